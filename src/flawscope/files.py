@@ -1,0 +1,107 @@
+"""Atomic writes, content hashes and paths that stay inside their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from flawscope.errors import InputError, OutputError
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` that takes its place only when the block ends well.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; what stood at `path` is untouched.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically (see `write_atomically`)."""
+    with write_atomically(path) as stream:
+        stream.write(text.encode())
+
+
+def write_with(path: Path, save: Callable[[Path], None]) -> None:
+    """Let `save` write a file by name, atomically: for libraries that take a path and no stream."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+            temporary = Path(folder) / path.name
+            save(temporary)
+            temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make `folder` and prove that a file can be written in it, before long work starts."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """The error for a file or folder that cannot be written, with the system's own reason."""
+    return OutputError(
+        f"output {path}",
+        expected="a place that can be written",
+        got=(error.strerror or str(error)).lower(),
+        fix="Choose another folder, free disk space, or change the permissions.",
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes, read in blocks."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """`folder / name`, or an InputError where that would leave the folder."""
+    base = Path(folder).resolve()
+    path = (base / name).resolve()
+    if not path.is_relative_to(base):
+        raise InputError(
+            f"path {name!r}",
+            expected=f"a path inside {folder}",
+            got="one that leads outside",
+            fix="Correct the file that names it.",
+        )
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

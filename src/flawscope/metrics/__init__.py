@@ -1,0 +1,50 @@
+"""Exact metrics of detection and localisation: pure functions and streaming accumulators."""
+
+from flawscope.metrics.bootstrap import Interval, bootstrap_interval
+from flawscope.metrics.pixels import (
+    PixelMetrics,
+    PixelRanking,
+    pixel_auroc,
+    pixel_average_precision,
+)
+from flawscope.metrics.ranking import (
+    PrecisionRecallCurve,
+    RocCurve,
+    auroc,
+    average_precision,
+    fpr_at_tpr,
+    max_f1,
+    precision_recall_curve,
+    roc_curve,
+)
+from flawscope.metrics.regions import (
+    ProCurve,
+    RegionOverlap,
+    Saturation,
+    au_spro,
+    aupro,
+    pro_curve,
+)
+
+__all__ = [
+    "Interval",
+    "PixelMetrics",
+    "PixelRanking",
+    "PrecisionRecallCurve",
+    "ProCurve",
+    "RegionOverlap",
+    "RocCurve",
+    "Saturation",
+    "au_spro",
+    "aupro",
+    "auroc",
+    "average_precision",
+    "bootstrap_interval",
+    "fpr_at_tpr",
+    "max_f1",
+    "pixel_auroc",
+    "pixel_average_precision",
+    "precision_recall_curve",
+    "pro_curve",
+    "roc_curve",
+]

@@ -1,0 +1,89 @@
+"""What an inspection answers: score, p-value, decision, heatmap, regions, findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Decision(StrEnum):
+    """Verdict on one picture: accept below the 5·α threshold, reject beyond the α threshold, else review."""
+
+    ACCEPT = "accept"
+    REVIEW = "review"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One connected anomalous area, in pixels of the picture as it lies on disk (after orientation).
+
+    `box` is (left, top, right, bottom), right and bottom exclusive; `peak` is (x, y) of the highest
+    heatmap value, `peak_score` that value.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: tuple[int, int]
+    peak_score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "box": list(self.box),
+            "area": self.area,
+            "peak": list(self.peak),
+            "peak_score": self.peak_score,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about what is wrong, the numbers behind it, and where (None: the whole picture)."""
+
+    text: str
+    values: dict[str, float] = field(default_factory=dict)
+    region: Region | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        region = self.region.to_json() if self.region else None
+        return {"text": self.text, "values": dict(self.values), "region": region}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The answer for one picture.
+
+    Attributes:
+        score: raw anomaly score, unbounded, higher is more anomalous.
+        p_value: share of good pictures expected to score as high, in (0, 1]; conformal.
+        decision: accept, review or reject.
+        heatmap: (H, W) float32 at the picture's own resolution, raw; None where the method has none.
+        regions: anomalous areas, most anomalous first.
+        findings: sentences with numbers.
+        outputs: the graph's further named outputs for this picture.
+    """
+
+    score: float
+    p_value: float
+    decision: Decision
+    heatmap: NDArray[np.float32] | None = None
+    regions: tuple[Region, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; arrays stay out."""
+        return {
+            "score": self.score,
+            "p_value": self.p_value,
+            "decision": str(self.decision),
+            "regions": [region.to_json() for region in self.regions],
+            "findings": [finding.to_json() for finding in self.findings],
+        }
