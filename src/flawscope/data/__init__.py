@@ -1,0 +1,1 @@
+"""Pictures on disk: samples, layouts, splits, checks and rendered products."""

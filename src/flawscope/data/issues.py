@@ -1,0 +1,67 @@
+"""Findings of `flawscope data check`: their rules, how grave each is, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from flawscope.data.samples import Sample
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+RULES: dict[str, tuple[Severity, str]] = {
+    "layout": ("error", "Point at the folder that holds the pictures."),
+    "no-pictures": ("error", "Point at the folder that holds the pictures."),
+    "unreadable": ("error", "Copy it again from its source, or remove it."),
+    "contradiction": ("error", "Keep it where it belongs and remove the other."),
+    "leak": ("error", "Remove it from one of them; figures on it are too good."),
+    "mask-misfit": ("error", "Annotate the picture again, or remove the mask."),
+    "mask-on-good": ("error", "Move the picture to its defect kind, or empty the mask."),
+    "too-few-normals": (
+        "error",
+        "Add good pictures; 30 make a start, a few hundred inspect reliably.",
+    ),
+    "few-normals": ("warning", "Add pictures of good parts, or ask for a higher false-reject rate."),
+    "duplicate": ("warning", "Keep one; copies make calibration look surer than it is."),
+    "near-leak": ("warning", "Look at them; where they show one part, keep them on one side."),
+    "mask-missing": ("warning", "Annotate it; until then it cannot count in figures for location."),
+    "mask-empty": ("warning", "Annotate the defect, or move the picture to the good ones."),
+    "odd-sizes": ("warning", "Check camera and cropping, and remove pictures of another product."),
+    "mixed-modes": ("warning", "Record all with the same camera settings; a detector may learn the mode."),
+    "near-duplicate": ("note", "Look at them; where they show one part, keep one."),
+    "mixed-sizes": ("note", "All are brought to one size; keep the aspect (pad) where shapes differ much."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One finding.
+
+    Attributes:
+        severity: an error spoils training or its figures; a warning probably does; a note is worth knowing.
+        rule: short name of the check, one of `RULES`, stable across versions.
+        files: the files that the finding is about; the data set's folder where it is about the whole.
+        message: what was found, in one line.
+        fix: what to do about it.
+    """
+
+    severity: Severity
+    rule: str
+    files: tuple[Path, ...]
+    message: str
+    fix: str
+
+
+def found(rule: str, where: Path | Iterable[Sample], message: str, fix: str | None = None) -> Issue:
+    """The finding that `rule` names, about one path or about samples; `fix` replaces the rule's own."""
+    files = (where,) if isinstance(where, Path) else tuple(sample.path for sample in where)
+    severity, usual_fix = RULES[rule]
+    return Issue(severity, rule, files, " ".join(message.split()), fix or usual_fix)
+
+
+def worst_first(issues: Iterable[Issue]) -> list[Issue]:
+    """Findings by severity, then rule, then file."""
+    return sorted(issues, key=lambda issue: (SEVERITIES.index(issue.severity), issue.rule, issue.files))

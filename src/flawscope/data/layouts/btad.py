@@ -1,0 +1,44 @@
+"""BTAD: train/ok, test/ok, test/ko, ground_truth/ko; BMP and PNG mixed (Mishra et al., ISIE 2021)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flawscope.data.layouts.reader import good_samples, mask_beside, pictures, product_folders
+from flawscope.data.samples import Dataset, Sample
+
+NAME = "btad"
+
+
+def is_product(folder: Path) -> bool:
+    """Whether `folder` is one product: train/ok and a test folder with ok or ko."""
+    test = folder / "test"
+    return (folder / "train" / "ok").is_dir() and ((test / "ok").is_dir() or (test / "ko").is_dir())
+
+
+def recognises(folder: Path) -> bool:
+    """See `Reader.recognises`."""
+    return is_product(folder) or bool(products(folder))
+
+
+def products(folder: Path) -> tuple[str, ...]:
+    """See `Reader.products`."""
+    return product_folders(folder, is_product)
+
+
+def read(folder: Path, product: str | None) -> Dataset:
+    """See `Reader.read`; a mask has its picture's name, as PNG or BMP."""
+    root = folder / product if product else folder
+    truth = root / "ground_truth" / "ko"
+    samples = [*good_samples(root / "train" / "ok", "train"), *good_samples(root / "test" / "ok", "test")]
+    samples += [
+        Sample(
+            path,
+            "test",
+            defective=True,
+            kind="ko",
+            masks=mask_beside(truth, (f"{path.stem}.png", f"{path.stem}.bmp")),
+        )
+        for path in pictures(root / "test" / "ko")
+    ]
+    return Dataset(root.resolve().name, NAME, root, tuple(samples), masked=truth.is_dir())

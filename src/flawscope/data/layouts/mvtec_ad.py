@@ -1,0 +1,47 @@
+"""MVTec AD: train/good, test/KIND, ground_truth/KIND/NAME_mask.png (Bergmann et al., CVPR 2019)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flawscope.data.layouts.reader import good_samples, mask_beside, pictures, product_folders, subfolders
+from flawscope.data.samples import GOOD, Dataset, Sample
+
+NAME = "mvtec_ad"
+
+
+def is_product(folder: Path) -> bool:
+    """Whether `folder` is one product: train/good and test, and no sign of LOCO or VAD."""
+    train = folder / "train"
+    other = (folder / "validation").is_dir() or (train / "bad").is_dir()
+    return (train / "good").is_dir() and (folder / "test").is_dir() and not other
+
+
+def recognises(folder: Path) -> bool:
+    """See `Reader.recognises`."""
+    return is_product(folder) or bool(products(folder))
+
+
+def products(folder: Path) -> tuple[str, ...]:
+    """See `Reader.products`."""
+    return product_folders(folder, is_product)
+
+
+def read(folder: Path, product: str | None) -> Dataset:
+    """See `Reader.read`."""
+    root = folder / product if product else folder
+    truth = root / "ground_truth"
+    samples = good_samples(root / "train" / GOOD, "train")
+    for kind_folder in subfolders(root / "test"):
+        kind = kind_folder.name
+        samples += [
+            Sample(
+                path,
+                "test",
+                defective=kind != GOOD,
+                kind=kind,
+                masks=mask_beside(truth / kind, (f"{path.stem}_mask.png", f"{path.stem}.png")),
+            )
+            for path in pictures(kind_folder)
+        ]
+    return Dataset(root.resolve().name, NAME, root, tuple(samples), masked=truth.is_dir())

@@ -1,0 +1,45 @@
+"""VAD, Valeo Anomaly Dataset: train/good, train/bad, test/good, test/bad, test/bad_unseen_defects.
+
+Labels are for whole pictures, there are no masks. Of the 1000 bad test pictures 165 show kinds that training
+does not hold; the published archive keeps them in a folder of their own (Baitieva et al., CVPR 2024
+workshops, section 3, and the data set's own description). Any test folder whose name starts with `bad` and
+says `unseen` is read as such.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flawscope.data.layouts.reader import good_samples, pictures, subfolders
+from flawscope.data.samples import GOOD, Dataset, Sample, Split
+
+NAME = "vad"
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+def recognises(folder: Path) -> bool:
+    """See `Reader.recognises`: bad pictures in the training split are what no other layout has."""
+    return (folder / "train" / GOOD).is_dir() and (folder / "train" / "bad").is_dir()
+
+
+def products(folder: Path) -> tuple[str, ...]:
+    """See `Reader.products`: VAD is one product."""
+    del folder
+    return ()
+
+
+def read(folder: Path, product: str | None) -> Dataset:
+    """See `Reader.read`."""
+    del product
+    samples: list[Sample] = []
+    for split in SPLITS:
+        samples += good_samples(folder / split / GOOD, split)
+        if not (folder / split).is_dir():
+            continue
+        samples += [
+            Sample(path, split, defective=True, kind=kind.name, seen="unseen" not in kind.name)
+            for kind in subfolders(folder / split)
+            if kind.name.startswith("bad")
+            for path in pictures(kind)
+        ]
+    return Dataset(folder.resolve().name, NAME, folder, tuple(samples))

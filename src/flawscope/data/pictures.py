@@ -1,0 +1,90 @@
+"""Pictures of a data set, decoded on demand at one frame, ahead of their use."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.samples import Sample
+from flawscope.errors import OptionError
+from flawscope.files import sha256
+from flawscope.images import Frame, load
+
+_AHEAD = 2
+
+
+class Pictures:
+    """A sequence of pictures (3, height, width) float32 in [0, 1], decoded when asked for.
+
+    Nothing is kept: memory is bounded by the batches in flight. Reading a picture that cannot be used
+    raises the InputError of `flawscope.images.read_image`, which names the file.
+    """
+
+    def __init__(self, samples: Sequence[Sample], frame: Frame, *, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise OptionError("threads", expected="at least 1", got=str(threads), fix="Leave it out.")
+        self.samples = tuple(samples)
+        self.frame = frame
+        self.threads = threads or min(4, os.cpu_count() or 1)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> NDArray[np.float32]:
+        return load(self.samples[index].path, self.frame)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for batch in self.batches(1):
+            yield batch[0]
+
+    def subset(self, indices: Sequence[int]) -> Pictures:
+        """The pictures at `indices`, in that order."""
+        return Pictures([self.samples[index] for index in indices], self.frame, threads=self.threads)
+
+    def resized(self, frame: Frame) -> Pictures:
+        """The same pictures at another frame."""
+        return Pictures(self.samples, frame, threads=self.threads)
+
+    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+        """Batches (n, 3, height, width) float32 in order, n = `size` but for the last.
+
+        Up to two further batches are decoded by a thread pool while one is in use.
+        """
+        if size < 1:
+            raise OptionError("batch size", expected="at least 1", got=str(size), fix="Choose 8, say.")
+        starts = iter(range(0, len(self), size))
+        pending: deque[tuple[NDArray[np.float32], list[Future[NDArray[np.float32]]]]] = deque()
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="pictures")
+
+        def submit() -> None:
+            for start in starts:
+                samples = self.samples[start : start + size]
+                batch = np.empty((len(samples), 3, self.frame.height, self.frame.width), np.float32)
+                tasks = [
+                    pool.submit(load, sample.path, self.frame, out=row)
+                    for sample, row in zip(samples, batch, strict=True)
+                ]
+                pending.append((batch, tasks))
+                return
+
+        try:
+            for _ in range(1 + _AHEAD):
+                submit()
+            while pending:
+                batch, tasks = pending.popleft()
+                for task in tasks:
+                    task.result()
+                submit()
+                yield batch
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def hashes(self) -> list[str]:
+        """sha256 of each picture's file, in order."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(sha256, [sample.path for sample in self.samples]))

@@ -1,0 +1,253 @@
+"""Seeded splits of good pictures into training, tuning, calibration and test.
+
+The order of drawing depends on the seed and on the sorted paths alone, never on file contents or on the
+folder's place, so that the same data set splits the same way on every machine. The views of one part
+(`Sample.group`) always stay together.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flawscope.calibration import normals_needed
+from flawscope.data.samples import Dataset, Sample
+from flawscope.errors import DataError, OptionError
+
+Samples = tuple[Sample, ...]
+HELD_OUT_SHARE = 0.25
+TUNING_SHARE = 0.1
+TEST_SHARE = 0.2
+FEWEST_HELD_OUT = 19  # a conformal p-value of 5 % needs 19 calibration scores
+FEWEST_NORMALS = 5
+FEWEST_TUNING = 2  # a spread needs two
+MAX_TUNING = 100
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NormalSplit:
+    """Good pictures by what they are for; no picture is in two parts.
+
+    Attributes:
+        training: what fit learns from.
+        tuning: what fit may scale on.
+        calibration: what fit never sees; empty where `folds` is set.
+        test: good test pictures, for figures.
+        folds: 0, or the number of folds whose held-out scores stand in for calibration (cross-conformal).
+    """
+
+    training: Samples
+    tuning: Samples
+    calibration: Samples
+    test: Samples
+    folds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """How many of n good pictures go where; the rest is for training."""
+
+    tuning: int
+    calibration: int
+    folds: int
+
+
+def plan_split(n: int, *, false_rejects: float = 0.01, confidence: float = 0.95) -> SplitPlan:
+    """How to divide `n` good pictures when nobody says otherwise.
+
+    A tenth, from 2 to 100 pictures, is for tuning. A quarter is for calibration, or less where fewer
+    pictures already keep the wanted false-reject rate with confidence. Where a quarter is under 19 pictures
+    (n < 76), which is what a 5 % false-reject rate needs even on average, no picture is set aside: five folds
+    then give every picture a score from a detector that has not seen it.
+
+    Raises:
+        DataError: fewer than five good pictures.
+
+    >>> plan_split(320)
+    SplitPlan(tuning=32, calibration=80, folds=0)
+    >>> plan_split(30)
+    SplitPlan(tuning=3, calibration=0, folds=5)
+    >>> plan_split(2000).calibration
+    299
+    """
+    if n < FEWEST_NORMALS:
+        raise DataError(
+            "good pictures",
+            expected=f"at least {FEWEST_NORMALS}",
+            got=str(n),
+            fix="Add more pictures of good parts; 30 make a start, a few hundred a reliable inspection.",
+        )
+    tuning = min(max(round(n * TUNING_SHARE), FEWEST_TUNING), MAX_TUNING)
+    held_out = math.floor(n * HELD_OUT_SHARE)
+    if held_out < FEWEST_HELD_OUT:
+        return SplitPlan(tuning, 0, FOLDS)
+    wanted = normals_needed(false_rejects, 1.0 - confidence)
+    return SplitPlan(tuning, min(held_out, wanted), 0)
+
+
+def split_dataset(
+    dataset: Dataset,
+    *,
+    seed: int,
+    false_rejects: float = 0.01,
+    confidence: float = 0.95,
+    tuning: float | None = None,
+    calibration: float | None = None,
+    folds: int | None = None,
+    test: float | None = None,
+) -> NormalSplit:
+    """Divide a data set's good pictures as its layout and `plan_split` say, or as told.
+
+    Where the layout has a validation split (MVTec LOCO), a quarter of it is for tuning, the rest for
+    calibration, and all training pictures are for training. Good test pictures of the layout stay test
+    pictures. Where the layout has defective pictures but no good test pictures (a plain folder), a fifth of
+    the good ones, if ten or more, is for testing, so that there is something to compare with.
+
+    Args:
+        tuning, calibration, test: shares or numbers as in `split_normals`, in place of the rules above.
+            With `calibration` or `folds` given, validation pictures count as training pictures.
+        folds: calibrate in so many folds, in place of a held-out part; `calibration=0` asks for five.
+
+    Raises:
+        DataError: fewer than five good training pictures.
+        OptionError: a share or number out of range, or both folds and a held-out part.
+    """
+    normals = dataset.select(split="train", defective=False)
+    validation = dataset.select(split="validation", defective=False)
+    published = dataset.select(split="test", defective=False)
+    told = calibration is not None or folds is not None
+    if told or len(validation) < FEWEST_NORMALS:
+        normals, validation = normals + validation, ()
+    if test is None:
+        enough = len(normals) >= 2 * FEWEST_NORMALS
+        test = TEST_SHARE if enough and dataset.select(defective=True) and not published else 0.0
+    first = split_normals(normals, seed=seed, test=test)
+    tested = published + first.test
+    if validation:
+        divided = split_normals(validation, seed=seed, tuning=0.25 if tuning is None else tuning)
+        return NormalSplit(first.training, divided.tuning, divided.training, tested)
+    plan = plan_split(len(first.training), false_rejects=false_rejects, confidence=confidence)
+    held_out, turns = _told(calibration, folds) if told else (plan.calibration, plan.folds)
+    tuned = plan.tuning if tuning is None else tuning
+    divided = split_normals(first.training, seed=seed, tuning=tuned, calibration=held_out)
+    return NormalSplit(divided.training, divided.tuning, divided.calibration, tested, turns)
+
+
+def _told(calibration: float | None, folds: int | None) -> tuple[float, int]:
+    """The held-out part and the folds that a caller asked for; one of them is 0."""
+    if folds is None:
+        return (calibration, 0) if calibration else (0, FOLDS)
+    if calibration or folds < 2:
+        raise OptionError(
+            "folds",
+            expected="two or more folds, or a held-out part for calibration",
+            got=f"folds {folds}, calibration {calibration or 0:g}",
+            fix="Give one of the two.",
+        )
+    return 0, folds
+
+
+def split_normals(
+    samples: Iterable[Sample],
+    *,
+    seed: int,
+    tuning: float = 0.0,
+    calibration: float = 0.0,
+    test: float = 0.0,
+) -> NormalSplit:
+    """Divide samples by a seeded draw; each lands in exactly one part.
+
+    Args:
+        tuning, calibration, test: a share below 1 (float) or a number of pictures (int). A share above 0
+            gets at least one picture (or one group of views), and training keeps at least one.
+
+    Raises:
+        OptionError: a share or number out of range, or parts that leave nothing for training.
+        DataError: fewer pictures (or groups) than parts that want one.
+    """
+    units = _units(samples, seed)
+    wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, sum(map(len, units)))
+    needed = sum(count > 0 for count in wanted) + 1
+    if len(units) < needed:
+        raise DataError(
+            "good pictures",
+            expected=f"at least {needed} to divide",
+            got=str(len(units)),
+            fix="Add more pictures of good parts.",
+        )
+    parts: list[Samples] = []
+    for index, count in enumerate(wanted):
+        kept_for_others = sum(other > 0 for other in wanted[index + 1 :]) + 1
+        part: list[Sample] = []
+        while len(part) < count and len(units) > kept_for_others:
+            part += units.pop()
+        parts.append(_ordered(part))
+    training = _ordered(sample for unit in units for sample in unit)
+    return NormalSplit(training, tuning=parts[2], calibration=parts[1], test=parts[0])
+
+
+def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, Samples]]:
+    """Divide samples into `k` folds: pairs of (the others, the held-out ones), each held out once.
+
+    Raises:
+        OptionError: fewer than two folds.
+        DataError: fewer pictures (or groups of views) than folds.
+    """
+    units = _units(samples, seed)
+    if k < 2:
+        raise OptionError("folds", expected="at least 2", got=str(k), fix=f"Use {FOLDS}.")
+    if len(units) < k:
+        raise DataError(
+            "good pictures",
+            expected=f"at least {k}, one a fold",
+            got=str(len(units)),
+            fix="Add more pictures.",
+        )
+    held_out = [_ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
+    return [
+        (_ordered(sample for other in held_out if other is not part for sample in other), part)
+        for part in held_out
+    ]
+
+
+def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
+    """Samples that must stay together, in seeded order."""
+    units: dict[str | int, list[Sample]] = {}
+    for index, sample in enumerate(_ordered(samples)):
+        units.setdefault(index if sample.group is None else sample.group, []).append(sample)
+    draw = random.Random(seed)
+    keys = [draw.random() for _ in units]
+    return [unit for _, unit in sorted(zip(keys, units.values(), strict=True), key=lambda pair: pair[0])]
+
+
+def _ordered(samples: Iterable[Sample]) -> Samples:
+    return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
+
+
+def _counts(wishes: dict[str, float], total: int) -> list[int]:
+    """Pictures that each part wants of `total`, in the order of `wishes`."""
+    for name, value in wishes.items():
+        if value < 0 or (isinstance(value, float) and value >= 1):
+            raise OptionError(
+                name,
+                expected="a share from 0 to below 1, or a whole number",
+                got=str(value),
+                fix="Use 0.1, say.",
+            )
+    shares = math.fsum(value for value in wishes.values() if isinstance(value, float))
+    numbers = sum(value for value in wishes.values() if isinstance(value, int))
+    if shares >= 1 or (numbers and numbers + shares * total >= total):
+        raise OptionError(
+            " + ".join(wishes),
+            expected=f"parts that leave some of {total} pictures for training",
+            got=", ".join(f"{name} {value:g}" for name, value in wishes.items()),
+            fix="Ask for less, or add more pictures of good parts.",
+        )
+    return [value if isinstance(value, int) else _share(value, total) for value in wishes.values()]
+
+
+def _share(share: float, total: int) -> int:
+    return max(round(share * total), 1) if share else 0

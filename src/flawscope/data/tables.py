@@ -1,0 +1,90 @@
+"""CSV and JSON files of a data set, read with limits and with errors that name file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flawscope.errors import DataError, InputError
+from flawscope.files import inside
+
+MAX_BYTES = 256 * 2**20
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: the file is missing, larger than 256 MiB, or not JSON; names the line where it breaks.
+    """
+    text = _read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise malformed(path, error.lineno, "JSON", error.msg) from error
+    except (ValueError, RecursionError) as error:
+        raise malformed(path, 1, "JSON", str(error)) from error
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with a header, each with its line number.
+
+    Raises:
+        DataError: the file is missing, too large, no CSV, or lacks one of `columns`; names the line.
+    """
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
+    rows: list[tuple[int, dict[str, str]]] = []
+    try:
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise malformed(path, 1, f"columns {', '.join(columns)}", f"none named {', '.join(missing)}")
+        for row in reader:
+            if None in row or None in row.values():
+                raise malformed(
+                    path, reader.line_num, "as many cells as the header has", "a different number"
+                )
+            rows.append((reader.line_num, {name: row[name].strip() for name in columns}))
+    except csv.Error as error:
+        raise malformed(path, reader.reader.line_num, "CSV", str(error)) from error
+    return rows
+
+
+def named_path(root: Path, name: object, file: Path, where: int | str) -> Path:
+    """`root / name` for a path that `file` names, which must be relative and stay inside `root`.
+
+    `where` is the line, or a sentence's worth of place such as "train entry 4".
+    """
+    if not isinstance(name, str) or not name:
+        raise malformed(file, where, "a relative file path", repr(name)[:80])
+    try:
+        inside(root, name)
+    except (InputError, ValueError, OSError) as error:
+        raise malformed(file, where, f"a path inside {root}", repr(name)[:80]) from error
+    return root / name
+
+
+def malformed(file: Path, where: int | str, expected: str, got: str) -> DataError:
+    """The error for a data set's own file that does not say what it should."""
+    place = f"line {where}" if isinstance(where, int) else where
+    return DataError(
+        f"{file}, {place}", expected=expected, got=got, fix="Correct the file, or fetch it again."
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise malformed(path, 1, f"at most {MAX_BYTES} bytes", f"{size} bytes")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(
+            str(path), expected="a readable file", got=reason, fix="Fetch the data set again."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise malformed(path, 1, "UTF-8 text", "other bytes") from error

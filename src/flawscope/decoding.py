@@ -1,0 +1,236 @@
+"""Picture files opened by their signature, never by their name, and decoded in full or not at all."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from flawscope.errors import InputError
+
+_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError,
+    OverflowError, struct.error, zlib.error,
+)  # fmt: skip
+_OTHER_KINDS = {
+    b"GIF8": "a GIF",
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive",
+    b"ftypheic": "a HEIC picture",
+    b"ftypavif": "an AVIF picture",
+}
+_READABLE = "a PNG, JPEG, BMP, TIFF or WebP picture"
+
+
+def _factory(head: bytes) -> Callable[..., ImageFile.ImageFile] | None:
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile
+    if head.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile
+    if head.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return TiffImagePlugin.TiffImageFile
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
+    return None
+
+
+def _kind(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    for mark, kind in _OTHER_KINDS.items():
+        if mark in head:
+            return kind
+    printable = all(byte >= 32 or byte in b"\t\r\n" for byte in head)
+    return "a text file" if printable else "a file of another kind"
+
+
+@contextmanager
+def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+    """A picture whose header has been read and its size checked, and its name for errors; not yet decoded.
+
+    Each format's own reader is called, so the formats are these five and the limit is ours alone.
+    """
+    name = "picture" if isinstance(source, bytes) else f"picture {source}"
+    with _stream(source, name) as stream:
+        head = stream.read(16)
+        stream.seek(0)
+        factory = _factory(head)
+        if factory is None:
+            raise InputError(
+                name, expected=_READABLE, got=_kind(head), fix="Remove the file, or save it as PNG."
+            )
+        with damage_named(name):
+            image = factory(stream)
+        _check_size(image, name, pixel_limit)
+        yield image, name
+
+
+@contextmanager
+def _stream(source: Path | bytes, name: str) -> Iterator[IO[bytes]]:
+    if isinstance(source, bytes):
+        yield BytesIO(source)
+        return
+    try:
+        stream = Path(source).open("rb")  # noqa: SIM115 - errors of opening are told apart from errors of reading
+    except OSError as error:
+        got = "a folder" if Path(source).is_dir() else (error.strerror or str(error)).lower()
+        raise InputError(
+            name, expected=_READABLE, got=got, fix="Check the path and its permissions."
+        ) from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def damage_named(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises on a damaged file into an InputError about `name`."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise InputError(
+            name,
+            expected="a whole picture file",
+            got=f"a damaged or truncated one ({error})",
+            fix="Copy it again from its source, or remove it.",
+        ) from error
+
+
+def _check_size(image: Image.Image, name: str, pixel_limit: int) -> None:
+    width, height = image.size
+    if width * height > pixel_limit:
+        raise InputError(
+            name,
+            expected=f"at most {pixel_limit / 1e6:.0f} megapixels",
+            got=f"{width}x{height}",
+            fix="Cut or reduce the picture.",
+        )
+    if getattr(image, "is_animated", False):
+        raise InputError(
+            name,
+            expected="one picture in the file",
+            got="several (an animation or a document of pages)",
+            fix="Save each as a file of its own.",
+        )
+
+
+# How each of Pillow's modes becomes grey (L), RGB or grey with alpha (LA); None keeps it.
+CONVERSIONS: dict[str, str | None] = {
+    "1": "L", "L": None, "LA": None, "P": "RGB", "PA": "RGBA", "RGB": None, "RGBA": None, "RGBX": "RGB",
+    "CMYK": "RGB", "YCbCr": "RGB", "I;16": None, "I;16L": None, "I;16B": None, "I;16N": None,
+}  # fmt: skip
+
+
+def pixels_of(image: ImageFile.ImageFile, source: Path | bytes, name: str) -> NDArray[Any]:
+    """Decode to (H, W, C), C = 1 or 3, not yet oriented."""
+    if image.mode not in CONVERSIONS:
+        raise unsupported(name, image)
+    deep = bits_of(image) == 16 and not image.mode.startswith("I;16")
+    with damage_named(name):
+        image.load()
+        if deep:
+            return _decode_deep(source)
+        return _flatten(image)
+
+
+def _flatten(image: Image.Image) -> NDArray[Any]:
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16, copy=False)[..., None]  # (H, W) -> (H, W, 1)
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
+        return _over_black(np.asarray(image))
+    mode = CONVERSIONS[image.mode]
+    pixels = np.asarray(image.convert(mode) if mode else image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]  # (H, W) -> (H, W, 1)
+
+
+def _over_black(pixels: NDArray[Any]) -> NDArray[Any]:
+    """(H, W, C + 1) with alpha last -> (H, W, C), each colour times its opacity."""
+    colours, alpha = pixels[..., :-1], pixels[..., -1:]
+    full = int(np.iinfo(pixels.dtype).max)
+    if int(alpha.min()) == full:
+        return np.ascontiguousarray(colours)
+    mixed = (colours.astype(np.uint32) * alpha + full // 2) // full
+    return np.asarray(mixed, pixels.dtype)
+
+
+def _decode_deep(source: Path | bytes) -> NDArray[Any]:
+    """16-bit colour, which Pillow would cut to 8 bits; Pillow has decoded it whole just before."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise OSError("16-bit colour that OpenCV cannot decode")
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    order = [2, 1, 0, 3][: pixels.shape[2]]  # BGR(A) -> RGB(A)
+    pixels = np.ascontiguousarray(pixels[..., order])
+    return _over_black(pixels) if pixels.shape[2] == 4 else pixels
+
+
+def bits_of(image: ImageFile.ImageFile) -> int:
+    """Bits of one channel as the file stores them (1-bit pictures count as 8, as they are decoded)."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(8, *(int(bits) for bits in image.tag_v2.get(_BITS_PER_SAMPLE, (8,))))
+    if isinstance(image, PngImagePlugin.PngImageFile) and image.tile:
+        return 16 if ";16" in str(image.tile[0].args) else 8
+    return 16 if image.mode.startswith("I;16") else 8
+
+
+def orientation_of(image: ImageFile.ImageFile) -> int:
+    """EXIF orientation, 1 to 8; 1 for TIFF, which Pillow orients itself while loading."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 1
+    if isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info:
+        return 1
+    value: Any = 1
+    with suppress(*_BROKEN):  # damaged metadata does not make the picture unusable
+        value = image.getexif().get(_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn (H, W, C) as EXIF orientation 1 to 8 says: 5 to 8 are transposed, then mirrored."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def ends_whole(path: Path) -> bool:
+    """Whether a JPEG closes with its end-of-image mark, padding apart."""
+    with path.open("rb") as stream:
+        stream.seek(max(path.stat().st_size - 4096, 0))
+        return stream.read().rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def unsupported(name: str, image: Image.Image) -> InputError:
+    """The error for a pixel type outside `CONVERSIONS`."""
+    return InputError(
+        name,
+        expected="8 or 16 bits a channel, grey or colour",
+        got=f"pixel type {image.mode}",
+        fix="Save the picture as 8- or 16-bit PNG or TIFF.",
+    )

@@ -1,0 +1,150 @@
+"""What a report shows, as plain values: filled by whoever inspected or evaluated, read by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from flawscope.errors import InputError
+from flawscope.prediction import Decision
+
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportItem:
+    """One inspected picture.
+
+    Attributes:
+        path: the file, as the user named it; shown, never opened.
+        name: short name for tables and captions.
+        score: raw anomaly score, finite, higher is more anomalous.
+        p_value: share of good pictures expected to score as high, in (0, 1].
+        decision: the verdict.
+        defective: the truth, or None where nobody knows.
+        kind: `good` or the defect kind, where the truth tells.
+        thumbnail: the picture as a small PNG, JPEG or WebP file; about 360 pixels a side serve well.
+        overlay: the picture under its heatmap, likewise.
+        findings: sentences about what is wrong.
+    """
+
+    path: str
+    name: str
+    score: float
+    p_value: float
+    decision: Decision
+    defective: bool | None = None
+    kind: str | None = None
+    thumbnail: bytes = b""
+    overlay: bytes = b""
+    findings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.score):
+            raise InputError(
+                f"score of {self.name}",
+                expected="a finite number",
+                got=str(self.score),
+                fix="List the picture under unreadable instead.",
+            )
+
+    @property
+    def missed(self) -> bool:
+        """A defective part that was accepted."""
+        return self.defective is True and self.decision is Decision.ACCEPT
+
+    @property
+    def false_reject(self) -> bool:
+        """A good part that was rejected."""
+        return self.defective is False and self.decision is Decision.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure: `value`, its 95 % interval where it has one, and what it means in a line."""
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve over false positive rates: `x` rising in [0, limit], `y` in [0, 1], and the area under it."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    area: float | None = None
+    limit: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A titled list of (label, value), for provenance."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """All that a report shows. Counts, histogram, ROC curve and the table of kinds follow from `items`.
+
+    Attributes:
+        title: what was inspected, such as the product's name.
+        subtitle: where and with what, in one line.
+        created: date and time of the report, as it should read.
+        items: the pictures that were inspected, in any order.
+        review_threshold: score beyond which a picture is reviewed.
+        reject_threshold: score beyond which it is rejected.
+        promise: the calibration's statement.
+        note: anything that the reader must know first, such as that pictures are rendered.
+        figures: measured figures, the most telling first.
+        pro: the per-region-overlap curve, where there are masks.
+        unreadable: (path, error) of pictures that could not be inspected.
+        provenance: data, model, calibration, parity, versions.
+        version: of flawscope.
+    """
+
+    title: str
+    subtitle: str
+    created: str
+    items: tuple[ReportItem, ...]
+    review_threshold: float
+    reject_threshold: float
+    promise: str
+    note: str = ""
+    figures: tuple[Figure, ...] = ()
+    pro: Curve | None = None
+    unreadable: tuple[tuple[str, str], ...] = ()
+    provenance: tuple[Facts, ...] = ()
+    version: str = ""
+
+    @property
+    def judged(self) -> tuple[ReportItem, ...]:
+        """Items whose truth is known."""
+        return tuple(item for item in self.items if item.defective is not None)
+
+    @property
+    def good(self) -> tuple[ReportItem, ...]:
+        """Items known to be good."""
+        return tuple(item for item in self.items if item.defective is False)
+
+    @property
+    def defective(self) -> tuple[ReportItem, ...]:
+        """Items known to be defective."""
+        return tuple(item for item in self.items if item.defective)
+
+    def by_kind(self) -> dict[str, tuple[ReportItem, ...]]:
+        """Judged items by kind: `good` first, then the defect kinds by name."""
+        groups = {GOOD: self.good} if self.good else {}
+        for kind in sorted({item.kind or "defective" for item in self.defective}):
+            groups[kind] = tuple(item for item in self.defective if (item.kind or "defective") == kind)
+        return groups
+
+    def count(self, decision: Decision) -> int:
+        """Pictures with this verdict."""
+        return sum(item.decision is decision for item in self.items)

@@ -1,0 +1,228 @@
+"""Layouts that a CSV or JSON describes: VisA, Real-IAD, BSData."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flawscope.data.layouts import read_dataset
+from flawscope.data.masks import Polygons, union_mask
+from flawscope.errors import DataError
+
+Grow = Callable[..., Path]
+Draw = Callable[..., Path]
+
+VISA_HEAD = "object,split,label,image,mask\n"
+
+
+def visa(root: Path, rows: str, head: str = VISA_HEAD) -> Path:
+    (root / "split_csv").mkdir(parents=True)
+    (root / "split_csv/1cls.csv").write_text(head + rows)
+    return root
+
+
+def test_visa(tmp_path: Path, draw_mask: Draw) -> None:
+    rows = (
+        "candle,train,normal,candle/Data/Images/Normal/0.JPG,\n"
+        "candle,test,normal,candle/Data/Images/Normal/1.JPG,\n"
+        "candle,test,anomaly,candle/Data/Images/Anomaly/0.JPG,candle/Data/Masks/Anomaly/0.png\n"
+        "pcb1,train,normal,pcb1/Data/Images/Normal/0.JPG,\n"
+    )
+    visa(tmp_path, rows)
+    draw_mask(tmp_path / "candle/Data/Masks/Anomaly/0.png", value=1)
+    dataset = read_dataset(tmp_path, product="candle")
+    assert (dataset.name, dataset.layout, dataset.masked, len(dataset)) == ("candle", "visa", True, 3)
+    assert [(sample.split, sample.kind) for sample in dataset] == [
+        ("train", "good"), ("test", "good"), ("test", "anomaly"),
+    ]  # fmt: skip
+    assert dataset.samples[0].path == tmp_path / "candle/Data/Images/Normal/0.JPG"
+    assert union_mask(dataset.samples[2], 24, 32).sum() == 20
+    with pytest.raises(DataError, match="Known: candle, pcb1"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,train,normal,../../etc/passwd,\n", r"1cls\.csv, line 2: expected a path inside"),
+        ("a,train,normal,a/0.png,\na,train,normal,/etc/passwd,\n", r"line 3: expected a path inside"),
+        ("a,test,anomaly,a/0.png,../m.png\n", r"line 2: expected a path inside"),
+        ("a,test,anomaly,a/0\0.png,\n", r"line 2: expected"),
+        ("a,train,normal,,\n", r"line 2: expected a relative file path"),
+        ("a,dev,normal,a/0.png,\n", r"line 2: expected split train or test, got 'dev'"),
+        ("a,train,fine,a/0.png,\n", r"line 2: expected label normal or anomaly, got 'fine'"),
+        ("a,train\n", r"line 2: expected as many cells as the header has"),
+        ("a,train,normal,a/0.png,,,more\n", r"line 2: expected as many cells as the header has"),
+        ('a,train,normal,"a/0.png\n', r"line 2: expected CSV"),
+    ],
+)
+def test_visa_names_the_line_that_is_wrong(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_dataset(visa(tmp_path, rows))
+    assert "\n" not in str(caught.value)
+
+
+def test_visa_wants_its_columns_and_text(tmp_path: Path) -> None:
+    visa(tmp_path, "", head="object,split,image\n")
+    with pytest.raises(DataError, match=r"line 1: .* none named label, mask"):
+        read_dataset(tmp_path)
+    (tmp_path / "split_csv/1cls.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="expected UTF-8 text"):
+        read_dataset(tmp_path)
+
+
+def test_a_table_has_a_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flawscope.data.tables.MAX_BYTES", 10)
+    with pytest.raises(DataError, match="expected at most 10 bytes, got 30 bytes"):
+        read_dataset(visa(tmp_path, ""))
+
+
+def real_iad(root: Path, content: object, product: str = "mint") -> Path:
+    tables = root / "realiad_jsons/realiad_jsons"
+    tables.mkdir(parents=True, exist_ok=True)
+    (tables / f"{product}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    (root / "realiad_1024" / product).mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def entry(anomaly: str, image: str, mask: str | None = None) -> dict[str, object]:
+    return {"category": "mint", "anomaly_class": anomaly, "image_path": image, "mask_path": mask}
+
+
+META = {"prefix": "mint/", "normal_class": "OK", "pre_transform": 1}
+
+
+def test_real_iad_groups_the_views_of_a_part(tmp_path: Path, draw_mask: Draw) -> None:
+    content = {
+        "meta": META,
+        "train": [entry("OK", f"OK/S0001/mint_0001_OK_C{view}_2023.jpg") for view in range(1, 6)],
+        "test": [
+            entry("AK", "NG/AK/S0009/mint_0009_NG_C1_2023.jpg", "NG/AK/S0009/mint_0009_NG_C1_2023.png"),
+            entry("OK", "NG/AK/S0009/mint_0009_NG_C2_2023.jpg"),
+        ],
+    }
+    dataset = read_dataset(real_iad(tmp_path, content))
+    draw_mask(tmp_path / "realiad_1024/mint/NG/AK/S0009/mint_0009_NG_C1_2023.png")
+    assert (dataset.name, dataset.layout, dataset.masked) == ("mint", "real_iad", True)
+    train = dataset.select(split="train")
+    assert [sample.view for sample in train] == ["C1", "C2", "C3", "C4", "C5"]
+    assert {sample.group for sample in train} == {"OK/S0001"}
+    pit, hidden = dataset.select(split="test")
+    assert (pit.kind, pit.defective, hidden.kind, hidden.defective) == ("AK", True, "good", False)
+    assert pit.group == hidden.group == "NG/AK/S0009"
+    assert pit.path == tmp_path / "realiad_1024/mint/NG/AK/S0009/mint_0009_NG_C1_2023.jpg"
+    assert union_mask(pit, 24, 32).sum() == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{,", r"mint\.json, line 1: expected JSON"),
+        ('{\n"meta": nul}', r"mint\.json, line 2: expected JSON"),
+        ("[" * 100_000, r"line 1: expected JSON"),
+        ("[]", "an object with meta, train and test"),
+        ({"meta": META, "train": []}, "an object with meta, train and test"),
+        ({"meta": META, "train": [], "test": [{"image_path": "x"}]}, "test entry 1: expected an object with"),
+        (
+            {"meta": META, "train": [entry("OK", "../../x.jpg")], "test": []},
+            "train entry 1: expected a path inside",
+        ),
+        (
+            {"meta": META, "train": [], "test": [entry("AK", "a.jpg", "/m.png")]},
+            "test entry 1: expected a path",
+        ),
+        ({"meta": {"prefix": "../../"}, "train": [], "test": []}, "meta.prefix: expected a path inside"),
+        ({"meta": {"prefix": 3}, "train": [], "test": []}, "meta.prefix: expected a relative file path"),
+    ],
+)
+def test_real_iad_names_what_is_wrong(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_dataset(real_iad(tmp_path, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_real_iad_wants_its_pictures(tmp_path: Path) -> None:
+    real_iad(tmp_path, {"meta": META, "train": [], "test": []})
+    (tmp_path / "realiad_1024/mint").rmdir()
+    (tmp_path / "realiad_1024").rmdir()
+    with pytest.raises(DataError, match="got none of these folders"):
+        read_dataset(tmp_path)
+
+
+def labelme(path: Path, *shapes: object, height: object = 24, width: object = 32) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"shapes": list(shapes), "imageHeight": height, "imageWidth": width}))
+    return path
+
+
+def polygon(*corners: tuple[object, object], label: str = "Pitting") -> dict[str, object]:
+    return {"label": label, "points": corners, "shape_type": "polygon"}
+
+
+SQUARE = polygon((2, 3), (6, 3), (6, 7), (2, 7))
+
+
+def test_bsdata(tmp_path: Path, grow: Grow) -> None:
+    grow(tmp_path, {"data": 6}, suffix=".jpg")
+    labelme(tmp_path / "label/001.json", SQUARE)
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.masked, dataset.kinds()) == ("bsdata", True, ("pitting",))
+    assert [sample.path.stem for sample in dataset.select(split="test", defective=False)] == ["003"]
+    assert len(dataset.select(split="train")) == 4
+    expected = np.zeros((24, 32), bool)
+    expected[3:8, 2:7] = True
+    np.testing.assert_array_equal(union_mask(dataset.select(defective=True)[0], 24, 32), expected)
+
+
+def test_overlapping_polygons_join(tmp_path: Path) -> None:
+    areas = Polygons.from_labelme(labelme(tmp_path / "a.json", SQUARE, SQUARE))
+    assert areas.read(24, 32).sum() == 25
+    assert areas.saturation(25) == 25
+
+
+def test_corners_outside_the_picture_are_cut(tmp_path: Path) -> None:
+    areas = Polygons.from_labelme(
+        labelme(tmp_path / "a.json", polygon((-9, -9), (90, -9), (90, 90), (-9, 90)))
+    )
+    assert areas.read(24, 32).all()
+
+
+def test_polygons_of_another_picture_size(tmp_path: Path) -> None:
+    areas = Polygons.from_labelme(labelme(tmp_path / "a.json", SQUARE, height=25))
+    with pytest.raises(DataError, match=r"a\.json: expected the picture's size, 32x24, got 32x25"):
+        areas.read(24, 32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"shape_type": "circle", "points": []}, "shape 1: expected a polygon"),
+        ("x", "shape 1: expected a polygon"),
+        (polygon((1, 1), (2, 2)), "at least three corners"),
+        (polygon((1, 1), (2, 2), (3, float("nan"))), "at least three corners"),
+        (polygon((1, 1), (2, 2), (3, 1e12)), "at least three corners"),
+        (polygon((1, 1), (2, 2), ("a", "b")), "at least three corners"),
+        ({"points": [[1, 1], [2]]}, "at least three corners"),
+        ({"label": "x"}, "at least three corners"),
+    ],
+)
+def test_shapes_are_checked(tmp_path: Path, shape: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Polygons.from_labelme(labelme(tmp_path / "a.json", shape))
+
+
+@pytest.mark.parametrize("height", [0, -1, 10**6, "24", None, True])
+def test_polygon_files_state_the_picture_size(tmp_path: Path, height: object) -> None:
+    with pytest.raises(DataError, match="imageHeight: expected whole pixels"):
+        Polygons.from_labelme(labelme(tmp_path / "a.json", SQUARE, height=height))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"shapes": 3}'])
+def test_polygon_files_hold_shapes(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match="an object with a list of shapes"):
+        Polygons.from_labelme(tmp_path / "a.json")
