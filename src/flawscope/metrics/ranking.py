@@ -46,8 +46,9 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
     0.875
     """
-    fpr, tpr, _ = roc_curve(labels, scores)
-    return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1]))) / 2
+    true, false, _, positives, negatives = _steps(labels, scores)
+    pairs = np.diff(false, prepend=0.0) * (true + np.concatenate(([0.0], true[:-1])))
+    return float(pairs.sum()) / (2 * positives * negatives)
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -58,8 +59,8 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> average_precision([0, 1, 0, 1], [0.1, 0.3, 0.4, 0.8])
     0.8333333333333333
     """
-    precision, recall, _ = precision_recall_curve(labels, scores)
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    true, false, _, positives, _ = _steps(labels, scores)
+    return float(np.sum(np.diff(true, prepend=0.0) * true / (true + false))) / positives
 
 
 def max_f1(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
