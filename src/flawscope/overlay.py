@@ -30,6 +30,8 @@ def find_regions(
     Areas below `minimum_area` pixels are left out, and so is all beyond the first `most`.
     """
     mask = heatmap >= threshold
+    if not mask.any():
+        return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     peaks = np.full(count, -np.inf)
     np.maximum.at(peaks, np.asarray(labels[mask], np.intp), heatmap[mask])

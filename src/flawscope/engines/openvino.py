@@ -1,0 +1,92 @@
+"""OpenVINO on the CPU, from the extra `openvino`: also in bf16, where the processor has units for it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flawscope.engines import Precision, usable_cores
+from flawscope.errors import BundleError, MissingExtraError, OptionError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class OpenVino:
+    """A graph compiled by OpenVINO; each thread that calls `run` has a request of its own."""
+
+    name = "openvino"
+
+    def __init__(self, graph: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
+        openvino = _openvino()
+        self.precision: Precision = precision
+        core = openvino.Core()
+        _require(precision, supported(core))
+        try:
+            self._model = core.compile_model(
+                str(graph), "CPU", _settings(precision, threads or usable_cores())
+            )
+        except RuntimeError as error:
+            raise BundleError(
+                f"graph {graph}",
+                expected="an ONNX graph that OpenVINO can load",
+                got=" ".join(str(error).split())[:300],
+                fix='Use engine "onnxruntime", or upgrade openvino.',
+            ) from error
+        self._names = [output.get_any_name() for output in self._model.outputs]
+        self._requests = threading.local()
+
+    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """See `Engine.run`."""
+        request = getattr(self._requests, "request", None)
+        if request is None:
+            request = self._requests.request = self._model.create_infer_request()
+        values = request.infer([pixels], share_inputs=True, share_outputs=False)
+        return {name: values[index] for index, name in enumerate(self._names)}
+
+
+def supported(core: Any | None = None) -> frozenset[str]:
+    """Precisions that this processor has units for, as OpenVINO reports them; fp32 always.
+
+    Raises:
+        MissingExtraError: openvino is not installed.
+    """
+    core = core or _openvino().Core()
+    reported = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return frozenset({"fp32", "bf16"} if "BF16" in reported else {"fp32"})
+
+
+def _openvino() -> ModuleType:
+    try:
+        import openvino  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "engine openvino",
+            expected="the package openvino",
+            got="an installation without it",
+            fix="Install it: pip install 'flawscope[openvino]'.",
+        ) from error
+    module: ModuleType = openvino
+    return module
+
+
+def _require(precision: str, found: frozenset[str]) -> None:
+    if precision not in found:
+        raise OptionError(
+            "precision",
+            expected=f"one that this processor has units for ({', '.join(sorted(found))})",
+            got=precision,
+            fix="Export the model again on this machine, or with precision fp32.",
+        )
+
+
+def _settings(precision: str, threads: int) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }

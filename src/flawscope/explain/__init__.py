@@ -1,0 +1,24 @@
+"""Findings: what a picture's named outputs say, in sentences with numbers. Plain numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flawscope.explain import areas
+from flawscope.manifest import Manifest
+from flawscope.prediction import Finding, Prediction
+
+Explainer = Callable[[Manifest, Prediction], tuple[Finding, ...]]
+
+_EXPLAINERS: dict[str, Explainer] = {
+    "patchcore": areas.from_distances,
+    "padim": areas.from_distances,
+}
+
+
+def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    """Sentences about one picture, most anomalous first; empty where nothing stands out.
+
+    A method that has no explainer of its own gets those for its kinds of outputs.
+    """
+    return _EXPLAINERS.get(manifest.method, areas.from_levels)(manifest, prediction)
