@@ -1,0 +1,282 @@
+"""Greedy k-centre selection of a memory bank, exact on its projected space.
+
+PatchCore (Roth et al., 2022), section 3.2 and algorithm 1: the bank is thinned by choosing, again and again,
+the patch that lies farthest from all patches chosen so far, measured after a random linear projection
+(Johnson-Lindenstrauss). Here that sequence is computed without walking over all N patches for each choice:
+
+1. Integers. The projected patches are centred, scaled and rounded to integer coordinates of norm at most
+   2048. Each product and each partial sum of a squared distance is then an integer of at most 2**24, which
+   float32 holds exactly, so the distances do not depend on the order of summation, the number of threads or
+   the device, and the choice below is equal to the plain loop's, not close to it.
+2. Pool. Distances to the chosen set only ever fall. After a full update, the patches whose distance is at or
+   above the pool's floor form a pool; everything outside lies at or below the floor. While the farthest patch
+   of the pool stays above the floor it is the farthest of all, and only the pool has to be updated for it.
+3. Blocks. When the pool is used up, all patches catch up with the hundreds of centres chosen meanwhile in one
+   blocked matrix product, which runs from the caches instead of from memory.
+
+Ties fall to the lowest index.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flawscope.errors import DataError, OptionError
+
+PROJECTION = 64
+GRID_NORM = 2048  # 4 * 2048**2 = 2**24: the largest squared distance, exact in float32
+POOL = 4096
+CHECKPOINT_SECONDS = 5.0
+BLOCK_ROWS, BLOCK_COLUMNS = 4096, 512  # one block of distances: 8 MiB, inside the last-level cache
+_READ_ROWS = 32768
+
+
+def coreset_size(patches: int, ratio: float) -> int:
+    """Patches that a coreset of `ratio` in (0, 1] keeps: at least one, rounded down.
+
+    Raises:
+        OptionError: `ratio` lies outside (0, 1].
+    """
+    if not 0 < ratio <= 1:
+        raise OptionError(
+            "coreset ratio",
+            expected="a number above 0 and at most 1",
+            got=repr(ratio),
+            fix="Try 0.1 or 0.01.",
+        )
+    return max(1, int(patches * ratio))
+
+
+def select_coreset(
+    features: Tensor | Iterable[Tensor],
+    count: int,
+    *,
+    seed: int = 0,
+    projection: int | None = PROJECTION,
+    device: torch.device | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    resume: Tensor | None = None,
+    on_checkpoint: Callable[[Tensor], None] | None = None,
+) -> Tensor:
+    """Choose `count` patches by greedy k-centre (see the module's text).
+
+    Beside `features`, which is read once and in chunks, no more than 2 N * (projection + 2) float32 values
+    are held. A tensor may be memory-mapped (`patch_store`); chunks may come from anywhere.
+
+    Args:
+        features: (N, D) patches, or chunks of them (n, D) in order.
+        count: patches to choose, 1 to N.
+        seed: of the projection and of the first choice.
+        projection: dimensions of the Gaussian projection; None, or no fewer than D, leaves the patches as
+            they are (on the integer grid).
+        device: where the search runs; by default where the features are.
+        progress: called with (chosen, count) as centres are chosen; it may raise to stop.
+        resume: indices that an interrupted call with the same arguments had chosen; the result is the same.
+        on_checkpoint: called with the indices chosen so far, every few seconds.
+
+    Returns:
+        (count,) int64 indices on the CPU, in the order of choice.
+
+    Raises:
+        OptionError: `count`, `projection` or `resume` does not fit the patches.
+        DataError: a patch holds NaN or infinity.
+    """
+    with _full_float32():
+        points = _Points(_projected(features, projection, seed, device))
+    _check_count(count, points.size)
+    first = int(np.random.default_rng(seed).integers(points.size))
+    chosen = [first] if resume is None else _checked(resume, first, count, points.size)
+    saved = time.monotonic()
+    with _full_float32():
+        points.cover(torch.tensor(chosen))
+        while len(chosen) < count:
+            if progress is not None:
+                progress(len(chosen), count)
+            if on_checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                on_checkpoint(torch.tensor(chosen))
+                saved = time.monotonic()
+            further = points.farthest(count - len(chosen))
+            points.cover(torch.tensor(further))
+            chosen += further
+    if progress is not None:
+        progress(count, count)
+    return torch.tensor(chosen)
+
+
+def patch_store(
+    rows: int, dim: int, *, dtype: torch.dtype = torch.float32, budget_bytes: int, folder: Path | None = None
+) -> Tensor:
+    """Empty (rows, dim) tensor to fill chunk by chunk: in memory, or in a file where it exceeds the budget.
+
+    The file has no name, lies in `folder` (default: the system's temporary one) and is gone with the tensor.
+    """
+    if rows * dim * dtype.itemsize <= budget_bytes:
+        return torch.empty(rows, dim, dtype=dtype)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        return torch.from_file(file.name, shared=True, size=rows * dim, dtype=dtype).view(rows, dim)
+
+
+class _Points:
+    """All patches on the integer grid, and how far each is from the nearest chosen one."""
+
+    def __init__(self, grid: Tensor) -> None:
+        # row (-2x, |x|^2, 1) times column (c, 1, |c|^2) is the squared distance of x and c
+        self.rows, self.dim = grid, grid.shape[1] - 2
+        self.size = len(grid)
+        self.nearest = torch.full((self.size,), math.inf, device=grid.device)  # (N,), -1 for the chosen
+
+    def columns(self, indices: Tensor) -> Tensor:
+        rows = self.rows[indices.to(self.rows.device)]
+        coordinates, norms, ones = rows[:, : self.dim] * -0.5, rows[:, -2:-1], rows[:, -1:]
+        return torch.cat([coordinates, ones, norms], 1).T.contiguous()  # (d + 2, n)
+
+    def cover(self, chosen: Tensor) -> None:
+        """Bring every patch's distance up to date with newly chosen ones."""
+        blocks = [self.columns(part) for part in torch.split(chosen, BLOCK_COLUMNS)]
+        for rows, nearest in zip(
+            torch.split(self.rows, BLOCK_ROWS), torch.split(self.nearest, BLOCK_ROWS), strict=True
+        ):
+            for columns in blocks:
+                torch.minimum(nearest, (rows @ columns).amin(1), out=nearest)
+        self.nearest[chosen.to(self.nearest.device)] = -1
+
+    def farthest(self, room: int) -> list[int]:
+        """The next choices, at least one and at most `room`, as long as the pool proves them right."""
+        members, floor, tie = self._pool()
+        rows = self.rows[members].cpu().numpy()
+        columns = np.ascontiguousarray(self.columns(members).T.cpu().numpy())
+        nearest, indices = self.nearest[members].cpu().numpy(), members.cpu().numpy()
+        found: list[int] = []
+        while len(found) < room:
+            best = int(nearest.argmax())
+            if nearest[best] < floor or (nearest[best] == floor and indices[best] > tie):
+                break
+            found.append(int(indices[best]))
+            np.minimum(nearest, rows @ columns[best], out=nearest)
+            nearest[best] = -1
+            if len(found) % 32 == 0:
+                live = nearest >= floor
+                if live.mean() < 0.75:
+                    rows, columns, nearest, indices = rows[live], columns[live], nearest[live], indices[live]
+            if not len(indices):
+                break
+        return found
+
+    def _pool(self) -> tuple[Tensor, float, int]:
+        """The farthest patches by index, the floor, and the first index outside that is on the floor."""
+        floor = float(self.nearest.topk(min(POOL, self.size)).values[-1])
+        if floor < 0:  # fewer patches than the pool holds are left
+            return (self.nearest >= 0).nonzero().flatten(), 0.0, self.size
+        above = (self.nearest > floor).nonzero().flatten()
+        ties = (self.nearest == floor).nonzero().flatten()
+        taken = POOL - len(above)
+        members = torch.cat([above, ties[:taken]]).sort().values
+        return members, floor, int(ties[taken]) if len(ties) > taken else self.size
+
+
+def _projected(
+    features: Tensor | Iterable[Tensor], projection: int | None, seed: int, device: torch.device | str | None
+) -> Tensor:
+    """The rows (-2x, |x|^2, 1) of all patches, x on the integer grid: (N, d + 2) float32."""
+    chunks = iter(torch.split(features, _READ_ROWS) if isinstance(features, Tensor) else features)
+    first = next(chunks, None)
+    if first is None or first.ndim != 2 or not first.shape[1]:
+        got = "none" if first is None else f"shape {tuple(first.shape)}"
+        raise DataError(
+            "patch features", expected="chunks of shape (n, D)", got=got, fix="Pass at least one patch."
+        )
+    device = torch.device(device) if device is not None else first.device
+    matrix = _projection_matrix(first.shape[1], projection, seed)
+    matrix = None if matrix is None else matrix.to(device)
+    parts = [
+        chunk.to(device, torch.float32) if matrix is None else chunk.to(device, torch.float32) @ matrix
+        for chunk in itertools.chain([first], chunks)
+    ]
+    dim = parts[0].shape[1]
+    rows = torch.ones(sum(map(len, parts)), dim + 2, device=device)
+    centre = sum((part.sum(0, dtype=torch.float64) for part in parts), torch.zeros((), device=device)) / len(
+        rows
+    )
+    for block, part in zip(torch.split(rows, [len(part) for part in parts]), parts, strict=True):
+        torch.sub(part, centre.float(), out=block[:, :dim])
+    del parts
+    return _on_grid(rows, dim)
+
+
+def _on_grid(rows: Tensor, dim: int) -> Tensor:
+    """Scale and round centred coordinates in place (column d takes the squared norm, d + 1 stays 1)."""
+    largest = max(float(block[:, :dim].norm(dim=1).max()) for block in torch.split(rows, _READ_ROWS))
+    if not math.isfinite(largest):
+        raise DataError(
+            "patch features",
+            expected="finite numbers",
+            got="NaN or infinity",
+            fix="Check the backbone's weights, or use float32 precision.",
+        )
+    scale = (
+        (GRID_NORM - math.sqrt(dim) / 2) / largest if largest else 1.0
+    )  # rounding adds sqrt(d) / 2 at most
+    for block in torch.split(rows, _READ_ROWS):
+        coordinates = block[:, :dim].mul_(scale).round_()
+        block[:, dim] = coordinates.square().sum(1)
+        coordinates.mul_(-2)
+    return rows
+
+
+def _projection_matrix(dim: int, projection: int | None, seed: int) -> Tensor | None:
+    if projection is not None and projection < 1:
+        raise OptionError(
+            "projection",
+            expected="a positive number of dimensions, or none",
+            got=str(projection),
+            fix="Try 64.",
+        )
+    if projection is None or projection >= dim:
+        return None
+    return torch.randn(dim, projection, generator=torch.Generator().manual_seed(seed)) / math.sqrt(projection)
+
+
+def _check_count(count: int, size: int) -> None:
+    if not 1 <= count <= size:
+        raise OptionError(
+            "coreset", expected=f"1 to {size} patches", got=str(count), fix="Lower the ratio or add pictures."
+        )
+
+
+def _checked(resume: Tensor, first: int, count: int, size: int) -> list[int]:
+    chosen = [int(index) for index in resume.tolist()]
+    fits = (
+        chosen[:1] == [first]
+        and len(set(chosen)) == len(chosen) <= count
+        and min(chosen) >= 0
+        and max(chosen) < size
+    )
+    if not fits:
+        raise OptionError(
+            "resumed coreset",
+            expected=f"up to {count} different indices below {size} that begin with {first}",
+            got=f"{len(chosen)} indices of another selection",
+            fix="Delete the checkpoint and start again.",
+        )
+    return chosen
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Matrix products without the shortcuts (TF32, bfloat16) that the caller may have allowed."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

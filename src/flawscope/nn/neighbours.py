@@ -1,0 +1,201 @@
+"""Nearest neighbours in a memory bank by blocked matrix products, with a running minimum.
+
+Squared distances are |q|^2 + |b|^2 - 2 q.b. Both sides are first moved by the bank's mean, which leaves
+every distance as it is and makes the three terms small, so that little is lost where they cancel: for
+features of norm n after the move, float32 resolves distances down to about n / 1000. What rounding makes
+negative counts as zero. No block of distances exceeds a stated budget.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.errors import OptionError
+
+BUDGET_BYTES = 64 * 2**20
+_EXPORT_QUERIES = 8 * 1024  # eight pictures of 32 x 32 patches
+
+
+def nearest(
+    queries: Tensor, bank: Tensor, k: int = 1, *, budget_bytes: int = BUDGET_BYTES
+) -> tuple[Tensor, Tensor]:
+    """The k nearest bank members of each query, by Euclidean distance.
+
+    Args:
+        queries: (N, D).
+        bank: (M, D) on the same device.
+        k: 1 to M.
+        budget_bytes: upper bound of one block of distances; queries and bank are cut to fit.
+
+    Returns:
+        distances (N, k) float32, ascending, and indices (N, k) int64.
+
+    Raises:
+        OptionError: k exceeds the bank, or the shapes do not fit.
+    """
+    _check(queries, bank, k)
+    centre = bank.float().mean(0)
+    side = max(k, math.isqrt(budget_bytes // 4))
+    rows = max(1, budget_bytes // 4 // min(side, len(bank)))
+    parts = [_search(part.float() - centre, bank, centre, k, side) for part in torch.split(queries, rows)]
+    if not parts:
+        return queries.new_empty(0, k, dtype=torch.float32), queries.new_empty(0, k, dtype=torch.int64)
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def _search(queries: Tensor, bank: Tensor, centre: Tensor, k: int, columns: int) -> tuple[Tensor, Tensor]:
+    """Running top k over blocks of the bank; `queries` are centred."""
+    best = queries.new_full((len(queries), k), math.inf)
+    where = torch.zeros(len(queries), k, dtype=torch.int64, device=queries.device)
+    for start in range(0, len(bank), columns):
+        members = bank[start : start + columns].float() - centre
+        # half the squared distance without |q|^2, which does not change the order: (n, columns)
+        partial = torch.addmm(members.square().sum(1) / 2, queries, members.T, alpha=-1)
+        values, order = (
+            partial.min(1, keepdim=True) if k == 1 else partial.topk(min(k, len(members)), 1, largest=False)
+        )
+        values, pick = torch.cat([best, values], 1).topk(k, 1, largest=False)
+        where = torch.cat([where, order + start], 1).gather(1, pick)
+        best = values
+    return _distance(best, queries.square().sum(1, keepdim=True)), where
+
+
+def _distance(partial: Tensor, query_norms: Tensor) -> Tensor:
+    return (2 * partial + query_norms).clamp_min(0).sqrt()
+
+
+def _check(queries: Tensor, bank: Tensor, k: int) -> None:
+    if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
+        raise OptionError(
+            "nearest neighbours",
+            expected="queries (N, D) and a bank (M, D)",
+            got=f"{tuple(queries.shape)} and {tuple(bank.shape)}",
+            fix="Use features of the backbone and layers that made the bank.",
+        )
+    if not 1 <= k <= len(bank):
+        raise OptionError(
+            "neighbours",
+            expected=f"1 to the bank's {len(bank)} members",
+            got=str(k),
+            fix="Lower the number of neighbours, or raise the coreset ratio.",
+        )
+
+
+class MemoryBank(nn.Module):
+    """A bank whose nearest-member search exports to ONNX with a dynamic number of queries.
+
+    The loop over blocks of the bank is unrolled when the graph is made. The bank is stored once, in float32
+    and centred; buffers are `bank` (M, D), `centre` (D,) and `half_norms` (M,), so that an empty module of
+    the same shape can be filled by `load_state_dict`.
+
+    Args:
+        bank: (M, D) features.
+        budget_bytes: bound of one block of distances at `queries` queries.
+        queries: largest number of queries to plan for; by default eight pictures of 32 x 32 patches.
+    """
+
+    bank: Tensor
+    centre: Tensor
+    half_norms: Tensor
+
+    def __init__(
+        self, bank: Tensor, *, budget_bytes: int = BUDGET_BYTES, queries: int = _EXPORT_QUERIES
+    ) -> None:
+        super().__init__()
+        _check(bank, bank, 1)
+        self.block = max(1, budget_bytes // 4 // queries)
+        self.register_buffer("centre", bank.detach().float().mean(0))
+        self.register_buffer("bank", bank.detach().float() - self.centre)
+        self.register_buffer("half_norms", self.bank.square().sum(1) / 2)
+
+    def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance (N,) float32 to the nearest member and its index (N,) int64, for queries (N, D)."""
+        queries = queries - self.centre
+        best, where = self._block(-queries, 0)
+        for start in range(self.block, len(self.bank), self.block):
+            values, order = self._block(-queries, start)
+            where = torch.where(values < best, order + start, where)
+            best = torch.minimum(best, values)
+        return _distance(best, queries.square().sum(1)), where
+
+    def _block(self, negated: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        part = slice(start, min(start + self.block, len(self.bank)))
+        partial = F.linear(negated, self.bank[part], self.half_norms[part])  # (N, block)
+        return partial.amin(1), partial.argmin(1)
+
+    def distance_to(self, queries: Tensor, indices: Tensor) -> Tensor:
+        """Distances (N, k) of queries (N, D) to the members at indices (N, k); small N, as differences."""
+        return ((queries - self.centre).unsqueeze(1) - self.bank[indices]).square().sum(2).sqrt()  # (N, k)
+
+    def neighbours(self, k: int, *, budget_bytes: int = BUDGET_BYTES) -> Tensor:
+        """Indices (M, k) int64 of each member's k nearest members, itself first (PatchCore, equation 7).
+
+        A member with an exact copy may name the copy first. Fewer than k members give all of them.
+        """
+        return nearest(self.bank, self.bank, min(k, len(self.bank)), budget_bytes=budget_bytes)[1]
+
+
+class ShortlistBank(MemoryBank):
+    """A bank searched in two steps, for large ones: a shortlist in few dimensions, then true distances.
+
+    The first step compares queries and members along the bank's principal axes, where a distance can only be
+    too small, and shortlists the nearest; the second takes the true differences to these alone. What it
+    returns is always the true distance to a true member. Usually that is the nearest one; where it is not,
+    the distance is a little too large. Taking differences also makes it far less sensitive to half precision
+    than the matrix product.
+
+    Args:
+        bank, budget_bytes, queries: as in `MemoryBank`.
+        dims: principal axes of the first step; with all D the search is exact.
+        shortlist: members that reach the second step.
+    """
+
+    axes: Tensor
+    low: Tensor
+
+    def __init__(
+        self,
+        bank: Tensor,
+        *,
+        dims: int = 96,
+        shortlist: int = 8,
+        budget_bytes: int = BUDGET_BYTES,
+        queries: int = _EXPORT_QUERIES,
+    ) -> None:
+        super().__init__(bank, budget_bytes=budget_bytes, queries=queries)
+        self.shortlist = min(shortlist, len(bank))
+        axes = torch.linalg.eigh(self.bank.T @ self.bank).eigenvectors.flip(
+            1
+        )  # (D, D), largest variance first
+        self.register_buffer("axes", axes[:, :dims].contiguous())  # (D, d)
+        self.register_buffer("low", self.bank @ self.axes)  # (M, d)
+        self.half_norms = self.low.square().sum(1) / 2
+
+    def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance (N,) float32 and index (N,) int64 of the best shortlisted member, for queries (N, D)."""
+        queries = queries - self.centre
+        negated = -(queries @ self.axes)
+        found = [self._candidates(negated, start) for start in range(0, len(self.low), self.block)]
+        values, members = torch.cat([pair[0] for pair in found], 1), torch.cat([pair[1] for pair in found], 1)
+        if len(found) > 1:
+            members = members.gather(1, values.topk(self.shortlist, 1, largest=False).indices)
+        where = members[:, 0]
+        best = self._squared(queries, where)
+        for column in range(1, self.shortlist):
+            squared = self._squared(queries, members[:, column])
+            where = torch.where(squared < best, members[:, column], where)
+            best = torch.minimum(best, squared)
+        return best.sqrt(), where
+
+    def _candidates(self, negated: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        part = slice(start, min(start + self.block, len(self.low)))
+        partial = F.linear(negated, self.low[part], self.half_norms[part])  # (N, block)
+        values, order = partial.topk(min(self.shortlist, part.stop - start), 1, largest=False)
+        return values, order + start
+
+    def _squared(self, queries: Tensor, members: Tensor) -> Tensor:
+        return (queries - self.bank[members]).square().sum(1)

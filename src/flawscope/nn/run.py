@@ -1,0 +1,130 @@
+"""What surrounds one training run: seed, device, precision, progress, checkpoints and the stop signal."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from flawscope.errors import OptionError, Stopped
+from flawscope.files import write_with
+from flawscope.progress import Progress, Silent
+
+Precision = Literal["auto", "fp32", "bf16"]
+FEATURE_MEMORY = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """A folder that keeps named tensors of unfinished work, so that training resumes to the same result."""
+
+    folder: Path
+
+    def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write the tensors atomically in place of what `name` held."""
+        from safetensors.torch import save_file  # noqa: PLC0415 - only training needs it
+
+        kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        write_with(self._path(name), lambda path: save_file(kept, path))
+
+    def load(self, name: str) -> dict[str, Tensor] | None:
+        """The tensors saved under `name`, or None; a damaged file counts as none."""
+        from safetensors import SafetensorError  # noqa: PLC0415
+        from safetensors.torch import load_file  # noqa: PLC0415
+
+        path = self._path(name)
+        if not path.is_file():
+            return None
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError):
+            return None
+
+    def clear(self) -> None:
+        """Remove all that is kept, once the work is done."""
+        for path in self.folder.glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        seed: the only source of randomness; the same seed, data and machine give the same model.
+        device: torch device name.
+        precision: number format of feature extraction; `auto` takes bf16 where the processor or GPU has
+            matrix units for it.
+        memory: bytes that fit may hold for the features of all pictures; more goes through a temporary file.
+        progress: where stages are reported.
+        checkpoints: where unfinished work is kept, or None.
+        stop: set it from a signal handler or another thread to end the run at the next safe point.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    precision: Precision = "auto"
+    memory: int = FEATURE_MEMORY
+    progress: Progress = field(default_factory=Silent)
+    checkpoints: Checkpoints | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def generator(self, *purpose: int) -> torch.Generator:
+        """A CPU generator of its own for each purpose, so that adding one draw moves no other."""
+        from numpy.random import SeedSequence  # noqa: PLC0415
+
+        state = int(SeedSequence((self.seed, *purpose)).generate_state(1, "uint64")[0])
+        return torch.Generator().manual_seed(state & (2**63 - 1))
+
+    def check_stop(self) -> None:
+        """Raise `Stopped` once the stop signal is set; call it at points where nothing is lost."""
+        if self.stop.is_set():
+            kept = f" Progress is kept in {self.checkpoints.folder}." if self.checkpoints else ""
+            raise Stopped(
+                "training",
+                expected="to run to its end",
+                got="a request to stop",
+                fix=f"Run the same command again to go on.{kept}",
+            )
+
+    def feature_dtype(self) -> torch.dtype:
+        """The number format of feature extraction; `auto` looks at the processor."""
+        if self.precision == "auto":
+            device = self.torch_device()
+            fast = (
+                bf16_units()
+                if device.type == "cpu"
+                else torch.cuda.is_bf16_supported(including_emulation=False)
+            )
+            return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    def torch_device(self) -> torch.device:
+        """The device, or an OptionError where this machine lacks it."""
+        try:
+            device = torch.device(self.device)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise OptionError(
+                f"device {self.device!r}",
+                expected="a device of this machine",
+                got=str(error).splitlines()[0],
+                fix='Use "cpu", or "cuda" on a machine with an NVIDIA GPU.',
+            ) from error
+        return device
+
+
+def bf16_units() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware: AMX, or AVX-512's dot products."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,176 @@
+"""Nearest-neighbour search against float64, within its budget, and exported."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from flawscope.errors import OptionError
+from flawscope.nn import neighbours
+from flawscope.nn.neighbours import MemoryBank, ShortlistBank, nearest
+
+
+def features(rows, dim=24, seed=0, offset=0.0):
+    return torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)) + offset
+
+
+def truth(queries, bank, k):
+    distances = torch.cdist(queries.double(), bank.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.topk(k, 1, largest=False)
+
+
+@pytest.mark.parametrize("k", [1, 9])
+@pytest.mark.parametrize("budget_bytes", [4, 4 * 12 * 12, 2**20])
+def test_distances_and_indices_are_those_of_float64(k, budget_bytes):
+    queries, bank = features(70), features(50, seed=1)
+    distances, indices = nearest(queries, bank, k, budget_bytes=budget_bytes)
+    expected = truth(queries, bank, k)
+    assert torch.equal(indices, expected.indices)
+    assert torch.allclose(distances.double(), expected.values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_common_offset_costs_no_precision(offset):
+    queries, bank = features(40, offset=offset), features(60, seed=1, offset=offset)
+    expected = truth(queries, bank, 1)
+    for distances, indices in (nearest(queries, bank), MemoryBank(bank)(queries)):
+        assert torch.equal(indices.flatten(), expected.indices.flatten())
+        assert torch.allclose(distances.flatten().double(), expected.values.flatten(), rtol=1e-4)
+
+
+def test_a_member_is_at_distance_zero_within_the_stated_resolution():
+    bank = features(200, 384)
+    distances, indices = nearest(bank, bank)
+    assert torch.equal(indices.flatten(), torch.arange(200))
+    assert not distances.isnan().any()
+    assert distances.max() <= bank.norm(dim=1).max() / 1000
+
+
+def test_no_block_exceeds_the_budget(monkeypatch):
+    blocks, search = [], neighbours._search
+
+    def watched(queries, bank, centre, k, columns):
+        blocks.append(len(queries) * min(columns, len(bank)) * 4)
+        return search(queries, bank, centre, k, columns)
+
+    monkeypatch.setattr(neighbours, "_search", watched)
+    nearest(features(5000), features(3000, seed=1), budget_bytes=100_000)
+    assert max(blocks) <= 100_000
+    assert len(blocks) < 1000
+
+
+def test_ties_fall_to_the_first_member_in_every_form():
+    bank = features(10).repeat(4, 1)
+    for distances, indices in (
+        nearest(bank[:10], bank),
+        nearest(bank[:10], bank, budget_bytes=36),
+        MemoryBank(bank)(bank[:10]),
+        MemoryBank(bank, budget_bytes=4 * 7, queries=1)(bank[:10]),
+    ):
+        assert torch.equal(indices.flatten() % 10, torch.arange(10))
+        assert distances.max() < 1e-2
+
+
+def test_no_queries_give_no_neighbours():
+    distances, indices = nearest(features(0), features(5), 2)
+    assert distances.shape == indices.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("queries", "k"), [(torch.ones(3, 5), 1), (torch.ones(24), 1), (features(3), 0), (features(3), 11)]
+)
+def test_what_does_not_fit_is_refused(queries, k):
+    with pytest.raises(OptionError, match=r"nearest neighbours|expected 1 to the bank"):
+        nearest(queries, features(10), k)
+
+
+@pytest.mark.parametrize("block", [1000, 30, 7])
+def test_the_module_finds_what_the_function_finds(block):
+    queries, bank = features(70, offset=2.0), features(100, seed=1, offset=2.0)
+    distances, indices = MemoryBank(bank, budget_bytes=4 * block, queries=1)(queries)
+    expected = nearest(queries, bank)
+    assert torch.equal(indices, expected[1][:, 0])
+    assert torch.allclose(distances, expected[0][:, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", [MemoryBank, ShortlistBank])
+def test_a_filled_module_is_the_module_it_was_filled_from(form):
+    bank = form(features(30, offset=1.0))
+    empty = form(torch.zeros(30, 24))
+    empty.load_state_dict(bank.state_dict())
+    queries = features(5, seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(empty(queries), bank(queries), strict=True))
+
+
+def test_neighbours_of_members_and_distances_to_them():
+    members, queries = features(40, offset=1.0), features(3, seed=4, offset=1.0)
+    bank = MemoryBank(members)
+    table = bank.neighbours(9)
+    assert torch.equal(table, truth(members, members, 9).indices)
+    assert torch.equal(table[:, 0], torch.arange(40))
+    found = bank.distance_to(queries, table[:3])
+    expected = (queries[:, None] - members[table[:3]]).norm(dim=2)
+    assert torch.allclose(found, expected, rtol=1e-5)
+    assert MemoryBank(features(4)).neighbours(9).shape == (4, 4)
+
+
+@pytest.mark.parametrize("block", [1000, 60, 5])
+def test_a_shortlist_along_all_axes_is_exact(block):
+    queries, bank = features(70, offset=2.0), features(100, seed=1, offset=2.0)
+    distances, indices = ShortlistBank(bank, budget_bytes=4 * block, queries=1)(queries)
+    expected = nearest(queries, bank)
+    assert torch.equal(indices, expected[1][:, 0])
+    assert torch.allclose(distances, expected[0][:, 0], rtol=1e-5)
+
+
+def test_a_shortlist_gives_true_distances_and_nearly_always_the_nearest():
+    spread = torch.linspace(1, 0.05, 64)  # as features of a network: few axes carry most
+    bank, queries = features(800, 64) * spread, features(300, 64, seed=1) * spread
+    distances, indices = ShortlistBank(bank, dims=24)(queries)
+    assert torch.allclose(distances, (queries - bank[indices]).norm(dim=1), rtol=1e-5)
+    expected = nearest(queries, bank)
+    assert (indices == expected[1][:, 0]).float().mean() > 0.9
+    assert (distances / expected[0][:, 0]).max() < 1.2
+    few = ShortlistBank(bank[:3])(queries)
+    assert torch.equal(few[1], nearest(queries, bank[:3])[1][:, 0])
+
+
+class Reweighted(nn.Module):
+    """Search, then distances from the first query to its member's neighbours."""
+
+    def __init__(self, bank):
+        super().__init__()
+        self.search = bank
+        self.register_buffer("table", bank.neighbours(3))
+
+    def forward(self, queries):
+        distances, indices = self.search(queries)
+        return distances, indices, self.search.distance_to(queries[:1], self.table[indices[:1]])
+
+
+@pytest.mark.parametrize("form", [MemoryBank, ShortlistBank])
+@pytest.mark.parametrize("block", [10_000, 300])
+@pytest.mark.filterwarnings("ignore")
+def test_onnxruntime_gives_what_torch_gives_for_any_number_of_queries(tmp_path, form, block):
+    members = features(1000, 64, offset=3.0)
+    members[:, 16:] *= 0.05
+    bank = form(members, budget_bytes=4 * block, queries=1, **({"dims": 12} if form is ShortlistBank else {}))
+    module = Reweighted(bank).eval()
+    program = torch.onnx.export(
+        module,
+        (members[:6],),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("queries", min=1)},),
+        verbose=False,
+    )
+    file = tmp_path / "bank.onnx"
+    program.save(file)
+    stored = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+    assert stored < 1.5 * members.numel() * 4  # the bank is stored once
+    session = onnxruntime.InferenceSession(file)
+    for rows in (1, 5, 200):
+        queries = features(rows, 64, seed=5, offset=3.0)
+        found = session.run(None, {session.get_inputs()[0].name: queries.numpy()})
+        for mine, theirs in zip(module(queries), found, strict=True):
+            np.testing.assert_allclose(theirs, mine.numpy(), rtol=1e-4)
