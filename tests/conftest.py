@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trained import Trained, make
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
@@ -30,6 +32,12 @@ def real_weights() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no weights at {folder}; name their folder in FLAWSCOPE_WEIGHTS")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A small trained model; tests copy it before they change it."""
+    return make(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

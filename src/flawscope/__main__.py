@@ -1,0 +1,5 @@
+"""`python -m flawscope`."""
+
+from flawscope.cli import main
+
+main()

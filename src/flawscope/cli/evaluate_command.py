@@ -1,0 +1,92 @@
+"""`flawscope evaluate`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flawscope.cli.console import Bars, console, note, print_json
+
+if TYPE_CHECKING:
+    from flawscope.workflow.evaluate import Evaluation
+
+EXAMPLES = """Examples:
+
+  flawscope evaluate models/screw mvtec/screw --out evaluation
+
+  flawscope evaluate models/bracket labelled/ --json
+
+Pictures that the model has seen in training or calibration are left out, by their content."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate", epilog=EXAMPLES)(evaluate)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    folder: Annotated[Path, typer.Argument(help="Data set with good and defective pictures.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for report.html, evaluation.json and pictures.csv."),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="Layout name; recognised by looking otherwise.")
+    ] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="Product, where there are several.")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime or openvino.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", help="Processor threads.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
+    from flawscope.data.layouts import read_dataset
+    from flawscope.inspector import Inspector
+    from flawscope.report.build import evaluation_report
+    from flawscope.workflow.evaluate import evaluate as run_evaluation
+
+    inspector = Inspector.load(model, engine=engine, threads=threads)
+    dataset = read_dataset(folder, layout=layout, product=product)
+    bars = Bars(quiet=as_json)
+    if out is None:
+        evaluation = run_evaluation(inspector, dataset, progress=bars)
+    else:
+        evaluation = evaluation_report(inspector, dataset, out / "report.html", progress=bars)
+    if as_json:
+        print_json(evaluation.to_json())
+    else:
+        show_evaluation(evaluation)
+        if out is not None:
+            console.print(f"Report: {out / 'report.html'}", markup=False)
+    if len(evaluation.readable) < len(evaluation.judged):
+        raise typer.Exit(3)
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the figures as tables."""
+    from rich.table import Table
+
+    for entry in evaluation.judged:
+        if entry.error is not None:
+            note(f"unreadable: {entry.error}")
+    if evaluation.known:
+        note(f"{evaluation.known} pictures left out, because the model has seen them.")
+    table = Table("figure", "value", "95 % interval", title=f"{evaluation.dataset.name}")
+    for name, interval in evaluation.detection.items():
+        ends = "" if math.isnan(interval.low) else f"{interval.low:.3f} – {interval.high:.3f}"
+        table.add_row(name, f"{interval.value:.4f}", ends)
+    for name, value in evaluation.localisation.items():
+        table.add_row(name, f"{value:.4f}", "")
+    if table.row_count:
+        console.print(table)
+    table = Table("kind", "pictures", "accept", "review", "reject", "AUROC")
+    for kind, rates in evaluation.kinds.items():
+        ranked = "" if rates.auroc is None else f"{rates.auroc:.3f}"
+        shares = (f"{share:.1%}" for share in (rates.accept, rates.review, rates.reject))
+        table.add_row(kind, str(rates.pictures), *shares, ranked)
+    console.print(table)

@@ -1,0 +1,138 @@
+"""`flawscope inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+
+if TYPE_CHECKING:
+    from flawscope.workflow.inspection import Summary
+
+EXAMPLES = """Examples:
+
+  flawscope inspect models/bracket line1/ --out results
+
+  flawscope inspect models/bracket 'line1/*.png' --json
+
+  flawscope inspect models/bracket incoming/ --watch --out results
+
+The same command again goes on where it stopped. Exit code 3: some pictures could not be read."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("inspect", epilog=EXAMPLES)(inspect)
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    pictures: Annotated[list[str], typer.Argument(help="Picture files, folders, or patterns in quotes.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for results.csv, results.jsonl, overlays and report.html."),
+    ] = None,
+    overlays: Annotated[
+        str, typer.Option("--overlays", help="Which pictures get an overlay: flagged, all or none.")
+    ] = "flagged",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep inspecting pictures as they arrive in a folder.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of going on from earlier results.")
+    ] = False,
+    engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime or openvino.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", help="Processor threads.", min=1)] = None,
+    batch: Annotated[int, typer.Option("--batch", help="Pictures a graph call.", min=1, max=256)] = 8,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write report.html into --out.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
+) -> None:
+    """Inspect pictures with a trained model: verdict, score, p-value and what was found."""
+    from flawscope.errors import OptionError, suggest
+    from flawscope.inspector import Inspector
+    from flawscope.workflow.inspection import OVERLAYS, inspect_pictures
+    from flawscope.workflow.sources import collect
+    from flawscope.workflow.sources import watch as watched
+
+    if overlays not in OVERLAYS:
+        raise OptionError(
+            "--overlays", expected="a known choice", got=repr(overlays), fix=suggest(overlays, OVERLAYS)
+        )
+    inspector = Inspector.load(model, engine=engine, threads=threads)
+    with stop_on_interrupt() as stop:
+        if watch:
+            folder = _one_folder(pictures)
+            note(f"Watching {folder}; Ctrl-C ends.")
+            summary = inspect_pictures(
+                inspector,
+                watched(folder, stopped=stop.is_set),
+                out=out,
+                overlays=overlays,
+                batch=1,
+                fresh=fresh,
+                emit=print_json if as_json else _line,
+            )
+        else:
+            summary = inspect_pictures(
+                inspector,
+                collect(pictures),
+                out=out,
+                overlays=overlays,
+                batch=batch,
+                fresh=fresh,
+                stopped=stop.is_set,
+                progress=Bars(quiet=as_json),
+                emit=print_json if as_json else _error_line,
+            )
+    if out is not None and report:
+        from flawscope.report.build import inspection_report
+
+        inspection_report(inspector.bundle, out)
+    if not as_json:
+        _show(summary, out)
+    if summary.failed:
+        raise typer.Exit(3)
+
+
+def _one_folder(pictures: list[str]) -> Path:
+    from flawscope.errors import OptionError
+
+    if len(pictures) != 1 or not Path(pictures[0]).is_dir():
+        raise OptionError(
+            "--watch", expected="one folder", got=", ".join(pictures), fix="Name the folder to watch."
+        )
+    return Path(pictures[0])
+
+
+def _line(line: dict[str, object]) -> None:
+    if "error" in line:
+        _error_line(line)
+    else:
+        console.print(f"{line['decision']:<7} {line['score']:10.4f}  {line['path']}", markup=False)
+
+
+def _error_line(line: dict[str, object]) -> None:
+    if "error" in line:
+        note(f"unreadable: {line['error']}")
+
+
+def _show(summary: Summary, out: Path | None) -> None:
+    from rich.table import Table
+
+    table = Table("accept", "review", "reject", "unreadable", "done before")
+    table.add_row(
+        *(str(getattr(summary, name)) for name in ("accept", "review", "reject", "failed", "skipped"))
+    )
+    console.print(table)
+    if summary.worst:
+        table = Table("score", "verdict", "picture", title="Most anomalous")
+        for score, path, decision in summary.worst:
+            table.add_row(f"{score:.4f}", decision, path)
+        console.print(table)
+    if out is not None:
+        console.print(f"Results: {out}", markup=False)

@@ -1,0 +1,58 @@
+"""`flawscope weights`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flawscope.cli.console import console, print_json
+
+EXAMPLES = """Examples:
+
+  flawscope weights
+
+  flawscope weights wide_resnet50_2
+
+Weights are looked up in the folders of FLAWSCOPE_WEIGHTS, the cache, the installed packages, then online."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("weights", epilog=EXAMPLES)(weights)
+
+
+def weights(
+    name: Annotated[
+        str | None, typer.Argument(help="A backbone whose weights to fetch into the cache.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a backbone.")] = False,
+) -> None:
+    """Show which pretrained weights are at hand and where, or fetch some for work offline."""
+    import dataclasses
+
+    from rich.table import Table
+
+    from flawscope.nn.weights import fetch, list_weights
+
+    if name is not None:
+        path = fetch(name)
+        if as_json:
+            print_json({"name": name, "path": str(path)})
+        else:
+            console.print(f"{name}: {path}", markup=False)
+        return
+    found = list_weights()
+    if as_json:
+        for entry in found:
+            print_json(
+                dataclasses.asdict(entry) | {"where": None if entry.where is None else str(entry.where)}
+            )
+        return
+    table = Table("backbone", "at hand", "MB", "where", "licence")
+    for entry in found:
+        place = str(entry.where or entry.source)
+        table.add_row(
+            entry.name, "yes" if entry.available else "no", f"{entry.size / 1e6:.0f}", place, entry.licence
+        )
+    console.print(table)

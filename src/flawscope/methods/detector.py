@@ -1,0 +1,167 @@
+"""The contract that every published method keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import TrainingData
+from flawscope.errors import BundleError, DataError
+from flawscope.images import FRAME_LIMIT, Frame
+from flawscope.nn.run import Run
+
+if TYPE_CHECKING:
+    from flawscope.nn.preflight import Preflight
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One named output of the graph.
+
+    `kind` tells the runtime how to read it: `score` (N,), `heatmap` (N, h, w), `label_map` and
+    `index_map` (N, h, w) integers, `vector` (N, d).
+    """
+
+    name: str
+    kind: Literal["score", "heatmap", "label_map", "index_map", "vector"]
+    about: str
+
+
+SCORE = Output("score", "score", "raw anomaly score of the picture, higher is more anomalous")
+HEATMAP = Output("heatmap", "heatmap", "raw anomaly map at the input size, higher is more anomalous")
+
+
+Side = Annotated[int, Field(ge=32, le=FRAME_LIMIT)]
+
+
+class DetectorOptions(BaseModel):
+    """Options that every method has; each default is the paper's value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    size: tuple[Side, Side] = Field((256, 256), description="input height and width in pixels")
+    aspect: Literal["stretch", "pad"] = Field(
+        "stretch", description="stretch the picture to the size, or keep its aspect and pad"
+    )
+
+
+class BackboneOptions(DetectorOptions):
+    """Options of methods that read a pretrained network's features."""
+
+    backbone: str = Field(description="network of the features, as torchvision or timm name it")
+    layers: tuple[str, ...] | None = Field(
+        None, description="its layers by module name, joined in this order"
+    )
+    weights: Literal["pretrained", "random"] = Field(
+        "pretrained",
+        description="pretrained, as published; random draws them from a fixed seed, for tests only",
+    )
+
+
+class Detector(nn.Module, ABC):
+    """A method: learns from good pictures, then maps pixels to a score, a heatmap and what explains them.
+
+    Attributes:
+        Options: the method's frozen pydantic model of options.
+        outputs: what `forward` returns, by name; `score` comes first.
+        fitted: dotted names of the buffers that `fit` fills and whose shape depends on the data; `*` stands
+            for any part of a name.
+        minimum_normals: fewest training pictures that `fit` accepts.
+    """
+
+    Options: ClassVar[type[DetectorOptions]]
+    outputs: ClassVar[tuple[Output, ...]]
+    fitted: ClassVar[tuple[str, ...]] = ()
+    minimum_normals: ClassVar[int] = 2
+
+    def __init__(self, options: DetectorOptions) -> None:
+        super().__init__()
+        self.options = options
+
+    @property
+    def frame(self) -> Frame:
+        """The size and aspect at which pictures reach `forward`."""
+        height, width = self.options.size
+        return Frame(height=height, width=width, aspect=self.options.aspect)
+
+    @property
+    def uses_tuning(self) -> bool:
+        """Whether `fit` scales on tuning pictures; where not, none are set aside for it."""
+        return False
+
+    def preflight(self, pictures: int) -> Preflight | None:
+        """Expected time and memory of `fit` on that many pictures, or None where the method cannot tell."""
+        del pictures
+        return None
+
+    @abstractmethod
+    def fit(self, data: TrainingData, run: Run) -> Self:
+        """Learn from `data.normal`, scale on `data.tuning`; seeded and repeatable.
+
+        Raises:
+            DataError: fewer than `minimum_normals` pictures.
+            Stopped: `run.stop` was set; a later call with the same run resumes from its checkpoints.
+        """
+
+    @abstractmethod
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """Map `pixels` (N, 3, H, W) float32 in [0, 1] at `frame`'s size to the declared outputs.
+
+        Tensor code only: the same function is exported to ONNX.
+        """
+
+    def check_enough(self, data: TrainingData) -> None:
+        """Raise a DataError where there are too few training pictures."""
+        if len(data.normal) < self.minimum_normals:
+            raise DataError(
+                "training pictures",
+                expected=f"at least {self.minimum_normals} good pictures for {type(self).__name__}",
+                got=str(len(data.normal)),
+                fix="Add good pictures to the folder.",
+            )
+
+    @torch.inference_mode()
+    def score(self, pictures: Pictures, run: Run, *, batch: int = 8) -> dict[str, NDArray[Any]]:
+        """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`."""
+        device = run.torch_device()
+        self.eval().to(device)
+        parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in self.outputs}
+        with run.progress.stage("scoring", len(pictures)) as stage:
+            for pixels in pictures.batches(batch):
+                answer = self(torch.from_numpy(pixels).to(device))
+                for name, values in parts.items():
+                    values.append(answer[name].cpu().numpy())
+                stage.advance(len(pixels))
+                run.check_stop()
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Take over the tensors of a trained detector of the same options.
+
+        Raises:
+            BundleError: names or shapes do not fit.
+        """
+        for name, _ in list(self.named_buffers()):
+            if name in tensors and any(fnmatchcase(name, pattern) for pattern in self.fitted):
+                module, _, buffer = name.rpartition(".")
+                self.get_submodule(module).register_buffer(buffer, torch.empty_like(tensors[name]))
+        try:
+            self.load_state_dict(dict(tensors), strict=True)
+        except RuntimeError as error:
+            raise BundleError(
+                "weights of the model",
+                expected=f"the tensors of {type(self).__name__} with these options",
+                got=" ".join(str(error).split())[:300],
+                fix="Train again, or take the model folder from its source again.",
+            ) from error
+        return self.eval()

@@ -1,0 +1,162 @@
+"""PaDiM: one Gaussian of patch features for each place of the picture.
+
+Defard, Setkov, Loesch, Audigier: PaDiM, a Patch Distribution Modeling Framework for Anomaly Detection and
+Localization. ICPR Workshops 2021.
+
+The paper has two models: ResNet-18 with 100 random channels (the default here), and WideResNet-50-2 with 550,
+whose covariances take 5 GB at 256×256. The authors published no code. The paper resizes to 256 and cuts out
+the middle 224 pixels; nothing is cut here. The image score is the maximum of the smoothed anomaly map.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from flawscope.data.samples import TrainingData
+from flawscope.errors import OptionError
+from flawscope.methods.detector import HEATMAP, SCORE, BackboneOptions, Detector
+from flawscope.nn.backbones import build_backbone
+from flawscope.nn.features import PatchGrid, map_batches
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.preflight import available_bytes
+from flawscope.nn.run import Run
+from flawscope.nn.weights import load_pretrained
+
+_PLACES = 256  # covariances factored at a time, in float64
+_CHANNEL_DRAW = 1
+_FLOAT_BYTES = 4
+
+
+class PaDiMOptions(BackboneOptions):
+    """Options of PaDiM; defaults are the paper's smaller model."""
+
+    backbone: str = Field("resnet18", description="network of the features (section IV-B: ResNet-18)")
+    layers: tuple[str, ...] | None = Field(
+        None, description="its layers; by default those at strides 4, 8 and 16 (section IV-B: layers 1 to 3)"
+    )
+    channels: int = Field(
+        100,
+        ge=1,
+        description="channels drawn at random (section V-A: 100 for ResNet-18, 550 for WideResNet-50-2)",
+    )
+    regularisation: float = Field(0.01, gt=0, description="ε added to each variance (section III-B: 0.01)")
+    smoothing: float = Field(
+        4.0, ge=0, le=64, description="σ in pixels of the Gaussian over the heatmap (section IV-C: 4)"
+    )
+
+
+class PaDiM(Detector):
+    """A Gaussian for each place; the score is the largest Mahalanobis distance. For aligned parts."""
+
+    Options = PaDiMOptions
+    options: PaDiMOptions
+    outputs: ClassVar = (SCORE, HEATMAP)
+    fitted: ClassVar = ("mean", "whitening")
+    minimum_normals: ClassVar = 2
+
+    channels: Tensor
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, options: PaDiMOptions) -> None:
+        super().__init__(options)
+        self.backbone = build_backbone(
+            options.backbone, options.layers, strides=(4, 8, 16), size=options.size
+        )
+        self.grid = PatchGrid(self.backbone, upsampling="nearest")
+        if options.channels > self.grid.dim:
+            raise OptionError(
+                "option 'channels' of padim",
+                expected=f"at most the {self.grid.dim} channels of {options.backbone}'s layers",
+                got=str(options.channels),
+                fix="Lower it, or take more layers.",
+            )
+        self.heatmap = Heatmap(self.grid.shape, options.size, options.smoothing)
+        self.register_buffer("channels", torch.arange(options.channels))  # (d,)
+        self.register_buffer("mean", torch.zeros(1, 1, options.channels))  # (P, 1, d), P places
+        self.register_buffer("whitening", torch.zeros(1, options.channels, options.channels))  # (P, d, d)
+
+    def fit(self, data: TrainingData, run: Run) -> Self:
+        """Estimate each place's mean and covariance (equation 1); `data.tuning` is not used.
+
+        Raises:
+            DataError: fewer than two pictures.
+            OptionError: the covariances would not fit into memory.
+            Stopped: `run.stop` was set; the pass is short and starts afresh.
+        """
+        self.check_enough(data)
+        self._require_memory()
+        if self.options.weights == "pretrained":
+            load_pretrained(self.backbone)
+        drawn = torch.randperm(self.grid.dim, generator=run.generator(_CHANNEL_DRAW))
+        self.channels = drawn[: self.options.channels].sort().values
+        total, products, origin = self._moments(data, run)
+        count = len(data.normal)
+        centre = total / count  # (P, d), relative to `origin`
+        self.mean = (origin + centre).unsqueeze(1)  # (P, 1, d)
+        for start in range(0, len(products), _PLACES):
+            part = slice(start, start + _PLACES)
+            products[part] = self._whiten(products[part], centre[part], count)
+            run.check_stop()
+        self.whitening = products
+        return self.to(run.torch_device()).eval()
+
+    def _require_memory(self) -> None:
+        needed = self.grid.shape[0] * self.grid.shape[1] * self.options.channels**2 * _FLOAT_BYTES
+        free = available_bytes()
+        if free is not None and needed > free:
+            raise OptionError(
+                "covariances of padim",
+                expected=f"at most {free / 2**30:.1f} GiB of memory",
+                got=f"{needed / 2**30:.1f} GiB for {self.options.channels} channels at each place",
+                fix="Lower `channels` or `size`.",
+            )
+
+    def _moments(self, data: TrainingData, run: Run) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums (P, d) and sums of products (P, d, d) of the features less `origin` (P, d).
+
+        `origin` is the first batch's mean: with it the features lie near zero, where float32 sums are exact
+        enough; without it large means would cancel.
+        """
+        total = products = origin = torch.empty(0)
+        self.grid.to(run.torch_device())
+        for maps in map_batches(self.backbone, data.normal, run):
+            features = self.grid(maps)
+            vectors = self._places(features, self.channels.to(features.device))  # (P, n, d)
+            if not len(total):
+                origin = vectors.mean(1)  # (P, d)
+                total = torch.zeros_like(origin)
+                products = vectors.new_zeros(*origin.shape, origin.shape[1])  # (P, d, d)
+            vectors = vectors - origin.unsqueeze(1)
+            total += vectors.sum(1)
+            products.baddbmm_(vectors.transpose(1, 2), vectors)
+        return total, products, origin
+
+    def _whiten(self, products: Tensor, centre: Tensor, count: int) -> Tensor:
+        """W (P, d, d) with x @ W of unit covariance: W W^T is the inverse of the regularised covariance."""
+        centre, products = centre.double(), products.double()
+        outer = centre.unsqueeze(2) * centre.unsqueeze(1)  # (P, d, d)
+        covariance = (products - count * outer) / (count - 1)
+        unit = torch.eye(centre.shape[1], dtype=torch.float64, device=centre.device)
+        factor = torch.linalg.cholesky(covariance + self.options.regularisation * unit)
+        inverse: Tensor = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
+        return inverse.transpose(1, 2).float()
+
+    @staticmethod
+    def _places(features: Tensor, channels: Tensor) -> Tensor:
+        """Features (N, D, h, w) as (P, N, d): for each place the chosen channels of all pictures."""
+        return features.index_select(1, channels).permute(2, 3, 0, 1).flatten(0, 1)  # (h * w, N, d)
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`; the map holds Mahalanobis distances (equation 2)."""
+        del scalars
+        height, width = self.grid.shape
+        vectors = self._places(self.grid(self.backbone(pixels)), self.channels)  # (P, N, d)
+        whitened = torch.matmul(vectors - self.mean, self.whitening)  # (P, N, d)
+        distances = whitened.square().sum(2).sqrt()  # (P, N)
+        heatmap = self.heatmap(distances.T.reshape(-1, height, width))  # (N, H, W)
+        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}

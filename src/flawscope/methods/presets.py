@@ -1,0 +1,32 @@
+"""Named options of each method. `default` is what `train` uses; without a preset the paper's values hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flawscope.errors import OptionError, suggest
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "patchcore": {"default": {"backbone": "tf_efficientnet_lite0"}},
+    "padim": {"default": {"backbone": "tf_efficientnet_lite0"}},
+}
+
+
+def options_of(method: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's options with `options` over them; `default` of a method without presets is empty.
+
+    Raises:
+        OptionError: the method has no preset of that name.
+    """
+    known = PRESETS.get(method, {})
+    if preset is None or (preset == "default" and preset not in known):
+        return dict(options)
+    if preset not in known:
+        raise OptionError(
+            f"preset {preset!r}",
+            expected=f"a preset of {method}",
+            got="an unknown name",
+            fix=suggest(preset, known) if known else f"{method} has none; leave it out.",
+        )
+    return {**known[preset], **options}

@@ -1,0 +1,239 @@
+"""From an evaluation or an inspection to a report: what to show, and small pictures of it."""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import flawscope
+from flawscope.bundle import Bundle
+from flawscope.data.samples import Dataset, Sample
+from flawscope.errors import FlawscopeError
+from flawscope.files import write_text
+from flawscope.images import read_image
+from flawscope.inspector import Inspector
+from flawscope.overlay import heatmap_overlay, thumbnail, to_webp_bytes
+from flawscope.prediction import Decision, Prediction
+from flawscope.progress import Progress
+from flawscope.report.content import Curve, Facts, Figure, ReportContent, ReportItem
+from flawscope.report.page import write_report
+from flawscope.workflow.evaluate import Evaluation, Judged, evaluate, write_pictures
+from flawscope.workflow.inspection import overlay_path
+from flawscope.workflow.results import read_results
+
+SIDE = 360  # pixels of a picture in the report
+MOST = 300  # pictures shown; tables and figures count all
+CURVE_POINTS = 400
+LABELS = {
+    "auroc": ("Image AUROC", "how surely a defective picture scores above a good one"),
+    "average_precision": ("Average precision", "area under the precision-recall curve"),
+    "max_f1": ("Maximal F1", "at the best threshold in hindsight; the verdicts do not use it"),
+    "fpr_at_95_tpr": ("FPR at 95 % TPR", "good pictures flagged when 95 % of the defective ones are found"),
+    "pixel_auroc": ("Pixel AUROC", "how surely a defective pixel stands out"),
+    "pixel_average_precision": ("Pixel AP", "area under the pixels' precision-recall curve"),
+    "aupro_30": ("AU-PRO 0.3", "mean share of each defect that is covered, up to 30 % false positive pixels"),
+    "aupro_05": ("AU-PRO 0.05", "the same up to 5 %"),
+    "au_spro_05_logical": ("AU-sPRO 0.05, logical", "saturated overlap, up to 5 % false positive pixels"),
+    "au_spro_05_structural": ("AU-sPRO 0.05, structural", "likewise, structural defects"),
+}
+
+
+def evaluation_report(
+    inspector: Inspector,
+    dataset: Dataset,
+    path: Path,
+    *,
+    progress: Progress | None = None,
+    note: str = "",
+) -> Evaluation:
+    """Evaluate, then write the report at `path` with evaluation.json and pictures.csv beside it."""
+    gallery = _Gallery(inspector.bundle)
+    evaluation = evaluate(inspector, dataset, progress=progress, watcher=gallery.add)
+    items = tuple(_item(entry, gallery) for entry in evaluation.readable)
+    unreadable = tuple(
+        (str(entry.sample.path), entry.error) for entry in evaluation.judged if entry.error is not None
+    )
+    remarks = [note] if note else []
+    if evaluation.known:
+        remarks.append(f"{evaluation.known} pictures were left out, because the model has seen them.")
+    if len(items) > MOST:
+        remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
+    content = _content(
+        inspector.bundle,
+        title=f"Evaluation: {dataset.name}",
+        items=items,
+        unreadable=unreadable,
+        note=" ".join(remarks),
+        figures=_figures(evaluation),
+        pro=_pro(evaluation),
+    )
+    write_report(path, content)
+    write_text(path.parent / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
+    write_pictures(path.parent / "pictures.csv", evaluation)
+    return evaluation
+
+
+def inspection_report(bundle: Bundle, folder: Path) -> Path:
+    """Write report.html beside the results of an inspection in `folder`."""
+    lines = read_results(folder)
+    done = [line for line in lines if "error" not in line]
+    shown = {line["path"] for line in heapq.nlargest(MOST, done, key=lambda line: line["score"])}
+    items = tuple(_inspected(line, folder, pictured=line["path"] in shown) for line in done)
+    remark = f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else ""
+    content = _content(
+        bundle,
+        title=f"Inspection: {bundle.folder.resolve().name}",
+        items=items,
+        unreadable=tuple((line["path"], line["error"]) for line in lines if "error" in line),
+        note=remark,
+    )
+    return write_report(folder / "report.html", content)
+
+
+@dataclass(slots=True)
+class _Gallery:
+    """Small pictures of mistakes and of the most anomalous parts; memory stays bounded."""
+
+    bundle: Bundle
+    _heap: list[tuple[tuple[bool, float], str]] = field(default_factory=list)
+    pictures: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+
+    def add(self, sample: Sample, answer: Prediction | FlawscopeError) -> None:
+        if isinstance(answer, FlawscopeError):
+            return
+        mistake = sample.defective is not (answer.decision is not Decision.ACCEPT)
+        rank, key = (mistake, answer.score), str(sample.path)
+        if len(self._heap) < MOST:
+            heapq.heappush(self._heap, (rank, key))
+        elif rank > self._heap[0][0]:
+            _, dropped = heapq.heapreplace(self._heap, (rank, key))
+            del self.pictures[dropped]
+        else:
+            return
+        self.pictures[key] = _small(self.bundle, sample.path, answer)
+
+
+def _small(bundle: Bundle, path: Path, prediction: Prediction) -> tuple[bytes, bytes]:
+    """(picture, picture under its heatmap) as small WebP files."""
+    image = read_image(path)
+    plain = to_webp_bytes(thumbnail(image, SIDE))
+    scale = bundle.manifest.heatmap
+    if prediction.heatmap is None or scale is None:
+        return plain, b""
+    laid = heatmap_overlay(
+        image, prediction.heatmap, low=scale.low, high=scale.high, threshold=scale.threshold
+    )
+    return plain, to_webp_bytes(thumbnail(laid, SIDE))
+
+
+def _item(entry: Judged, gallery: _Gallery) -> ReportItem:
+    plain, overlay = gallery.pictures.get(str(entry.sample.path), (b"", b""))
+    if entry.decision is None:
+        raise AssertionError("only readable pictures become items")
+    return ReportItem(
+        path=str(entry.sample.path),
+        name=entry.sample.path.name,
+        score=entry.score,
+        p_value=entry.p_value,
+        decision=entry.decision,
+        defective=entry.sample.defective,
+        kind=entry.sample.kind,
+        thumbnail=plain,
+        overlay=overlay,
+        findings=entry.findings,
+    )
+
+
+def _inspected(line: dict[str, Any], folder: Path, *, pictured: bool) -> ReportItem:
+    path, decision = Path(line["path"]), Decision(line["decision"])
+    plain = overlay = b""
+    if pictured:
+        plain = _reduced(path)
+        overlay = _reduced(overlay_path(folder, path, decision))
+    return ReportItem(
+        path=line["path"],
+        name=path.name,
+        score=line["score"],
+        p_value=line["p_value"],
+        decision=decision,
+        thumbnail=plain,
+        overlay=overlay,
+        findings=tuple(finding["text"] for finding in line["findings"]),
+    )
+
+
+def _reduced(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    try:
+        image: NDArray[Any] = read_image(path)
+    except FlawscopeError:
+        return b""
+    return to_webp_bytes(thumbnail(image, SIDE))
+
+
+def _content(bundle: Bundle, **parts: Any) -> ReportContent:
+    manifest = bundle.manifest
+    calibration = manifest.calibration
+    return ReportContent(
+        subtitle=f"Model {bundle.folder.resolve().name}, method {manifest.method}, "
+        f"trained {manifest.provenance.created[:10]}",
+        created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        review_threshold=calibration.review_threshold,
+        reject_threshold=calibration.reject_threshold,
+        promise=calibration.statement(),
+        provenance=_provenance(bundle),
+        version=flawscope.__version__,
+        **parts,
+    )
+
+
+def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
+    manifest = bundle.manifest
+    origin = manifest.provenance
+    options = tuple((name, str(value)) for name, value in manifest.options.items())
+    graph = next((entry.sha256 for name, entry in manifest.files.items() if name.endswith(".onnx")), "")
+    model = (
+        ("Method", manifest.method),
+        ("Input", f"{manifest.frame.height} × {manifest.frame.width}, {manifest.frame.aspect}"),
+        ("Trained", origin.created),
+        ("Seed", str(origin.seed)),
+        ("Graph sha256", graph),
+        *((f"Parity, {entry.engine}", entry.statement()) for entry in manifest.parity),
+    )
+    data = (
+        ("Training pictures", str(origin.count("normal"))),
+        ("Tuning pictures", str(origin.count("tuning"))),
+        ("Calibration scores", str(len(manifest.calibration.scores))),
+    )
+    versions = (("Hardware of training", origin.hardware), *sorted(origin.versions.items()))
+    return Facts("Model", model), Facts("Data", data), Facts("Options", options), Facts("Versions", versions)
+
+
+def _figures(evaluation: Evaluation) -> tuple[Figure, ...]:
+    found = []
+    for name, interval in evaluation.detection.items():
+        label, about = LABELS[name]
+        low, high = (None if math.isnan(end) else end for end in (interval.low, interval.high))
+        found.append(Figure(label, interval.value, low, high, about))
+    for name, value in evaluation.localisation.items():
+        label, about = LABELS[name]
+        found.append(Figure(label, value, about=about))
+    return tuple(found)
+
+
+def _pro(evaluation: Evaluation, limit: float = 0.3) -> Curve | None:
+    if evaluation.overlap is None:
+        return None
+    curve = evaluation.overlap.curve()
+    x = np.linspace(0.0, limit, CURVE_POINTS)
+    y = np.interp(x, curve.fpr, curve.pro)
+    return Curve(x.tolist(), y.tolist(), area=evaluation.localisation.get("aupro_30"), limit=limit)

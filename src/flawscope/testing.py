@@ -1,0 +1,277 @@
+"""`check_detector`: the properties that every detector must have, for the authors of methods.
+
+Each broken property raises an AssertionError that names it and says by how much it is broken.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import flawscope
+from flawscope import bundle, manifest
+from flawscope.calibration import Calibration
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample, TrainingData
+from flawscope.engines import open_engine
+from flawscope.errors import DataError, FlawscopeError
+from flawscope.inspector import Inspector
+from flawscope.methods.detector import Detector
+from flawscope.methods.registry import create, method_class, parse_options
+from flawscope.nn.run import Run
+from flawscope.workflow.export import check_parity, export_onnx, manifest_outputs, parity
+
+NORMALS, TESTS = 12, 6
+TOLERANCE = 1e-4  # of the spread of the compared values: what another order of summation may cost in float32
+_SIDE = 96
+
+Outputs = dict[str, NDArray[Any]]
+
+
+def check_detector(
+    method: str | type[Detector],
+    options: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    export: bool = True,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Fit the method on small pictures made here, and check the contract of `Detector`.
+
+    Checked: declared outputs come, finite and of the declared shapes; fitting twice gives the same scores; a
+    batch gives what single pictures give; order does not matter; scoring changes no state; saved and loaded
+    again it gives the same scores; too few pictures give a DataError; and, with `export`, the ONNX graph
+    passes parity and the Inspector answers black, white and tiny pictures with finite scores, twice the same.
+
+    Args:
+        method: a registered name, or the class.
+        options: over the method's defaults; choose a small `size` and backbone.
+        seed: of the pictures and of the fit.
+        export: also check graph and Inspector, which takes most of the time.
+        tolerance: largest accepted difference as a share of the spread of the values compared.
+
+    Raises:
+        AssertionError: a property does not hold.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _Check(method, dict(options or {}), seed, tolerance, Path(folder)).all(export=export)
+
+
+@dataclass(slots=True)
+class _Check:
+    method: str | type[Detector]
+    options: dict[str, Any]
+    seed: int
+    tolerance: float
+    folder: Path
+
+    def all(self, *, export: bool) -> None:
+        detector = self._new()
+        normals = self._pictures(detector, "good", _good_pictures(NORMALS, self.seed))
+        tests = self._pictures(detector, "test", _test_pictures(TESTS, self.seed + 1))
+        self._too_few(normals)
+        run = Run(seed=self.seed)
+        detector = self._fitted(normals)
+        outputs = detector.score(tests, run)
+        self._declared(detector, outputs, len(tests))
+        self._same("fitting twice gives", outputs, self._fitted(normals).score(tests, run))
+        self._same("single pictures give", outputs, detector.score(tests, run, batch=1))
+        backwards = detector.score(tests.subset(range(len(tests))[::-1]), run, batch=4)
+        self._same("another order gives", outputs, {name: value[::-1] for name, value in backwards.items()})
+        self._no_state(detector, tests)
+        self._save_and_load(detector, tests, outputs)
+        self._plain_pixels(detector)
+        if export:
+            self._inspected(detector, normals, tests)
+
+    @property
+    def name(self) -> str:
+        return self.method if isinstance(self.method, str) else self.method.__name__
+
+    def _new(self) -> Detector:
+        if isinstance(self.method, str):
+            return create(self.method, self.options)
+        return self.method(parse_options(self.name, self.method.Options, self.options))
+
+    def _fitted(self, normals: Pictures) -> Detector:
+        return self._new().fit(self._data(normals), Run(seed=self.seed))
+
+    @staticmethod
+    def _data(normals: Pictures) -> TrainingData:
+        """A quarter of the pictures to scale on, the others to learn from."""
+        cut = len(normals) - len(normals) // 4
+        indices = range(len(normals))
+        return TrainingData(normal=normals.subset(indices[:cut]), tuning=normals.subset(indices[cut:]))
+
+    def _pictures(self, detector: Detector, name: str, arrays: list[NDArray[np.uint8]]) -> Pictures:
+        folder = self.folder / name
+        folder.mkdir()
+        samples = []
+        for index, array in enumerate(arrays):
+            path = folder / f"{index:02d}.png"
+            Image.fromarray(array).save(path)
+            samples.append(Sample(path, "train", defective=False))
+        return Pictures(samples, detector.frame)
+
+    def _too_few(self, normals: Pictures) -> None:
+        kind = method_class(self.method) if isinstance(self.method, str) else self.method
+        count = max(kind.minimum_normals - 1, 0)
+        few = TrainingData(normal=normals.subset(range(count)), tuning=normals.subset(range(1)))
+        try:
+            self._new().fit(few, Run(seed=self.seed))
+        except DataError:
+            return
+        except Exception as error:
+            raise AssertionError(
+                f"{self.name}: fitting on {count} pictures must raise a DataError, got {error!r}"
+            ) from error
+        raise AssertionError(f"{self.name}: fitting on {count} pictures must raise a DataError, got a model")
+
+    def _declared(self, detector: Detector, outputs: Outputs, count: int) -> None:
+        declared = [output.name for output in detector.outputs]
+        with torch.inference_mode():
+            returned = list(detector(torch.zeros(1, 3, *detector.options.size)))
+        if sorted(returned) != sorted(declared):
+            raise AssertionError(f"{self.name}: declares outputs {declared}, returns {returned}")
+        kinds = [output.kind for output in detector.outputs]
+        if kinds[0] != "score" or kinds.count("score") != 1:
+            raise AssertionError(f"{self.name}: the first output and no other must be the score, got {kinds}")
+        dimensions = {"score": 1, "vector": 2}
+        for output in detector.outputs:
+            value = outputs[output.name]
+            self._finite(f"output {output.name}", value)
+            wanted = dimensions.get(output.kind, 3)
+            if value.ndim != wanted or len(value) != count:
+                raise AssertionError(
+                    f"{self.name}: output {output.name} of kind {output.kind} must have {wanted} "
+                    f"dimensions and {count} rows for {count} pictures, has shape {value.shape}"
+                )
+            whole = output.kind in ("label_map", "index_map")
+            if value.dtype != np.float32 and not (whole and np.issubdtype(value.dtype, np.integer)):
+                raise AssertionError(
+                    f"{self.name}: output {output.name} of kind {output.kind} is {value.dtype}"
+                )
+
+    def _finite(self, what: str, values: NDArray[Any]) -> None:
+        wrong = int(values.size - np.isfinite(values).sum())
+        if wrong:
+            raise AssertionError(f"{self.name}: {what}: {wrong} of {values.size} values are NaN or infinite")
+
+    def _same(self, deed: str, expected: Outputs, got: Outputs) -> None:
+        """Compare real-valued outputs; indices may differ where two members are equally near."""
+        for name, values in expected.items():
+            if not np.issubdtype(values.dtype, np.floating):
+                continue
+            if values.shape != got[name].shape:
+                raise AssertionError(
+                    f"{self.name}: {deed} {name} of shape {got[name].shape}, not {values.shape}"
+                )
+            difference = float(np.abs(values.astype(np.float64) - got[name]).max())
+            spread = max(float(np.ptp(values)), 0.01 * float(np.abs(values).max()))
+            if difference > self.tolerance * spread:
+                raise AssertionError(
+                    f"{self.name}: {deed} another {name}: it differs by up to {difference:.3g}, with "
+                    f"a spread of {spread:.3g} over {len(values)} pictures; {self.tolerance:g} of it may"
+                )
+
+    def _no_state(self, detector: Detector, tests: Pictures) -> None:
+        before = {name: value.clone() for name, value in detector.state_dict().items()}
+        random = torch.random.get_rng_state()
+        detector.score(tests, Run(seed=self.seed))
+        after = detector.state_dict()
+        moved = [name for name in before if not torch.equal(before[name], after[name])]
+        if moved or before.keys() != after.keys():
+            names = ", ".join(moved or sorted(before.keys() ^ after.keys()))
+            raise AssertionError(f"{self.name}: scoring changes state: {names}")
+        if not torch.equal(random, torch.random.get_rng_state()):
+            raise AssertionError(f"{self.name}: scoring draws from torch's global random numbers")
+
+    def _save_and_load(self, detector: Detector, tests: Pictures, outputs: Outputs) -> None:
+        path = self.folder / "weights.safetensors"
+        save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, path)
+        loaded = self._new().restore(load_file(path))
+        self._same("saved and loaded again it gives", outputs, loaded.score(tests, Run(seed=self.seed)))
+
+    def _plain_pixels(self, detector: Detector) -> None:
+        height, width = detector.options.size
+        for name, level in (("black", 0.0), ("white", 1.0)):
+            with torch.inference_mode():
+                answer = detector(torch.full((1, 3, height, width), level))
+            for output, value in answer.items():
+                self._finite(f"output {output} of a {name} picture", value.numpy())
+
+    def _inspected(self, detector: Detector, normals: Pictures, tests: Pictures) -> None:
+        folder = self.folder / "model"
+        bundle.save(folder, lambda place: self._fill(detector, normals, tests, place))
+        inspector = Inspector.load(folder, engine="onnxruntime")
+        plain = {
+            "black": np.zeros((_SIDE, _SIDE, 3), np.uint8),
+            "white": np.full((_SIDE, _SIDE, 3), 255, np.uint8),
+            "tiny": np.full((1, 2, 3), 128, np.uint8),
+        }
+        for name, pixels in plain.items():
+            try:
+                first, second = inspector.inspect(pixels), inspector.inspect(pixels)
+            except FlawscopeError as error:
+                raise AssertionError(f"{self.name}: a {name} picture cannot be inspected: {error}") from error
+            self._finite(f"score of a {name} picture", np.array(first.score))
+            if first.heatmap is not None:
+                self._finite(f"heatmap of a {name} picture", first.heatmap)
+            if first.score != second.score:
+                raise AssertionError(
+                    f"{self.name}: a {name} picture scores {first.score}, then {second.score}"
+                )
+
+    def _fill(self, detector: Detector, normals: Pictures, tests: Pictures, place: Path) -> manifest.Manifest:
+        engine = open_engine("onnxruntime", export_onnx(detector, place / bundle.GRAPH))
+        run = Run(seed=self.seed)
+        figures = parity(detector, engine, tests, run)
+        try:
+            check_parity(figures)
+        except FlawscopeError as error:
+            raise AssertionError(f"{self.name}: the exported graph fails parity: {error}") from error
+        outputs = detector.score(normals, run)
+        return manifest.Manifest(
+            flawscope=flawscope.__version__,
+            method=self.name,
+            options=detector.options.model_dump(mode="json"),
+            frame=manifest.FrameSpec.of(detector.frame),
+            outputs=manifest_outputs(detector),
+            calibration=Calibration(scores=outputs["score"].tolist(), alpha=0.2, promise="on_average"),
+            heatmap=manifest.heatmap_range(outputs["heatmap"]) if "heatmap" in outputs else None,
+            parity=(figures,),
+            provenance=manifest.Provenance.now(self.seed, ()),
+        )
+
+
+def _good_pictures(count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """A dark ring on a bright, faintly striped ground, with a little noise: (96, 96, 3) each."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:_SIDE, :_SIDE]
+    pictures = []
+    for _ in range(count):
+        y, x = _SIDE / 2 + random.uniform(-2, 2, 2)
+        radius = np.hypot(rows - y, columns - x)
+        level = 170 + 10 * np.sin(columns / 6 + random.uniform(0, 0.5))
+        level = np.where(abs(radius - 28) < 7, 70, level) + random.normal(0, 4, (_SIDE, _SIDE))
+        tinted = level[..., None] * np.array([1.0, 0.95, 0.9])  # (96, 96, 3)
+        pictures.append(np.clip(tinted, 0, 255).astype(np.uint8))
+    return pictures
+
+
+def _test_pictures(count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Good pictures, every other one with a bright scratch or a dark hole."""
+    pictures = _good_pictures(count, seed)
+    for index in range(1, count, 2):
+        corner = 10 + 8 * index
+        pictures[index][corner : corner + 6, 20:70] = (250, 240, 40) if index % 4 == 1 else (10, 10, 10)
+    return pictures

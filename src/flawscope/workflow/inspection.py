@@ -1,0 +1,159 @@
+"""Inspect many pictures with a trained model: results, overlays, counts. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from flawscope.errors import FlawscopeError, Stopped
+from flawscope.images import read_image
+from flawscope.inspector import Inspector
+from flawscope.overlay import heatmap_overlay, write_png
+from flawscope.prediction import Decision, Prediction
+from flawscope.progress import Progress, Silent
+from flawscope.workflow.results import Results, record
+
+Overlays = Literal["flagged", "all", "none"]
+OVERLAYS: tuple[Overlays, ...] = ("flagged", "all", "none")
+
+
+@dataclass(slots=True)
+class Summary:
+    """How an inspection went: pictures by verdict, skipped because already done, and unreadable."""
+
+    accept: int = 0
+    review: int = 0
+    reject: int = 0
+    failed: int = 0
+    skipped: int = 0
+    worst: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def add(self, path: Path, answer: Prediction | FlawscopeError) -> None:
+        """Count one answer."""
+        if isinstance(answer, FlawscopeError):
+            self.failed += 1
+            return
+        setattr(self, answer.decision.value, getattr(self, answer.decision.value) + 1)
+        self.worst = sorted([*self.worst, (answer.score, str(path), answer.decision.value)], reverse=True)[
+            :10
+        ]
+
+
+def model_identity(inspector: Inspector) -> str:
+    """A digest of the graph and the calibration: the same digest means the same verdicts."""
+    manifest = inspector.bundle.manifest
+    text = manifest.calibration.model_dump_json() + "".join(
+        f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items())
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def inspect_pictures(
+    inspector: Inspector,
+    paths: Iterable[Path],
+    *,
+    out: Path | None = None,
+    overlays: Overlays = "flagged",
+    batch: int = 8,
+    fresh: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
+    emit: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> Summary:
+    """Inspect `paths`; with `out`, write results.jsonl, results.csv and overlays there, and resume.
+
+    With `batch` 1 each picture is answered before the next is asked for, as a watched folder needs it.
+    A picture that cannot be read is recorded with its error and counted; it never ends the run.
+
+    Raises:
+        OutputError: `out` cannot be written, or holds results of another model.
+        Stopped: `stopped()` became true; what is done is kept.
+    """
+    results = Results(out, model=model_identity(inspector), fresh=fresh) if out is not None else None
+    summary = Summary()
+    waiting = _waiting(paths, results, summary)
+    total = len(paths) - summary.skipped if isinstance(paths, list) else 0
+    try:
+        with (progress or Silent()).stage("inspecting", total) as stage:
+            for path, answer in _answers(inspector, waiting, batch):
+                line = record(path, answer)
+                summary.add(path, answer)
+                if results is not None:
+                    if isinstance(answer, Prediction):
+                        _write_overlay(results.folder, inspector, path, answer, overlays)
+                    results.append(path, line)
+                emit(line)
+                stage.advance()
+                if stopped():
+                    raise _stopped(results)
+    finally:
+        if results is not None and results.lines:
+            results.write_table()
+    return summary
+
+
+def _answers(
+    inspector: Inspector, paths: Iterable[Path], batch: int
+) -> Iterator[tuple[Path, Prediction | FlawscopeError]]:
+    if batch > 1:
+        yield from inspector.inspect_many(paths, batch=batch)
+        return
+    for path in paths:
+        yield from inspector.inspect_many([path], batch=1)
+
+
+def _waiting(paths: Iterable[Path], results: Results | None, summary: Summary) -> Iterable[Path]:
+    if results is None:
+        return paths
+    if isinstance(paths, list):
+        waiting = [path for path in paths if not results.done(path)]
+        summary.skipped = len(paths) - len(waiting)
+        return waiting
+    return _undone(paths, results, summary)
+
+
+def _undone(paths: Iterable[Path], results: Results, summary: Summary) -> Iterator[Path]:
+    for path in paths:
+        if results.done(path):
+            summary.skipped += 1
+        else:
+            yield path
+
+
+def _write_overlay(
+    folder: Path, inspector: Inspector, path: Path, prediction: Prediction, overlays: Overlays
+) -> None:
+    flagged = prediction.decision is not Decision.ACCEPT
+    if overlays == "none" or (overlays == "flagged" and not flagged) or prediction.heatmap is None:
+        return
+    scale = inspector.bundle.manifest.heatmap
+    if scale is None:
+        return
+    picture = heatmap_overlay(
+        read_image(path),
+        prediction.heatmap,
+        low=scale.low,
+        high=scale.high,
+        threshold=scale.threshold,
+        regions=prediction.regions,
+    )
+    write_png(overlay_path(folder, path, prediction.decision), picture)
+
+
+def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:
+    """Where the overlay of the picture `path` lies in the results folder."""
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    return folder / "overlays" / decision.value / f"{path.stem[:80]}.{digest}.png"
+
+
+def _stopped(results: Results | None) -> Stopped:
+    kept = f"results so far are in {results.folder}" if results else "nothing was written"
+    return Stopped(
+        "inspection",
+        expected="to run to its end",
+        got="a request to stop",
+        fix=f"Run the same command again to go on; {kept}.",
+    )

@@ -1,0 +1,275 @@
+"""Train: read, split, fit, export, calibrate on the engine that will run, save one model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+import flawscope
+from flawscope import bundle
+from flawscope.bundle import Bundle, Manifest
+from flawscope.calibration import Calibration
+from flawscope.data.layouts import read_dataset
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Dataset, Sample, TrainingData, paths_of
+from flawscope.data.splits import NormalSplit, folds, split_dataset
+from flawscope.engines import open_engine
+from flawscope.errors import DataError, OptionError
+from flawscope.files import writable_folder, write_text
+from flawscope.images import check_image
+from flawscope.manifest import Role
+from flawscope.methods.detector import Detector
+from flawscope.methods.presets import options_of
+from flawscope.methods.registry import create
+from flawscope.nn.run import Checkpoints, Run
+from flawscope.workflow.export import engine_outputs, export_onnx, manifest_outputs, parity_of_engines
+from flawscope.workflow.recipe import Recipe
+
+PARITY_PICTURES = 100
+UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What training made.
+
+    Attributes:
+        bundle: the model folder.
+        counts: pictures by role.
+        seconds: duration of each stretch.
+    """
+
+    bundle: Bundle
+    counts: dict[str, int]
+    seconds: dict[str, float]
+
+    @property
+    def statement(self) -> str:
+        """The promise that the model's verdicts keep, in words."""
+        return self.bundle.manifest.calibration.statement()
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    run: Run,
+    *,
+    overwrite: bool = False,
+    announce: Callable[[str], None] = lambda text: None,
+) -> TrainResult:
+    """Train `recipe` into the model folder `out`.
+
+    Unfinished work is kept in `out/.unfinished`; the same recipe on the same pictures resumes there.
+
+    Raises:
+        DataError: no or too few good pictures, an unreadable one.
+        OptionError: `out` already holds a model and `overwrite` is off; unknown method or option.
+        Stopped: `run.stop` was set.
+    """
+    if (out / bundle.MANIFEST).exists() and not overwrite:
+        raise OptionError(
+            f"model folder {out}",
+            expected="a new or empty folder",
+            got="a trained model",
+            fix="Choose another --out, or replace the model with --overwrite.",
+        )
+    started = time.perf_counter()
+    detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
+    dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
+    split = _split(dataset, recipe, detector)
+    _check_readable(split)
+    writable_folder(out)
+    _announce_cost(detector, split, announce)
+    run = _with_checkpoints(run, recipe, dataset, out)
+    return _Training(recipe, split, run, detector, started).into(out)
+
+
+@dataclass(slots=True)
+class _Training:
+    recipe: Recipe
+    split: NormalSplit
+    run: Run
+    detector: Detector
+    started: float
+
+    def into(self, out: Path) -> TrainResult:
+        held_out = self._fold_outputs() if self.split.folds else None
+        folded = time.perf_counter()
+        self.detector.fit(self._data(self.split.training), self.run)
+        fitted = time.perf_counter()
+        made = bundle.save(out, lambda folder: self._fill(folder, held_out))
+        shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+        seconds = {
+            "folds": folded - self.started if self.split.folds else 0.0,
+            "fit": fitted - folded,
+            "export_and_calibrate": time.perf_counter() - fitted,
+            "total": time.perf_counter() - self.started,
+        }
+        return TrainResult(made, self._counts(), seconds)
+
+    def _fill(self, folder: Path, held_out: _HeldOut | None) -> Manifest:
+        """Write graph, weights and recipe into `folder`, then measure parity and calibrate on the engine."""
+        detector, run = self.detector, self.run
+        with run.progress.stage("exporting", 1) as stage:
+            export_onnx(detector, folder / bundle.GRAPH)
+            save_file(
+                {name: value.contiguous() for name, value in detector.state_dict().items()},
+                folder / bundle.WEIGHTS,
+            )
+            write_text(folder / bundle.RECIPE, self._resolved().to_yaml())
+            stage.advance()
+        graph = folder / bundle.GRAPH
+        calibration = self._pictures(self.split.calibration or self.split.training)
+        compared = calibration.subset(range(min(PARITY_PICTURES, len(calibration))))
+        figures = parity_of_engines(detector, graph, compared, run)
+        if held_out is None:
+            with run.progress.stage("calibrating", len(calibration)) as stage:
+                outputs = engine_outputs(open_engine("onnxruntime", graph), calibration)
+                stage.advance(len(calibration))
+            held_out = _HeldOut((outputs["score"],), outputs.get("heatmap"))
+        return Manifest(
+            flawscope=flawscope.__version__,
+            method=self.recipe.method,
+            options=detector.options.model_dump(mode="json"),
+            frame=bundle.FrameSpec(**dataclasses.asdict(detector.frame)),
+            outputs=manifest_outputs(detector),
+            calibration=self._calibration(held_out),
+            heatmap=None if held_out.heatmaps is None else bundle.heatmap_range(held_out.heatmaps),
+            parity=figures,
+            provenance=self._provenance(),
+        )
+
+    def _resolved(self) -> Recipe:
+        """The recipe with every option of the method written out, so that later presets change nothing."""
+        options = self.detector.options.model_dump(mode="json")
+        return self.recipe.model_copy(update={"options": options, "preset": None})
+
+    def _fold_outputs(self) -> _HeldOut:
+        """Scores of every good picture by a model that has not seen it (K-fold cross-conformal)."""
+        parts = folds(self.split.training, self.split.folds, seed=self.recipe.seed)
+        outputs = []
+        with self.run.progress.stage("cross-conformal folds", len(parts)) as stage:
+            for index, (training, held_out) in enumerate(parts):
+                outputs.append(self._fold(index, training, held_out))
+                stage.advance()
+        maps = [fold["heatmap"] for fold in outputs if "heatmap" in fold]
+        return _HeldOut(tuple(fold["score"] for fold in outputs), np.concatenate(maps) if maps else None)
+
+    def _fold(
+        self, index: int, training: tuple[Sample, ...], held_out: tuple[Sample, ...]
+    ) -> dict[str, NDArray[np.float32]]:
+        checkpoints = self.run.checkpoints
+        kept = checkpoints.load(f"fold-{index}") if checkpoints else None
+        if kept is not None:
+            return {name: tensor.numpy() for name, tensor in kept.items()}
+        detector = create(self.recipe.method, self.detector.options.model_dump())
+        quiet = dataclasses.replace(self.run, checkpoints=None)
+        detector.fit(self._data(training), quiet)
+        scored = detector.score(self._pictures(held_out), quiet)
+        outputs: dict[str, NDArray[np.float32]] = {
+            name: scored[name] for name in ("score", "heatmap") if name in scored
+        }
+        if checkpoints:
+            checkpoints.save(
+                f"fold-{index}", {name: torch.from_numpy(value) for name, value in outputs.items()}
+            )
+        return outputs
+
+    def _calibration(self, held_out: _HeldOut) -> Calibration:
+        wish = self.recipe.calibration
+        alpha, delta = wish.false_rejects, 1 - wish.confidence
+        if self.split.folds:
+            return Calibration.from_folds([list(fold) for fold in held_out.scores], alpha=alpha, delta=delta)
+        (scores,) = held_out.scores
+        return Calibration(scores=tuple(scores), alpha=alpha, delta=delta, promise=wish.promise)
+
+    def _data(self, training: tuple[Sample, ...]) -> TrainingData:
+        return TrainingData(normal=self._pictures(training), tuning=self._pictures(self.split.tuning))
+
+    def _pictures(self, samples: tuple[Sample, ...]) -> Pictures:
+        return Pictures(samples, self.detector.frame)
+
+    def _counts(self) -> dict[str, int]:
+        split = self.split
+        return {
+            "training": len(split.training),
+            "tuning": len(split.tuning),
+            "calibration": len(split.training) if self.split.folds else len(split.calibration),
+            "held_out_test": len(split.test),
+        }
+
+    def _provenance(self) -> bundle.Provenance:
+        split = self.split
+        roles: tuple[tuple[Role, tuple[Sample, ...]], ...] = (
+            ("normal", split.training),
+            ("tuning", split.tuning),
+            ("calibration", split.calibration),
+        )
+        pictures = [picture for role, samples in roles for picture in bundle.seen(paths_of(samples), role)]
+        return bundle.Provenance.now(self.recipe.seed, pictures)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    """Scores by fold (one where the pictures were held out), and maps, of pictures that fit did not see."""
+
+    scores: tuple[NDArray[np.float32], ...]
+    heatmaps: NDArray[np.float32] | None
+
+
+def _split(dataset: Dataset, recipe: Recipe, detector: Detector) -> NormalSplit:
+    wish = recipe.split
+    tuning = wish.tuning if detector.uses_tuning else 0.0
+    return split_dataset(
+        dataset,
+        seed=recipe.seed,
+        false_rejects=recipe.calibration.false_rejects,
+        confidence=recipe.calibration.confidence,
+        tuning=tuning,
+        calibration=wish.calibration,
+        folds=wish.folds,
+    )
+
+
+def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
+    expected = detector.preflight(len(split.training))
+    if expected is None:
+        return
+    expected.require()
+    fits = split.folds + 1 if split.folds else 1
+    often = f", in {split.folds} folds and once more" if split.folds else ""
+    announce(
+        f"Expected: about {fits * expected.seconds:.0f} s of fitting and {expected.bytes / 2**30:.1f} GiB of "
+        f"memory for {len(split.training)} pictures{often}."
+    )
+
+
+def _check_readable(split: NormalSplit) -> None:
+    """Read every header before long work starts."""
+    samples = (*split.training, *split.tuning, *split.calibration)
+    if not samples:
+        raise DataError(
+            "training pictures", expected="good pictures", got="none", fix="Add good pictures to the folder."
+        )
+    for sample in samples:
+        check_image(sample.path)
+
+
+def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, out: Path) -> Run:
+    """Checkpoints of this very recipe on these very files; work on anything else is not taken up."""
+    digest = hashlib.sha256(recipe.to_yaml().encode())
+    for sample in dataset.select(split="train", defective=False):
+        status = sample.path.stat()
+        digest.update(f"{sample.path.name}:{status.st_size}:{status.st_mtime_ns}".encode())
+    folder = out / UNFINISHED / digest.hexdigest()[:16]
+    return dataclasses.replace(run, checkpoints=Checkpoints(folder))

@@ -1,0 +1,27 @@
+"""Training data of small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample, TrainingData
+from flawscope.images import Frame
+
+
+@pytest.fixture
+def training_data(good_pictures: Callable[..., Path]) -> Callable[..., TrainingData]:
+    """Make `count` good pictures at a frame of 64×64, all for training."""
+
+    def make(count: int, *, name: str = "good", seed: int = 0) -> TrainingData:
+        folder = good_pictures(count, name=name, seed=seed) if count else Path()
+        samples = (
+            [Sample(path, "train", defective=False) for path in sorted(folder.glob("*.png"))] if count else []
+        )
+        pictures = Pictures(samples, Frame(height=64, width=64))
+        return TrainingData(normal=pictures, tuning=pictures.subset([]))
+
+    return make

@@ -1,0 +1,125 @@
+"""Backbones give the library's own maps, cut after the last layer in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from flawscope.errors import OptionError
+from flawscope.nn.backbones import Backbone, build_backbone
+
+PIXELS = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+
+
+def copy_weights(source: nn.Module, backbone: Backbone) -> None:
+    """Give the backbone the weights of the library's whole network."""
+    state = source.state_dict()
+    backbone.body.load_state_dict({key: state[key] for key in backbone.body.state_dict()})
+
+
+def hooked(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> dict[str, Tensor]:
+    """What the library's network gives at its modules, an independent way to the maps."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        network.get_submodule(layer).register_forward_hook(
+            lambda _module, _inputs, output, layer=layer: found.update({layer: output})
+        )
+    with torch.inference_mode():
+        network.eval()(x)
+    return found
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """Weights and statistics that no two networks share."""
+    generator = torch.Generator().manual_seed(7)
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape, generator=generator) * 0.1 + (0.9 if "var" in name else 0))
+    return network
+
+
+def test_torchvision_maps_equal_the_library() -> None:
+    network = randomised(torchvision.models.resnet18(weights=None))
+    backbone = build_backbone("resnet18", ["layer2", "layer3"], size=(64, 64))
+    copy_weights(network, backbone)
+    expected = hooked(network, ("layer2", "layer3"), (PIXELS - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1))
+    for layer, values in backbone(PIXELS).items():
+        torch.testing.assert_close(values, expected[layer], rtol=1e-4, atol=1e-4)
+    assert backbone.channels == {"layer2": 128, "layer3": 256}
+    assert backbone.strides == {"layer2": 8, "layer3": 16}
+    assert backbone.grids == {"layer2": (8, 8), "layer3": (4, 4)}
+
+
+def test_timm_maps_equal_the_library_with_the_weights_own_normalisation() -> None:
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    backbone = build_backbone("tf_efficientnet_lite0")
+    copy_weights(network, backbone)
+    expected = hooked(network, ("blocks.2", "blocks.4"), (PIXELS * 255 - 127) / 128)
+    for layer, values in backbone(PIXELS).items():
+        torch.testing.assert_close(values, expected[layer], rtol=1e-4, atol=1e-4)
+
+
+def test_vision_transformer_tokens_come_as_maps() -> None:
+    backbone = build_backbone("timm:vit_tiny_patch16_224", ["blocks.1", "blocks.0"], size=(64, 96))
+    maps = backbone(torch.rand(1, 3, 64, 96))
+    assert list(maps) == ["blocks.0", "blocks.1"]
+    assert maps["blocks.1"].shape == (1, 192, 4, 6)
+    assert not any(key.startswith("blocks.2") for key in backbone.body.state_dict())
+
+
+def test_layers_above_the_last_in_use_are_dropped() -> None:
+    keys = build_backbone("resnet18", ["layer2"]).body.state_dict()
+    assert any(key.startswith("layer2") for key in keys)
+    assert not any(key.startswith(("layer3", "layer4", "fc")) for key in keys)
+
+
+def test_building_twice_gives_the_same_random_weights_and_leaves_torchs_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    first, second = (build_backbone("pdn_s").state_dict() for _ in range(2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_frozen_for_good() -> None:
+    backbone = build_backbone("resnet18", ["layer1"]).train()
+    before = backbone.body.get_buffer("bn1.running_mean").clone()
+    backbone(PIXELS)
+    assert torch.equal(before, backbone.body.get_buffer("bn1.running_mean"))
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_pdn_s_has_the_papers_size_and_stride() -> None:
+    backbone = build_backbone("pdn_s", size=(256, 256))
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 2_694_144
+    assert backbone.channels == {"8": 384}
+    assert backbone.grids == {"8": (64, 64)}
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "message"),
+    [
+        ("resnet81", None, 'Did you mean "resnet18"?'),
+        ("timm:no_such_network", None, "one that neither knows"),
+        ("resnet18", ["layer5"], 'Did you mean "layer4"?'),
+        ("resnet18", ["layer2", "layer2"], "each layer once"),
+        ("vgg16", None, "Name some of: features"),
+        ("resnet18", ["avgpool", "flatten"], "the name of one of its modules"),
+        ("resnet18", ["fc"], "a feature map, (N, C, h, w)"),
+    ],
+)
+def test_wrong_names_are_one_clear_line(name: str, layers: list[str] | None, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        build_backbone(name, layers)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_size_that_a_transformer_cannot_take() -> None:
+    with pytest.raises(OptionError, match="multiples of the network's patch"):
+        build_backbone("timm:vit_tiny_patch16_224", ["blocks.1"], size=(60, 60))

@@ -1,0 +1,53 @@
+"""What users can rely on: the public names, a light import, and no torch in the runtime."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import flawscope
+
+PUBLIC = [
+    "Bundle",
+    "Calibration",
+    "Decision",
+    "Finding",
+    "FlawscopeError",
+    "Frame",
+    "Inspector",
+    "Prediction",
+    "Region",
+    "__version__",
+    "heatmap_overlay",
+    "read_image",
+]
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert sorted(flawscope.__all__) == PUBLIC
+    assert len(PUBLIC) <= 25
+    for name in PUBLIC:
+        assert getattr(flawscope, name) is not None
+
+
+def test_import_loads_nothing_heavy() -> None:
+    code = "import sys, flawscope; print(sorted({'numpy', 'cv2', 'torch', 'pydantic'} & set(sys.modules)))"
+    assert _run(code) == "[]"
+
+
+def test_the_runtime_works_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'timm', 'scipy', 'sklearn']))\n"
+        "import flawscope\n"
+        "for name in flawscope.__all__: getattr(flawscope, name)\n"
+        "import flawscope.workflow.inspection, flawscope.workflow.evaluate, flawscope.workflow.calibrate\n"
+        "import flawscope.cli.app\n"
+        "print('fine')"
+    )
+    assert _run(code) == "fine"
+
+
+def _run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip()
