@@ -35,7 +35,7 @@ def fitted(data: TrainingData, run: Run | None = None, **options: Any) -> PatchC
 
 
 def reference_patches(detector: PatchCore, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Section 3.1 in numpy: averages over 3×3 with zeros around, the coarse layer twice as large, joined: (P, D)."""
+    """Section 3.1 in numpy: averages over 3×3 with zeros around, the coarse layer enlarged: (P, D)."""
     with torch.inference_mode():
         fine, coarse = (
             maps[0].double().numpy() for maps in detector.backbone(torch.from_numpy(pixels)[None]).values()
@@ -107,6 +107,9 @@ def test_density_divides_by_the_spacing_of_the_nearest_member(training_data: Mak
     distances, indices, _ = plain.banks[0](plain.backbone(pixels))
     expected = distances.numpy() / spacing[indices.numpy()]
     np.testing.assert_allclose(dense.banks[0](dense.backbone(pixels))[0].numpy(), expected, rtol=1e-3)
+    soft = fitted(data, reweighting=0, density=4, density_power=0.5)
+    softer = distances.numpy() / np.sqrt(spacing[indices.numpy()])
+    np.testing.assert_allclose(soft.banks[0](soft.backbone(pixels))[0].numpy(), softer, rtol=1e-3)
 
 
 def test_several_banks_are_levelled_on_tuning_pictures_and_added(training_data: Make) -> None:

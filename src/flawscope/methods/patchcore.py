@@ -48,6 +48,7 @@ class BankOptions(BaseModel):
     stride: int | None = Field(None, ge=1, description="pixels from patch to patch; the finest layer's")
     limit: int | None = Field(None, ge=1, description="most patches kept")
     density: int = Field(0, ge=0, description="as the method's option of that name")
+    density_power: float = Field(1.0, gt=0, le=1, description="as the method's option of that name")
 
 
 class PatchCoreOptions(BackboneOptions):
@@ -77,6 +78,7 @@ class PatchCoreOptions(BackboneOptions):
         ge=0,
         description="neighbours of a bank member whose mean distance divides distances to it; 0: none",
     )
+    density_power: float = Field(1.0, gt=0, le=1, description="exponent of that divisor; 0.5 softens it")
     banks: tuple[BankOptions, ...] = Field(
         (),
         description="several banks, whose maps are levelled on tuning pictures and added (the paper has one)",
@@ -135,6 +137,7 @@ class PatchCore(Detector):
             stride=options.stride,
             limit=options.bank_limit,
             density=options.density,
+            density_power=options.density_power,
         )
         self.settings = options.banks or (single,)
         self.banks = nn.ModuleList(self._bank(bank) for bank in self.settings)
@@ -275,7 +278,12 @@ class PatchCore(Detector):
         grid = PatchGrid(
             self.backbone, settings.layers, neighbourhood=self.options.neighbourhood, stride=settings.stride
         )
-        return PatchBank(grid, around=max(1, self.options.reweighting), density=settings.density)
+        return PatchBank(
+            grid,
+            around=max(1, self.options.reweighting),
+            density=settings.density,
+            density_power=settings.density_power,
+        )
 
     @property
     def _banks(self) -> list[PatchBank]:

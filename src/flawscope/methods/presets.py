@@ -8,7 +8,23 @@ from typing import Any
 from flawscope.errors import OptionError, suggest
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "patchcore": {"default": {"backbone": "tf_efficientnet_lite0"}},
+    "patchcore": {
+        # benchmarks/results/preset.md tells what was tried, on which products
+        "default": {
+            "backbone": "tf_efficientnet_lite0",
+            "layers": ["blocks.1", "blocks.2", "blocks.4"],
+            "size": [320, 320],
+            "stride": 8,
+            "balance": True,
+            "bank_limit": 6000,
+            "projection": 64,
+            "density": 5,
+            "density_power": 0.5,
+            "score": "smoothed maximum",
+            "smoothing": 6.0,
+            "reweighting": 0,
+        },
+    },
     "padim": {"default": {"backbone": "tf_efficientnet_lite0"}},
 }
 

@@ -24,9 +24,9 @@ class PatchGrid(nn.Module):
     Args:
         backbone: whose maps come in.
         layers: those of its layers to join, in this order; all by default.
-        neighbourhood: side of the square over which each layer is averaged (PatchCore, section 3.1); 1 leaves
-            the maps as they are. Beyond the border lie zeros, as in the authors' code: they damp the outermost
-            cells, whose features vary most between good pictures.
+        neighbourhood: side of the square over which each layer is averaged (PatchCore, section 3.1); 1
+            leaves the maps as they are. Beyond the border lie zeros, as in the authors' code: they damp the
+            outermost cells, whose features vary most between good pictures.
         stride: pixels a cell; None takes the finest layer's grid. Finer layers are averaged down to it.
         upsampling: how coarser layers reach the grid.
 

@@ -22,6 +22,7 @@ class PatchBank(nn.Module):
         around: how many of each member's nearest members `neighbours` holds, itself first.
         density: divide distances by the mean distance of the nearest member to so many of its own nearest
             members, so that what is far in a dense part of the bank counts more; 0: plain distances.
+        density_power: exponent of that divisor.
 
     Attributes:
         neighbours: (M, around) indices.
@@ -33,9 +34,12 @@ class PatchBank(nn.Module):
     origins: Tensor
     spacing: Tensor
 
-    def __init__(self, grid: PatchGrid, *, around: int = 1, density: int = 0) -> None:
+    def __init__(
+        self, grid: PatchGrid, *, around: int = 1, density: int = 0, density_power: float = 1.0
+    ) -> None:
         super().__init__()
-        self.grid, self.around, self.density = grid, around, density
+        self.grid, self.around = grid, around
+        self.density, self.density_power = density, density_power
         self.memory = MemoryBank(torch.zeros(1, grid.dim))
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
         self.register_buffer("origins", torch.zeros(1, 3, dtype=torch.int32))
@@ -80,7 +84,8 @@ class PatchBank(nn.Module):
             for rows, near in zip(torch.split(bank, 1024), torch.split(members, 1024), strict=True)
         ]
         spacing = torch.cat(parts)
-        return spacing.clamp_min(0.1 * float(spacing.mean()) + torch.finfo(torch.float32).tiny)
+        spacing = spacing.clamp_min(0.1 * float(spacing.mean()) + torch.finfo(torch.float32).tiny)
+        return spacing**self.density_power
 
     def _select(self, patches: Tensor, count: int, projection: int | None, run: Run, name: str) -> Tensor:
         key = _fingerprint(patches, count, projection, run.seed)
