@@ -76,12 +76,12 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
     fit = {
         "tool": "flawscope",
         "coreset": ratio,
-        "centres": len(model.memory.bank),
+        "centres": len(model.banks[0].memory.bank),
         "fit_s": round(time.perf_counter() - start, 2),
         "peak_mb": peak_mb(),
         "extrapolated": False,
         "versions": versions("torch", "numpy", "onnxruntime"),
-        "precision_of_features": str(run.feature_dtype()).removeprefix("torch."),
+        "precision_of_features": str(run.feature_dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -109,8 +109,8 @@ def engines(graph: Path, dataset: Any, frame: Any, options: argparse.Namespace) 
             continue
         outputs = engine_outputs(engine, Pictures(samples, frame))
         times = latency(
-            lambda files, engine=engine: engine.run(np.stack([load(path, frame) for path in files]))[
-                "heatmap"
+            lambda files, engine=engine: [  # one by one, as the Inspector does it
+                engine.run(load(path, frame)[np.newaxis])["heatmap"] for path in files
             ],
             test_files(options.product),
             options.repeats,

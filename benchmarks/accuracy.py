@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="settings of the ResNet-18 reference points")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     run = Run(seed=given.seed, device=given.device, precision=given.precision)

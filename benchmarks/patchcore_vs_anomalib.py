@@ -107,7 +107,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.01, 0.1])
     parser.add_argument(
-        "--precision", default="auto", choices=["auto", "fp32", "bf16"], help="of our features"
+        "--precision", default="fp32", choices=["fp32", "bf16"], help="of our features"
     )
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--out", type=Path, help="JSON file; the table goes beside it as .md")

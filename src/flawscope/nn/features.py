@@ -108,7 +108,7 @@ def map_batches(backbone: Backbone, pictures: Pictures, run: Run) -> Iterator[di
     """
     device = run.torch_device()
     network = copy.deepcopy(backbone).to(device).to(memory_format=torch.channels_last)
-    network.body.to(run.feature_dtype())
+    network.body.to(run.feature_dtype)
     with run.progress.stage("reading features", len(pictures)) as stage:
         for batch in pictures.batches(BATCH):
             run.check_stop()

@@ -62,7 +62,7 @@ class Recipe(_Part):
     calibration: CalibrationPart = CalibrationPart()
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = "cpu"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
