@@ -54,6 +54,7 @@ def write_with(path: Path, save: Callable[[Path], None]) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
             temporary = Path(folder) / path.name
             save(temporary)
+            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error

@@ -25,7 +25,7 @@ from flawscope.data.samples import Dataset, Sample, TrainingData, paths_of
 from flawscope.data.splits import NormalSplit, folds, split_dataset
 from flawscope.engines import open_engine
 from flawscope.errors import DataError, OptionError
-from flawscope.files import writable_folder, write_text
+from flawscope.files import writable_folder, write_text, write_with
 from flawscope.images import check_image
 from flawscope.manifest import Role
 from flawscope.methods.detector import Detector
@@ -122,10 +122,8 @@ class _Training:
         detector, run = self.detector, self.run
         with run.progress.stage("exporting", 1) as stage:
             export_onnx(detector, folder / bundle.GRAPH)
-            save_file(
-                {name: value.contiguous() for name, value in detector.state_dict().items()},
-                folder / bundle.WEIGHTS,
-            )
+            tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
+            write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
             write_text(folder / bundle.RECIPE, self._resolved().to_yaml())
             stage.advance()
         graph = folder / bundle.GRAPH
