@@ -106,9 +106,7 @@ def arguments() -> argparse.Namespace:
         "--anomalib-centres", type=int, metavar="K", help="time at most K centres of anomalib"
     )
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.01, 0.1])
-    parser.add_argument(
-        "--precision", default="fp32", choices=["fp32", "bf16"], help="of our features"
-    )
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of our features")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--out", type=Path, help="JSON file; the table goes beside it as .md")
     parser.add_argument("--worker", choices=["flawscope", "anomalib"], help=argparse.SUPPRESS)

@@ -14,12 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from flawscope.errors import DataError, FlawscopeError, InputError
+from flawscope.errors import FlawscopeError, InputError
 from flawscope.images import (
     check_image,
     list_images,
     read_image,
-    read_mask,
 )
 
 
@@ -187,15 +186,6 @@ def test_check_reads_size_mode_and_bits(tmp_path: Path) -> None:
     deep = tmp_path / "b.png"
     Image.fromarray(grey16()).save(deep)
     assert (check_image(deep).mode, check_image(deep).bits) == ("I;16", 16)
-
-
-def test_mask_marks_what_is_not_black(tmp_path: Path) -> None:
-    marks = np.zeros((10, 12), np.uint8)
-    marks[2:4, 3:5], marks[7, 7] = 255, 1
-    Image.fromarray(marks).save(tmp_path / "m.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", 10, 12), marks > 0)
-    with pytest.raises(DataError, match="expected the picture's size, 10x12, got 12x10"):
-        read_mask(tmp_path / "m.png", 12, 10)
 
 
 def test_listing_sorts_naturally_and_leaves_out_the_rest(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -23,14 +21,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from flawscope.errors import InputError
+from flawscope.errors import FlawscopeError, InputError
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
-_BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError,
-    OverflowError, struct.error, zlib.error,
-)  # fmt: skip
 _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"%PDF": "a PDF",
@@ -107,7 +101,9 @@ def damage_named(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises on a damaged file into an InputError about `name`."""
     try:
         yield
-    except _BROKEN as error:
+    except FlawscopeError:
+        raise
+    except Exception as error:
         raise InputError(
             name,
             expected="a whole picture file",
@@ -203,7 +199,7 @@ def orientation_of(image: ImageFile.ImageFile) -> int:
     if isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info:
         return 1
     value: Any = 1
-    with suppress(*_BROKEN):  # damaged metadata does not make the picture unusable
+    with suppress(Exception):  # damaged metadata does not make the picture unusable
         value = image.getexif().get(_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

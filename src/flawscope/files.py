@@ -30,7 +30,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -43,7 +43,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically (see `write_atomically`)."""
     with write_atomically(path) as stream:
-        stream.write(text.encode())
+        stream.write(text.encode(errors="backslashreplace"))
 
 
 def write_with(path: Path, save: Callable[[Path], None]) -> None:
@@ -54,7 +54,7 @@ def write_with(path: Path, save: Callable[[Path], None]) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
             temporary = Path(folder) / path.name
             save(temporary)
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_UMASK)
             temporary.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -102,7 +102,10 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_UMASK = _read_umask()  # once: asking changes it for a moment, which threads must not see

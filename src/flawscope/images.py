@@ -23,7 +23,7 @@ from flawscope.decoding import (
     pixels_of,
     unsupported,
 )
-from flawscope.errors import DataError, InputError, OptionError
+from flawscope.errors import InputError, OptionError
 from flawscope.resize import resize_map, resize_planes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -152,27 +152,6 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
             elif not (isinstance(image, JpegImagePlugin.JpegImageFile) and ends_whole(Path(path))):
                 image.load()
     return info
-
-
-def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
-    """Read an annotation picture as (height, width) bool: every pixel that is not black is marked.
-
-    JPEG, which blurs edges, is cut at half brightness.
-
-    Raises:
-        InputError: as `read_image` does.
-        DataError: the mask's size is not the picture's.
-    """
-    pixels = read_image(path)
-    if pixels.shape[:2] != (height, width):
-        raise DataError(
-            f"mask {path}",
-            expected=f"the picture's size, {width}x{height}",
-            got=f"{pixels.shape[1]}x{pixels.shape[0]}",
-            fix="Annotate the picture again, or remove the mask.",
-        )
-    floor = 127 if Path(path).suffix.lower() in (".jpg", ".jpeg") else 0
-    return np.asarray(np.any(pixels > floor, axis=2), np.bool_)
 
 
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:

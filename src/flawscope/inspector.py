@@ -101,6 +101,10 @@ class Inspector:
         missing = [output.name for output in self.bundle.manifest.outputs if output.name not in outputs]
         if missing:
             raise self._broken("the outputs that its manifest names", f"none called {', '.join(missing)}")
+        ranks = {self._score: 1} | ({} if self._heatmap is None else {self._heatmap: 3})
+        for name, rank in ranks.items():
+            if outputs[name].ndim != rank or len(outputs[name]) != len(pixels):
+                raise self._broken(f"{name} with {rank} axes, one entry a picture", f"{outputs[name].shape}")
         return outputs
 
     def _predict(self, outputs: dict[str, NDArray[Any]], height: int, width: int) -> Prediction:

@@ -33,6 +33,12 @@ def test_patchcore_with_every_option_away_from_its_default() -> None:
         "stride": 8,
         "balance": True,
         "bank_limit": 40,
+        "density": 3,
+        "density_power": 0.5,
+        "neighbourhood": 5,
+        "coreset": 0.3,
+        "projection": 16,
+        "reweighting": 0,
         "score": "smoothed maximum",
         "smoothing": 8.0,
     }

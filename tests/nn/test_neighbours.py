@@ -8,7 +8,7 @@ from torch import nn
 
 from flawscope.errors import OptionError
 from flawscope.nn import neighbours
-from flawscope.nn.neighbours import MemoryBank, ShortlistBank, nearest
+from flawscope.nn.neighbours import MemoryBank, nearest
 
 
 def features(rows, dim=24, seed=0, offset=0.0):
@@ -94,10 +94,9 @@ def test_the_module_finds_what_the_function_finds(block):
     assert torch.allclose(distances, expected[0][:, 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", [MemoryBank, ShortlistBank])
-def test_a_filled_module_is_the_module_it_was_filled_from(form):
-    bank = form(features(30, offset=1.0))
-    empty = form(torch.zeros(30, 24))
+def test_a_filled_module_is_the_module_it_was_filled_from():
+    bank = MemoryBank(features(30, offset=1.0))
+    empty = MemoryBank(torch.zeros(30, 24))
     empty.load_state_dict(bank.state_dict())
     queries = features(5, seed=2)
     assert all(torch.equal(a, b) for a, b in zip(empty(queries), bank(queries), strict=True))
@@ -115,27 +114,6 @@ def test_neighbours_of_members_and_distances_to_them():
     assert MemoryBank(features(4)).neighbours(9).shape == (4, 4)
 
 
-@pytest.mark.parametrize("block", [1000, 60, 5])
-def test_a_shortlist_along_all_axes_is_exact(block):
-    queries, bank = features(70, offset=2.0), features(100, seed=1, offset=2.0)
-    distances, indices = ShortlistBank(bank, budget_bytes=4 * block, queries=1)(queries)
-    expected = nearest(queries, bank)
-    assert torch.equal(indices, expected[1][:, 0])
-    assert torch.allclose(distances, expected[0][:, 0], rtol=1e-5)
-
-
-def test_a_shortlist_gives_true_distances_and_nearly_always_the_nearest():
-    spread = torch.linspace(1, 0.05, 64)  # as features of a network: few axes carry most
-    bank, queries = features(800, 64) * spread, features(300, 64, seed=1) * spread
-    distances, indices = ShortlistBank(bank, dims=24)(queries)
-    assert torch.allclose(distances, (queries - bank[indices]).norm(dim=1), rtol=1e-5)
-    expected = nearest(queries, bank)
-    assert (indices == expected[1][:, 0]).float().mean() > 0.9
-    assert (distances / expected[0][:, 0]).max() < 1.2
-    few = ShortlistBank(bank[:3])(queries)
-    assert torch.equal(few[1], nearest(queries, bank[:3])[1][:, 0])
-
-
 class Reweighted(nn.Module):
     """Search, then distances from the first query to its member's neighbours."""
 
@@ -149,13 +127,12 @@ class Reweighted(nn.Module):
         return distances, indices, self.search.distance_to(queries[:1], self.table[indices[:1]])
 
 
-@pytest.mark.parametrize("form", [MemoryBank, ShortlistBank])
 @pytest.mark.parametrize("block", [10_000, 300])
 @pytest.mark.filterwarnings("ignore")
-def test_onnxruntime_gives_what_torch_gives_for_any_number_of_queries(tmp_path, form, block):
+def test_onnxruntime_gives_what_torch_gives_for_any_number_of_queries(tmp_path, block):
     members = features(1000, 64, offset=3.0)
     members[:, 16:] *= 0.05
-    bank = form(members, budget_bytes=4 * block, queries=1, **({"dims": 12} if form is ShortlistBank else {}))
+    bank = MemoryBank(members, budget_bytes=4 * block, queries=1)
     module = Reweighted(bank).eval()
     program = torch.onnx.export(
         module,

@@ -30,9 +30,9 @@ def test_settings_leave_their_input_alone() -> None:
     assert values == {"options": {"a": 1}}
 
 
-@pytest.mark.parametrize("setting", ["options", "=3", "a..b=1", "seed.x=1"])
+@pytest.mark.parametrize("setting", ["options", "=3", "a..b=1", "seed.x=1", "a=2024-13-45", "a=["])
 def test_a_malformed_setting_is_named(setting: str) -> None:
-    with pytest.raises(OptionError, match="--set"):
+    with pytest.raises(OptionError, match=r"--set|recipe key 'seed\.x'"):
         apply_settings({"seed": 0}, [setting])
 
 

@@ -85,9 +85,13 @@ def main() -> None:
         )
         sys.stderr.write(f"flawscope: {missing}\n")
         sys.exit(missing.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        place = error.filename or "a file"
+        sys.stderr.write(
+            f"flawscope: {place}: expected to be usable, got {reason}. Check the path and its permissions.\n"
+        )
+        sys.exit(3)
     except KeyboardInterrupt:
         sys.stderr.write("flawscope: stopped.\n")
         sys.exit(130)

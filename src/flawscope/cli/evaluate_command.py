@@ -69,6 +69,7 @@ def evaluate(
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the figures as tables."""
+    from rich.markup import escape
     from rich.table import Table
 
     for entry in evaluation.judged:
@@ -76,7 +77,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
             note(f"unreadable: {entry.error}")
     if evaluation.known:
         note(f"{evaluation.known} pictures left out, because the model has seen them.")
-    table = Table("figure", "value", "95 % interval", title=f"{evaluation.dataset.name}")
+    table = Table("figure", "value", "95 % interval", title=escape(evaluation.dataset.name))
     for name, interval in evaluation.detection.items():
         ends = "" if math.isnan(interval.low) else f"{interval.low:.3f} – {interval.high:.3f}"
         table.add_row(name, f"{interval.value:.4f}", ends)
@@ -88,5 +89,5 @@ def show_evaluation(evaluation: Evaluation) -> None:
     for kind, rates in evaluation.kinds.items():
         ranked = "" if rates.auroc is None else f"{rates.auroc:.3f}"
         shares = (f"{share:.1%}" for share in (rates.accept, rates.review, rates.reject))
-        table.add_row(kind, str(rates.pictures), *shares, ranked)
+        table.add_row(escape(kind), str(rates.pictures), *shares, ranked)
     console.print(table)

@@ -27,7 +27,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a deployable model folder, and prove on pictures that it answers as the trained model does."""
+    """Copy a model for the station, without its training weights; the copy is checked against the model."""
     from flawscope.workflow.deploy import deploy
 
     made = deploy(model, out, overwrite=overwrite, progress=Bars(quiet=as_json))

@@ -20,7 +20,7 @@ EXAMPLES = """Examples:
 
   flawscope inspect models/bracket incoming/ --watch --out results
 
-The same command again goes on where it stopped. Exit code 3: some pictures could not be read."""
+With --out, the same command again goes on where it stopped. Exit code 3: some pictures could not be read."""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def inspect(
     ] = False,
     engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime or openvino.")] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", help="Processor threads.", min=1)] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Pictures a graph call.", min=1, max=256)] = 8,
+    batch: Annotated[int, typer.Option("--batch", help="Pictures in work at once.", min=1, max=256)] = 8,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html into --out.")
     ] = True,
@@ -70,7 +70,7 @@ def inspect(
             note(f"Watching {folder}; Ctrl-C ends.")
             summary = inspect_pictures(
                 inspector,
-                watched(folder, stopped=stop.is_set),
+                watched(folder, stopped=stop.is_set, besides=out),
                 out=out,
                 overlays=overlays,
                 batch=1,
@@ -80,7 +80,7 @@ def inspect(
         else:
             summary = inspect_pictures(
                 inspector,
-                collect(pictures),
+                collect(pictures, besides=out),
                 out=out,
                 overlays=overlays,
                 batch=batch,
@@ -122,6 +122,7 @@ def _error_line(line: dict[str, object]) -> None:
 
 
 def _show(summary: Summary, out: Path | None) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("accept", "review", "reject", "unreadable", "done before")
@@ -132,7 +133,7 @@ def _show(summary: Summary, out: Path | None) -> None:
     if summary.worst:
         table = Table("score", "verdict", "picture", title="Most anomalous")
         for score, path, decision in summary.worst:
-            table.add_row(f"{score:.4f}", decision, path)
+            table.add_row(f"{score:.4f}", decision, escape(path))
         console.print(table)
     if out is not None:
         console.print(f"Results: {out}", markup=False)

@@ -31,6 +31,7 @@ def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the methods, or one method's options with defaults and sources."""
+    from rich.markup import escape
     from rich.table import Table
 
     from flawscope.methods.presets import PRESETS
@@ -53,7 +54,7 @@ def methods(
     table = Table("option", "default", *(f"preset {preset}" for preset in presets), "meaning and source")
     for option in entry.options:
         values = [str(preset.get(option.name, "")) for preset in presets.values()]
-        table.add_row(option.name, str(option.default), *values, option.help)
+        table.add_row(option.name, *map(escape, (str(option.default), *values, option.help)))
     console.print(table)
 
 

@@ -34,7 +34,7 @@ def train(
         Path | None, typer.Argument(help="Folder of good pictures, or a data set in a known layout.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Model folder to make [default: models/NAME].")
+        Path | None, typer.Option("--out", "-o", help="Model folder to make (default: models/NAME).")
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", "-m", help="A name from `flawscope methods`.")
@@ -108,19 +108,14 @@ def _rate(text: str | None) -> float | None:
 
 def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Recipe:
     from flawscope.errors import OptionError
-    from flawscope.workflow.recipe import Recipe, apply_settings, read_recipe
+    from flawscope.workflow.recipe import Recipe, apply_settings, read_recipe, set_key
 
     values = read_recipe(path) if path else {}
     for key, value in named.items():
-        if value is None:
-            continue
-        *parents, last = key.split(".")
-        node = values
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
+        if value is not None:
+            set_key(values, key, value)
     values = apply_settings(values, settings)
-    if not values.get("data"):
+    if not values.get("data") or (isinstance(values["data"], dict) and not values["data"].get("folder")):
         raise OptionError(
             "train",
             expected="a folder of good pictures, or a recipe that names one",

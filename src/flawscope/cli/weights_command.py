@@ -31,6 +31,7 @@ def weights(
     """Show which pretrained weights are at hand and where, or fetch some for work offline."""
     import dataclasses
 
+    from rich.markup import escape
     from rich.table import Table
 
     from flawscope.nn.weights import fetch, list_weights
@@ -53,6 +54,10 @@ def weights(
     for entry in found:
         place = str(entry.where or entry.source)
         table.add_row(
-            entry.name, "yes" if entry.available else "no", f"{entry.size / 1e6:.0f}", place, entry.licence
+            entry.name,
+            "yes" if entry.available else "no",
+            f"{entry.size / 1e6:.0f}",
+            escape(place),
+            entry.licence,
         )
     console.print(table)

@@ -34,7 +34,7 @@ def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
             f"engine {engine!r}",
             expected=f"one whose scores agree with the calibration ({names})",
             got="one that was not measured with this model",
-            fix="Export the model for this engine first (flawscope export), or use engine auto.",
+            fix="Train again with this engine installed, or use engine auto.",
         )
     return next((pair for pair in fitting if _runs(*pair)), fitting[0])
 

@@ -11,7 +11,9 @@ from flawscope.prediction import Finding, Prediction
 Explainer = Callable[[Manifest, Prediction], tuple[Finding, ...]]
 
 _EXPLAINERS: dict[str, Explainer] = {
-    "patchcore": areas.from_distances,
+    "patchcore": lambda manifest, prediction: (
+        areas.from_levels if manifest.options.get("banks") else areas.from_distances
+    )(manifest, prediction),
     "padim": areas.from_distances,
 }
 

@@ -14,18 +14,18 @@ Where the paper and others' code differ, the paper holds:
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import TrainingData
 from flawscope.errors import DataError
 from flawscope.files import writable_folder
-from flawscope.methods.detector import HEATMAP, SCORE, BackboneOptions, Detector, Output
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
+from flawscope.methods.patchcore_options import BankOptions, PatchCoreOptions
 from flawscope.nn.backbones import build_backbone
 from flawscope.nn.coreset import coreset_size, patch_store
 from flawscope.nn.features import PatchGrid, map_batches, patch_rows
@@ -37,80 +37,6 @@ from flawscope.nn.weights import load_pretrained
 
 NEAREST = Output("nearest", "index_map", "index of each patch's nearest member of the memory bank")
 TOP_SHARE = 0.01
-
-
-class BankOptions(BaseModel):
-    """One of several banks over the same backbone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layers: tuple[str, ...] = Field(min_length=1, description="layers whose features the bank joins")
-    stride: int | None = Field(None, ge=1, description="pixels from patch to patch; the finest layer's")
-    limit: int | None = Field(None, ge=1, description="most patches kept")
-    density: int = Field(0, ge=0, description="as the method's option of that name")
-    density_power: float = Field(1.0, gt=0, le=1, description="as the method's option of that name")
-
-
-class PatchCoreOptions(BackboneOptions):
-    """Options of PatchCore; defaults are the paper's."""
-
-    backbone: str = Field(
-        "wide_resnet50_2", description="network of the features (section 4.1: WideResNet-50-2)"
-    )
-    layers: tuple[str, ...] | None = Field(
-        None, description="its layers; by default those at strides 8 and 16 (section 3.1: blocks 2 and 3)"
-    )
-    neighbourhood: Literal[1, 3, 5, 7, 9] = Field(
-        3, description="side of the patch over which features are averaged (section 4.4: 3)"
-    )
-    stride: int | None = Field(
-        None, ge=1, description="pixels from patch to patch; by default the finest layer's (section 3.1)"
-    )
-    balance: bool = Field(
-        False,
-        description="divide each layer by the root mean square of its centred features (not in the paper)",
-    )
-    coreset: float = Field(
-        0.1, gt=0, le=1, description="share of patches kept (section 4.2: 25 %, 10 % or 1 %)"
-    )
-    density: int = Field(
-        0,
-        ge=0,
-        description="neighbours of a bank member whose mean distance divides distances to it; 0: none",
-    )
-    density_power: float = Field(1.0, gt=0, le=1, description="exponent of that divisor; 0.5 softens it")
-    banks: tuple[BankOptions, ...] = Field(
-        (),
-        description="several banks, whose maps are levelled on tuning pictures and added (the paper has one)",
-    )
-    bank_limit: int | None = Field(
-        None, ge=1, description="most patches kept, whatever the share (the paper has no limit)"
-    )
-    projection: int | None = Field(
-        128, ge=1, description="dimensions of the random projection for the selection (authors' code: 128)"
-    )
-    reweighting: int = Field(
-        9,
-        ge=0,
-        description="neighbours b in the image score's weight (equation 7; 9 as in anomalib); 0: none",
-    )
-    score: Literal["maximum", "top 1 %", "smoothed maximum"] = Field(
-        "maximum",
-        description="image score: largest distance (equation 6), mean of the top 1 %, or the map's peak",
-    )
-    smoothing: float = Field(
-        4.0, ge=0, le=64, description="σ in pixels of the Gaussian over the heatmap (section 3.3: 4)"
-    )
-
-    @model_validator(mode="after")
-    def _fitting_together(self) -> Self:
-        if self.banks and (self.layers or self.stride or self.bank_limit or self.density):
-            raise ValueError(
-                "options of the single bank (layers, stride, bank_limit, density) left out with banks"
-            )
-        if len(self.banks) > 1 and self.reweighting and self.score == "maximum":
-            raise ValueError("reweighting 0 with several banks, for equation 7 knows one")
-        return self
 
 
 class PatchCore(Detector):
@@ -146,6 +72,11 @@ class PatchCore(Detector):
         self.register_buffer(
             "levels", torch.tensor([[0.0, 1.0]] * len(self.banks))
         )  # (B, 2): mean, deviation
+
+    @property
+    def uses_tuning(self) -> bool:
+        """Several banks are levelled on tuning pictures; one bank needs none."""
+        return len(self.banks) > 1
 
     def preflight(self, pictures: int) -> Preflight:
         """What fitting on so many pictures takes, measured by a short probe."""
@@ -185,6 +116,8 @@ class PatchCore(Detector):
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
         self.to(run.torch_device()).eval()
+        for bank in self._banks:
+            bank.grid.scale.fill_(1)
         stores = self._collect(data.normal, run)
         for index, (bank, settings) in enumerate(zip(self._banks, self.settings, strict=True)):
             if self.options.balance:
@@ -226,6 +159,8 @@ class PatchCore(Detector):
         place = peak.unsqueeze(2).expand(-1, -1, bank.grid.dim)  # (N, 1, D)
         patch = patches.gather(1, place).squeeze(1)  # (N, D): m^test,*
         members = bank.neighbours[indices.gather(1, peak).squeeze(1)]  # (N, b): of m*, itself first
+        if members.shape[1] == 1:  # a bank of one member has nothing to weigh
+            return largest.squeeze(1)
         weight = 1 - torch.softmax(bank.memory.distance_to(patch, members), 1)[:, 0]
         return weight * largest.squeeze(1)
 

@@ -105,7 +105,7 @@ def build_backbone(
     Raises:
         OptionError: unknown network or layer, or a size that the network cannot take.
     """
-    library, plain = _resolve(name)
+    library, plain = resolve(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _create(library, plain, size)
@@ -142,7 +142,7 @@ def import_timm() -> Any:
     return timm
 
 
-def _resolve(name: str) -> tuple[str, str]:
+def resolve(name: str) -> tuple[str, str]:
     """The library that knows the network, and the network's plain name there."""
     import torchvision.models  # noqa: PLC0415
 

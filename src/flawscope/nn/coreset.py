@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor
 
 from flawscope.errors import DataError, OptionError
+from flawscope.files import unwritable
 
 PROJECTION = 64
 GRID_NORM = 2048  # 4 * 2048**2 = 2**24: the largest squared distance, exact in float32
@@ -119,11 +121,19 @@ def patch_store(
     """Empty (rows, dim) tensor to fill chunk by chunk: in memory, or in a file where it exceeds the budget.
 
     The file has no name, lies in `folder` (default: the system's temporary one) and is gone with the tensor.
+
+    Raises:
+        OutputError: no room for the file.
     """
     if rows * dim * dtype.itemsize <= budget_bytes:
         return torch.empty(rows, dim, dtype=dtype)
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        return torch.from_file(file.name, shared=True, size=rows * dim, dtype=dtype).view(rows, dim)
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # a full disk is found here, not at some later write
+                os.posix_fallocate(file.fileno(), 0, rows * dim * dtype.itemsize)
+            return torch.from_file(file.name, shared=True, size=rows * dim, dtype=dtype).view(rows, dim)
+    except OSError as error:
+        raise unwritable(folder or Path(tempfile.gettempdir()), error) from error
 
 
 class _Points:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
+from flawscope.errors import OptionError
 from flawscope.nn.backbones import Backbone
 from flawscope.nn.run import Run
 
@@ -52,6 +53,15 @@ class PatchGrid(nn.Module):
         self.neighbourhood, self.upsampling = neighbourhood, upsampling
         strides = {layer: backbone.strides[layer] for layer in self.layers}
         stride = stride or min(strides.values())
+        if any(stride % finer and stride > finer for finer in strides.values()) or stride < min(
+            strides.values()
+        ):
+            raise OptionError(
+                f"stride {stride}",
+                expected=f"a multiple of the layers' finer strides {sorted(strides.values())}",
+                got=str(stride),
+                fix=f"Use {min(strides.values())} or a multiple of it.",
+            )
         self.steps = {layer: max(1, stride // strides[layer]) for layer in self.layers}
         self.channels = [backbone.channels[layer] for layer in self.layers]
         self.dim = sum(self.channels)

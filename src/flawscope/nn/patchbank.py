@@ -40,7 +40,8 @@ class PatchBank(nn.Module):
         super().__init__()
         self.grid, self.around = grid, around
         self.density, self.density_power = density, density_power
-        self.memory = MemoryBank(torch.zeros(1, grid.dim))
+        self.queries = 8 * grid.shape[0] * grid.shape[1]  # eight pictures
+        self.memory = MemoryBank(torch.zeros(1, grid.dim), queries=self.queries)
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
         self.register_buffer("origins", torch.zeros(1, 3, dtype=torch.int32))
         self.register_buffer("spacing", torch.ones(1))
@@ -64,7 +65,7 @@ class PatchBank(nn.Module):
         The selection is kept under `name` in the run's checkpoints, and taken up again from there.
         """
         chosen = self._select(patches, count, projection, run, name)
-        self.memory = MemoryBank(patches[chosen])
+        self.memory = MemoryBank(patches[chosen], queries=self.queries)
         members = self.memory.neighbours(max(self.around, self.density + 1))  # (M, k)
         self.neighbours = members[:, : self.around].contiguous()
         height, width = self.grid.shape

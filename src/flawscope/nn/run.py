@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,13 +44,6 @@ class Checkpoints:
             return dict(load_file(path))
         except (SafetensorError, OSError):
             return None
-
-    def clear(self) -> None:
-        """Remove all that is kept, once the work is done."""
-        for path in self.folder.glob("*.safetensors"):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"

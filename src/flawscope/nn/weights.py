@@ -21,7 +21,7 @@ from torch import Tensor
 from flawscope.errors import WeightsError
 from flawscope.files import sha256
 from flawscope.nn._sources import KNOWN, Known, download, packaged, packaged_path
-from flawscope.nn.backbones import Backbone, split_name
+from flawscope.nn.backbones import Backbone, resolve
 
 FOLDERS = "FLAWSCOPE_WEIGHTS"
 CACHE = "FLAWSCOPE_CACHE"
@@ -56,22 +56,29 @@ def load_pretrained(backbone: Backbone) -> None:
     Raises:
         WeightsError: no file and no network, a damaged or foreign file, or one that lacks layers in use.
     """
-    for _, folder in _folders():
-        problem: WeightsError | None = None
-        for path in _files(folder, backbone.name):
-            try:
-                _fill(backbone, _read(path), path)
-            except WeightsError as error:
-                problem = problem or error
-            else:
-                return
-        if problem:
-            raise problem
+    problem: WeightsError | None = None
+    full_name = f"timm:{backbone.name}" if backbone.library == "timm" else backbone.name
+    for path in [path for _, folder in _weights_folders() for path in _files(folder, backbone.name)]:
+        try:
+            _fill(backbone, _read(path), path)
+        except WeightsError as error:
+            if path.stem == backbone.name:
+                raise
+            problem = problem or error  # a file of another network with a longer name
+        else:
+            return
+    cached = _cache_file(full_name)
+    if cached.is_file():
+        _fill(backbone, _read(cached), cached)
+        return
     package = packaged_path(backbone.name)
     if package is not None:
         _fill(backbone, packaged(backbone.name, package), package)
         return
-    path = fetch(backbone.name if backbone.library != "timm" else f"timm:{backbone.name}")
+    try:
+        path = fetch(full_name)
+    except WeightsError as error:
+        raise problem or error from None
     _fill(backbone, _read(path), path)
 
 
@@ -81,7 +88,7 @@ def fetch(name: str) -> Path:
     Raises:
         WeightsError: no network, a file that fails its checksum, or a network without published weights.
     """
-    target = cache_folder() / f"{split_name(name)[1]}.safetensors"
+    target = _cache_file(name)
     download(name, target, f"{FOLDERS} (a folder that holds {target.name})")
     return target
 
@@ -112,10 +119,20 @@ def cache_folder() -> Path:
     return base / "flawscope" / "weights"
 
 
-def _folders() -> Iterator[tuple[str, Path]]:
+def _cache_file(name: str) -> Path:
+    """One file for each library's network: torchvision and timm share names, not weights."""
+    library, plain = resolve(name)
+    return cache_folder() / (f"timm-{plain}.safetensors" if library == "timm" else f"{plain}.safetensors")
+
+
+def _weights_folders() -> Iterator[tuple[str, Path]]:
     for folder in os.environ.get(FOLDERS, "").split(os.pathsep):
         if folder:
             yield "folder", Path(folder)
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    yield from _weights_folders()
     yield "cache", cache_folder()
 
 

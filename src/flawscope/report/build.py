@@ -17,7 +17,7 @@ import flawscope
 from flawscope.bundle import Bundle
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import FlawscopeError
-from flawscope.files import write_text
+from flawscope.files import writable_folder, write_text
 from flawscope.images import read_image
 from flawscope.inspector import Inspector
 from flawscope.overlay import heatmap_overlay, thumbnail, to_webp_bytes
@@ -55,6 +55,7 @@ def evaluation_report(
     note: str = "",
 ) -> Evaluation:
     """Evaluate, then write the report at `path` with evaluation.json and pictures.csv beside it."""
+    writable_folder(path.parent)
     gallery = _Gallery(inspector.bundle)
     evaluation = evaluate(inspector, dataset, progress=progress, watcher=gallery.add)
     items = tuple(_item(entry, gallery) for entry in evaluation.readable)

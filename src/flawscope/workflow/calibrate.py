@@ -11,6 +11,7 @@ from flawscope.bundle import Bundle
 from flawscope.calibration import Calibration, Promise, normals_needed
 from flawscope.errors import CalibrationError, FlawscopeError
 from flawscope.files import sha256
+from flawscope.images import check_image
 from flawscope.inspector import Inspector
 from flawscope.progress import Progress, Silent
 
@@ -86,6 +87,7 @@ def _unseen(normals: Sequence[Path], seen: set[str]) -> list[Path]:
     """Files whose content is neither known to the model nor given twice."""
     kept = []
     for path in normals:
+        check_image(path)
         digest = sha256(path)
         if digest not in seen:
             seen = seen | {digest}

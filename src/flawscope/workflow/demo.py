@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flawscope.data.products import write_loco
+from flawscope.data.products.renderer import product_named
 from flawscope.nn.run import Run
 from flawscope.workflow.recipe import Recipe
 from flawscope.workflow.train import TrainResult, train
@@ -32,6 +33,7 @@ def demo_model(
     Returns:
         The folder of the pictures, and what training made.
     """
+    product_named(product)
     earlier = out / "pictures" / product
     if (earlier / "truth.jsonl").is_file():
         shutil.rmtree(earlier)

@@ -30,6 +30,7 @@ from flawscope.metrics import (
 )
 from flawscope.prediction import Decision, Prediction
 from flawscope.progress import Progress, Silent
+from flawscope.workflow.results import plain_cell
 
 Watcher = Callable[[Sample, Prediction | FlawscopeError], None]
 
@@ -131,7 +132,7 @@ def evaluate(
     if all(sample.defective for sample in samples):
         samples = dataset.samples
     seen = {picture.sha256 for picture in inspector.bundle.manifest.provenance.pictures}
-    fresh = [sample for sample in samples if not (sample.path.is_file() and sha256(sample.path) in seen)]
+    fresh = [sample for sample in samples if _digest(sample.path) not in seen]
     if not fresh:
         raise DataError(
             f"data set {dataset.name}",
@@ -158,6 +159,14 @@ def evaluate(
     return evaluation
 
 
+def _digest(path: Path) -> str:
+    """Of the file's content; empty where it cannot be read, which the inspection then reports."""
+    try:
+        return sha256(path)
+    except OSError:
+        return ""
+
+
 def _finite(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
@@ -170,7 +179,8 @@ def write_pictures(path: Path, evaluation: Evaluation) -> None:
     for entry in evaluation.judged:
         sample, known = entry.sample, entry.error is None
         numbers = (entry.score, entry.p_value, entry.decision) if known else ("", "", "")
-        table.writerow((sample.path, sample.kind, int(sample.defective), *numbers, entry.error or ""))
+        names = (plain_cell(str(sample.path)), plain_cell(sample.kind))
+        table.writerow((*names, int(sample.defective), *numbers, entry.error or ""))
     write_text(path, text.getvalue())
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from flawscope.errors import FlawscopeError, Stopped
+from flawscope.errors import FlawscopeError, InputError, Stopped
 from flawscope.images import read_image
 from flawscope.inspector import Inspector
 from flawscope.overlay import heatmap_overlay, write_png
 from flawscope.prediction import Decision, Prediction
 from flawscope.progress import Progress, Silent
+from flawscope.workflow.results import OVERLAYS as OVERLAY_FOLDER
 from flawscope.workflow.results import Results, record
 
 Overlays = Literal["flagged", "all", "none"]
@@ -78,13 +80,13 @@ def inspect_pictures(
     total = len(paths) - summary.skipped if isinstance(paths, list) else 0
     try:
         with (progress or Silent()).stage("inspecting", total) as stage:
-            for path, answer in _answers(inspector, waiting, batch):
+            for path, answer in inspector.inspect_many(waiting, batch=batch):
                 line = record(path, answer)
                 summary.add(path, answer)
                 if results is not None:
+                    results.append(path, line)
                     if isinstance(answer, Prediction):
                         _write_overlay(results.folder, inspector, path, answer, overlays)
-                    results.append(path, line)
                 emit(line)
                 stage.advance()
                 if stopped():
@@ -93,16 +95,6 @@ def inspect_pictures(
         if results is not None and results.lines:
             results.write_table()
     return summary
-
-
-def _answers(
-    inspector: Inspector, paths: Iterable[Path], batch: int
-) -> Iterator[tuple[Path, Prediction | FlawscopeError]]:
-    if batch > 1:
-        yield from inspector.inspect_many(paths, batch=batch)
-        return
-    for path in paths:
-        yield from inspector.inspect_many([path], batch=1)
 
 
 def _waiting(paths: Iterable[Path], results: Results | None, summary: Summary) -> Iterable[Path]:
@@ -126,14 +118,22 @@ def _undone(paths: Iterable[Path], results: Results, summary: Summary) -> Iterat
 def _write_overlay(
     folder: Path, inspector: Inspector, path: Path, prediction: Prediction, overlays: Overlays
 ) -> None:
+    for verdict in Decision:
+        overlay_path(folder, path, verdict).unlink(missing_ok=True)
     flagged = prediction.decision is not Decision.ACCEPT
     if overlays == "none" or (overlays == "flagged" and not flagged) or prediction.heatmap is None:
         return
     scale = inspector.bundle.manifest.heatmap
     if scale is None:
         return
+    try:
+        pixels = read_image(path)
+    except InputError:
+        return  # moved away or replaced since it was inspected; its verdict stands
+    if pixels.shape[:2] != prediction.heatmap.shape:
+        return
     picture = heatmap_overlay(
-        read_image(path),
+        pixels,
         prediction.heatmap,
         low=scale.low,
         high=scale.high,
@@ -145,15 +145,20 @@ def _write_overlay(
 
 def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:
     """Where the overlay of the picture `path` lies in the results folder."""
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    return folder / "overlays" / decision.value / f"{path.stem[:80]}.{digest}.png"
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    stem = path.stem[:40].encode(errors="replace").decode()
+    return folder / OVERLAY_FOLDER / decision.value / f"{stem}.{digest}.png"
 
 
 def _stopped(results: Results | None) -> Stopped:
-    kept = f"results so far are in {results.folder}" if results else "nothing was written"
+    fix = (
+        f"Run the same command again to go on; results so far are in {results.folder}."
+        if results
+        else "Nothing was written; with --out, the same command again goes on where it stopped."
+    )
     return Stopped(
         "inspection",
         expected="to run to its end",
         got="a request to stop",
-        fix=f"Run the same command again to go on; {kept}.",
+        fix=fix,
     )

@@ -121,7 +121,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
                 fix="Name a recipe file.",
             )
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
             f"recipe {path}",
             expected="a readable YAML file",
@@ -157,24 +157,35 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str,
             )
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise OptionError(
                 f"--set {setting!r}", expected="a value", got="text that is not YAML", fix="Put it in quotes."
             ) from error
-        node = result
-        *parents, last = key.split(".")
-        for parent in parents:
-            child = node.setdefault(parent, {})
-            if not isinstance(child, dict):
-                raise OptionError(
-                    f"--set {setting!r}",
-                    expected=f"{parent!r} to hold keys",
-                    got=f"the value {child!r}",
-                    fix="Correct the dotted key.",
-                )
-            node = child
-        node[last] = value
+        set_key(result, key, value)
     return result
+
+
+def set_key(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted `key` in nested plain values; an empty key on the way becomes a mapping.
+
+    Raises:
+        OptionError: a key on the way holds a plain value.
+    """
+    node = values
+    *parents, last = key.split(".")
+    for parent in parents:
+        if node.get(parent) is None:
+            node[parent] = {}
+        child = node[parent]
+        if not isinstance(child, dict):
+            raise OptionError(
+                f"recipe key {key!r}",
+                expected=f"{parent!r} to hold keys",
+                got=f"the value {child!r}",
+                fix="Correct the recipe or the --set option.",
+            )
+        node = child
+    node[last] = value
 
 
 def _copied(values: dict[str, Any]) -> dict[str, Any]:

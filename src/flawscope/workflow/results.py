@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flawscope.errors import FlawscopeError, OutputError
 from flawscope.files import unwritable, writable_folder, write_text
-from flawscope.prediction import Prediction
+from flawscope.prediction import Decision, Prediction
 
-RESULTS, TABLE, STATE = "results.jsonl", "results.csv", "inspection.json"
+RESULTS, TABLE, STATE, OVERLAYS = "results.jsonl", "results.csv", "inspection.json", "overlays"
 COLUMNS = ("path", "decision", "score", "p_value", "findings", "error")
 
 
@@ -36,16 +38,26 @@ class Results:
     def __init__(self, folder: Path, *, model: str, fresh: bool = False) -> None:
         self.folder = writable_folder(folder)
         self.lines: dict[str, dict[str, Any]] = {}
-        if fresh:
-            for name in (RESULTS, TABLE, STATE):
-                (self.folder / name).unlink(missing_ok=True)
-        self._claim(model)
-        self._recover()
+        self._begun: dict[str, list[int] | None] = {}
+        try:
+            if fresh:
+                for name in (RESULTS, TABLE, STATE):
+                    (self.folder / name).unlink(missing_ok=True)
+                shutil.rmtree(self.folder / OVERLAYS, ignore_errors=True)
+            self._claim(model)
+            self._recover()
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
 
     def done(self, path: Path) -> bool:
-        """Whether this picture has its answer and has not changed since; failed ones are tried again."""
-        line = self.lines.get(str(path))
-        return line is not None and "error" not in line and line["file"] == _state(path)
+        """Whether this picture has its answer and has not changed since; failed ones are tried again.
+
+        Its size and time are noted here, before it is read, so that a picture which is replaced meanwhile
+        is inspected again.
+        """
+        line, state = self.lines.get(str(path)), _state(path)
+        self._begun[str(path)] = state
+        return line is not None and "error" not in line and line["file"] == state
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
         """Add one line and write it through.
@@ -53,10 +65,10 @@ class Results:
         Raises:
             OutputError: the disk is full or the folder is gone; earlier lines stay.
         """
-        kept = dict(line) | {"file": _state(path)}
+        kept = dict(line) | {"file": self._begun.pop(str(path), None)}
         try:
             with (self.folder / RESULTS).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(kept, ensure_ascii=False) + "\n")
+                stream.write(json.dumps(kept) + "\n")
         except OSError as error:
             raise unwritable(self.folder / RESULTS, error) from error
         self.lines[str(path)] = kept
@@ -69,24 +81,26 @@ class Results:
         table.writeheader()
         for line in rows:
             findings = " | ".join(finding["text"] for finding in line.get("findings", ()))
-            table.writerow(line | {"findings": findings})
+            row = line | {"findings": findings}
+            table.writerow({key: plain_cell(row.get(key, "")) for key in COLUMNS})
         write_text(self.folder / TABLE, text.getvalue())
         return self.folder / TABLE
 
     def _claim(self, model: str) -> None:
         state = self.folder / STATE
+        known = None
         if state.is_file():
             try:
                 known = json.loads(state.read_text(encoding="utf-8")).get("model")
-            except (OSError, ValueError, AttributeError):
+            except (ValueError, AttributeError):
                 known = None
-            if known != model and (self.folder / RESULTS).is_file():
-                raise OutputError(
-                    f"results folder {self.folder}",
-                    expected="an empty folder, or results of this model and calibration",
-                    got="results of another model or calibration",
-                    fix="Choose another --out, or start over with --fresh.",
-                )
+        if known != model and (self.folder / RESULTS).is_file():
+            raise OutputError(
+                f"results folder {self.folder}",
+                expected="an empty folder, or results of this model and calibration",
+                got="results of another model or calibration",
+                fix="Choose another --out, or start over with --fresh.",
+            )
         write_text(state, json.dumps({"model": model}) + "\n")
 
     def _recover(self) -> None:
@@ -94,21 +108,46 @@ class Results:
             return
         kept = read_results(self.folder)
         self.lines = {line["path"]: {"file": None} | line for line in kept}
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
-        write_text(self.folder / RESULTS, text)
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        if text != (self.folder / RESULTS).read_text(encoding="utf-8", errors="replace"):
+            write_text(self.folder / RESULTS, text)
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
-    """The lines of an inspection's results.jsonl, the latest of each picture; torn lines are left out."""
+    """The lines of an inspection's results.jsonl, the latest of each picture; torn or foreign ones not."""
     lines: dict[str, dict[str, Any]] = {}
     path = folder / RESULTS
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
             line = json.loads(text)
-            lines[line["path"]] = line
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             continue
+        if _is_result(line):
+            lines[line["path"]] = line
     return list(lines.values())
+
+
+def plain_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    text = str(value)
+    return (
+        f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    )
+
+
+def _is_result(line: Any) -> bool:
+    if not (isinstance(line, dict) and isinstance(line.get("path"), str)):
+        return False
+    if "error" in line:
+        return isinstance(line["error"], str)
+    numbers = (line.get("score"), line.get("p_value"))
+    findings = line.get("findings")
+    return (
+        all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+        and line.get("decision") in list(Decision)
+        and isinstance(findings, list)
+        and all(isinstance(finding, dict) and "text" in finding for finding in findings)
+    )
 
 
 def _state(path: Path) -> list[int] | None:

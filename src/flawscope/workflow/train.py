@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -268,6 +269,6 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, out: Path) -> 
     digest = hashlib.sha256(recipe.to_yaml().encode())
     for sample in dataset.select(split="train", defective=False):
         status = sample.path.stat()
-        digest.update(f"{sample.path.name}:{status.st_size}:{status.st_mtime_ns}".encode())
+        digest.update(os.fsencode(sample.path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]
     return dataclasses.replace(run, checkpoints=Checkpoints(folder))

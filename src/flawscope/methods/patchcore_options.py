@@ -1,0 +1,85 @@
+"""Options of PatchCore, each with its source."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from flawscope.methods.detector import BackboneOptions
+
+
+class BankOptions(BaseModel):
+    """One of several banks over the same backbone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: tuple[str, ...] = Field(min_length=1, description="layers whose features the bank joins")
+    stride: int | None = Field(None, ge=1, description="pixels from patch to patch; the finest layer's")
+    limit: int | None = Field(None, ge=1, description="most patches kept")
+    density: int = Field(0, ge=0, description="as the method's option of that name")
+    density_power: float = Field(1.0, gt=0, le=1, description="as the method's option of that name")
+
+
+class PatchCoreOptions(BackboneOptions):
+    """Options of PatchCore; defaults are the paper's."""
+
+    backbone: str = Field(
+        "wide_resnet50_2", description="network of the features (section 4.1: WideResNet-50-2)"
+    )
+    layers: tuple[str, ...] | None = Field(
+        None, description="its layers; by default those at strides 8 and 16 (section 3.1: blocks 2 and 3)"
+    )
+    neighbourhood: Literal[1, 3, 5, 7, 9] = Field(
+        3, description="side of the patch over which features are averaged (section 4.4: 3)"
+    )
+    stride: int | None = Field(
+        None, ge=1, description="pixels from patch to patch; by default the finest layer's (section 3.1)"
+    )
+    balance: bool = Field(
+        False,
+        description="divide each layer by the root mean square of its centred features (not in the paper)",
+    )
+    coreset: float = Field(
+        0.1, gt=0, le=1, description="share of patches kept (section 4.2: 25 %, 10 % or 1 %)"
+    )
+    density: int = Field(
+        0,
+        ge=0,
+        description="neighbours of a bank member whose mean distance divides distances to it; 0: none",
+    )
+    density_power: float = Field(1.0, gt=0, le=1, description="exponent of that divisor; 0.5 softens it")
+    banks: tuple[BankOptions, ...] = Field(
+        (),
+        description="several banks, whose maps are levelled on tuning pictures and added (the paper has one)",
+    )
+    bank_limit: int | None = Field(
+        None, ge=1, description="most patches kept, whatever the share (the paper has no limit)"
+    )
+    projection: int | None = Field(
+        128, ge=1, description="dimensions of the random projection for the selection (authors' code: 128)"
+    )
+    reweighting: int = Field(
+        9,
+        ge=0,
+        description="neighbours b in the image score's weight (equation 7; 9 as in anomalib); 0: none",
+    )
+    score: Literal["maximum", "top 1 %", "smoothed maximum"] = Field(
+        "maximum",
+        description="image score: largest distance (equation 6), mean of the top 1 %, or the map's peak",
+    )
+    smoothing: float = Field(
+        4.0, ge=0, le=64, description="σ in pixels of the Gaussian over the heatmap (section 3.3: 4)"
+    )
+
+    @model_validator(mode="after")
+    def _fitting_together(self) -> Self:
+        if self.reweighting == 1:
+            raise ValueError("reweighting 0 or at least 2: one member alone has nothing to weigh")
+        if self.banks and (self.layers or self.stride or self.bank_limit or self.density):
+            raise ValueError(
+                "options of the single bank (layers, stride, bank_limit, density) left out with banks"
+            )
+        if len(self.banks) > 1 and self.reweighting and self.score == "maximum":
+            raise ValueError("reweighting 0 with several banks, for equation 7 knows one")
+        return self
