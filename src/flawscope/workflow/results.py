@@ -65,7 +65,8 @@ class Results:
         Raises:
             OutputError: the disk is full or the folder is gone; earlier lines stay.
         """
-        kept = dict(line) | {"file": self._begun.pop(str(path), None)}
+        begun = self._begun.pop(str(path)) if str(path) in self._begun else _state(path)
+        kept = dict(line) | {"file": begun}
         try:
             with (self.folder / RESULTS).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(kept) + "\n")
