@@ -129,7 +129,11 @@ def test_float_pixels_are_refused() -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["JPEG", "PNG", "BMP", "TIFF", "WEBP"]),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True, allow_subnormal=False), st.integers(0, 255)), min_size=1, max_size=6),
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True, allow_subnormal=False), st.integers(0, 255)),
+        min_size=1,
+        max_size=6,
+    ),
 )
 def test_damaged_bytes_end_in_pixels_or_in_our_error(format_: str, flips: list[tuple[float, int]]) -> None:
     data = bytearray(encoded(Image.fromarray(colours(12, 16)), format_))
