@@ -18,8 +18,6 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "balance": True,
             "bank_limit": 6000,
             "projection": 64,
-            "density": 5,
-            "density_power": 0.5,
             "score": "smoothed maximum",
             "smoothing": 6.0,
             "reweighting": 0,
