@@ -1,4 +1,4 @@
-"""`flawscope data check` and `flawscope data render`."""
+"""`flawscope data`: check and render here, defects and convert in their own module."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flawscope.cli import data_more_commands
 from flawscope.cli.console import Bars, console, print_json
 
 CHECK_EXAMPLES = """Examples:
@@ -25,9 +26,10 @@ RENDER_EXAMPLES = """Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Check a folder of pictures, or render practice products.")
+    group = typer.Typer(no_args_is_help=True, help="Check, convert and render pictures.")
     group.command("check", epilog=CHECK_EXAMPLES)(check)
     group.command("render", epilog=RENDER_EXAMPLES)(render)
+    data_more_commands.register(group)
     app.add_typer(group, name="data")
 
 
