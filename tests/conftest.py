@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import two_filters
 from trained import Trained, make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +39,12 @@ def real_weights() -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A small trained model; tests copy it before they change it."""
     return make(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def knobbed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A small trained model with a knob, of 66 pictures and 14 that calibrate; tests copy it to change it."""
+    return two_filters.make(tmp_path_factory.mktemp("knobbed"))
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from flawscope.manifest import (
     OutputSpec,
     ParityFigures,
     Provenance,
+    ScalarSpec,
     SeenPicture,
     heatmap_range,
     seen,
@@ -44,10 +45,12 @@ __all__ = [
     "OutputSpec",
     "ParityFigures",
     "Provenance",
+    "ScalarSpec",
     "SeenPicture",
     "heatmap_range",
     "is_bundle",
     "load",
+    "replace_manifest",
     "save",
     "seen",
     "update_calibration",
@@ -141,6 +144,15 @@ def update_calibration(folder: Path, calibration: Calibration, *, seen: Iterable
     provenance = found.manifest.provenance
     provenance = provenance.model_copy(update={"pictures": (*provenance.pictures, *seen)})
     manifest = found.manifest.model_copy(update={"calibration": calibration, "provenance": provenance})
+    return replace_manifest(found, manifest)
+
+
+def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:
+    """Write another manifest for the same files, in one atomic step.
+
+    Raises:
+        OutputError: the manifest cannot be written; the old one stays.
+    """
     write_text(found.folder / MANIFEST, _dump(manifest))
     return Bundle(found.folder, manifest)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flawscope import bundle as bundles
 from flawscope.bundle import Bundle
-from flawscope.engines import Engine, open_engine, usable_cores
+from flawscope.engines import Engine, open_engine, scalars_differ, usable_cores
 from flawscope.engines.choice import choose
 from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError
 from flawscope.explain import findings
@@ -38,6 +38,9 @@ class Inspector:
         self._frame = bundle.manifest.frame.frame()
         self._score = str(bundle.manifest.output("score"))
         self._heatmap = bundle.manifest.output("heatmap")
+        self._scalars = bundle.manifest.scalar_values()
+        if set(engine.scalars) != set(self._scalars):
+            raise scalars_differ(f"model {bundle.folder}", engine.scalars, self._scalars)
         self._workers = min(threads or usable_cores(), _MOST_WORKERS)
 
     @classmethod
@@ -62,7 +65,7 @@ class Inspector:
             BundleError: the model answers with values that are not finite.
         """
         image = _checked(picture) if isinstance(picture, np.ndarray) else read_image(_source(picture))
-        outputs = self._run(to_frame(image, self._frame)[None])
+        outputs = self.run(to_frame(image, self._frame)[None])
         return self._predict(outputs, *image.shape[:2])
 
     def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
@@ -93,9 +96,14 @@ class Inspector:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """The graph's outputs for pixels (N, 3, H, W) in [0, 1] at the model's frame and scalars.
+
+        Raises:
+            BundleError: the graph fails, or answers otherwise than its manifest says.
+        """
         try:
-            outputs = self.engine.run(pixels)
+            outputs = self.engine.run(pixels, self._scalars)
         except Exception as error:
             raise self._broken("a graph that runs", " ".join(str(error).split())[:300]) from error
         missing = [output.name for output in self.bundle.manifest.outputs if output.name not in outputs]
@@ -105,6 +113,8 @@ class Inspector:
         for name, rank in ranks.items():
             if outputs[name].ndim != rank or len(outputs[name]) != len(pixels):
                 raise self._broken(f"{name} with {rank} axes, one entry a picture", f"{outputs[name].shape}")
+            if not np.isfinite(outputs[name]).all():
+                raise self._broken("finite scores and heatmaps", "values that are not")
         return outputs
 
     def _predict(self, outputs: dict[str, NDArray[Any]], height: int, width: int) -> Prediction:
@@ -112,8 +122,6 @@ class Inspector:
         manifest = self.bundle.manifest
         score = float(outputs[self._score][0])
         heatmap = None if self._heatmap is None else outputs[self._heatmap][0]
-        if not np.isfinite(score) or (heatmap is not None and not np.isfinite(heatmap).all()):
-            raise self._broken("finite scores and heatmaps", "values that are not")
         prediction = Prediction(
             score=score,
             p_value=manifest.calibration.p_value(score),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
 
 from flawscope.calibration import Calibration
+from flawscope.errors import OptionError, suggest
 from flawscope.files import sha256
 from flawscope.images import Frame
 
@@ -56,6 +57,25 @@ class OutputSpec(Part):
     name: str = Field(min_length=1)
     kind: Literal["score", "heatmap", "label_map", "index_map", "vector"]
     about: str = ""
+
+
+class ScalarSpec(Part):
+    """A scalar input of the graph: the value in force, and where it may lie.
+
+    See `flawscope.methods.detector.Scalar`.
+    """
+
+    name: str = Field(min_length=1)
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _inside(self) -> ScalarSpec:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.name} must lie between {self.low:g} and {self.high:g}")
+        return self
 
 
 class HeatmapRange(Part):
@@ -149,7 +169,7 @@ class FileEntry(Part):
 class Manifest(Part):
     """All that the runtime must know about a model.
 
-    `engine` and `precision` are what made the calibration's scores.
+    `engine` and `precision` are what made the calibration's scores, at the values of `scalars`.
     """
 
     format: int = FORMAT
@@ -158,6 +178,7 @@ class Manifest(Part):
     options: dict[str, JsonValue]
     frame: FrameSpec
     outputs: tuple[OutputSpec, ...]
+    scalars: tuple[ScalarSpec, ...] = ()
     engine: str = "onnxruntime"
     precision: Precision = "fp32"
     calibration: Calibration
@@ -171,6 +192,8 @@ class Manifest(Part):
         names = [output.name for output in self.outputs]
         if len(set(names)) != len(names):
             raise ValueError("outputs must have different names")
+        if len(self.scalar_values()) != len(self.scalars):
+            raise ValueError("scalars must have different names")
         if sum(output.kind == "score" for output in self.outputs) != 1:
             raise ValueError("exactly one output must be the score")
         if self.heatmap is None and self.output("heatmap") is not None:
@@ -180,6 +203,29 @@ class Manifest(Part):
     def output(self, kind: Literal["score", "heatmap"]) -> str | None:
         """Name of the first output of this kind, or None."""
         return next((output.name for output in self.outputs if output.kind == kind), None)
+
+    def scalar_values(self) -> dict[str, float]:
+        """The value in force of each scalar input of the graph."""
+        return {knob.name: knob.value for knob in self.scalars}
+
+    def with_scalars(self, values: Mapping[str, float]) -> Manifest:
+        """The manifest with other values in force; scalars that `values` does not name stay.
+
+        Raises:
+            OptionError: a scalar that the model does not have, or a value outside its range.
+        """
+        known = {knob.name: knob for knob in self.scalars}
+        for name, value in values.items():
+            if name not in known:
+                fix = suggest(name, known) if known else f"Method {self.method} has no knobs."
+                raise OptionError("knob", expected="one that the model has", got=repr(name), fix=fix)
+            low, high = known[name].low, known[name].high
+            if not low <= value <= high:
+                raise OptionError(
+                    name, expected=f"{low:g} to {high:g}", got=f"{value:g}", fix="Choose a value in between."
+                )
+            known[name] = known[name].model_copy(update={"value": float(value)})
+        return self.model_copy(update={"scalars": tuple(known.values())})
 
     def parity_of(self, engine: str, precision: Precision) -> ParityFigures | None:
         """The figures measured for this engine and precision, or None."""

@@ -21,18 +21,25 @@ import flawscope
 from flawscope import bundle, manifest
 from flawscope.calibration import Calibration
 from flawscope.data.pictures import Pictures
+from flawscope.data.rings import SIDE, good_rings, test_rings
 from flawscope.data.samples import Sample, TrainingData
-from flawscope.engines import open_engine
+from flawscope.engines import Engine, open_engine
 from flawscope.errors import DataError, FlawscopeError
 from flawscope.inspector import Inspector
-from flawscope.methods.detector import Detector
+from flawscope.methods.detector import Detector, Scalar
 from flawscope.methods.registry import create, method_class, parse_options
 from flawscope.nn.run import Run
-from flawscope.workflow.export import check_parity, export_onnx, manifest_outputs, parity
+from flawscope.workflow.export import (
+    check_parity,
+    engine_outputs,
+    export_onnx,
+    manifest_outputs,
+    manifest_scalars,
+    parity,
+)
 
 NORMALS, TESTS = 12, 6
 TOLERANCE = 1e-4  # of the spread of the compared values: what another order of summation may cost in float32
-_SIDE = 96
 
 Outputs = dict[str, NDArray[Any]]
 
@@ -49,8 +56,10 @@ def check_detector(
 
     Checked: declared outputs come, finite and of the declared shapes; fitting twice gives the same scores; a
     batch gives what single pictures give; order does not matter; scoring changes no state; saved and loaded
-    again it gives the same scores; too few pictures give a DataError; and, with `export`, the ONNX graph
-    passes parity and the Inspector answers black, white and tiny pictures with finite scores, twice the same.
+    again it gives the same scores; too few pictures give a DataError; scalars that nobody names have their
+    defaults; and, with `export`, the ONNX graph passes parity, also with each scalar at either end of its
+    range, which must change some output, and the Inspector answers black, white and tiny pictures with
+    finite scores, twice the same.
 
     Args:
         method: a registered name, or the class.
@@ -76,8 +85,8 @@ class _Check:
 
     def all(self, *, export: bool) -> None:
         detector = self._new()
-        normals = self._pictures(detector, "good", _good_pictures(NORMALS, self.seed))
-        tests = self._pictures(detector, "test", _test_pictures(TESTS, self.seed + 1))
+        normals = self._pictures(detector, "good", good_rings(NORMALS, self.seed))
+        tests = self._pictures(detector, "test", test_rings(TESTS, self.seed + 1))
         self._too_few(normals)
         run = Run(seed=self.seed)
         detector = self._fitted(normals)
@@ -93,6 +102,7 @@ class _Check:
         self._no_state(detector, tests)
         self._save_and_load(detector, tests, outputs)
         self._plain_pixels(detector)
+        self._defaults_hold(detector, tests, outputs)
         if export:
             self._inspected(detector, normals, tests)
 
@@ -212,13 +222,45 @@ class _Check:
             for output, value in answer.items():
                 self._finite(f"output {output} of a {name} picture", value.numpy())
 
+    def _defaults_hold(self, detector: Detector, tests: Pictures, outputs: Outputs) -> None:
+        if detector.scalars:
+            with torch.inference_mode():
+                answer = detector(torch.from_numpy(np.stack(list(tests))))
+            bare = {name: value.numpy() for name, value in answer.items()}
+            self._same("without values for its scalars it gives", outputs, bare)
+
+    def _turned(self, detector: Detector, engine: Engine, tests: Pictures, knob: Scalar) -> None:
+        """The graph follows the detector as the scalar moves, and its outputs follow the scalar."""
+        ends = []
+        for value in (knob.low, knob.high):
+            moved = {**detector.scalar_values(), knob.name: value}
+            where = f"with {knob.name} at {value:g}"
+            self._same_graph(detector, engine, tests, where, moved)
+            ends.append(engine_outputs(engine, tests, scalars=moved))
+            for name, values in ends[-1].items():
+                self._finite(f"output {name} {where}", values)
+        if all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0]):
+            raise AssertionError(
+                f"{self.name}: {knob.name} at {knob.low:g} and at {knob.high:g} gives the same outputs"
+            )
+
+    def _same_graph(
+        self, detector: Detector, engine: Engine, tests: Pictures, where: str, scalars: Mapping[str, float]
+    ) -> manifest.ParityFigures:
+        figures = parity(detector, engine, tests, Run(seed=self.seed), scalars=scalars)
+        try:
+            check_parity(figures)
+        except FlawscopeError as error:
+            raise AssertionError(f"{self.name}: the exported graph {where} fails parity: {error}") from error
+        return figures
+
     def _inspected(self, detector: Detector, normals: Pictures, tests: Pictures) -> None:
         folder = self.folder / "model"
         bundle.save(folder, lambda place: self._fill(detector, normals, tests, place))
         inspector = Inspector.load(folder, engine="onnxruntime")
         plain = {
-            "black": np.zeros((_SIDE, _SIDE, 3), np.uint8),
-            "white": np.full((_SIDE, _SIDE, 3), 255, np.uint8),
+            "black": np.zeros((SIDE, SIDE, 3), np.uint8),
+            "white": np.full((SIDE, SIDE, 3), 255, np.uint8),
             "tiny": np.full((1, 2, 3), 128, np.uint8),
         }
         for name, pixels in plain.items():
@@ -236,45 +278,19 @@ class _Check:
 
     def _fill(self, detector: Detector, normals: Pictures, tests: Pictures, place: Path) -> manifest.Manifest:
         engine = open_engine("onnxruntime", export_onnx(detector, place / bundle.GRAPH))
-        run = Run(seed=self.seed)
-        figures = parity(detector, engine, tests, run)
-        try:
-            check_parity(figures)
-        except FlawscopeError as error:
-            raise AssertionError(f"{self.name}: the exported graph fails parity: {error}") from error
-        outputs = detector.score(normals, run)
+        figures = self._same_graph(detector, engine, tests, "as trained", {})
+        for knob in detector.scalars:
+            self._turned(detector, engine, tests, knob)
+        outputs = detector.score(normals, Run(seed=self.seed))
         return manifest.Manifest(
             flawscope=flawscope.__version__,
             method=self.name,
             options=detector.options.model_dump(mode="json"),
             frame=manifest.FrameSpec.of(detector.frame),
             outputs=manifest_outputs(detector),
+            scalars=manifest_scalars(detector),
             calibration=Calibration(scores=outputs["score"].tolist(), alpha=0.2, promise="on_average"),
             heatmap=manifest.heatmap_range(outputs["heatmap"]) if "heatmap" in outputs else None,
             parity=(figures,),
             provenance=manifest.Provenance.now(self.seed, ()),
         )
-
-
-def _good_pictures(count: int, seed: int) -> list[NDArray[np.uint8]]:
-    """A dark ring on a bright, faintly striped ground, with a little noise: (96, 96, 3) each."""
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:_SIDE, :_SIDE]
-    pictures = []
-    for _ in range(count):
-        y, x = _SIDE / 2 + random.uniform(-2, 2, 2)
-        radius = np.hypot(rows - y, columns - x)
-        level = 170 + 10 * np.sin(columns / 6 + random.uniform(0, 0.5))
-        level = np.where(abs(radius - 28) < 7, 70, level) + random.normal(0, 4, (_SIDE, _SIDE))
-        tinted = level[..., None] * np.array([1.0, 0.95, 0.9])  # (96, 96, 3)
-        pictures.append(np.clip(tinted, 0, 255).astype(np.uint8))
-    return pictures
-
-
-def _test_pictures(count: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Good pictures, every other one with a bright scratch or a dark hole."""
-    pictures = _good_pictures(count, seed)
-    for index in range(1, count, 2):
-        corner = 10 + 8 * index
-        pictures[index][corner : corner + 6, 20:70] = (250, 240, 40) if index % 4 == 1 else (10, 10, 10)
-    return pictures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -144,8 +144,8 @@ class Skewed:
     def __init__(self, graph: Path, output: str, error: float) -> None:
         self._engine, self._output, self._error = open_engine("onnxruntime", graph, threads=1), output, error
 
-    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._engine.run(pixels)
+    def run(self, pixels: np.ndarray, scalars: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
+        outputs = self._engine.run(pixels, scalars)
         return {**outputs, self._output: outputs[self._output] + self._error}
 
 
@@ -174,7 +174,7 @@ def test_every_installed_engine_is_measured(
     assert all(figures.within for figures in both)
     monkeypatch.setattr(export, "find_spec", lambda _: None)
     assert parity_of_engines(trained, graph, pictures, Run()) == both[:1]
-    monkeypatch.setattr(export, "open_engine", lambda *_: Skewed(graph, "score", 1.0))
+    monkeypatch.setattr(export, "open_engine", lambda *_, **__: Skewed(graph, "score", 1.0))
     with pytest.raises(BundleError, match="parity"):
         parity_of_engines(trained, graph, pictures, Run())
 

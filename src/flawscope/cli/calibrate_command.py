@@ -15,7 +15,10 @@ EXAMPLES = """Examples:
 
   flawscope calibrate models/bracket --normals new_good_pictures/
 
-Changing the rate re-reads the stored scores; it neither retrains nor re-exports."""
+  flawscope calibrate models/bracket --local-weight 0.7 --normals good_pictures/
+
+Changing the rate re-reads the stored scores. Turning a knob changes the scores: those of --normals replace
+them. Neither retrains nor re-exports."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +40,17 @@ def calibrate(
         list[str] | None,
         typer.Option("--normals", help="Good pictures to add: folder, file or pattern; may be repeated."),
     ] = None,
+    local_weight: Annotated[
+        float | None,
+        typer.Option("--local-weight", help="Share of the local map, for models with this knob."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Change the bound on false rejects of a trained model, or strengthen it with more good pictures."""
+    """Change the bound on false rejects of a trained model, strengthen it, or turn the model's knobs."""
     from flawscope.calibration import parse_rate
     from flawscope.false_rejects import check_promise
     from flawscope.workflow.calibrate import calibrate as run_calibration
@@ -47,21 +58,26 @@ def calibrate(
 
     if promise is not None:
         check_promise(promise)
+    scalars = _knobs(settings or [], local_weight)
     result = run_calibration(
         model,
         alpha=None if false_rejects is None else parse_rate(false_rejects),
         delta=None if confidence is None else 1 - parse_rate(confidence),
         promise=promise,  # type: ignore[arg-type]
         normals=collect(normals) if normals else (),
+        scalars=scalars,
         progress=Bars(quiet=as_json),
     )
-    calibration = result.bundle.manifest.calibration
+    manifest = result.bundle.manifest
+    calibration = manifest.calibration
     if as_json:
         print_json(
             {
                 "model": str(model),
                 "added": result.added,
                 "known": result.known,
+                "replaced": result.replaced,
+                "scalars": manifest.scalar_values(),
                 "scores": len(calibration.scores),
                 "reject_threshold": calibration.reject_threshold,
                 "review_threshold": calibration.review_threshold,
@@ -71,5 +87,29 @@ def calibrate(
         return
     if normals:
         known = f" {result.known} were known to the model and left out." if result.known else ""
-        console.print(f"{result.added} good pictures added.{known}", markup=False)
+        values = ", ".join(f"{name} {manifest.scalar_values()[name]:g}" for name in scalars)
+        scored = f"scored with {values}, in place of {result.replaced} scores" if scalars else "added"
+        console.print(f"{result.added} good pictures {scored}.{known}", markup=False)
     console.print(calibration.statement(), markup=False)
+
+
+def _knobs(settings: list[str], local_weight: float | None) -> dict[str, float]:
+    """Values by name; each knob at most once."""
+    from flawscope.errors import OptionError
+
+    values = {} if local_weight is None else {"local_weight": local_weight}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = None
+        if value is None or not name or name in values:
+            raise OptionError(
+                f"--set {setting!r}",
+                expected="NAME=VALUE such as local_weight=0.7, each name once",
+                got="a name that has a value already" if name in values else "no name or no number",
+                fix="Write the knob's name, an equals sign and a number.",
+            )
+        values[name] = value
+    return values

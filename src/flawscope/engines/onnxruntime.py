@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
-from flawscope.engines import Precision, usable_cores
+from flawscope.engines import Precision, feeds, usable_cores
 from flawscope.errors import BundleError, OptionError
 
 if TYPE_CHECKING:
@@ -23,13 +24,7 @@ class OnnxRuntime:
     name = "onnxruntime"
 
     def __init__(self, graph: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
-        if precision == "bf16":
-            raise OptionError(
-                "precision",
-                expected="fp32 with onnxruntime",
-                got="bf16",
-                fix='Choose engine "openvino".',
-            )
+        require(precision)
         self.precision: Precision = precision
         try:
             self._session = onnxruntime.InferenceSession(
@@ -42,13 +37,28 @@ class OnnxRuntime:
                 got=" ".join(str(error).split())[:300],
                 fix="Take the model folder from its source again, or upgrade onnxruntime.",
             ) from error
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [part.name for part in self._session.get_inputs()]
+        self.scalars = tuple(self._inputs[1:])
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    def run(
+        self, pixels: NDArray[np.float32], scalars: Mapping[str, float] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """See `Engine.run`."""
-        values = self._session.run(self._names, {self._input: pixels})
+        inputs = feeds(pixels, self.scalars, scalars or {})
+        values = self._session.run(self._names, dict(zip(self._inputs, inputs, strict=True)))
         return dict(zip(self._names, values, strict=True))
+
+
+def require(precision: Precision) -> None:
+    """Raise an OptionError for what this engine has not."""
+    if precision == "bf16":
+        raise OptionError(
+            "precision",
+            expected="fp32 with onnxruntime",
+            got="bf16",
+            fix='Choose engine "openvino".',
+        )
 
 
 def _settings(threads: int) -> onnxruntime.SessionOptions:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flawscope.engines import Precision, usable_cores
+from flawscope.engines import Precision, feeds, usable_cores
 from flawscope.errors import BundleError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -22,10 +23,9 @@ class OpenVino:
     name = "openvino"
 
     def __init__(self, graph: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
-        openvino = _openvino()
+        core = _openvino().Core()
         self.precision: Precision = precision
-        core = openvino.Core()
-        _require(precision, supported(core))
+        require(precision, core)
         try:
             self._model = core.compile_model(
                 str(graph), "CPU", _settings(precision, threads or usable_cores())
@@ -37,15 +37,19 @@ class OpenVino:
                 got=" ".join(str(error).split())[:300],
                 fix='Use engine "onnxruntime", or upgrade openvino.',
             ) from error
+        self.scalars = tuple(part.get_any_name() for part in self._model.inputs[1:])
         self._names = [output.get_any_name() for output in self._model.outputs]
         self._requests = threading.local()
 
-    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    def run(
+        self, pixels: NDArray[np.float32], scalars: Mapping[str, float] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """See `Engine.run`."""
+        inputs = feeds(pixels, self.scalars, scalars or {})
         request = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._model.create_infer_request()
-        values = request.infer([pixels], share_inputs=True, share_outputs=False)
+        values = request.infer(inputs, share_inputs=True, share_outputs=False)
         return {name: values[index] for index, name in enumerate(self._names)}
 
 
@@ -74,13 +78,19 @@ def _openvino() -> ModuleType:
     return module
 
 
-def _require(precision: str, found: frozenset[str]) -> None:
+def require(precision: Precision, core: Any | None = None) -> None:
+    """Raise an OptionError where this processor lacks the units for `precision`.
+
+    Raises:
+        MissingExtraError: openvino is not installed.
+    """
+    found = supported(core)
     if precision not in found:
         raise OptionError(
             "precision",
             expected=f"one that this processor has units for ({', '.join(sorted(found))})",
             got=precision,
-            fix="Export the model again on this machine, or with precision fp32.",
+            fix="Use precision fp32, or a machine that has them.",
         )
 
 

@@ -37,6 +37,20 @@ class Output:
     about: str
 
 
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A knob of `forward` that stays open after training: a named scalar input of the graph.
+
+    `default` holds where the method has no option of this name; values lie in [`low`, `high`].
+    """
+
+    name: str
+    default: float
+    low: float
+    high: float
+    about: str
+
+
 SCORE = Output("score", "score", "raw anomaly score of the picture, higher is more anomalous")
 HEATMAP = Output("heatmap", "heatmap", "raw anomaly map at the input size, higher is more anomalous")
 
@@ -74,19 +88,23 @@ class Detector(nn.Module, ABC):
     Attributes:
         Options: the method's frozen pydantic model of options.
         outputs: what `forward` returns, by name; `score` comes first.
+        scalars: knobs that `forward` takes by name and that calibration may turn later.
         fitted: dotted names of the buffers that `fit` fills and whose shape depends on the data; `*` stands
             for any part of a name.
         minimum_normals: fewest training pictures that `fit` accepts.
+        history: losses by name at every few steps of the last `fit`, with `step`; None where there are none.
     """
 
     Options: ClassVar[type[DetectorOptions]]
     outputs: ClassVar[tuple[Output, ...]]
+    scalars: ClassVar[tuple[Scalar, ...]] = ()
     fitted: ClassVar[tuple[str, ...]] = ()
     minimum_normals: ClassVar[int] = 2
+    history: list[dict[str, float]] | None
 
     def __init__(self, options: DetectorOptions) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.history = options, None
 
     @property
     def frame(self) -> Frame:
@@ -98,6 +116,10 @@ class Detector(nn.Module, ABC):
     def uses_tuning(self) -> bool:
         """Whether `fit` scales on tuning pictures; where not, none are set aside for it."""
         return False
+
+    def scalar_values(self) -> dict[str, float]:
+        """Each scalar's value where nobody names one: the option of its name, or else its default."""
+        return {knob.name: float(getattr(self.options, knob.name, knob.default)) for knob in self.scalars}
 
     def preflight(self, pictures: int) -> Preflight | None:
         """Expected time and memory of `fit` on that many pictures, or None where the method cannot tell."""
@@ -117,7 +139,8 @@ class Detector(nn.Module, ABC):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """Map `pixels` (N, 3, H, W) float32 in [0, 1] at `frame`'s size to the declared outputs.
 
-        Tensor code only: the same function is exported to ONNX.
+        Tensor code only: the same function is exported to ONNX. Each of `scalars` is float32 of shape ();
+        one that is absent has its value of `scalar_values`.
         """
 
     def check_enough(self, data: TrainingData) -> None:
@@ -131,14 +154,28 @@ class Detector(nn.Module, ABC):
             )
 
     @torch.inference_mode()
-    def score(self, pictures: Pictures, run: Run, *, batch: int = 8) -> dict[str, NDArray[Any]]:
-        """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`."""
+    def score(
+        self,
+        pictures: Pictures,
+        run: Run,
+        *,
+        batch: int = 8,
+        scalars: Mapping[str, float] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`.
+
+        `scalars` replaces some or all of `scalar_values`.
+        """
         device = run.torch_device()
         self.eval().to(device)
+        knobs = {
+            name: torch.tensor(value, dtype=torch.float32, device=device)
+            for name, value in {**self.scalar_values(), **(scalars or {})}.items()
+        }
         parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in self.outputs}
         with run.progress.stage("scoring", len(pictures)) as stage:
             for pixels in pictures.batches(batch):
-                answer = self(torch.from_numpy(pixels).to(device))
+                answer = self(torch.from_numpy(pixels).to(device), **knobs)
                 for name, values in parts.items():
                     values.append(answer[name].cpu().numpy())
                 stage.advance(len(pixels))

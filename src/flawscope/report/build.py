@@ -204,6 +204,7 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
     graph = next((entry.sha256 for name, entry in manifest.files.items() if name.endswith(".onnx")), "")
     model = (
         ("Method", manifest.method),
+        *((knob.name, f"{knob.value:g}, {knob.about}") for knob in manifest.scalars),
         ("Input", f"{manifest.frame.height} × {manifest.frame.width}, {manifest.frame.aspect}"),
         ("Trained", origin.created),
         ("Seed", str(origin.seed)),

@@ -53,7 +53,9 @@ def _check_alike(source: Bundle, graph: Path) -> None:
     shape = (PROBES, 3, manifest.frame.height, manifest.frame.width)
     pixels = np.random.default_rng(0).random(shape, np.float32)
     ours, theirs = (
-        open_engine(manifest.engine, path, precision=manifest.precision, threads=1).run(pixels)
+        open_engine(manifest.engine, path, precision=manifest.precision, threads=1).run(
+            pixels, manifest.scalar_values()
+        )
         for path in (source.graph, graph)
     )
     if any(not np.array_equal(ours[name], theirs[name]) for name in ours):

@@ -45,11 +45,11 @@ class Summary:
 
 
 def model_identity(inspector: Inspector) -> str:
-    """A digest of the graph and the calibration: the same digest means the same verdicts."""
+    """A digest of graph, scalars and calibration: the same digest means the same verdicts."""
     manifest = inspector.bundle.manifest
-    text = manifest.calibration.model_dump_json() + "".join(
-        f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items())
-    )
+    files = "".join(f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items()))
+    knobs = "".join(f"{name}={value}" for name, value in manifest.scalar_values().items())
+    text = manifest.calibration.model_dump_json() + files + knobs
     return hashlib.sha256(text.encode()).hexdigest()
 
 

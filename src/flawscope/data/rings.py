@@ -1,0 +1,32 @@
+"""Small pictures of one ring, good and damaged: what `check_detector` fits and scores."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 96
+
+
+def good_rings(count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """A dark ring on a bright, faintly striped ground, with a little noise: (96, 96, 3) each."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    pictures = []
+    for _ in range(count):
+        y, x = SIDE / 2 + random.uniform(-2, 2, 2)
+        radius = np.hypot(rows - y, columns - x)
+        level = 170 + 10 * np.sin(columns / 6 + random.uniform(0, 0.5))
+        level = np.where(abs(radius - 28) < 7, 70, level) + random.normal(0, 4, (SIDE, SIDE))
+        tinted = level[..., None] * np.array([1.0, 0.95, 0.9])  # (96, 96, 3)
+        pictures.append(np.clip(tinted, 0, 255).astype(np.uint8))
+    return pictures
+
+
+def test_rings(count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Good pictures, every other one with a bright scratch or a dark hole."""
+    pictures = good_rings(count, seed)
+    for index in range(1, count, 2):
+        corner = 10 + 8 * index
+        pictures[index][corner : corner + 6, 20:70] = (250, 240, 40) if index % 4 == 1 else (10, 10, 10)
+    return pictures

@@ -1,0 +1,74 @@
+"""`check_detector` on detectors with a knob: defaults hold, the graph follows, and something turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample, TrainingData
+from flawscope.images import list_images
+from flawscope.nn.run import Run
+from flawscope.testing import _Check, check_detector
+from trained import Trained
+from two_filters import TwoFilters, TwoFiltersOptions
+
+
+def test_the_contract_holds_for_a_detector_with_a_knob() -> None:
+    check_detector(TwoFilters, {"size": (32, 32)})
+
+
+class Absent(TwoFilters):
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        return super().forward(pixels, **({"local_weight": torch.tensor(0.9)} | scalars))
+
+
+def test_a_default_that_does_not_hold_is_told() -> None:
+    with pytest.raises(AssertionError, match="without values for its scalars it gives another score"):
+        check_detector(Absent, {"size": (32, 32)}, export=False)
+
+
+class Deaf(TwoFilters):
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        return super().forward(pixels)
+
+
+class InTorch:
+    """An engine that is the detector itself, and that may ignore what it is told."""
+
+    name, precision, scalars = "onnxruntime", "fp32", ("local_weight",)
+
+    def __init__(self, detector: TwoFilters, *, deaf: bool = False) -> None:
+        self._detector, self._deaf = detector, deaf
+
+    def run(self, pixels: np.ndarray, scalars: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
+        told = {} if self._deaf else {name: torch.tensor(value) for name, value in (scalars or {}).items()}
+        with torch.inference_mode():
+            return {
+                name: value.numpy()
+                for name, value in self._detector(torch.from_numpy(pixels), **told).items()
+            }
+
+
+@pytest.mark.parametrize(
+    ("kind", "deaf", "words"),
+    [
+        (TwoFilters, True, "graph with local_weight at 0 fails parity"),
+        (Deaf, False, "local_weight at 0 and at 1 gives the same outputs"),
+    ],
+)
+def test_a_knob_that_turns_nothing_is_told(
+    knobbed: Trained, tmp_path: Path, kind: type[TwoFilters], deaf: bool, words: str
+) -> None:
+    unfitted = kind(TwoFiltersOptions())
+    paths = list_images(knobbed.pictures / "good")[:4]
+    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], unfitted.frame)
+    fitted = unfitted.fit(TrainingData(pictures, pictures.subset([])), Run())
+    check = _Check(kind, {}, 0, 1e-4, tmp_path)
+    with pytest.raises(AssertionError, match=words):
+        check._turned(fitted, InTorch(fitted, deaf=deaf), pictures, TwoFilters.scalars[0])
