@@ -154,7 +154,8 @@ def test_the_list_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert found[LITE0].licence == "Apache-2.0"
     assert not found["wide_resnet50_2"].available
     assert found["wide_resnet50_2"].source == "download"
-    assert not found["pdn_s"].available
+    assert found["pdn_s"].source == "package"
+    assert found["pdn_s"].licence == "Apache-2.0"
     assert found["mine"].licence == "unknown"
 
 

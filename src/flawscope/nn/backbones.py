@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from flawscope.errors import OptionError, suggest
-from flawscope.nn.pdn import pdn_s
+from flawscope.nn.pdn import pdn_m, pdn_s
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PREPROCESSING = {
@@ -21,7 +21,7 @@ PREPROCESSING = {
         [f"tf_efficientnet_lite{number}" for number in range(5)], ((127 / 255,) * 3, (128 / 255,) * 3)
     ),
 }
-OWN: dict[str, Callable[[], nn.Module]] = {"pdn_s": pdn_s}
+OWN: dict[str, Callable[[], nn.Module]] = {"pdn_m": pdn_m, "pdn_s": pdn_s}
 LIBRARIES = ("torchvision", "timm")
 _PROBE = 64
 
@@ -96,7 +96,7 @@ def build_backbone(
 
     Args:
         name: as torchvision or timm call it, torchvision first; `timm:NAME` or `torchvision:NAME` decide
-            where both know it; `pdn_s` is this package's own.
+            where both know it; `pdn_s` and `pdn_m` are this package's own.
         layers: module names; None takes the last layer at each of `strides`, which for ResNets is layer1 at
             4, layer2 at 8, layer3 at 16.
         strides: for `layers=None`.

@@ -1,14 +1,21 @@
-"""The patch description network of EfficientAD (Batzner, Heckler, König: EfficientAD, WACV 2024, table 6)."""
+"""The patch description networks of EfficientAD (Batzner, Heckler, König, WACV 2024, tables 6 and 7).
+
+The tables are also those of the thesis: Khanjani, Politecnico di Torino 2025, tables 5.2 and 5.3. Every value
+of a map sees 33×33 pixels, and the strides multiply to 4.
+"""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from torch import nn
 
 PDN_CHANNELS = 384
+PdnSize = Literal["small", "medium"]
 
 
 def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
-    """The small network: (N, 3, H, W) → (N, channels, H/4, W/4) with padding, each value seeing 33×33 pixels.
+    """The small network: (N, 3, H, W) → (N, channels, H/4, W/4) with padding.
 
     Args:
         channels: width of the last layer; 384 for the teacher, 768 for the student.
@@ -27,3 +34,28 @@ def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequentia
         nn.ReLU(),
         nn.Conv2d(256, channels, 4),
     )
+
+
+def pdn_m(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
+    """The medium network: (N, 3, H, W) → (N, channels, H/4, W/4) with padding; `channels` as in `pdn_s`."""
+    wide, pool, narrow = (3, 1, 1) if padding else (0, 0, 0)
+    return nn.Sequential(
+        nn.Conv2d(3, 256, 4, padding=wide),
+        nn.ReLU(),
+        nn.AvgPool2d(2, 2, padding=pool),
+        nn.Conv2d(256, 512, 4, padding=wide),
+        nn.ReLU(),
+        nn.AvgPool2d(2, 2, padding=pool),
+        nn.Conv2d(512, 512, 1),
+        nn.ReLU(),
+        nn.Conv2d(512, 512, 3, padding=narrow),
+        nn.ReLU(),
+        nn.Conv2d(512, channels, 4),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 1),
+    )
+
+
+def pdn(size: PdnSize, channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
+    """`pdn_s` or `pdn_m`."""
+    return (pdn_s if size == "small" else pdn_m)(channels, padding=padding)

@@ -15,7 +15,7 @@ from flawscope.errors import OptionError, Stopped
 from flawscope.files import write_with
 from flawscope.progress import Progress, Silent
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
 
 
@@ -56,8 +56,9 @@ class Run:
     Attributes:
         seed: the only source of randomness; the same seed, data and machine give the same model.
         device: torch device name.
-        precision: number format of feature extraction. bf16 is faster where the hardware multiplies it, but a
-            bank of bf16 features cost 2.6 points of image AUROC on MVTec screw (benchmarks/README.md).
+        precision: number format. `auto` learns by gradient descent in bf16 (with float32 weights) where the
+            hardware multiplies it, and extracts features in fp32: a bank of bf16 features cost 2.6 points of
+            image AUROC on MVTec screw (benchmarks/README.md). `fp32` and `bf16` hold for both.
         memory: bytes that fit may hold for the features of all pictures; more goes through a temporary file.
         progress: where stages are reported.
         checkpoints: where unfinished work is kept, or None.
@@ -66,7 +67,7 @@ class Run:
 
     seed: int = 0
     device: str = "cpu"
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
     memory: int = FEATURE_MEMORY
     progress: Progress = field(default_factory=Silent)
     checkpoints: Checkpoints | None = None
@@ -95,6 +96,13 @@ class Run:
         """The number format of feature extraction."""
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
+    @property
+    def training_dtype(self) -> torch.dtype:
+        """The number format of products in gradient descent."""
+        if self.precision == "auto":
+            return torch.bfloat16 if multiplies_bf16(self.torch_device()) else torch.float32
+        return self.feature_dtype
+
     def torch_device(self) -> torch.device:
         """The device, or an OptionError where this machine lacks it."""
         try:
@@ -108,3 +116,16 @@ class Run:
                 fix='Use "cpu", or "cuda" on a machine with an NVIDIA GPU.',
             ) from error
         return device
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has units for bf16 products; asked of the hardware, never assumed."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    if hasattr(torch.cpu, "get_capabilities"):
+        units = torch.cpu.get_capabilities()
+        return bool(units.get("avx512_bf16") or units.get("amx_bf16"))
+    older = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(older())

@@ -1,9 +1,10 @@
 """Pretrained weights: where they are looked for, how they are checked, and how they reach a backbone.
 
-Lookup order: the folders of `FLAWSCOPE_WEIGHTS` (separated as in `PATH`), the cache, an installed data
-package, the library's own download into the cache. In a folder, `NAME.safetensors` is taken first, then
-`NAME_*.safetensors`, `NAME-*.safetensors` and `NAME.*.safetensors`, NAME being the backbone's plain name. A
-file may hold more than is needed, or only the lower layers, as long as all layers in use are there.
+Lookup order: the folders of `FLAWSCOPE_WEIGHTS` (separated as in `PATH`), the cache, this package or an
+installed data package, the library's own download into the cache. In a folder, `NAME.safetensors` is taken
+first, then `NAME_*.safetensors`, `NAME-*.safetensors` and `NAME.*.safetensors`, NAME being the backbone's
+plain name. A file may hold more than is needed, or only the lower layers, as long as all layers in use are
+there.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class WeightsInfo:
     available: bool
 
 
-def load_pretrained(backbone: Backbone) -> None:
-    """Fill the backbone with the weights that the lookup order finds first.
+def load_pretrained(backbone: Backbone) -> Path:
+    """Fill the backbone with the weights that the lookup order finds first; returns their file.
 
     Raises:
         WeightsError: no file and no network, a damaged or foreign file, or one that lacks layers in use.
@@ -60,26 +61,27 @@ def load_pretrained(backbone: Backbone) -> None:
     full_name = f"timm:{backbone.name}" if backbone.library == "timm" else backbone.name
     for path in [path for _, folder in _weights_folders() for path in _files(folder, backbone.name)]:
         try:
-            _fill(backbone, _read(path), path)
+            _fill(backbone, read_weights(path), path)
         except WeightsError as error:
             if path.stem == backbone.name:
                 raise
             problem = problem or error  # a file of another network with a longer name
         else:
-            return
+            return path
     cached = _cache_file(full_name)
     if cached.is_file():
-        _fill(backbone, _read(cached), cached)
-        return
+        _fill(backbone, read_weights(cached), cached)
+        return cached
     package = packaged_path(backbone.name)
     if package is not None:
         _fill(backbone, packaged(backbone.name, package), package)
-        return
+        return package
     try:
         path = fetch(full_name)
     except WeightsError as error:
         raise problem or error from None
-    _fill(backbone, _read(path), path)
+    _fill(backbone, read_weights(path), path)
+    return path
 
 
 def fetch(name: str) -> Path:
@@ -154,7 +156,17 @@ def _info(known: Known) -> WeightsInfo:
     return WeightsInfo(known.name, None, known.source, known.size, known.sha256, known.licence, False)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def local_files(name: str) -> list[Path]:
+    """Files of that name in the folders and the cache, in lookup order: exact names before longer ones."""
+    return [path for _, folder in _folders() for path in _files(folder, name)]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        WeightsError: no such file, or a damaged one.
+    """
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 

@@ -1,0 +1,138 @@
+"""The loop of gradient descent: seeded step by step, kept in checkpoints, resumed to the same result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from flawscope.nn.run import Run
+
+SAVE_EVERY = 60.0  # seconds of work that a stop without warning may lose
+HISTORY = 500  # points of a loss curve
+_STEP_SEED = 0x57E9
+
+Losses = Mapping[str, Tensor]
+
+
+@dataclass(slots=True)
+class Loop:
+    """A training of `steps` steps.
+
+    Attributes:
+        name: of the checkpoint.
+        steps: how many.
+        network: what learns; its state is kept.
+        optimiser: over the network's parameters; its state is kept.
+        run: seed, device, progress, checkpoints and stop signal.
+        step: takes the step's number and a function that hands back losses; it computes gradients, not more.
+        schedule: factor of the learning rate at a step.
+        finished: asked after each step; True ends the training early. Its own state lies in `memory`.
+        memory: tensors that `finished` wants kept in the checkpoint.
+        history: loss by name at every few steps, with `step` and `learning_rate`.
+    """
+
+    name: str
+    steps: int
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    run: Run
+    step: Callable[[int], Losses]
+    schedule: Callable[[int], float] = lambda step: 1.0
+    finished: Callable[[int], bool] = lambda step: False
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def go(self) -> int:
+        """Run to the end, from the checkpoint if there is one; returns the number of steps made in all.
+
+        Raises:
+            Stopped: `run.stop` was set; a checkpoint holds what was done.
+        """
+        rates = [group["lr"] for group in self.optimiser.param_groups]
+        done, ended = self._resumed()
+        saved = time.monotonic()
+        devices = [self.run.torch_device()] if self.run.torch_device().type == "cuda" else []
+        with self.run.progress.stage("training", self.steps) as stage, torch.random.fork_rng(devices=devices):
+            stage.advance(done)
+            while done < self.steps and not ended:
+                if self.run.stop.is_set():
+                    self._save(done, ended=False)
+                    self.run.check_stop()
+                self._one(done, rates)
+                done += 1
+                ended = self.finished(done)
+                stage.advance()
+                if time.monotonic() - saved > SAVE_EVERY:
+                    self._save(done, ended=ended)
+                    saved = time.monotonic()
+            if ended:
+                stage.advance(self.steps - done)
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self._save(done, ended=True)
+        return done
+
+    def _one(self, number: int, rates: list[float]) -> None:
+        torch.manual_seed(int(self.run.generator(_STEP_SEED, number).initial_seed()))
+        factor = self.schedule(number)
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = self.step(number)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        if number % max(1, self.steps // HISTORY) == 0 or number == self.steps - 1:
+            values = {name: float(value.detach()) for name, value in losses.items()}
+            self.history.append({"step": float(number + 1), **values, "learning_rate": rates[0] * factor})
+
+    def _save(self, done: int, *, ended: bool) -> None:
+        if self.run.checkpoints is None:
+            return
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
+        tensors |= {f"memory.{name}": value for name, value in self.memory.items()}
+        if self.history:
+            names = list(self.history[0])
+            table = [[entry[name] for name in names] for entry in self.history]
+            tensors[f"history.{','.join(names)}"] = torch.tensor(table, dtype=torch.float64)
+        tensors["done"] = torch.tensor([done, int(ended)])
+        self.run.checkpoints.save(self.name, tensors)
+
+    def _resumed(self) -> tuple[int, bool]:
+        kept = self.run.checkpoints.load(self.name) if self.run.checkpoints else None
+        if kept is None:
+            return 0, False
+        network = _under("network.", kept)
+        if {name: value.shape for name, value in network.items()} != {
+            name: value.shape for name, value in self.network.state_dict().items()
+        }:
+            return 0, False  # the checkpoint of another training
+        self.network.load_state_dict(network)
+        self._restore_optimiser(_under("optimiser.", kept))
+        self.memory.update(_under("memory.", kept))
+        for names, table in _under("history.", kept).items():
+            keys = names.split(",")
+            self.history[:] = [dict(zip(keys, row, strict=True)) for row in table.tolist()]
+        done, ended = kept["done"].tolist()
+        return done, bool(ended) and done <= self.steps
+
+    def _restore_optimiser(self, kept: Mapping[str, Tensor]) -> None:
+        described = self.optimiser.state_dict()
+        parameters = [value for group in self.optimiser.param_groups for value in group["params"]]
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, value in kept.items():
+            index, _, name = key.partition(".")
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:  # fused steps need the parameter's own memory order
+                value = torch.empty_like(parameter).copy_(value)  # noqa: PLW2901
+            states.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**described, "state": states})
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
