@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from flawscope.data.splits import split_normals
 from flawscope.files import write_text
 from flawscope.images import Frame, check_image, from_frame
 from flawscope.manifest import _processor as processor
+from flawscope.methods.detector import Detector
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.metrics.pixels import pixel_auroc
@@ -54,7 +56,7 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     dataset = read_dataset(folder / FOLDERS[product])
     detector = create(method, options)
     normals = dataset.select(split="train", defective=False)
-    split = split_normals(normals, seed=run.seed, tuning=0.1 if options.get("banks") else 0.0)
+    split = split_normals(normals, seed=run.seed, tuning=0.1 if detector.uses_tuning else 0.0)
     normal, tuning = (Pictures(part, detector.frame) for part in (split.training, split.tuning))
     started = time.perf_counter()
     detector.fit(TrainingData(normal=normal, tuning=tuning), run)
@@ -69,6 +71,9 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     for kind in dataset.kinds():
         chosen = good + [index for index, sample in enumerate(test) if sample.kind == kind]
         by_kind[kind] = auroc([defective[index] for index in chosen], outputs["score"][chosen])
+    more = {}
+    if "local_map" in outputs:
+        more = {"by_local_weight": dict(_by_local_weight(detector, test, outputs, defective))}
     return {
         "product": product,
         "method": method,
@@ -81,7 +86,27 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
         "aupro_0.3": aupro(masks, maps),
         "fit_seconds": round(fitted - started, 1),
         "score_seconds": round(scored - fitted, 1),
+        **more,
     }
+
+
+def _by_local_weight(
+    detector: Detector, test: tuple[Sample, ...], outputs: dict[str, NDArray[Any]], defective: list[bool]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Figures for other shares α of the local map, from the maps at the networks' resolution."""
+    height, width = detector.options.size
+    for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
+        mixed = weight * outputs["local_map"] + (1 - weight) * outputs["global_map"]
+        large = np.stack([cv2.resize(values, (width, height)) for values in mixed])
+        masks, maps = _annotated(test, large, detector.frame)
+        yield (
+            str(weight),
+            {
+                "image_auroc": auroc(defective, mixed.max((1, 2))),
+                "pixel_auroc": pixel_auroc(masks, maps),
+                "aupro_0.3": aupro(masks, maps),
+            },
+        )
 
 
 def _annotated(
@@ -136,7 +161,7 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="settings of the ResNet-18 reference points")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     run = Run(seed=given.seed, device=given.device, precision=given.precision)

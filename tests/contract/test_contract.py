@@ -11,6 +11,7 @@ SMALL = {"size": (64, 64), "weights": "random", "backbone": "resnet18"}
 OPTIONS = {
     "patchcore": {**SMALL, "coreset": 0.2},
     "padim": {**SMALL, "channels": 16},
+    "efficientad": {"size": (64, 64), "weights": "random", "steps": 2},
 }
 
 
@@ -48,3 +49,35 @@ def test_patchcore_with_every_option_away_from_its_default() -> None:
 def test_patchcore_with_two_banks() -> None:
     banks = [{"layers": ["layer2"], "density": 3}, {"layers": ["layer3"], "limit": 20}]
     check_detector("patchcore", {**SMALL, "banks": banks, "reweighting": 0, "score": "top 1 %"})
+
+
+def test_efficientad_with_every_option_away_from_its_default() -> None:
+    options = {
+        "size": (72, 96),
+        "aspect": "pad",
+        "weights": "random",
+        "pdn": "medium",
+        "padding": False,
+        "steps": 2,
+        "batch": 2,
+        "learning_rate": 1e-3,
+        "early_stop": 1,
+        "hard_quantile": 0.999,
+        "gamma": 1.0,
+        "hierarchy": (0.5, 0.0, 1.0),
+        "stae_weight": 0.0,
+        "appearance": "efficientad",
+        "defect_probability": 1.0,
+        "defects_reach": "all",
+        "skip_background": True,
+        "quantiles": (0.5, 0.9),
+        "local_weight": 0.2,
+    }
+    check_detector("efficientad", options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [256, 512])
+@pytest.mark.parametrize("pdn", ["small", "medium"])
+def test_efficientad_at_the_papers_sizes(pdn: str, side: int) -> None:
+    check_detector("efficientad", {"pdn": pdn, "size": (side, side), "weights": "random", "steps": 1})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flawscope.data.samples import Dataset, Sample, Split
-from flawscope.data.splits import folds, plan_split, split_dataset, split_normals
+from flawscope.data.splits import folds, limit_training, plan_split, split_dataset, split_normals
 from flawscope.errors import DataError, OptionError
 
 seeds = st.integers(0, 2**32)
@@ -208,3 +208,26 @@ def test_validation_without_tuning_is_all_for_calibration() -> None:
 def test_folds_and_a_held_out_part_exclude_each_other(wish: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="two or more folds, or a held-out part"):
         split_dataset(dataset(*parts(90)), seed=0, **wish)
+
+
+def test_a_limit_takes_from_training_alone_and_a_smaller_one_lies_within() -> None:
+    split = split_normals(parts(100), seed=3, tuning=10, calibration=20)
+    fewer, more = (limit_training(split, count, seed=3) for count in (10, 40))
+    assert (len(fewer.training), len(more.training)) == (10, 40)
+    assert set(fewer.training) < set(more.training) < set(split.training)
+    assert (fewer.tuning, fewer.calibration) == (split.tuning, split.calibration)
+    assert limit_training(split, 10, seed=4).training != fewer.training
+    assert limit_training(split, 70, seed=3).training == split.training
+
+
+def test_a_limit_keeps_the_views_of_a_part_together() -> None:
+    split = split_normals(parts(10, views=5), seed=0)
+    training = limit_training(split, 23, seed=0).training
+    assert len(training) == 20
+    assert len({sample.group for sample in training}) == 4
+
+
+@pytest.mark.parametrize("count", [0, 4, 51])
+def test_a_limit_beyond_the_pictures_or_below_one_part_is_an_error(count: int) -> None:
+    with pytest.raises(OptionError, match="50 at most"):
+        limit_training(split_normals(parts(10, views=5), seed=0), count, seed=0)

@@ -9,9 +9,11 @@ import typer
 
 from flawscope import __version__
 from flawscope.cli import (
+    benchmark_command,
     calibrate_command,
     data_command,
     demo_command,
+    distill_command,
     evaluate_command,
     export_command,
     inspect_command,
@@ -62,8 +64,10 @@ inspect_command.register(app)
 evaluate_command.register(app)
 calibrate_command.register(app)
 export_command.register(app)
+benchmark_command.register(app)
 methods_command.register(app)
 weights_command.register(app)
+distill_command.register(app)
 data_command.register(app)
 
 

@@ -51,12 +51,22 @@ def train(
     product: Annotated[
         str | None, typer.Option("--product", help="Product, where there are several.")
     ] = None,
+    natural: Annotated[
+        Path | None,
+        typer.Option("--natural", help="Folder of natural pictures, for methods that learn from some."),
+    ] = None,
     false_rejects: Annotated[
         str | None,
         typer.Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%."),
     ] = None,
     confidence: Annotated[
         str | None, typer.Option("--confidence", help="How sure the promise is, e.g. 95%.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="What will run the model: onnxruntime or openvino.")
+    ] = None,
+    engine_precision: Annotated[
+        str | None, typer.Option("--engine-precision", help="Its number format: fp32 or bf16.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Source of all randomness.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = None,
@@ -74,9 +84,12 @@ def train(
             "data.folder": str(folder) if folder else None,
             "data.layout": layout,
             "data.product": product,
+            "data.natural": str(natural) if natural else None,
             "method": method,
             "calibration.false_rejects": _rate(false_rejects),
             "calibration.confidence": _rate(confidence),
+            "engine.name": engine,
+            "engine.precision": engine_precision,
             "seed": seed,
             "device": device,
         },

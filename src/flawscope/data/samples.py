@@ -100,10 +100,12 @@ class TrainingData:
     Attributes:
         normal: good pictures to learn from.
         tuning: good pictures that fit may scale on (quantiles, means, bounds) and learn nothing else from.
+        natural: pictures of anything but the product, for methods that learn what is foreign to it; or None.
     """
 
     normal: Pictures
     tuning: Pictures
+    natural: Pictures | None = None
 
 
 def paths_of(samples: Sequence[Sample]) -> list[Path]:

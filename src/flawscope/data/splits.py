@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flawscope.calibration import normals_needed
 from flawscope.data.samples import Dataset, Sample
@@ -187,6 +187,29 @@ def split_normals(
         parts.append(_ordered(part))
     training = _ordered(sample for unit in units for sample in unit)
     return NormalSplit(training, tuning=parts[2], calibration=parts[1], test=parts[0])
+
+
+def limit_training(split: NormalSplit, pictures: int, *, seed: int) -> NormalSplit:
+    """The split with only so many of its training pictures, by a seeded draw; the other parts stay.
+
+    Without views a smaller draw of the same seed lies within a larger one. Views of one part come whole, so
+    that with them a few pictures less may be drawn.
+
+    Raises:
+        OptionError: the split has fewer training pictures, or no part's views fit in.
+    """
+    drawn: list[Sample] = []
+    for unit in _units(split.training, seed):
+        if len(drawn) + len(unit) <= pictures:
+            drawn += unit
+    if not drawn or pictures > len(split.training):
+        raise OptionError(
+            "split.training",
+            expected=f"a number of training pictures, {len(split.training)} at most",
+            got=str(pictures),
+            fix="Ask for fewer, add good pictures, or set less aside for tuning and calibration.",
+        )
+    return replace(split, training=_ordered(drawn))
 
 
 def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, Samples]]:

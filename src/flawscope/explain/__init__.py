@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flawscope.explain import areas
+from flawscope.explain import areas, two_maps
 from flawscope.manifest import Manifest
 from flawscope.prediction import Finding, Prediction
 
 Explainer = Callable[[Manifest, Prediction], tuple[Finding, ...]]
 
 _EXPLAINERS: dict[str, Explainer] = {
+    "efficientad": two_maps.from_two_maps,
     "patchcore": lambda manifest, prediction: (
         areas.from_levels if manifest.options.get("banks") else areas.from_distances
     )(manifest, prediction),

@@ -16,6 +16,7 @@ from flawscope.methods.detector import Detector, DetectorOptions, Output
 
 GROUP = "flawscope.methods"
 BUILT_IN = {
+    "efficientad": "flawscope.methods.efficientad:EfficientAD",
     "padim": "flawscope.methods.padim:PaDiM",
     "patchcore": "flawscope.methods.patchcore:PatchCore",
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flawscope.engines import Precision
 from flawscope.errors import InputError, MissingExtraError, OptionError, suggest
 
 RECIPE_LIMIT = 1 << 20  # bytes; a recipe is a page, not a data set
@@ -23,11 +24,17 @@ class DataPart(_Part):
     folder: Path
     layout: str | None = Field(None, description="layout name; recognised by looking where it is not given")
     product: str | None = Field(None, description="product, where the folder holds several")
+    natural: Path | None = Field(
+        None, description="folder of natural pictures, for methods that learn what is none of the product"
+    )
 
 
 class SplitPart(_Part):
     """How many good pictures fit does not learn from. None lets the number of pictures decide."""
 
+    training: int | None = Field(
+        default=None, ge=1, description="learn from only so many pictures, drawn by seed from what is left"
+    )
     tuning: float | None = Field(
         default=None, ge=0, lt=1, description="share of good pictures that fit scales on"
     )
@@ -47,6 +54,18 @@ class CalibrationPart(_Part):
     promise: Literal["with_confidence", "on_average"] = "with_confidence"
 
 
+class EnginePart(_Part):
+    """What will run the model at the station, on which therefore it is calibrated."""
+
+    name: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="number format that it computes in")
+
+    @property
+    def pair(self) -> tuple[str, Precision]:
+        """Name and precision, as `flawscope.engines` takes them."""
+        return self.name, self.precision
+
+
 class Recipe(_Part):
     """Everything that decides what `train` makes."""
 
@@ -60,9 +79,10 @@ class Recipe(_Part):
     )
     split: SplitPart = SplitPart()
     calibration: CalibrationPart = CalibrationPart()
+    engine: EnginePart = EnginePart()
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -194,10 +214,17 @@ def _copied(values: dict[str, Any]) -> dict[str, Any]:
 
 def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     for part in place:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if isinstance(part, int):  # an item of a list, whose model is already the current one
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        models = [
+            kind
+            for kind in (annotation, *get_args(annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if not models:
             return []
-        model = annotation
+        model = models[0]
     return list(model.model_fields)
 
 

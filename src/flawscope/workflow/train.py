@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -11,9 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 import flawscope
@@ -23,8 +21,8 @@ from flawscope.calibration import Calibration
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Dataset, Sample, TrainingData, paths_of
-from flawscope.data.splits import NormalSplit, folds, split_dataset
-from flawscope.engines import open_engine
+from flawscope.data.splits import NormalSplit, folds, limit_training, split_dataset
+from flawscope.engines import open_engine, require_engine
 from flawscope.errors import DataError, OptionError
 from flawscope.files import writable_folder, write_text, write_with
 from flawscope.images import check_image
@@ -33,11 +31,14 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.workflow.export import engine_outputs, export_onnx, manifest_outputs, parity_of_engines
-from flawscope.workflow.recipe import Recipe
+from flawscope.workflow.export import export_onnx, manifest_outputs, manifest_scalars, parity_of_engines
+from flawscope.workflow.held_out import HeldOut, score_apart, score_in_folds
+from flawscope.workflow.recipe import EnginePart, Recipe
+from flawscope.workflow.sources import collect
 
 PARITY_PICTURES = 100
 UNFINISHED = ".unfinished"
+LOSSES = "losses.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,11 @@ def train(
     Unfinished work is kept in `out/.unfinished`; the same recipe on the same pictures resumes there.
 
     Raises:
+        BundleError: the graph differs from the trained network on the engine by more than the bound.
         DataError: no or too few good pictures, an unreadable one.
-        OptionError: `out` already holds a model and `overwrite` is off; unknown method or option.
+        MissingExtraError: the recipe's engine is not installed.
+        OptionError: `out` already holds a model and `overwrite` is off; unknown method or option;
+            an engine or precision that this machine lacks.
         Stopped: `run.stop` was set.
     """
     if (out / bundle.MANIFEST).exists() and not overwrite:
@@ -85,6 +89,7 @@ def train(
             fix="Choose another --out, or replace the model with --overwrite.",
         )
     started = time.perf_counter()
+    require_engine(*recipe.engine.pair)
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     split = _split(dataset, recipe, detector)
@@ -118,7 +123,7 @@ class _Training:
         }
         return TrainResult(made, self._counts(), seconds)
 
-    def _fill(self, folder: Path, held_out: _HeldOut | None) -> Manifest:
+    def _fill(self, folder: Path, held_out: HeldOut | None) -> Manifest:
         """Write graph, weights and recipe into `folder`, then measure parity and calibrate on the engine."""
         detector, run = self.detector, self.run
         with run.progress.stage("exporting", 1) as stage:
@@ -126,22 +131,26 @@ class _Training:
             tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
             write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
             write_text(folder / bundle.RECIPE, self._resolved().to_yaml())
+            if detector.history:
+                write_text(folder / LOSSES, json.dumps(detector.history) + "\n")
             stage.advance()
         graph = folder / bundle.GRAPH
         calibration = self._pictures(self.split.calibration or self.split.training)
         compared = calibration.subset(range(min(PARITY_PICTURES, len(calibration))))
-        figures = parity_of_engines(detector, graph, compared, run)
+        name, precision = pair = self.recipe.engine.pair
+        figures = parity_of_engines(detector, graph, compared, run, calibrated=pair)
         if held_out is None:
-            with run.progress.stage("calibrating", len(calibration)) as stage:
-                outputs = engine_outputs(open_engine("onnxruntime", graph), calibration)
-                stage.advance(len(calibration))
-            held_out = _HeldOut((outputs["score"],), outputs.get("heatmap"))
+            engine = open_engine(name, graph, precision=precision)
+            held_out = score_apart(detector, engine, calibration, run)
         return Manifest(
             flawscope=flawscope.__version__,
             method=self.recipe.method,
             options=detector.options.model_dump(mode="json"),
             frame=bundle.FrameSpec(**dataclasses.asdict(detector.frame)),
             outputs=manifest_outputs(detector),
+            scalars=manifest_scalars(detector),
+            engine=name,
+            precision=precision,
             calibration=self._calibration(held_out),
             heatmap=None if held_out.heatmaps is None else bundle.heatmap_range(held_out.heatmaps),
             parity=figures,
@@ -153,38 +162,17 @@ class _Training:
         options = self.detector.options.model_dump(mode="json")
         return self.recipe.model_copy(update={"options": options, "preset": None})
 
-    def _fold_outputs(self) -> _HeldOut:
+    def _fold_outputs(self) -> HeldOut:
         """Scores of every good picture by a model that has not seen it (K-fold cross-conformal)."""
         parts = folds(self.split.training, self.split.folds, seed=self.recipe.seed)
-        outputs = []
-        with self.run.progress.stage("cross-conformal folds", len(parts)) as stage:
-            for index, (training, held_out) in enumerate(parts):
-                outputs.append(self._fold(index, training, held_out))
-                stage.advance()
-        maps = [fold["heatmap"] for fold in outputs if "heatmap" in fold]
-        return _HeldOut(tuple(fold["score"] for fold in outputs), np.concatenate(maps) if maps else None)
+        return score_in_folds(
+            [(self._data(training), self._pictures(held_out)) for training, held_out in parts],
+            lambda: create(self.recipe.method, self.detector.options.model_dump()),
+            self.run,
+            engine=self.recipe.engine.pair,
+        )
 
-    def _fold(
-        self, index: int, training: tuple[Sample, ...], held_out: tuple[Sample, ...]
-    ) -> dict[str, NDArray[np.float32]]:
-        checkpoints = self.run.checkpoints
-        kept = checkpoints.load(f"fold-{index}") if checkpoints else None
-        if kept is not None:
-            return {name: tensor.numpy() for name, tensor in kept.items()}
-        detector = create(self.recipe.method, self.detector.options.model_dump())
-        quiet = dataclasses.replace(self.run, checkpoints=None)
-        detector.fit(self._data(training), quiet)
-        scored = detector.score(self._pictures(held_out), quiet)
-        outputs: dict[str, NDArray[np.float32]] = {
-            name: scored[name] for name in ("score", "heatmap") if name in scored
-        }
-        if checkpoints:
-            checkpoints.save(
-                f"fold-{index}", {name: torch.from_numpy(value) for name, value in outputs.items()}
-            )
-        return outputs
-
-    def _calibration(self, held_out: _HeldOut) -> Calibration:
+    def _calibration(self, held_out: HeldOut) -> Calibration:
         wish = self.recipe.calibration
         alpha, delta = wish.false_rejects, 1 - wish.confidence
         if self.split.folds:
@@ -193,7 +181,13 @@ class _Training:
         return Calibration(scores=tuple(scores), alpha=alpha, delta=delta, promise=wish.promise)
 
     def _data(self, training: tuple[Sample, ...]) -> TrainingData:
-        return TrainingData(normal=self._pictures(training), tuning=self._pictures(self.split.tuning))
+        folder = self.recipe.data.natural
+        natural = [Sample(path, "train", defective=False) for path in collect([folder])] if folder else ()
+        return TrainingData(
+            normal=self._pictures(training),
+            tuning=self._pictures(self.split.tuning),
+            natural=self._pictures(tuple(natural)) if folder else None,
+        )
 
     def _pictures(self, samples: tuple[Sample, ...]) -> Pictures:
         return Pictures(samples, self.detector.frame)
@@ -218,18 +212,10 @@ class _Training:
         return bundle.Provenance.now(self.recipe.seed, pictures)
 
 
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
-    """Scores by fold (one where the pictures were held out), and maps, of pictures that fit did not see."""
-
-    scores: tuple[NDArray[np.float32], ...]
-    heatmaps: NDArray[np.float32] | None
-
-
 def _split(dataset: Dataset, recipe: Recipe, detector: Detector) -> NormalSplit:
     wish = recipe.split
     tuning = wish.tuning if detector.uses_tuning else 0.0
-    return split_dataset(
+    split = split_dataset(
         dataset,
         seed=recipe.seed,
         false_rejects=recipe.calibration.false_rejects,
@@ -238,6 +224,7 @@ def _split(dataset: Dataset, recipe: Recipe, detector: Detector) -> NormalSplit:
         calibration=wish.calibration,
         folds=wish.folds,
     )
+    return split if wish.training is None else limit_training(split, wish.training, seed=recipe.seed)
 
 
 def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
@@ -265,8 +252,12 @@ def _check_readable(split: NormalSplit) -> None:
 
 
 def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, out: Path) -> Run:
-    """Checkpoints of this very recipe on these very files; work on anything else is not taken up."""
-    digest = hashlib.sha256(recipe.to_yaml().encode())
+    """Checkpoints of this very recipe on these very files; work on anything else is not taken up.
+
+    The engine has no part in what is learned: where one is refused, another takes up the work.
+    """
+    learned = recipe.model_copy(update={"engine": EnginePart()})
+    digest = hashlib.sha256(learned.to_yaml().encode())
     for sample in dataset.select(split="train", defective=False):
         status = sample.path.stat()
         digest.update(os.fsencode(sample.path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())

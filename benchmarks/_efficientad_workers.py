@@ -1,0 +1,159 @@
+"""The two sides of `efficientad_speed.py`, each run in an interpreter of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+SIDE = 256
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Installed versions by name."""
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def median_ms(run: Callable[[], object], repeats: int) -> float:
+    """Median milliseconds of a call, after three calls to warm up."""
+    times = []
+    for _ in range(repeats + 3):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return round(statistics.median(times[3:]) * 1e3, 1)
+
+
+def flawscope_side(repeats: int, steps: int) -> list[Row]:
+    """Ours: each engine, then training steps in float32 and bf16."""
+    import numpy as np
+    import torch
+
+    from flawscope.engines import open_engine
+    from flawscope.errors import FlawscopeError
+    from flawscope.methods.registry import create
+    from flawscope.nn.run import Run
+    from flawscope.workflow.export import export_onnx
+
+    rows: list[Row] = []
+    pixels = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
+    for padding in (False, True):
+        detector = create("efficientad", {"weights": "random", "padding": padding})
+        common = {"tool": "flawscope", "padding": padding}
+        with tempfile.TemporaryDirectory() as folder:
+            graph = export_onnx(detector, Path(folder) / "model.onnx")
+            for name, precision in (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")):
+                try:
+                    engine = open_engine(name, graph, precision=precision)
+                except FlawscopeError as error:
+                    print(f"skipped: {error}", file=sys.stderr)
+                    continue
+                knobs = detector.scalar_values()
+                ms = median_ms(lambda engine=engine, knobs=knobs: engine.run(pixels, knobs), repeats)
+                rows.append({**common, "what": "inspect", "how": f"{name} {precision}", "ms": ms})
+    losses = {
+        "thesis: L_CDO, one picture for all losses": {"padding": False},
+        "EfficientAD: L_OOD, two pictures and a natural one": {
+            "padding": False,
+            "penalty": "ood",
+            "appearance": "efficientad",
+        },
+    }
+    for text, options in losses.items():
+        for precision in ("fp32", "bf16"):
+            detector = create("efficientad", {"weights": "random", **options})
+            run = Run(precision=precision)
+            ms = _training_step(detector, run, steps)
+            rows.append(
+                {
+                    "tool": "flawscope",
+                    "padding": False,
+                    "what": "train",
+                    "how": f"{precision}, {text}",
+                    "ms": ms,
+                }
+            )
+    found = versions("torch", "numpy", "onnxruntime", "openvino")
+    return [row | {"threads": torch.get_num_threads(), "versions": found} for row in rows]
+
+
+def _training_step(detector: Any, run: Any, steps: int) -> float:
+    """Median milliseconds of a step on pictures in memory, optimiser included."""
+    import torch
+
+    from flawscope.methods.efficientad.pictures import Batch
+    from flawscope.methods.efficientad.training import Objective
+
+    options = detector.options
+    networks = detector.networks.to(memory_format=torch.channels_last)
+    objective = Objective(networks, options, detector._normalised, run.training_dtype)
+    learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
+    optimiser = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
+    networks.autoencoder.train()
+    pictures = torch.rand(3, 1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    defects = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
+    defects[:, 100:120, 80:100] = options.penalty == "cdo"
+    varied = pictures[1] if options.appearance == "efficientad" else None
+    natural = pictures[2] if options.penalty == "ood" else None
+    batch = Batch(pictures[0], defects, varied, natural).to(torch.device("cpu"))
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        objective(batch)["total"].backward()
+        optimiser.step()
+
+    return median_ms(step, steps)
+
+
+def anomalib_side(repeats: int, steps: int) -> list[Row]:
+    """anomalib's EfficientAd small: its own OpenVINO export, its torch model, its training losses."""
+    import numpy as np
+    import openvino
+    import torch
+    from anomalib.deploy import ExportType
+    from anomalib.models import EfficientAd
+
+    torch.manual_seed(0)
+    model = EfficientAd()
+    network = model.model
+    rows: list[Row] = []
+    common = {"tool": "anomalib", "padding": False}
+    pixels = torch.rand(1, 3, SIDE, SIDE)
+    model.eval()
+    with torch.inference_mode():
+        ms = median_ms(lambda: network(pixels), repeats)
+    rows.append({**common, "what": "inspect", "how": "torch fp32", "ms": ms})
+    with tempfile.TemporaryDirectory() as folder:
+        path = model.export(ExportType.OPENVINO, export_root=folder, input_size=(SIDE, SIDE))
+        compiled = openvino.Core().compile_model(str(path), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        request = compiled.create_infer_request()
+        array = np.ascontiguousarray(pixels.numpy())
+        ms = median_ms(lambda: request.infer([array]), repeats)
+    rows.append({**common, "what": "inspect", "how": f"openvino, its default ({precision})", "ms": ms})
+    rows.append({**common, "what": "train", "how": "fp32, its losses", "ms": _anomalib_step(network, steps)})
+    found = versions("anomalib", "torch", "numpy", "openvino")
+    return [row | {"threads": torch.get_num_threads(), "versions": found} for row in rows]
+
+
+def _anomalib_step(network: Any, steps: int) -> float:
+    import torch
+
+    network.train()
+    network.teacher.eval()
+    learners = [*network.student.parameters(), *network.ae.parameters()]
+    optimiser = torch.optim.Adam(learners, lr=1e-4, weight_decay=1e-5)
+    picture, natural = torch.rand(2, 1, 3, SIDE, SIDE)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        sum(network(batch=picture, batch_imagenet=natural)).backward()
+        optimiser.step()
+
+    return median_ms(step, steps)

@@ -1,0 +1,122 @@
+"""Run a benchmark: train and evaluate what is not finished, keep what is, go on after a stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from flawscope import bundle
+from flawscope.benchmark.kept import MODEL, RESULT, TRAINING, RunResult, Training
+from flawscope.benchmark.plan import Outcome, Planned
+from flawscope.errors import DataError, FlawscopeError, OutputError, Stopped
+from flawscope.files import writable_folder
+from flawscope.inspector import Inspector
+from flawscope.nn.run import Run
+from flawscope.workflow.evaluate import Evaluation, evaluate
+from flawscope.workflow.train import train
+
+
+def run_benchmark(
+    outcome: Outcome,
+    run: Run,
+    *,
+    announce: Callable[[str], None] = lambda text: None,
+    after: Callable[[Outcome], None] = lambda outcome: None,
+) -> None:
+    """Train and evaluate what is not finished yet; `after` is called once before, and after each run.
+
+    A run that fails is noted in `outcome.failed`, and the next one begins.
+
+    Raises:
+        Stopped: `run.stop` was set; the same call again goes on from the last checkpoint.
+        OutputError: a folder cannot be written.
+    """
+    chosen = {row.label for row in outcome.benchmark.choose(outcome.wishes.only)}
+    todo = [planned for planned in outcome.planned if planned.row.label in chosen]
+    after(outcome)
+    with run.progress.stage("rows", len(todo)) as stage:
+        for planned in todo:
+            if planned.result is not None:
+                announce(f"{planned.name}: kept from an earlier run.")
+            else:
+                run.check_stop()
+                announce(f"{planned.name}: running.")
+                _try(planned, outcome, run)
+                after(outcome)
+            stage.advance()
+
+
+def _try(planned: Planned, outcome: Outcome, run: Run) -> None:
+    try:
+        _run_one(planned, run)
+    except (Stopped, OutputError):
+        raise
+    except FlawscopeError as error:
+        outcome.failed[planned.name] = error
+
+
+def _run_one(planned: Planned, run: Run) -> None:
+    folder, recipe = writable_folder(planned.folder), planned.recipe
+    run = dataclasses.replace(run, seed=recipe.seed)
+    training = Training.read(folder / TRAINING)
+    if training is None or not bundle.is_bundle(folder / MODEL):
+        made = train(recipe, folder / MODEL, run, overwrite=True)
+        training = Training(
+            pictures=made.counts,
+            seconds={name: round(value, 3) for name, value in made.seconds.items()},
+            device=_device(recipe.device),
+        )
+        training.write(folder / TRAINING)
+    started = time.perf_counter()
+    inspector = Inspector.load(folder / MODEL)
+    evaluation = evaluate(inspector, planned.dataset, progress=run.progress)
+    seconds = round(time.perf_counter() - started, 3)
+    provenance = inspector.bundle.manifest.provenance
+    steps = planned.options.get("steps")
+    RunResult(
+        label=planned.row.label,
+        seed=recipe.seed,
+        product=planned.dataset.name,
+        measures=_measures(evaluation),
+        pictures={**training.pictures, **_counts(evaluation)},
+        seconds={**training.seconds, "evaluation": seconds},
+        steps=steps if isinstance(steps, int) else None,
+        options=planned.options,
+        device=training.device,
+        hardware=provenance.hardware,
+        versions={"flawscope": inspector.bundle.manifest.flawscope, **provenance.versions},
+        created=provenance.created,
+    ).write(folder / RESULT)
+
+
+def _measures(evaluation: Evaluation) -> dict[str, float]:
+    found = {
+        name: evaluation.localisation[name] for name in ("pixel_auroc", "aupro_30") if evaluation.localisation
+    }
+    if "auroc" in evaluation.detection:
+        found["image_auroc"] = evaluation.detection["auroc"].value
+    if not found:
+        raise DataError(
+            f"data set {evaluation.dataset.name}",
+            expected="good and defective test pictures",
+            got=f"{len(evaluation.readable)} pictures of one kind",
+            fix="Name a data set with both.",
+        )
+    return found
+
+
+def _counts(evaluation: Evaluation) -> dict[str, int]:
+    return {
+        "test": len(evaluation.readable),
+        "test_defective": int(evaluation.truth()[0].sum()),
+        "unreadable": len(evaluation.judged) - len(evaluation.readable),
+        "known_to_model": evaluation.known,
+    }
+
+
+def _device(name: str) -> str:
+    import torch  # noqa: PLC0415 - only to name the card
+
+    device = torch.device(name)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else name

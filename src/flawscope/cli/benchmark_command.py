@@ -1,0 +1,171 @@
+"""`flawscope benchmark`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+
+if TYPE_CHECKING:
+    from flawscope.benchmark.plan import Outcome
+
+EXAMPLES = """Examples:
+
+  flawscope benchmark --list
+
+  flawscope benchmark efficientad_training_sizes --data real_iad_mvtec --out sizes --device cuda --seeds 0,1,2
+
+  flawscope benchmark efficientad_components --data real_iad_mvtec --out parts --natural imagenet
+
+  flawscope benchmark efficientad_cdo --data mvtec --out screw --set data.product=screw --steps 2000
+
+The same command again goes on where it stopped; finished rows are not repeated."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("benchmark", epilog=EXAMPLES)(benchmark)
+
+
+def benchmark(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A name from --list, or a YAML file of your own.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for results.md, results.json and the models.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set one key of the base recipe: KEY=VALUE; a row's own changes stay."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Training steps, in place of the recipe's.", min=1)
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Each row runs once a seed: 0,1,2.")] = "0",
+    natural: Annotated[
+        Path | None, typer.Option("--natural", help="Folder of natural pictures, for rows that need one.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Run only the row of this label; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = "cpu",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")] = "auto",
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the recipes that come along, and end.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run the rows of a published table on a data set, and print the figures beside the paper's."""
+    if listed:
+        _list(as_json=as_json)
+        return
+    from flawscope.benchmark.plan import Wishes, parse_seeds, plan
+    from flawscope.benchmark.recipe import load_benchmark
+    from flawscope.benchmark.run import run_benchmark
+    from flawscope.benchmark.table import to_json, write_results
+    from flawscope.nn.run import Run
+
+    if recipe is None or data is None or out is None:
+        raise _incomplete(recipe, data, out)
+    wishes = Wishes(
+        settings=tuple(settings or ()),
+        steps=steps,
+        seeds=parse_seeds(seeds),
+        only=tuple(only or ()),
+        natural=natural,
+    )
+    command = shlex.join(["flawscope", *sys.argv[1:]])
+    with stop_on_interrupt() as stop:
+        run = Run(device=device, precision=_precision(precision), progress=Bars(quiet=as_json), stop=stop)
+        run.torch_device()
+        outcome = plan(load_benchmark(recipe), data, out, wishes, run)
+        run_benchmark(
+            outcome,
+            run,
+            announce=_quiet if as_json else note,
+            after=lambda so_far: write_results(so_far, out, command),
+        )
+    if as_json:
+        print_json(to_json(outcome, command))
+    else:
+        _show(outcome, out)
+    for error in outcome.failed.values():
+        raise typer.Exit(error.exit_code)
+
+
+def _quiet(text: str) -> None:
+    del text
+
+
+def _precision(text: str) -> Literal["auto", "fp32", "bf16"]:
+    from flawscope.errors import OptionError, suggest
+
+    known: tuple[Literal["auto", "fp32", "bf16"], ...] = ("auto", "fp32", "bf16")
+    for name in known:
+        if text == name:
+            return name
+    raise OptionError("--precision", expected="a known one", got=repr(text), fix=suggest(text, known))
+
+
+def _incomplete(recipe: str | None, data: Path | None, out: Path | None) -> Exception:
+    from flawscope.errors import OptionError
+
+    given = {"RECIPE": recipe, "--data": data, "--out": out}
+    return OptionError(
+        "benchmark",
+        expected="RECIPE, --data and --out",
+        got=f"no {' and no '.join(name for name, value in given.items() if value is None)}",
+        fix="See the recipes with: flawscope benchmark --list",
+    )
+
+
+def _list(*, as_json: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from flawscope.benchmark.recipe import load_benchmark, shipped
+
+    found = {name: load_benchmark(name) for name in shipped()}
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": name,
+                    "title": entry.title,
+                    "source": entry.source,
+                    "paper": entry.paper,
+                    "pictures": entry.pictures,
+                    "rows": [row.label for row in entry.rows],
+                }
+                for name, entry in found.items()
+            ]
+        )
+        return
+    table = Table("recipe", "what it compares, and its source", "rows")
+    table.columns[0].no_wrap = True
+    for name, entry in found.items():
+        table.add_row(name, escape(f"{entry.title}: {entry.source}"), str(len(entry.rows)))
+    console.print(table)
+
+
+def _show(outcome: Outcome, out: Path) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from flawscope.benchmark.table import TABLE, caption, cells, headings
+
+    found = outcome.benchmark
+    table = Table(*headings(outcome, effort=False), title=escape(found.title))
+    table.columns[0].no_wrap = True
+    for row in found.rows:
+        table.add_row(*map(escape, cells(outcome, row, effort=False)))
+    console.print(table)
+    for line in [f"{found.paper}, {found.source}", *caption(outcome), *found.notes]:
+        console.print(line, markup=False)
+    console.print(f"Results: {out / TABLE}", markup=False)

@@ -1,0 +1,257 @@
+"""EfficientAD as a detector: a student that knows only good pictures, beside a teacher that knows all.
+
+The sources are named in this package's docstring. Teacher, student and autoencoder are tables 5.2 to 5.4 of
+the thesis; the local map is the teacher's difference to the student's first half of channels, the global map
+the autoencoder's to the second half (section 4.5); both are scaled on the tuning pictures and mixed (section
+4.7).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import TrainingData
+from flawscope.errors import DataError, OptionError
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output, Scalar
+from flawscope.methods.efficientad.losses import discrepancy
+from flawscope.methods.efficientad.networks import Autoencoder, fold_normalisation, taps
+from flawscope.methods.efficientad.options import EfficientADOptions
+from flawscope.methods.efficientad.pictures import TrainingPictures
+from flawscope.methods.efficientad.training import Networks, Objective, train
+from flawscope.nn.backbones import IMAGENET
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.pdn import pdn
+from flawscope.nn.run import Run
+from flawscope.nn.teachers import load_teacher
+
+_STRIDE = 4
+_FIELD = 33  # receptive field of one cell in pixels
+_HIGH = 0.1  # what the maps' quantile q_b becomes
+_NETWORKS = 7
+_TUNED = 16  # tuning pictures that an early stop looks at
+_BATCH = 4
+
+
+class EfficientAD(Detector):
+    """Differences of teacher, student and autoencoder; fast on a GPU, and finds logical anomalies too."""
+
+    Options = EfficientADOptions
+    options: EfficientADOptions
+    outputs: ClassVar = (
+        SCORE,
+        HEATMAP,
+        Output("local_map", "heatmap", "scaled difference of teacher and student: flaws of a patch"),
+        Output("global_map", "heatmap", "scaled difference of autoencoder and student: flaws of the whole"),
+    )
+    scalars: ClassVar = (
+        Scalar("local_weight", 0.5, 0.0, 1.0, "α, share of the local map; the global map has the rest"),
+    )
+    minimum_normals: ClassVar = 2
+
+    mean: Tensor
+    std: Tensor
+    lows: Tensor
+    gains: Tensor
+
+    def __init__(self, options: EfficientADOptions) -> None:
+        super().__init__(options)
+        grid = _grid(options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.networks = self._fresh(grid)
+        self.networks.requires_grad_(False).eval()
+        for key, value in zip(("mean", "std"), IMAGENET, strict=True):
+            self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("lows", torch.zeros(2))  # q_a of the local and of the global map
+        self.register_buffer("gains", torch.ones(2))
+        before = 0 if options.padding else _FIELD // 2 // _STRIDE
+        whole = tuple(-(-side // _STRIDE) for side in options.size)
+        self.border = (before, whole[1] - grid[1] - before, before, whole[0] - grid[0] - before)
+        self.heatmap = Heatmap((whole[0], whole[1]), options.size, 0.0)
+
+    @property
+    def uses_tuning(self) -> bool:
+        """The maps' quantiles are those of the tuning pictures."""
+        return True
+
+    def fit(self, data: TrainingData, run: Run) -> Self:
+        """Train student and autoencoder on `data.normal`, scale both maps on `data.tuning`.
+
+        Raises:
+            DataError: too few training pictures, no tuning picture, or no natural ones for L_OOD.
+            OptionError: `channels` is not the teacher's number.
+            WeightsError: no weights for the teacher.
+            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+        """
+        self.check_enough(data)
+        self._check(data)
+        options, device = self.options, run.torch_device()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(run.generator(_NETWORKS).initial_seed()))
+            self.networks = self._fresh(_grid(options))
+        self._load_teacher()
+        self.to(device)
+        self.networks.to(memory_format=torch.channels_last)
+        self._normalise_teacher(data.normal, run)
+        objective = Objective(self.networks, options, self._normalised, run.training_dtype)
+        pictures = TrainingPictures(data.normal, data.natural, options, run)
+        sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
+        self.history = train(self.networks, pictures, objective, lambda: self._tuning_loss(sample, run), run)
+        self.networks.to(memory_format=torch.contiguous_format)
+        self._scale(data.tuning, run)
+        return self.eval()
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`; `local_weight` is α of equation 4.12, score the maximum of the map."""
+        weight = scalars.get("local_weight", self.scalar_values()["local_weight"])
+        local, whole = self._maps(pixels)  # (N, h, w) each
+        local = (local - self.lows[0]) * self.gains[0]
+        whole = (whole - self.lows[1]) * self.gains[1]
+        if any(self.border):
+            both = F.pad(torch.stack([local, whole], 1), self.border, mode="replicate")
+            local, whole = both[:, 0], both[:, 1]
+        mixed = weight * local + (1 - weight) * whole
+        return {
+            "score": mixed.flatten(1).amax(1),
+            "heatmap": self.heatmap(mixed),
+            "local_map": local,
+            "global_map": whole,
+        }
+
+    def _maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw local and global map (N, h, w) of pixels (N, 3, H, W)."""
+        x = self._normalised(pixels)
+        levels = self.options.hierarchy
+        depth = len(levels or (1.0,))
+        teacher, student = taps(self.networks.teacher, x, depth), taps(self.networks.student, x, depth)
+        channels = teacher[-1].shape[1]
+        rebuilt = self.networks.autoencoder(x)
+        other = student[-1][:, channels:] if self.options.stae_weight else teacher[-1]
+        whole = (rebuilt - other).square().mean(1)
+        if levels is None:
+            return (teacher[-1] - student[-1][:, :channels]).square().mean(1), whole
+        distances = [
+            weight * discrepancy(expert, apprentice[:, : expert.shape[1]])
+            for weight, expert, apprentice in zip(levels, teacher, student, strict=True)
+        ]
+        grid = (whole.shape[1], whole.shape[2])
+        joined = [
+            F.interpolate(distance[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
+            for distance in distances[:-1]
+        ]
+        return torch.stack([*joined, distances[-1]]).sum(0), whole
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean) / self.std
+
+    def _fresh(self, grid: tuple[int, int]) -> Networks:
+        options = self.options
+        teacher = pdn(options.pdn, options.channels, padding=options.padding)
+        student = pdn(options.pdn, 2 * options.channels, padding=options.padding)
+        origin = 0 if options.padding else _FIELD // 2
+        return Networks(teacher, student, Autoencoder(options.channels, grid), origin)
+
+    def _load_teacher(self) -> None:
+        options = self.options
+        teacher = load_teacher(options.teacher, options.pdn, padding=options.padding, weights=options.weights)
+        if teacher.channels != options.channels:
+            raise OptionError(
+                "option 'channels' of efficientad",
+                expected=f"{teacher.channels}, as the teacher {teacher.source} has",
+                got=str(options.channels),
+                fix=f"Set channels={teacher.channels}.",
+            )
+        self.networks.teacher.load_state_dict(teacher.body.state_dict())
+
+    def _check(self, data: TrainingData) -> None:
+        if not len(data.tuning):
+            raise DataError(
+                "tuning pictures",
+                expected="at least one good picture to scale the maps on",
+                got="none",
+                fix="Leave split.tuning out, or set it above 0.",
+            )
+        if self.options.penalty == "ood" and (data.natural is None or not len(data.natural)):
+            raise DataError(
+                "natural pictures",
+                expected="some for the penalty 'ood'",
+                got="none",
+                fix="Name their folder with --natural, or choose penalty=cdo.",
+            )
+
+    @torch.no_grad()
+    def _normalise_teacher(self, pictures: Pictures, run: Run) -> None:
+        """Scale each of the teacher's channels to mean 0 and variance 1 over the training pictures."""
+        device, dtype = run.torch_device(), run.training_dtype
+        count = 0
+        total = torch.zeros(self.options.channels, dtype=torch.float64, device=device)
+        squares = torch.zeros_like(total)
+        with run.progress.stage("measuring the teacher", len(pictures)) as stage:
+            for batch in pictures.batches(_BATCH):
+                run.check_stop()
+                pixels = self._normalised(torch.from_numpy(batch).to(device))
+                with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+                    features = self.networks.teacher(pixels.contiguous(memory_format=torch.channels_last))
+                values = features.double().transpose(0, 1).flatten(1)  # (C, N * h * w)
+                total += values.sum(1)
+                squares += values.square().sum(1)
+                count += values.shape[1]
+                stage.advance(len(batch))
+        mean = total / count
+        std = (squares / count - mean.square()).clamp_min(0).sqrt()
+        std = torch.where(std > 1e-6 * std.max(), std, torch.ones_like(std))  # a channel that never varies
+        convolution = [layer for layer in self.networks.teacher if isinstance(layer, nn.Conv2d)][-1]
+        fold_normalisation(convolution, mean.float(), std.float())
+
+    @torch.no_grad()
+    def _raw(self, pictures: Pictures, run: Run) -> tuple[Tensor, Tensor]:
+        """Raw maps of all pictures, (N, h, w) each, as the graph computes them."""
+        device = run.torch_device()
+        found = []
+        self.eval()
+        for batch in pictures.batches(_BATCH):
+            local, whole = self._maps(torch.from_numpy(batch).to(device))
+            found.append((local.cpu(), whole.cpu()))
+        return torch.cat([local for local, _ in found]), torch.cat([whole for _, whole in found])
+
+    def _tuning_loss(self, pictures: Pictures, run: Run) -> float:
+        local, whole = self._raw(pictures, run)
+        return float(local.mean() + whole.mean())
+
+    def _scale(self, tuning: Pictures, run: Run) -> None:
+        """Map the quantiles q_a and q_b of both maps to 0 and 0.1 (section 4.7)."""
+        low, high = self.options.quantiles
+        with run.progress.stage("scaling the maps", 1) as stage:
+            for index, maps in enumerate(self._raw(tuning, run)):
+                values = maps.flatten().double().sort().values
+                ends = [_quantile(values, part) for part in (low, high)]
+                self.lows[index] = ends[0]
+                self.gains[index] = _HIGH / (ends[1] - ends[0]) if ends[1] > ends[0] else 1.0
+            stage.advance()
+
+
+def _grid(options: EfficientADOptions) -> tuple[int, int]:
+    """Height and width of the teacher's map."""
+    if not options.padding and min(options.size) < _FIELD:
+        raise OptionError(
+            "option 'size' of efficientad",
+            expected=f"at least {_FIELD} pixels a side without padding",
+            got=f"{options.size[0]}x{options.size[1]}",
+            fix="Choose a larger size, or padding=true.",
+        )
+    with torch.device("meta"):
+        maps = pdn(options.pdn, 1, padding=options.padding)(torch.empty(1, 3, *options.size))
+    return maps.shape[2], maps.shape[3]
+
+
+def _quantile(values: Tensor, part: float) -> float:
+    """Linear interpolation between sorted values, of which torch.quantile takes only 16 million."""
+    place = part * (len(values) - 1)
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return float(values[below] + (place - below) * (values[above] - values[below]))

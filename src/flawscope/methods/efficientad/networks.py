@@ -1,0 +1,83 @@
+"""EfficientAD's autoencoder, and the patch description network as a function with taps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+AUTOENCODER_SIDE = 256
+LATENT = 64
+_ENCODER = (32, 32, 64, 64, 64)
+_DECODER = (3, 8, 15, 32, 63, 127)
+_DROPOUT = 0.2
+
+
+class Autoencoder(nn.Module):
+    """Table 5.4: a whole picture through 64 values, back to the teacher's map. (N, 3, H, W) → (N, C, h, w).
+
+    The table is for 256×256. Pictures of another size are resized to it first, so that the 64 values still
+    hold the whole picture; the last resize goes to the teacher's map.
+
+    Args:
+        channels: C, of the teacher's map.
+        grid: its height and width.
+    """
+
+    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        widths = (3, *_ENCODER)
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)
+        )
+        self.bottleneck = nn.Conv2d(_ENCODER[-1], LATENT, 8)
+        self.decoder = nn.ModuleList(nn.Conv2d(LATENT, 64, 4, padding=2) for _ in _DECODER)
+        self.last = nn.Conv2d(64, 64, 3, padding=1)
+        self.output = nn.Conv2d(64, channels, 3, padding=1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map normalised pixels (N, 3, H, W) to (N, C, h, w)."""
+        x = pixels
+        if x.shape[2:] != (AUTOENCODER_SIDE, AUTOENCODER_SIDE):
+            x = _resize(x, (AUTOENCODER_SIDE, AUTOENCODER_SIDE))
+        for convolution in self.encoder:
+            x = F.relu(convolution(x))
+        x = self.bottleneck(x)  # (N, 64, 1, 1)
+        for side, convolution in zip(_DECODER, self.decoder, strict=True):
+            x = F.relu(convolution(_resize(x, (side, side))))  # (N, 64, side + 1, side + 1)
+            x = F.dropout(x, _DROPOUT, self.training)
+        x = F.relu(self.last(_resize(x, self.grid)))
+        output: Tensor = self.output(x)
+        return output
+
+
+def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:
+    """Outputs of the last `depth` convolutions of a patch description network, the final one last.
+
+    Each but the final is taken after its ReLU, as the next layer gets it.
+    """
+    places = [place for place, layer in enumerate(network) if isinstance(layer, nn.Conv2d)][-depth:]
+    found = []
+    x = pixels
+    for place, layer in enumerate(network):
+        x = layer(x)
+        if place in places[:-1]:
+            found.append(F.relu(x))
+    return [*found, x]
+
+
+def fold_normalisation(convolution: nn.Conv2d, mean: Tensor, std: Tensor) -> None:
+    """Change a last convolution so that it gives (output − mean) / std, channel by channel."""
+    with torch.no_grad():
+        convolution.weight.div_(std.view(-1, 1, 1, 1))
+        if convolution.bias is None:
+            raise ValueError("a patch description network's convolutions have biases")
+        convolution.bias.sub_(mean).div_(std)
+
+
+def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, size=(size[0], size[1]), mode="bilinear", align_corners=False)

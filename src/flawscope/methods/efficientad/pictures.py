@@ -1,0 +1,157 @@
+"""What EfficientAD trains on: pictures in a seeded order, changed in appearance, with synthetic defects."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flawscope.data.appearance import APPEARANCES
+from flawscope.data.pictures import Pictures
+from flawscope.data.synthetic import SyntheticDefects, foreground
+from flawscope.images import Frame
+from flawscope.methods.efficientad.options import EfficientADOptions
+from flawscope.nn.run import Run
+
+_ORDER, _CHANGE, _NATURAL = 101, 102, 103
+_GREY_SHARE = 0.3  # of natural pictures shown in grey (EfficientAD, appendix A)
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's pictures.
+
+    Attributes:
+        pixels: (N, 3, H, W) in [0, 1], with synthetic defects.
+        defects: (N, H, W) bool.
+        varied: (N, 3, H, W), the pictures in EfficientAD's appearance for L_AE and L_STAE; None: `pixels`.
+        natural: (N, 3, H, W) natural pictures; None without L_OOD.
+    """
+
+    pixels: Tensor
+    defects: Tensor
+    varied: Tensor | None
+    natural: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on the device, its pictures in channels-last order."""
+
+        def moved(pixels: Tensor) -> Tensor:
+            return pixels.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+        return replace(
+            self,
+            pixels=moved(self.pixels),
+            defects=self.defects.to(device),
+            varied=None if self.varied is None else moved(self.varied),
+            natural=None if self.natural is None else moved(self.natural),
+        )
+
+
+class TrainingPictures:
+    """Batches by number: each depends on seed and number alone, so that a resumed training sees the same.
+
+    Decoded pictures stay in memory as far as the run's budget goes.
+    """
+
+    def __init__(
+        self, pictures: Pictures, natural: Pictures | None, options: EfficientADOptions, run: Run
+    ) -> None:
+        self.options, self.run = options, run
+        height, width = options.size
+        self.pictures = pictures
+        # EfficientAD shows the middle of a natural picture twice as large as the input
+        self.natural = natural.resized(Frame(2 * height, 2 * width)) if natural is not None else None
+        self.appearance = APPEARANCES[options.appearance]
+        probability = options.defect_probability if options.penalty == "cdo" else 0.0
+        self.defects = SyntheticDefects(probability=probability, skip_background=options.skip_background)
+        self._room = run.memory // (3 * height * width * 4)
+        self._kept: dict[int, NDArray[np.float32]] = {}
+        self._foregrounds: dict[int, NDArray[np.bool_]] = {}
+
+    def batches(self, first: int, steps: int) -> Iterator[Batch]:
+        """Batches number `first` to `steps` − 1, made a few steps ahead."""
+        numbers = iter(range(first, steps))
+        waiting: deque[Future[Batch]] = deque()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="training-pictures")
+        try:
+            for number in numbers:
+                waiting.append(pool.submit(self.batch, number))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def batch(self, number: int) -> Batch:
+        """The pictures of step `number`."""
+        size = self.options.batch
+        made = [self._example(place) for place in range(number * size, (number + 1) * size)]
+        natural = [self._natural(place) for place in range(number * size, (number + 1) * size)]
+        varied = [second for _, _, second in made if second is not None]
+        return Batch(
+            pixels=_stack([first for first, _, _ in made]),
+            defects=torch.from_numpy(np.stack([mask for _, mask, _ in made])),
+            varied=_stack(varied) if varied else None,
+            natural=_stack([pixels for pixels in natural if pixels is not None]) if self.natural else None,
+        )
+
+    def _example(
+        self, place: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]:
+        random = np.random.default_rng((self.run.seed, _CHANGE, place))
+        index = self._index(place, len(self.pictures), _ORDER)
+        clean = self._picture(index)
+        varied = None
+        if self.options.appearance == "efficientad":
+            varied = self.appearance(clean, random)
+        else:
+            clean = self.appearance(clean, random)
+        pixels, mask = self.defects(clean, random, where=self._where(index))
+        return pixels, mask, varied
+
+    def _natural(self, place: int) -> NDArray[np.float32] | None:
+        if self.natural is None:
+            return None
+        height, width = self.options.size
+        pixels = self.natural[self._index(place, len(self.natural), _NATURAL)]  # (3, 2H, 2W)
+        top, left = height // 2, width // 2
+        pixels = pixels[:, top : top + height, left : left + width]
+        if np.random.default_rng((self.run.seed, _NATURAL, place)).random() < _GREY_SHARE:
+            grey = np.tensordot(_GREY, pixels, 1)  # (H, W)
+            pixels = np.broadcast_to(grey, pixels.shape)
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+
+    def _index(self, place: int, count: int, purpose: int) -> int:
+        """Which picture comes at `place`: every picture once in each round, in a new order."""
+        turn, position = divmod(place, count)
+        order = np.random.default_rng((self.run.seed, purpose, turn)).permutation(count)
+        return int(order[position])
+
+    def _picture(self, index: int) -> NDArray[np.float32]:
+        if index in self._kept:
+            return self._kept[index]
+        pixels = self.pictures[index]
+        if len(self._kept) < self._room:
+            self._kept[index] = pixels
+        return pixels
+
+    def _where(self, index: int) -> NDArray[np.bool_] | None:
+        if not self.options.skip_background:
+            return None
+        if index not in self._foregrounds:
+            self._foregrounds[index] = foreground(self._picture(index))
+        return self._foregrounds[index]
+
+
+def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures))  # (N, 3, H, W)

@@ -1,0 +1,201 @@
+"""One training of EfficientAD's student and autoencoder against a frozen teacher (equation 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.methods.efficientad.losses import cdo_loss, discrepancy, hard_loss, mean_square
+from flawscope.methods.efficientad.networks import Autoencoder, taps
+from flawscope.methods.efficientad.options import EfficientADOptions
+from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
+from flawscope.nn.run import Run
+from flawscope.nn.training import Loop
+
+DECAY_FROM, DECAY = 0.95, 0.1
+CHECKS = 4  # looks at the tuning pictures within the patience of an early stop
+
+
+class Networks(nn.Module):
+    """Teacher, student and autoencoder.
+
+    Args:
+        teacher: its last convolution gives normalised features (N, C, h, w).
+        student: the same network with 2C channels at the end.
+        autoencoder: (N, 3, H, W) → (N, C, h, w).
+        origin: pixel of the picture under the first cell of the map; cells are 4 pixels apart.
+    """
+
+    def __init__(
+        self, teacher: nn.Sequential, student: nn.Sequential, autoencoder: Autoencoder, origin: int
+    ) -> None:
+        super().__init__()
+        self.teacher, self.student, self.autoencoder = teacher, student, autoencoder
+        self.origin = origin
+
+    def cells(self, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The mask (N, H, W) at the cells' centres: (N, h, w), the nearest pixel to each."""
+        centres = mask[:, self.origin :: 4, self.origin :: 4]
+        return centres[:, : grid[0], : grid[1]]
+
+
+class Objective:
+    """The sum of the four losses for one batch, at the run's precision."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        options: EfficientADOptions,
+        normalise: Callable[[Tensor], Tensor],
+        dtype: torch.dtype,
+    ) -> None:
+        self.networks, self.options, self.normalise, self.dtype = networks, options, normalise, dtype
+        self.depth = len(options.hierarchy or (1.0,))
+        self.levels = options.hierarchy or (1.0,)
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses by name; `total` is their weighted sum. A loss whose coefficient is 0 is not computed."""
+        options, networks = self.options, self.networks
+        device = batch.pixels.device.type
+        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            pixels = self.normalise(batch.pixels)
+            with torch.no_grad():
+                target = [level.float() for level in taps(networks.teacher, pixels, self.depth)]
+            output = [level.float() for level in taps(networks.student, pixels, self.depth)]
+        channels = target[-1].shape[1]
+        grid = (target[-1].shape[2], target[-1].shape[3])
+        defects = networks.cells(batch.defects, grid)
+        normal = None if options.defects_reach == "all" or not bool(defects.any()) else ~defects
+        losses: dict[str, Tensor] = {}
+        if options.hard_weight:
+            losses["hard"] = hard_loss(target[-1], output[-1][:, :channels], options.hard_quantile, normal)
+        if options.penalty != "none" and options.penalty_weight:
+            losses["penalty"] = (
+                self._cdo(target, output, batch.defects)
+                if options.penalty == "cdo"
+                else self._natural(batch, channels)
+            )
+        losses |= self._global(batch, target[-1], output[-1], normal)
+        return {"total": self._sum(losses), **losses}
+
+    def _sum(self, losses: Mapping[str, Tensor]) -> Tensor:
+        coefficients = {
+            "hard": self.options.hard_weight,
+            "penalty": self.options.penalty_weight,
+            "autoencoder": self.options.autoencoder_weight,
+            "stae": self.options.stae_weight,
+        }
+        return torch.stack([coefficients[name] * loss for name, loss in losses.items()]).sum()
+
+    def _cdo(self, target: list[Tensor], output: list[Tensor], mask: Tensor) -> Tensor:
+        """L_CDO, over the levels of equation 4.11 weighted by their α_h."""
+        losses = []
+        for weight, teacher, student in zip(self.levels, target, output, strict=True):
+            distances = discrepancy(teacher, student[:, : teacher.shape[1]])  # (N, h, w)
+            defects = F.interpolate(mask[:, None].float(), size=distances.shape[1:], mode="nearest")[:, 0] > 0
+            if distances.shape[1:] == target[-1].shape[2:]:
+                defects = self.networks.cells(mask, (distances.shape[1], distances.shape[2]))
+            losses.append(weight * cdo_loss(distances, defects, self.options.gamma))
+        return torch.stack(losses).sum()
+
+    def _natural(self, batch: Batch, channels: int) -> Tensor:
+        """L_OOD: the student's mean squared output on natural pictures."""
+        if batch.natural is None:
+            raise RuntimeError("L_OOD without natural pictures")  # fit checks this
+        with torch.autocast(batch.natural.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            output: Tensor = self.networks.student(self.normalise(batch.natural))
+        return output[:, :channels].float().square().mean()
+
+    def _global(
+        self, batch: Batch, target: Tensor, output: Tensor, normal: Tensor | None
+    ) -> dict[str, Tensor]:
+        """L_AE and L_STAE, on the pictures of varied appearance where there are such."""
+        options, networks = self.options, self.networks
+        if not (options.autoencoder_weight or options.stae_weight):
+            return {}
+        seen = batch.pixels if batch.varied is None else batch.varied
+        with torch.autocast(seen.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            pixels = self.normalise(seen)
+            if batch.varied is not None:
+                normal = None
+                with torch.no_grad():
+                    target = networks.teacher(pixels).float()
+                if options.stae_weight:
+                    output = networks.student(pixels).float()
+            rebuilt = networks.autoencoder(pixels).float()
+        losses = {}
+        if options.autoencoder_weight:
+            losses["autoencoder"] = mean_square(target, rebuilt, normal)
+        if options.stae_weight:
+            losses["stae"] = mean_square(rebuilt.detach(), output[:, target.shape[1] :], normal)
+        return losses
+
+
+def train(
+    networks: Networks,
+    pictures: TrainingPictures,
+    objective: Objective,
+    tuning_loss: Callable[[], float],
+    run: Run,
+) -> list[dict[str, float]]:
+    """Train student and autoencoder in place; returns the loss curve.
+
+    Raises:
+        Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
+    """
+    options = objective.options
+    device = run.torch_device()
+    learners = nn.ModuleDict({"student": networks.student, "autoencoder": networks.autoencoder})
+    parameters = [value.requires_grad_() for value in learners.parameters()]
+    optimiser = torch.optim.Adam(
+        parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+    waiting: Iterator[Batch] | None = None
+    patience = _Patience(options.early_stop, tuning_loss)
+
+    def step(number: int) -> dict[str, Tensor]:
+        nonlocal waiting
+        if waiting is None:
+            waiting = pictures.batches(number, options.steps)
+        networks.autoencoder.train()
+        return objective(next(waiting).to(device))
+
+    loop = Loop(
+        name="efficientad",
+        steps=options.steps,
+        network=learners,
+        optimiser=optimiser,
+        run=run,
+        step=step,
+        schedule=lambda number: DECAY if number >= int(DECAY_FROM * options.steps) else 1.0,
+        finished=patience,
+        memory=patience.memory,
+    )
+    try:
+        loop.go()
+    finally:
+        if waiting is not None:
+            waiting.close()  # type: ignore[attr-defined]
+        learners.eval().requires_grad_(False)
+    return loop.history
+
+
+class _Patience:
+    """Ends a training once the loss on the tuning pictures has not become smaller for some steps."""
+
+    def __init__(self, steps: int, loss: Callable[[], float]) -> None:
+        self.steps, self.loss = steps, loss
+        self.memory = {"best": torch.tensor([float("inf"), 0.0], dtype=torch.float64)}
+
+    def __call__(self, done: int) -> bool:
+        if not self.steps or done % max(1, self.steps // CHECKS):
+            return False
+        best, best_step = self.memory["best"].tolist()
+        loss = self.loss()
+        if loss < best:
+            self.memory["best"] = torch.tensor([loss, float(done)], dtype=torch.float64)
+            return False
+        return bool(done - best_step >= self.steps)

@@ -1,0 +1,315 @@
+"""EfficientAD's networks as the tables give them, its training, its maps and its errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from flawscope.data.samples import TrainingData
+from flawscope.errors import DataError, OptionError, Stopped, WeightsError
+from flawscope.methods.efficientad.detector import EfficientAD
+from flawscope.methods.efficientad.networks import Autoencoder, fold_normalisation, taps
+from flawscope.methods.efficientad.options import EfficientADOptions
+from flawscope.methods.efficientad.pictures import TrainingPictures
+from flawscope.methods.presets import options_of
+from flawscope.methods.registry import create
+from flawscope.nn.pdn import pdn, pdn_m, pdn_s
+from flawscope.nn.run import Checkpoints, Run
+
+TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(value.numel() for value in network.parameters())
+
+
+@pytest.fixture
+def data(training_data: Callable[..., TrainingData]) -> TrainingData:
+    pictures = training_data(8).normal
+    return TrainingData(normal=pictures.subset(range(6)), tuning=pictures.subset([6, 7]))
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [
+        (pdn_s(), 2_694_144),
+        (pdn_s(768), 4_267_392),
+        (pdn_m(), 8_026_624),
+        (pdn_m(768), 11_615_488),
+        (Autoencoder(384, (56, 56)), 1_096_320),
+    ],
+)
+def test_networks_have_the_tables_parameters(network: nn.Module, count: int) -> None:
+    assert parameters(network) == count
+
+
+@pytest.mark.parametrize("size", ["small", "medium"])
+@pytest.mark.parametrize(("padding", "side"), [(False, 56), (True, 64)])
+def test_maps_of_256_pixels(size: Any, padding: bool, side: int) -> None:
+    with torch.device("meta"):
+        maps = pdn(size, padding=padding)(torch.empty(1, 3, 256, 256))
+    assert maps.shape == (1, 384, side, side)
+
+
+def test_autoencoder_reaches_the_teachers_map_from_any_size() -> None:
+    network = Autoencoder(5, (13, 21)).eval()
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 64, 96)).shape == (2, 5, 13, 21)
+        assert network(torch.rand(1, 3, 256, 256)).shape == (1, 5, 13, 21)
+
+
+def test_autoencoder_has_64_values_at_its_narrowest() -> None:
+    network = Autoencoder(5, (8, 8)).eval()
+    seen = []
+    network.bottleneck.register_forward_hook(lambda *call: seen.append(call[2].shape))
+    with torch.no_grad():
+        network(torch.rand(1, 3, 256, 256))
+    assert seen == [(1, 64, 1, 1)]
+
+
+def test_taps_end_with_the_output_and_follow_the_layers() -> None:
+    network = pdn_s(7)
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        third, output = taps(network, pixels, 2)
+        torch.testing.assert_close(output, network(pixels))
+        torch.testing.assert_close(third, network[:8](pixels))
+
+
+def test_folding_normalises_the_output() -> None:
+    convolution = nn.Conv2d(3, 4, 3)
+    pixels = torch.rand(5, 3, 9, 9)
+    with torch.no_grad():
+        before = convolution(pixels)
+        mean, std = before.mean((0, 2, 3)), before.std((0, 2, 3))
+        fold_normalisation(convolution, mean, std)
+        after = convolution(pixels)
+    torch.testing.assert_close(after, (before - mean.view(-1, 1, 1)) / std.view(-1, 1, 1))
+
+
+def test_teacher_is_normalised_over_the_training_pictures(data: TrainingData) -> None:
+    detector = EfficientAD(EfficientADOptions(**TINY))
+    detector.fit(data, Run(precision="fp32"))
+    pixels = torch.from_numpy(np.stack(list(data.normal)))
+    with torch.no_grad():
+        features = detector.networks.teacher((pixels - detector.mean) / detector.std)
+    values = features.transpose(0, 1).flatten(1)  # (C, N * h * w)
+    torch.testing.assert_close(values.mean(1), torch.zeros(384), atol=1e-3, rtol=0)
+    torch.testing.assert_close(values.std(1), torch.ones(384), atol=1e-2, rtol=0)
+
+
+def test_quantiles_of_the_tuning_pictures_become_0_and_a_tenth(data: TrainingData) -> None:
+    detector = EfficientAD(EfficientADOptions(**TINY)).fit(data, Run())
+    outputs = detector.score(data.tuning, Run())
+    for name in ("local_map", "global_map"):
+        low, high = np.quantile(outputs[name].astype(np.float64), (0.9, 0.995))  # TINY pads: no border
+        assert low == pytest.approx(0, abs=1e-4)
+        assert high == pytest.approx(0.1, abs=1e-4)
+
+
+def test_local_weight_mixes_the_maps(data: TrainingData) -> None:
+    detector = EfficientAD(EfficientADOptions(**TINY, local_weight=0.25)).fit(data, Run())
+    pixels = torch.from_numpy(data.normal[0])[None]
+    with torch.no_grad():
+        default = detector(pixels)
+        local = detector(pixels, local_weight=torch.tensor(1.0))
+        whole = detector(pixels, local_weight=torch.tensor(0.0))
+    expected = 0.25 * local["local_map"] + 0.75 * local["global_map"]
+    torch.testing.assert_close(default["score"], expected.flatten(1).amax(1))
+    torch.testing.assert_close(local["score"], local["local_map"].flatten(1).amax(1))
+    torch.testing.assert_close(whole["score"], whole["global_map"].flatten(1).amax(1))
+    torch.testing.assert_close(default["heatmap"], 0.25 * local["heatmap"] + 0.75 * whole["heatmap"])
+
+
+def test_training_teaches_the_student(data: TrainingData) -> None:
+    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 30, "learning_rate": 1e-3})).fit(
+        data, Run()
+    )
+    assert detector.history is not None
+    assert detector.history[-1]["hard"] < 0.5 * detector.history[0]["hard"]
+    assert detector.history[-1]["learning_rate"] == pytest.approx(1e-4)
+    assert set(detector.history[0]) == {
+        "step",
+        "total",
+        "hard",
+        "penalty",
+        "autoencoder",
+        "stae",
+        "learning_rate",
+    }
+
+
+@pytest.mark.parametrize("changes", [{}, {"appearance": "efficientad", "batch": 2, "padding": False}])
+def test_a_stopped_training_resumes_to_the_same_weights(
+    data: TrainingData, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    options = EfficientADOptions(**{**TINY, "steps": 6, "early_stop": 100, **changes})
+    whole = EfficientAD(options).fit(data, Run())
+    stop = threading.Event()
+    run = Run(checkpoints=Checkpoints(tmp_path), stop=stop)
+    with pytest.raises(Stopped, match="Run the same command again"):
+        EfficientAD(options).fit(data, replace(run, progress=StopAfter(3, stop)))
+    stop.clear()
+    again = EfficientAD(options).fit(data, run)
+    assert again.history == whole.history
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+class StopAfter:
+    """Progress that asks to stop after some training steps."""
+
+    def __init__(self, steps: int, stop: threading.Event) -> None:
+        self.steps, self.stop, self.title = steps, stop, ""
+
+    def stage(self, title: str, total: int) -> Any:
+        from contextlib import nullcontext
+
+        self.title = title
+        return nullcontext(self)
+
+    def advance(self, steps: int = 1) -> None:
+        if self.title == "training" and steps:
+            self.steps -= steps
+            if self.steps == 0:
+                self.stop.set()
+
+
+def test_early_stop_ends_a_training_that_no_longer_improves(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 2.5])
+    monkeypatch.setattr(EfficientAD, "_tuning_loss", lambda *given: next(losses))
+    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 50, "early_stop": 4})).fit(data, Run())
+    assert detector.history is not None
+    assert detector.history[-1]["step"] == 6  # the best at step 2, and 4 without a better one
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"penalty": "none"},
+        {"hierarchy": (0.5, 1.0)},
+        {"pdn": "medium", "hierarchy": (1.0, 0.5, 1.0), "size": (40, 48)},
+        {"stae_weight": 0.0},
+        {"autoencoder_weight": 0.0, "stae_weight": 0.0},
+        {"hard_weight": 0.0, "penalty": "none"},
+        {"defects_reach": "all", "defect_probability": 1.0, "skip_background": True},
+    ],
+)
+def test_every_choice_trains_and_scores(data: TrainingData, changes: dict[str, Any]) -> None:
+    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 2, **changes}))
+    frame = detector.frame
+    moved = TrainingData(normal=data.normal.resized(frame), tuning=data.tuning.resized(frame))
+    outputs = detector.fit(moved, Run()).score(moved.tuning, Run())
+    assert all(np.isfinite(values).all() for values in outputs.values())
+    assert outputs["heatmap"].shape == (2, *detector.options.size)
+
+
+def test_hierarchy_of_the_output_alone_is_the_discrepancy(data: TrainingData) -> None:
+    detector = EfficientAD(EfficientADOptions(**TINY, hierarchy=(2.0,))).fit(data, Run())
+    pixels = torch.from_numpy(data.normal[0])[None]
+    with torch.no_grad():
+        x = (pixels - detector.mean) / detector.std
+        expert, apprentice = detector.networks.teacher(x), detector.networks.student(x)[:, :384]
+        cosine = nn.functional.cosine_similarity(expert, apprentice)
+        local = detector(pixels)["local_map"] / detector.gains[0] + detector.lows[0]
+    torch.testing.assert_close(local, 2 * (2 - 2 * cosine), atol=1e-4, rtol=1e-4)
+
+
+def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
+    options = EfficientADOptions(**TINY, penalty="ood")
+    with pytest.raises(DataError, match="--natural"):
+        EfficientAD(options).fit(data, Run())
+    detector = EfficientAD(options).fit(replace(data, natural=data.tuning), Run())
+    assert detector.history is not None
+    assert detector.history[0]["penalty"] > 0
+
+
+def test_the_natural_picture_is_the_middle_at_twice_the_size(data: TrainingData) -> None:
+    options = EfficientADOptions(**TINY, penalty="ood", batch=8)
+    source = TrainingPictures(data.normal, data.tuning, options, Run())
+    batch = source.batch(0)
+    assert batch.natural is not None
+    large = source.natural
+    assert large is not None
+    middles = [large[index][:, 32:96, 32:96] for index in range(2)]
+    coloured = [picture.numpy() for picture in batch.natural if not torch.equal(picture[0], picture[1])]
+    assert coloured
+    assert all(any(np.array_equal(picture, middle) for middle in middles) for picture in coloured)
+
+
+def test_every_picture_comes_once_a_round(data: TrainingData) -> None:
+    options = EfficientADOptions(**TINY, appearance="none", penalty="none")
+    source = TrainingPictures(data.normal, None, options, Run(seed=3))
+    seen = [source.batch(number).pixels[0].numpy().tobytes() for number in range(12)]
+    assert sorted(seen[:6]) == sorted(seen[6:]) == sorted(picture.tobytes() for picture in data.normal)
+    assert seen[:6] != seen[6:]
+
+
+def test_a_small_memory_budget_changes_nothing(data: TrainingData) -> None:
+    options = EfficientADOptions(**TINY)
+    roomy, narrow = (
+        TrainingPictures(data.normal, None, options, Run(memory=memory)) for memory in (1 << 30, 0)
+    )
+    for number in range(8):
+        assert torch.equal(roomy.batch(number).pixels, narrow.batch(number).pixels)
+
+
+def test_defect_cells_lie_where_the_mask_is() -> None:
+    for padding in (True, False):
+        detector = EfficientAD(EfficientADOptions(**{**TINY, "size": (96, 64)}, padding=padding))
+        mask = torch.zeros(1, 96, 64, dtype=torch.bool)
+        mask[:, 40:45, 20:25] = True
+        grid = detector.networks.autoencoder.grid
+        rows, columns = np.nonzero(detector.networks.cells(mask, grid)[0].numpy())
+        origin = detector.networks.origin
+        assert {4 * row + origin for row in rows} == {40, 44}
+        assert {4 * column + origin for column in columns} == {20, 24}
+
+
+def test_presets_are_the_sources() -> None:
+    thesis = create("efficientad", options_of("efficientad", "thesis", {})).options
+    assert thesis == EfficientADOptions(pdn="medium", teacher="pdn_m")
+    original = create("efficientad", options_of("efficientad", "efficientad", {})).options
+    assert isinstance(original, EfficientADOptions)
+    assert (original.padding, original.hard_quantile, original.penalty) == (False, 0.999, "ood")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"quantiles": (0.9, 0.9)}, "rise"),
+        ({"hierarchy": (1.0,) * 5}, "1 to 4"),
+        ({"hierarchy": (0.0,)}, "above 0"),
+        ({"size": (32, 32), "padding": False}, "at least 33"),
+        ({"gama": 1}, "gamma"),
+    ],
+)
+def test_wrong_options_are_explained(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(OptionError, match=expected):
+        create("efficientad", changes)
+
+
+def test_fit_needs_tuning_pictures(data: TrainingData) -> None:
+    with pytest.raises(DataError, match="tuning pictures"):
+        EfficientAD(EfficientADOptions(**TINY)).fit(replace(data, tuning=data.tuning.subset([])), Run())
+
+
+def test_fit_names_a_missing_teacher_and_a_wrong_number_of_channels(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FLAWSCOPE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("FLAWSCOPE_CACHE", str(tmp_path))
+    with pytest.raises(WeightsError, match="flawscope distill"):
+        EfficientAD(EfficientADOptions(pdn="medium", size=(64, 64))).fit(data, Run())
+    with pytest.raises(OptionError, match="channels=384"):
+        EfficientAD(EfficientADOptions(channels=10, size=(64, 64))).fit(data, Run())
