@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -94,10 +93,10 @@ def _by_local_weight(
     detector: Detector, test: tuple[Sample, ...], outputs: dict[str, NDArray[Any]], defective: list[bool]
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Figures for other shares α of the local map, from the maps at the networks' resolution."""
-    height, width = detector.options.size
+    enlarge = detector.get_submodule("heatmap")
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         mixed = weight * outputs["local_map"] + (1 - weight) * outputs["global_map"]
-        large = np.stack([cv2.resize(values, (width, height)) for values in mixed])
+        large = enlarge(torch.from_numpy(mixed.astype(np.float32))).numpy()
         masks, maps = _annotated(test, large, detector.frame)
         yield (
             str(weight),

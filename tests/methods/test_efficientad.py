@@ -16,12 +16,13 @@ from torch import nn
 from flawscope.data.samples import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped, WeightsError
 from flawscope.methods.efficientad.detector import EfficientAD
-from flawscope.methods.efficientad.networks import Autoencoder, fold_normalisation, taps
+from flawscope.methods.efficientad.networks import Autoencoder, Resampling, fold_normalisation, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
-from flawscope.methods.efficientad.pictures import TrainingPictures
+from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
+from flawscope.methods.efficientad.training import Objective, at_centres
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
-from flawscope.nn.pdn import pdn, pdn_m, pdn_s
+from flawscope.nn.pdn import Cells, cells, pdn, pdn_m, pdn_s
 from flawscope.nn.run import Checkpoints, Run
 
 TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
@@ -147,14 +148,17 @@ def test_training_teaches_the_student(data: TrainingData) -> None:
     }
 
 
-@pytest.mark.parametrize("changes", [{}, {"appearance": "efficientad", "batch": 2, "padding": False}])
+@pytest.mark.parametrize(
+    ("changes", "precision"),
+    [({}, "bf16"), ({"appearance": "efficientad", "batch": 2, "padding": False}, "fp32")],
+)
 def test_a_stopped_training_resumes_to_the_same_weights(
-    data: TrainingData, tmp_path: Path, changes: dict[str, Any]
+    data: TrainingData, tmp_path: Path, changes: dict[str, Any], precision: Any
 ) -> None:
-    options = EfficientADOptions(**{**TINY, "steps": 6, "early_stop": 100, **changes})
-    whole = EfficientAD(options).fit(data, Run())
+    options = EfficientADOptions(**{**TINY, "steps": 6, "early_stop": 4, **changes})
+    whole = EfficientAD(options).fit(data, Run(precision=precision))
     stop = threading.Event()
-    run = Run(checkpoints=Checkpoints(tmp_path), stop=stop)
+    run = Run(checkpoints=Checkpoints(tmp_path), stop=stop, precision=precision)
     with pytest.raises(Stopped, match="Run the same command again"):
         EfficientAD(options).fit(data, replace(run, progress=StopAfter(3, stop)))
     stop.clear()
@@ -214,6 +218,76 @@ def test_every_choice_trains_and_scores(data: TrainingData, changes: dict[str, A
     assert outputs["heatmap"].shape == (2, *detector.options.size)
 
 
+def objective_of(**changes: Any) -> tuple[EfficientAD, Objective]:
+    torch.manual_seed(0)
+    detector = EfficientAD(EfficientADOptions(**{**TINY, **changes}))
+    return detector, Objective(detector.networks, detector.options, detector._normalised, torch.float32)
+
+
+def test_each_loss_compares_what_it_should() -> None:
+    detector, objective = objective_of(
+        hard_quantile=0.0, hard_weight=0.5, penalty="ood", penalty_weight=2.0, stae_weight=3.0
+    )
+    pixels, varied, natural = torch.rand(3, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        losses = objective(Batch(pixels, None, varied, natural))
+        x, y, z = (detector._normalised(each) for each in (pixels, varied, natural))
+        networks = detector.networks
+        teacher, student = networks.teacher, networks.student
+        rebuilt = networks.autoencoder(y)
+        expected = {
+            "hard": (teacher(x) - student(x)[:, :384]).square().mean(),
+            "penalty": student(z)[:, :384].square().mean(),
+            "autoencoder": (teacher(y) - rebuilt).square().mean(),
+            "stae": (rebuilt - student(y)[:, 384:]).square().mean(),
+        }
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value)
+    total = 0.5 * expected["hard"] + 2 * expected["penalty"] + expected["autoencoder"] + 3 * expected["stae"]
+    torch.testing.assert_close(losses["total"], total)
+
+
+def test_defects_reach_the_penalty_alone_unless_told_otherwise() -> None:
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    defects = torch.zeros(1, 64, 64, dtype=torch.bool)
+    defects[:, 20:40, 20:40] = True
+    found = {}
+    for reach in ("penalty", "all"):
+        detector, objective = objective_of(hard_quantile=0.0, gamma=0.0, defects_reach=reach)
+        with torch.no_grad():
+            found[reach] = objective(Batch(pixels, defects, None, None))
+            x = detector._normalised(pixels)
+            squares = (detector.networks.teacher(x) - detector.networks.student(x)[:, :384]).square().mean(1)
+            marked = at_centres(defects, Cells(4, 0), (16, 16))
+        chosen = squares[~marked] if reach == "penalty" else squares
+        torch.testing.assert_close(found[reach]["hard"], chosen.mean())
+    assert torch.equal(found["all"]["penalty"], found["penalty"]["penalty"])
+    assert found["all"]["autoencoder"] != found["penalty"]["autoencoder"]
+
+
+def test_the_autoencoder_learns_from_both_its_losses() -> None:
+    detector, objective = objective_of(autoencoder_weight=1e-9)
+    detector.networks.autoencoder.requires_grad_()
+    objective(Batch(torch.rand(1, 3, 64, 64), None, None, None))["total"].backward()
+    gradient = detector.networks.autoencoder.output.weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 1e-6
+
+
+def test_a_training_that_diverges_says_so(data: TrainingData) -> None:
+    options = EfficientADOptions(**{**TINY, "steps": 8, "learning_rate": 1e30})
+    with pytest.raises(OptionError, match="learning_rate"):
+        EfficientAD(options).fit(data, Run())
+
+
+def test_checkpoints_of_another_training_are_left_alone(data: TrainingData, tmp_path: Path) -> None:
+    run = Run(checkpoints=Checkpoints(tmp_path))
+    EfficientAD(EfficientADOptions(**TINY)).fit(data, run)
+    other = EfficientADOptions(**{**TINY, "learning_rate": 1e-3})
+    detector, fresh = EfficientAD(other).fit(data, run), EfficientAD(other).fit(data, Run())
+    assert torch.equal(detector.networks.student[0].weight, fresh.networks.student[0].weight)
+
+
 def test_hierarchy_of_the_output_alone_is_the_discrepancy(data: TrainingData) -> None:
     detector = EfficientAD(EfficientADOptions(**TINY, hierarchy=(2.0,))).fit(data, Run())
     pixels = torch.from_numpy(data.normal[0])[None]
@@ -231,7 +305,9 @@ def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
         EfficientAD(options).fit(data, Run())
     detector = EfficientAD(options).fit(replace(data, natural=data.tuning), Run())
     assert detector.history is not None
-    assert detector.history[0]["penalty"] > 0
+    unlike = EfficientAD(EfficientADOptions(**TINY)).fit(replace(data, natural=data.tuning), Run())
+    assert unlike.history is not None
+    assert detector.history[0]["penalty"] != unlike.history[0]["penalty"]
 
 
 def test_the_natural_picture_is_the_middle_at_twice_the_size(data: TrainingData) -> None:
@@ -264,21 +340,64 @@ def test_a_small_memory_budget_changes_nothing(data: TrainingData) -> None:
         assert torch.equal(roomy.batch(number).pixels, narrow.batch(number).pixels)
 
 
-def test_defect_cells_lie_where_the_mask_is() -> None:
+def field(network: nn.Sequential, level: int, row: int) -> tuple[float, float]:
+    """First and last picture row that a cell of a convolution's map sees, by its gradient."""
+    pixels = torch.rand(1, 3, 96, 96, requires_grad=True)
+    maps = taps(network, pixels, len(cells(network)))[level]
+    maps[0, :, row, maps.shape[3] // 2].sum().backward()
+    assert pixels.grad is not None
+    seen = pixels.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    return float(seen.min()), float(seen.max())
+
+
+@pytest.mark.parametrize("size", ["small", "medium"])
+@pytest.mark.parametrize("padding", [False, True])
+def test_cells_lie_where_their_gradients_do(size: Any, padding: bool) -> None:
+    torch.manual_seed(0)
+    network = pdn(size, 4, padding=padding).double()
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):
+            layer.bias.data.fill_(1.0)  # keep every ReLU open
+            layer.weight.data.abs_()
+    network.float()
+    for level, where in enumerate(cells(network)):
+        first, last = field(network, level, 10)
+        assert (first + last) / 2 == where.centres(11)[10].item()
+    assert cells(network)[-1].origin == (0 if padding else 16)
+
+
+def test_defects_mark_the_cells_at_whose_centres_they_lie() -> None:
+    mask = torch.zeros(1, 96, 64, dtype=torch.bool)
+    mask[:, 40:45, 20:25] = True
+    for where, grid in ((Cells(4, 0), (24, 16)), (Cells(4, 16), (16, 8)), (Cells(4, -6), (27, 19))):
+        marked = at_centres(mask, where, grid)
+        assert marked.shape == (1, *grid)
+        rows, columns = np.nonzero(marked[0].numpy())
+        inside = {4 * index + int(where.origin) for index in range(40)}
+        assert {4 * row + where.origin for row in rows} == inside & set(range(40, 45))
+        assert {4 * column + where.origin for column in columns} == inside & set(range(20, 25))
+
+
+def test_a_maps_peak_lies_at_its_cells_pixel(data: TrainingData) -> None:
     for padding in (True, False):
-        detector = EfficientAD(EfficientADOptions(**{**TINY, "size": (96, 64)}, padding=padding))
-        mask = torch.zeros(1, 96, 64, dtype=torch.bool)
-        mask[:, 40:45, 20:25] = True
-        grid = detector.networks.autoencoder.grid
-        rows, columns = np.nonzero(detector.networks.cells(mask, grid)[0].numpy())
-        origin = detector.networks.origin
-        assert {4 * row + origin for row in rows} == {40, 44}
-        assert {4 * column + origin for column in columns} == {20, 24}
+        detector = EfficientAD(EfficientADOptions(**TINY, padding=padding))
+        impulse = torch.zeros(1, 16, 16)
+        impulse[0, 8, 5] = 1.0
+        heatmap = detector.heatmap(impulse)[0]
+        assert divmod(int(heatmap.argmax()), 64) == (32, 20)
+        assert heatmap.max().item() == 1.0
+
+
+def test_resampling_reads_at_the_other_maps_centres() -> None:
+    resample = Resampling(Cells(2, 1.0), Cells(4, 4.0), (30, 20), (10, 7))
+    ramp = (1.0 + 2 * torch.arange(30.0))[:, None] + 0 * torch.arange(20.0)  # each cell's own row
+    read = resample(ramp[None])[0]
+    torch.testing.assert_close(read[:, 3], 4.0 + 4 * torch.arange(10.0))
 
 
 def test_presets_are_the_sources() -> None:
     thesis = create("efficientad", options_of("efficientad", "thesis", {})).options
-    assert thesis == EfficientADOptions(pdn="medium", teacher="pdn_m")
+    assert thesis == EfficientADOptions(pdn="medium")
     original = create("efficientad", options_of("efficientad", "efficientad", {})).options
     assert isinstance(original, EfficientADOptions)
     assert (original.padding, original.hard_quantile, original.penalty) == (False, 0.999, "ood")
@@ -290,6 +409,9 @@ def test_presets_are_the_sources() -> None:
         ({"quantiles": (0.9, 0.9)}, "rise"),
         ({"hierarchy": (1.0,) * 5}, "1 to 4"),
         ({"hierarchy": (0.0,)}, "above 0"),
+        ({"hierarchy": (1.0,), "penalty": "none"}, "penalty cdo"),
+        ({"hard_weight": 0, "penalty": "none", "autoencoder_weight": 0, "stae_weight": 0}, "four losses"),
+        ({"autoencoder_weight": 0}, "autoencoder_weight above 0"),
         ({"size": (32, 32), "padding": False}, "at least 33"),
         ({"gama": 1}, "gamma"),
     ],

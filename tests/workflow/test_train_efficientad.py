@@ -92,6 +92,7 @@ def test_findings_tell_local_from_global(model: Path, pictures: Path) -> None:
     inspector = Inspector.load(model)
     found = [inspector.inspect(path).findings for path in sorted((pictures / "spot").iterdir())]
     shares = [finding.values["local_share"] for each in found for finding in each if finding.region]
+    assert shares
     assert all(0 <= share <= 1 for share in shares)
 
 

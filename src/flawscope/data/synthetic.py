@@ -35,6 +35,7 @@ class SyntheticDefects:
         noise_mean, noise_std: each channel of each pixel is drawn from this normal distribution and clipped
             to [0, 1]. The default is about that of natural pictures: zero mean and unit variance once the
             picture is normalised by ImageNet's statistics, as the teacher sees it.
+        smallest: pixels below which no patch's side falls, so that a coarse map does not miss it.
 
     Raises:
         OptionError: a value out of range.
@@ -46,12 +47,14 @@ class SyntheticDefects:
     skip_background: bool = False
     noise_mean: float = 0.45
     noise_std: float = 0.225
+    smallest: int = 1
 
     def __post_init__(self) -> None:
         _require(0 <= self.probability <= 1, "defect probability", "0 to 1", self.probability)
         _require(1 <= self.patches[0] <= self.patches[1], "patches", "1 or more, fewest first", self.patches)
         _require(0 < self.side[0] <= self.side[1] <= 1, "side", "shares of 1, shortest first", self.side)
         _require(0 <= self.noise_mean <= 1, "noise mean", "0 to 1", self.noise_mean)
+        _require(self.smallest >= 1, "smallest side", "1 pixel or more", self.smallest)
         _require(0 < self.noise_std <= 1, "noise std", "above 0, to 1", self.noise_std)
 
     def __call__(
@@ -82,7 +85,8 @@ class SyntheticDefects:
         allowed = np.empty(0, np.intp) if where is None else np.flatnonzero(where)
         changed = image.copy()
         for _ in range(random.integers(*self.patches, endpoint=True)):
-            side = max(round(random.uniform(*self.side) * min(height, width)), 1)
+            side = round(random.uniform(*self.side) * min(height, width))
+            side = min(max(side, self.smallest), height, width)
             top, left = _place(height, width, side, allowed, random)
             patch = np.s_[top : top + side, left : left + side]
             noise = random.standard_normal((3, side, side), np.float32) * np.float32(self.noise_std)

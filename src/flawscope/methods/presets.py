@@ -34,7 +34,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "efficientad": {
         # the thesis's tables 5.5, 5.6 and 5.8: their 92.03 AU-PRO is the medium network's of table 5.7
-        "thesis": {"pdn": "medium", "teacher": "pdn_m"},
+        "thesis": {"pdn": "medium"},
         # Batzner, Heckler, König, WACV 2024, and the settings of their appendix A
         "efficientad": {
             "padding": False,

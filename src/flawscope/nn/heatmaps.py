@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -15,30 +14,44 @@ class Heatmap(nn.Module):
         size: height and width of the heatmap, in pixels.
         sigma: standard deviation of the Gaussian in pixels; 0 leaves it out. It is cut off at 4σ, and the map
             is mirrored at its border.
+        stride: pixels from cell to cell where the first one's centre is pixel 0; None spreads the cells
+            evenly over the picture.
     """
 
     rows: Tensor
     columns: Tensor
 
-    def __init__(self, grid: tuple[int, int], size: tuple[int, int], sigma: float) -> None:
+    def __init__(
+        self, grid: tuple[int, int], size: tuple[int, int], sigma: float, *, stride: float | None = None
+    ) -> None:
         super().__init__()
-        self.register_buffer("rows", _enlarge(grid[0], size[0], sigma), persistent=False)  # (H, h)
-        self.register_buffer(
-            "columns", _enlarge(grid[1], size[1], sigma).T.contiguous(), persistent=False
-        )  # (w, W)
+        rows, columns = (_enlarge(grid[side], size[side], sigma, stride) for side in (0, 1))
+        self.register_buffer("rows", rows, persistent=False)  # (H, h)
+        self.register_buffer("columns", columns.T.contiguous(), persistent=False)  # (w, W)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map (N, h, w) to (N, H, W)."""
         return torch.matmul(self.rows, torch.matmul(maps, self.columns))
 
 
-def _enlarge(source: int, target: int, sigma: float) -> Tensor:
+def interpolation(source: int, places: Tensor) -> Tensor:
+    """The (n, source) float64 matrix that reads a signal at `places` (n,), linearly between its samples."""
+    places = places.double().clamp(0, source - 1)
+    below = places.floor().long().clamp(max=max(source - 2, 0))
+    share = places - below
+    matrix = torch.zeros(len(places), source, dtype=torch.float64)
+    matrix.scatter_add_(1, below[:, None], (1 - share)[:, None])
+    return matrix.scatter_add_(1, (below + 1).clamp(max=source - 1)[:, None], share[:, None])
+
+
+def _enlarge(source: int, target: int, sigma: float, stride: float | None) -> Tensor:
     """The (target, source) float32 matrix of both steps along one side."""
-    units = torch.eye(source, dtype=torch.float64).unsqueeze(0)  # (1, source, source): a unit impulse a row
-    signals = F.interpolate(units, size=target, mode="linear")[0]  # (source, target)
+    pixels = torch.arange(target, dtype=torch.float64)
+    places = (pixels + 0.5) * source / target - 0.5 if stride is None else pixels / stride
+    matrix = interpolation(source, places)
     if sigma > 0:
-        signals = signals @ _gaussian(target, sigma).T
-    return signals.T.float().contiguous()
+        matrix = _gaussian(target, sigma) @ matrix
+    return matrix.float().contiguous()
 
 
 def _gaussian(length: int, sigma: float) -> Tensor:

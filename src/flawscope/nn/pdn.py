@@ -6,12 +6,15 @@ of a map sees 33×33 pixels, and the strides multiply to 4.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 PDN_CHANNELS = 384
 PdnSize = Literal["small", "medium"]
+STRIDE = 4  # pixels from one cell of the output to the next
 
 
 def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
@@ -54,6 +57,36 @@ def pdn_m(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequentia
         nn.ReLU(),
         nn.Conv2d(channels, channels, 1),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where the cells of a map lie in the picture: pixels from one to the next, and the first's centre."""
+
+    stride: int
+    origin: float
+
+    def centres(self, count: int) -> Tensor:
+        """Pixel coordinates (count,) along one side; with padding the outer ones may lie outside."""
+        return self.origin + self.stride * torch.arange(count, dtype=torch.float64)
+
+
+def cells(network: nn.Sequential) -> list[Cells]:
+    """The cells of each convolution's output, in order; after the receptive fields of all layers below."""
+    found = []
+    stride, origin = 1, 0.0
+    for layer in network:
+        if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
+            continue
+        kernel, step, padding = (
+            value if isinstance(value, int) else int(value[0])
+            for value in (layer.kernel_size, layer.stride, layer.padding)
+        )
+        origin += ((kernel - 1) / 2 - padding) * stride
+        stride *= step
+        if isinstance(layer, nn.Conv2d):
+            found.append(Cells(stride, origin))
+    return found
 
 
 def pdn(size: PdnSize, channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:

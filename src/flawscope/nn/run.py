@@ -54,7 +54,8 @@ class Run:
     """One training run.
 
     Attributes:
-        seed: the only source of randomness; the same seed, data and machine give the same model.
+        seed: the only source of randomness; the same seed, data and machine give the same model, on a GPU up
+            to rounding, since some of its kernels add in any order.
         device: torch device name.
         precision: number format. `auto` learns by gradient descent in bf16 (with float32 weights) where the
             hardware multiplies it, and extracts features in fp32: a bank of bf16 features cost 2.6 points of
@@ -108,6 +109,8 @@ class Run:
         try:
             device = torch.device(self.device)
             torch.empty(1, device=device)
+            if device.type == "cuda":  # float32 means float32: parity with the engines depends on it
+                torch.backends.cudnn.allow_tf32 = False
         except (RuntimeError, AssertionError) as error:
             raise OptionError(
                 f"device {self.device!r}",

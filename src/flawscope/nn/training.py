@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from flawscope.errors import OptionError
 from flawscope.nn.run import Run
 
 SAVE_EVERY = 60.0  # seconds of work that a stop without warning may lose
@@ -20,7 +22,7 @@ Losses = Mapping[str, Tensor]
 
 @dataclass(slots=True)
 class Loop:
-    """A training of `steps` steps.
+    """A training of `steps` steps. On a processor the same seed and number of threads give the same result.
 
     Attributes:
         name: of the checkpoint.
@@ -28,7 +30,7 @@ class Loop:
         network: what learns; its state is kept.
         optimiser: over the network's parameters; its state is kept.
         run: seed, device, progress, checkpoints and stop signal.
-        step: takes the step's number and a function that hands back losses; it computes gradients, not more.
+        step: the losses of a step by its number, `total` among them.
         schedule: factor of the learning rate at a step.
         finished: asked after each step; True ends the training early. Its own state lies in `memory`.
         memory: tensors that `finished` wants kept in the checkpoint.
@@ -87,6 +89,7 @@ class Loop:
         self.optimiser.step()
         if number % max(1, self.steps // HISTORY) == 0 or number == self.steps - 1:
             values = {name: float(value.detach()) for name, value in losses.items()}
+            _require_finite(values, number)
             self.history.append({"step": float(number + 1), **values, "learning_rate": rates[0] * factor})
 
     def _save(self, done: int, *, ended: bool) -> None:
@@ -132,6 +135,17 @@ class Loop:
                 value = torch.empty_like(parameter).copy_(value)  # noqa: PLW2901
             states.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({**described, "state": states})
+
+
+def _require_finite(losses: Mapping[str, float], number: int) -> None:
+    wrong = [name for name, value in losses.items() if not math.isfinite(value)]
+    if wrong:
+        raise OptionError(
+            "training",
+            expected="finite losses",
+            got=f"{', '.join(wrong)} beyond all bounds at step {number + 1}",
+            fix="Lower learning_rate, or train with precision=fp32.",
+        )
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import TrainingData
 from flawscope.engines import Engine, Precision, open_engine
 from flawscope.methods.detector import Detector
-from flawscope.nn.run import Run
+from flawscope.nn.run import Checkpoints, Run
 from flawscope.workflow.export import engine_outputs, export_onnx
 
 Maps = dict[str, NDArray[np.float32]]
@@ -75,12 +76,15 @@ def _fold(
     if kept is not None:
         return {key: tensor.numpy() for key, tensor in kept.items()}
     training, held_out = part
-    quiet = dataclasses.replace(run, checkpoints=None)
+    unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"unfinished-{index}")
+    quiet = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, quiet)
     scored = detector.score(held_out, quiet) if exact else _exported(detector, held_out, engine)
     outputs: Maps = {key: scored[key] for key in ("score", "heatmap") if key in scored}
     if checkpoints:
         checkpoints.save(name, {key: torch.from_numpy(value) for key, value in outputs.items()})
+    if unfinished:
+        shutil.rmtree(unfinished.folder, ignore_errors=True)
     return outputs
 
 

@@ -92,18 +92,19 @@ def train(
     require_engine(*recipe.engine.pair)
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
-    split = _split(dataset, recipe, detector)
-    _check_readable(split)
+    split, natural = _split(dataset, recipe, detector), _natural(recipe)
+    _check_readable(split, natural)
     writable_folder(out)
     _announce_cost(detector, split, announce)
     run = _with_checkpoints(run, recipe, dataset, out)
-    return _Training(recipe, split, run, detector, started).into(out)
+    return _Training(recipe, split, natural, run, detector, started).into(out)
 
 
 @dataclass(slots=True)
 class _Training:
     recipe: Recipe
     split: NormalSplit
+    natural: tuple[Sample, ...]
     run: Run
     detector: Detector
     started: float
@@ -181,12 +182,10 @@ class _Training:
         return Calibration(scores=tuple(scores), alpha=alpha, delta=delta, promise=wish.promise)
 
     def _data(self, training: tuple[Sample, ...]) -> TrainingData:
-        folder = self.recipe.data.natural
-        natural = [Sample(path, "train", defective=False) for path in collect([folder])] if folder else ()
         return TrainingData(
             normal=self._pictures(training),
             tuning=self._pictures(self.split.tuning),
-            natural=self._pictures(tuple(natural)) if folder else None,
+            natural=self._pictures(self.natural) if self.natural else None,
         )
 
     def _pictures(self, samples: tuple[Sample, ...]) -> Pictures:
@@ -229,25 +228,33 @@ def _split(dataset: Dataset, recipe: Recipe, detector: Detector) -> NormalSplit:
 
 def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
     expected = detector.preflight(len(split.training))
+    fits = split.folds + 1 if split.folds else 1
+    often = f", in {split.folds} folds and once more" if split.folds else ""
+    steps = getattr(detector.options, "steps", None)
+    if steps is not None:
+        announce(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
     if expected is None:
         return
     expected.require()
-    fits = split.folds + 1 if split.folds else 1
-    often = f", in {split.folds} folds and once more" if split.folds else ""
     announce(
         f"Expected: about {fits * expected.seconds:.0f} s of fitting and {expected.bytes / 2**30:.1f} GiB of "
         f"memory for {len(split.training)} pictures{often}."
     )
 
 
-def _check_readable(split: NormalSplit) -> None:
+def _natural(recipe: Recipe) -> tuple[Sample, ...]:
+    folder = recipe.data.natural
+    return tuple(Sample(path, "train", defective=False) for path in collect([folder])) if folder else ()
+
+
+def _check_readable(split: NormalSplit, natural: tuple[Sample, ...]) -> None:
     """Read every header before long work starts."""
     samples = (*split.training, *split.tuning, *split.calibration)
     if not samples:
         raise DataError(
             "training pictures", expected="good pictures", got="none", fix="Add good pictures to the folder."
         )
-    for sample in samples:
+    for sample in (*samples, *natural):
         check_image(sample.path)
 
 

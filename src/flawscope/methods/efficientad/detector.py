@@ -8,6 +8,7 @@ the autoencoder's to the second half (section 4.5); both are scaled on the tunin
 
 from __future__ import annotations
 
+import hashlib
 from typing import ClassVar, Self
 
 import torch
@@ -19,17 +20,16 @@ from flawscope.data.samples import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output, Scalar
 from flawscope.methods.efficientad.losses import discrepancy
-from flawscope.methods.efficientad.networks import Autoencoder, fold_normalisation, taps
+from flawscope.methods.efficientad.networks import Autoencoder, Resampling, fold_normalisation, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import TrainingPictures
 from flawscope.methods.efficientad.training import Networks, Objective, train
 from flawscope.nn.backbones import IMAGENET
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.pdn import pdn
+from flawscope.nn.pdn import STRIDE, cells, pdn
 from flawscope.nn.run import Run
 from flawscope.nn.teachers import load_teacher
 
-_STRIDE = 4
 _FIELD = 33  # receptive field of one cell in pixels
 _HIGH = 0.1  # what the maps' quantile q_b becomes
 _NETWORKS = 7
@@ -62,17 +62,23 @@ class EfficientAD(Detector):
         super().__init__(options)
         grid = _grid(options)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             self.networks = self._fresh(grid)
         self.networks.requires_grad_(False).eval()
         for key, value in zip(("mean", "std"), IMAGENET, strict=True):
             self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("lows", torch.zeros(2))  # q_a of the local and of the global map
         self.register_buffer("gains", torch.ones(2))
-        before = 0 if options.padding else _FIELD // 2 // _STRIDE
-        whole = tuple(-(-side // _STRIDE) for side in options.size)
+        levels = self.networks.cells[-len(options.hierarchy or (1.0,)) :]
+        # cells without padding begin a few strides inside the picture: the border repeats the outermost ones
+        before = round(levels[-1].origin / STRIDE)
+        whole = tuple(-(-side // STRIDE) for side in options.size)
         self.border = (before, whole[1] - grid[1] - before, before, whole[0] - grid[0] - before)
-        self.heatmap = Heatmap((whole[0], whole[1]), options.size, 0.0)
+        self.heatmap = Heatmap((whole[0], whole[1]), options.size, 0.0, stride=STRIDE)
+        self.levels = nn.ModuleList(
+            Resampling(where, levels[-1], shape, grid)
+            for where, shape in zip(levels, _grids(options)[-len(levels) :], strict=True)
+        )
 
     @property
     def uses_tuning(self) -> bool:
@@ -92,7 +98,7 @@ class EfficientAD(Detector):
         self._check(data)
         options, device = self.options, run.torch_device()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(run.generator(_NETWORKS).initial_seed()))
+            torch.default_generator.manual_seed(int(run.generator(_NETWORKS).initial_seed()))
             self.networks = self._fresh(_grid(options))
         self._load_teacher()
         self.to(device)
@@ -101,7 +107,14 @@ class EfficientAD(Detector):
         objective = Objective(self.networks, options, self._normalised, run.training_dtype)
         pictures = TrainingPictures(data.normal, data.natural, options, run)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
-        self.history = train(self.networks, pictures, objective, lambda: self._tuning_loss(sample, run), run)
+        self.history = train(
+            self.networks,
+            pictures,
+            objective,
+            lambda: self._tuning_loss(sample, run),
+            run,
+            name=f"efficientad-{self._digest(data)}",
+        )
         self.networks.to(memory_format=torch.contiguous_format)
         self._scale(data.tuning, run)
         return self.eval()
@@ -139,22 +152,27 @@ class EfficientAD(Detector):
             weight * discrepancy(expert, apprentice[:, : expert.shape[1]])
             for weight, expert, apprentice in zip(levels, teacher, student, strict=True)
         ]
-        grid = (whole.shape[1], whole.shape[2])
-        joined = [
-            F.interpolate(distance[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
-            for distance in distances[:-1]
-        ]
-        return torch.stack([*joined, distances[-1]]).sum(0), whole
+        joined = [resample(each) for resample, each in zip(self.levels, distances, strict=True)]
+        return torch.stack(joined).sum(0), whole
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
+
+    def _digest(self, data: TrainingData) -> str:
+        """Of what a checkpoint must share to be taken up: options, teacher and pictures."""
+        digest = hashlib.sha256(self.options.model_dump_json().encode())
+        for value in self.networks.teacher.state_dict().values():
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        for pictures in (data.normal, data.natural or ()):
+            for sample in pictures.samples if isinstance(pictures, Pictures) else ():
+                digest.update(str(sample.path).encode())
+        return digest.hexdigest()[:16]
 
     def _fresh(self, grid: tuple[int, int]) -> Networks:
         options = self.options
         teacher = pdn(options.pdn, options.channels, padding=options.padding)
         student = pdn(options.pdn, 2 * options.channels, padding=options.padding)
-        origin = 0 if options.padding else _FIELD // 2
-        return Networks(teacher, student, Autoencoder(options.channels, grid), origin)
+        return Networks(teacher, student, Autoencoder(options.channels, grid))
 
     def _load_teacher(self) -> None:
         options = self.options
@@ -244,9 +262,15 @@ def _grid(options: EfficientADOptions) -> tuple[int, int]:
             got=f"{options.size[0]}x{options.size[1]}",
             fix="Choose a larger size, or padding=true.",
         )
+    return _grids(options)[-1]
+
+
+def _grids(options: EfficientADOptions) -> list[tuple[int, int]]:
+    """Height and width of each convolution's map."""
     with torch.device("meta"):
-        maps = pdn(options.pdn, 1, padding=options.padding)(torch.empty(1, 3, *options.size))
-    return maps.shape[2], maps.shape[3]
+        network = pdn(options.pdn, 1, padding=options.padding)
+        maps = taps(network, torch.empty(1, 3, *options.size), len(cells(network)))
+    return [(values.shape[2], values.shape[3]) for values in maps]
 
 
 def _quantile(values: Tensor, part: float) -> float:

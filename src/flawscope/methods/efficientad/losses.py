@@ -21,15 +21,19 @@ def hard_loss(teacher: Tensor, student: Tensor, quantile: float, normal: Tensor 
         normal: (N, h, w) bool, cells that count; all by default.
     """
     squares = (teacher - student).square()
+    channels = squares.shape[1]
     losses = []
     for index in range(len(squares)):
-        values = squares[index].flatten()  # (C * h * w,)
+        values = squares[index]  # (C, h, w)
+        count = values.numel()
         if normal is not None:
-            values = squares[index].flatten(1)[:, normal[index].flatten()].flatten()  # (C * cells,)
-        if not len(values):
+            values = values * normal[index]  # cells that do not count become 0, never among the largest
+            count = channels * int(normal[index].sum())
+        if not count:
             continue
-        kept = len(values) - math.ceil(quantile * (len(values) - 1))
-        losses.append(values.topk(kept, sorted=False).values.mean() if kept < len(values) else values.mean())
+        kept = count - math.ceil(quantile * (count - 1))
+        largest = values.flatten().topk(kept, sorted=False).values if kept < count else values
+        losses.append(largest.sum() / kept)
     return torch.stack(losses).mean() if losses else squares.new_zeros(())
 
 

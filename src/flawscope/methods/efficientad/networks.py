@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flawscope.nn.heatmaps import interpolation
+from flawscope.nn.pdn import Cells
+
 AUTOENCODER_SIDE = 256
 LATENT = 64
 _ENCODER = (32, 32, 64, 64, 64)
@@ -53,6 +56,26 @@ class Autoencoder(nn.Module):
         x = F.relu(self.last(_resize(x, self.grid)))
         output: Tensor = self.output(x)
         return output
+
+
+class Resampling(nn.Module):
+    """Reads a map (N, h, w) at the centres of another map's cells, linearly between its own: (N, H, W)."""
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, source: Cells, target: Cells, shape: tuple[int, int], grid: tuple[int, int]) -> None:
+        super().__init__()
+        matrices = [
+            interpolation(cells, (target.centres(count) - source.origin) / source.stride).float()
+            for cells, count in zip(shape, grid, strict=True)
+        ]
+        self.register_buffer("rows", matrices[0], persistent=False)  # (H, h)
+        self.register_buffer("columns", matrices[1].T.contiguous(), persistent=False)  # (w, W)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (N, h, w) to (N, H, W)."""
+        return torch.matmul(self.rows, torch.matmul(maps, self.columns))
 
 
 def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:

@@ -35,7 +35,8 @@ class EfficientADOptions(DetectorOptions):
     early_stop: int = Field(
         0,
         ge=0,
-        description="steps without a smaller loss on the tuning pictures after which training ends; 0: never",
+        description="steps without a smaller loss on the tuning pictures after which training ends, mostly "
+        "before the learning rate falls; 0: never",
     )
     hard_quantile: float = Field(
         0.99,
@@ -49,7 +50,9 @@ class EfficientADOptions(DetectorOptions):
         description="what keeps the student from imitating the teacher on everything: discrepancies on "
         "synthetic defects (equation 4.9), natural pictures (EfficientAD), or nothing",
     )
-    gamma: float = Field(2.0, ge=0, description="γ of CDO's weights (equations 4.7 and 4.8; CDO: 2)")
+    gamma: float = Field(
+        2.0, ge=0, description="γ of CDO's weights, with penalty cdo (equations 4.7 and 4.8; CDO: 2)"
+    )
     hierarchy: tuple[float, ...] | None = Field(
         None,
         description="weights α_h of the networks' last convolutions, the output last, whose discrepancies "
@@ -69,7 +72,10 @@ class EfficientADOptions(DetectorOptions):
         "one of brightness, contrast, saturation for L_AE and L_STAE alone (EfficientAD)",
     )
     defect_probability: float = Field(
-        0.4, ge=0, le=1, description="share of training pictures with synthetic defects (section 4.1.3: 0.4)"
+        0.4,
+        ge=0,
+        le=1,
+        description="share of training pictures with synthetic defects, with penalty cdo (4.1.3: 0.4)",
     )
     defects_reach: Literal["penalty", "all"] = Field(
         "penalty",
@@ -90,6 +96,13 @@ class EfficientADOptions(DetectorOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        weights = (self.hard_weight, self.penalty_weight, self.autoencoder_weight, self.stae_weight)
+        if sum(weights) - (self.penalty_weight if self.penalty == "none" else 0) == 0:
+            raise ValueError("one of the four losses must have a coefficient above 0")
+        if self.stae_weight and not self.autoencoder_weight:
+            raise ValueError(
+                "stae_weight above 0 needs an autoencoder that learns: autoencoder_weight above 0"
+            )
         low, high = self.quantiles
         if not 0 <= low < high <= 1:
             raise ValueError("quantiles must rise, between 0 and 1")
@@ -98,4 +111,6 @@ class EfficientADOptions(DetectorOptions):
             raise ValueError(f"hierarchy must hold 1 to {deepest} weights, one a convolution")
         if self.hierarchy is not None and (min(self.hierarchy) < 0 or sum(self.hierarchy) == 0):
             raise ValueError("weights of the hierarchy must be 0 or more, and one above 0")
+        if self.hierarchy is not None and not (self.penalty == "cdo" and self.penalty_weight):
+            raise ValueError("hierarchy needs penalty cdo, which alone teaches the layers below the output")
         return self

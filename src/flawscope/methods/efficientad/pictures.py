@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 from flawscope.data.appearance import APPEARANCES
 from flawscope.data.pictures import Pictures
 from flawscope.data.synthetic import SyntheticDefects, foreground
+from flawscope.engines import usable_cores
 from flawscope.images import Frame
 from flawscope.methods.efficientad.options import EfficientADOptions
+from flawscope.nn.pdn import STRIDE
 from flawscope.nn.run import Run
 
 _ORDER, _CHANGE, _NATURAL = 101, 102, 103
@@ -31,13 +34,13 @@ class Batch:
 
     Attributes:
         pixels: (N, 3, H, W) in [0, 1], with synthetic defects.
-        defects: (N, H, W) bool.
+        defects: (N, H, W) bool; None where no picture has any.
         varied: (N, 3, H, W), the pictures in EfficientAD's appearance for L_AE and L_STAE; None: `pixels`.
         natural: (N, 3, H, W) natural pictures; None without L_OOD.
     """
 
     pixels: Tensor
-    defects: Tensor
+    defects: Tensor | None
     varied: Tensor | None
     natural: Tensor | None
 
@@ -50,7 +53,7 @@ class Batch:
         return replace(
             self,
             pixels=moved(self.pixels),
-            defects=self.defects.to(device),
+            defects=None if self.defects is None else self.defects.to(device),
             varied=None if self.varied is None else moved(self.varied),
             natural=None if self.natural is None else moved(self.natural),
         )
@@ -69,10 +72,14 @@ class TrainingPictures:
         height, width = options.size
         self.pictures = pictures
         # EfficientAD shows the middle of a natural picture twice as large as the input
-        self.natural = natural.resized(Frame(2 * height, 2 * width)) if natural is not None else None
+        wanted = options.penalty == "ood" and options.penalty_weight > 0
+        self.natural = natural.resized(Frame(2 * height, 2 * width)) if natural and wanted else None
         self.appearance = APPEARANCES[options.appearance]
-        probability = options.defect_probability if options.penalty == "cdo" else 0.0
-        self.defects = SyntheticDefects(probability=probability, skip_background=options.skip_background)
+        self.defects = SyntheticDefects(
+            probability=options.defect_probability if options.penalty == "cdo" else 0.0,
+            skip_background=options.skip_background,
+            smallest=STRIDE,
+        )
         self._room = run.memory // (3 * height * width * 4)
         self._kept: dict[int, NDArray[np.float32]] = {}
         self._foregrounds: dict[int, NDArray[np.bool_]] = {}
@@ -81,7 +88,7 @@ class TrainingPictures:
         """Batches number `first` to `steps` − 1, made a few steps ahead."""
         numbers = iter(range(first, steps))
         waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="training-pictures")
+        pool = ThreadPoolExecutor(min(_AHEAD, usable_cores()), thread_name_prefix="training-pictures")
         try:
             for number in numbers:
                 waiting.append(pool.submit(self.batch, number))
@@ -97,10 +104,11 @@ class TrainingPictures:
         size = self.options.batch
         made = [self._example(place) for place in range(number * size, (number + 1) * size)]
         natural = [self._natural(place) for place in range(number * size, (number + 1) * size)]
+        masks = np.stack([mask for _, mask, _ in made])  # (N, H, W)
         varied = [second for _, _, second in made if second is not None]
         return Batch(
             pixels=_stack([first for first, _, _ in made]),
-            defects=torch.from_numpy(np.stack([mask for _, mask, _ in made])),
+            defects=torch.from_numpy(masks) if masks.any() else None,
             varied=_stack(varied) if varied else None,
             natural=_stack([pixels for pixels in natural if pixels is not None]) if self.natural else None,
         )
@@ -134,8 +142,7 @@ class TrainingPictures:
     def _index(self, place: int, count: int, purpose: int) -> int:
         """Which picture comes at `place`: every picture once in each round, in a new order."""
         turn, position = divmod(place, count)
-        order = np.random.default_rng((self.run.seed, purpose, turn)).permutation(count)
-        return int(order[position])
+        return int(_order(self.run.seed, purpose, turn, count)[position])
 
     def _picture(self, index: int) -> NDArray[np.float32]:
         if index in self._kept:
@@ -151,6 +158,11 @@ class TrainingPictures:
         if index not in self._foregrounds:
             self._foregrounds[index] = foreground(self._picture(index))
         return self._foregrounds[index]
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, purpose: int, turn: int, count: int) -> NDArray[np.intp]:
+    return np.random.default_rng((seed, purpose, turn)).permutation(count)
 
 
 def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.methods.efficientad.losses import cdo_loss, discrepancy, hard_loss, mean_square
 from flawscope.methods.efficientad.networks import Autoencoder, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
+from flawscope.nn.pdn import Cells, cells
 from flawscope.nn.run import Run
 from flawscope.nn.training import Loop
 
@@ -26,20 +26,21 @@ class Networks(nn.Module):
         teacher: its last convolution gives normalised features (N, C, h, w).
         student: the same network with 2C channels at the end.
         autoencoder: (N, 3, H, W) → (N, C, h, w).
-        origin: pixel of the picture under the first cell of the map; cells are 4 pixels apart.
     """
 
-    def __init__(
-        self, teacher: nn.Sequential, student: nn.Sequential, autoencoder: Autoencoder, origin: int
-    ) -> None:
+    def __init__(self, teacher: nn.Sequential, student: nn.Sequential, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.teacher, self.student, self.autoencoder = teacher, student, autoencoder
-        self.origin = origin
+        self.cells = cells(teacher)
 
-    def cells(self, mask: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The mask (N, H, W) at the cells' centres: (N, h, w), the nearest pixel to each."""
-        centres = mask[:, self.origin :: 4, self.origin :: 4]
-        return centres[:, : grid[0], : grid[1]]
+
+def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
+    """The mask (N, H, W) at the cells' centres (N, h, w): for each the nearest pixel of the picture."""
+    rows, columns = (
+        where.centres(grid[side]).round().long().clamp(0, mask.shape[side + 1] - 1).to(mask.device)
+        for side in (0, 1)
+    )
+    return mask[:, rows[:, None], columns]
 
 
 class Objective:
@@ -67,8 +68,9 @@ class Objective:
             output = [level.float() for level in taps(networks.student, pixels, self.depth)]
         channels = target[-1].shape[1]
         grid = (target[-1].shape[2], target[-1].shape[3])
-        defects = networks.cells(batch.defects, grid)
-        normal = None if options.defects_reach == "all" or not bool(defects.any()) else ~defects
+        normal = None
+        if batch.defects is not None and options.defects_reach == "penalty":
+            normal = ~at_centres(batch.defects, networks.cells[-1], grid)
         losses: dict[str, Tensor] = {}
         if options.hard_weight:
             losses["hard"] = hard_loss(target[-1], output[-1][:, :channels], options.hard_quantile, normal)
@@ -90,14 +92,15 @@ class Objective:
         }
         return torch.stack([coefficients[name] * loss for name, loss in losses.items()]).sum()
 
-    def _cdo(self, target: list[Tensor], output: list[Tensor], mask: Tensor) -> Tensor:
+    def _cdo(self, target: list[Tensor], output: list[Tensor], mask: Tensor | None) -> Tensor:
         """L_CDO, over the levels of equation 4.11 weighted by their α_h."""
         losses = []
-        for weight, teacher, student in zip(self.levels, target, output, strict=True):
+        levels = zip(self.levels, self.networks.cells[-self.depth :], target, output, strict=True)
+        for weight, where, teacher, student in levels:
             distances = discrepancy(teacher, student[:, : teacher.shape[1]])  # (N, h, w)
-            defects = F.interpolate(mask[:, None].float(), size=distances.shape[1:], mode="nearest")[:, 0] > 0
-            if distances.shape[1:] == target[-1].shape[2:]:
-                defects = self.networks.cells(mask, (distances.shape[1], distances.shape[2]))
+            defects = torch.zeros_like(distances, dtype=torch.bool)
+            if mask is not None:
+                defects = at_centres(mask, where, (distances.shape[1], distances.shape[2]))
             losses.append(weight * cdo_loss(distances, defects, self.options.gamma))
         return torch.stack(losses).sum()
 
@@ -130,7 +133,7 @@ class Objective:
         if options.autoencoder_weight:
             losses["autoencoder"] = mean_square(target, rebuilt, normal)
         if options.stae_weight:
-            losses["stae"] = mean_square(rebuilt.detach(), output[:, target.shape[1] :], normal)
+            losses["stae"] = mean_square(rebuilt, output[:, target.shape[1] :], normal)
         return losses
 
 
@@ -140,8 +143,10 @@ def train(
     objective: Objective,
     tuning_loss: Callable[[], float],
     run: Run,
+    *,
+    name: str,
 ) -> list[dict[str, float]]:
-    """Train student and autoencoder in place; returns the loss curve.
+    """Train student and autoencoder in place; returns the loss curve. `name` is the checkpoint's.
 
     Raises:
         Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
@@ -164,7 +169,7 @@ def train(
         return objective(next(waiting).to(device))
 
     loop = Loop(
-        name="efficientad",
+        name=name,
         steps=options.steps,
         network=learners,
         optimiser=optimiser,
