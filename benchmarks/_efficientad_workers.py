@@ -116,7 +116,6 @@ def anomalib_side(repeats: int, steps: int) -> list[Row]:
     import numpy as np
     import openvino
     import torch
-    from anomalib.deploy import ExportType
     from anomalib.models import EfficientAd
 
     torch.manual_seed(0)
@@ -130,7 +129,7 @@ def anomalib_side(repeats: int, steps: int) -> list[Row]:
         ms = median_ms(lambda: network(pixels), repeats)
     rows.append({**common, "what": "inspect", "how": "torch fp32", "ms": ms})
     with tempfile.TemporaryDirectory() as folder:
-        path = model.export(ExportType.OPENVINO, export_root=folder, input_size=(SIDE, SIDE))
+        path = model.to_openvino(folder, input_size=(SIDE, SIDE))
         compiled = openvino.Core().compile_model(str(path), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         request = compiled.create_infer_request()

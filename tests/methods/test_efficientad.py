@@ -274,6 +274,19 @@ def test_the_autoencoder_learns_from_both_its_losses() -> None:
     assert gradient.abs().max() > 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler about itself
+def test_compiled_training_computes_the_same_losses() -> None:
+    pixels, varied, natural = torch.rand(3, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    changes: dict[str, Any] = {"penalty": "ood", "appearance": "efficientad"}
+    plain, compiled = (objective_of(**changes, compile=flag)[1] for flag in (False, True))
+    plain.networks.autoencoder.eval()
+    with torch.no_grad():
+        expected, found = (each(Batch(pixels, None, varied, natural)) for each in (plain, compiled))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
 def test_a_training_that_diverges_says_so(data: TrainingData) -> None:
     options = EfficientADOptions(**{**TINY, "steps": 8, "learning_rate": 1e30})
     with pytest.raises(OptionError, match="learning_rate"):

@@ -54,8 +54,10 @@ class Objective:
         dtype: torch.dtype,
     ) -> None:
         self.networks, self.options, self.normalise, self.dtype = networks, options, normalise, dtype
-        self.depth = len(options.hierarchy or (1.0,))
         self.levels = options.hierarchy or (1.0,)
+        self.depth = len(self.levels)
+        self.taps = torch.compile(taps) if options.compile else taps
+        self.rebuild = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Losses by name; `total` is their weighted sum. A loss whose coefficient is 0 is not computed."""
@@ -64,8 +66,8 @@ class Objective:
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
             pixels = self.normalise(batch.pixels)
             with torch.no_grad():
-                target = [level.float() for level in taps(networks.teacher, pixels, self.depth)]
-            output = [level.float() for level in taps(networks.student, pixels, self.depth)]
+                target = [level.float() for level in self.taps(networks.teacher, pixels, self.depth)]
+            output = [level.float() for level in self.taps(networks.student, pixels, self.depth)]
         channels = target[-1].shape[1]
         grid = (target[-1].shape[2], target[-1].shape[3])
         normal = None
@@ -109,7 +111,7 @@ class Objective:
         if batch.natural is None:
             raise RuntimeError("L_OOD without natural pictures")  # fit checks this
         with torch.autocast(batch.natural.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            output: Tensor = self.networks.student(self.normalise(batch.natural))
+            output = self.taps(self.networks.student, self.normalise(batch.natural), 1)[-1]
         return output[:, :channels].float().square().mean()
 
     def _global(
@@ -125,10 +127,10 @@ class Objective:
             if batch.varied is not None:
                 normal = None
                 with torch.no_grad():
-                    target = networks.teacher(pixels).float()
+                    target = self.taps(networks.teacher, pixels, 1)[-1].float()
                 if options.stae_weight:
-                    output = networks.student(pixels).float()
-            rebuilt = networks.autoencoder(pixels).float()
+                    output = self.taps(networks.student, pixels, 1)[-1].float()
+            rebuilt = self.rebuild(pixels).float()
         losses = {}
         if options.autoencoder_weight:
             losses["autoencoder"] = mean_square(target, rebuilt, normal)
