@@ -82,6 +82,16 @@ def test_a_stopped_training_ends_with_the_same_weights(pictures: Path, model: Pa
     assert not (model / ".unfinished").exists()
 
 
+def test_a_training_stopped_in_a_fold_keeps_its_steps(tmp_path: Path) -> None:
+    few = write_pictures(tmp_path / "good", 12)
+    stop, said = threading.Event(), list[str]()
+    wish = recipe(few, method="efficientad", options={"size": [64, 64], "steps": 4, "weights": "random"})
+    with pytest.raises(Stopped, match=r"\.unfinished"):
+        train(wish, tmp_path / "model", Run(stop=stop, progress=StopAt(2, stop)), announce=said.append)
+    assert len(list((tmp_path / "model").rglob("unfinished-0/efficientad-*.safetensors"))) == 1
+    assert any("4 training steps, in 5 folds and once more" in line for line in said)
+
+
 def test_the_loss_curve_lies_in_the_model_folder(model: Path) -> None:
     curve = json.loads((model / "losses.json").read_text())
     assert [entry["step"] for entry in curve] == [1, 2, 3, 4]
