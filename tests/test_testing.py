@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 import pytest
 import torch
 from torch import Tensor
 
 from flawscope.data.samples import TrainingData
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, DetectorOptions
+from flawscope.methods.detector import Detector, DetectorOptions
 from flawscope.nn.run import Run
 from flawscope.testing import check_detector
-
-
-class Difference(Detector):
-    """Squared difference from the mean picture: the smallest method that keeps the contract."""
-
-    Options = DetectorOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
-    mean: Tensor
-
-    def __init__(self, options: DetectorOptions) -> None:
-        super().__init__(options)
-        self.register_buffer("mean", torch.zeros(3, *options.size))
-
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        self.check_enough(data)
-        self.mean = torch.stack([torch.from_numpy(pixels) for pixels in data.normal]).mean(0)
-        return self.eval()
-
-    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
-        heatmap = (pixels - self.mean).square().mean(1)
-        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
+from two_filters import Difference
 
 
 class Forgetful(Difference):

@@ -22,19 +22,11 @@ from trained import Trained, recipe, write_pictures
 NAME = "two_filters"
 
 
-class TwoFiltersOptions(DetectorOptions):
-    """The weight of the fine map where nobody names another."""
+class Difference(Detector):
+    """Squared difference from the mean picture: the smallest method that keeps the contract."""
 
-    size: tuple[int, int] = (32, 32)
-    local_weight: float = Field(0.25, ge=0, le=1)
-
-
-class TwoFilters(Detector):
-    """Difference of each picture from the mean of the good ones, seen finely and coarsely."""
-
-    Options = TwoFiltersOptions
+    Options = DetectorOptions
     outputs: ClassVar = (SCORE, HEATMAP)
-    scalars: ClassVar = (Scalar("local_weight", 0.5, 0.0, 1.0, "share of the fine map"),)
     mean: Tensor
 
     def __init__(self, options: DetectorOptions) -> None:
@@ -45,6 +37,24 @@ class TwoFilters(Detector):
         self.check_enough(data)
         self.mean = torch.stack([torch.from_numpy(pixels) for pixels in data.normal]).mean(0)
         return self.eval()
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        heatmap = (pixels - self.mean).square().mean(1)
+        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
+
+
+class TwoFiltersOptions(DetectorOptions):
+    """The weight of the fine map where nobody names another."""
+
+    size: tuple[int, int] = (32, 32)
+    local_weight: float = Field(0.25, ge=0, le=1)
+
+
+class TwoFilters(Difference):
+    """Difference of each picture from the mean of the good ones, seen finely and coarsely."""
+
+    Options = TwoFiltersOptions
+    scalars: ClassVar = (Scalar("local_weight", 0.5, 0.0, 1.0, "share of the fine map"),)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         weight = scalars.get("local_weight", self.scalar_values()["local_weight"])

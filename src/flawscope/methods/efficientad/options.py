@@ -38,9 +38,7 @@ class EfficientADOptions(DetectorOptions):
         description="steps without a smaller loss on the tuning pictures after which training ends, mostly "
         "before the learning rate falls; 0: never",
     )
-    compile: bool = Field(
-        False, description="compile the networks for training: faster on a GPU after a minute or two"
-    )
+    compile: bool = Field(False, description="compile the networks for training, for CUDA")
     hard_quantile: float = Field(
         0.99,
         ge=0,
