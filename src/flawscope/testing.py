@@ -21,8 +21,8 @@ import flawscope
 from flawscope import bundle, manifest
 from flawscope.calibration import Calibration
 from flawscope.data.pictures import Pictures
-from flawscope.data.rings import SIDE, good_rings, test_rings
-from flawscope.data.samples import Sample, TrainingData
+from flawscope.data.rings import SIDE, damaged_rings, good_rings, test_rings
+from flawscope.data.samples import GOOD, Sample, TrainingData
 from flawscope.engines import Engine, open_engine
 from flawscope.errors import DataError, FlawscopeError
 from flawscope.inspector import Inspector
@@ -38,7 +38,7 @@ from flawscope.workflow.export import (
     parity,
 )
 
-NORMALS, TESTS = 12, 6
+NORMALS, DEFECTS, TESTS = 12, 6, 6
 TOLERANCE = 1e-4  # of the spread of the compared values: what another order of summation may cost in float32
 
 Outputs = dict[str, NDArray[Any]]
@@ -82,10 +82,14 @@ class _Check:
     seed: int
     tolerance: float
     folder: Path
+    defects: Pictures | None = None
 
     def all(self, *, export: bool) -> None:
         detector = self._new()
         normals = self._pictures(detector, "good", good_rings(NORMALS, self.seed))
+        if detector.uses_defects:
+            rings = damaged_rings(DEFECTS, self.seed + 2)
+            self.defects = self._pictures(detector, "bad", rings, defective=True)
         tests = self._pictures(detector, "test", test_rings(TESTS, self.seed + 1))
         self._too_few(normals)
         run = Run(seed=self.seed)
@@ -118,27 +122,37 @@ class _Check:
     def _fitted(self, normals: Pictures) -> Detector:
         return self._new().fit(self._data(normals), Run(seed=self.seed))
 
-    @staticmethod
-    def _data(normals: Pictures) -> TrainingData:
+    def _data(self, normals: Pictures) -> TrainingData:
         """A quarter of the pictures to scale on, the others to learn from."""
         cut = len(normals) - len(normals) // 4
         indices = range(len(normals))
-        return TrainingData(normal=normals.subset(indices[:cut]), tuning=normals.subset(indices[cut:]))
+        return TrainingData(
+            normal=normals.subset(indices[:cut]),
+            tuning=normals.subset(indices[cut:]),
+            defective=self.defects,
+        )
 
-    def _pictures(self, detector: Detector, name: str, arrays: list[NDArray[np.uint8]]) -> Pictures:
+    def _pictures(
+        self, detector: Detector, name: str, arrays: list[NDArray[np.uint8]], *, defective: bool = False
+    ) -> Pictures:
         folder = self.folder / name
         folder.mkdir()
         samples = []
         for index, array in enumerate(arrays):
             path = folder / f"{index:02d}.png"
             Image.fromarray(array).save(path)
-            samples.append(Sample(path, "train", defective=False))
+            kind = f"kind {index % 2}" if defective else GOOD
+            samples.append(Sample(path, "train", defective=defective, kind=kind))
         return Pictures(samples, detector.frame)
 
     def _too_few(self, normals: Pictures) -> None:
         kind = method_class(self.method) if isinstance(self.method, str) else self.method
         count = max(kind.minimum_normals - 1, 0)
-        few = TrainingData(normal=normals.subset(range(count)), tuning=normals.subset(range(1)))
+        few = TrainingData(
+            normal=normals.subset(range(count)),
+            tuning=normals.subset(range(count, count + 1)),
+            defective=self.defects,
+        )
         try:
             self._new().fit(few, Run(seed=self.seed))
         except DataError:

@@ -27,6 +27,17 @@ def test_rings(count: int, seed: int) -> list[NDArray[np.uint8]]:
     """Good pictures, every other one with a bright scratch or a dark hole."""
     pictures = good_rings(count, seed)
     for index in range(1, count, 2):
-        corner = 10 + 8 * index
-        pictures[index][corner : corner + 6, 20:70] = (250, 240, 40) if index % 4 == 1 else (10, 10, 10)
+        _damage(pictures[index], 10 + 8 * index, bright=index % 4 == 1)
     return pictures
+
+
+def damaged_rings(count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Pictures with a bright scratch or, every other one, a dark hole."""
+    pictures = good_rings(count, seed)
+    for index, picture in enumerate(pictures):
+        _damage(picture, 8 + 9 * (index % 8), bright=index % 2 == 0)
+    return pictures
+
+
+def _damage(picture: NDArray[np.uint8], corner: int, *, bright: bool) -> None:
+    picture[corner : corner + 6, 20:70] = (250, 240, 40) if bright else (10, 10, 10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flawscope.data.pictures import Pictures
+
+from flawscope.errors import DataError
 
 Split = Literal["train", "validation", "test"]
 GOOD = "good"
@@ -101,11 +103,77 @@ class TrainingData:
         normal: good pictures to learn from.
         tuning: good pictures that fit may scale on (quantiles, means, bounds) and learn nothing else from.
         natural: pictures of anything but the product, for methods that learn what is foreign to it; or None.
+        defective: pictures of known defects, for methods that learn from some; or None.
+
+    Raises:
+        DataError: one file in two of normal, tuning and defective.
     """
 
     normal: Pictures
     tuning: Pictures
     natural: Pictures | None = None
+    defective: Pictures | None = None
+
+    def __post_init__(self) -> None:
+        _apart({"normal": self.normal, "tuning": self.tuning, "defective": self.defective})
+
+    def for_detectors(self, tuning: float) -> tuple[TrainingData, Unseen]:
+        """Part the pictures for a method that learns from other detectors' answers (SegAD, section 4.1).
+
+        Args:
+            tuning: share of `normal` that the detectors scale on; at least two pictures.
+
+        Returns:
+            What the detectors learn from, cut from `normal` alone, and what they have not seen.
+        """
+        count = len(self.normal)
+        scaled = min(max(round(tuning * count), 2), count - 1) if count > 2 else 0
+        step = count / scaled if scaled else 1.0
+        chosen = {int(index * step) for index in range(scaled)}
+        learnt = TrainingData(
+            self.normal.subset([index for index in range(count) if index not in chosen]),
+            self.normal.subset(sorted(chosen)),
+            self.natural,
+        )
+        return learnt, Unseen(self.tuning, self.defective, learnt)
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Pictures that certain detectors have learnt nothing from: all that a classifier of their maps may see.
+
+    Attributes:
+        normal: good pictures.
+        defective: pictures of known defects, or None.
+        learnt: what the detectors learnt from.
+
+    Raises:
+        DataError: the detectors have learnt from one of the pictures.
+    """
+
+    normal: Pictures
+    defective: Pictures | None
+    learnt: TrainingData
+
+    def __post_init__(self) -> None:
+        for name, pictures in (("normal", self.learnt.normal), ("tuning", self.learnt.tuning)):
+            _apart({f"the detectors' {name}": pictures, "unseen good": self.normal})
+            _apart({f"the detectors' {name}": pictures, "unseen defective": self.defective})
+
+
+def _apart(parts: Mapping[str, Pictures | None]) -> None:
+    """Refuse a file that two parts hold."""
+    owners: dict[Path, str] = {}
+    for name, pictures in parts.items():
+        for sample in pictures.samples if pictures is not None else ():
+            other = owners.setdefault(sample.path.absolute(), name)
+            if other != name:
+                raise DataError(
+                    f"picture {sample.path}",
+                    expected="each picture in one part of the training data",
+                    got=f"it among {other} and among {name}",
+                    fix="Remove it from one of the two.",
+                )
 
 
 def paths_of(samples: Sequence[Sample]) -> list[Path]:

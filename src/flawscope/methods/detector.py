@@ -92,7 +92,9 @@ class Detector(nn.Module, ABC):
         fitted: dotted names of the buffers that `fit` fills and whose shape depends on the data; `*` stands
             for any part of a name.
         minimum_normals: fewest training pictures that `fit` accepts.
+        uses_defects: whether `fit` learns from `TrainingData.defective`.
         history: losses by name at every few steps of the last `fit`, with `step`; None where there are none.
+        remarks: sentences of the last `fit` that its user should read.
     """
 
     Options: ClassVar[type[DetectorOptions]]
@@ -100,11 +102,13 @@ class Detector(nn.Module, ABC):
     scalars: ClassVar[tuple[Scalar, ...]] = ()
     fitted: ClassVar[tuple[str, ...]] = ()
     minimum_normals: ClassVar[int] = 2
+    uses_defects: ClassVar[bool] = False
     history: list[dict[str, float]] | None
+    remarks: list[str]
 
     def __init__(self, options: DetectorOptions) -> None:
         super().__init__()
-        self.options, self.history = options, None
+        self.options, self.history, self.remarks = options, None, []
 
     @property
     def frame(self) -> Frame:
@@ -152,6 +156,18 @@ class Detector(nn.Module, ABC):
                 got=str(len(data.normal)),
                 fix="Add good pictures to the folder.",
             )
+
+    def check_defects(self, data: TrainingData, minimum: int = 1) -> Pictures:
+        """The defective pictures to learn from, or a DataError where there are fewer than `minimum`."""
+        found = 0 if data.defective is None else len(data.defective)
+        if data.defective is None or found < minimum:
+            raise DataError(
+                "defective pictures",
+                expected=f"at least {minimum} for {type(self).__name__}, which learns from known defects",
+                got=str(found),
+                fix="Name their folder with --defects FOLDER, or choose a method that needs none.",
+            )
+        return data.defective
 
     @torch.inference_mode()
     def score(

@@ -27,9 +27,10 @@ _PROBE = 64
 
 
 class Backbone(nn.Module):
-    """A pretrained network's first part: pixels in, named feature maps out, frozen.
+    """A pretrained network's first part: pixels in, named feature maps out; frozen unless `trainable`.
 
-    Made by `build_backbone`. `body` keeps the library's parameter names, so that its weight files fit.
+    Made by `build_backbone`. `body` keeps the library's parameter names, so that its weight files fit. While
+    frozen it stays in evaluation mode: the statistics of its batch norms never move.
 
     Attributes:
         name: the library's name of the network.
@@ -52,13 +53,15 @@ class Backbone(nn.Module):
         preprocessing: tuple[Sequence[float], Sequence[float]],
         *,
         size: tuple[int, int] = (_PROBE, _PROBE),
+        trainable: bool = False,
     ) -> None:
         super().__init__()
         self.body, self.name, self.library, self.layers = body, name, library, layers
+        self.trainable = trainable
         self.tokens = not isinstance(body, fx.GraphModule)
         for key, value in zip(("mean", "std"), preprocessing, strict=True):
             self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1))
-        self.requires_grad_(False).eval()
+        self.requires_grad_(trainable).eval()
         with torch.inference_mode():
             maps = self(torch.zeros(1, 3, *size))
         for layer in layers:
@@ -80,9 +83,8 @@ class Backbone(nn.Module):
         return {layer: maps[layer].float() for layer in self.layers}
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stay in evaluation mode: a frozen network's statistics never move."""
-        del mode
-        return super().train(False)
+        """See `nn.Module.train`; a frozen network stays in evaluation mode."""
+        return super().train(mode and self.trainable)
 
 
 def build_backbone(
@@ -91,6 +93,7 @@ def build_backbone(
     *,
     strides: Sequence[int] = (8, 16),
     size: tuple[int, int] | None = None,
+    trainable: bool = False,
 ) -> Backbone:
     """Build the network up to the last of `layers`, with random weights from a fixed seed; nothing is loaded.
 
@@ -101,6 +104,7 @@ def build_backbone(
             4, layer2 at 8, layer3 at 16.
         strides: for `layers=None`.
         size: height and width of the input, for `grids`; vision transformers are built for it.
+        trainable: let its parameters learn; its batch norms then follow `train()`.
 
     Raises:
         OptionError: unknown network or layer, or a size that the network cannot take.
@@ -120,7 +124,9 @@ def build_backbone(
         side = size or body.pretrained_cfg["input_size"][-2:]
     else:
         body = _cut(network, chosen, library)
-    return Backbone(body, plain, library, chosen, _preprocessing(network, plain), size=side)
+    return Backbone(
+        body, plain, library, chosen, _preprocessing(network, plain), size=side, trainable=trainable
+    )
 
 
 def split_name(name: str) -> tuple[str | None, str]:

@@ -1,0 +1,49 @@
+"""What training may see: no picture in two parts, and no detector's pictures among the unseen ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample, TrainingData, Unseen
+from flawscope.errors import DataError
+from flawscope.images import Frame
+
+
+def _pictures(*numbers: int, defective: bool = False) -> Pictures:
+    samples = [Sample(Path(f"{number:03d}.png"), "train", defective=defective) for number in numbers]
+    return Pictures(samples, Frame(32, 32))
+
+
+def _numbers(pictures: Pictures) -> list[int]:
+    return [int(sample.path.stem) for sample in pictures.samples]
+
+
+@pytest.mark.parametrize(("tuning", "defective"), [((0, 9), (20,)), ((9,), (20, 0)), ((9, 20), (20,))])
+def test_a_picture_in_two_parts_is_refused(tuning: tuple[int, ...], defective: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="in one part of the training data"):
+        TrainingData(_pictures(0, 1), _pictures(*tuning), defective=_pictures(*defective, defective=True))
+
+
+def test_detectors_learn_from_the_normal_part_alone_and_the_rest_is_unseen() -> None:
+    data = TrainingData(
+        _pictures(*range(40)), _pictures(*range(40, 60)), defective=_pictures(60, 61, defective=True)
+    )
+    learnt, unseen = data.for_detectors(0.1)
+    assert sorted(_numbers(learnt.normal) + _numbers(learnt.tuning)) == list(range(40))
+    assert len(learnt.tuning) == 4
+    assert learnt.defective is None
+    assert _numbers(unseen.normal) == list(range(40, 60))
+    assert unseen.defective is data.defective
+
+
+def test_pictures_that_detectors_learnt_from_are_not_unseen() -> None:
+    learnt = TrainingData(_pictures(0, 1), _pictures(2))
+    for number in range(3):
+        with pytest.raises(DataError, match=f"{number:03d}.png"):
+            Unseen(_pictures(number, 9), None, learnt)
+        with pytest.raises(DataError, match=f"{number:03d}.png"):
+            Unseen(_pictures(9), _pictures(number, defective=True), learnt)
+    Unseen(_pictures(9), _pictures(10, defective=True), learnt)
