@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,5 +24,23 @@ def training_data(good_pictures: Callable[..., Path]) -> Callable[..., TrainingD
         )
         pictures = Pictures(samples, Frame(height=64, width=64))
         return TrainingData(normal=pictures, tuning=pictures.subset([]))
+
+    return make
+
+
+@pytest.fixture
+def supervised_data(
+    training_data: Callable[..., TrainingData],
+) -> Callable[[int, int], TrainingData]:
+    """Make so many good and so many defective pictures at 64×64, and two for tuning."""
+
+    def make(normals: int, defects: int) -> TrainingData:
+        bad = training_data(defects, name="bad", seed=1).normal
+        samples = [replace(sample, defective=True, kind="scratch") for sample in bad.samples]
+        return TrainingData(
+            training_data(normals).normal,
+            training_data(2, name="tuning", seed=2).normal,
+            defective=Pictures(samples, bad.frame),
+        )
 
     return make

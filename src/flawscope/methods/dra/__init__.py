@@ -1,0 +1,9 @@
+"""DRA: disentangled representations of abnormality, a head each for seen, pseudo and residual anomalies.
+
+Ding, Pang, Shen: Catching Both Gray and Black Swans: Open-set Supervised Anomaly Detection. CVPR 2022.
+"""
+
+from flawscope.methods.dra.detector import DRA
+from flawscope.methods.dra.options import DRAOptions
+
+__all__ = ["DRA", "DRAOptions"]

@@ -1,0 +1,140 @@
+"""DRA as a detector.
+
+The residual head compares features with the mean of those of a few good pictures. In training these are drawn
+anew each step and pass through the network with the batch. For the trained model they are drawn once by seed,
+and the mean of their maps is stored: the authors' code draws them at each scoring, which would let scores
+depend on chance.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.data.samples import TrainingData
+from flawscope.methods.detector import HEATMAP, SCORE, Output
+from flawscope.methods.devnet import DeviationDetector
+from flawscope.methods.dra.heads import NormalityHead, PlainHead, ResidualHead
+from flawscope.methods.dra.losses import NORMAL, PSEUDO, SEEN, HeadScores, head_losses
+from flawscope.methods.dra.options import DRAOptions
+from flawscope.methods.dra.pseudo import moved_pieces
+from flawscope.methods.supervised import TrainingPictures
+from flawscope.nn.batches import shuffled
+from flawscope.nn.deviation import prior_scores, top_mean
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.run import Run
+from flawscope.nn.training import Losses
+
+_REFERENCE, _STORED, _NATURAL = 3, 4, 5
+
+
+class DRA(DeviationDetector):
+    """Heads for seen, pseudo and residual anomalies and for normality; made to find unseen defects too."""
+
+    Options = DRAOptions
+    options: DRAOptions
+    outputs: ClassVar = (
+        SCORE,
+        HEATMAP,
+        Output("heads", "vector", "scores of the heads: seen, pseudo, residual anomalies, normality"),
+    )
+
+    def __init__(self, options: DRAOptions) -> None:
+        super().__init__(options)
+        with torch.inference_mode():
+            shapes = [maps.shape[1:] for maps in self._pyramid(torch.zeros(1, 3, *options.size))]
+        for scale, shape in enumerate(shapes):
+            self.register_buffer(f"reference_{scale}", torch.zeros(1, *shape))  # (1, C, h, w)
+        self.heatmaps = nn.ModuleList(
+            Heatmap((height, width), options.size, 0.0) for _, height, width in shapes
+        )
+
+    @property
+    def uses_natural(self) -> bool:
+        """Natural pictures are one source of pseudo anomalies."""
+        return self.options.pseudo == "natural"
+
+    def build_heads(self, channels: int) -> dict[str, nn.Module]:
+        """The four heads."""
+        return {
+            "seen": PlainHead(channels),
+            "pseudo": PlainHead(channels),
+            "residual": ResidualHead(channels),
+            "normality": NormalityHead(channels),
+        }
+
+    def losses(self, pictures: TrainingPictures, step: int) -> Losses:
+        """Losses of the heads; half a batch is defective, a quarter pseudo anomalous, a quarter good.
+
+        The authors' code makes a pseudo anomaly of each good picture by the toss of a coin.
+        """
+        options, run = self.options, pictures.run
+        faulty = options.batch // 2
+        changed = (options.batch - faulty) // 2
+        good, seen = pictures.drawn(options.batch - faulty, faulty, step)
+        if pictures.natural is not None:
+            rows = shuffled(len(pictures.natural), changed, step, run, _NATURAL)
+            pseudo = pictures.natural.batch(rows)
+        else:
+            pseudo = moved_pieces(good[:changed])
+        count = options.reference_pictures
+        rows = shuffled(len(pictures.normal), count, step, run, _REFERENCE)
+        parts = [pictures.normal.batch(rows), good[changed:], pseudo, seen]
+        kinds = [NORMAL] * (len(good) - changed) + [PSEUDO] * changed + [SEEN] * faulty
+        pyramid = self._pyramid(self.turned(torch.cat(parts)))
+        references = [maps[:count].mean(0, keepdim=True) for maps in pyramid]
+        _, scores = self._heads([maps[count:] for maps in pyramid], references)
+        prior = prior_scores(options.references)
+        labels = torch.tensor(kinds, device=scores.seen.device)
+        return head_losses(scores, labels, prior, options.margin)
+
+    @torch.no_grad()
+    def conclude(self, data: TrainingData, run: Run) -> None:
+        """Store the mean features of `reference_pictures` good pictures, drawn by seed."""
+        count = min(self.options.reference_pictures, len(data.normal))
+        drawn = torch.randperm(len(data.normal), generator=run.generator(_STORED))[:count].tolist()
+        pixels = torch.stack([torch.from_numpy(data.normal[index]) for index in drawn])
+        for scale, maps in enumerate(self._pyramid(pixels.to(run.torch_device()))):
+            self.get_buffer(f"reference_{scale}").copy_(maps.mean(0, keepdim=True))
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`.
+
+        The heatmap is the sum of the three anomaly heads' patch scores, enlarged, mean over the scales; the
+        normality, one number for the picture, is in the score alone.
+        """
+        del scalars
+        pyramid = self._pyramid(pixels)
+        references = [self.get_buffer(f"reference_{scale}") for scale in range(len(pyramid))]
+        patches, scores = self._heads(pyramid, references)
+        enlarged = [heatmap(each) for heatmap, each in zip(self.heatmaps, patches, strict=True)]
+        return {
+            "score": scores.anomaly(),
+            "heatmap": torch.stack(enlarged).mean(0),
+            "heads": torch.stack([scores.seen, scores.pseudo, scores.residual, scores.normality], 1),
+        }
+
+    def _pyramid(self, pixels: Tensor) -> list[Tensor]:
+        """Feature maps (N, C, h, w) of the picture at full, half and quarter size, as `scales` says."""
+        sizes = [pixels] + [F.avg_pool2d(pixels, 2**scale) for scale in range(1, self.options.scales)]
+        return [self.maps(each) for each in sizes]
+
+    def _heads(self, pyramid: list[Tensor], references: list[Tensor]) -> tuple[list[Tensor], HeadScores]:
+        """Summed anomaly maps (N, h, w) of each scale, and the heads' scores, means over the scales."""
+        heads, top = self.networks.heads, self.options.top
+        patches, scores = [], []
+        for maps, reference in zip(pyramid, references, strict=True):
+            found = [
+                heads["seen"](maps),
+                heads["pseudo"](maps),
+                heads["residual"](maps, reference),
+                heads["normality"](maps),
+            ]
+            *areas, normality = [each.abs() for each in found] if self.options.absolute else found
+            patches.append(torch.stack(areas).sum(0))
+            scores.append([*(top_mean(each, top) for each in areas), normality])
+        means = [torch.stack(values).mean(0) for values in zip(*scores, strict=True)]
+        return patches, HeadScores(*means)

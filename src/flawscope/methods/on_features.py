@@ -1,0 +1,92 @@
+"""Gradient descent on the maps of a frozen backbone, which runs once for each picture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.methods.detector import BackboneOptions
+from flawscope.nn.backbones import Backbone
+from flawscope.nn.batches import FeatureStore, shuffled, steps_of
+from flawscope.nn.run import Run
+from flawscope.nn.training import Loop, Losses
+
+
+class DescentOptions(BackboneOptions):
+    """Options of methods that learn by gradient descent on a frozen backbone's maps."""
+
+    epochs: int = Field(ge=1, description="passes over the training pictures")
+    steps: int | None = Field(
+        None, ge=1, description="training steps in place of the epochs, for shortened training"
+    )
+    batch: int = Field(ge=2, description="pictures a step")
+    learning_rate: float = Field(gt=0, description="Adam's")
+
+    def steps_for(self, count: int) -> int:
+        """Training steps over `count` pictures."""
+        return self.steps or steps_of(self.epochs, count, self.batch)
+
+
+def descend(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    losses: Callable[[Mapping[str, Tensor]], Losses],
+    store: FeatureStore,
+    *,
+    options: DescentOptions,
+    run: Run,
+    name: str,
+) -> list[dict[str, float]]:
+    """Train `network` in place on the run's device; returns the loss curve.
+
+    Args:
+        network: what learns, in channels-last order while it does; afterwards frozen, in evaluation mode.
+        optimiser: over its parameters.
+        losses: of maps {layer: (n, C, h, w)} float32; `total` is descended. Products are in the run's
+            training format.
+        store: the pictures' maps.
+        options: batch and number of steps.
+        run: seed, device, checkpoints.
+        name: of the checkpoint.
+
+    Raises:
+        Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
+    """
+    dtype, device = run.training_dtype, run.torch_device()
+    network.to(memory_format=torch.channels_last).train()
+
+    def step(number: int) -> Losses:
+        maps = store.batch(shuffled(len(store), options.batch, number, run))
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+            return losses(maps)
+
+    loop = Loop(
+        name=name,
+        steps=options.steps_for(len(store)),
+        network=network,
+        optimiser=optimiser,
+        run=run,
+        step=step,
+    )
+    try:
+        loop.go()
+    finally:
+        network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    return loop.history
+
+
+def checkpoint_name(
+    method: str, options: BackboneOptions, backbone: Backbone, pictures: Pictures, run: Run
+) -> str:
+    """A name that another method, option, backbone, picture, seed or precision changes."""
+    digest = hashlib.sha256(f"{run.seed} {run.precision} {options.model_dump_json()}".encode())
+    for value in backbone.state_dict().values():
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    for sample in pictures.samples:
+        digest.update(f"\n{sample.path}".encode())
+    return f"{method}-{digest.hexdigest()[:16]}"

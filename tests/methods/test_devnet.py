@@ -1,0 +1,96 @@
+"""DevNet: its heatmap beside gradients, and its saliency beside finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from flawscope.data.samples import TrainingData
+from flawscope.methods.devnet import DevNet, saliency
+from flawscope.methods.presets import options_of
+from flawscope.methods.registry import create
+from flawscope.methods.supervised import TrainingPictures
+from flawscope.nn.deviation import deviation_loss, prior_scores
+from flawscope.nn.run import Run
+
+SMALL = {"weights": "random", "backbone": "resnet18", "layers": ("layer2",), "size": (64, 64), "top": 0.1}
+
+
+def small(**changes: Any) -> DevNet:
+    detector = create("devnet", {**SMALL, **changes})
+    assert isinstance(detector, DevNet)
+    return detector
+
+
+def pictures(count: int) -> Tensor:
+    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_heatmap_continues_gradient_times_feature(absolute: bool) -> None:
+    detector = small(absolute=absolute).eval()
+    head: Any = detector.networks.heads["head"]
+    nn.init.constant_(head.bias, -0.1)
+    features = detector.maps(pictures(2)).detach().requires_grad_()  # (2, 128, 8, 8)
+    scores = head(features).squeeze(1)
+    scores = scores.abs() if absolute else scores
+    best = scores.flatten(1).topk(6, dim=1)  # 10 % of 64
+    score = best.values.mean(1)
+    score.sum().backward()
+    assert features.grad is not None
+    product = (features.grad * features).sum(1).flatten(1)  # (2, 64)
+    sign = head(features).squeeze(1).sign().flatten(1) if absolute else torch.ones(2, 64)
+    expected = scores.flatten(1).gather(1, best.indices)
+    found = (product * 6 + sign * head.bias).gather(1, best.indices)
+    torch.testing.assert_close(found, expected)
+    with torch.inference_mode():
+        answer = detector(pictures(2))
+    torch.testing.assert_close(answer["score"], score.detach())
+    torch.testing.assert_close(answer["heatmap"], detector.heatmap(scores.detach()))
+
+
+def test_saliency_is_the_gradient_by_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = small(layers=("layer1",)).double().eval()
+    backbone = detector.networks.backbone
+    monkeypatch.setattr(  # Backbone.forward ends in float32
+        detector, "maps", lambda pixels: backbone.body((pixels - backbone.mean) / backbone.std)["layer1"]
+    )
+    pixels = pictures(1).double()
+    found = saliency(detector, pixels)
+    assert found.shape == (1, 64, 64)
+    step = 1e-6
+    for row, column in ((3, 5), (31, 32), (63, 0)):
+        expected = 0.0
+        for channel in range(3):
+            moved = pixels.repeat(2, 1, 1, 1)
+            moved[0, channel, row, column] -= step
+            moved[1, channel, row, column] += step
+            below, above = detector(moved)["score"].tolist()
+            expected += abs(above - below) / (2 * step)
+        assert float(found[0, row, column]) == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
+def test_loss_is_the_deviation_loss_of_half_good_half_defective(
+    supervised_data: Callable[[int, int], TrainingData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = supervised_data(4, 2)
+    assert data.defective is not None
+    detector = small(batch=5, rotation=0.0, references=50, margin=3.0)
+    maps = torch.arange(5.0).view(5, 1, 1).expand(5, 8, 8)
+    monkeypatch.setattr(detector, "_patch_scores", lambda pixels: maps)
+    torch.manual_seed(7)
+    loss = detector.losses(TrainingPictures(data.normal, data.defective, None, Run()), 0)
+    torch.manual_seed(7)
+    labels = torch.tensor([0, 0, 0, 1, 1])
+    expected = deviation_loss(torch.arange(5.0), labels, prior_scores(50), 3.0)
+    torch.testing.assert_close(loss["total"], expected)
+
+
+def test_preset_of_segad() -> None:
+    options = create("devnet", options_of("devnet", "segad", {"weights": "random"})).options
+    assert options.size == (256, 256)
+    assert create("devnet", {"weights": "random"}).training_steps(None) == 1000  # type: ignore[attr-defined]
