@@ -1,0 +1,215 @@
+"""Segment maps: indexed PNG files whose pixels say which segment of the product lies there. No torch here.
+
+A map divides pictures of one fixed camera into L mutually exclusive segments, 0 to L - 1, that cover every
+pixel. Paint programs show a palette's colours and keep the indices, and the index is what counts.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from flawscope.decoding import damage_named, opened, orientation_of
+from flawscope.errors import DataError, InputError
+from flawscope.files import write_atomically
+from flawscope.images import PIXEL_LIMIT, Frame
+
+Labels = NDArray[np.uint8]
+Size = tuple[int, int]  # height, width
+
+MOST_SEGMENTS = 64
+SAME_PROPORTIONS = 0.01
+_FIRST_COLOURS = (
+    (104, 112, 120),  # grey: the largest segment is mostly ground
+    (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167),
+    (86, 180, 233), (213, 94, 0), (240, 228, 66),
+)  # fmt: skip
+_GOLDEN = 0.6180339887498949
+_LIGHTNESS = ((0.95, 0.75), (0.6, 0.9), (0.95, 0.4), (0.4, 0.7))  # value, saturation
+
+
+def segment_colours(count: int) -> NDArray[np.uint8]:
+    """Distinct colours of segments 0 to `count` - 1, (count, 3) RGB; the first eight for any colour vision.
+
+    Those after grey are the palette of Okabe and Ito; the others walk round the hues by the golden ratio.
+    """
+    colours = list(_FIRST_COLOURS)
+    for index in range(count - len(colours)):
+        value, saturation = _LIGHTNESS[index % len(_LIGHTNESS)]
+        shade = colorsys.hsv_to_rgb((0.05 + index * _GOLDEN) % 1.0, saturation, value)
+        colours.append(tuple(round(255 * part) for part in shade))  # type: ignore[arg-type]
+    return np.array(colours[:count], np.uint8).reshape(-1, 3)
+
+
+def write_segment_map(path: Path, labels: Labels) -> None:
+    """Write labels (H, W) as an indexed PNG, index = label, with a palette of 64 colours to paint with.
+
+    Raises:
+        DataError: labels that `read_segment_map` would refuse.
+        OutputError: the file cannot be written.
+    """
+    _check_indices(path, labels)
+    image = Image.fromarray(np.ascontiguousarray(labels, np.uint8)).convert("L")
+    image.putpalette(segment_colours(MOST_SEGMENTS).tobytes())
+    with write_atomically(path) as stream:
+        image.save(stream, format="PNG", optimize=True)
+
+
+def read_segment_map(path: Path) -> Labels:
+    """Labels (H, W) of an indexed or 8-bit grey PNG.
+
+    Raises:
+        InputError: the file is missing, no picture, damaged, or larger than pictures may be.
+        DataError: no PNG, neither indexed nor 8-bit grey, more than 64 segments, an index without a colour,
+            or gaps in the indices.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"segment map {path}",
+            expected="an indexed PNG file",
+            got="a folder" if path.exists() else "nothing there",
+            fix="Correct the path, or draft a map: flawscope segments draft.",
+        )
+    with opened(path, PIXEL_LIMIT) as (image, _):
+        _check_kind(path, image)
+        with damage_named(f"segment map {path}"):
+            image.load()
+            labels = np.array(image, np.uint8)  # (H, W)
+        known = len(image.palette.palette) // 3 if image.palette else MOST_SEGMENTS
+    _check_indices(path, labels, min(known, MOST_SEGMENTS))
+    return labels
+
+
+def shares_of(labels: NDArray[np.integer], count: int | None = None) -> NDArray[np.float64]:
+    """Share of the pixels that each segment takes, (L,), summing to 1."""
+    counts = np.bincount(labels.ravel(), minlength=count or 0)
+    return counts / labels.size
+
+
+def picture_size(path: Path) -> Size:
+    """Height and width of a picture after orientation, from its header.
+
+    Raises:
+        InputError: the file is missing or no picture.
+    """
+    with opened(path, PIXEL_LIMIT) as (image, _):
+        width, height = image.size
+        return (width, height) if orientation_of(image) >= 5 else (height, width)
+
+
+def common_size(paths: Iterable[Path]) -> Size:
+    """The one size that all pictures have.
+
+    Raises:
+        InputError: a picture that cannot be read.
+        DataError: two pictures of different sizes, both named.
+    """
+    first: tuple[Path, Size] | None = None
+    for path in paths:
+        size = picture_size(path)
+        if first is None:
+            first = path, size
+        elif size != first[1]:
+            raise DataError(
+                "pictures of one segment map",
+                expected="one size, for a static map needs a fixed camera",
+                got=f"{_text(first[1])} of {first[0]} and {_text(size)} of {path}",
+                fix="Keep pictures of one camera, or name a size to stretch them to (--size 256x256).",
+            )
+    if first is None:
+        raise DataError("pictures", expected="at least one", got="none", fix="Name a folder of pictures.")
+    return first[1]
+
+
+def check_map_fits(path: Path, size: Size, pictures: Iterable[Path], frame: Frame | None = None) -> None:
+    """Let a map of `size` pass only for pictures of its size, or of its proportions within 1 %.
+
+    A map of the very size of a `frame` that stretches fits all pictures: it was drawn on stretched ones.
+
+    Raises:
+        InputError: a picture that cannot be read.
+        DataError: a picture that the map does not fit.
+    """
+    if frame is not None and frame.aspect == "stretch" and size == (frame.height, frame.width):
+        return
+    for picture in pictures:
+        height, width = picture_size(picture)
+        proportion = (width / height) / (size[1] / size[0])
+        if abs(proportion - 1.0) > SAME_PROPORTIONS:
+            stretched = ""
+            if frame is not None and frame.aspect == "stretch":
+                stretched = f", or {frame.width}x{frame.height}"
+            raise DataError(
+                f"segment map {path}",
+                expected=f"the size of the pictures ({_text((height, width))} of {picture}), "
+                f"their proportions within 1 %{stretched}",
+                got=_text(size),
+                fix="Draw it on one of the pictures, or at the size that they are stretched to.",
+            )
+
+
+def to_frame_size(labels: Labels, frame: Frame) -> Labels:
+    """The map (H, W) as pictures reach a detector: (height, width), nearest pixel, padding as its edge."""
+    top, left, height, width = frame.placement(*labels.shape)
+    inner = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    below, right = frame.height - top - height, frame.width - left - width
+    return np.pad(np.asarray(inner, np.uint8), ((top, below), (left, right)), mode="edge")
+
+
+def _text(size: Size) -> str:
+    """Width x height, as people and paint programs say it."""
+    return f"{size[1]}x{size[0]}"
+
+
+def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
+    indexed = image.mode == "P"
+    grey = image.mode == "L" and image.tile and ";" not in str(image.tile[0].args)
+    if isinstance(image, PngImageFile) and (indexed or grey):
+        return
+    kind = f"a PNG of pixel type {image.mode}" if isinstance(image, PngImageFile) else f"a {image.format}"
+    if isinstance(image, PngImageFile) and image.mode == "L":
+        kind = "a PNG of fewer than 8 bits of grey"
+    raise DataError(
+        f"segment map {path}",
+        expected="an indexed (palette) PNG, or one of 8 bits of grey whose values are the indices",
+        got=kind,
+        fix="Save it with a palette (GIMP: Image, Mode, Indexed), index 0 for segment 0 and so on.",
+    )
+
+
+def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SEGMENTS) -> None:
+    """Indices 0 to L - 1 must all occur, and no other."""
+    present = np.unique(labels)
+    highest = int(present[-1])
+    if highest >= known or int(present[0]) < 0:
+        wrong = highest if highest >= known else int(present[0])
+        limit = f"at most {MOST_SEGMENTS} segments" if known == MOST_SEGMENTS else "those of its palette"
+        raise DataError(
+            f"segment map {path}",
+            expected=f"indices from 0 to {known - 1} ({limit})",
+            got=_where(labels, wrong),
+            fix="Paint without soft edges, and with the indices of the segments only.",
+        )
+    missing = sorted({*range(highest)} - {int(index) for index in present})
+    if missing:
+        names = ", ".join(str(index) for index in missing[:8]) + (", ..." if len(missing) > 8 else "")
+        raise DataError(
+            f"segment map {path}",
+            expected=f"every index from 0 to {highest}",
+            got=f"no pixel of index {names}, but {_where(labels, highest)}",
+            fix="Number the segments without gaps, or paint over a slip of the brush.",
+        )
+
+
+def _where(labels: NDArray[np.integer], index: int) -> str:
+    """How many pixels have the index, and the first of them, for a person who looks for it."""
+    rows, columns = np.nonzero(labels == index)
+    return f"index {index} in {len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}"

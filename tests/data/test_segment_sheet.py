@@ -1,0 +1,52 @@
+"""Segment maps drawn over pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flawscope.data.segment_maps import segment_colours
+from flawscope.data.segment_sheet import CAPTION, GAP, Cell, overlay_segments, segment_sheet
+
+
+def halves() -> np.ndarray:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[:, 30:] = 1
+    return labels
+
+
+def test_an_overlay_mixes_colours_and_draws_borders_white() -> None:
+    picture = np.full((40, 60, 3), 100, np.uint8)
+    drawn = overlay_segments(picture, halves(), 0.5)
+    colours = segment_colours(2).astype(float)
+    np.testing.assert_allclose(drawn[5, 5], (100 + colours[0]) / 2, atol=0.6)
+    np.testing.assert_allclose(drawn[5, 50], (100 + colours[1]) / 2, atol=0.6)
+    assert (drawn[:, 29:31] == 255).all()
+    assert (overlay_segments(picture, np.zeros((40, 60), np.uint8), 1.0) == colours[0]).all()
+
+
+def test_the_sheet_shows_picture_overlay_and_map_beside_a_legend() -> None:
+    random = np.random.default_rng(0)
+    grey = random.integers(0, 255, (80, 120, 1), np.uint8)
+    deep = np.full((40, 60, 3), 4000, np.uint16)
+    cells = [Cell("ünï", grey, "picture"), Cell("b" * 200, deep), Cell("map", deep, "map")]
+    sheet = segment_sheet(halves(), cells, side=120)
+    height, width = 80, 120
+    assert sheet.shape == (2 * GAP + height + CAPTION, GAP + 3 * (width + GAP) + 104 + GAP, 3)
+    np.testing.assert_array_equal(sheet[GAP : GAP + height, GAP : GAP + width, 0], grey[..., 0])
+    shown = sheet[GAP : GAP + height, GAP + 2 * (width + GAP) :][:, :width]
+    colours = segment_colours(2)
+    assert (shown[:, : width // 2 - 1] == colours[0]).all()
+    assert (shown[:, width // 2 + 1 :] == colours[1]).all()
+    legend = sheet[:, GAP + 3 * (width + GAP) :]
+    assert all((legend == colour).all(2).sum() > 100 for colour in colours)
+
+
+@pytest.mark.parametrize(("count", "cells", "columns"), [(12, 12, 4), (64, 1, 4), (64, 3, 1)])
+def test_many_cells_and_segments_have_room(count: int, cells: int, columns: int) -> None:
+    labels = np.arange(64 * 64).reshape(64, 64) * count // (64 * 64)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    sheet = segment_sheet(
+        labels.astype(np.uint8), [Cell(str(index), picture) for index in range(cells)], columns=columns
+    )
+    assert all((sheet == colour).all(2).any() for colour in segment_colours(count))
