@@ -31,16 +31,17 @@ def test_detectors_learn_from_the_normal_part_alone_and_the_rest_is_unseen() -> 
     data = TrainingData(
         _pictures(*range(40)), _pictures(*range(40, 60)), defective=_pictures(60, 61, defective=True)
     )
-    learnt, unseen = data.for_detectors(0.1)
+    learnt, unseen = data.for_detector(0.1), data.unseen()
     assert sorted(_numbers(learnt.normal) + _numbers(learnt.tuning)) == list(range(40))
-    assert len(learnt.tuning) == 4
+    assert _numbers(learnt.tuning) == [0, 10, 20, 30]
     assert learnt.defective is None
+    assert _numbers(data.for_detector(0.0).normal) == list(range(40))
     assert _numbers(unseen.normal) == list(range(40, 60))
     assert unseen.defective is data.defective
 
 
 def test_pictures_that_detectors_learnt_from_are_not_unseen() -> None:
-    learnt = TrainingData(_pictures(0, 1), _pictures(2))
+    learnt = _pictures(0, 1, 2)
     for number in range(3):
         with pytest.raises(DataError, match=f"{number:03d}.png"):
             Unseen(_pictures(number, 9), None, learnt)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import GOOD, Sample
+from flawscope.images import Frame
 
 SIDE = 96
 
@@ -41,3 +48,17 @@ def damaged_rings(count: int, seed: int) -> list[NDArray[np.uint8]]:
 
 def _damage(picture: NDArray[np.uint8], corner: int, *, bright: bool) -> None:
     picture[corner : corner + 6, 20:70] = (250, 240, 40) if bright else (10, 10, 10)
+
+
+def written(
+    arrays: list[NDArray[np.uint8]], folder: Path, frame: Frame, *, defective: bool = False
+) -> Pictures:
+    """The pictures as files in a new folder; defective ones are of two kinds in turn."""
+    folder.mkdir()
+    samples = []
+    for index, array in enumerate(arrays):
+        path = folder / f"{index:02d}.png"
+        Image.fromarray(array).save(path)
+        kind = f"kind {index % 2}" if defective else GOOD
+        samples.append(Sample(path, "train", defective=defective, kind=kind))
+    return Pictures(samples, frame)

@@ -115,27 +115,27 @@ class TrainingData:
     defective: Pictures | None = None
 
     def __post_init__(self) -> None:
-        _apart({"normal": self.normal, "tuning": self.tuning, "defective": self.defective})
+        parts = {"normal": self.normal, "tuning": self.tuning, "defective": self.defective}
+        _apart({f"the {name} part": pictures for name, pictures in parts.items()})
 
-    def for_detectors(self, tuning: float) -> tuple[TrainingData, Unseen]:
-        """Part the pictures for a method that learns from other detectors' answers (SegAD, section 4.1).
+    def for_detector(self, scaled: float) -> TrainingData:
+        """What a detector learns from whose answers another method learns from: parts of `normal` alone.
 
         Args:
-            tuning: share of `normal` that the detectors scale on; at least two pictures.
-
-        Returns:
-            What the detectors learn from, cut from `normal` alone, and what they have not seen.
+            scaled: share of `normal` that becomes the detector's tuning pictures, at least two and evenly
+                spread over it; 0 for a detector that scales on none.
         """
         count = len(self.normal)
-        scaled = min(max(round(tuning * count), 2), count - 1) if count > 2 else 0
-        step = count / scaled if scaled else 1.0
-        chosen = {int(index * step) for index in range(scaled)}
-        learnt = TrainingData(
+        chosen = evenly(count, scaled)
+        return TrainingData(
             self.normal.subset([index for index in range(count) if index not in chosen]),
-            self.normal.subset(sorted(chosen)),
+            self.normal.subset(chosen),
             self.natural,
         )
-        return learnt, Unseen(self.tuning, self.defective, learnt)
+
+    def unseen(self) -> Unseen:
+        """What no detector of `for_detector` has seen."""
+        return Unseen(self.tuning, self.defective if self.defective else None, self.normal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Unseen:
     Attributes:
         normal: good pictures.
         defective: pictures of known defects, or None.
-        learnt: what the detectors learnt from.
+        learnt: the good pictures that the detectors learnt from or were scaled on.
 
     Raises:
         DataError: the detectors have learnt from one of the pictures.
@@ -153,12 +153,21 @@ class Unseen:
 
     normal: Pictures
     defective: Pictures | None
-    learnt: TrainingData
+    learnt: Pictures
 
     def __post_init__(self) -> None:
-        for name, pictures in (("normal", self.learnt.normal), ("tuning", self.learnt.tuning)):
-            _apart({f"the detectors' {name}": pictures, "unseen good": self.normal})
-            _apart({f"the detectors' {name}": pictures, "unseen defective": self.defective})
+        learnt = "what the detectors learn from"
+        _apart({learnt: self.learnt, "the good pictures": self.normal, "the defective ones": self.defective})
+
+
+def evenly(count: int, share: float) -> list[int]:
+    """Indices of such a share of `count` pictures, at least two, evenly spread; none for 0.
+
+    >>> evenly(10, 0.3)
+    [0, 3, 6]
+    """
+    wanted = min(max(round(share * count), 2), max(count - 1, 0)) if share else 0
+    return [index * count // wanted for index in range(wanted)]
 
 
 def _apart(parts: Mapping[str, Pictures | None]) -> None:
@@ -171,7 +180,7 @@ def _apart(parts: Mapping[str, Pictures | None]) -> None:
                 raise DataError(
                     f"picture {sample.path}",
                     expected="each picture in one part of the training data",
-                    got=f"it among {other} and among {name}",
+                    got=f"it in {other} and in {name}",
                     fix="Remove it from one of the two.",
                 )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from flawscope.calibration import normals_needed
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.samples import Dataset, Sample, evenly
 from flawscope.errors import DataError, OptionError
 
 Samples = tuple[Sample, ...]
@@ -210,6 +210,20 @@ def limit_training(split: NormalSplit, pictures: int, *, seed: int) -> NormalSpl
             fix="Ask for fewer, add good pictures, or set less aside for tuning and calibration.",
         )
     return replace(split, training=_ordered(drawn))
+
+
+def scale_within(split: NormalSplit, share: float) -> NormalSplit:
+    """The split whose tuning pictures are a share of its training pictures, evenly spread; the old ones drop.
+
+    A detector then learns what it learns inside a method that takes the old tuning pictures for itself (see
+    `flawscope.data.samples.TrainingData.for_detector`).
+    """
+    chosen = set(evenly(len(split.training), share))
+    return replace(
+        split,
+        training=tuple(sample for index, sample in enumerate(split.training) if index not in chosen),
+        tuning=tuple(sample for index, sample in enumerate(split.training) if index in chosen),
+    )
 
 
 def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, Samples]]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -93,6 +94,8 @@ class Detector(nn.Module, ABC):
             for any part of a name.
         minimum_normals: fewest training pictures that `fit` accepts.
         uses_defects: whether `fit` learns from `TrainingData.defective`.
+        tuning_share: share of the good pictures that training does not hold out for calibration which become
+            tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
         history: losses by name at every few steps of the last `fit`, with `step`; None where there are none.
         remarks: sentences of the last `fit` that its user should read.
     """
@@ -103,6 +106,7 @@ class Detector(nn.Module, ABC):
     fitted: ClassVar[tuple[str, ...]] = ()
     minimum_normals: ClassVar[int] = 2
     uses_defects: ClassVar[bool] = False
+    tuning_share: ClassVar[float | None] = None
     history: list[dict[str, float]] | None
     remarks: list[str]
 
@@ -119,6 +123,11 @@ class Detector(nn.Module, ABC):
     @property
     def uses_tuning(self) -> bool:
         """Whether `fit` scales on tuning pictures; where not, none are set aside for it."""
+        return False
+
+    @property
+    def uses_natural(self) -> bool:
+        """Whether `fit` learns from natural pictures."""
         return False
 
     def scalar_values(self) -> dict[str, float]:
@@ -146,6 +155,16 @@ class Detector(nn.Module, ABC):
         Tensor code only: the same function is exported to ONNX. Each of `scalars` is float32 of shape ();
         one that is absent has its value of `scalar_values`.
         """
+
+    def check_answers(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """Hold an engine's outputs against a reference of the method's own, where it has one.
+
+        Raises:
+            BundleError: they contradict it.
+        """
+
+    def write_companions(self, folder: Path) -> None:
+        """Write files of the method's own into the model folder, beside graph and weights."""
 
     def check_enough(self, data: TrainingData) -> None:
         """Raise a DataError where there are too few training pictures."""

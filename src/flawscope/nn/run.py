@@ -63,6 +63,8 @@ class Run:
         memory: bytes that fit may hold for the features of all pictures; more goes through a temporary file.
         progress: where stages are reported.
         checkpoints: where unfinished work is kept, or None.
+        trained: where detectors that others build on are kept once they are trained, for other runs too; None
+            keeps them among the checkpoints.
         stop: set it from a signal handler or another thread to end the run at the next safe point.
     """
 
@@ -72,6 +74,7 @@ class Run:
     memory: int = FEATURE_MEMORY
     progress: Progress = field(default_factory=Silent)
     checkpoints: Checkpoints | None = None
+    trained: Checkpoints | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def generator(self, *purpose: int) -> torch.Generator:

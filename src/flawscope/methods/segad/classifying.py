@@ -1,0 +1,90 @@
+"""A supervised classifier's scores for the forest, of pictures that it has not learnt from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import TrainingData, Unseen
+from flawscope.errors import DataError
+from flawscope.methods.detector import Detector
+from flawscope.methods.registry import create
+from flawscope.methods.segad.options import DetectorSpec
+from flawscope.methods.segad.table import folds_by_kind
+from flawscope.methods.trained import fit_once
+from flawscope.nn.run import Run
+
+PAPERS_SHARE = 0.8  # section 4.1
+
+
+def held_out_scores(
+    classifier: Detector, spec: DetectorSpec, folds: int, unseen: Unseen, run: Run
+) -> NDArray[np.float32]:
+    """Train the classifier, and score the unseen pictures, the good ones first: (N,).
+
+    In `folds`, each picture's score is that of a classifier which has learnt from the others; the one that
+    is kept learns from all. With 0 it is the paper's: one that has learnt from 80 % of everything scores all.
+
+    Raises:
+        DataError: a fold without a defective picture to learn from.
+        Stopped: `run.stop` was set; trained classifiers are kept.
+    """
+    defective = unseen.defective
+    assert defective is not None  # noqa: S101 - SegAD asks for defective pictures first
+    good = _joined(unseen.learnt, unseen.normal)
+    both = _joined(unseen.normal, defective)
+    if not folds:
+        chosen = [
+            pictures.subset(_four_fifths(pictures, run.seed))
+            for pictures in (unseen.learnt, unseen.normal, defective)
+        ]
+        fit_once(classifier, spec.method, _data(_joined(chosen[0], chosen[1]), chosen[2]), run)
+        return _scores(classifier, both, run)
+    parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed)
+    _check_folds(parts[len(unseen.normal) :], folds)
+    scores = np.empty(len(both), np.float32)
+    with run.progress.stage("classifier in folds", folds) as stage:
+        for fold in range(folds):
+            apart, learnt = parts == fold, parts != fold
+            others = [sample for sample, inside in zip(both.samples, learnt, strict=True) if inside]
+            known = Pictures([s for s in others if not s.defective], good.frame, threads=good.threads)
+            data = _data(
+                _joined(unseen.learnt, known),
+                Pictures([s for s in others if s.defective], good.frame, threads=good.threads),
+            )
+            fresh = create(spec.method, spec.options)
+            fit_once(fresh, spec.method, data, run)
+            scores[apart] = _scores(fresh, both.subset([int(row) for row in np.flatnonzero(apart)]), run)
+            stage.advance()
+    fit_once(classifier, spec.method, _data(good, defective), run)
+    return scores
+
+
+def _scores(classifier: Detector, pictures: Pictures, run: Run) -> NDArray[np.float32]:
+    return np.asarray(classifier.score(pictures, run)["score"], np.float32)
+
+
+def _data(normal: Pictures, defective: Pictures) -> TrainingData:
+    return TrainingData(normal, normal.subset([]), defective=defective)
+
+
+def _joined(first: Pictures, second: Pictures) -> Pictures:
+    return Pictures((*first.samples, *second.samples), first.frame, threads=first.threads)
+
+
+def _four_fifths(pictures: Pictures, seed: int) -> list[int]:
+    random = np.random.default_rng((seed, len(pictures)))
+    count = max(1, round(PAPERS_SHARE * len(pictures))) if len(pictures) else 0
+    return sorted(int(index) for index in random.permutation(len(pictures))[:count])
+
+
+def _check_folds(parts: NDArray[np.int64], folds: int) -> None:
+    """Each fold's classifier needs a defective picture outside of its fold, and all of them one within."""
+    if len(parts) < folds:
+        raise DataError(
+            "defective pictures",
+            expected=f"at least {folds}, one for each fold of the classifier",
+            got=str(len(parts)),
+            fix="Add defective pictures, lower options.classifier_folds, or leave the classifier out.",
+        )

@@ -1,0 +1,299 @@
+"""SegAD: what its forest sees and never sees, its features, and what it says of unlike defects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.rings import damaged_rings, good_rings
+from flawscope.data.samples import Sample, TrainingData, Unseen
+from flawscope.errors import DataError, OptionError
+from flawscope.images import Frame
+from flawscope.methods.classifier import Classifier
+from flawscope.methods.patchcore import PatchCore
+from flawscope.methods.registry import create
+from flawscope.methods.segad import SegAD
+from flawscope.methods.segad.table import far_apart, folds_by_kind
+from flawscope.nn.run import Checkpoints, Run
+from flawscope.testing import check_detector
+from segment_loop import NAMES, by_loop
+
+PATCHCORE = {
+    "method": "patchcore",
+    "options": {"backbone": "resnet18", "weights": "random", "coreset": 0.05, "layers": ["layer2"]},
+}
+CLASSIFIER = {"method": "classifier", "options": {"backbone": "resnet18", "weights": "random", "steps": 1}}
+FRAME = Frame(64, 64)
+
+
+@pytest.fixture
+def rings(tmp_path: Path) -> Callable[[str, int, bool], Pictures]:
+    """Pictures of good or damaged rings in a folder of the given name."""
+
+    def make(name: str, count: int, defective: bool) -> Pictures:
+        (tmp_path / name).mkdir()
+        samples = []
+        draw = damaged_rings if defective else good_rings
+        for index, picture in enumerate(draw(count, seed=sum(name.encode()))):
+            path = tmp_path / name / f"{index:02d}.png"
+            Image.fromarray(picture).save(path)
+            kind = ("scratch", "hole")[index % 2] if defective else "good"
+            samples.append(Sample(path, "train", defective=defective, kind=kind))
+        return Pictures(samples, FRAME)
+
+    return make
+
+
+Make = Callable[[str, int, bool], Pictures]
+
+
+def _data(rings: Make, *, defects: int = 8) -> TrainingData:
+    return TrainingData(
+        rings("normal", 8, False),
+        rings("tuning", 12, False),
+        defective=rings("bad", defects, True) if defects else None,
+    )
+
+
+def _segad(**options: Any) -> SegAD:
+    values = {"size": (64, 64), "detectors": [PATCHCORE], "segments": {"kind": "one"}, **options}
+    made = create("segad", values)
+    assert isinstance(made, SegAD)
+    return made
+
+
+def _watch(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[set[Path]]:
+    """The files of each call of `kind.fit`."""
+    seen: list[set[Path]] = []
+    fit = kind.fit
+
+    def watched(self: Any, data: TrainingData, run: Run) -> Any:
+        parts = (data.normal, data.tuning, data.defective)
+        seen.append({sample.path for part in parts if part for sample in part.samples})
+        return fit(self, data, run)
+
+    monkeypatch.setattr(kind, "fit", watched)
+    return seen
+
+
+def _paths(*parts: Pictures | None) -> set[Path]:
+    return {sample.path for part in parts if part for sample in part.samples}
+
+
+def test_detectors_never_see_what_the_forest_sees(rings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, seen = _data(rings), _watch(monkeypatch, PatchCore)
+    _segad().fit(data, Run())
+    assert seen == [_paths(data.normal)]
+
+
+def test_the_classifiers_scores_are_of_pictures_it_has_not_learnt_from(
+    rings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = _data(rings), _watch(monkeypatch, Classifier)
+    scored: list[tuple[int, set[Path]]] = []
+    score = Classifier.score
+
+    def watched(self: Any, pictures: Pictures, *args: Any, **named: Any) -> Mapping[str, Any]:
+        scored.append((len(seen) - 1, _paths(pictures)))
+        return score(self, pictures, *args, **named)
+
+    monkeypatch.setattr(Classifier, "score", watched)
+    _segad(classifier=CLASSIFIER, classifier_folds=3).fit(data, Run())
+    everything = _paths(data.tuning, data.defective)
+    assert len(scored) == 3
+    assert set().union(*(paths for _, paths in scored)) == everything
+    for index, paths in scored:
+        assert not paths & seen[index]
+        assert seen[index] == (everything | _paths(data.normal)) - paths
+    assert seen[3] == everything | _paths(data.normal)
+
+
+def test_the_papers_classifier_learns_from_four_fifths_of_everything(
+    rings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = _data(rings), _watch(monkeypatch, Classifier)
+    _segad(classifier=CLASSIFIER, classifier_folds=0).fit(data, Run())
+    assert len(seen) == 1
+    shares = {
+        name: len(seen[0] & _paths(part)) for name, part in (("bad", data.defective), ("new", data.tuning))
+    }
+    assert shares == {"bad": 6, "new": 10}
+
+
+def test_pictures_of_the_detectors_cannot_be_handed_to_the_forest(rings: Make) -> None:
+    good, bad = rings("normal", 4, False), rings("bad", 4, True)
+    with pytest.raises(DataError, match="what the detectors learn from"):
+        Unseen(good.subset([0]), bad, good)
+
+
+@pytest.mark.parametrize("kind", ["one", "object", "clusters"])
+def test_features_are_those_of_a_plain_loop(rings: Make, kind: str) -> None:
+    segments = {"kind": kind, **({"backbone": "resnet18", "weights": "random"} if kind == "clusters" else {})}
+    second = {"method": "padim", "options": {"backbone": "resnet18", "weights": "random", "channels": 4}}
+    segad = _segad(
+        detectors=[PATCHCORE, second], segments=segments, statistics=NAMES, detector_scores=True
+    ).fit(_data(rings), Run())
+    pixels = torch.from_numpy(np.stack(list(rings("test", 2, True))))
+    with torch.inference_mode():
+        answer = segad(pixels)
+        maps, scores = segad.read(pixels)
+    count = segad.segmenter.count
+    for row in range(2):
+        expected = by_loop(maps[row].numpy(), answer["segments"][row].numpy(), count)  # (K, L, S)
+        found = answer["features"][row].numpy()
+        np.testing.assert_allclose(found[:-2], expected.reshape(-1), rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(found[-2:], scores[row].numpy())
+
+
+def test_score_is_the_bias_and_all_contributions(rings: Make) -> None:
+    segad = _segad().fit(_data(rings), Run())
+    with torch.inference_mode():
+        answer = segad(torch.from_numpy(np.stack(list(rings("test", 4, True)))))
+    rest = answer["score"] - answer["contributions"].sum(1)
+    torch.testing.assert_close(rest, rest[:1].expand(4), rtol=1e-4, atol=1e-4)
+
+
+def test_damaged_rings_score_above_good_ones(rings: Make) -> None:
+    segad = _segad().fit(_data(rings), Run())
+    good = segad.score(rings("fresh", 6, False), Run())["score"]
+    damaged = segad.score(rings("test", 6, True), Run())["score"]
+    assert np.median(damaged) > np.max(good)
+
+
+def test_without_defects_it_learns_from_synthetic_ones(rings: Make) -> None:
+    segad = _segad().fit(_data(rings, defects=0), Run(seed=3))
+    again = _segad().fit(_data_again(rings), Run(seed=3))
+    pictures = rings("test", 4, True)
+    scores = segad.score(pictures, Run())["score"]
+    np.testing.assert_array_equal(scores, again.score(pictures, Run())["score"])
+    assert np.median(scores) > np.median(segad.score(rings("fresh", 4, False), Run())["score"])
+    assert segad.remarks == []
+
+
+def _data_again(rings: Make) -> TrainingData:
+    folder = Path(rings("probe", 1, False).samples[0].path).parent.parent
+    parts = []
+    for name in ("normal", "tuning"):
+        samples = [Sample(path, "train", defective=False) for path in sorted((folder / name).iterdir())]
+        parts.append(Pictures(samples, FRAME))
+    return TrainingData(*parts)
+
+
+def test_it_remarks_where_synthetic_defects_look_unlike_real_ones(rings: Make) -> None:
+    data = _data(rings)
+    blank = data.defective.subset(range(4)) if data.defective else None
+    assert blank is not None
+    for sample in blank.samples:  # a "defect" that no map shows: the plain ground
+        Image.fromarray(np.full((96, 96, 3), 170, np.uint8)).save(sample.path)
+    segad = _segad(defects="synthetic").fit(TrainingData(data.normal, data.tuning, defective=blank), Run())
+    assert any("patchcore maps synthetic and real defects" in remark for remark in segad.remarks)
+
+
+def test_apart_is_one_for_disjoint_and_zero_for_equal_samples() -> None:
+    low, high = np.arange(5, dtype=np.float32), np.arange(10, 14, dtype=np.float32)
+    assert far_apart(low, high) == far_apart(high, low) == 1
+    assert far_apart(low, low) == 0
+
+
+def test_folds_spread_every_kind() -> None:
+    kinds = ["good"] * 11 + ["a"] * 5 + ["b"] * 2
+    folds = folds_by_kind(kinds, 5, seed=1)
+    good, a, b = folds[:11], folds[11:16], folds[16:]
+    assert np.bincount(good, minlength=5).max() - np.bincount(good, minlength=5).min() <= 1
+    assert sorted(a) == [0, 1, 2, 3, 4]
+    assert len(set(b)) == 2
+    assert np.array_equal(folds, folds_by_kind(kinds, 5, seed=1))
+
+
+def test_a_restored_static_map_needs_no_file(rings: Make, tmp_path: Path) -> None:
+    drawn = np.zeros((96, 96), np.uint8)
+    drawn[30:60, 30:60] = 1
+    Image.fromarray(drawn).save(tmp_path / "map.png")
+    options = {"segments": {"kind": "static", "map": str(tmp_path / "map.png")}}
+    segad = _segad(**options).fit(_data(rings), Run())
+    save_file({name: value.contiguous() for name, value in segad.state_dict().items()}, tmp_path / "w")
+    (tmp_path / "map.png").unlink()
+    pictures = rings("test", 3, True)
+    restored = _segad(**options).restore(load_file(tmp_path / "w"))
+    np.testing.assert_array_equal(
+        restored.score(pictures, Run())["score"], segad.score(pictures, Run())["score"]
+    )
+    assert restored.segmenter.count == 2
+
+
+def test_trained_detectors_are_taken_up_again(
+    rings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = _data(rings), _watch(monkeypatch, PatchCore)
+    run = Run(trained=Checkpoints(tmp_path / "kept"))
+    first = _segad().fit(data, run)
+    second = _segad(statistics=["maximum"]).fit(data, run)
+    assert len(seen) == 1
+    pictures = rings("test", 2, True)
+    np.testing.assert_array_equal(
+        first.score(pictures, run)["heatmap"], second.score(pictures, run)["heatmap"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detectors": [{"method": "classifier"}]}, "has none: use it as classifier"),
+        ({"detectors": [{"method": "patchcor"}]}, "patchcore"),
+        ({"detectors": [{**PATCHCORE, "options": {"size": [32, 32]}}]}, "share one size"),
+        ({"classifier": {"method": "padim"}}, "learns from defective pictures"),
+        ({"classifier": CLASSIFIER, "defects": "synthetic"}, "synthetic"),
+        ({"classifier": CLASSIFIER, "classifier_folds": 1}, "at least 2"),
+        ({"statistics": ["mean", "mean"]}, "once"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        _segad(**options)
+
+
+def test_too_few_pictures_of_a_part_are_refused(rings: Make) -> None:
+    data = _data(rings, defects=1)
+    with pytest.raises(DataError, match="defective pictures: expected at least 2"):
+        _segad().fit(data, Run())
+    bare = TrainingData(data.normal, data.tuning.subset([0]))
+    with pytest.raises(DataError, match="have not seen, got 1"):
+        _segad().fit(bare, Run())
+    none = TrainingData(data.normal, data.tuning)
+    with pytest.raises(DataError, match=r"options\.defects=synthetic"):
+        _segad(defects="real").fit(none, Run())
+
+
+def test_a_segment_that_no_picture_shows_is_refused(rings: Make, tmp_path: Path) -> None:
+    drawn = np.zeros((1024, 1024), np.uint8)
+    drawn[3, 3] = 1  # vanishes at 64×64
+    Image.fromarray(drawn).save(tmp_path / "map.png")
+    with pytest.raises(DataError, match="segment 1"):
+        _segad(segments={"kind": "static", "map": str(tmp_path / "map.png")}).fit(_data(rings), Run())
+    segad = _segad(segments={"kind": "clusters", "backbone": "resnet18", "weights": "random", "count": 2})
+    segad.segmenter.fit = lambda pictures, run: segad.segmenter  # type: ignore[method-assign]
+    segad.segmenter.shares = torch.tensor([1.0, 0.0])
+    with pytest.raises(DataError, match="segment 1: expected pixels of it"):
+        segad.fit(_data_again(rings), Run())
+
+
+def test_with_a_classifier_it_keeps_the_contract() -> None:
+    check_detector(
+        "segad",
+        {
+            "size": (64, 64),
+            "detectors": [PATCHCORE],
+            "classifier": CLASSIFIER,
+            "classifier_folds": 2,
+            "segments": {"kind": "one"},
+            "detector_scores": True,
+        },
+    )
