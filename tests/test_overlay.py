@@ -14,6 +14,7 @@ from flawscope.overlay import (
     colour_map,
     find_regions,
     heatmap_overlay,
+    segment_outlines,
     thumbnail,
     to_png_bytes,
     to_rgb,
@@ -93,6 +94,27 @@ def test_boxes_and_outlines_are_drawn_inside_the_picture() -> None:
         assert changed.any()
         assert not changed[20:].any()
         assert (drawn[changed] == 255).all(axis=1).any()
+
+
+def test_segments_are_outlined_where_labels_change_and_named_inside() -> None:
+    labels = np.zeros((300, 400), np.int16)
+    labels[:, 200:] = 1
+    labels[100:140, 350:] = 2
+    picture = np.full((300, 400, 3), 90, np.uint8)
+    plain = (segment_outlines(picture, labels, {}) != 90).any(2)
+    assert plain[:, 200].all()
+    assert plain[[100, 140], 360].all()
+    assert not plain[:, :199].any()
+    named = (segment_outlines(picture, labels, {0: "0", 2: "2", 7: "7"}) != 90).any(2) & ~plain
+    assert named[130:170, 80:120].any()
+    assert named[100:140, 350:].any()
+    assert not named[:, 230:340].any()
+    assert (picture == 90).all()
+
+
+def test_outlines_of_tiny_pictures_stay_inside() -> None:
+    labels = np.array([[0, 1], [1, 1]])
+    assert segment_outlines(np.zeros((2, 2, 3), np.uint8), labels, {1: "1"}).shape == (2, 2, 3)
 
 
 def test_colours_rise_in_lightness() -> None:

@@ -134,6 +134,20 @@ def from_frame(heatmap: NDArray[np.float32], frame: Frame, height: int, width: i
     return resize_map(heatmap, height, width, vertical, horizontal)
 
 
+def labels_from_frame(
+    labels: NDArray[np.integer], frame: Frame, height: int, width: int
+) -> NDArray[np.integer]:
+    """Bring a label map (h, w) over `frame`, at any resolution, to the picture's own (height, width).
+
+    Padding is cut off; each pixel takes the label of the cell that its centre lies in.
+    """
+    top, left, inner_height, inner_width = frame.placement(height, width)
+    rows = (top + (np.arange(height) + 0.5) * inner_height / height) * labels.shape[0] / frame.height
+    columns = (left + (np.arange(width) + 0.5) * inner_width / width) * labels.shape[1] / frame.width
+    own: NDArray[np.integer] = labels[rows.astype(np.intp)[:, None], columns.astype(np.intp)]
+    return own
+
+
 def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     """What a picture is, and that it is whole: PNG by its checksums, JPEG by its end mark, others decoded.
 

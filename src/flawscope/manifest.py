@@ -21,7 +21,7 @@ from flawscope.images import Frame
 
 FORMAT = 1
 Precision = Literal["fp32", "bf16"]
-Role = Literal["normal", "tuning", "calibration"]
+Role = Literal["normal", "tuning", "calibration", "defective"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 REGION_QUANTILE = 0.95

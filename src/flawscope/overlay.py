@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ Picture = NDArray[np.uint8]
 
 _STRONGEST = 0.8  # opacity of the highest value: the part stays visible under its own defect
 _FIRST_COLOUR = 0.3  # inferno begins black; what is drawn starts at its purple
-_LINE, _RIM = (255, 255, 255), (20, 20, 20)
+_LINE, _RIM, _SEGMENT = (255, 255, 255), (20, 20, 20), (0, 205, 235)
+_WIDE = 0.9  # of a segment's greatest half width, from which on a place is as good for its name
+_CAPITALS = 21.0  # pixels that capitals of OpenCV's plain font are high at scale 1
 
 
 def find_regions(
@@ -95,6 +97,40 @@ def _draw_box(picture: Picture, box: tuple[int, int, int, int], thickness: int) 
     )
     cv2.rectangle(picture, corner, opposite, _RIM, 3 * thickness)
     cv2.rectangle(picture, corner, opposite, _LINE, thickness)
+
+
+def segment_outlines(picture: Picture, labels: NDArray[np.integer], names: Mapping[int, str]) -> Picture:
+    """The picture (H, W, 3) with thin lines where labels (H, W) change, and names inside their segments.
+
+    A name stands where its segment is widest.
+    """
+    changes = np.zeros(labels.shape, np.uint8)
+    changes[1:] |= labels[1:] != labels[:-1]
+    changes[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    shorter = min(labels.shape)
+    thickness = max(1, round(shorter / 400))
+    drawn = picture.copy()
+    drawn[cv2.dilate(changes, np.ones((thickness, thickness), np.uint8)) > 0] = _SEGMENT
+    step = -(-max(labels.shape) // 256)
+    size = max(shorter / 22, 7.0) / _CAPITALS
+    for label, name in names.items():
+        inside = np.pad(labels[::step, ::step] == label, 1).astype(np.uint8)
+        depths = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        if depths.max() > 0:
+            widest = np.argwhere(depths >= _WIDE * depths.max())  # (P, 2) rows and columns
+            row, column = widest[np.square(widest - widest.mean(0)).sum(1).argmin()]
+            _write(drawn, name, (int(column) * step, int(row) * step), size, thickness)
+    return drawn
+
+
+def _write(picture: Picture, words: str, centre: tuple[int, int], size: float, thickness: int) -> None:
+    """Words around a point, with a dark rim, inside the picture."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), _ = cv2.getTextSize(words, font, size, thickness)
+    left = min(max(centre[0] - width // 2, thickness), max(picture.shape[1] - width - thickness, 0))
+    base = min(max(centre[1] + height // 2, height + thickness), picture.shape[0] - 1 - thickness)
+    for colour, line in ((_RIM, 4 * thickness), (_SEGMENT, thickness)):
+        cv2.putText(picture, words, (left, base), font, size, colour, line, cv2.LINE_AA)
 
 
 def colour_map() -> Picture:

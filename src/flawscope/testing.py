@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import flawscope
 from flawscope import bundle, manifest
 from flawscope.calibration import Calibration
 from flawscope.data.pictures import Pictures
-from flawscope.data.rings import SIDE, damaged_rings, good_rings, test_rings
-from flawscope.data.samples import GOOD, Sample, TrainingData
+from flawscope.data.rings import SIDE, damaged_rings, good_rings, test_rings, written
+from flawscope.data.samples import TrainingData
 from flawscope.engines import Engine, open_engine
 from flawscope.errors import DataError, FlawscopeError
 from flawscope.inspector import Inspector
@@ -135,15 +134,7 @@ class _Check:
     def _pictures(
         self, detector: Detector, name: str, arrays: list[NDArray[np.uint8]], *, defective: bool = False
     ) -> Pictures:
-        folder = self.folder / name
-        folder.mkdir()
-        samples = []
-        for index, array in enumerate(arrays):
-            path = folder / f"{index:02d}.png"
-            Image.fromarray(array).save(path)
-            kind = f"kind {index % 2}" if defective else GOOD
-            samples.append(Sample(path, "train", defective=defective, kind=kind))
-        return Pictures(samples, detector.frame)
+        return written(arrays, self.folder / name, detector.frame, defective=defective)
 
     def _too_few(self, normals: Pictures) -> None:
         kind = method_class(self.method) if isinstance(self.method, str) else self.method

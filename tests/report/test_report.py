@@ -226,6 +226,22 @@ def test_score_chart_places_thresholds_on_its_axis() -> None:
     assert shares == pytest.approx([(2 - 0.88) / 4.24, (3 - 0.88) / 4.24], abs=1e-3)
 
 
+def test_withheld_kinds_have_bars_strips_and_a_key_of_their_own() -> None:
+    items = tuple(replace(item, seen=item.kind != "dent") for item in judged().items)
+    page = render(replace(judged(), items=items))
+    assert ("2 seen" in page, "1 unseen" in page) == (True, True)
+    assert re.findall(r'class="strip (\w+)"', page) == ["good", "unseen", "defective"]
+    assert re.findall(r"<th>(\w+)<small>withheld from training", page) == ["dent"]
+    bars = re.findall(r'class="bars (defective|unseen)" d="(M[^"]*V150Z)"', page)
+    assert [(name, drawn.count("Z")) for name, drawn in bars] == [("defective", 2), ("unseen", 1)]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_none_is_told_apart_where_all_are_alike(seen: bool) -> None:
+    page = render(replace(judged(), items=tuple(replace(item, seen=seen) for item in judged().items)))
+    assert [name in page for name in ("withheld", "bars unseen", "strip unseen")] == [False] * 3
+
+
 def test_equal_scores_and_thresholds_make_a_chart() -> None:
     alike = content(*[item("a.png", 2.0)] * 3, review_threshold=2.0, reject_threshold=2.0)
     assert "nan" not in score_chart(alike)
@@ -263,7 +279,8 @@ def test_browser_runs_our_script_and_no_other(tmp_path: Path) -> None:
     if browser is None:
         pytest.skip("no Chromium on this machine")
     hostile = "<script>document.title='owned'</script>"
-    path = write_report(tmp_path / "report.html", content(item(hostile, 4.0), item("b.png", 1.0)))
+    plain = replace(item("b.png", 1.0), contributions=(("segment 3 · patchcore · mean", -0.5),))
+    path = write_report(tmp_path / "report.html", content(item(hostile, 4.0), plain))
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
     flags += " --disable-background-networking --disable-component-update --dump-dom"
     command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", f"{path.as_uri()}#p1"]
@@ -273,4 +290,5 @@ def test_browser_runs_our_script_and_no_other(tmp_path: Path) -> None:
     assert dialog is not None
     assert "b.png" in dialog[0]
     assert "2 of 2" in dialog[0]
+    assert re.search(r"<figure>.*segment 3 · patchcore · mean.*</svg>", dialog[0])
     assert "<script>document" not in page

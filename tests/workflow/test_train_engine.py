@@ -105,7 +105,7 @@ def test_another_engine_takes_up_what_was_learned(pictures: Path, tmp_path: Path
     dataset = read_dataset(pictures)
 
     def kept(recipe: Recipe) -> Path:
-        run = _with_checkpoints(Run(), recipe, dataset, tmp_path)
+        run = _with_checkpoints(Run(), recipe, dataset, (), tmp_path)
         assert run.checkpoints is not None
         return run.checkpoints.folder
 

@@ -17,7 +17,9 @@ from flawscope.cli import (
     evaluate_command,
     export_command,
     inspect_command,
+    learn_command,
     methods_command,
+    segments_command,
     train_command,
     weights_command,
 )
@@ -63,11 +65,13 @@ train_command.register(app)
 inspect_command.register(app)
 evaluate_command.register(app)
 calibrate_command.register(app)
+learn_command.register(app)
 export_command.register(app)
 benchmark_command.register(app)
 methods_command.register(app)
 weights_command.register(app)
 distill_command.register(app)
+segments_command.register(app)
 data_command.register(app)
 
 

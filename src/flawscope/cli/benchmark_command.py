@@ -47,7 +47,9 @@ def benchmark(
     steps: Annotated[
         int | None, typer.Option("--steps", help="Training steps, in place of the recipe's.", min=1)
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Each row runs once a seed: 0,1,2.")] = "0",
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Each row runs once a seed: 0,1,2; else the recipe's.")
+    ] = None,
     natural: Annotated[
         Path | None, typer.Option("--natural", help="Folder of natural pictures, for rows that need one.")
     ] = None,
@@ -76,7 +78,7 @@ def benchmark(
     wishes = Wishes(
         settings=tuple(settings or ()),
         steps=steps,
-        seeds=parse_seeds(seeds),
+        seeds=() if seeds is None else parse_seeds(seeds),
         only=tuple(only or ()),
         natural=natural,
     )

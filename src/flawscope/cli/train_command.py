@@ -21,6 +21,8 @@ EXAMPLES = """Examples:
 
   flawscope train mvtec/screw --method padim --set options.backbone=resnet18
 
+  flawscope train pictures/good --method segad --defects pictures/defects
+
   flawscope train --recipe models/bracket/recipe.yaml --out models/bracket-2 --set seed=1"""
 
 
@@ -50,6 +52,10 @@ def train(
     ] = None,
     product: Annotated[
         str | None, typer.Option("--product", help="Product, where there are several.")
+    ] = None,
+    defects: Annotated[
+        Path | None,
+        typer.Option("--defects", help="Folder of defective pictures, for methods that learn from some."),
     ] = None,
     natural: Annotated[
         Path | None,
@@ -84,6 +90,7 @@ def train(
             "data.folder": str(folder) if folder else None,
             "data.layout": layout,
             "data.product": product,
+            "data.defects": str(defects) if defects else None,
             "data.natural": str(natural) if natural else None,
             "method": method,
             "calibration.false_rejects": _rate(false_rejects),

@@ -16,9 +16,16 @@ from flawscope.methods.detector import Detector, DetectorOptions, Output
 
 GROUP = "flawscope.methods"
 BUILT_IN = {
+    "classifier": "flawscope.methods.classifier:Classifier",
+    "devnet": "flawscope.methods.devnet:DevNet",
+    "dra": "flawscope.methods.dra:DRA",
     "efficientad": "flawscope.methods.efficientad:EfficientAD",
+    "fastflow": "flawscope.methods.fastflow:FastFlow",
+    "multiscale_patch": "flawscope.methods.multiscale_patch:MultiScalePatch",
     "padim": "flawscope.methods.padim:PaDiM",
     "patchcore": "flawscope.methods.patchcore:PatchCore",
+    "rd4ad": "flawscope.methods.rd4ad:RD4AD",
+    "segad": "flawscope.methods.segad:SegAD",
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from flawscope.errors import OptionError, suggest
+from flawscope.nn._vgg import VggFeatures
 from flawscope.nn.pdn import pdn_m, pdn_s
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -174,6 +175,8 @@ def resolve(name: str) -> tuple[str, str]:
 def _create(library: str, name: str, size: tuple[int, int] | None) -> nn.Module:
     if library == "flawscope":
         return OWN[name]()
+    if library == "torchvision" and name.startswith("vgg"):
+        return VggFeatures(name)
     if library == "torchvision":
         import torchvision.models  # noqa: PLC0415
 

@@ -64,7 +64,7 @@ class PatchBank(nn.Module):
 
         The selection is kept under `name` in the run's checkpoints, and taken up again from there.
         """
-        chosen = self._select(patches, count, projection, run, name)
+        chosen = select_patches(patches, count, projection=projection, run=run, name=name)
         self.memory = MemoryBank(patches[chosen], queries=self.queries)
         members = self.memory.neighbours(max(self.around, self.density + 1))  # (M, k)
         self.neighbours = members[:, : self.around].contiguous()
@@ -88,26 +88,32 @@ class PatchBank(nn.Module):
         spacing = spacing.clamp_min(0.1 * float(spacing.mean()) + torch.finfo(torch.float32).tiny)
         return spacing**self.density_power
 
-    def _select(self, patches: Tensor, count: int, projection: int | None, run: Run, name: str) -> Tensor:
-        key = _fingerprint(patches, count, projection, run.seed)
-        kept = run.checkpoints.load(name) if run.checkpoints else None
-        resume = kept["chosen"] if kept and torch.equal(kept.get("key", key[:0]), key) else None
 
-        def save(chosen: Tensor) -> None:
-            if run.checkpoints:
-                run.checkpoints.save(name, {"chosen": chosen, "key": key})
+def select_patches(patches: Tensor, count: int, *, projection: int | None, run: Run, name: str) -> Tensor:
+    """Indices (count,) of a coreset of the patches (P, D); kept under `name` in the run's checkpoints.
 
-        with run.progress.stage("selecting the coreset", count) as stage:
-            return select_coreset(
-                patches,
-                count,
-                seed=run.seed,
-                projection=projection,
-                device=run.torch_device(),
-                progress=_advance(stage.advance, run),
-                resume=resume,
-                on_checkpoint=save,
-            )
+    Raises:
+        Stopped: `run.stop` was set; the same call resumes where the selection was.
+    """
+    key = _fingerprint(patches, count, projection, run.seed)
+    kept = run.checkpoints.load(name) if run.checkpoints else None
+    resume = kept["chosen"] if kept and torch.equal(kept.get("key", key[:0]), key) else None
+
+    def save(chosen: Tensor) -> None:
+        if run.checkpoints:
+            run.checkpoints.save(name, {"chosen": chosen, "key": key})
+
+    with run.progress.stage("selecting the coreset", count) as stage:
+        return select_coreset(
+            patches,
+            count,
+            seed=run.seed,
+            projection=projection,
+            device=run.torch_device(),
+            progress=_advance(stage.advance, run),
+            resume=resume,
+            on_checkpoint=save,
+        )
 
 
 def _fingerprint(patches: Tensor, count: int, projection: int | None, seed: int) -> Tensor:

@@ -17,16 +17,20 @@ import flawscope
 from flawscope.bundle import Bundle
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import FlawscopeError
+from flawscope.explain import contributions
 from flawscope.files import writable_folder, write_text
 from flawscope.images import read_image
 from flawscope.inspector import Inspector
-from flawscope.overlay import heatmap_overlay, thumbnail, to_webp_bytes
+from flawscope.overlay import thumbnail, to_webp_bytes
 from flawscope.prediction import Decision, Prediction
 from flawscope.progress import Progress
-from flawscope.report.content import Curve, Facts, Figure, ReportContent, ReportItem
+from flawscope.report.content import Curve, Facts, Figure, Inset, ReportContent, ReportItem
+from flawscope.report.embedding import scatters
+from flawscope.report.masks import Cuts
 from flawscope.report.page import write_report
+from flawscope.report.patches import match_insets
 from flawscope.workflow.evaluate import Evaluation, Judged, evaluate, write_pictures
-from flawscope.workflow.inspection import overlay_path
+from flawscope.workflow.inspection import laid_over, overlay_path
 from flawscope.workflow.results import read_results
 
 SIDE = 360  # pixels of a picture in the report
@@ -57,7 +61,16 @@ def evaluation_report(
     """Evaluate, then write the report at `path` with evaluation.json and pictures.csv beside it."""
     writable_folder(path.parent)
     gallery = _Gallery(inspector.bundle)
-    evaluation = evaluate(inspector, dataset, progress=progress, watcher=gallery.add)
+    cuts = Cuts()
+
+    def watch(sample: Sample, answer: Prediction | FlawscopeError) -> None:
+        gallery.add(sample, answer)
+        if dataset.masked and isinstance(answer, Prediction):
+            cuts.add(sample, answer, gallery.shown)
+
+    evaluation = evaluate(inspector, dataset, progress=progress, watcher=watch)
+    for name, inset in cuts.insets().items():
+        gallery.shown[name]["insets"] += (inset,)
     items = tuple(_item(entry, gallery) for entry in evaluation.readable)
     unreadable = tuple(
         (str(entry.sample.path), entry.error) for entry in evaluation.judged if entry.error is not None
@@ -75,6 +88,7 @@ def evaluation_report(
         note=" ".join(remarks),
         figures=_figures(evaluation),
         pro=_pro(evaluation),
+        scatters=scatters(inspector.bundle, [entry.sample for entry in evaluation.readable]),
     )
     write_report(path, content)
     write_text(path.parent / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
@@ -87,7 +101,7 @@ def inspection_report(bundle: Bundle, folder: Path) -> Path:
     lines = read_results(folder)
     done = [line for line in lines if "error" not in line]
     shown = {line["path"] for line in heapq.nlargest(MOST, done, key=lambda line: line["score"])}
-    items = tuple(_inspected(line, folder, pictured=line["path"] in shown) for line in done)
+    items = tuple(_inspected(bundle, line, folder, pictured=line["path"] in shown) for line in done)
     remark = f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else ""
     content = _content(
         bundle,
@@ -105,7 +119,7 @@ class _Gallery:
 
     bundle: Bundle
     _heap: list[tuple[tuple[bool, float], str]] = field(default_factory=list)
-    pictures: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, sample: Sample, answer: Prediction | FlawscopeError) -> None:
         if isinstance(answer, FlawscopeError):
@@ -116,27 +130,25 @@ class _Gallery:
             heapq.heappush(self._heap, (rank, key))
         elif rank > self._heap[0][0]:
             _, dropped = heapq.heapreplace(self._heap, (rank, key))
-            del self.pictures[dropped]
+            del self.shown[dropped]
         else:
             return
-        self.pictures[key] = _small(self.bundle, sample.path, answer)
+        self.shown[key] = _detail(self.bundle, sample.path, answer)
 
 
-def _small(bundle: Bundle, path: Path, prediction: Prediction) -> tuple[bytes, bytes]:
-    """(picture, picture under its heatmap) as small WebP files."""
+def _detail(bundle: Bundle, path: Path, prediction: Prediction) -> dict[str, Any]:
+    """Those fields of an item that only pictures shown in detail have."""
     image = read_image(path)
-    plain = to_webp_bytes(thumbnail(image, SIDE))
-    scale = bundle.manifest.heatmap
-    if prediction.heatmap is None or scale is None:
-        return plain, b""
-    laid = heatmap_overlay(
-        image, prediction.heatmap, low=scale.low, high=scale.high, threshold=scale.threshold
-    )
-    return plain, to_webp_bytes(thumbnail(laid, SIDE))
+    laid = laid_over(image, bundle.manifest, prediction, boxes=False)
+    return {
+        "thumbnail": to_webp_bytes(thumbnail(image, SIDE)),
+        "overlay": b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE)),
+        "insets": match_insets(bundle, image, [finding.values for finding in prediction.findings]),
+        "contributions": contributions(bundle.manifest, prediction),
+    }
 
 
 def _item(entry: Judged, gallery: _Gallery) -> ReportItem:
-    plain, overlay = gallery.pictures.get(str(entry.sample.path), (b"", b""))
     if entry.decision is None:
         raise AssertionError("only readable pictures become items")
     return ReportItem(
@@ -147,28 +159,40 @@ def _item(entry: Judged, gallery: _Gallery) -> ReportItem:
         decision=entry.decision,
         defective=entry.sample.defective,
         kind=entry.sample.kind,
-        thumbnail=plain,
-        overlay=overlay,
+        seen=entry.sample.seen,
         findings=entry.findings,
+        **gallery.shown.get(str(entry.sample.path), {}),
     )
 
 
-def _inspected(line: dict[str, Any], folder: Path, *, pictured: bool) -> ReportItem:
+def _inspected(bundle: Bundle, line: dict[str, Any], folder: Path, *, pictured: bool) -> ReportItem:
     path, decision = Path(line["path"]), Decision(line["decision"])
-    plain = overlay = b""
+    detail: dict[str, Any] = {}
     if pictured:
-        plain = _reduced(path)
-        overlay = _reduced(overlay_path(folder, path, decision))
+        detail = {
+            "thumbnail": _reduced(path),
+            "overlay": _reduced(overlay_path(folder, path, decision)),
+            "insets": _matches(bundle, path, line),
+            "contributions": tuple((label, value) for label, value in line.get("contributions", ())),
+        }
     return ReportItem(
         path=line["path"],
         name=path.name,
         score=line["score"],
         p_value=line["p_value"],
         decision=decision,
-        thumbnail=plain,
-        overlay=overlay,
         findings=tuple(finding["text"] for finding in line["findings"]),
+        **detail,
     )
+
+
+def _matches(bundle: Bundle, path: Path, line: dict[str, Any]) -> tuple[Inset, ...]:
+    """The pairs of patches that an earlier inspection told, where the picture is still there."""
+    values = [finding.get("values", {}) for finding in line["findings"]]
+    try:
+        return match_insets(bundle, read_image(path), values)
+    except FlawscopeError:
+        return ()
 
 
 def _reduced(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ _HALF, _ROW, _TOP, _FOOT = 120, 22, 30, 44
 _BINS = 60
 _MOST_KINDS = 16
 _SIDE, _MARGIN = 300, 60
+
+Spans = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +37,38 @@ class _Axis:
 def score_chart(content: ReportContent) -> str:
     """Histogram of good (above the line) and defective (below) scores, a strip for each kind, thresholds.
 
-    Without truth: one histogram.
+    Without truth: one histogram. Where some defect kinds are seen in training and others not, each has bars
+    of its own.
     """
     axis = _axis(content)
     groups = content.by_kind()
     upper = content.good if content.judged else content.items
-    lower = content.defective
+    lower = _lower(content)
     middle = _TOP + _HALF
     base = middle + (_HALF if lower else 0)
     strips = dict(list(groups.items())[:_MOST_KINDS]) if len(groups) > 1 else {}
     bottom = base + (14 + _ROW * len(strips) if strips else 0)
     edges = np.linspace(axis.low, axis.high, _BINS + 1)
-    counts = [np.histogram([item.score for item in part], edges)[0] for part in (upper, lower)]
+    places = [axis(edge) for edge in edges]
+    counts = [
+        np.histogram([item.score for item in part], edges)[0]
+        for part in (upper, *(part for _, part in lower))
+    ]
     tallest = max(1, *(int(part.max()) for part in counts))
     parts = [
         _zones(content, axis, bottom),
         _bars(
-            "good" if content.judged else "all",
-            [axis(edge) for edge in edges],
-            middle,
-            -_HALF * counts[0] / tallest,
+            "good" if content.judged else "all", _spans(places, 0, 1), middle, -_HALF * counts[0] / tallest
         ),
-        _bars("defective", [axis(edge) for edge in edges], middle, _HALF * counts[1] / tallest)
-        if lower
-        else "",
+        *(
+            _bars(name, _spans(places, index, len(lower)), middle, _HALF * found / tallest)
+            for index, ((name, _), found) in enumerate(zip(lower, counts[1:], strict=True))
+        ),
         _label(12, _TOP + 16, f"{len(upper)} {'good' if content.judged else 'pictures'}"),
-        _label(12, base - 8, f"{len(lower)} defective") if lower else "",
+        _lower_labels(content, base),
         f'<path class="axis" d="M{_LEFT} {middle}H{_WIDTH - _RIGHT}"/>',
         *(
-            _strip(name, items, axis, base + 14 + _ROW * row)
+            _strip(name, items, axis, base + 14 + _ROW * row, withheld=content.withheld(items))
             for row, (name, items) in enumerate(strips.items())
         ),
         _ticks(axis, bottom),
@@ -88,19 +94,48 @@ def _zones(content: ReportContent, axis: _Axis, bottom: float) -> str:
     )
 
 
-def _bars(name: str, places: Sequence[float], base: float, heights: NDArray[np.floating]) -> str:
+def _lower(content: ReportContent) -> list[tuple[str, tuple[ReportItem, ...]]]:
+    """What stands below the line, each with the name of its colour."""
+    if not content.unseen:
+        return [("defective", content.defective)] if content.defective else []
+    return [("defective", tuple(item for item in content.defective if item.seen)), ("unseen", content.unseen)]
+
+
+def _lower_labels(content: ReportContent, base: float) -> str:
+    """How many are defective and, where both occur, of seen and of unseen kinds, each with its colour."""
+    if not content.defective:
+        return ""
+    whole = f"{len(content.defective)} defective"
+    if not content.unseen:
+        return _label(12, base - 8, whole)
+    lines = [_label(12, base - 44, whole)]
+    for (name, items), foot in zip(_lower(content), (base - 26, base - 8), strict=True):
+        words = f"{len(items)} {'unseen' if name == 'unseen' else 'seen'}"
+        lines.append(f'<path class="bars {name}" d="M12 {foot - 9}h9v9h-9Z"/>{_label(27, foot, words)}')
+    return "".join(lines)
+
+
+def _spans(places: Sequence[float], part: int, parts: int) -> Spans:
+    """Left and right end of bars that take one of several equal parts of each bin."""
+    return [
+        (left + (right - left) * part / parts, left + (right - left) * (part + 1) / parts)
+        for left, right in pairwise(places)
+    ]
+
+
+def _bars(name: str, spans: Spans, base: float, heights: NDArray[np.floating]) -> str:
     bars = [
         f"M{left:.1f} {base}v{height:.1f}H{right - 1:.1f}V{base}Z"
-        for height, left, right in zip(heights, places, places[1:], strict=False)
+        for height, (left, right) in zip(heights, spans, strict=True)
         if height
     ]
     return f'<path class="bars {name}" d="{"".join(bars)}"/>'
 
 
-def _strip(name: str, items: Sequence[ReportItem], axis: _Axis, top: float) -> str:
+def _strip(name: str, items: Sequence[ReportItem], axis: _Axis, top: float, *, withheld: bool) -> str:
     marks = "".join(f"M{axis(item.score):.1f} {top + 4}v{_ROW - 8}" for item in items)
     shown = name if len(name) <= 17 else f"{name[:16]}…"
-    side = "good" if items[0].defective is False else "defective"
+    side = "unseen" if withheld else "good" if items[0].defective is False else "defective"
     return (
         f"<g><title>{text(name)}: {len(items)}</title>{_label(12, top + 15, shown)}"
         f'<path class="strip {side}" d="{marks}"/></g>'

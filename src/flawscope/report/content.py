@@ -12,6 +12,14 @@ from flawscope.prediction import Decision
 GOOD = "good"
 
 
+@dataclass(frozen=True, slots=True)
+class Inset:
+    """A further small picture of an item: a PNG, JPEG or WebP file, and what it shows."""
+
+    picture: bytes
+    about: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportItem:
     """One inspected picture.
@@ -27,6 +35,10 @@ class ReportItem:
         thumbnail: the picture as a small PNG, JPEG or WebP file; about 360 pixels a side serve well.
         overlay: the picture under its heatmap, likewise.
         findings: sentences about what is wrong.
+        insets: further small pictures.
+        contributions: (label, contribution to the score), strongest first, where the method tells; all of
+            them, so that the score is their sum and a start that all pictures share.
+        seen: False for defective pictures of a kind that is withheld from training.
     """
 
     path: str
@@ -39,6 +51,9 @@ class ReportItem:
     thumbnail: bytes = b""
     overlay: bytes = b""
     findings: tuple[str, ...] = ()
+    insets: tuple[Inset, ...] = ()
+    contributions: tuple[tuple[str, float], ...] = ()
+    seen: bool = True
 
     def __post_init__(self) -> None:
         if not isfinite(self.score):
@@ -82,6 +97,15 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Scatter:
+    """Points (x, y) in [0, 1] of normal and of anomalous patches."""
+
+    title: str
+    normal: tuple[tuple[float, float], ...]
+    anomalous: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """A titled list of (label, value), for provenance."""
 
@@ -104,6 +128,7 @@ class ReportContent:
         note: anything that the reader must know first, such as that pictures are rendered.
         figures: measured figures, the most telling first.
         pro: the per-region-overlap curve, where there are masks.
+        scatters: embeddings of patches, where the method has any.
         unreadable: (path, error) of pictures that could not be inspected.
         provenance: data, model, calibration, parity, versions.
         version: of flawscope.
@@ -119,6 +144,7 @@ class ReportContent:
     note: str = ""
     figures: tuple[Figure, ...] = ()
     pro: Curve | None = None
+    scatters: tuple[Scatter, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
     provenance: tuple[Facts, ...] = ()
     version: str = ""
@@ -137,6 +163,16 @@ class ReportContent:
     def defective(self) -> tuple[ReportItem, ...]:
         """Items known to be defective."""
         return tuple(item for item in self.items if item.defective)
+
+    @property
+    def unseen(self) -> tuple[ReportItem, ...]:
+        """Defective items of withheld kinds; empty unless there are some of seen kinds too."""
+        found = tuple(item for item in self.defective if not item.seen)
+        return found if len(found) < len(self.defective) else ()
+
+    def withheld(self, items: Sequence[ReportItem]) -> bool:
+        """Whether all of them are of withheld kinds, while others are not."""
+        return bool(self.unseen) and not any(item.seen for item in items)
 
     def by_kind(self) -> dict[str, tuple[ReportItem, ...]]:
         """Judged items by kind: `good` first, then the defect kinds by name."""

@@ -12,7 +12,9 @@ from flawscope.files import write_text
 from flawscope.overlay import colour_map
 from flawscope.prediction import Decision
 from flawscope.report import sections
+from flawscope.report.bars import contribution_chart
 from flawscope.report.content import ReportContent, ReportItem
+from flawscope.report.embedding import scatter_section
 from flawscope.report.markup import badge, image, number, plural, text
 
 PICTURE_BUDGET = 24_000_000
@@ -24,9 +26,9 @@ _ORDER = {Decision.REJECT: 0, Decision.REVIEW: 1, Decision.ACCEPT: 2}
 def write_report(path: Path, content: ReportContent, *, picture_budget: int = PICTURE_BUDGET) -> Path:
     """Write one HTML file that needs nothing else: style, script, charts and pictures are inside.
 
-    Pictures take at most `picture_budget` bytes; where they would take more, misses and then the highest
-    scores keep theirs, and the page says so. The page's policy forbids every request and every script but
-    its own.
+    Pictures, each with the chart of what moved its score, take at most `picture_budget` bytes; where they
+    would take more, misses and then the highest scores keep theirs, and the page says so. The page's policy
+    forbids every request and every script but its own.
 
     Returns `path`.
 
@@ -50,6 +52,7 @@ def render(content: ReportContent, *, picture_budget: int = PICTURE_BUDGET) -> s
             sections.accuracy(content),
             sections.kinds(content),
             sections.misses(content, rows),
+            scatter_section(content.scatters),
             _pictures(content, items, shown),
             sections.unreadable(content),
             sections.provenance(content),
@@ -80,9 +83,10 @@ def _within_budget(content: ReportContent, budget: int) -> tuple[ReportContent, 
     items, spent, shown = list(content.items), 0, 0
     for index in telling:
         item = items[index]
-        size = (len(item.thumbnail) + len(item.overlay)) * 4 // 3  # base64
+        pictures = (item.thumbnail, item.overlay, *(inset.picture for inset in item.insets))
+        size = sum(map(len, pictures)) * 4 // 3 + len(contribution_chart(item))  # base64
         if spent + size > budget:
-            items[index] = replace(item, thumbnail=b"", overlay=b"")
+            items[index] = replace(item, thumbnail=b"", overlay=b"", insets=(), contributions=())
             continue
         spent += size
         shown += 1
@@ -127,7 +131,28 @@ def _row(item: ReportItem, row: str, truth: bool) -> str:
         f'<td data-value="{_ORDER[item.decision]}">{badge(item.decision)}</td>'
         f'<td data-value="{item.score!r}" class="n">{number(item.score)}</td>'
         f'<td data-value="{item.p_value!r}" class="n">{number(item.p_value, 2)}</td>{known}'
-        f'<td class="findings"><ul>{findings}</ul></td></tr>'
+        f'<td class="findings"><ul>{findings}</ul>{_insets(item)}{_moved(item)}</td></tr>'
+    )
+
+
+def _insets(item: ReportItem) -> str:
+    """Further small pictures, each with what it shows."""
+    figures = "".join(
+        f"<figure>{image(inset.picture, inset.about)}<figcaption>{text(inset.about)}</figcaption></figure>"
+        for inset in item.insets
+    )
+    return f'<div class="insets">{figures}</div>' if figures else ""
+
+
+def _moved(item: ReportItem) -> str:
+    """What moved the score, folded in the table and beside the heatmap where the picture is enlarged."""
+    chart = contribution_chart(item)
+    if not chart:
+        return ""
+    title = "What moved the score"
+    return (
+        f'<details class="moves"><summary>{title}</summary>'
+        f"<figure><figcaption>{title}</figcaption>{chart}</figure></details>"
     )
 
 

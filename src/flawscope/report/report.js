@@ -12,7 +12,8 @@
   const empty = document.querySelector(".empty");
   let decision = "";
 
-  const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const spoken = (row) => row.textContent.replace(row.querySelector(".moves")?.textContent ?? "", "");
+  const words = new Map(rows.map((row) => [row, spoken(row).toLowerCase()]));
 
   function apply() {
     const wanted = search.value.trim().toLowerCase();
@@ -69,7 +70,7 @@
     const place = visible.indexOf(row);
     dialog.querySelector(".place").textContent = place < 0 ? "" : `${place + 1} of ${visible.length}`;
     dialog.querySelector(".views").replaceChildren(
-      ...[...cells[0].querySelectorAll("img")].map((image) => image.cloneNode()));
+      ...[...row.querySelectorAll("img:not(figure img), figure")].map((part) => part.cloneNode(true)));
     const about = dialog.querySelector(".about");
     const facts = [...cells].slice(2, -1).map((cell, index) => {
       const fact = document.createElement("span");

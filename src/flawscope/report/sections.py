@@ -87,7 +87,13 @@ def scores(content: ReportContent) -> str:
         if len(content.by_kind()) > 1
         else "Higher is more anomalous."
     )
-    return _section("Scores", f'<div class="chart">{score_chart(content)}</div>', hint)
+    key = (
+        '<p class="key"><i class="good"></i>good<i class="defective"></i>defective'
+        '<i class="unseen"></i>defective, of kinds withheld from training</p>'
+        if content.unseen
+        else ""
+    )
+    return _section("Scores", f'<div class="chart">{score_chart(content)}</div>{key}', hint)
 
 
 def accuracy(content: ReportContent) -> str:
@@ -126,7 +132,10 @@ def kinds(content: ReportContent) -> str:
     groups = content.by_kind()
     if not groups:
         return ""
-    rows = "".join(_kind_row(kind, items, content.good) for kind, items in groups.items())
+    rows = "".join(
+        _kind_row(kind, items, content.good, withheld=content.withheld(items))
+        for kind, items in groups.items()
+    )
     table = (
         '<div class="scroll"><table class="kinds"><thead><tr><th>Kind</th><th class="n">Pictures</th>'
         '<th class="n">Accept</th><th class="n">Review</th><th class="n">Reject</th><th>Verdicts</th>'
@@ -135,13 +144,14 @@ def kinds(content: ReportContent) -> str:
     return _section("By kind", table, "AUROC: this kind against the good pictures.")
 
 
-def _kind_row(kind: str, items: Sequence[ReportItem], good: Sequence[ReportItem]) -> str:
+def _kind_row(kind: str, items: Sequence[ReportItem], good: Sequence[ReportItem], *, withheld: bool) -> str:
     counts = {decision: sum(item.decision is decision for item in items) for decision in Decision}
     cells = "".join(f'<td class="n">{count}</td>' for count in counts.values())
+    about = "<small>withheld from training</small>" if withheld else ""
     ranked = "–" if kind == GOOD or not good else f"{_ranked(items, good):.3f}"
     return (
-        f"<tr><th>{text(kind)}</th><td class='n'>{len(items)}</td>{cells}<td>{verdict_bar(counts)}</td>"
-        f'<td class="n">{ranked}</td></tr>'
+        f"<tr><th>{text(kind)}{about}</th><td class='n'>{len(items)}</td>{cells}"
+        f'<td>{verdict_bar(counts)}</td><td class="n">{ranked}</td></tr>'
     )
 
 

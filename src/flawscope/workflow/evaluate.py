@@ -86,9 +86,18 @@ class Evaluation:
         """Pictures that were inspected."""
         return [entry for entry in self.judged if entry.error is None]
 
-    def truth(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Labels (N,) 0 or 1 and scores (N,) of the readable pictures."""
-        entries = self.readable
+    def truth(self, *, seen: bool | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Labels (N,) 0 or 1 and scores (N,) of the readable pictures.
+
+        Args:
+            seen: beside the good ones only defects of kinds that may be learnt from (True), only those of
+                withheld kinds (False), or all (None).
+        """
+        entries = [
+            entry
+            for entry in self.readable
+            if seen is None or not entry.sample.defective or entry.sample.seen == seen
+        ]
         labels = np.array([entry.sample.defective for entry in entries], np.int64)
         return labels, np.array([entry.score for entry in entries], np.float64)
 

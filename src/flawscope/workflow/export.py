@@ -138,7 +138,8 @@ def parity_of_engines(
     the engine and precision that the model will be `calibrated` on.
 
     Raises:
-        BundleError: one of those that must pass differs by more than the bound.
+        BundleError: one of those that must pass differs by more than the bound, or an engine's answers
+            contradict a reference of the method's own.
         OptionError: this machine lacks the precision.
         MissingExtraError: the engine's package is not installed.
     """
@@ -150,6 +151,8 @@ def parity_of_engines(
         engine = open_engine(name, graph, precision=precision)
         answers = engine_outputs(engine, pictures, scalars=values)
         figures.append(_figures(detector, reference, engine, answers))
+        if precision == "fp32":
+            detector.check_answers(answers, name)
         if (name, precision) in (pairs[0], calibrated):
             check_parity(figures[-1])
     return tuple(figures)

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from flawscope.errors import FlawscopeError, InputError, Stopped
+from flawscope.explain import contributions, segments
 from flawscope.images import read_image
 from flawscope.inspector import Inspector
-from flawscope.overlay import heatmap_overlay, write_png
+from flawscope.manifest import Manifest
+from flawscope.overlay import Picture, heatmap_overlay, segment_outlines, write_png
 from flawscope.prediction import Decision, Prediction
 from flawscope.progress import Progress, Silent
 from flawscope.workflow.results import OVERLAYS as OVERLAY_FOLDER
@@ -82,6 +86,8 @@ def inspect_pictures(
         with (progress or Silent()).stage("inspecting", total) as stage:
             for path, answer in inspector.inspect_many(waiting, batch=batch):
                 line = record(path, answer)
+                if isinstance(answer, Prediction):
+                    line |= _moved(inspector, answer)
                 summary.add(path, answer)
                 if results is not None:
                     results.append(path, line)
@@ -123,24 +129,44 @@ def _write_overlay(
     flagged = prediction.decision is not Decision.ACCEPT
     if overlays == "none" or (overlays == "flagged" and not flagged) or prediction.heatmap is None:
         return
-    scale = inspector.bundle.manifest.heatmap
-    if scale is None:
-        return
     try:
         pixels = read_image(path)
     except InputError:
         return  # moved away or replaced since it was inspected; its verdict stands
     if pixels.shape[:2] != prediction.heatmap.shape:
         return
+    picture = laid_over(pixels, inspector.bundle.manifest, prediction, boxes=True)
+    if picture is not None:
+        write_png(overlay_path(folder, path, prediction.decision), picture)
+
+
+def laid_over(
+    pixels: NDArray[Any], manifest: Manifest, prediction: Prediction, *, boxes: bool
+) -> Picture | None:
+    """The heatmap over its picture (H, W, C) as (H, W, 3) RGB, or None where the method has no heatmap.
+
+    Methods that divide pictures into segments get their outlines too; `boxes` draws the regions.
+    """
+    scale = manifest.heatmap
+    if prediction.heatmap is None or scale is None:
+        return None
     picture = heatmap_overlay(
         pixels,
         prediction.heatmap,
         low=scale.low,
         high=scale.high,
         threshold=scale.threshold,
-        regions=prediction.regions,
+        regions=prediction.regions if boxes else (),
     )
-    write_png(overlay_path(folder, path, prediction.decision), picture)
+    parts = segments(manifest, prediction)
+    return picture if parts is None else segment_outlines(picture, *parts)
+
+
+def _moved(inspector: Inspector, prediction: Prediction) -> dict[str, list[list[str | float]]]:
+    """What moved the score, for the picture's line; nothing where the method does not tell."""
+    found = contributions(inspector.bundle.manifest, prediction)
+    moved: list[list[str | float]] = [[label, float(f"{value:.6g}")] for label, value in found]
+    return {"contributions": moved} if moved else {}
 
 
 def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:

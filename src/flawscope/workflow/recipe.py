@@ -24,6 +24,9 @@ class DataPart(_Part):
     folder: Path
     layout: str | None = Field(None, description="layout name; recognised by looking where it is not given")
     product: str | None = Field(None, description="product, where the folder holds several")
+    defects: Path | None = Field(
+        None, description="folder of defective pictures, for methods that learn from known defects"
+    )
     natural: Path | None = Field(
         None, description="folder of natural pictures, for methods that learn what is none of the product"
     )
@@ -35,8 +38,29 @@ class SplitPart(_Part):
     training: int | None = Field(
         default=None, ge=1, description="learn from only so many pictures, drawn by seed from what is left"
     )
+    defective: int | None = Field(
+        default=None,
+        ge=0,
+        description="learn from so many defective pictures, drawn by seed from the data set's own; 0: none",
+    )
+    draw: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**63,
+        description="seed of that draw, where it is not the recipe's: for runs that differ in nothing else",
+    )
+    withheld: tuple[str, ...] = Field(
+        default=(), description="defect kinds of the data set that are not learnt from, only tested on"
+    )
     tuning: float | None = Field(
         default=None, ge=0, lt=1, description="share of good pictures that fit scales on"
+    )
+    aside: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of good pictures that nothing learns from, drawn as those for `tuning` are: a "
+        "detector alone then learns from what it has inside SegAD, and `tuning` is a share of that",
     )
     calibration: float | None = Field(
         default=None, ge=0, lt=1, description="share kept for the verdict thresholds"

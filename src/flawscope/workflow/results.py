@@ -148,6 +148,18 @@ def _is_result(line: Any) -> bool:
         and line.get("decision") in list(Decision)
         and isinstance(findings, list)
         and all(isinstance(finding, dict) and "text" in finding for finding in findings)
+        and _are_contributions(line.get("contributions", []))
+    )
+
+
+def _are_contributions(pairs: Any) -> bool:
+    return isinstance(pairs, list) and all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], int | float)
+        and math.isfinite(pair[1])
+        for pair in pairs
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -12,33 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
-
-import flawscope
 from flawscope import bundle
 from flawscope.bundle import Bundle, Manifest
 from flawscope.calibration import Calibration
+from flawscope.data.defects import refuse_repeated
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Dataset, Sample, TrainingData, paths_of
-from flawscope.data.splits import NormalSplit, folds, limit_training, split_dataset
-from flawscope.engines import open_engine, require_engine
-from flawscope.errors import DataError, OptionError
-from flawscope.files import writable_folder, write_text, write_with
-from flawscope.images import check_image
+from flawscope.data.splits import NormalSplit, folds
+from flawscope.engines import require_engine
+from flawscope.errors import OptionError
+from flawscope.files import writable_folder
 from flawscope.manifest import Role
 from flawscope.methods.detector import Detector
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
+from flawscope.methods.trained import fit_once
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.workflow.export import export_onnx, manifest_outputs, manifest_scalars, parity_of_engines
-from flawscope.workflow.held_out import HeldOut, score_apart, score_in_folds
+from flawscope.workflow.assemble import assemble
+from flawscope.workflow.held_out import HeldOut, score_in_folds
+from flawscope.workflow.parts import check_readable, defects_of, natural_of, split_for
 from flawscope.workflow.recipe import EnginePart, Recipe
-from flawscope.workflow.sources import collect
 
-PARITY_PICTURES = 100
 UNFINISHED = ".unfinished"
-LOSSES = "losses.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +87,17 @@ def train(
     require_engine(*recipe.engine.pair)
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
-    split, natural = _split(dataset, recipe, detector), _natural(recipe)
-    _check_readable(split, natural)
+    split, natural = split_for(detector, dataset, recipe), natural_of(recipe)
+    defective = defects_of(dataset, recipe) if detector.uses_defects else ()
+    check_readable(split, (*natural, *defective))
+    refuse_repeated((*split.training, *split.tuning, *split.calibration), defective)
     writable_folder(out)
     _announce_cost(detector, split, announce)
-    run = _with_checkpoints(run, recipe, dataset, out)
-    return _Training(recipe, split, natural, run, detector, started).into(out)
+    run = _with_checkpoints(run, recipe, dataset, defective, out)
+    made = _Training(recipe, split, natural, defective, run, detector, started).into(out)
+    for remark in detector.remarks:
+        announce(remark)
+    return made
 
 
 @dataclass(slots=True)
@@ -105,6 +105,7 @@ class _Training:
     recipe: Recipe
     split: NormalSplit
     natural: tuple[Sample, ...]
+    defective: tuple[Sample, ...]
     run: Run
     detector: Detector
     started: float
@@ -112,7 +113,7 @@ class _Training:
     def into(self, out: Path) -> TrainResult:
         held_out = self._fold_outputs() if self.split.folds else None
         folded = time.perf_counter()
-        self.detector.fit(self._data(self.split.training), self.run)
+        self._fit(self._data(self.split.training))
         fitted = time.perf_counter()
         made = bundle.save(out, lambda folder: self._fill(folder, held_out))
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
@@ -124,38 +125,26 @@ class _Training:
         }
         return TrainResult(made, self._counts(), seconds)
 
+    def _fit(self, data: TrainingData) -> None:
+        """Fit, or take over a detector that an earlier run has trained on the same."""
+        if self.run.trained is None or self.detector.uses_defects:
+            self.detector.fit(data, self.run)
+        else:
+            fit_once(self.detector, self.recipe.method, data, self.run)
+
     def _fill(self, folder: Path, held_out: HeldOut | None) -> Manifest:
-        """Write graph, weights and recipe into `folder`, then measure parity and calibrate on the engine."""
-        detector, run = self.detector, self.run
-        with run.progress.stage("exporting", 1) as stage:
-            export_onnx(detector, folder / bundle.GRAPH)
-            tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
-            write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
-            write_text(folder / bundle.RECIPE, self._resolved().to_yaml())
-            if detector.history:
-                write_text(folder / LOSSES, json.dumps(detector.history) + "\n")
-            stage.advance()
-        graph = folder / bundle.GRAPH
-        calibration = self._pictures(self.split.calibration or self.split.training)
-        compared = calibration.subset(range(min(PARITY_PICTURES, len(calibration))))
-        name, precision = pair = self.recipe.engine.pair
-        figures = parity_of_engines(detector, graph, compared, run, calibrated=pair)
-        if held_out is None:
-            engine = open_engine(name, graph, precision=precision)
-            held_out = score_apart(detector, engine, calibration, run)
-        return Manifest(
-            flawscope=flawscope.__version__,
+        """Write the model into `folder`, measure parity, and calibrate on the engine."""
+        return assemble(
+            folder,
+            self.detector,
+            self.run,
             method=self.recipe.method,
-            options=detector.options.model_dump(mode="json"),
-            frame=bundle.FrameSpec(**dataclasses.asdict(detector.frame)),
-            outputs=manifest_outputs(detector),
-            scalars=manifest_scalars(detector),
-            engine=name,
-            precision=precision,
-            calibration=self._calibration(held_out),
-            heatmap=None if held_out.heatmaps is None else bundle.heatmap_range(held_out.heatmaps),
-            parity=figures,
+            engine=self.recipe.engine.pair,
+            apart=self._pictures(self.split.calibration or self.split.training),
+            held_out=held_out,
+            calibrate=self._calibration,
             provenance=self._provenance(),
+            recipe=self._resolved(),
         )
 
     def _resolved(self) -> Recipe:
@@ -186,6 +175,7 @@ class _Training:
             normal=self._pictures(training),
             tuning=self._pictures(self.split.tuning),
             natural=self._pictures(self.natural) if self.natural else None,
+            defective=self._pictures(self.defective) if self.defective else None,
         )
 
     def _pictures(self, samples: tuple[Sample, ...]) -> Pictures:
@@ -198,6 +188,7 @@ class _Training:
             "tuning": len(split.tuning),
             "calibration": len(split.training) if self.split.folds else len(split.calibration),
             "held_out_test": len(split.test),
+            **({"defective": len(self.defective)} if self.defective else {}),
         }
 
     def _provenance(self) -> bundle.Provenance:
@@ -206,24 +197,10 @@ class _Training:
             ("normal", split.training),
             ("tuning", split.tuning),
             ("calibration", split.calibration),
+            ("defective", self.defective),
         )
         pictures = [picture for role, samples in roles for picture in bundle.seen(paths_of(samples), role)]
         return bundle.Provenance.now(self.recipe.seed, pictures)
-
-
-def _split(dataset: Dataset, recipe: Recipe, detector: Detector) -> NormalSplit:
-    wish = recipe.split
-    tuning = wish.tuning if detector.uses_tuning else 0.0
-    split = split_dataset(
-        dataset,
-        seed=recipe.seed,
-        false_rejects=recipe.calibration.false_rejects,
-        confidence=recipe.calibration.confidence,
-        tuning=tuning,
-        calibration=wish.calibration,
-        folds=wish.folds,
-    )
-    return split if wish.training is None else limit_training(split, wish.training, seed=recipe.seed)
 
 
 def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
@@ -242,30 +219,16 @@ def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[s
     )
 
 
-def _natural(recipe: Recipe) -> tuple[Sample, ...]:
-    folder = recipe.data.natural
-    return tuple(Sample(path, "train", defective=False) for path in collect([folder])) if folder else ()
-
-
-def _check_readable(split: NormalSplit, natural: tuple[Sample, ...]) -> None:
-    """Read every header before long work starts."""
-    samples = (*split.training, *split.tuning, *split.calibration)
-    if not samples:
-        raise DataError(
-            "training pictures", expected="good pictures", got="none", fix="Add good pictures to the folder."
-        )
-    for sample in (*samples, *natural):
-        check_image(sample.path)
-
-
-def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, out: Path) -> Run:
+def _with_checkpoints(
+    run: Run, recipe: Recipe, dataset: Dataset, defective: tuple[Sample, ...], out: Path
+) -> Run:
     """Checkpoints of this very recipe on these very files; work on anything else is not taken up.
 
     The engine has no part in what is learned: where one is refused, another takes up the work.
     """
     learned = recipe.model_copy(update={"engine": EnginePart()})
     digest = hashlib.sha256(learned.to_yaml().encode())
-    for sample in dataset.select(split="train", defective=False):
+    for sample in (*dataset.select(split="train", defective=False), *defective):
         status = sample.path.stat()
         digest.update(os.fsencode(sample.path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]

@@ -86,6 +86,11 @@ class EfficientAD(Detector):
         """The maps' quantiles are those of the tuning pictures."""
         return True
 
+    @property
+    def uses_natural(self) -> bool:
+        """L_OOD, EfficientAD's own penalty, is measured on natural pictures."""
+        return self.options.penalty == "ood"
+
     def fit(self, data: TrainingData, run: Run) -> Self:
         """Train student and autoencoder on `data.normal`, scale both maps on `data.tuning`.
 

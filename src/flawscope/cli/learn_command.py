@@ -1,0 +1,125 @@
+"""`flawscope learn`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+
+if TYPE_CHECKING:
+    from flawscope.workflow.learn import LearnResult
+
+EXAMPLES = """Examples:
+
+  flawscope learn models/bracket --normals new_good/ --defects defects/ --out models/bracket-2
+
+  flawscope learn models/bracket --normals new_good/ --defects defects/ --out models/b2 --segments map.png
+
+Defects may lie in sub-folders named by kind. Good pictures that the model learnt from are left out by
+content; those that only calibrated it may serve."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("learn", epilog=EXAMPLES)(learn)
+
+
+def learn(
+    model: Annotated[Path, typer.Argument(help="Model folder that `flawscope train` made.")],
+    normals: Annotated[
+        list[str],
+        typer.Option("--normals", help="Good pictures: folder, file or pattern; may be repeated."),
+    ],
+    defects: Annotated[Path, typer.Option("--defects", help="Folder of defective pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to make.")],
+    segments: Annotated[
+        str,
+        typer.Option("--segments", help="one, object, clusters, or an indexed PNG (see `segments draft`)."),
+    ] = "one",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set one option of SegAD: options.KEY=VALUE; may be repeated."),
+    ] = None,
+    false_rejects: Annotated[
+        str | None,
+        typer.Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%."),
+    ] = None,
+    confidence: Annotated[
+        str | None, typer.Option("--confidence", help="How sure the promise is, e.g. 95%.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Source of all randomness.", min=0)] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Learn known defects on top of a trained model, and say what that gains."""
+    from flawscope.calibration import parse_rate
+    from flawscope.nn.run import Run
+    from flawscope.workflow.learn import learn as run_learning
+    from flawscope.workflow.sources import collect
+
+    with stop_on_interrupt() as stop:
+        run = Run(seed=seed, device=device, progress=Bars(quiet=as_json), stop=stop)
+        result = run_learning(
+            model,
+            out,
+            run,
+            normals=collect(normals),
+            defects=defects,
+            options={"segments": _segments(segments), **_options(settings or [])},
+            alpha=None if false_rejects is None else parse_rate(false_rejects),
+            delta=None if confidence is None else 1 - parse_rate(confidence),
+            overwrite=overwrite,
+            announce=note,
+        )
+    _show(result, as_json=as_json)
+
+
+def _segments(text: str) -> dict[str, Any]:
+    if text.lower().endswith(".png"):
+        return {"kind": "static", "map": text}
+    return {"kind": text}
+
+
+def _options(settings: list[str]) -> dict[str, Any]:
+    from flawscope.errors import OptionError
+    from flawscope.workflow.recipe import apply_settings
+
+    values = apply_settings({}, settings)
+    options = values.pop("options", {})
+    if values or not isinstance(options, dict):
+        raise OptionError(
+            "--set",
+            expected="options of SegAD such as options.detector_scores=true",
+            got=", ".join(values) or "no options",
+            fix="Write options. before the name.",
+        )
+    return options
+
+
+def _show(result: LearnResult, *, as_json: bool) -> None:
+    calibration = result.bundle.manifest.calibration
+    if as_json:
+        print_json(
+            {
+                "model": str(result.bundle.folder),
+                "pictures": result.counts,
+                "left_out": result.known,
+                "gains": [gain.to_json() for gain in result.gains],
+                "reject_threshold": calibration.reject_threshold,
+                "review_threshold": calibration.review_threshold,
+                "promise": calibration.statement(),
+            }
+        )
+        return
+    counts = ", ".join(f"{count} {role}" for role, count in result.counts.items() if count)
+    left_out = f" {result.known} known to the model were left out." if result.known else ""
+    console.print(f"Model: {result.bundle.folder}", markup=False)
+    console.print(f"Pictures: {counts}.{left_out}", markup=False)
+    for gain in result.gains:
+        console.print(gain.statement(), markup=False)
+    console.print(calibration.statement(), markup=False)
+    console.print(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results", markup=False)

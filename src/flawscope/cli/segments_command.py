@@ -1,0 +1,164 @@
+"""`flawscope segments`: draft a static segment map, and check one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+
+if TYPE_CHECKING:
+    from flawscope.workflow.segments import MapFacts
+
+DRAFT_EXAMPLES = """Examples:
+
+  flawscope segments draft pictures/good --out map.png
+
+  flawscope segments draft pictures/good --out map.png --segments 6
+
+  flawscope segments draft magnetic_tile --out map.png --size 256x256
+
+  flawscope segments draft pictures/good --out map.png --by sam --picture-of-first"""
+CHECK_EXAMPLES = """Examples:
+
+  flawscope segments check map.png pictures/good --out sheet.png
+
+  flawscope segments check map.png 'line1/*.png' --out sheet.png --json
+
+Exit code 3 where the map cannot be used."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Draft and check maps of a product's segments.")
+    group.command("draft", epilog=DRAFT_EXAMPLES)(draft)
+    group.command("check", epilog=CHECK_EXAMPLES)(check)
+    app.add_typer(group, name="segments")
+
+
+def draft(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to make; NAME_preview.png lies beside.")],
+    segments: Annotated[
+        int | None, typer.Option("--segments", help="How many (default: 2 to 8, as the features fall).")
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="features: clustered; sam: masks of Segment Anything.")
+    ] = "features",
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="WIDTHxHEIGHT that pictures of several sizes are stretched to."),
+    ] = None,
+    first: Annotated[
+        bool,
+        typer.Option("--picture-of-first", help="Edges and preview from the first picture, not the mean."),
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", help="SAM's folder, or its name in the hub's cache.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option("--layout", help="Layout name.")] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="Product, where there are several.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", hidden=True, help="pretrained, or random for tests.")
+    ] = "pretrained",
+    seed: Annotated[int, typer.Option("--seed", help="Source of all randomness.", min=0)] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Propose a segment map for pictures of a fixed camera, as an indexed PNG to go on painting."""
+    from flawscope.errors import OptionError
+    from flawscope.nn.run import Run
+    from flawscope.workflow.segments import SAM, good_pictures
+    from flawscope.workflow.segments import draft as run_draft
+
+    if by not in ("features", "sam"):
+        raise OptionError("by", expected="features or sam", got=repr(by), fix="Leave it out for features.")
+    with stop_on_interrupt() as stop:
+        made = run_draft(
+            good_pictures(pictures, layout=layout, product=product),
+            out,
+            Run(seed=seed, device=device, progress=Bars(quiet=as_json), stop=stop),
+            by="sam" if by == "sam" else "features",
+            segments=segments,
+            size=_size(size),
+            first=first,
+            model=model or SAM,
+            weights="random" if weights == "random" else "pretrained",
+        )
+    _show(made, "preview", as_json=as_json)
+    if not as_json:
+        console.print(f"Next: flawscope segments check {out} PICTURES --out sheet.png", markup=False)
+
+
+def check(
+    map_file: Annotated[Path, typer.Argument(metavar="MAP", help="Indexed PNG file.")],
+    pictures: Annotated[
+        list[str],
+        typer.Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file that receives the sheet.")],
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="WIDTHxHEIGHT that pictures are stretched to; a map may have this size."),
+    ] = None,
+    layout: Annotated[str | None, typer.Option("--layout", help="Layout name.")] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="Product, where there are several.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show a segment map over pictures; refuse wrong sizes, gaps and unknown indices."""
+    from flawscope.workflow.segments import check as run_check
+    from flawscope.workflow.segments import good_pictures
+
+    paths = good_pictures(pictures, layout=layout, product=product)
+    checked = run_check(map_file, paths, out, size=_size(size), progress=Bars(quiet=as_json))
+    _show(checked, "sheet", as_json=as_json)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """`WIDTHxHEIGHT` as height and width."""
+    from flawscope.errors import OptionError
+    from flawscope.images import FRAME_LIMIT
+
+    if text is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text.strip().lower())
+    if sides is None or not all(32 <= int(side) <= FRAME_LIMIT for side in sides.groups()):
+        raise OptionError(
+            "size", expected=f"WIDTHxHEIGHT, 32 to {FRAME_LIMIT} each", got=repr(text), fix="Say 256x256."
+        )
+    return int(sides[2]), int(sides[1])
+
+
+def _show(made: MapFacts, kind: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "map": str(made.map),
+                kind: str(made.drawing),
+                "width": made.width,
+                "height": made.height,
+                "pictures": made.pictures,
+                "shares": [round(share, 6) for share in made.shares],
+                "remarks": list(made.remarks),
+            }
+        )
+        return
+    console.print(
+        f"{made.map}: {len(made.shares)} segments, {made.width}x{made.height}, for {made.pictures} pictures.",
+        markup=False,
+    )
+    for index, share in enumerate(made.shares):
+        console.print(f"{index:>4} {share:7.1%}", markup=False)
+    for remark in made.remarks:
+        note(remark)
+    console.print(f"{kind.capitalize()}: {made.drawing}", markup=False)

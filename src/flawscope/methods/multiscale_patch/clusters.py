@@ -1,0 +1,83 @@
+"""The centres c_k of equation 4: mini-batch K-means over random patches of all pictures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from flawscope.errors import DataError
+from flawscope.methods.multiscale_patch import sampler
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.nn.batches import PixelStore
+from flawscope.nn.patches import crop
+from flawscope.nn.run import Run
+
+_CENTRES = 0xC317
+_STARTS = 3  # of K-means; the best is kept
+
+
+def due(number: int, options: MultiScalePatchOptions, pictures: int) -> bool:
+    """Whether the centres are computed afresh before this step: every few epochs (section 3.2.3)."""
+    length = options.kmeans_every * pictures
+    return number == 0 or number * options.batch // length > (number - 1) * options.batch // length
+
+
+def check_clusters(options: MultiScalePatchOptions, pictures: int) -> None:
+    """Refuse more clusters than patches.
+
+    Raises:
+        DataError: there are more.
+    """
+    patches = pictures * options.patches
+    if "kmeans" in options.losses and options.clusters > patches:
+        raise DataError(
+            "training patches",
+            expected=f"at least {options.clusters} for as many clusters",
+            got=f"{patches} ({options.patches} in each of {pictures} pictures)",
+            fix="Lower `clusters`, raise `patches`, or add good pictures.",
+        )
+
+
+@torch.no_grad()
+def centres(
+    embed: Callable[[Tensor], Tensor],
+    store: PixelStore,
+    options: MultiScalePatchOptions,
+    scale: int,
+    *,
+    number: int,
+    run: Run,
+) -> Tensor:
+    """Centres (K, D) of the embeddings of random patches, as many in each picture as a step takes.
+
+    Where fewer embeddings differ than there are clusters, some centres are equal.
+
+    Args:
+        embed: patches (n, 3, θ, θ) to embeddings (n, D).
+        store: the pictures.
+        options: K, the patches a picture and the pictures' size.
+        scale: side θ of the patches.
+        number: of the step, which the draws follow from.
+        run: seed and stop signal.
+    """
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    generator = run.generator(_CENTRES, scale, number)
+    room = (options.size[0] - scale, options.size[1] - scale)
+    rows = []
+    for picture in range(len(store)):
+        run.check_stop()
+        corners = sampler.anywhere(options.patches, room, generator)
+        pixels = store.batch([picture])
+        owners = torch.zeros(len(corners), dtype=torch.int64, device=pixels.device)
+        rows.append(embed(crop(pixels, owners, corners.to(pixels.device), scale)).float().cpu())
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    found = MiniBatchKMeans(options.clusters, random_state=seed, n_init=_STARTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found.fit(torch.cat(rows).numpy())
+    return torch.from_numpy(found.cluster_centers_)

@@ -1,0 +1,172 @@
+"""Multi-scale patch representation learning as a detector: patches far from every good one are anomalous.
+
+The sources are named in this package's docstring. Encoders learn from patches of good pictures (sections 3.1
+to 3.3); then every patch of a picture is compared with all patches of the good ones (section 3.4).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import TrainingData
+from flawscope.errors import OptionError
+from flawscope.explain.examples import Examples
+from flawscope.files import writable_folder
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
+from flawscope.methods.multiscale_patch.bank import EmbeddingBank, needed_bytes
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.methods.multiscale_patch.training import Networks, train
+from flawscope.nn.batches import PixelStore
+from flawscope.nn.coreset import patch_store
+from flawscope.nn.features import patch_rows
+from flawscope.nn.patches import Coverage, grid_shape
+from flawscope.nn.preflight import available_bytes
+from flawscope.nn.run import Run
+from flawscope.nn.weights import load_pretrained
+
+_NETWORKS = 0x3C4E
+_BATCH = 4
+
+
+def outputs_of(scales: tuple[int, ...]) -> tuple[Output, ...]:
+    """Score, heatmap, and for each scale how far the nearest good patch is and which one."""
+    found = [SCORE, HEATMAP]
+    for scale in scales:
+        found += [
+            Output(f"distance_{scale}", "heatmap", f"of each {scale}-pixel patch to the nearest good one"),
+            Output(f"nearest_{scale}", "index_map", "number of that one among the good pictures' patches"),
+        ]
+    return tuple(found)
+
+
+class MultiScalePatch(Detector):
+    """Learned embeddings of patches of three sizes; the score is the distance to the nearest good patches."""
+
+    Options = MultiScalePatchOptions
+    options: MultiScalePatchOptions
+    outputs: ClassVar = outputs_of((64, 32, 16))
+    fitted: ClassVar = tuple(f"banks.*.{name}" for name in ("memory.bank", "memory.half_norms", "numbers"))
+    minimum_normals: ClassVar = 1
+
+    def __init__(self, options: MultiScalePatchOptions) -> None:
+        options = options.resolved()
+        super().__init__(options)
+        self.outputs = outputs_of(options.scales)  # type: ignore[misc]  # the class's are those of the defaults
+        options.check_room()
+        self.networks = self._fresh(0)
+        self.networks.requires_grad_(False).eval()
+        self.grids = {s: grid_shape(options.size, s, options.stride(s)) for s in options.scales}
+        self.banks = nn.ModuleDict(
+            {str(s): EmbeddingBank(options.embedding, grid) for s, grid in self.grids.items()}
+        )
+        self.coverage = nn.ModuleDict(
+            {str(s): Coverage(options.size, s, options.stride(s)) for s in options.scales}
+        )
+        self.examples: Examples | None = None
+
+    def fit(self, data: TrainingData, run: Run) -> Self:
+        """Train the encoders on `data.normal`, then keep its patches; `data.tuning` is not used.
+
+        Raises:
+            DataError: no picture, or fewer patches than clusters.
+            OptionError: the patches of all pictures would not fit into memory.
+            WeightsError: no weights for the encoders' backbone.
+            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+        """
+        self.check_enough(data)
+        self._require_memory(len(data.normal))
+        self.networks = self._fresh(int(run.generator(_NETWORKS).initial_seed()))
+        if self.options.weights == "pretrained":
+            for backbone in self.networks.encoders.backbones():
+                load_pretrained(backbone)
+        self.to(run.torch_device())
+        name = f"multiscale_patch-{self._digest(data.normal, run)}"
+        self.history = train(self.networks, PixelStore(data.normal, run), self.options, run, name=name)
+        self._collect(data.normal, run, name)
+        return self.to(run.torch_device()).eval()
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`; the heatmap is AM of equation 8, the score that of equation 9."""
+        del scalars
+        options, maps, outputs = self.options, [], dict[str, Tensor]()
+        for scale, embeddings in self.networks.encoders.grids(pixels).items():
+            distances, nearest = self._bank(scale)(embeddings)  # (N, h, w) each
+            maps.append(self.coverage[str(scale)](distances))  # (N, H, W), equation 7
+            outputs |= {f"distance_{scale}": distances, f"nearest_{scale}": nearest}
+        heatmap = functools.reduce(torch.add if options.combination == "sum" else torch.mul, maps)
+        means = F.avg_pool2d(heatmap.unsqueeze(1), options.window[0], options.window[1])
+        return {"score": means.flatten(1).amax(1), "heatmap": heatmap, **outputs}
+
+    def write_companions(self, folder: Path) -> None:
+        """Write the good pictures, small, beside the graph (see `flawscope.explain.examples`)."""
+        if self.examples is not None:
+            self.examples.write(folder)
+
+    def _fresh(self, seed: int) -> Networks:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return Networks(self.options)
+
+    @torch.no_grad()
+    def _collect(self, pictures: Pictures, run: Run, name: str) -> None:
+        """Fill the banks with the embeddings of all patches of all pictures, and keep the pictures small."""
+        options, device = self.options, run.torch_device()
+        self.eval()
+        self.examples = Examples(options.size)
+        folder = writable_folder(run.checkpoints.folder) if run.checkpoints else None
+        budget = run.memory // len(self.grids)
+        stores = {
+            s: patch_store(
+                len(pictures) * height * width, options.embedding, budget_bytes=budget, folder=folder
+            )
+            for s, (height, width) in self.grids.items()
+        }
+        filled = dict.fromkeys(stores, 0)
+        with run.progress.stage("embedding the patches", len(pictures)) as stage:
+            for batch in pictures.batches(_BATCH):
+                run.check_stop()
+                for pixels in batch[: max(0, options.examples - len(self.examples))]:
+                    self.examples.add(pixels)
+                grids = self.networks.encoders.grids(torch.from_numpy(batch).to(device))
+                for scale, embeddings in grids.items():
+                    rows = patch_rows(embeddings)
+                    stores[scale][filled[scale] : filled[scale] + len(rows)] = rows.cpu()
+                    filled[scale] += len(rows)
+                stage.advance(len(batch))
+        for scale in options.scales:
+            bank = self._bank(scale)
+            bank.keep(stores.pop(scale), options.coreset, options.bank_limit, run, f"{name}-coreset-{scale}")
+
+    def _bank(self, scale: int) -> EmbeddingBank:
+        bank = self.banks[str(scale)]
+        if not isinstance(bank, EmbeddingBank):
+            raise TypeError(f"{scale} has no bank")
+        return bank
+
+    def _require_memory(self, pictures: int) -> None:
+        needed = needed_bytes(self.grids.values(), pictures, self.options.embedding)
+        free = available_bytes()
+        if free is not None and needed > free:
+            raise OptionError(
+                "patches of multiscale_patch",
+                expected=f"at most {free / 2**30:.1f} GiB of memory",
+                got=f"{needed / 2**30:.1f} GiB for the patches of {pictures} pictures",
+                fix="Lower `embedding`, `size` or the number of pictures, or widen `strides`.",
+            )
+
+    def _digest(self, pictures: Pictures, run: Run) -> str:
+        """Of what a checkpoint must share to be taken up: seed, options, first weights and pictures."""
+        digest = hashlib.sha256(f"{run.seed} {self.options.model_dump_json()}".encode())
+        for value in self.networks.state_dict().values():
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        for sample in pictures.samples:
+            digest.update(f"\n{sample.path}".encode())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,173 @@
+"""Training of all scales: the patches of a step, their losses, and fresh centres every few epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from flawscope.methods.multiscale_patch import clusters, sampler
+from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, Encoders
+from flawscope.methods.multiscale_patch.losses import (
+    PositionClassifier,
+    cosine_loss,
+    kmeans_loss,
+    position_loss,
+    svdd_loss,
+    total_loss,
+)
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.methods.multiscale_patch.sampler import Places
+from flawscope.nn.batches import PixelStore, shuffled, steps_of
+from flawscope.nn.patches import crop
+from flawscope.nn.run import Run
+from flawscope.nn.training import Loop, Losses
+
+_PLACES = 0x9A7C
+_AT_ONCE = 2 * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
+
+
+class Networks(nn.Module):
+    """What learns: encoders and classifiers by scale; and the centres of K-means, which are computed."""
+
+    def __init__(self, options: MultiScalePatchOptions) -> None:
+        super().__init__()
+        self.encoders = Encoders(options)
+        self.classifiers = nn.ModuleDict(
+            {str(s): PositionClassifier(options.embedding, options.directions) for s in options.scales}
+        )
+        for scale in options.scales:
+            self.register_buffer(f"centres_{scale}", torch.zeros(options.clusters, options.embedding))
+
+    def centres(self, scale: int) -> Tensor:
+        """Centres (K, D) of equation 4."""
+        return self.get_buffer(f"centres_{scale}")
+
+
+class Objective:
+    """The losses of one scale for the patches of a step, at the run's precision."""
+
+    def __init__(self, networks: Networks, options: MultiScalePatchOptions, run: Run) -> None:
+        self.networks, self.options, self.dtype = networks, options, run.training_dtype
+
+    def __call__(self, pixels: Tensor, places: Places, scale: int) -> dict[str, Tensor]:
+        """Losses by name; pixels (N, 3, H, W) in [0, 1]."""
+        found, losses = self._embedded(pixels, places, scale), dict[str, Tensor]()
+        if "svdd" in self.options.losses:
+            losses["svdd"] = svdd_loss(found["i"], found["j"])
+        if "cos" in self.options.losses:
+            losses["cos"] = cosine_loss(found["i"], found["j"], found["k"])
+        if places.label is not None:
+            logits = self.networks.classifiers[str(scale)](found["m"], found["n"])
+            losses["ssl"] = position_loss(logits, places.label.to(pixels.device))
+        if "kmeans" in self.options.losses:
+            losses["kmeans"] = kmeans_loss(found["r"], self.networks.centres(scale))
+        return losses
+
+    def _embedded(self, pixels: Tensor, places: Places, scale: int) -> dict[str, Tensor]:
+        """Embeddings (n, D) float32 by kind, of patches that were all cut in one gather."""
+        kinds, device = list(places.corners), pixels.device
+        corners = torch.cat([places.corners[kind] for kind in kinds])  # (kinds * n, 2)
+        owners = places.owners.repeat(len(kinds))
+        patches = crop(pixels, owners.to(device), corners.to(device), scale)
+        if self.options.noise:
+            patches = patches + self._noise(patches, kinds)
+        patches = patches.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            embeddings = self.networks.encoders.embed(scale, patches)
+        return dict(zip(kinds, embeddings.float().chunk(len(kinds)), strict=True))
+
+    def _noise(self, patches: Tensor, kinds: list[str]) -> Tensor:
+        """Noise on the patches of L_SSL, against what a lens does to colours near the border (Patch SVDD)."""
+        told = torch.tensor([kind in "mn" for kind in kinds], device=patches.device)
+        told = told.repeat_interleave(len(patches) // len(kinds)).view(-1, 1, 1, 1)  # (kinds * n, 1, 1, 1)
+        shift = torch.randn(len(patches), 3, 1, 1, device=patches.device)
+        return self.options.noise * told * (shift + torch.randn_like(patches))
+
+
+def train(
+    networks: Networks, store: PixelStore, options: MultiScalePatchOptions, run: Run, *, name: str
+) -> list[dict[str, float]]:
+    """Train all scales in place, each by its own losses; returns the loss curve. `name` is the checkpoint's.
+
+    Batch norms of pretrained encoders keep their statistics; those of random ones learn theirs.
+
+    Raises:
+        DataError: more clusters than patches to find them among.
+        Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
+    """
+    clusters.check_clusters(options, len(store))
+    objective = Objective(networks, options, run)
+    networks.to(memory_format=torch.channels_last).requires_grad_(True)
+    optimiser = torch.optim.Adam(networks.parameters(), lr=options.learning_rate, fused=True)
+
+    def step(number: int) -> Losses:
+        if "kmeans" in options.losses and clusters.due(number, options, len(store)):
+            _refresh(networks, store, options, number, run)
+        networks.train(options.weights == "random")
+        pixels = store.batch(shuffled(len(store), options.batch, number, run))
+        return descend(objective, pixels, number, run)
+
+    loop = Loop(
+        name=name,
+        steps=options.steps or steps_of(options.epochs, len(store), options.batch),
+        network=networks,
+        optimiser=optimiser,
+        run=run,
+        step=step,
+    )
+    try:
+        loop.go()
+    finally:
+        networks.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    return loop.history
+
+
+def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Losses:
+    """Losses of a step on pixels (N, 3, H, W), `total` and each by name and scale.
+
+    To bound memory, the gradients of all parts but the last are added up here; that of the last waits for
+    the loop.
+    """
+    options = objective.options
+    parts = list(_parts(options, len(pixels), number, run))
+    total, losses = pixels.new_zeros(()), dict[str, Tensor]()
+    for index, (scale, places, share) in enumerate(parts):
+        found = objective(pixels, places, scale)
+        own = share * total_loss(found, options.closeness)
+        if index < len(parts) - 1:
+            own.backward()  # type: ignore[no-untyped-call]
+            own = own.detach()
+        total = total + own
+        for kind, loss in found.items():
+            key = f"{kind}_{scale}"
+            losses[key] = losses.get(key, torch.zeros_like(total)) + share * loss.detach()
+    return {"total": total, **losses}
+
+
+def _parts(
+    options: MultiScalePatchOptions, pictures: int, number: int, run: Run
+) -> Iterator[tuple[int, Places, float]]:
+    """Scale by scale the places of a step, in parts of a bounded number of pixels, each with its share."""
+    for scale in options.scales:
+        places = sampler.draw(options, scale, pictures, run.generator(_PLACES, scale, number))
+        count = len(places.owners)
+        size = max(1, _AT_ONCE // (len(places.corners) * scale**2))
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            yield scale, places.part(start, stop), (stop - start) / count
+
+
+def _refresh(
+    networks: Networks, store: PixelStore, options: MultiScalePatchOptions, number: int, run: Run
+) -> None:
+    """Compute the centres of every scale afresh."""
+    networks.eval()
+    for scale in options.scales:
+
+        def embed(patches: Tensor, scale: int = scale) -> Tensor:
+            return networks.encoders.embed(scale, patches)
+
+        fresh = clusters.centres(embed, store, options, scale, number=number, run=run)
+        networks.centres(scale).copy_(fresh)

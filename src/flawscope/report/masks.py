@@ -1,0 +1,83 @@
+"""Heatmaps cut at the threshold with the highest F1 over all pixels, beside the truth.
+
+The threshold needs annotated defects, and so serves comparison with papers that cut there; verdicts never use
+it. It is read off a regular sample of each picture's pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.masks import union_mask
+from flawscope.data.samples import Sample
+from flawscope.metrics import max_f1
+from flawscope.overlay import Picture, to_webp_bytes
+from flawscope.prediction import Prediction
+from flawscope.report.content import Inset
+from flawscope.report.markup import number
+
+_SAMPLED = 64  # rows and columns of a picture's pixels that count
+_SIDE = 180  # longest side of a drawn mask in pixels, at most twice that
+_GROUND, _CUT, _TRUTH = (24, 30, 42), (242, 146, 77), (98, 168, 229)
+
+
+class Cuts:
+    """Collects maps and masks of evaluated pictures; memory stays bounded by what is drawn."""
+
+    def __init__(self) -> None:
+        self._labels: list[NDArray[np.bool_]] = []
+        self._values: list[NDArray[np.float32]] = []
+        self._maps: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+
+    def add(self, sample: Sample, prediction: Prediction, drawn: Container[str]) -> None:
+        """Count one picture's pixels, and keep its map where its path is among those `drawn`.
+
+        Pictures that were kept before and are no longer drawn are forgotten. A defective picture without an
+        annotated area, or an answer without a heatmap, counts for nothing.
+        """
+        heatmap = prediction.heatmap
+        if heatmap is None:
+            return
+        mask = union_mask(sample, *heatmap.shape)
+        if sample.defective and not mask.any():
+            return
+        rows, columns = (
+            (np.arange(_SAMPLED) + 0.5) * length // _SAMPLED if length > _SAMPLED else np.arange(length)
+            for length in heatmap.shape
+        )
+        places = np.ix_(rows.astype(np.intp), columns.astype(np.intp))
+        self._labels.append(mask[places].ravel())
+        self._values.append(heatmap[places].ravel())
+        step = max(1, max(heatmap.shape) // _SIDE)
+        self._maps = {path: kept for path, kept in self._maps.items() if path in drawn}
+        if str(sample.path) in drawn:
+            self._maps[str(sample.path)] = (heatmap[::step, ::step].copy(), mask[::step, ::step].copy())
+
+    def insets(self) -> dict[str, Inset]:
+        """A drawing for each kept picture by its path; empty where no pixel, or every one, is defective."""
+        if not self._labels:
+            return {}
+        labels, values = np.concatenate(self._labels), np.concatenate(self._values)
+        if labels.all() or not labels.any():
+            return {}
+        f1, threshold = max_f1(labels, values)
+        about = (
+            f"area: map from {number(threshold)} on, F1 over all pixels at its highest, {f1:.2f}; line: truth"
+        )
+        return {
+            path: Inset(to_webp_bytes(_draw(heatmap >= threshold, mask)), about)
+            for path, (heatmap, mask) in self._maps.items()
+        }
+
+
+def _draw(cut: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Picture:
+    """The cut map as an area and the truth as a line, (h, w, 3)."""
+    picture = np.full((*cut.shape, 3), _GROUND, np.uint8)
+    picture[cut] = _CUT
+    outlines, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, _TRUTH, 1)
+    return picture

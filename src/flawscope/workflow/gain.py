@@ -1,0 +1,128 @@
+"""What known defects add to a model: SegAD beside the detector that it builds on, in cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.samples import GOOD
+from flawscope.methods.segad.forest import ForestOptions, grow, margins
+from flawscope.methods.segad.table import Table, folds_by_kind
+from flawscope.metrics import Interval, auroc, bootstrap_interval
+from flawscope.nn.run import Run
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Image AUROC of pictures that a forest has not learnt from, before and after.
+
+    Attributes:
+        pictures: how many good and how many defective ones.
+        before: of the detector alone.
+        after: of SegAD.
+        difference: after less before, with its 95 % bootstrap interval over the same pictures.
+        held_out: how the forests were kept from what they are judged on.
+    """
+
+    pictures: tuple[int, int]
+    before: float
+    after: float
+    difference: Interval
+    held_out: str
+
+    @property
+    def verdict(self) -> str:
+        """In one word: `gain`, `loss`, or `none` where the interval holds 0."""
+        return "gain" if self.difference.low > 0 else "loss" if self.difference.high < 0 else "none"
+
+    def statement(self) -> str:
+        """In a sentence, plainly."""
+        low, high = (f"{100 * value:+.1f}" for value in (self.difference.low, self.difference.high))
+        change = f"from {self.before:.3f} to {self.after:.3f} ({low} to {high} points, 95 %)"
+        good, defective = self.pictures
+        said = {
+            "gain": f"AUROC rises {change}",
+            "loss": f"AUROC falls {change}: keep the model as it was",
+            "none": f"No gain that these pictures can show: AUROC goes {change}",
+        }[self.verdict]
+        return f"{said}, on {good} good and {defective} defective pictures, {self.held_out}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "verdict": self.verdict,
+            "good": self.pictures[0],
+            "defective": self.pictures[1],
+            "auroc_before": self.before,
+            "auroc_after": self.after,
+            "difference": self.difference.value,
+            "difference_low": self.difference.low,
+            "difference_high": self.difference.high,
+            "held_out": self.held_out,
+        }
+
+
+def cross_validated(
+    table: Table, options: ForestOptions, folds: int, run: Run
+) -> tuple[Scores, NDArray[np.int64]]:
+    """Margins (N,) of forests that have not learnt from the picture's fold, and the folds (N,).
+
+    Raises:
+        Stopped: `run.stop` was set.
+    """
+    parts = folds_by_kind(table.kinds, folds, run.seed)
+    return _held_out(table, options, [parts == fold for fold in range(folds)], run), parts
+
+
+def gains(table: Table, options: ForestOptions, held_out: Scores, folds: int, run: Run) -> list[Gain]:
+    """The gain in cross-validation, and, with several kinds of defects, on kinds that are not learnt from.
+
+    Args:
+        table: one detector's features, with its scores.
+        held_out: margins (N,) of `cross_validated`.
+    """
+    found = [_gain(table, held_out, f"held out in {folds} folds")]
+    kinds = sorted(set(table.kinds) - {GOOD})
+    if len(kinds) > 1:
+        parts = folds_by_kind(table.kinds, len(kinds), run.seed + 1)
+        named = np.asarray(table.kinds)
+        apart = [np.where(table.defective, named == kind, parts == index) for index, kind in enumerate(kinds)]
+        unseen = _held_out(table, options, apart, run)
+        found.append(_gain(table, unseen, "each kind of defect judged by a forest that has not learnt it"))
+    return found
+
+
+def _held_out(table: Table, options: ForestOptions, apart: list[NDArray[np.bool_]], run: Run) -> Scores:
+    found = np.empty(len(table), np.float32)
+    with run.progress.stage("cross-validating", len(apart)) as stage:
+        for held in apart:
+            run.check_stop()
+            learnt = table.rows(~held)
+            booster = grow(learnt.features, learnt.defective, options, run.seed)
+            found[held] = margins(booster, table.features[held])
+            stage.advance()
+    return found
+
+
+def _gain(table: Table, after: Scores, held_out: str) -> Gain:
+    labels, before = table.defective.astype(np.int64), table.scores[:, 0]
+    rows = np.arange(len(table))
+
+    def difference(drawn: NDArray[Any], chosen: NDArray[Any]) -> float:
+        places = chosen.astype(np.int64)
+        return auroc(drawn, after[places]) - auroc(drawn, before[places])
+
+    measured: Callable[[NDArray[Any], NDArray[Any]], float] = difference
+    return Gain(
+        (int((labels == 0).sum()), int(labels.sum())),
+        auroc(labels, before),
+        auroc(labels, after),
+        bootstrap_interval(measured, labels, rows),
+        held_out,
+    )

@@ -1,0 +1,52 @@
+"""Small options and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample, TrainingData
+from flawscope.images import Frame
+from flawscope.methods.multiscale_patch import MultiScalePatch
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+
+TINY: dict[str, Any] = {
+    "size": (64, 64),
+    "scales": (32, 16),
+    "weights": "random",
+    "backbone": "vgg11",
+    "layers": ("features.5", "features.2"),
+    "embedding": 8,
+    "patches": 3,
+    "clusters": 4,
+    "steps": 4,
+    "batch": 2,
+}
+
+
+@pytest.fixture
+def tiny() -> Callable[..., MultiScalePatch]:
+    """Make an unfitted detector of small options, changed as named."""
+    return lambda **changes: MultiScalePatch(MultiScalePatchOptions(**{**TINY, **changes}))
+
+
+@pytest.fixture
+def data(training_data: Callable[..., TrainingData]) -> TrainingData:
+    """Five good pictures of 64×64."""
+    return training_data(5)
+
+
+@pytest.fixture
+def black(tmp_path: Path) -> TrainingData:
+    """Four pictures without any content."""
+    paths = [tmp_path / f"{index}.png" for index in range(4)]
+    for path in paths:
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(path)
+    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], Frame(64, 64))
+    return TrainingData(pictures, pictures.subset([]))

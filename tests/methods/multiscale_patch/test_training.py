@@ -1,0 +1,173 @@
+"""A step's losses, parts of it, K-means, and a stopped training that goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from flawscope.data.samples import TrainingData
+from flawscope.errors import DataError, Stopped
+from flawscope.methods.multiscale_patch import MultiScalePatch, clusters, sampler
+from flawscope.methods.multiscale_patch.training import _PLACES, Networks, Objective, descend
+from flawscope.nn.batches import PixelStore
+from flawscope.nn.run import Checkpoints, Run
+
+Make = Callable[..., MultiScalePatch]
+
+
+def networks_of(detector: MultiScalePatch) -> Networks:
+    networks = detector.networks.requires_grad_(True)
+    for scale in detector.options.scales:
+        networks.centres(scale).copy_(torch.rand(detector.options.clusters, detector.options.embedding))
+    return networks
+
+
+def literal(detector: MultiScalePatch, pixels: torch.Tensor, number: int, run: Run) -> dict[str, float]:
+    """The step's losses patch by patch, after the equations."""
+    options, embed = detector.options, detector.networks.encoders.embed
+    found = dict[str, float]()
+    for scale in options.scales:
+        places = sampler.draw(options, scale, len(pixels), run.generator(_PLACES, scale, number))
+        assert places.label is not None
+        sums = dict.fromkeys(("svdd", "cos", "ssl", "kmeans"), 0.0)
+        for index, owner in enumerate(places.owners):
+            vectors = {}
+            for kind, corners in places.corners.items():
+                top, left = corners[index].tolist()
+                patch = pixels[owner, :, top : top + scale, left : left + scale]
+                vectors[kind] = embed(scale, patch[None])[0]
+            i, j, k, m, n, r = (vectors[kind] for kind in "ijkmnr")
+            sums["svdd"] += float((i - j).square().sum().sqrt())
+            sums["cos"] += float(i @ k / i.norm() / k.norm() - i @ j / i.norm() / j.norm())
+            logits = detector.networks.classifiers[str(scale)](m[None], n[None])[0]
+            sums["ssl"] -= float(logits.log_softmax(0)[places.label[index]])
+            sums["kmeans"] += float((r - detector.networks.centres(scale)).norm(dim=1).min())
+        found |= {f"{name}_{scale}": value / len(places.owners) for name, value in sums.items()}
+    return found
+
+
+@pytest.mark.parametrize("at_once", [1 << 30, 6 * 32 * 32])
+def test_a_step_is_the_equations(tiny: Make, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("flawscope.methods.multiscale_patch.training._AT_ONCE", at_once)
+    detector, run, pixels = tiny(), Run(precision="fp32"), torch.rand(2, 3, 64, 64)
+    networks = networks_of(detector)
+    losses = descend(Objective(networks, detector.options, run), pixels, 7, run)
+    with torch.no_grad():
+        expected = literal(detector, pixels, 7, run)
+    assert {name: float(value) for name, value in losses.items() if name != "total"} == pytest.approx(
+        expected, rel=1e-4, abs=1e-5
+    )
+    total = sum(
+        (1e-3 if name.startswith(("svdd", "cos")) else 1.0) * value for name, value in expected.items()
+    )
+    assert float(losses["total"].detach()) == pytest.approx(total, rel=1e-4)
+
+
+def test_parts_of_a_step_have_the_gradient_of_the_whole(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, pixels, found = Run(precision="fp32"), torch.rand(2, 3, 64, 64), []
+    detector = tiny()
+    networks = networks_of(detector)
+    for at_once in (1 << 30, 2 * 6 * 32 * 32):
+        monkeypatch.setattr("flawscope.methods.multiscale_patch.training._AT_ONCE", at_once)
+        networks.zero_grad()
+        descend(Objective(networks, detector.options, run), pixels, 0, run)["total"].backward()
+        found.append([value.grad.clone() for value in networks.parameters() if value.grad is not None])
+    assert len(found[0]) == len(list(networks.parameters()))
+    for whole, parted in zip(*found, strict=True):
+        torch.testing.assert_close(parted, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("without", ["svdd", "cos", "ssl", "kmeans"])
+def test_each_loss_can_be_left_out(tiny: Make, data: TrainingData, without: str) -> None:
+    losses = tuple(name for name in ("svdd", "cos", "ssl", "kmeans") if name != without)
+    detector = tiny(losses=losses, steps=2).fit(data, Run())
+    assert detector.history is not None
+    kinds = {name.split("_")[0] for name in detector.history[0]} - {"step", "total", "learning"}
+    assert kinds == set(losses)
+
+
+def test_learning_lowers_the_loss(tiny: Make, data: TrainingData) -> None:
+    detector = tiny(steps=30, learning_rate=1e-3, losses=("svdd", "kmeans"), closeness=1.0, kmeans_every=100)
+    detector.fit(data, Run())
+    assert detector.history is not None
+    assert detector.history[-1]["total"] < 0.7 * detector.history[0]["total"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"noise": 0.02, "directions": 8}])
+def test_a_stopped_training_resumes_to_the_same_weights(
+    tiny: Make, data: TrainingData, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    changes = {"steps": 7, "kmeans_every": 1, "learning_rate": 1e-3, **changes}
+    whole = tiny(**changes).fit(data, Run())
+    stop = threading.Event()
+    run = Run(checkpoints=Checkpoints(tmp_path), stop=stop)
+    with pytest.raises(Stopped, match="Run the same command again"):
+        tiny(**changes).fit(data, replace(run, progress=StopAfter(4, stop)))
+    stop.clear()
+    again = tiny(**changes).fit(data, run)
+    assert again.history == whole.history
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+class StopAfter:
+    """Progress that asks to stop after some training steps."""
+
+    def __init__(self, steps: int, stop: threading.Event) -> None:
+        self.left, self.stop, self.training = steps, stop, False
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Iterator[StopAfter]:
+        self.training = title == "training"
+        yield self
+
+    def advance(self, steps: int = 1) -> None:
+        self.left -= steps * self.training
+        if self.training and self.left <= 0:
+            self.stop.set()
+
+
+def test_centres_come_every_five_epochs(tiny: Make) -> None:
+    options = tiny(batch=2, kmeans_every=5).options
+    found = [number for number in range(40) if clusters.due(number, options, 5)]
+    assert found == [0, 13, 25, 38]  # 25 pictures are 12.5 steps
+
+
+def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData) -> None:
+    options = tiny(clusters=2, patches=20).options
+    run = Run()
+
+    def embed(patches: torch.Tensor) -> torch.Tensor:
+        """Two far groups, by the patches' first pixel."""
+        bright = (patches[:, 0, 0, 0] > 0.4).float()[:, None]
+        return bright * torch.tensor([[9.0, 0.0]]) + 0.01 * patches[:, :2, 1, 1]
+
+    centres = clusters.centres(embed, PixelStore(data.normal, run), options, 16, number=0, run=run)
+    again = clusters.centres(embed, PixelStore(data.normal, run), options, 16, number=0, run=run)
+    assert torch.equal(centres, again)
+    first, second = sorted(centres.tolist())
+    assert first == pytest.approx([0, 0], abs=0.02)
+    assert second == pytest.approx([9, 0], abs=0.02)
+
+
+def test_more_clusters_than_patches(tiny: Make, data: TrainingData) -> None:
+    with pytest.raises(
+        DataError, match=r"at least 16 for as many clusters, got 15 \(3 in each of 5 pictures\)"
+    ):
+        tiny(clusters=16).fit(data, Run())
+    tiny(clusters=16, losses=("ssl",), steps=1).fit(data, Run())
+
+
+def test_batch_norms_of_random_encoders_learn_their_statistics(tiny: Make, data: TrainingData) -> None:
+    detector = tiny(backbone="resnet18", padding=True, scales=(16,), layers=None, steps=1).fit(data, Run())
+    means = [value for name, value in detector.state_dict().items() if name.endswith("running_mean")]
+    assert means
+    assert any(value.abs().max() > 0 for value in means)
+    assert not any(module.training for module in detector.modules())

@@ -1,0 +1,82 @@
+"""Reports of a model that divides pictures into segments: outlines, bars, withheld kinds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flawscope.data.samples import Dataset, Sample
+from flawscope.images import read_image
+from flawscope.inspector import Inspector
+from flawscope.report.build import evaluation_report, inspection_report
+from flawscope.workflow.inspection import inspect_pictures, overlay_path
+from flawscope.workflow.results import RESULTS, read_results
+from quadrants_model import save_model
+
+
+@pytest.fixture(scope="module")
+def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
+    return Inspector.load(save_model(tmp_path_factory.mktemp("model") / "m").folder, threads=1)
+
+
+def samples(folder: Path) -> tuple[Sample, ...]:
+    """Dark good pictures; bright squares in the lower right quadrant of two kinds, one withheld."""
+    made = []
+    for kind, seen in (("good", True), ("scratch", True), ("stain", False)):
+        for index in range(4):
+            picture = np.full((64, 96, 3), 40 + index, np.uint8)
+            if kind != "good":
+                picture[40:56, 60:80] = 250 - index
+            path = folder / f"{kind}{index}.png"
+            Image.fromarray(picture).save(path)
+            made.append(Sample(path, "test", kind != "good", kind, seen=seen))
+    return tuple(made)
+
+
+def test_evaluations_show_bars_and_tell_withheld_kinds_apart(inspector: Inspector, tmp_path: Path) -> None:
+    dataset = Dataset("parts", "plain", tmp_path, samples(tmp_path))
+    evaluation_report(inspector, dataset, tmp_path / "out" / "report.html")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count('<details class="moves">') == 12
+    assert "segment 3 · bright 1 · maximum" in page
+    assert "segment 3: the highest value of bright 1&#x27;s map" in page
+    assert page.count("withheld from training") == 2  # key and table of kinds
+    assert 'class="strip unseen"' in page
+
+
+def test_inspections_keep_contributions_with_their_lines(inspector: Inspector, tmp_path: Path) -> None:
+    paths = [sample.path for sample in samples(tmp_path)]
+    out = tmp_path / "out"
+    inspect_pictures(inspector, paths, out=out)
+    lines = read_results(out)
+    bars = lines[-1]["contributions"]
+    assert len(bars) == 9
+    assert sum(value for _, value in bars) - 1 == pytest.approx(lines[-1]["score"], rel=1e-4)
+    page = inspection_report(inspector.bundle, out).read_text(encoding="utf-8")
+    assert page.count('<details class="moves">') == 12
+
+
+def test_overlays_hold_the_outlines_of_segments(inspector: Inspector, tmp_path: Path) -> None:
+    path = samples(tmp_path)[-1].path
+    inspect_pictures(inspector, [path], out=tmp_path / "out")
+    drawn = read_image(overlay_path(tmp_path / "out", path, inspector.inspect(path).decision))
+    cyan = (drawn == (0, 205, 235)).all(2)
+    assert cyan[32, :10].all()
+    assert cyan[:10, 48].all()
+    assert not cyan[16, :20].any()
+
+
+def test_damaged_contributions_are_no_result(inspector: Inspector, tmp_path: Path) -> None:
+    path = samples(tmp_path)[0].path
+    inspect_pictures(inspector, [path], out=tmp_path / "out")
+    (line,) = read_results(tmp_path / "out")
+    wrong = [[["a"]], [["a", "b"]], [["a", float("nan")]], "ab", [[1, 1.0]]]
+    text = "".join(
+        json.dumps(replaced) + "\n" for replaced in (line | {"contributions": bars} for bars in wrong)
+    )
+    (tmp_path / "out" / RESULTS).write_text(text, encoding="utf-8")
+    assert read_results(tmp_path / "out") == []

@@ -1,0 +1,75 @@
+"""t-SNE of patches: normal and anomalous apart where the model tells them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from benchmarked import write_product
+from brightness_model import make_manifest
+from flawscope.bundle import WEIGHTS, Bundle
+from flawscope.data.layouts import read_dataset
+from flawscope.manifest import FileEntry, FrameSpec
+from flawscope.methods.multiscale_patch import MultiScalePatch
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.report.content import Scatter
+from flawscope.report.embedding import scatter_section, scatters
+
+OPTIONS = {
+    "size": (64, 64),
+    "scales": (32, 16),
+    "strides": (16, 8),
+    "weights": "random",
+    "backbone": "vgg11",
+    "layers": ("features.5", "features.2"),
+    "embedding": 8,
+}
+
+
+def bundle(folder: Path, *, method: str = "multiscale_patch", weights: bool = True) -> Bundle:
+    detector = MultiScalePatch(MultiScalePatchOptions.model_validate(OPTIONS))
+    save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, folder / WEIGHTS)
+    manifest = make_manifest(
+        method=method,
+        options=detector.options.model_dump(mode="json"),
+        frame=FrameSpec(height=64, width=64),
+        files={WEIGHTS: FileEntry(sha256="0" * 64, bytes=1)} if weights else {},
+    )
+    return Bundle(folder, manifest)
+
+
+def test_every_size_has_a_drawing_of_normal_and_anomalous_patches(tmp_path: Path) -> None:
+    dataset = read_dataset(write_product(tmp_path / "product", good=1, spotted=3))
+    samples = dataset.select(split="test")
+    found = scatters(bundle(tmp_path), samples)
+    assert [drawing.title.split(":")[0] for drawing in found] == ["32-pixel patches", "16-pixel patches"]
+    again = scatters(bundle(tmp_path), samples)
+    assert found == again
+    for drawing in found:
+        points = np.array([*drawing.normal, *drawing.anomalous])
+        assert points.min() == 0
+        assert points.max() == 1
+        assert len(drawing.anomalous) >= 4
+        assert drawing.title.endswith(f"{len(drawing.normal)} normal, {len(drawing.anomalous)} anomalous")
+
+
+@pytest.mark.parametrize("change", [{"method": "patchcore"}, {"weights": False}])
+def test_other_models_have_none(tmp_path: Path, change: dict[str, object]) -> None:
+    dataset = read_dataset(write_product(tmp_path / "product", good=1, spotted=1))
+    assert scatters(bundle(tmp_path, **change), dataset.select(split="test")) == ()  # type: ignore[arg-type]
+
+
+def test_without_annotated_defects_there_is_none(tmp_path: Path) -> None:
+    dataset = read_dataset(write_product(tmp_path / "product", good=1, spotted=1))
+    assert scatters(bundle(tmp_path), dataset.select(split="test", defective=False)) == ()
+
+
+def test_the_section_holds_all_points() -> None:
+    drawing = Scatter("16-pixel patches <1>", ((0.0, 1.0), (0.5, 0.5)), ((1.0, 0.0),))
+    page = scatter_section([drawing])
+    assert page.count("h0") == 3
+    assert "&lt;1&gt;" in page
+    assert scatter_section([]) == ""

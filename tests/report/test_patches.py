@@ -1,0 +1,89 @@
+"""The flawed patch beside its nearest good one, from the right places of the right pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brightness_model import make_manifest
+from flawscope.bundle import Bundle
+from flawscope.explain.examples import Examples
+from flawscope.images import read_image
+from flawscope.manifest import FrameSpec, Provenance, SeenPicture
+from flawscope.report.patches import MOST, match_insets
+
+VALUES = {
+    "patch_side": 16.0,
+    "patch_top": 40.0,
+    "patch_left": 8.0,
+    "nearest_picture": 1.0,
+    "nearest_top": 0.0,
+    "nearest_left": 48.0,
+}
+
+
+def bundle(folder: Path, *, pictures: int = 2) -> Bundle:
+    """Good pictures of 64×64: dark but for a green square at the top right in the second."""
+    examples = Examples((64, 64))
+    for index in range(pictures):
+        pixels = np.full((3, 64, 64), 0.1, np.float32)
+        if index == 1:
+            pixels[1, :16, 48:] = 0.9
+        examples.add(pixels)
+    examples.write(folder)
+    seen = tuple(SeenPicture(name=f"{name}.png", sha256="0" * 64, role="normal") for name in "ab")
+    frame = FrameSpec(height=64, width=64)
+    return Bundle(folder, make_manifest(frame=frame, provenance=Provenance.now(0, seen)))
+
+
+def flawed() -> np.ndarray:
+    """A picture of 128×128 with a red square of 32 at row 80 and column 16: the frame's (40, 8)."""
+    image = np.full((128, 128, 3), 60, np.uint8)
+    image[80:112, 16:48] = (250, 10, 10)
+    return image
+
+
+def halves(picture: bytes) -> tuple[np.ndarray, np.ndarray]:
+    drawn = read_image(picture).astype(int)
+    assert drawn.shape == (144, 296, 3)
+    return drawn[:, :144], drawn[:, 152:]
+
+
+def test_a_pair_shows_both_patches(tmp_path: Path) -> None:
+    (inset,) = match_insets(bundle(tmp_path), flawed(), [VALUES])
+    assert inset.about == "patch, and the nearest good one in b.png"
+    left, right = halves(inset.picture)
+    # 48 frame pixels fill 144: the window begins at row 16 (or 0) and column 0 (or 16)
+    centre = left[(40 - 16) * 3 + 24, 8 * 3 + 24]
+    assert centre[0] > 180
+    assert centre[1] < 80
+    centre = right[24, (48 - 16) * 3 + 24]
+    assert centre[1] > 160
+    assert centre[0] < 80
+    assert left[100, 130].max() < 100
+
+
+def test_only_findings_that_tell_a_patch_are_drawn(tmp_path: Path) -> None:
+    found = bundle(tmp_path)
+    assert match_insets(found, flawed(), [{"area": 3.0}]) == ()
+    assert len(match_insets(found, flawed(), [VALUES, {"area": 3.0}, *[VALUES] * 5])) == MOST
+
+
+def test_pictures_that_are_not_kept(tmp_path: Path) -> None:
+    assert match_insets(bundle(tmp_path / "two"), flawed(), [VALUES | {"nearest_picture": 40.0}]) == ()
+    (tmp_path / "none").mkdir()
+    assert match_insets(bundle(tmp_path / "none", pictures=0), flawed(), [VALUES]) == ()
+
+
+@pytest.mark.parametrize("image", [flawed()[..., :1], flawed().astype(np.uint16) * 256])
+def test_grey_and_deep_pictures(tmp_path: Path, image: np.ndarray) -> None:
+    (inset,) = match_insets(bundle(tmp_path), image, [VALUES])
+    left, _ = halves(inset.picture)
+    assert left.shape == (144, 144, 3)
+
+
+def test_a_patch_larger_than_a_third_of_the_picture(tmp_path: Path) -> None:
+    values = VALUES | {"patch_side": 64.0, "patch_top": 0.0, "patch_left": 0.0, "nearest_left": 0.0}
+    assert len(match_insets(bundle(tmp_path), flawed(), [values])) == 1
