@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarked import BENCHMARK
-from flawscope.benchmark.plan import resolved_options
 from flawscope.benchmark.recipe import Benchmark, load_benchmark, shipped
+from flawscope.benchmark.steps import resolved_options
 from flawscope.errors import InputError, OptionError
 from flawscope.methods.registry import available
 from flawscope.workflow.recipe import Recipe
@@ -56,11 +56,11 @@ PUBLISHED: dict[str, dict[str, tuple[float | None, float | None]]] = {
 }
 
 
-def test_every_shipped_recipe_is_checked_here() -> None:
-    assert set(shipped()) == set(PUBLISHED)
+def test_every_recipe_of_the_thesis_is_checked_here() -> None:
+    assert {name for name in shipped() if name.startswith("efficientad")} == set(PUBLISHED)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_papers_figures_are_as_printed(name: str) -> None:
     rows = load_benchmark(name).rows
     found = {row.label: (row.paper.image_auroc, row.paper.aupro_30) for row in rows}
@@ -68,7 +68,7 @@ def test_the_papers_figures_are_as_printed(name: str) -> None:
 
 
 @pytest.mark.skipif("efficientad" not in available(), reason="the method efficientad is not there yet")
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_every_row_is_a_run_of_its_own_with_options_that_the_method_takes(name: str) -> None:
     benchmark = load_benchmark(name)
     recipes = [benchmark.resolve(row, Path("data")) for row in benchmark.rows]
@@ -114,7 +114,13 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         (BENCHMARK | {"titel": "x"}, 'Did you mean "title"'),
         (BENCHMARK | {"rows": []}, "at least 1 item"),
         (BENCHMARK | {"rows": [{"label": "A b"}, {"label": "a-B"}]}, "a-b comes twice"),
-        (BENCHMARK | {"charts": [{"kind": "pie", "title": "x"}]}, "'losses', 'shares' or 'sweep'"),
+        (BENCHMARK | {"charts": [{"kind": "pie", "title": "x"}]}, "'losses', 'shares', 'sweep'"),
+        (BENCHMARK | {"charts": [{"kind": "histograms", "title": "x", "rows": ["ten"]}]}, "Ten pictures"),
+        (changed("mean_of", ["one"]), "the label of a row that runs"),
+        (changed("paper", {"std": {"image_auroc": 1}}), "of what is printed"),
+        (BENCHMARK | {"methods": {"p": {"method": "x", "optoins": {}}}}, "methods.p.optoins"),
+        (BENCHMARK | {"seeds": [1, 1]}, "different whole numbers"),
+        (BENCHMARK | {"measures": ["auroc"]}, "image_auroc"),
     ],
 )
 def test_every_mistake_is_one_clear_line(values: dict[str, Any], message: str) -> None:

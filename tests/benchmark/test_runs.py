@@ -16,18 +16,19 @@ from benchmarked import BENCHMARK, write_product
 from flawscope.benchmark import run as running
 from flawscope.benchmark.charts import Line, draw, line_chart, lines_of
 from flawscope.benchmark.kept import MODEL, RESULT, RunResult
+from flawscope.benchmark.measures import Spread
 from flawscope.benchmark.plan import Outcome, Wishes, parse_seeds, plan
 from flawscope.benchmark.recipe import Benchmark
 from flawscope.benchmark.run import run_benchmark
-from flawscope.benchmark.table import caption, cells, headings, spread, to_json, write_results
+from flawscope.benchmark.table import caption, cells, headings, to_json, write_results
 from flawscope.data.layouts import read_dataset
 from flawscope.errors import CalibrationError, DataError, OptionError, Stopped
 from flawscope.inspector import Inspector
 from flawscope.methods.registry import available
 from flawscope.nn.run import Run
+from flawscope.workflow.assemble import LOSSES
 from flawscope.workflow.evaluate import evaluate
 from flawscope.workflow.recipe import Recipe
-from flawscope.workflow.train import LOSSES
 
 COMMAND = "flawscope benchmark small.yaml"
 
@@ -70,6 +71,7 @@ def test_figures_are_those_of_evaluating_the_model(done: Done) -> None:
     again = evaluate(Inspector.load(planned.folder / MODEL), dataset)
     assert result.measures == {
         "image_auroc": again.detection["auroc"].value,
+        "fpr_at_95_tpr": again.detection["fpr_at_95_tpr"].value,
         "pixel_auroc": again.localisation["pixel_auroc"],
         "aupro_30": again.localisation["aupro_30"],
     }
@@ -197,12 +199,12 @@ def test_rows_that_need_natural_pictures_say_so(done: Done) -> None:
     assert [planned.recipe.data.natural for planned in named.planned] == [None, done.data]
 
 
-def test_several_seeds_give_mean_and_range(done: Done) -> None:
-    result = done.outcome.planned[0].result
-    assert result is not None
-    others = [result.model_copy(update={"measures": {"aupro_30": value}}) for value in (0.9, 0.93, 0.96)]
-    assert str(spread(others, "aupro_30")) == "93.00 (90.00–96.00)"
-    assert spread(others, "image_auroc") is None
+def test_several_seeds_give_mean_and_range() -> None:
+    found = Spread.of((0.9, 0.93, 0.96))
+    assert found is not None
+    assert str(found) == "93.00 (90.00–96.00)"
+    assert found.text("std") == "93.00 ± 3.00", "of a sample: n − 1"
+    assert Spread.of(()) is None
     assert parse_seeds("3") == (3,)
     for wrong in ("", "1,1", "-1", "1,x", "²"):
         with pytest.raises(OptionError, match="--seeds"):

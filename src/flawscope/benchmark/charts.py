@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flawscope.benchmark.measures import MEASURES
 from flawscope.benchmark.plan import Outcome, Planned
-from flawscope.benchmark.recipe import MEASURES, Chart
+from flawscope.benchmark.rows import Chart
 from flawscope.report.charts import nice_ticks
+from flawscope.report.histograms import histogram_panel
 from flawscope.report.markup import number, text
 
 _WIDTH, _HEIGHT = 760, 400
@@ -33,13 +35,18 @@ class Line:
 
 def draw(outcome: Outcome) -> dict[str, str]:
     """SVG text by file name, of those charts for which something has been measured."""
-    found = {}
+    found: dict[str, str] = {}
     for index, chart in enumerate(outcome.benchmark.charts):
+        name = f"{chart.kind}-{index + 1}.svg"
+        if chart.kind == "histograms":
+            if columns := score_columns(outcome, chart):
+                found[name] = histogram_panel(columns)
+            continue
         lines = lines_of(outcome, chart)
         if lines:
             across = chart.label or chart.key if chart.kind == "sweep" else "training step"
             up = f"{chart.loss} loss" if chart.kind == "losses" else "percent"
-            found[f"{chart.kind}-{index + 1}.svg"] = line_chart(chart.title, across, up, lines)
+            found[name] = line_chart(chart.title, across, up, lines)
     return found
 
 
@@ -47,6 +54,16 @@ def lines_of(outcome: Outcome, chart: Chart) -> list[Line]:
     """A chart's lines, of those for which two points or more have been measured."""
     lines = _sweep(outcome, chart) if chart.kind == "sweep" else _losses(outcome, chart)
     return [line for line in lines if len(line.points) > 1]
+
+
+def score_columns(outcome: Outcome, chart: Chart) -> dict[str, dict[str, list[float]]]:
+    """Scores by row and group of the chart's rows, each of its first finished seed."""
+    columns = {}
+    for row in outcome.benchmark.rows:
+        scores = [planned.scores for planned in outcome.of(row) if planned.result is not None]
+        if row.label in chart.rows and scores and scores[0] is not None:
+            columns[row.label] = scores[0].groups()
+    return {label: columns[label] for label in chart.rows if label in columns}
 
 
 def line_chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
@@ -138,7 +155,8 @@ def _sweep(outcome: Outcome, chart: Chart) -> list[Line]:
         if place is None:
             continue
         results = [result for planned in runs if (result := planned.result) is not None]
-        for measure, name in MEASURES.items():
+        for measure in outcome.benchmark.measures:
+            name = MEASURES[measure]
             values = [result.measures[measure] for result in results if measure in result.measures]
             if values:
                 found.setdefault((name, False), []).append((place, 100 * sum(values) / len(values)))
@@ -149,7 +167,7 @@ def _sweep(outcome: Outcome, chart: Chart) -> list[Line]:
 
 def _value(planned: Planned, key: str) -> float | None:
     """The number under a dotted key of the row's recipe, with every option of the method."""
-    node: Any = planned.recipe.model_dump(mode="json") | {"options": planned.options}
+    node: Any = planned.recipe.model_dump(mode="json") | {"options": dict(planned.options)}
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return float(node) if isinstance(node, int | float) and not isinstance(node, bool) else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, JsonValue, ValidationError
 
 from flawscope.files import write_text
 
-MODEL, RESULT, TRAINING = "model", "result.json", "training.json"
+MODEL, RESULT, SCORES, TRAINING = "model", "result.json", "scores.json", "training.json"
 
 
 class _Kept(BaseModel):
@@ -38,11 +38,33 @@ class Training(_Kept):
     device: str
 
 
+class Scores(_Kept):
+    """Raw scores of the readable test pictures, in the data set's order.
+
+    Attributes:
+        seen: whether the picture's kind may be learnt from; True for good ones.
+    """
+
+    picture: tuple[str, ...]
+    score: tuple[FiniteFloat, ...]
+    defective: tuple[bool, ...]
+    seen: tuple[bool, ...]
+
+    def groups(self) -> dict[str, list[float]]:
+        """Scores of good pictures, and of defective ones, those of unseen kinds apart where there are any."""
+        found: dict[str, list[float]] = {}
+        seen = "defective" if all(self.seen) else "defective, seen kinds"
+        for score, defective, known in zip(self.score, self.defective, self.seen, strict=True):
+            group = "good" if not defective else seen if known else "defective, unseen kinds"
+            found.setdefault(group, []).append(score)
+        return dict(sorted(found.items(), reverse=True, key=lambda entry: (entry[0] == "good", entry[0])))
+
+
 class RunResult(_Kept):
     """What one row measured with one seed.
 
     Attributes:
-        measures: figures in [0, 1] by the names in `flawscope.benchmark.recipe.MEASURES`.
+        measures: figures in [0, 1] by the names in `flawscope.benchmark.measures.MEASURES`.
         pictures: by role; of the test ones also those unreadable, and those left out as known to the model.
         seconds: of fitting, of all training, of evaluation.
         steps: training steps, where the method counts any.

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flawscope.benchmark.kept import MODEL, RESULT, RunResult
-from flawscope.benchmark.recipe import Benchmark, Row
-from flawscope.data.layouts import read_dataset
+from flawscope.benchmark.found import Finder, Found
+from flawscope.benchmark.kept import MODEL, RESULT, SCORES, RunResult, Scores
+from flawscope.benchmark.recipe import Benchmark
+from flawscope.benchmark.rows import Row
+from flawscope.benchmark.steps import built_on, counted, resolved_options, shortened
 from flawscope.data.samples import Dataset
 from flawscope.errors import DataError, FlawscopeError, OptionError
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import method_class, parse_options
 from flawscope.nn.run import Run
+from flawscope.workflow.assemble import LOSSES
 from flawscope.workflow.recipe import Recipe
-from flawscope.workflow.train import LOSSES
 
-ROWS = "rows"
+ROWS, TRAINED = "rows", "trained"
 Losses = list[dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One training to come, or finished earlier: its recipe, its pictures, its folder."""
+    """One training to come, or finished earlier.
+
+    Attributes:
+        dataset: what is tested on: the row's pictures without those that some row of this seed learns from;
+            kinds that the recipe withholds are not `seen`.
+        options: of the method, all of them.
+        folder: of the run's model and figures.
+        seed: what differs from the row's other runs.
+    """
 
     row: Row
     recipe: Recipe
     dataset: Dataset
-    options: dict[str, Any]
+    options: Mapping[str, Any]
     folder: Path
+    seed: int
 
     @property
     def name(self) -> str:
         """Row and seed, for people."""
-        return f"{self.row.label}, seed {self.recipe.seed}"
+        return f"{self.row.label}, seed {self.seed}"
 
     @property
     def result(self) -> RunResult | None:
         """The figures, once they are measured."""
         return RunResult.read(self.folder / RESULT)
+
+    @property
+    def scores(self) -> Scores | None:
+        """The test pictures' scores, once they are measured."""
+        return Scores.read(self.folder / SCORES)
 
     @property
     def losses(self) -> Losses:
@@ -60,15 +72,15 @@ class Wishes:
 
     Attributes:
         settings: `key=value` over the base recipe; a row's own changes stay.
-        steps: training steps of every row, in place of the recipe's.
-        seeds: each row is run with each.
+        steps: training steps of every method that counts steps, in place of the recipe's.
+        seeds: each row is run with each; none: those of the benchmark.
         only: labels of the rows to run; all where empty.
         natural: folder of natural pictures, for the rows that need one.
     """
 
     settings: tuple[str, ...] = ()
     steps: int | None = None
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = ()
     only: tuple[str, ...] = ()
     natural: Path | None = None
 
@@ -78,6 +90,7 @@ class Outcome:
     """A benchmark on one folder of pictures.
 
     Attributes:
+        trained: folder of the detectors that rows share; None where no row builds on others.
         planned: the runs, by row and seed.
         left_out: why rows cannot run here, by label.
         failed: errors of runs that were tried, by row and seed.
@@ -85,19 +98,25 @@ class Outcome:
 
     benchmark: Benchmark
     wishes: Wishes
+    trained: Path | None = None
     planned: list[Planned] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, FlawscopeError] = field(default_factory=dict)
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that each row is run with."""
+        return self.wishes.seeds or self.benchmark.seeds
+
     def of(self, row: Row) -> list[Planned]:
-        """The runs of one row, by seed."""
+        """The runs of one row, by seed; none for a mean of rows."""
         return [planned for planned in self.planned if planned.row.label == row.label]
 
 
 def plan(benchmark: Benchmark, data: Path, out: Path, wishes: Wishes, run: Run) -> Outcome:
     """Resolve every row and read its data set, before any work starts.
 
-    A row whose pictures are not in `data` is left out, with the reason.
+    A row whose pictures are not in `data`, or are too few, is left out, with the reason.
 
     Raises:
         OptionError: an unknown row, key, method or option, or a wrong value.
@@ -105,77 +124,55 @@ def plan(benchmark: Benchmark, data: Path, out: Path, wishes: Wishes, run: Run) 
     """
     benchmark.choose(wishes.only)
     outcome = Outcome(benchmark, wishes)
-    over: dict[str, Any] = {"device": run.device, "precision": run.precision}
+    rows = [(row, _recipes(outcome, row, data, run)) for row in benchmark.runs]
+    resolved = [resolved_options(_first(recipes)) for _, recipes in rows]
     if wishes.steps is not None:
-        over["options.steps"] = wishes.steps
-    problem: DataError | None = None
-    for row in benchmark.rows:
-        natural = {"data.natural": str(wishes.natural)} if row.natural and wishes.natural else {}
-        recipes = [
-            benchmark.resolve(row, data, settings=wishes.settings, over={**over, **natural, "seed": seed})
-            for seed in wishes.seeds
-        ]
-        options = resolved_options(recipes[0])
+        _check_steps([_first(recipes) for _, recipes in rows], resolved, wishes.steps)
+    finder, found = Finder(wishes.natural), list[Found]()
+    problem: FlawscopeError | None = None
+    for (row, recipes), options in zip(rows, resolved, strict=True):
         try:
-            if row.natural and wishes.natural is None:
-                raise _needs_natural(row)
-            part = recipes[0].data
-            dataset = read_dataset(part.folder, layout=part.layout, product=part.product)
-            _check_enough(row, dataset)
-        except DataError as error:
+            found.append(finder.find(row, recipes, options))
+        except (DataError, OptionError) as error:
             problem = problem or error
             outcome.left_out[row.label] = str(error)
-            continue
-        for recipe in recipes:
-            folder = out / ROWS / f"{row.name}-seed{recipe.seed}-{_digest(recipe, row, options, dataset)}"
-            outcome.planned.append(Planned(row, recipe, dataset, options, folder))
-    if problem is not None and not outcome.planned:
+    if problem is not None and not found:
         raise problem
+    if any(list(built_on(entry.options)) for entry in found):
+        outcome.trained = out / TRAINED
+    for entry in found:
+        for seed, recipe in entry.recipes.items():
+            folder = out / ROWS / f"{entry.row.name}-seed{seed}-{entry.digest(recipe)}"
+            tested = entry.tested(recipe, found)
+            outcome.planned.append(Planned(entry.row, recipe, tested, entry.options, folder, seed))
     return outcome
 
 
-def resolved_options(recipe: Recipe) -> dict[str, Any]:
-    """Every option of the recipe's method.
-
-    Raises:
-        OptionError: an unknown method, preset or option, or a wrong value.
-    """
-    given = options_of(recipe.method, recipe.preset, recipe.options)
-    parsed = parse_options(recipe.method, method_class(recipe.method).Options, given)
-    return parsed.model_dump(mode="json")
-
-
-def _digest(recipe: Recipe, row: Row, options: dict[str, Any], dataset: Dataset) -> str:
-    """Of everything that decides the figures: recipe with every option, and all picture files."""
-    values = recipe.model_dump(mode="json")
-    values["options"], values["preset"] = options, None
-    values["data"]["folder"] = row.data.folder  # relative, so that results survive a move of the data
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    for sample in dataset:
-        status = sample.path.stat()
-        digest.update(os.fsencode(os.path.relpath(sample.path, dataset.root)))
-        digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:12]
+def _recipes(outcome: Outcome, row: Row, data: Path, run: Run) -> dict[int, Recipe]:
+    """The row's recipe for each seed."""
+    benchmark, wishes = outcome.benchmark, outcome.wishes
+    over: dict[str, Any] = {"device": run.device, "precision": run.precision}
+    if row.natural and wishes.natural:
+        over["data.natural"] = str(wishes.natural)
+    key = "seed" if benchmark.seeds_vary == "everything" else "split.draw"
+    recipes = {
+        seed: benchmark.resolve(row, data, settings=wishes.settings, over={**over, key: seed})
+        for seed in outcome.seeds
+    }
+    if wishes.steps is None:
+        return recipes
+    return {seed: shortened(recipe, wishes.steps) for seed, recipe in recipes.items()}
 
 
-def _needs_natural(row: Row) -> DataError:
-    return DataError(
-        f"row {row.label}",
-        expected="a folder of natural pictures",
-        got="none",
-        fix="Name it with --natural FOLDER.",
-    )
+def _first(recipes: Mapping[int, Recipe]) -> Recipe:
+    return next(iter(recipes.values()))
 
 
-def _check_enough(row: Row, dataset: Dataset) -> None:
-    good = len(dataset.select(split="train", defective=False))
-    if row.training_pictures is not None and row.training_pictures > good:
-        raise DataError(
-            f"row {row.label}",
-            expected=f"{row.training_pictures} good training pictures",
-            got=str(good),
-            fix="Take a larger data set, or a benchmark with fewer pictures.",
-        )
+def _check_steps(recipes: Sequence[Recipe], resolved: Sequence[dict[str, Any]], steps: int) -> None:
+    """Refuse `--steps` where no row's method counts steps, in the words of the first one."""
+    if not any(counted(recipe.method, options) for recipe, options in zip(recipes, resolved, strict=True)):
+        options = {**recipes[0].options, "steps": steps}
+        resolved_options(recipes[0].model_copy(update={"options": options}))
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

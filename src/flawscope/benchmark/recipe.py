@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from flawscope.benchmark.measures import Measure, SpreadKind
+from flawscope.benchmark.rows import Chart, Method, Part, Row
 from flawscope.errors import InputError, OptionError, suggest
 from flawscope.files import inside
 from flawscope.workflow.recipe import Recipe, apply_settings, read_recipe, recipe_error, set_key
 
 FOLDER = Path(__file__).with_name("recipes")
-MEASURES = {"image_auroc": "image AUROC", "aupro_30": "AU-PRO 0.3", "pixel_auroc": "pixel AUROC"}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Published(_Part):
-    """What the paper prints for one row, in percent; AU-PRO up to a false positive rate of 0.3."""
-
-    image_auroc: float | None = Field(default=None, ge=0, le=100)
-    pixel_auroc: float | None = Field(default=None, ge=0, le=100)
-    aupro_30: float | None = Field(default=None, ge=0, le=100)
-
-
-class RowData(_Part):
-    """Where a row's pictures differ from the base's; `folder` lies inside the benchmark's data folder."""
-
-    folder: str | None = None
-    layout: str | None = None
-    product: str | None = None
-
-
-class Row(_Part):
-    """One row: what it changes in the base, and what the paper prints for it."""
-
-    label: str = Field(min_length=1, max_length=80)
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="options of the method, over the base's"
-    )
-    data: RowData = RowData()
-    training_pictures: int | None = Field(default=None, ge=1, description="learn from only so many")
-    natural: bool = Field(default=False, description="needs a folder of natural pictures")
-    paper: Published = Published()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The label as part of a file name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "row"
-
-
-class Chart(_Part):
-    """A chart beside the table.
-
-    `losses` draws one loss of each row's training over the steps; `shares` draws its percentage of the total
-    loss, times its coefficient, which is the number under `key` (such as options.penalty_weight) in the
-    row's recipe; `sweep` draws the measures over the number under `key`.
-    """
-
-    kind: Literal["losses", "shares", "sweep"]
-    title: str
-    loss: str = "total"
-    key: str = ""
-    label: str = ""
-
-
-class Benchmark(_Part):
+class Benchmark(Part):
     """A published table or figure."""
 
     title: str
@@ -79,18 +25,39 @@ class Benchmark(_Part):
     paper: str = Field(description="the paper that has it")
     pictures: str = Field(description="which data set, in which layout")
     base: dict[str, Any] = Field(description="a training recipe without its folder, which the rows change")
+    methods: dict[str, Method] = Field(default_factory=dict, description="methods that rows name")
     rows: tuple[Row, ...] = Field(min_length=1)
+    measures: tuple[Measure, ...] = Field(
+        default=("image_auroc", "aupro_30", "pixel_auroc"), min_length=1, description="what the table shows"
+    )
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="where the caller names none")
+    seeds_vary: Literal["everything", "defects"] = Field(
+        default="everything",
+        description="what differs between the runs of a row: all that is drawn, or only which defective "
+        "pictures are learnt from",
+    )
+    spread: SpreadKind = Field(default="range", description="printed beside the mean of several seeds")
+    keep_models: bool = Field(default=True, description="keep the model of every run, not its figures alone")
     charts: tuple[Chart, ...] = ()
     notes: tuple[str, ...] = ()
 
     @field_validator("rows")
     @classmethod
-    def _distinct(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    def _spread_out(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        """Rows by product in place of those that stand for them; labels must name files of their own."""
+        rows = tuple(part for row in rows for part in row.spread_out())
         names = [row.name for row in rows]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"labels that differ in letters or digits; {', '.join(twice)} comes twice")
         return rows
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("different whole numbers from 0")
+        return seeds
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -103,49 +70,110 @@ class Benchmark(_Part):
             found = cls.model_validate(values)
         except ValidationError as error:
             raise recipe_error(cls, error) from error
-        for row in found.rows:
+        found._check_labels()
+        for row in found.runs:
             found.resolve(row, Path())
         return found
+
+    @property
+    def runs(self) -> tuple[Row, ...]:
+        """The rows that train and evaluate: all but means."""
+        return tuple(row for row in self.rows if not row.mean_of)
 
     def resolve(
         self, row: Row, data: Path, *, settings: Sequence[str] = (), over: dict[str, Any] | None = None
     ) -> Recipe:
         """The training recipe of one row: the base, then `settings`, then the row, then `over` (dotted keys).
 
+        Settings that begin with `methods.` change the methods that rows name.
+
         Raises:
             OptionError: an unknown key or a wrong value.
             InputError: the row's folder leads outside of `data`.
         """
-        values = apply_settings(self.base, settings)
+        plain = {name: method.model_dump() for name, method in self.methods.items()}
+        values = apply_settings({**self.base, "methods": plain}, settings)
+        methods = _methods(values.pop("methods"), plain)
+        if row.method is not None:
+            named = methods.get(row.method, Method(method=row.method))
+            values |= {"method": named.method, "preset": named.preset, "options": dict(named.options)}
+        if "preset" in row.model_fields_set:
+            values["preset"] = row.preset
         folder = inside(data, row.data.folder) if row.data.folder else data
-        set_key(values, "data.folder", str(folder))
         changes: dict[str, Any] = {
             "data.layout": row.data.layout,
             "data.product": row.data.product,
             "split.training": row.training_pictures,
         }
         changes = {key: value for key, value in changes.items() if value is not None}
+        changes |= {"data.folder": str(folder)}
+        changes |= {f"split.{name}": value for name, value in row.split.items()}
         changes |= {f"options.{name}": value for name, value in row.options.items()}
         for key, value in (changes | (over or {})).items():
             set_key(values, key, value)
+        _fill_in(values.get("options") or {}, methods)
         return Recipe.parse(values)
 
     def choose(self, labels: Iterable[str]) -> tuple[Row, ...]:
         """The rows with these labels, in the table's order; all of them where none is named.
 
+        The label of a mean stands for the rows that it is of, too.
+
         Raises:
             OptionError: an unknown label.
         """
         wanted = {label.casefold() for label in labels}
-        known = {row.label.casefold(): row.label for row in self.rows}
+        known = {row.label.casefold(): row for row in self.rows}
         for label in sorted(wanted - set(known)):
             raise OptionError(
                 f"row {label!r}",
                 expected="a row of the benchmark",
                 got="an unknown label",
-                fix=suggest(label, known.values()),
+                fix=suggest(label, [row.label for row in known.values()]),
             )
+        wanted |= {part.casefold() for label in wanted for part in known[label].mean_of}
         return tuple(row for row in self.rows if not wanted or row.label.casefold() in wanted)
+
+    def _check_labels(self) -> None:
+        """Means and histograms are of rows that run."""
+        running = {row.label for row in self.runs}
+        named = [label for row in self.rows for label in row.mean_of]
+        for label in (*named, *(label for chart in self.charts for label in chart.rows)):
+            if label not in running:
+                raise OptionError(
+                    f"row {label!r}",
+                    expected="the label of a row that runs, in mean_of and in charts",
+                    got="an unknown one",
+                    fix=suggest(label, running),
+                )
+
+
+def _methods(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Method]:
+    """The named methods after the caller's settings."""
+    for name in values:
+        if name not in known:
+            raise OptionError(
+                f"recipe key 'methods.{name}'",
+                expected="a method that the benchmark names",
+                got="an unknown one",
+                fix=suggest(name, known) if known else "This benchmark names none.",
+            )
+    try:
+        return {name: Method.model_validate(value) for name, value in values.items()}
+    except ValidationError as error:
+        raise recipe_error(Method, error) from error
+
+
+def _fill_in(options: dict[str, Any], methods: Mapping[str, Method]) -> None:
+    """Put methods in the places of their names, in the options of a method that builds on others."""
+
+    def filled(value: Any) -> Any:
+        return methods.get(value, Method(method=value)).model_dump() if isinstance(value, str) else value
+
+    if isinstance(options.get("detectors"), list | tuple):
+        options["detectors"] = [filled(value) for value in options["detectors"]]
+    if "classifier" in options:
+        options["classifier"] = filled(options["classifier"])
 
 
 def shipped() -> tuple[str, ...]:

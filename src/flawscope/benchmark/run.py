@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from flawscope import bundle
-from flawscope.benchmark.kept import MODEL, RESULT, TRAINING, RunResult, Training
+from flawscope.benchmark.kept import MODEL, RESULT, SCORES, TRAINING, RunResult, Scores, Training
+from flawscope.benchmark.measures import measured
 from flawscope.benchmark.plan import Outcome, Planned
-from flawscope.errors import DataError, FlawscopeError, OutputError, Stopped
+from flawscope.errors import FlawscopeError, OutputError, Stopped
 from flawscope.files import writable_folder
 from flawscope.inspector import Inspector
-from flawscope.nn.run import Run
+from flawscope.nn.run import Checkpoints, Run
 from flawscope.workflow.evaluate import Evaluation, evaluate
 from flawscope.workflow.train import train
 
@@ -48,8 +52,12 @@ def run_benchmark(
 
 
 def _try(planned: Planned, outcome: Outcome, run: Run) -> None:
+    trained = Checkpoints(outcome.trained) if outcome.trained else None
+    run = dataclasses.replace(run, seed=planned.recipe.seed, trained=trained)
     try:
         _run_one(planned, run)
+        if not outcome.benchmark.keep_models:
+            shutil.rmtree(planned.folder / MODEL, ignore_errors=True)
     except (Stopped, OutputError):
         raise
     except FlawscopeError as error:
@@ -58,7 +66,6 @@ def _try(planned: Planned, outcome: Outcome, run: Run) -> None:
 
 def _run_one(planned: Planned, run: Run) -> None:
     folder, recipe = writable_folder(planned.folder), planned.recipe
-    run = dataclasses.replace(run, seed=recipe.seed)
     training = Training.read(folder / TRAINING)
     if training is None or not bundle.is_bundle(folder / MODEL):
         made = train(recipe, folder / MODEL, run, overwrite=True)
@@ -74,15 +81,16 @@ def _run_one(planned: Planned, run: Run) -> None:
     seconds = round(time.perf_counter() - started, 3)
     provenance = inspector.bundle.manifest.provenance
     steps = planned.options.get("steps")
+    _scores(evaluation).write(folder / SCORES)
     RunResult(
         label=planned.row.label,
-        seed=recipe.seed,
+        seed=planned.seed,
         product=planned.dataset.name,
-        measures=_measures(evaluation),
+        measures=measured(evaluation),
         pictures={**training.pictures, **_counts(evaluation)},
         seconds={**training.seconds, "evaluation": seconds},
         steps=steps if isinstance(steps, int) else None,
-        options=planned.options,
+        options=dict(planned.options),
         device=training.device,
         hardware=provenance.hardware,
         versions={"flawscope": inspector.bundle.manifest.flawscope, **provenance.versions},
@@ -90,20 +98,14 @@ def _run_one(planned: Planned, run: Run) -> None:
     ).write(folder / RESULT)
 
 
-def _measures(evaluation: Evaluation) -> dict[str, float]:
-    found = {
-        name: evaluation.localisation[name] for name in ("pixel_auroc", "aupro_30") if evaluation.localisation
-    }
-    if "auroc" in evaluation.detection:
-        found["image_auroc"] = evaluation.detection["auroc"].value
-    if not found:
-        raise DataError(
-            f"data set {evaluation.dataset.name}",
-            expected="good and defective test pictures",
-            got=f"{len(evaluation.readable)} pictures of one kind",
-            fix="Name a data set with both.",
-        )
-    return found
+def _scores(evaluation: Evaluation) -> Scores:
+    entries, root = evaluation.readable, evaluation.dataset.root
+    return Scores(
+        picture=tuple(Path(os.path.relpath(entry.sample.path, root)).as_posix() for entry in entries),
+        score=tuple(entry.score for entry in entries),
+        defective=tuple(entry.sample.defective for entry in entries),
+        seen=tuple(entry.sample.seen or not entry.sample.defective for entry in entries),
+    )
 
 
 def _counts(evaluation: Evaluation) -> dict[str, int]:

@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flawscope.benchmark.charts import draw
 from flawscope.benchmark.kept import RunResult
-from flawscope.benchmark.plan import Outcome, resolved_options
-from flawscope.benchmark.recipe import MEASURES, Row
+from flawscope.benchmark.measures import MEASURES, Measure, Spread
+from flawscope.benchmark.plan import Outcome
+from flawscope.benchmark.rows import Row
+from flawscope.benchmark.steps import counted, resolved_options
 from flawscope.files import write_text
 
 TABLE, VALUES = "results.md", "results.json"
 NOTHING = "–"
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """One measure over the seeds of a row, in [0, 1]."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """In percent; with the range where the seeds differ.
-
-        >>> print(Spread(0.97, 0.965, 0.975))
-        97.00 (96.50–97.50)
-        """
-        text = f"{100 * self.mean:.2f}"
-        return text if self.low == self.high else f"{text} ({100 * self.low:.2f}–{100 * self.high:.2f})"
-
-
-def spread(results: Sequence[RunResult], measure: str) -> Spread | None:
-    """Mean and range of a measure; None where no result has it."""
-    values = [result.measures[measure] for result in results if measure in result.measures]
-    return Spread(sum(values) / len(values), min(values), max(values)) if values else None
-
-
 def finished(outcome: Outcome, row: Row) -> list[RunResult]:
-    """The results that a row has so far."""
+    """The results that a row has so far; none for a mean of rows."""
     return [result for planned in outcome.of(row) if (result := planned.result) is not None]
+
+
+def values(outcome: Outcome, row: Row, measure: Measure) -> dict[int, float]:
+    """A measure in [0, 1] by seed; of a mean of rows only for seeds for which all of them have it."""
+    if not row.mean_of:
+        results = finished(outcome, row)
+        return {result.seed: result.measures[measure] for result in results if measure in result.measures}
+    parts = [values(outcome, part, measure) for part in outcome.benchmark.rows if part.label in row.mean_of]
+    common = [seed for seed in parts[0] if all(seed in part for part in parts)]
+    return {seed: sum(part[seed] for part in parts) / len(parts) for seed in common}
+
+
+def shown(outcome: Outcome) -> list[Measure]:
+    """The benchmark's measures that some row has or that the paper prints."""
+    results = [result for row in outcome.benchmark.rows for result in finished(outcome, row)]
+    return [
+        measure
+        for measure in outcome.benchmark.measures
+        if not results or _printed(outcome, measure) or any(measure in result.measures for result in results)
+    ]
 
 
 EFFORT = ("seeds", "training pictures", "steps", "fit s")
@@ -53,7 +50,8 @@ EFFORT = ("seeds", "training pictures", "steps", "fit s")
 def headings(outcome: Outcome, *, effort: bool = True) -> list[str]:
     """The table's columns; a measure that the paper prints has two. `effort` adds what ours took."""
     columns = ["row", *(EFFORT if effort else ())]
-    for measure, name in MEASURES.items():
+    for measure in shown(outcome):
+        name = MEASURES[measure]
         columns += [name, f"{name}, paper"] if _printed(outcome, measure) else [name]
     return columns
 
@@ -61,19 +59,19 @@ def headings(outcome: Outcome, *, effort: bool = True) -> list[str]:
 def cells(outcome: Outcome, row: Row, *, effort: bool = True) -> list[str]:
     """One row of the table, in percent; columns as in `headings`."""
     results = finished(outcome, row)
+    done = len(values(outcome, row, outcome.benchmark.measures[0])) if row.mean_of else len(results)
     took = [
-        f"{len(results)} of {len(outcome.wishes.seeds)}",
+        f"{done} of {len(outcome.seeds)}",
         _each(result.pictures["training"] for result in results),
         _each(result.steps for result in results),
         _each(round(result.seconds["fit"]) for result in results),
     ]
     line = [row.label, *(took if effort else ())]
-    for measure in MEASURES:
-        found = spread(results, measure)
-        line.append(NOTHING if found is None else str(found))
+    for measure in shown(outcome):
+        found = Spread.of(list(values(outcome, row, measure).values()))
+        line.append(NOTHING if found is None else found.text(outcome.benchmark.spread))
         if _printed(outcome, measure):
-            published = getattr(row.paper, measure)
-            line.append(NOTHING if published is None else f"{published:.2f}")
+            line.append(row.paper.text(measure) or NOTHING)
     return line
 
 
@@ -85,16 +83,31 @@ def caption(outcome: Outcome) -> list[str]:
         lines.append(f"Shortened training: {shortened}. The paper's figures are of full training.")
     if outcome.wishes.settings:
         lines.append(f"Changed from the recipe: {', '.join(outcome.wishes.settings)}.")
+    if outcome.wishes.seeds and outcome.wishes.seeds != outcome.benchmark.seeds:
+        few, all_of = (", ".join(map(str, seeds)) for seeds in (outcome.seeds, outcome.benchmark.seeds))
+        lines.append(f"Seeds {few}; the recipe's are {all_of}.")
     others = _other_products(outcome)
     if others:
         lines.append(f"Not the paper's product: {others}.")
     lines += [f"Not run: {label}: {reason}" for label, reason in outcome.left_out.items()]
     lines += [f"Failed: {name}: {error}" for name, error in outcome.failed.items()]
-    lines.append(
-        "Percent; AU-PRO up to a false positive rate of 0.3, at each picture's own resolution; several "
-        "seeds: mean (range). Ours learns from the good pictures that scaling and calibration leave over."
-    )
-    return lines
+    return [*lines, _legend(outcome)]
+
+
+def _legend(outcome: Outcome) -> str:
+    """What the figures are, in one line."""
+    measures = outcome.benchmark.measures
+    spread = {
+        "range": "mean (range)",
+        "std": "mean ± standard deviation of the sample (n − 1)",
+    }[outcome.benchmark.spread]
+    facts = ["Percent"]
+    if "aupro_30" in measures:
+        facts.append("AU-PRO up to a false positive rate of 0.3, at each picture's own resolution")
+    if "fpr_at_95_tpr" in measures:
+        facts.append("FPR@95TPR: good pictures called defective where 95 % of the defective ones are found")
+    facts.append(f"several seeds: {spread}")
+    return f"{'; '.join(facts)}. Ours learns from the good pictures that scaling and calibration leave over."
 
 
 def to_json(outcome: Outcome, command: str) -> dict[str, Any]:
@@ -103,16 +116,19 @@ def to_json(outcome: Outcome, command: str) -> dict[str, Any]:
     rows = []
     for row in benchmark.rows:
         results = finished(outcome, row)
-        spreads = {measure: spread(results, measure) for measure in MEASURES}
+        spreads = {
+            measure: Spread.of(list(values(outcome, row, measure).values())) for measure in benchmark.measures
+        }
         rows.append(
             {
                 "label": row.label,
                 "paper_percent": row.paper.model_dump(mode="json", exclude_none=True),
                 "ours": {
-                    measure: {"mean": found.mean, "low": found.low, "high": found.high}
+                    measure: {"mean": found.mean, "low": found.low, "high": found.high, "std": found.std}
                     for measure, found in spreads.items()
                     if found is not None
                 },
+                "mean_of": list(row.mean_of),
                 "runs": [result.model_dump(mode="json", exclude={"label"}) for result in results],
                 "notes": list(row.notes),
                 "left_out": outcome.left_out.get(row.label),
@@ -126,7 +142,7 @@ def to_json(outcome: Outcome, command: str) -> dict[str, Any]:
         "command": command,
         "settings": list(wishes.settings),
         "steps": wishes.steps,
-        "seeds": list(wishes.seeds),
+        "seeds": list(outcome.seeds),
         "caption": caption(outcome),
         "rows": rows,
         "notes": list(benchmark.notes),
@@ -181,17 +197,23 @@ def _facts(outcome: Outcome) -> list[str]:
 
 
 def _shortened(outcome: Outcome) -> str:
-    """Rows whose steps differ from the recipe's, such as `100 steps in place of 70000`."""
-    found = set()
-    for planned in outcome.planned:
-        steps = planned.options.get("steps")
-        if steps is None:
-            continue
-        plain = outcome.benchmark.resolve(planned.row, planned.recipe.data.folder)
-        asked = resolved_options(plain).get("steps")
-        if steps != asked:
-            found.add(f"{steps} steps in place of {asked}")
-    return "; ".join(sorted(found))
+    """Steps that differ from the recipe's, such as `100 steps in place of 70000`, by method where several."""
+    found: dict[str, list[str]] = {}
+    kept = [setting for setting in outcome.wishes.settings if not setting.split("=")[0].endswith(".steps")]
+    for planned in (planned for row in outcome.benchmark.runs for planned in outcome.of(row)[:1]):
+        taken = counted(planned.recipe.method, planned.options)
+        folder = planned.recipe.data.folder
+        plain = outcome.benchmark.resolve(planned.row, folder, settings=kept)
+        asked = counted(plain.method, resolved_options(plain))
+        for method, steps in taken.items():
+            if steps is not None and steps != asked.get(method):
+                full = asked.get(method) or "all epochs"
+                found.setdefault(f"{steps} steps in place of {full}", []).append(method)
+    methods = {name for names in found.values() for name in names}
+    return "; ".join(
+        text if len(methods) == 1 else f"{', '.join(sorted(set(names)))} {text}"
+        for text, names in sorted(found.items())
+    )
 
 
 def _other_products(outcome: Outcome) -> str:
@@ -204,13 +226,13 @@ def _other_products(outcome: Outcome) -> str:
     return "; ".join(sorted(found))
 
 
-def _printed(outcome: Outcome, measure: str) -> bool:
+def _printed(outcome: Outcome, measure: Measure) -> bool:
     return any(getattr(row.paper, measure) is not None for row in outcome.benchmark.rows)
 
 
-def _each(values: Any) -> str:
+def _each(found: Iterable[object]) -> str:
     """Distinct values in their order, such as `3` or `3, 4`; a dash for none."""
-    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or NOTHING
+    return ", ".join(dict.fromkeys(str(value) for value in found if value is not None)) or NOTHING
 
 
 def _line(texts: Sequence[str]) -> str:

@@ -1,0 +1,137 @@
+"""The pictures of a benchmark's rows: which are there, and on which all rows of one seed are tested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flawscope.benchmark.rows import Row
+from flawscope.data.defects import withhold, without
+from flawscope.data.layouts import read_dataset
+from flawscope.data.samples import Dataset
+from flawscope.data.splits import split_dataset
+from flawscope.errors import DataError
+from flawscope.files import sha256
+from flawscope.workflow.parts import defects_of
+from flawscope.workflow.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row whose pictures are there.
+
+    Attributes:
+        recipes: the row's training recipe by seed.
+        options: of the method, all of them.
+        dataset: the row's pictures; kinds that the recipe withholds are not `seen`.
+        state: names, sizes and times of the pictures' files, as one digest.
+    """
+
+    row: Row
+    recipes: Mapping[int, Recipe]
+    options: Mapping[str, Any]
+    dataset: Dataset
+    state: str
+
+    @property
+    def most(self) -> int | None:
+        """How many defective pictures of the data set the row learns from; None: all for training."""
+        return next(iter(self.recipes.values())).split.defective
+
+    def digest(self, recipe: Recipe) -> str:
+        """Of everything that decides the figures: recipe with every option, and all picture files."""
+        values = recipe.model_dump(mode="json")
+        values["options"], values["preset"] = _by_content(self.options), None
+        values["data"]["folder"] = (
+            self.row.data.folder
+        )  # relative, so that results survive a move of the data
+        digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode() + self.state.encode())
+        return digest.hexdigest()[:12]
+
+    def tested(self, recipe: Recipe, others: Iterable[Found]) -> Dataset:
+        """The row's pictures without those that some row on the same pictures learns from.
+
+        Of the defective ones the largest draw is left out, in which smaller ones lie. Where the data set has
+        no good test pictures, those stay that every row sets aside for testing.
+        """
+        dataset = self.dataset
+        same = [other.most for other in others if other.state == self.state]
+        most = max((count for count in same if count is not None), default=recipe.split.defective)
+        wish = recipe.split.model_copy(update={"defective": most})
+        dataset = without(dataset, defects_of(dataset, recipe.model_copy(update={"split": wish})))
+        if dataset.select(split="test", defective=False):
+            return dataset
+        split = split_dataset(
+            self.dataset, seed=recipe.seed, calibration=recipe.split.calibration, folds=recipe.split.folds
+        )
+        held_out = {sample.path for sample in split.test}
+        kept = [sample for sample in dataset if sample.defective or sample.path in held_out]
+        return replace(dataset, samples=tuple(kept)) if held_out else dataset
+
+
+@dataclass(slots=True)
+class Finder:
+    """Reads each data set once."""
+
+    natural: Path | None
+    known: dict[tuple[Path, str | None, str | None], tuple[Dataset, str]] = field(default_factory=dict)
+
+    def find(self, row: Row, recipes: Mapping[int, Recipe], options: Mapping[str, Any]) -> Found:
+        """The row with its pictures.
+
+        Raises:
+            DataError: they are not there, or too few.
+            OptionError: fewer defective pictures, or other kinds, than the recipe names.
+        """
+        if row.natural and self.natural is None:
+            raise DataError(
+                f"row {row.label}",
+                expected="a folder of natural pictures",
+                got="none",
+                fix="Name it with --natural FOLDER.",
+            )
+        recipe = next(iter(recipes.values()))
+        part = recipe.data
+        place = (part.folder, part.layout, part.product)
+        if place not in self.known:
+            read = read_dataset(part.folder, layout=part.layout, product=part.product)
+            self.known[place] = (read, _state(read))
+        dataset, state = self.known[place]
+        dataset = withhold(dataset, recipe.split.withheld)
+        _check_enough(row, dataset)
+        defects_of(dataset, recipe)
+        return Found(row, recipes, options, dataset, state)
+
+
+def _check_enough(row: Row, dataset: Dataset) -> None:
+    good = len(dataset.select(split="train", defective=False))
+    if row.training_pictures is not None and row.training_pictures > good:
+        raise DataError(
+            f"row {row.label}",
+            expected=f"{row.training_pictures} good training pictures",
+            got=str(good),
+            fix="Take a larger data set, or a benchmark with fewer pictures.",
+        )
+
+
+def _state(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for sample in dataset:
+        status = sample.path.stat()
+        digest.update(os.fsencode(os.path.relpath(sample.path, dataset.root)))
+        digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _by_content(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with a segment map's content in place of its path."""
+    segments: dict[str, Any] = options.get("segments") or {}
+    path = segments.get("map")
+    if path is None or not Path(path).is_file():
+        return dict(options)
+    return {**options, "segments": {**segments, "map": sha256(Path(path))}}

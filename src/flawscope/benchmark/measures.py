@@ -1,0 +1,109 @@
+"""What a benchmark measures, and how a measure spreads over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from flawscope.errors import DataError
+from flawscope.metrics import auroc, fpr_at_tpr
+from flawscope.workflow.evaluate import Evaluation
+
+Measure = Literal[
+    "image_auroc",
+    "fpr_at_95_tpr",
+    "image_auroc_seen",
+    "fpr_at_95_tpr_seen",
+    "image_auroc_unseen",
+    "fpr_at_95_tpr_unseen",
+    "aupro_30",
+    "pixel_auroc",
+]
+MEASURES: dict[Measure, str] = {
+    "image_auroc": "image AUROC",
+    "fpr_at_95_tpr": "FPR@95TPR",
+    "image_auroc_seen": "image AUROC, seen kinds",
+    "fpr_at_95_tpr_seen": "FPR@95TPR, seen kinds",
+    "image_auroc_unseen": "image AUROC, unseen kinds",
+    "fpr_at_95_tpr_unseen": "FPR@95TPR, unseen kinds",
+    "aupro_30": "AU-PRO 0.3",
+    "pixel_auroc": "pixel AUROC",
+}
+SpreadKind = Literal["range", "std"]
+
+
+def measured(evaluation: Evaluation) -> dict[str, float]:
+    """Every measure that the evaluated pictures allow, in [0, 1].
+
+    Good pictures against all defective ones; where some are of unseen kinds, also against the seen and the
+    unseen ones apart.
+
+    Raises:
+        DataError: pictures of one kind alone.
+    """
+    found = {
+        name: evaluation.localisation[name] for name in ("pixel_auroc", "aupro_30") if evaluation.localisation
+    }
+    groups: dict[str, bool | None] = {"": None}
+    if any(not entry.sample.seen for entry in evaluation.readable if entry.sample.defective):
+        groups |= {"_seen": True, "_unseen": False}
+    for suffix, seen in groups.items():
+        labels, scores = evaluation.truth(seen=seen)
+        if 0 < labels.sum() < len(labels):
+            found[f"image_auroc{suffix}"] = auroc(labels, scores)
+            found[f"fpr_at_95_tpr{suffix}"] = fpr_at_tpr(labels, scores)
+    if not found:
+        raise DataError(
+            f"data set {evaluation.dataset.name}",
+            expected="good and defective test pictures",
+            got=f"{len(evaluation.readable)} pictures of one kind",
+            fix="Name a data set with both.",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One measure over the seeds of a row, in [0, 1].
+
+    `std` is the sample standard deviation, with n − 1 in the denominator: the seeds are a few of many. 0 for
+    one seed.
+    """
+
+    mean: float
+    low: float
+    high: float
+    std: float = 0.0
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread | None:
+        """Of one value a seed; None of none.
+
+        >>> Spread.of([0.5, 0.75, 1.0])
+        Spread(mean=0.75, low=0.5, high=1.0, std=0.25)
+        """
+        if not values:
+            return None
+        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(sum(values) / len(values), min(values), max(values), std)
+
+    def __str__(self) -> str:
+        """In percent; with the range where the seeds differ.
+
+        >>> print(Spread(0.97, 0.965, 0.975))
+        97.00 (96.50–97.50)
+        """
+        text = f"{100 * self.mean:.2f}"
+        return text if self.low == self.high else f"{text} ({100 * self.low:.2f}–{100 * self.high:.2f})"
+
+    def text(self, kind: SpreadKind) -> str:
+        """In percent, with the range or the standard deviation where the seeds differ.
+
+        >>> Spread(0.97, 0.965, 0.975, 0.005).text("std")
+        '97.00 ± 0.50'
+        """
+        if kind == "range" or self.low == self.high:
+            return str(self)
+        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f}"
