@@ -1,0 +1,168 @@
+"""`flawscope learn` on a product: gain, time that it adds to a picture, and whether its promise holds.
+
+    python benchmarks/learn.py --data DATA/magnetic_tile --defects 100 --withheld Crack --work WORK --out STEM
+
+A seeded draw gives a part of the good pictures to `train --method patchcore` (product preset), a part to
+`learn`, and leaves the others as fresh ones. Drawn defects are learnt from, all others are for testing; no
+setting is chosen on them. The promise is studied as false_rejects.py does, on scores of calibration and fresh
+good pictures, which neither detector nor forest has seen. Latency: single pictures, file to prediction, both
+models in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import shlex
+import shutil
+import statistics
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from false_rejects import PROMISES, split_study
+
+from flawscope.bundle import is_bundle
+from flawscope.data.defects import draw_defects, withhold
+from flawscope.data.layouts import read_dataset
+from flawscope.data.samples import Sample
+from flawscope.engines import usable_cores
+from flawscope.files import write_text
+from flawscope.inspector import Inspector
+from flawscope.manifest import _processor as processor
+from flawscope.metrics import auroc, fpr_at_tpr
+from flawscope.nn.run import Run
+from flawscope.workflow.learn import GAIN, learn
+from flawscope.workflow.recipe import Recipe
+from flawscope.workflow.train import train
+
+ALPHA = 0.05
+ROUNDS = 1000
+REPEATS = 60
+
+
+def main() -> None:
+    arguments = parse()
+    dataset = withhold(read_dataset(arguments.data), [arguments.withheld] if arguments.withheld else [])
+    good = list(dataset.select(defective=False))
+    random.Random(0).shuffle(good)
+    parts = {"train": good[: arguments.train], "learn": good[arguments.train :][: arguments.learn]}
+    fresh = good[arguments.train + arguments.learn :]
+    drawn = draw_defects(dataset, arguments.defects, 0)
+    defective = [sample for sample in dataset.select(defective=True) if sample not in set(drawn)]
+    folders = {name: folder_of(arguments.work / name, samples) for name, samples in parts.items()}
+    folders["defects"] = folder_of(arguments.work / "defects", drawn, by_kind=True)
+    models = make(arguments.work, folders)
+    scores = {name: scored(model, [*fresh, *defective]) for name, model in models.items()}
+    result = {
+        "product": dataset.name,
+        "withheld": arguments.withheld,
+        "pictures": {
+            **{name: len(samples) for name, samples in parts.items()},
+            "defects": len(drawn),
+            "test_good": len(fresh),
+            "test_defective": len(defective),
+        },
+        "gain_in_cross_validation": json.loads((models["after"] / GAIN).read_text(encoding="utf-8")),
+        "test": {name: detection(values, fresh, defective) for name, values in scores.items()},
+        "false_rejects": promise(models["after"], scores["after"][: len(fresh)]),
+        "latency_ms": latency(models, [sample.path for sample in fresh]),
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": f"{processor()}, {usable_cores()} cores",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("flawscope", "onnxruntime", "torch", "xgboost")},
+        },
+    }
+    write_text(arguments.out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="product's folder")
+    parser.add_argument("--defects", type=int, default=100, help="defective pictures to learn from")
+    parser.add_argument("--withheld", help="kind of defect that is only tested on")
+    parser.add_argument("--train", type=int, default=240, help="good pictures for the first model")
+    parser.add_argument("--learn", type=int, default=160, help="good pictures for learn")
+    parser.add_argument("--work", type=Path, required=True, help="folder for models")
+    parser.add_argument("--out", type=Path, required=True, help="results without suffix")
+    return parser.parse_args()
+
+
+def folder_of(folder: Path, samples: list[Sample] | tuple[Sample, ...], *, by_kind: bool = False) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    for sample in samples:
+        place = folder / sample.kind if by_kind else folder
+        place.mkdir(parents=True, exist_ok=True)
+        (place / sample.path.name).symlink_to(sample.path.resolve())
+    return folder
+
+
+def make(work: Path, folders: dict[str, Path]) -> dict[str, Path]:
+    """The model of good pictures, and what `learn` makes of it; finished ones are kept."""
+    models = {"before": work / "patchcore", "after": work / "segad"}
+    if not is_bundle(models["before"]):
+        values = {"data": {"folder": str(folders["train"])}, "calibration": {"false_rejects": ALPHA}}
+        train(Recipe.parse(values), models["before"], Run())
+    if not is_bundle(models["after"]):
+        normals = sorted(folders["learn"].iterdir())
+        learn(models["before"], models["after"], Run(), normals=normals, defects=folders["defects"])
+    return models
+
+
+def scored(model: Path, samples: list[Sample]) -> list[float]:
+    inspector = Inspector.load(model)
+    return [inspector.inspect(sample.path).score for sample in samples]
+
+
+def detection(scores: list[float], fresh: list[Sample], defective: list[Sample]) -> dict[str, float]:
+    values = np.asarray(scores)
+    found = {}
+    groups = {"all": [True] * len(defective), "seen": [sample.seen for sample in defective]}
+    groups["unseen"] = [not sample.seen for sample in defective]
+    for name, members in groups.items():
+        if any(members):
+            chosen = np.concatenate([np.ones(len(fresh), bool), np.asarray(members)])
+            labels = np.concatenate([np.zeros(len(fresh), int), np.ones(len(defective), int)])[chosen]
+            found[f"auroc_{name}"] = auroc(labels, values[chosen])
+            found[f"fpr95_{name}"] = fpr_at_tpr(labels, values[chosen])
+    return found
+
+
+def promise(model: Path, fresh: list[float]) -> dict[str, Any]:
+    """The model's own threshold on fresh good pictures, and 1000 random splits of all unseen scores."""
+    calibration = Inspector.load(model).bundle.manifest.calibration
+    pool = np.asarray([*calibration.scores, *fresh])
+    return {
+        "statement": calibration.statement(),
+        "fresh_rejected": float(np.mean(np.asarray(fresh) > calibration.reject_threshold)),
+        "fresh": len(fresh),
+        "splits": [
+            split_study(pool, len(calibration.scores), calibration.alpha, kind, rounds=ROUNDS)
+            for kind in PROMISES
+        ],
+    }
+
+
+def latency(models: dict[str, Path], pictures: list[Path]) -> dict[str, Any]:
+    """Median milliseconds of single pictures, the models taking turns."""
+    inspectors = {name: Inspector.load(model) for name, model in models.items()}
+    times: dict[str, list[float]] = {name: [] for name in inspectors}
+    for index in range(REPEATS + 5):
+        for name, inspector in inspectors.items():
+            started = time.perf_counter()
+            inspector.inspect(pictures[index % len(pictures)])
+            times[name].append(1e3 * (time.perf_counter() - started))
+    found = {name: round(statistics.median(values[5:]), 2) for name, values in times.items()}
+    added = [after - before for before, after in zip(times["before"][5:], times["after"][5:], strict=True)]
+    return {**found, "added": round(statistics.median(added), 2)}
+
+
+if __name__ == "__main__":
+    main()
