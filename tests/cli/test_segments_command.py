@@ -18,6 +18,12 @@ Run = Callable[..., Any]
 Goods = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draft from small pictures, where only speed counts."""
+    monkeypatch.setattr("flawscope.components.drafting._SIDE", 128)
+
+
 def test_draft_then_check(flawscope: Run, good_pictures: Goods, tmp_path: Path) -> None:
     folder, out, sheet = good_pictures(3), tmp_path / "new" / "map.png", tmp_path / "sheet.png"
     options = ("--segments", 3, "--seed", 4, "--weights", "random")

@@ -15,9 +15,15 @@ from flawscope.data.products import render
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import read_segment_map, write_segment_map
 from flawscope.errors import DataError, InputError, OptionError
-from flawscope.images import Frame
+from flawscope.images import Frame, read_image
 from flawscope.nn.run import Run
 from flawscope.workflow.segments import check, draft, good_pictures
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draft from small pictures, where only speed counts."""
+    monkeypatch.setattr("flawscope.components.drafting._SIDE", 128)
 
 
 def write(folder: Path, sizes: list[tuple[int, int]]) -> list[Path]:
@@ -43,12 +49,13 @@ def test_a_draft_has_the_pictures_size_and_passes_its_check(tmp_path: Path) -> N
     assert adjusted_rand_score(truth.ravel(), labels.ravel()) > 0.8
     assert made.shares == pytest.approx((np.bincount(labels.ravel()) / labels.size).tolist())
     assert made.drawing == tmp_path / "map_preview.png"
-    assert Image.open(made.drawing).size[0] > 900
+    assert read_image(made.drawing).shape[1] > 900
     checked = check(made.map, paths, tmp_path / "sheet.png")
     assert (checked.pictures, checked.shares, checked.remarks) == (3, made.shares, ())
     assert (tmp_path / "sheet.png").is_file()
 
 
+@pytest.mark.usefixtures("coarse")
 def test_pictures_of_several_sizes_are_stretched_on_request(tmp_path: Path) -> None:
     paths = write(tmp_path / "good", [(60, 90), (70, 50)])
     with pytest.raises(DataError, match=r"90x60 of .*0\.png and 50x70 of .*1\.png"):
@@ -64,6 +71,7 @@ def test_pictures_of_several_sizes_are_stretched_on_request(tmp_path: Path) -> N
     assert segmenter.count == len(made.shares)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_a_draft_repeats_and_goes_by_its_seed_alone(tmp_path: Path) -> None:
     paths = write(tmp_path / "good", [(64, 64)] * 2)
     for name in ("a", "b"):
@@ -91,6 +99,7 @@ def test_numbers_of_segments_out_of_range_are_refused(tmp_path: Path, segments: 
         check(tmp_path / "map.png", [], tmp_path / "sheet")
 
 
+@pytest.mark.usefixtures("coarse")
 def test_unreadable_pictures_are_named(tmp_path: Path) -> None:
     paths = write(tmp_path / "good", [(64, 64)] * 2)
     paths[1].write_bytes(paths[1].read_bytes()[:300])
