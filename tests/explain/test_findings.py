@@ -64,3 +64,8 @@ def test_a_score_without_an_area() -> None:
     (review,) = findings(manifest, predict(decision=Decision.REVIEW))
     assert review.values["threshold"] == manifest.calibration.review_threshold
     assert findings(manifest, predict(decision=Decision.ACCEPT)) == ()
+
+
+def test_a_score_of_a_method_without_a_heatmap() -> None:
+    (finding,) = findings(make_manifest(heatmap=None), predict())
+    assert finding.text == "the picture as a whole scores 7, above the reject threshold of 0.59"

@@ -54,8 +54,9 @@ def _whole(manifest: Manifest, prediction: Prediction) -> Finding:
     rejected = prediction.decision is Decision.REJECT
     name = "reject" if rejected else "review"
     threshold = calibration.reject_threshold if rejected else calibration.review_threshold
+    start = "" if manifest.heatmap is None else "no single area stands out, but "
     text = (
-        f"no single area stands out, but the picture as a whole scores {prediction.score:.4g}, "
+        f"{start}the picture as a whole scores {prediction.score:.4g}, "
         f"above the {name} threshold of {threshold:.4g}"
     )
     return Finding(text, {"score": prediction.score, "threshold": threshold, "p_value": prediction.p_value})
