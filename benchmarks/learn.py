@@ -100,7 +100,7 @@ def folder_of(folder: Path, samples: list[Sample] | tuple[Sample, ...], *, by_ki
     for sample in samples:
         place = folder / sample.kind if by_kind else folder
         place.mkdir(parents=True, exist_ok=True)
-        (place / sample.path.name).symlink_to(sample.path.resolve())
+        shutil.copy(sample.path, place)
     return folder
 
 

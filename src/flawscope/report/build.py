@@ -24,7 +24,7 @@ from flawscope.inspector import Inspector
 from flawscope.overlay import thumbnail, to_webp_bytes
 from flawscope.prediction import Decision, Prediction
 from flawscope.progress import Progress
-from flawscope.report.content import Curve, Facts, Figure, Inset, ReportContent, ReportItem
+from flawscope.report.content import Curve, Facts, Figure, Inset, ReportContent, ReportItem, Scatter
 from flawscope.report.embedding import scatters
 from flawscope.report.masks import Cuts
 from flawscope.report.page import write_report
@@ -80,6 +80,11 @@ def evaluation_report(
         remarks.append(f"{evaluation.known} pictures were left out, because the model has seen them.")
     if len(items) > MOST:
         remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
+    drawn: tuple[Scatter, ...] = ()
+    try:
+        drawn = scatters(inspector.bundle, [entry.sample for entry in evaluation.readable])
+    except FlawscopeError as error:  # an extra, for which no figure should be lost
+        remarks.append(f"Embeddings could not be drawn: {error}")
     content = _content(
         inspector.bundle,
         title=f"Evaluation: {dataset.name}",
@@ -88,7 +93,7 @@ def evaluation_report(
         note=" ".join(remarks),
         figures=_figures(evaluation),
         pro=_pro(evaluation),
-        scatters=scatters(inspector.bundle, [entry.sample for entry in evaluation.readable]),
+        scatters=drawn,
     )
     write_report(path, content)
     write_text(path.parent / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
