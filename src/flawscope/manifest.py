@@ -98,7 +98,8 @@ class ParityFigures(Part):
     """How far one engine's outputs lie from the trained model's on the same pictures.
 
     Relative differences are divided by the spread (max − min) of the reference values over those
-    pictures, and `rank_change` is the share of picture pairs that change order, ties aside.
+    pictures, and `rank_change` is the share of picture pairs that change order, ties aside. Of a method whose
+    score is a step function of a vector (SegAD's forest), `score_relative` is that of the vector's columns.
     """
 
     engine: str

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest
-from flawscope.bundle import HeatmapRange
+from flawscope.bundle import HeatmapRange, OutputSpec
 from flawscope.explain import findings
 from flawscope.prediction import Decision, Prediction, Region
 
@@ -67,5 +67,6 @@ def test_a_score_without_an_area() -> None:
 
 
 def test_a_score_of_a_method_without_a_heatmap() -> None:
-    (finding,) = findings(make_manifest(heatmap=None), predict())
+    outputs = (OutputSpec(name="score", kind="score"),)
+    (finding,) = findings(make_manifest(heatmap=None, outputs=outputs), predict())
     assert finding.text == "the picture as a whole scores 7, above the reject threshold of 0.59"

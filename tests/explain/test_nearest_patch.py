@@ -63,8 +63,8 @@ def test_the_farthest_patch_over_the_peak_and_its_good_one() -> None:
     assert match.times == pytest.approx(4)
     (finding,) = findings(model(), prediction)
     assert finding.text.endswith(
-        "; the patch around (112, 224) comes closest to the one at 34% of the width and 22% of the height "
-        "of c.png, 4 times as far from it as is usual here"
+        "; its patch around (112, 224) comes closest to the good one at (34%, 22%) of c.png, "
+        "4 times as far from it as usual here"
     )
     assert finding.text.startswith("unusual area 8 × 8 px around (100, 200), 2.5 times the level")
     assert {key: finding.values[key] for key in finding.values if "_" in key} == {

@@ -96,7 +96,7 @@ def caption(outcome: Outcome) -> list[str]:
 
 def _legend(outcome: Outcome) -> str:
     """What the figures are, in one line."""
-    measures = outcome.benchmark.measures
+    measures = shown(outcome)
     spread = {
         "range": "mean (range)",
         "std": "mean ± standard deviation of the sample (n − 1)",

@@ -131,11 +131,10 @@ def _with_match(manifest: Manifest, prediction: Prediction, finding: Finding, ma
             (*match.corner, *match.origin), (top, left) * 2, (height, width) * 2, strict=True
         )
     )
-    far = "" if match.times is None else f", {match.times:.3g} times as far from it as is usual here"
+    far = "" if match.times is None else f", {match.times:.3g} times as far from it as usual here"
     text = (
-        f"{finding.text}; the patch around ({across * wide:.0f}, {down * tall:.0f}) comes closest to the one "
-        f"at {from_left:.0%} of the width and {from_top:.0%} of the height of "
-        f"{picture_name(manifest, match.picture)}{far}"
+        f"{finding.text}; its patch around ({across * wide:.0f}, {down * tall:.0f}) comes closest to the "
+        f"good one at ({from_left:.0%}, {from_top:.0%}) of {picture_name(manifest, match.picture)}{far}"
     )
     values = {
         **finding.values,

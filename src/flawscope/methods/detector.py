@@ -156,6 +156,16 @@ class Detector(nn.Module, ABC):
         one that is absent has its value of `scalar_values`.
         """
 
+    @property
+    def judged(self) -> str | None:
+        """Name of a vector output on which parity is judged in the score's place; None: on the score.
+
+        For a method whose score is a step function of that vector: rounding in another order of summation may
+        carry a value across a step, however small the difference. `check_answers` must then hold the score
+        against a reference on the engine's own vector.
+        """
+        return None
+
     def check_answers(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
         """Hold an engine's outputs against a reference of the method's own, where it has one.
 

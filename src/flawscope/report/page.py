@@ -125,13 +125,13 @@ def _row(item: ReportItem, row: str, truth: bool) -> str:
     return (
         f'<tr id="{row}" data-decision="{item.decision}" data-kind="{text(kind)}">'
         f'<td class="look"><button type="button" class="pair" data-open="{row}" aria-label="Enlarge {name}">'
-        f"{image(item.thumbnail, item.name)}{image(item.overlay, 'heatmap')}</button></td>"
+        f"{image(item.thumbnail, item.name)}{image(item.overlay, 'heatmap')}</button>{_insets(item)}</td>"
         f'<td data-value="{name}" class="file"><bdi>{name}</bdi>'
         f"<small><bdi>{text(item.path)}</bdi></small></td>"
         f'<td data-value="{_ORDER[item.decision]}">{badge(item.decision)}</td>'
         f'<td data-value="{item.score!r}" class="n">{number(item.score)}</td>'
         f'<td data-value="{item.p_value!r}" class="n">{number(item.p_value, 2)}</td>{known}'
-        f'<td class="findings"><ul>{findings}</ul>{_insets(item)}{_moved(item)}</td></tr>'
+        f'<td class="findings"><ul>{findings}</ul>{_moved(item)}</td></tr>'
     )
 
 

@@ -121,7 +121,10 @@ def parity(
     """
     values = {**detector.scalar_values(), **(scalars or {})}
     reference = detector.score(pictures, run, scalars=values)
-    return _figures(detector, reference, engine, engine_outputs(engine, pictures, scalars=values))
+    answers = engine_outputs(engine, pictures, scalars=values)
+    if engine.precision == "fp32":
+        detector.check_answers(answers, engine.name)
+    return _figures(detector, reference, engine, answers)
 
 
 def parity_of_engines(
@@ -170,6 +173,9 @@ def _figures(
             pair = _difference(reference[output.name], answers[output.name])
             found[output.kind] = max(found[output.kind], pair)
     score = next(output.name for output in detector.outputs if output.kind == "score")
+    if detector.judged is not None:
+        columns = zip(reference[detector.judged].T, answers[detector.judged].T, strict=True)
+        found["score"] = (found["score"][0], max(_difference(*column)[1] for column in columns))
     return ParityFigures(
         engine=engine.name,
         precision=engine.precision,

@@ -194,6 +194,11 @@ class SegAD(Detector):
         self._prepare()
         return self
 
+    @property
+    def judged(self) -> str | None:
+        """The forest's inputs: its margin is a step function of them, which `check_answers` holds exact."""
+        return None if self.ubj is None else "features"
+
     def check_answers(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
         """Hold an engine's scores against XGBoost's own on the engine's features."""
         if self.ubj is not None:
