@@ -24,6 +24,7 @@ from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.nn.pdn import Cells, cells, pdn, pdn_m, pdn_s
 from flawscope.nn.run import Checkpoints, Run
+from stop_after import StopAfter
 
 TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
 
@@ -166,25 +167,6 @@ def test_a_stopped_training_resumes_to_the_same_weights(
     assert again.history == whole.history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
-
-
-class StopAfter:
-    """Progress that asks to stop after some training steps."""
-
-    def __init__(self, steps: int, stop: threading.Event) -> None:
-        self.steps, self.stop, self.title = steps, stop, ""
-
-    def stage(self, title: str, total: int) -> Any:
-        from contextlib import nullcontext
-
-        self.title = title
-        return nullcontext(self)
-
-    def advance(self, steps: int = 1) -> None:
-        if self.title == "training" and steps:
-            self.steps -= steps
-            if self.steps == 0:
-                self.stop.set()
 
 
 def test_early_stop_ends_a_training_that_no_longer_improves(

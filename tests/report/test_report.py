@@ -217,6 +217,13 @@ def test_rows_begin_with_rejects_by_score() -> None:
     assert names == ["s2.png", "g3.png", "g2.png", "d1.png", "s1.png", "g1.png"]
 
 
+def test_the_reject_label_stays_within_the_chart_where_the_threshold_is_the_highest() -> None:
+    for threshold, anchored in ((0.5, False), (9.0, True)):
+        chart = score_chart(content(item("a.png", 0.1), item("b.png", 1.0), reject_threshold=threshold))
+        label = chart[: chart.index("reject beyond")].rpartition("<text")[2]
+        assert ('text-anchor="end"' in label) == anchored
+
+
 def test_score_chart_places_thresholds_on_its_axis() -> None:
     chart = score_chart(judged())
     zones = [float(x) for x in re.findall(r'class="zone \w+" d="M([\d.]+) ', chart)]
@@ -232,7 +239,7 @@ def test_withheld_kinds_have_bars_strips_and_a_key_of_their_own() -> None:
     assert ("2 seen" in page, "1 unseen" in page) == (True, True)
     assert re.findall(r'class="strip (\w+)"', page) == ["good", "unseen", "defective"]
     assert re.findall(r"<th>(\w+)<small>withheld from training", page) == ["dent"]
-    bars = re.findall(r'class="bars (defective|unseen)" d="(M[^"]*V150Z)"', page)
+    bars = re.findall(r'class="bars (defective|unseen)" d="(M[^"]*V162Z)"', page)
     assert [(name, drawn.count("Z")) for name, drawn in bars] == [("defective", 2), ("unseen", 1)]
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from flawscope.data.samples import TrainingData
 from flawscope.methods.detector import HEATMAP, SCORE, Detector
-from flawscope.methods.on_features import DescentOptions, checkpoint_name, descend
+from flawscope.methods.fingerprint import fingerprint
+from flawscope.methods.on_features import DescentOptions, descend
 from flawscope.nn.backbones import build_backbone
 from flawscope.nn.batches import FeatureStore
 from flawscope.nn.flows import Flow, negative_log_likelihood
@@ -93,7 +94,7 @@ class FastFlow(Detector):
             FeatureStore(self.backbone, data.normal, run),
             options=options,
             run=run,
-            name=checkpoint_name("fastflow", options, self.backbone, data.normal, run),
+            name=f"fastflow-{fingerprint(options, run, (data.normal,), self.backbone)}",
         )
         return self.eval()
 

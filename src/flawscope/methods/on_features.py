@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from flawscope.data.pictures import Pictures
 from flawscope.methods.detector import BackboneOptions
-from flawscope.nn.backbones import Backbone
 from flawscope.nn.batches import FeatureStore, shuffled, steps_of
 from flawscope.nn.run import Run
 from flawscope.nn.training import Loop, Losses
@@ -78,15 +75,3 @@ def descend(
     finally:
         network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     return loop.history
-
-
-def checkpoint_name(
-    method: str, options: BackboneOptions, backbone: Backbone, pictures: Pictures, run: Run
-) -> str:
-    """A name that another method, option, backbone, picture, seed or precision changes."""
-    digest = hashlib.sha256(f"{run.seed} {run.precision} {options.model_dump_json()}".encode())
-    for value in backbone.state_dict().values():
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    for sample in pictures.samples:
-        digest.update(f"\n{sample.path}".encode())
-    return f"{method}-{digest.hexdigest()[:16]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from typing import ClassVar, Literal, Self
 
@@ -14,6 +13,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import BackboneOptions, Detector
+from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones import Backbone, build_backbone
 from flawscope.nn.batches import PixelStore, shuffled
 from flawscope.nn.run import Run
@@ -112,7 +112,9 @@ class SupervisedDetector(Detector):
             self._refuse_folded()
         self.to(run.torch_device())
         self.networks.to(memory_format=torch.channels_last)
-        name = f"{type(self).__name__.lower()}-{self._digest(data, run)}"
+        parts = (data.normal, defective, natural)
+        found = fingerprint(self.options, run, parts, self.networks.backbone)
+        name = f"{type(self).__name__.lower()}-{found}"
         pictures = TrainingPictures(data.normal, defective, natural, run)
         self._train(data, pictures, run, name)
         self.networks.to(memory_format=torch.contiguous_format)
@@ -179,17 +181,6 @@ class SupervisedDetector(Detector):
                 got="learned",
                 fix="Set batch_norm=frozen, or take weights that still have their statistics.",
             )
-
-    def _digest(self, data: TrainingData, run: Run) -> str:
-        """Of what a checkpoint must share to be taken up: options, seed, backbone and pictures."""
-        digest = hashlib.sha256(f"{run.seed}:{self.options.model_dump_json()}".encode())
-        for value in self.networks.backbone.state_dict().values():
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-        for part in (data.normal, data.defective, data.natural):
-            for sample in part.samples if part is not None else ():
-                digest.update(f"{sample.path}\0".encode())
-            digest.update(b"\0")
-        return digest.hexdigest()[:16]
 
 
 class TrainingPictures:

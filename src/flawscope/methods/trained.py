@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shutil
 
 from flawscope.data.samples import TrainingData
 from flawscope.methods.detector import Detector
+from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.run import Checkpoints, Run
 
 
@@ -25,7 +25,8 @@ def fit_once(detector: Detector, method: str, data: TrainingData, run: Run) -> N
     if store is None:
         detector.fit(data, run)
         return
-    name = f"{method}-{_digest(detector, data, run)}"
+    parts = (data.normal, data.tuning, data.natural, data.defective)
+    name = f"{method}-{fingerprint(detector.options, run, parts)}"
     kept = store.load(name)
     if kept is not None:
         detector.restore(kept).to(run.torch_device())
@@ -34,11 +35,3 @@ def fit_once(detector: Detector, method: str, data: TrainingData, run: Run) -> N
     detector.fit(data, dataclasses.replace(run, checkpoints=Checkpoints(unfinished)))
     store.save(name, detector.state_dict())
     shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _digest(detector: Detector, data: TrainingData, run: Run) -> str:
-    """Of all that decides what is learnt: options, seed, precision, and the content of every picture."""
-    digest = hashlib.sha256(f"{detector.options.model_dump_json()} {run.seed} {run.precision}".encode())
-    for part in (data.normal, data.tuning, data.natural, data.defective):
-        digest.update("".join(["/", *(part.hashes() if part is not None else ())]).encode())
-    return digest.hexdigest()[:16]

@@ -15,9 +15,10 @@ from flawscope.report.content import Curve, ReportContent, ReportItem
 from flawscope.report.markup import number, text
 
 _WIDTH, _LEFT, _RIGHT = 960, 128, 24
-_HALF, _ROW, _TOP, _FOOT = 120, 22, 30, 44
+_HALF, _ROW, _TOP, _FOOT = 120, 22, 42, 44
 _BINS = 60
 _MOST_KINDS = 16
+_LABEL = 150  # pixels that a threshold's label takes
 _SIDE, _MARGIN = 300, 60
 
 Spans = Sequence[tuple[float, float]]
@@ -160,9 +161,16 @@ def _thresholds(content: ReportContent, axis: _Axis, bottom: float) -> str:
         f'<text class="threshold review" x="{review - 5:.1f}" y="{_TOP - 10}" text-anchor="end">'
         f"review beyond {number(content.review_threshold)}</text>"
         f'<path class="threshold reject" d="M{reject:.1f} {_TOP - 4}V{bottom}"/>'
-        f'<text class="threshold reject" x="{reject + 5:.1f}" y="{_TOP - 10}">'
+        f'<text class="threshold reject" {_beside(reject)}>'
         f"reject beyond {number(content.reject_threshold)}</text>"
     )
+
+
+def _beside(place: float) -> str:
+    """Where the reject threshold's label stands: right of its line, or at the border left and higher."""
+    if place + _LABEL > _WIDTH:
+        return f'x="{place + 5:.1f}" y="{_TOP - 22}" text-anchor="end"'
+    return f'x="{place + 5:.1f}" y="{_TOP - 10}"'
 
 
 def roc_chart(content: ReportContent) -> str:

@@ -8,7 +8,6 @@ the autoencoder's to the second half (section 4.5); both are scaled on the tunin
 
 from __future__ import annotations
 
-import hashlib
 from typing import ClassVar, Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from flawscope.methods.efficientad.networks import Autoencoder, Resampling, fold
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import TrainingPictures
 from flawscope.methods.efficientad.training import Networks, Objective, train
+from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones import IMAGENET
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.pdn import STRIDE, cells, pdn
@@ -112,6 +112,7 @@ class EfficientAD(Detector):
         self._normalise_teacher(data.normal, run)
         objective = Objective(self.networks, options, self._normalised, run.training_dtype)
         pictures = TrainingPictures(data.normal, data.natural, options, run)
+        kept = fingerprint(options, run, (data.normal, data.natural), self.networks.teacher)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
         self.history = train(
             self.networks,
@@ -119,7 +120,7 @@ class EfficientAD(Detector):
             objective,
             lambda: self._tuning_loss(sample, run),
             run,
-            name=f"efficientad-{self._digest(data)}",
+            name=f"efficientad-{kept}",
         )
         self.networks.to(memory_format=torch.contiguous_format)
         self._scale(data.tuning, run)
@@ -163,16 +164,6 @@ class EfficientAD(Detector):
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
-
-    def _digest(self, data: TrainingData) -> str:
-        """Of what a checkpoint must share to be taken up: options, teacher and pictures."""
-        digest = hashlib.sha256(self.options.model_dump_json().encode())
-        for value in self.networks.teacher.state_dict().values():
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-        for pictures in (data.normal, data.natural or ()):
-            for sample in pictures.samples if isinstance(pictures, Pictures) else ():
-                digest.update(str(sample.path).encode())
-        return digest.hexdigest()[:16]
 
     def _fresh(self, grid: tuple[int, int]) -> Networks:
         options = self.options

@@ -7,7 +7,6 @@ to 3.3); then every patch of a picture is compared with all patches of the good 
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -21,6 +20,7 @@ from flawscope.errors import OptionError
 from flawscope.explain.examples import Examples
 from flawscope.files import writable_folder
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
+from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.multiscale_patch.bank import EmbeddingBank, needed_bytes
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.training import Networks, train
@@ -88,7 +88,7 @@ class MultiScalePatch(Detector):
             for backbone in self.networks.encoders.backbones():
                 load_pretrained(backbone)
         self.to(run.torch_device())
-        name = f"multiscale_patch-{self._digest(data.normal, run)}"
+        name = f"multiscale_patch-{fingerprint(self.options, run, (data.normal,), self.networks)}"
         self.history = train(self.networks, PixelStore(data.normal, run), self.options, run, name=name)
         self._collect(data.normal, run, name)
         return self.to(run.torch_device()).eval()
@@ -161,12 +161,3 @@ class MultiScalePatch(Detector):
                 got=f"{needed / 2**30:.1f} GiB for the patches of {pictures} pictures",
                 fix="Lower `embedding`, `size` or the number of pictures, or widen `strides`.",
             )
-
-    def _digest(self, pictures: Pictures, run: Run) -> str:
-        """Of what a checkpoint must share to be taken up: seed, options, first weights and pictures."""
-        digest = hashlib.sha256(f"{run.seed} {self.options.model_dump_json()}".encode())
-        for value in self.networks.state_dict().values():
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-        for sample in pictures.samples:
-            digest.update(f"\n{sample.path}".encode())
-        return digest.hexdigest()[:16]

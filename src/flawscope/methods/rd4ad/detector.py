@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from flawscope.data.samples import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector
-from flawscope.methods.on_features import checkpoint_name, descend
+from flawscope.methods.fingerprint import fingerprint
+from flawscope.methods.on_features import descend
 from flawscope.methods.rd4ad.networks import Block, Decoder, Embedding, Shape, Student, cosine_distance
 from flawscope.methods.rd4ad.options import RD4ADOptions
 from flawscope.nn.backbones import Backbone, build_backbone
@@ -78,7 +79,7 @@ class RD4AD(Detector):
             FeatureStore(self.teacher, data.normal, run),
             options=options,
             run=run,
-            name=checkpoint_name("rd4ad", options, self.teacher, data.normal, run),
+            name=f"rd4ad-{fingerprint(options, run, (data.normal,), self.teacher)}",
         )
         return self.eval()
 
