@@ -11,6 +11,8 @@ and the patches of the grid are encoded in blocks.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -197,7 +199,8 @@ def _body(options: MultiScalePatchOptions, scale: int, layer: str | None) -> nn.
     """A network for one scale's pixels, from a fixed seed, that leaves something of a patch."""
     try:
         body = Convolutions() if options.backbone == PATCH_SVDD else _first_stages(options, scale, layer)
-        with torch.no_grad():
+        # a traced network that fails prints its own code, which the error below says better
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
             body(torch.zeros(1, 3, scale, scale))
     except RuntimeError as error:
         raise OptionError(
