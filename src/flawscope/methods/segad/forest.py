@@ -122,6 +122,7 @@ class Forest(nn.Module):
         for name, dtype in (("feature", torch.int64), ("threshold", torch.float32), ("value", torch.float32)):
             rows = np.stack([tree[name] for tree in packed])
             self.register_buffer(name, torch.from_numpy(rows).to(dtype))
+        self.bias = torch.zeros(())  # where the tables lie now, whatever device the module was on
         probe = features[:1]
         leaves = float(self(torch.from_numpy(probe))[0].double() - self.bias.double())
         self.bias = torch.tensor(float(margins(booster, probe)[0]) - leaves)

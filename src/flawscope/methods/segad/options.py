@@ -116,7 +116,7 @@ class SegADOptions(DetectorOptions):
                 raise ValueError(
                     f"a classifier that learns from defective pictures, unlike {classifier.method}"
                 )
-            if self.defects == "synthetic":
+            if self.defects in ("synthetic", "both"):
                 raise ValueError("no classifier with synthetic defects: it would learn to see those")
             if self.classifier_folds == 1:
                 raise ValueError("classifier_folds 0 or at least 2")
