@@ -34,14 +34,49 @@ DETECTORS: dict[str, dict[str, Any]] = {
     "patchcore": {**LITE, "coreset": 0.01, "reweighting": 9},
     "fastflow": {**LITE},
     "rd4ad": {**LITE},
-    "efficientad": {"size": [SIZE, SIZE], "learning_rate": 1e-3},
+    "efficientad": {"size": [SIZE, SIZE]},
 }
 SUPERVISED: dict[str, dict[str, Any]] = {
     # at 0.025, the paper's for WideResNet-50-2, the training loss grows with this backbone
     "classifier": {**LITE, "learning_rate": 0.0025},
-    "devnet": {**LITE, "rotation": 0.0, "absolute": True, "batch": 16},
-    "dra": {**LITE, "rotation": 0.0, "absolute": True, "batch": 16},
+    "devnet": {**LITE, "rotation": 0.0, "absolute": True},
+    "dra": {**LITE, "rotation": 0.0, "absolute": True},
 }
+SHORT: dict[str, dict[str, Any]] = {  # what goes with a shortened training
+    "efficientad": {"learning_rate": 1e-3},
+    "devnet": {"batch": 16},
+    "dra": {"batch": 16},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long each method trains: `steps` by method, the papers' schedules for the others.
+
+    Attributes:
+        folds: of the classifier's held-out scores.
+        compile: compile EfficientAD's networks, for CUDA.
+    """
+
+    steps: dict[str, int]
+    folds: int = 5
+    compile: bool = False
+
+    def detectors(self) -> dict[str, dict[str, Any]]:
+        """Options of the detectors that know only good pictures."""
+        found = {name: self._shortened(name, options) for name, options in DETECTORS.items()}
+        if self.compile:
+            found["efficientad"] = {**found["efficientad"], "compile": True}
+        return found
+
+    def supervised(self) -> dict[str, dict[str, Any]]:
+        """Options of those that learn from defects too."""
+        return {name: self._shortened(name, options) for name, options in SUPERVISED.items()}
+
+    def _shortened(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        if name not in self.steps:
+            return options
+        return {**options, **SHORT.get(name, {}), "steps": self.steps[name]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,47 +123,41 @@ def _pictures(samples: list[Sample] | tuple[Sample, ...]) -> Pictures:
     return Pictures(samples, Frame(SIZE, SIZE))
 
 
-def with_steps(options: dict[str, Any], steps: int | None) -> dict[str, Any]:
-    return options if steps is None else {**options, "steps": steps}
-
-
-def train_detectors(parts: Parts, names: list[str], steps: dict[str, int], run: Run) -> dict[str, Detector]:
+def train_detectors(parts: Parts, names: list[str], schedule: Schedule, run: Run) -> dict[str, Detector]:
     """The detectors that know only good pictures; a tenth scales EfficientAD's maps."""
     trained = {}
     data = TrainingData(parts.learnt, parts.forest)
     for name in names:
-        detector = create(name, with_steps(DETECTORS[name], steps.get(name)))
+        detector = create(name, schedule.detectors()[name])
         fit_once(detector, name, data.for_detector(0.1 if detector.uses_tuning else 0.0), run)
         trained[name] = detector
     return trained
 
 
-def train_whole(parts: Parts, name: str, steps: dict[str, int], run: Run) -> Detector:
+def train_whole(parts: Parts, name: str, schedule: Schedule, run: Run) -> Detector:
     """One detector that knows only good pictures, on all of them."""
-    detector = create(name, with_steps(DETECTORS[name], steps.get(name)))
+    detector = create(name, schedule.detectors()[name])
     good = _pictures((*parts.learnt.samples, *parts.forest.samples))
     fit_once(detector, name, TrainingData(good, good.subset([])), run)
     return detector
 
 
-def train_supervised(parts: Parts, shot: int, name: str, steps: dict[str, int], run: Run) -> Detector:
+def train_supervised(parts: Parts, shot: int, name: str, schedule: Schedule, run: Run) -> Detector:
     """One method on all good training pictures and `shot` defective ones."""
-    detector = create(name, with_steps(SUPERVISED[name], steps.get(name)))
+    detector = create(name, schedule.supervised()[name])
     good = _pictures((*parts.learnt.samples, *parts.forest.samples))
     fit_once(detector, name, TrainingData(good, good.subset([]), defective=parts.defects[shot]), run)
     return detector
 
 
 def classifier_scores(
-    parts: Parts, shot: int, folds: int, steps: dict[str, int], run: Run
+    parts: Parts, shot: int, schedule: Schedule, run: Run
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Held-out scores of the forest's pictures, and the whole classifier's of the test pictures."""
-    spec = DetectorSpec(
-        method="classifier", options=with_steps(SUPERVISED["classifier"], steps.get("classifier"))
-    )
+    spec = DetectorSpec(method="classifier", options=schedule.supervised()["classifier"])
     whole = create(spec.method, spec.options)
     held_out = held_out_scores(
-        whole, spec, folds, Unseen(parts.forest, parts.defects[shot], parts.learnt), run
+        whole, spec, schedule.folds, Unseen(parts.forest, parts.defects[shot], parts.learnt), run
     )
     return held_out, whole.score(parts.test, run)["score"]
 

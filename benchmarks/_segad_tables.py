@@ -12,7 +12,7 @@ GROUPS = ("all", "seen", "unseen")
 def markdown(result: dict[str, Any], name: str) -> str:
     pictures = result["pictures"]
     groups = [group for group in GROUPS if f"auroc_{group}" in result["rows"][0]]
-    steps = ", ".join(f"{method} {count}" for method, count in result["steps"].items())
+    training, forests = result["training"], result["forests"]
     lines = [
         f"# SegAD on {result['product']}",
         "",
@@ -20,16 +20,13 @@ def markdown(result: dict[str, Any], name: str) -> str:
         "± sample standard deviation. All pictures stretched to 256×256; EfficientNet-Lite0 features, "
         "EfficientAD's small network with the shipped teacher.",
         "",
-        f"**Shortened training**: steps {steps}; DevNet and DRA 16 pictures a step. The papers' schedules "
-        "are longer, so these figures compare with each other, not with published ones."
-        if steps
-        else "Full schedules.",
+        *schedule_note(training),
         "",
         f"Pictures: {pictures['detectors']} good ones train the detectors, {pictures['forest_good']} good "
         f"ones and the drawn defects the forest; g, DevNet and DRA learn from all of these. Test: "
         f"{pictures['test_good']} good, {pictures['test_seen']} defective of kinds learnt from, "
         f"{pictures['test_unseen']} of the withheld kind ({result['withheld'] or 'none'}). g's scores for "
-        f"the forest are held out in {result['classifier_folds']} folds.",
+        f"the forest are held out in {training['folds']} folds.",
         "",
         f"![score histograms]({name}.svg)",
         "",
@@ -45,10 +42,28 @@ def markdown(result: dict[str, Any], name: str) -> str:
         f"{label}: {', '.join(f'{100 * share:.0f} %' for share in each)}"
         for label, each in result["segments"].items()
     )
-    lines += ["", "## How", "", f"- Segments: {shares}", f"- Command: `{result['command']}`"]
-    lines += [f"- Machine: {result['machine']}; {result['seconds']} s with what was trained before"]
-    lines += [f"- Versions: {', '.join(f'{key} {value}' for key, value in result['versions'].items())}"]
+    lines += ["", "## How", "", f"- Segments: {shares}"]
+    for what, about in (("Detectors", training), ("Forests", forests)):
+        numbers = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
+        lines += [
+            f"- {what}: `{about['command']}`",
+            f"  on {about['machine']}, {about['seconds']} s with what was trained before; {numbers}",
+        ]
     return "\n".join(lines) + "\n"
+
+
+def schedule_note(training: dict[str, Any]) -> list[str]:
+    """How long the detectors trained, shortened or as published."""
+    steps = ", ".join(f"{method} {count}" for method, count in training["steps"].items())
+    if not steps:
+        return [
+            "Full schedules: each method's published number of epochs or steps, and its learning rate but "
+            "for g's, which is a tenth of the published one (at that the loss grows with this backbone)."
+        ]
+    return [
+        f"**Shortened training**: steps {steps}; DevNet and DRA 16 pictures a step where shortened. The "
+        "papers' schedules are longer, so these figures compare with each other, not with published ones."
+    ]
 
 
 def table(rows: list[dict[str, Any]], groups: list[str]) -> list[str]:

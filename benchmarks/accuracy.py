@@ -127,15 +127,22 @@ def _annotated(
     return masks, maps
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str = "cpu") -> dict[str, Any]:
     """What the figures were measured on and with."""
     return {
-        "processor": processor(),
+        "processor": hardware(device),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("flawscope", "torch", "torchvision", "timm", "numpy")},
         "command": shlex.join(["python", *sys.argv]),
     }
+
+
+def hardware(device: str) -> str:
+    """Name of the processor, and of the GPU where that is the device."""
+    if torch.device(device).type != "cuda":
+        return processor()
+    return f"{torch.cuda.get_device_name(device)}, {processor()}"
 
 
 def markdown(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -171,7 +178,9 @@ def main() -> None:
         print(json.dumps({key: value for key, value in rows[-1].items() if key != "options"}), flush=True)
     print("\n".join(markdown(rows)))
     if given.json:
-        write_text(given.json, json.dumps({"machine": machine(), "results": rows}, indent=1) + "\n")
+        write_text(
+            given.json, json.dumps({"machine": machine(given.device), "results": rows}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from _segad_protocol import DETECTORS, SUPERVISED, divide, parse_steps, train_supervised, train_whole
+from _segad_protocol import SUPERVISED, Schedule, divide, parse_steps, train_supervised, train_whole
+from accuracy import hardware
 
 from flawscope.cli.console import Bars
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
 from flawscope.files import write_text
-from flawscope.manifest import _processor as processor
 from flawscope.methods.detector import Detector
 from flawscope.metrics import auroc
 from flawscope.nn.run import Checkpoints, Run
@@ -48,15 +48,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="product's folder")
     parser.add_argument("--steps", type=parse_steps, default={}, help="method=steps,... for short training")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--work", type=Path, required=True, help="folder for trained parts")
     parser.add_argument("--out", type=Path, required=True, help="results without suffix")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run = Run(
+        device=arguments.device,
         progress=Bars(),
         checkpoints=Checkpoints(arguments.work / "unfinished"),
         trained=Checkpoints(arguments.work / "trained"),
     )
+    schedule = Schedule(arguments.steps)
+    options = {**schedule.detectors(), **schedule.supervised()}
     parts = divide(arguments.data, [SHOTS], None, run.seed)
     whole = Pictures(read_dataset(arguments.data).select(split="test"), parts.test.frame)
     rows = []
@@ -64,14 +68,14 @@ def main() -> None:
         started = time.perf_counter()
         supervised = name in SUPERVISED
         detector = (
-            train_supervised(parts, SHOTS, name, arguments.steps, run)
+            train_supervised(parts, SHOTS, name, schedule, run)
             if supervised
-            else train_whole(parts, name, arguments.steps, run)
+            else train_whole(parts, name, schedule, run)
         )
         rows.append(
             {
                 "method": name,
-                "options": SUPERVISED[name] if supervised else DETECTORS[name],
+                "options": options[name],
                 "steps": arguments.steps.get(name),
                 "good": len(parts.learnt) + len(parts.forest),
                 "defects": SHOTS if supervised else 0,
@@ -85,7 +89,7 @@ def main() -> None:
         "product": arguments.data.resolve().name,
         "rows": rows,
         "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{processor()}, {arguments.threads} thread(s)",
+        "machine": f"{hardware(arguments.device)}, {arguments.threads} thread(s)",
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("flawscope", "torch", "timm", "numpy")},
@@ -109,15 +113,16 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# SegAD's base methods alone on {result['product']}",
         "",
-        "256×256, EfficientNet-Lite0, **shortened training** (steps in the table; DevNet and DRA 16 pictures "
-        "a step), one seed. Published figures are of other backbones and full training.",
+        "256×256, EfficientNet-Lite0, one seed; **shortened training** where the table names steps (DevNet "
+        "and DRA then with 16 pictures a step). Published figures are of other backbones.",
         "",
         "| method | steps | good / defective to learn from | test | image AUROC | published |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row['method']} | {row['steps']} | {row['good']} / {row['defects']} | {row['test_good']} + "
-        f"{row['test_defective']} | {100 * row['image_auroc']:.1f} | {row['published_percent']} |"
+        f"| {row['method']} | {row['steps'] or 'full'} | {row['good']} / {row['defects']} "
+        f"| {row['test_good']} + {row['test_defective']} | {100 * row['image_auroc']:.1f} "
+        f"| {row['published_percent']} |"
         for row in result["rows"]
     ]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())

@@ -9,45 +9,32 @@ Half of the good training pictures trains the detectors, the other half and the 
 supervised methods learn from all of these. Detectors are trained once, forests with five seeds. All other
 defects and the good test pictures are for testing; no threshold and no setting is chosen on them. Trained
 parts are kept in WORK, so that the same command goes on where it stopped. Without --steps the schedules are
-the papers'.
+the papers'. With --scores, what the detectors answer is kept in that file; where it is there already, only
+the forests are grown, so that a machine with a GPU can train the detectors (--only-scores) and any other the
+forests.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import platform
 import shlex
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _segad_protocol import (
-    DETECTORS,
-    STATISTICS,
-    SUPERVISED,
-    Parts,
-    Readings,
-    classifier_scores,
-    divide,
-    parse_steps,
-    read,
-    segmenters,
-    train_detectors,
-    train_supervised,
-)
+from _segad_protocol import DETECTORS, STATISTICS, Parts, Readings, Schedule, divide, parse_steps
+from _segad_scores import Scored, Scores, score, train, versions
 from _segad_tables import markdown
+from accuracy import hardware
 from numpy.typing import NDArray
 
 from flawscope.cli.console import Bars
 from flawscope.files import write_text
-from flawscope.manifest import _processor as processor
 from flawscope.methods.segad.forest import ForestOptions, grow, margins
 from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.nn.run import Checkpoints, Run
@@ -55,23 +42,30 @@ from flawscope.report.histograms import histogram_panel
 
 SEEDS = 5
 FOUR = ("quantile", "skewness", "kurtosis", "mean")
+METHODS = (*DETECTORS, "devnet", "dra", "g")
 MAPS = ("one segment", "drafted map")
-Scores = NDArray[np.float32]
 
 
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
+    shots = sorted((int(shot) for shot in arguments.shots.split(",")), reverse=True)
+    parts = divide(arguments.data, shots, arguments.withheld, 0)
     run = Run(
-        seed=0,
+        device=arguments.device,
         progress=Bars(),
         checkpoints=Checkpoints(arguments.work / "unfinished"),
         trained=Checkpoints(arguments.work / "trained"),
     )
+    schedule = Schedule(arguments.steps, arguments.folds, arguments.compile)
+    if arguments.train:
+        train(parts, arguments.train, schedule, run)
+        return
+    scored = scores_of(parts, arguments, schedule, run)
+    if arguments.only_scores:
+        return
     started = time.perf_counter()
-    shots = [int(shot) for shot in arguments.shots.split(",")]
-    parts = divide(arguments.data, shots, arguments.withheld, run.seed)
-    measured = Protocol(parts, arguments, run).rows(shots)
+    measured = Protocol(parts, scored, ablation=arguments.ablation).rows(shots)
     result = {
         "product": arguments.data.resolve().name,
         "withheld": arguments.withheld,
@@ -82,18 +76,14 @@ def main() -> None:
             "test_seen": int((parts.defective & ~parts.unseen).sum()),
             "test_unseen": int(parts.unseen.sum()),
         },
-        "steps": arguments.steps,
-        "detectors": DETECTORS,
-        "supervised": SUPERVISED,
-        "classifier_folds": arguments.folds,
-        "segments": measured.segments,
+        "segments": scored.segments,
         "rows": measured.found,
-        "command": shlex.join(["python", *sys.argv]),
-        "seconds": round(time.perf_counter() - started),
-        "machine": f"{processor()}, {arguments.threads} thread(s)",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("flawscope", "torch", "timm", "xgboost", "numpy")},
+        "training": scored.about,
+        "forests": {
+            "command": shlex.join(["python", *sys.argv]),
+            "seconds": round(time.perf_counter() - started),
+            "machine": f"{hardware('cpu')}, {arguments.threads} thread(s)",
+            "versions": versions("flawscope", "xgboost", "numpy"),
         },
     }
     write_text(arguments.out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
@@ -111,59 +101,66 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--withheld", help="kind of defect that nothing learns from")
     parser.add_argument("--steps", type=parse_steps, default={}, help="method=steps,... for short training")
     parser.add_argument("--folds", type=int, default=5, help="of the classifier's held-out scores")
-    parser.add_argument("--ablation", action="store_true", help="also table 6, at the first of --shots")
+    parser.add_argument("--ablation", action="store_true", help="also table 6, at the most defects")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="where detectors train")
+    parser.add_argument("--compile", action="store_true", help="compile EfficientAD's networks, for CUDA")
     parser.add_argument("--work", type=Path, required=True, help="folder for trained parts")
-    parser.add_argument("--out", type=Path, required=True, help="results without suffix")
-    return parser.parse_args()
+    parser.add_argument("--train", nargs="+", choices=METHODS, help="train only these, then stop")
+    parser.add_argument("--scores", type=Path, help=".npz file of what the detectors answer")
+    parser.add_argument("--only-scores", action="store_true", help="write that file and grow no forest")
+    parser.add_argument("--out", type=Path, help="results without suffix")
+    arguments = parser.parse_args()
+    if arguments.only_scores and not arguments.scores:
+        parser.error("--only-scores needs --scores FILE")
+    if not arguments.only_scores and not arguments.train and not arguments.out:
+        parser.error("--out is missing")
+    return arguments
+
+
+def scores_of(parts: Parts, arguments: argparse.Namespace, schedule: Schedule, run: Run) -> Scored:
+    """From the file of scores where there is one, else by training and reading, then kept there."""
+    if arguments.scores and arguments.scores.is_file():
+        return Scored.load(arguments.scores)
+    scored = score(parts, arguments.map, schedule, run, arguments.threads)
+    if arguments.scores:
+        scored.save(arguments.scores)
+    return scored
 
 
 class Protocol:
     """Measures all rows; `found` holds them, `columns` the scores for the histograms."""
 
-    def __init__(self, parts: Parts, arguments: argparse.Namespace, run: Run) -> None:
-        self.parts, self.arguments, self.run = parts, arguments, run
+    def __init__(self, parts: Parts, scored: Scored, *, ablation: bool) -> None:
+        self.parts, self.scored, self.ablation = parts, scored, ablation
         self.found: list[dict[str, Any]] = []
         self.columns: dict[str, dict[str, list[float]]] = {}
-        self.segments: dict[str, list[float]] = {}
 
     def rows(self, shots: list[int]) -> Protocol:
-        parts, steps = self.parts, self.arguments.steps
-        detectors = train_detectors(parts, list(DETECTORS), steps, self.run)
-        maps = segmenters(self.arguments.map, parts, self.run)
-        self.segments = {name: each.shares.tolist() for name, each in maps.items()}
-        good = read(detectors, maps, parts.forest, self.run)
-        defects = read(detectors, maps, parts.defects[max(shots)], self.run)
-        test = read(detectors, maps, parts.test, self.run)
-        names = list(detectors)
+        good, defects, test = (self.scored.readings[part] for part in ("good", "defects", "test"))
+        names = list(self.scored.about["detectors"])
         for index, name in enumerate(names):
             self._add(name, "alone", None, [test.scores[:, index]])
+        sets = {name: [index] for index, name in enumerate(names)} | {"all": list(range(len(names)))}
         for shot in shots:
-            self._supervised(shot)
-            known = first_rows(defects, shot)
-            held_out, whole = classifier_scores(
-                parts, shot, self.arguments.folds, steps, dataclasses.replace(self.run, precision="fp32")
-            )
-            self._add("g", "alone", shot, [whole])
+            for name in ("devnet", "dra", "g"):
+                self._add(name, "alone", shot, [self.scored.alone[name, shot]])
+            known, whole = first_rows(defects, shot), self.scored.alone["g", shot]
             for segment_map in MAPS:
-                sets = {name: [index] for index, name in enumerate(names)} | {"all": list(range(len(names)))}
                 for name, chosen in sets.items():
                     learnt = inputs((good, known), segment_map, chosen)
                     seen = inputs((test,), segment_map, chosen)
                     self._forest(name, segment_map, shot, learnt=learnt, test=seen)
-                learnt = np.column_stack([inputs((good, known), segment_map, sets["all"]), held_out])
+                learnt = np.column_stack(
+                    [inputs((good, known), segment_map, sets["all"]), self.scored.held_out[shot]]
+                )
                 seen = np.column_stack([inputs((test,), segment_map, sets["all"]), whole])
                 scores = self._forest("all + g", segment_map, shot, learnt=learnt, test=seen)
             if shot == shots[0]:
                 self._histograms({"PatchCore": test.scores[:, 0], "g": whole, "all + g + SegAD": scores})
-                if self.arguments.ablation:
+                if self.ablation:
                     self._ablation(names, good, known, test, shot)
         return self
-
-    def _supervised(self, shot: int) -> None:
-        for name in ("devnet", "dra"):
-            detector = train_supervised(self.parts, shot, name, self.arguments.steps, self.run)
-            self._add(name, "alone", shot, [detector.score(self.parts.test, self.run)["score"]])
 
     def _ablation(self, names: list[str], good: Readings, known: Readings, test: Readings, shot: int) -> None:
         """Table 6: each variant on each detector."""

@@ -46,9 +46,10 @@ def test_kmeans_is_the_distance_to_the_nearest_centre() -> None:
 def test_the_sum_weighs_closeness() -> None:
     values = {"svdd": 2.0, "cos": 3.0, "ssl": 5.0, "kmeans": 7.0}
     losses = {name: torch.tensor(value) for name, value in values.items()}
-    assert float(total_loss(losses, 1e-3)) == pytest.approx(1e-3 * (2 + 3) + 5 + 7)
+    assert float(total_loss(losses, 1e-3, 1.0)) == pytest.approx(1e-3 * (2 + 3) + 5 + 7)
+    assert float(total_loss(losses, 1e-3, 0.25)) == pytest.approx(1e-3 * (2 + 3) + 5 + 7 / 4)
     del losses["kmeans"], losses["cos"]
-    assert float(total_loss(losses, 0.5)) == pytest.approx(0.5 * 2 + 5)
+    assert float(total_loss(losses, 0.5, 1.0)) == pytest.approx(0.5 * 2 + 5)
 
 
 def test_equal_embeddings_give_finite_gradients() -> None:

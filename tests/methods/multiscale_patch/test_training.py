@@ -15,7 +15,14 @@ import torch
 from flawscope.data.samples import TrainingData
 from flawscope.errors import DataError, Stopped
 from flawscope.methods.multiscale_patch import MultiScalePatch, clusters, sampler
-from flawscope.methods.multiscale_patch.training import _PLACES, Networks, Objective, descend
+from flawscope.methods.multiscale_patch.training import (
+    _PLACES,
+    Networks,
+    Objective,
+    at_once,
+    descend,
+    standardise,
+)
 from flawscope.nn.batches import PixelStore
 from flawscope.nn.run import Checkpoints, Run
 
@@ -74,8 +81,8 @@ def test_parts_of_a_step_have_the_gradient_of_the_whole(tiny: Make, monkeypatch:
     run, pixels, found = Run(precision="fp32"), torch.rand(2, 3, 64, 64), []
     detector = tiny()
     networks = networks_of(detector)
-    for at_once in (1 << 30, 2 * 6 * 32 * 32):
-        monkeypatch.setattr("flawscope.methods.multiscale_patch.training._AT_ONCE", at_once)
+    for pixels_at_once in (1 << 30, 2 * 6 * 32 * 32):
+        monkeypatch.setattr("flawscope.methods.multiscale_patch.training._AT_ONCE", pixels_at_once)
         networks.zero_grad()
         descend(Objective(networks, detector.options, run), pixels, 0, run)["total"].backward()
         found.append([value.grad.clone() for value in networks.parameters() if value.grad is not None])
@@ -149,12 +156,38 @@ def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData) -> None:
         bright = (patches[:, 0, 0, 0] > 0.4).float()[:, None]
         return bright * torch.tensor([[9.0, 0.0]]) + 0.01 * patches[:, :2, 1, 1]
 
-    centres = clusters.centres(embed, PixelStore(data.normal, run), options, 16, number=0, run=run)
-    again = clusters.centres(embed, PixelStore(data.normal, run), options, 16, number=0, run=run)
-    assert torch.equal(centres, again)
-    first, second = sorted(centres.tolist())
-    assert first == pytest.approx([0, 0], abs=0.02)
-    assert second == pytest.approx([9, 0], abs=0.02)
+    def found(together: int) -> torch.Tensor:
+        generator = run.generator(1)
+        store = PixelStore(data.normal, run)
+        rows = clusters.sampled(embed, store, options, 16, generator=generator, together=together, run=run)
+        assert rows.shape == (20 * len(data.normal), 2)
+        return clusters.centres(rows, 2, generator)
+
+    assert torch.equal(found(2), found(2))
+    for together in (1, 3, 100):
+        first, second = sorted(found(together).tolist())
+        assert first == pytest.approx([0, 0], abs=0.02)
+        assert second == pytest.approx([9, 0], abs=0.02)
+
+
+def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
+    """Every component has mean 0 and variance 1 over random patches; a constant one is left alone."""
+    for changes in ({}, {"layers": ("features.2",), "hierarchical": True, "strides": (16, 8)}):
+        options = tiny(patches=200, **changes).options
+        networks = Networks(options)
+        store, run = PixelStore(data.normal, Run()), Run()
+        standardise(networks, store, options, run)
+        for scale in options.encoders:
+            encoder = networks.encoders.by_scale[str(scale)]
+            rows = clusters.sampled(
+                encoder, store, options, scale, generator=run.generator(5), together=1, run=run
+            )
+            assert rows.mean(0).abs().max() < 0.2
+            assert (rows.std(0) - 1).abs().max() < 0.2
+    constant = torch.full((10, options.embedding), 3.0)
+    before = encoder.head.weight.clone()
+    encoder.standardise(constant)
+    assert torch.equal(encoder.head.weight, before)
 
 
 def test_more_clusters_than_patches(tiny: Make, data: TrainingData) -> None:
@@ -171,3 +204,24 @@ def test_batch_norms_of_random_encoders_learn_their_statistics(tiny: Make, data:
     assert means
     assert any(value.abs().max() > 0 for value in means)
     assert not any(module.training for module in detector.modules())
+
+
+def test_compiled_encoders_learn_the_same(
+    tiny: Make, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+
+    def passed_on(function: Callable[..., torch.Tensor], **options: bool) -> Callable[..., torch.Tensor]:
+        compiled.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", passed_on)
+    plain = tiny(steps=2).fit(data, Run())
+    assert not compiled
+    quick = tiny(steps=2, compile=True).fit(data, Run())
+    assert compiled == [{"dynamic": False}]
+    assert quick.history == plain.history
+
+
+def test_a_gpu_takes_more_pixels_at_once() -> None:
+    assert at_once(torch.device("cuda")) > at_once(torch.device("cpu")) > 0

@@ -15,7 +15,6 @@ from flawscope.nn.batches import PixelStore
 from flawscope.nn.patches import crop
 from flawscope.nn.run import Run
 
-_CENTRES = 0xC317
 _STARTS = 3  # of K-means; the best is kept
 
 
@@ -42,42 +41,46 @@ def check_clusters(options: MultiScalePatchOptions, pictures: int) -> None:
 
 
 @torch.no_grad()
-def centres(
+def sampled(
     embed: Callable[[Tensor], Tensor],
     store: PixelStore,
     options: MultiScalePatchOptions,
     scale: int,
     *,
-    number: int,
+    generator: torch.Generator,
+    together: int,
     run: Run,
 ) -> Tensor:
-    """Centres (K, D) of the embeddings of random patches, as many in each picture as a step takes.
-
-    Where fewer embeddings differ than there are clusters, some centres are equal.
+    """Embeddings (n, D) float32 of random patches, as many in each picture as a step takes.
 
     Args:
         embed: patches (n, 3, θ, θ) to embeddings (n, D).
         store: the pictures.
-        options: K, the patches a picture and the pictures' size.
+        options: the patches a picture and the pictures' size.
         scale: side θ of the patches.
-        number: of the step, which the draws follow from.
-        run: seed and stop signal.
+        generator: of the draws.
+        together: pictures whose patches are embedded in one pass.
+        run: stop signal.
     """
+    room = (options.size[0] - scale, options.size[1] - scale)
+    rows = []
+    for pictures in torch.split(torch.arange(len(store)), together):
+        run.check_stop()
+        corners = sampler.anywhere(options.patches * len(pictures), room, generator)
+        pixels = store.batch(pictures)
+        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
+        rows.append(embed(crop(pixels, owners, corners.to(pixels.device), scale)).float().cpu())
+    return torch.cat(rows)
+
+
+def centres(embeddings: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Centres (K, D) of embeddings (n, D); where fewer of them differ than K, some centres are equal."""
     from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
-    generator = run.generator(_CENTRES, scale, number)
-    room = (options.size[0] - scale, options.size[1] - scale)
-    rows = []
-    for picture in range(len(store)):
-        run.check_stop()
-        corners = sampler.anywhere(options.patches, room, generator)
-        pixels = store.batch([picture])
-        owners = torch.zeros(len(corners), dtype=torch.int64, device=pixels.device)
-        rows.append(embed(crop(pixels, owners, corners.to(pixels.device), scale)).float().cpu())
     seed = int(torch.randint(2**31, (1,), generator=generator))
-    found = MiniBatchKMeans(options.clusters, random_state=seed, n_init=_STARTS)
+    found = MiniBatchKMeans(count, random_state=seed, n_init=_STARTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found.fit(torch.cat(rows).numpy())
+        found.fit(embeddings.numpy())
     return torch.from_numpy(found.cluster_centers_)

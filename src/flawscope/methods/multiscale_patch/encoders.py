@@ -32,6 +32,7 @@ _WIDTHS = (32, 64, 128, 128, 64, 32, 32)  # of Patch SVDD's convolutions, its la
 _JOINT = 128  # channels between Patch SVDD's two encoders
 _SLOPE = 0.1
 _ALIKE = 1e-3
+_FLAT = 1e6  # largest value over standard deviation of what still varies in float32
 
 
 class FirstStages(nn.Module):
@@ -121,6 +122,16 @@ class Encoder(nn.Module):
             found.append(vectors.reshape(-1, count, columns, vectors.shape[1]))  # (N, count, w, D)
         return torch.cat(found, 1).permute(0, 3, 1, 2)
 
+    @torch.no_grad()
+    def standardise(self, embeddings: Tensor) -> None:
+        """Scale the head so that the components of these embeddings (n, D) get mean 0 and variance 1."""
+        assert self.head.bias is not None  # noqa: S101 - convolutions have one here
+        scale = embeddings.std(0, correction=0).clamp_min(torch.finfo(torch.float32).tiny).reciprocal()
+        scale = torch.where(scale * embeddings.abs().amax(0) < _FLAT, scale, 1.0).to(self.head.weight)
+        shift = embeddings.mean(0).to(self.head.bias)
+        self.head.weight.mul_(scale.view(-1, 1, 1, 1))  # (D, C, h, w)
+        self.head.bias.sub_(shift).mul_(scale)
+
     def _bounded(self, embeddings: Tensor) -> Tensor:
         return embeddings.tanh() if self.bounded else embeddings
 
@@ -171,6 +182,10 @@ class Encoders(nn.Module):
         square = quarters.reshape(-1, 2, 2, quarters.shape[1]).permute(0, 3, 1, 2)  # (n, D, 2, 2)
         embeddings: Tensor = self.joined(square)
         return embeddings.flatten(1)
+
+    def standardise(self, scale: int, embeddings: Tensor) -> None:
+        """Scale that encoder's head so that the components of these (n, D) get mean 0 and variance 1."""
+        self._encoder(scale).standardise(embeddings)
 
     def grids(self, pixels: Tensor) -> dict[int, Tensor]:
         """Embeddings {θ: (N, D, h, w)} of all patches of pixels (N, 3, H, W), largest patches first."""

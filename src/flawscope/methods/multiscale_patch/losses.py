@@ -37,9 +37,9 @@ def kmeans_loss(embeddings: Tensor, centres: Tensor) -> Tensor:
     return distances.amin(1).mean()
 
 
-def total_loss(losses: Mapping[str, Tensor], closeness: float) -> Tensor:
-    """L_all (equation 5) of those losses that are there: λ (L_SVDD + L_Cos) + L_SSL + L_Kmeans."""
-    weights = {"svdd": closeness, "cos": closeness, "ssl": 1.0, "kmeans": 1.0}
+def total_loss(losses: Mapping[str, Tensor], closeness: float, kmeans_weight: float) -> Tensor:
+    """L_all (equation 5) of those losses that are there: λ (L_SVDD + L_Cos) + L_SSL + κ L_Kmeans, κ = 1."""
+    weights = {"svdd": closeness, "cos": closeness, "ssl": 1.0, "kmeans": kmeans_weight}
     return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
 

@@ -43,6 +43,11 @@ class MultiScalePatchOptions(BackboneOptions):
         "one pass over the picture (ours)",
     )
     embedding: int = Field(64, ge=2, description="D, length of an embedding (ours; Patch SVDD's code: 64)")
+    standardise: bool = Field(
+        False,
+        description="begin with embeddings whose components have mean 0 and variance 1, so that the losses' "
+        "weights mean the same on every backbone (ours)",
+    )
     hierarchical: bool = Field(
         False,
         description="build the largest encoder on the next one's embeddings of four quarters (Patch SVDD)",
@@ -77,6 +82,7 @@ class MultiScalePatchOptions(BackboneOptions):
         "told, of full scale 1 (the paper names none; Patch SVDD's code: 0.02)",
     )
     clusters: int = Field(100, ge=1, description="K, centres of equation 4 (ours: the paper does not say)")
+    kmeans_weight: float = Field(1.0, gt=0, description="weight of L_Kmeans (equation 5: 1)")
     kmeans_every: int = Field(5, ge=1, description="epochs from one K-means to the next (section 3.2.3: 5)")
     epochs: int = Field(
         300,
@@ -88,6 +94,7 @@ class MultiScalePatchOptions(BackboneOptions):
     )
     batch: int = Field(64, ge=1, description="pictures a step (section 4.2: 64)")
     learning_rate: float = Field(1e-5, gt=0, description="Adam's (section 4.2: 1e-5)")
+    compile: bool = Field(False, description="compile the encoders for training, for CUDA")
     coreset: float = Field(
         1.0, gt=0, le=1, description="share of the good patches that are kept (equation 6: all)"
     )

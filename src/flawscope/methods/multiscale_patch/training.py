@@ -24,8 +24,9 @@ from flawscope.nn.patches import crop
 from flawscope.nn.run import Run
 from flawscope.nn.training import Loop, Losses
 
-_PLACES = 0x9A7C
+_PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
 _AT_ONCE = 2 * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
+_ON_GPU = 64  # times as many on a GPU, which small passes leave idle; ResNet-18 then takes some 15 GB
 
 
 class Networks(nn.Module):
@@ -50,6 +51,8 @@ class Objective:
 
     def __init__(self, networks: Networks, options: MultiScalePatchOptions, run: Run) -> None:
         self.networks, self.options, self.dtype = networks, options, run.training_dtype
+        embed = networks.encoders.embed
+        self.embed = torch.compile(embed, dynamic=False) if options.compile else embed
 
     def __call__(self, pixels: Tensor, places: Places, scale: int) -> dict[str, Tensor]:
         """Losses by name; pixels (N, 3, H, W) in [0, 1]."""
@@ -75,7 +78,7 @@ class Objective:
             patches = patches + self._noise(patches, kinds)
         patches = patches.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            embeddings = self.networks.encoders.embed(scale, patches)
+            embeddings: Tensor = self.embed(scale, patches)
         return dict(zip(kinds, embeddings.float().chunk(len(kinds)), strict=True))
 
     def _noise(self, patches: Tensor, kinds: list[str]) -> Tensor:
@@ -98,6 +101,8 @@ def train(
         Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
     """
     clusters.check_clusters(options, len(store))
+    if options.standardise:
+        standardise(networks, store, options, run)
     objective = Objective(networks, options, run)
     networks.to(memory_format=torch.channels_last).requires_grad_(True)
     optimiser = torch.optim.Adam(networks.parameters(), lr=options.learning_rate, fused=True)
@@ -131,11 +136,11 @@ def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Loss
     the loop.
     """
     options = objective.options
-    parts = list(_parts(options, len(pixels), number, run))
+    parts = list(_parts(options, len(pixels), number, run, at_once(pixels.device)))
     total, losses = pixels.new_zeros(()), dict[str, Tensor]()
     for index, (scale, places, share) in enumerate(parts):
         found = objective(pixels, places, scale)
-        own = share * total_loss(found, options.closeness)
+        own = share * total_loss(found, options.closeness, options.kmeans_weight)
         if index < len(parts) - 1:
             own.backward()  # type: ignore[no-untyped-call]
             own = own.detach()
@@ -146,14 +151,19 @@ def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Loss
     return {"total": total, **losses}
 
 
+def at_once(device: torch.device) -> int:
+    """Pixels of patches that one pass takes on this device."""
+    return _AT_ONCE * (_ON_GPU if device.type == "cuda" else 1)
+
+
 def _parts(
-    options: MultiScalePatchOptions, pictures: int, number: int, run: Run
+    options: MultiScalePatchOptions, pictures: int, number: int, run: Run, pixels: int
 ) -> Iterator[tuple[int, Places, float]]:
     """Scale by scale the places of a step, in parts of a bounded number of pixels, each with its share."""
     for scale in options.scales:
         places = sampler.draw(options, scale, pictures, run.generator(_PLACES, scale, number))
         count = len(places.owners)
-        size = max(1, _AT_ONCE // (len(places.corners) * scale**2))
+        size = max(1, pixels // (len(places.corners) * scale**2))
         for start in range(0, count, size):
             stop = min(start + size, count)
             yield scale, places.part(start, stop), (stop - start) / count
@@ -162,12 +172,30 @@ def _parts(
 def _refresh(
     networks: Networks, store: PixelStore, options: MultiScalePatchOptions, number: int, run: Run
 ) -> None:
-    """Compute the centres of every scale afresh."""
+    """Compute the centres of every scale afresh, from random patches of all pictures."""
     networks.eval()
     for scale in options.scales:
+        generator = run.generator(_CENTRES, scale, number)
+        found = _sampled(networks, store, scale, generator, run)
+        networks.centres(scale).copy_(clusters.centres(found, options.clusters, generator))
 
-        def embed(patches: Tensor, scale: int = scale) -> Tensor:
-            return networks.encoders.embed(scale, patches)
 
-        fresh = clusters.centres(embed, store, options, scale, number=number, run=run)
-        networks.centres(scale).copy_(fresh)
+def standardise(networks: Networks, store: PixelStore, options: MultiScalePatchOptions, run: Run) -> None:
+    """Scale each encoder so that every component of its embeddings starts with mean 0 and variance 1."""
+    networks.train(options.weights == "random")  # as in training: batch norms of random networks learn theirs
+    for scale in options.encoders:
+        generator = run.generator(_STANDARD, scale)
+        networks.encoders.standardise(scale, _sampled(networks, store, scale, generator, run))
+
+
+def _sampled(
+    networks: Networks, store: PixelStore, scale: int, generator: torch.Generator, run: Run
+) -> Tensor:
+    """Embeddings (n, D) of random patches of all pictures."""
+    options = networks.encoders.options
+
+    def embed(patches: Tensor) -> Tensor:
+        return networks.encoders.embed(scale, patches)
+
+    together = max(1, at_once(store.device) // (options.patches * scale**2))
+    return clusters.sampled(embed, store, options, scale, generator=generator, together=together, run=run)

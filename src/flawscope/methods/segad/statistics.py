@@ -56,6 +56,7 @@ class SegmentStatistics(nn.Module):
         inside = values[:, :, pixels]  # (N, K, n)
         mean = inside.mean(2, keepdim=True)
         centred = inside - mean
+        centred = centred - centred.mean(2, keepdim=True)  # what rounding took from the mean
         variance = centred.square().mean(2, keepdim=True)
         unit = centred * _inverse_deviation(variance, mean)
         square = unit * unit
@@ -79,6 +80,7 @@ class SegmentStatistics(nn.Module):
         average = (share / pixels.clamp_min(1).transpose(1, 2)).transpose(1, 2)  # (N, P, L): sums to means
         mean = torch.matmul(values, average)  # (N, K, L)
         centred = values - torch.matmul(mean, share)
+        centred = centred - torch.matmul(torch.matmul(centred, average), share)  # see _gathered
         variance = torch.matmul(centred.square(), average)
         unit = centred * torch.matmul(_inverse_deviation(variance, mean), share)
         square = unit * unit
