@@ -7,9 +7,9 @@ Image and pixel AUROC and AU-PRO up to a false positive rate of 0.3, as `accurac
 settings below, which are not the paper's: ResNet-18 in place of VGG16, whose patches cannot be encoded
 densely, wider strides, a bank thinned to a coreset, and far fewer steps. `--options` changes them. The scales
 learn apart, by losses and draws of their own, so that the maps of one training give the figures of one, two
-and three scales, as trainings of these scales would. Variants are the losses left out, `scratch` (random
-weights at first) and `untrained` (one step at a learning rate of nothing: the pretrained features behind a
-random projection). L_Kmeans has a thousandth of the paper's weight, but for `equation 5`.
+and three scales, as trainings of these scales would. L_Kmeans has a thousandth of the paper's weight.
+Variants are the losses left out, `equation 5` (the paper's weight), `scratch` (random weights at first) and
+`untrained` (the pretrained features behind a random projection).
 
 The table is written after every run. A stopped run goes on from its checkpoint in WORK, and finished ones are
 taken from the table, where their options are the same.
@@ -63,7 +63,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{f"without {name}": {"losses": tuple(each for each in LOSSES if each != name)} for name in LOSSES},
     "equation 5": {"kmeans_weight": 1.0},
     "scratch": {"weights": "random", "learning_rate": 1e-3},
-    "untrained": {"steps": 1, "learning_rate": 1e-12, "patches": 1, "clusters": 2},
+    "untrained": {"steps": 0},
 }
 
 
@@ -115,7 +115,8 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
         "test_pictures": len(dataset.select(split="test")),
         "figures": found,
         "made_steps": detector.options.steps
-        or steps_of(detector.options.epochs, len(normal), detector.options.batch),
+        if detector.options.steps is not None
+        else steps_of(detector.options.epochs, len(normal), detector.options.batch),
         "history": detector.history[:: -(-len(detector.history) // POINTS)],
         "fit_seconds": round(fitted - started, 1),
         "score_seconds": round(time.perf_counter() - fitted, 1),

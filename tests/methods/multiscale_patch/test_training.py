@@ -190,6 +190,17 @@ def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
     assert torch.equal(encoder.head.weight, before)
 
 
+def test_no_step_leaves_the_encoders_as_they_start(tiny: Make, data: TrainingData) -> None:
+    detector = tiny(steps=0, clusters=1000).fit(data, Run())
+    again = tiny(steps=0, clusters=1000).fit(data, Run())
+    other = tiny(steps=0, clusters=1000, standardise=True).fit(data, Run())
+    assert detector.history == []
+    first, second, third = (each.networks.state_dict() for each in (detector, again, other))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    changed = {name for name, value in first.items() if not torch.equal(value, third[name])}
+    assert changed == {f"encoders.by_scale.{s}.head.{part}" for s in (32, 16) for part in ("weight", "bias")}
+
+
 def test_more_clusters_than_patches(tiny: Make, data: TrainingData) -> None:
     with pytest.raises(
         DataError, match=r"at least 16 for as many clusters, got 15 \(3 in each of 5 pictures\)"

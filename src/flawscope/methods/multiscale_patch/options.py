@@ -90,7 +90,10 @@ class MultiScalePatchOptions(BackboneOptions):
         description="passes over the pictures (ours: the paper does not say; Patch SVDD's code: 300)",
     )
     steps: int | None = Field(
-        None, ge=1, description="training steps in place of the epochs, for shortened training"
+        None,
+        ge=0,
+        description="training steps in place of the epochs, for shortened training; with 0 the encoders stay "
+        "as they start, and a random convolution makes the embeddings",
     )
     batch: int = Field(64, ge=1, description="pictures a step (section 4.2: 64)")
     learning_rate: float = Field(1e-5, gt=0, description="Adam's (section 4.2: 1e-5)")

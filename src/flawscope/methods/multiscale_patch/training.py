@@ -100,7 +100,9 @@ def train(
         DataError: more clusters than patches to find them among.
         Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
     """
-    clusters.check_clusters(options, len(store))
+    steps = steps_of(options.epochs, len(store), options.batch) if options.steps is None else options.steps
+    if steps:
+        clusters.check_clusters(options, len(store))
     if options.standardise:
         standardise(networks, store, options, run)
     objective = Objective(networks, options, run)
@@ -116,7 +118,7 @@ def train(
 
     loop = Loop(
         name=name,
-        steps=options.steps or steps_of(options.epochs, len(store), options.batch),
+        steps=steps,
         network=networks,
         optimiser=optimiser,
         run=run,
