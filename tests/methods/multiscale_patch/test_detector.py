@@ -183,6 +183,7 @@ def test_a_picture_of_one_patch(tiny: Make, data: TrainingData) -> None:
         ({"losses": ("cos",), "closeness": 0.0}, "closeness must be above 0"),
         ({"window": (4, 8)}, "stride must lie between"),
         ({"directions": 9}, "8 or 12"),
+        ({"standardise": True, "backbone": "patch_svdd"}, "embeddings are bounded"),
     ],
 )
 def test_options_that_contradict_each_other(options: dict[str, Any], message: str) -> None:

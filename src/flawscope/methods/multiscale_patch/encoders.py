@@ -26,7 +26,8 @@ from flawscope.methods.multiscale_patch.options import PATCH_SVDD, MultiScalePat
 from flawscope.nn.backbones import IMAGENET, Backbone, build_backbone, split_name
 from flawscope.nn.patches import cut_grid, grid_shape
 
-BLOCK_PIXELS = 2**19  # pixels of patches that are encoded at a time
+BLOCK_PIXELS = 2**17  # pixels of patches encoded at a time; larger blocks are slower on processors
+ON_GPU = 64  # times as many on a GPU, which small passes leave idle
 _VGG16 = {64: "features.18", 32: "features.13", 16: "features.9"}
 _WIDTHS = (32, 64, 128, 128, 64, 32, 32)  # of Patch SVDD's convolutions, its last but one
 _JOINT = 128  # channels between Patch SVDD's two encoders
@@ -113,7 +114,8 @@ class Encoder(nn.Module):
     def piecewise(self, pixels: Tensor, stride: int) -> Tensor:
         """The grid patch by patch, in blocks of a bounded size."""
         rows, columns = grid_shape(pixels.shape[2:], self.patch, stride)
-        block = max(1, BLOCK_PIXELS // (columns * self.patch**2))
+        at_once = BLOCK_PIXELS * (ON_GPU if pixels.is_cuda else 1)
+        block = max(1, at_once // (columns * self.patch**2))
         found = []
         for first in range(0, rows, block):
             count = min(block, rows - first)

@@ -133,6 +133,8 @@ class MultiScalePatchOptions(BackboneOptions):
             raise ValueError("distance must rise, above 0 and at most 1")
         if len(set(self.losses)) != len(self.losses):
             raise ValueError("losses must each be named once")
+        if self.standardise and self.backbone == PATCH_SVDD:
+            raise ValueError("standardise must be false with patch_svdd, whose embeddings are bounded")
         if not self.closeness and set(self.losses) <= {"svdd", "cos"}:
             raise ValueError("closeness must be above 0, or ssl or kmeans among the losses")
         if not 1 <= self.window[1] <= self.window[0] <= min(self.size):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flawscope.methods.multiscale_patch import clusters, sampler
-from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, Encoders
+from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, ON_GPU, Encoders
 from flawscope.methods.multiscale_patch.losses import (
     PositionClassifier,
     cosine_loss,
@@ -25,8 +25,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.training import Loop, Losses
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
-_AT_ONCE = 2 * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
-_ON_GPU = 64  # times as many on a GPU, which small passes leave idle; ResNet-18 then takes some 15 GB
+_AT_ONCE = 8 * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
 
 
 class Networks(nn.Module):
@@ -155,7 +154,7 @@ def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Loss
 
 def at_once(device: torch.device) -> int:
     """Pixels of patches that one pass takes on this device."""
-    return _AT_ONCE * (_ON_GPU if device.type == "cuda" else 1)
+    return _AT_ONCE * (ON_GPU if device.type == "cuda" else 1)
 
 
 def _parts(
