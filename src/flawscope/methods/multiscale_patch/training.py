@@ -25,7 +25,8 @@ from flawscope.nn.run import Run
 from flawscope.nn.training import Loop, Losses
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
-_AT_ONCE = 8 * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
+_SMALLER = 8  # passes without gradients are faster in smaller blocks
+_AT_ONCE = _SMALLER * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
 
 
 class Networks(nn.Module):
@@ -195,8 +196,10 @@ def _sampled(
     """Embeddings (n, D) of random patches of all pictures."""
     options = networks.encoders.options
 
+    block = max(1, at_once(store.device) // _SMALLER // scale**2)
+
     def embed(patches: Tensor) -> Tensor:
-        return networks.encoders.embed(scale, patches)
+        return torch.cat([networks.encoders.embed(scale, part) for part in torch.split(patches, block)])
 
     together = max(1, at_once(store.device) // (options.patches * scale**2))
     return clusters.sampled(embed, store, options, scale, generator=generator, together=together, run=run)
