@@ -47,7 +47,7 @@ def markdown(result: dict[str, Any], name: str) -> str:
         numbers = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
         lines += [
             f"- {what}: `{about['command']}`",
-            f"  on {about['machine']}, {about['seconds']} s with what was trained before; {numbers}",
+            f"  on {about['machine']}, {about['seconds']} s; {numbers}",
         ]
     return "\n".join(lines) + "\n"
 
