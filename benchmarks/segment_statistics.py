@@ -12,6 +12,8 @@ import argparse
 import functools
 import json
 import platform
+import shlex
+import sys
 import statistics
 import tempfile
 import time
@@ -77,6 +79,7 @@ def main() -> None:
     versions = {name: version(name) for name in ("torch", "onnxruntime", "openvino", "numpy", "scipy")}
     result = {
         "milliseconds": rows,
+        "command": shlex.join(["python", *sys.argv]),
         "machine": f"{processor()}, one thread",
         "versions": {"python": platform.python_version(), **versions},
     }
