@@ -13,8 +13,8 @@ import functools
 import json
 import platform
 import shlex
-import sys
 import statistics
+import sys
 import tempfile
 import time
 import warnings
