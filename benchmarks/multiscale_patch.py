@@ -165,7 +165,7 @@ def page(rows: list[Row]) -> str:
         "learning rate, weight of L_Kmeans. The paper's are 64 pictures, 100 patches, 1e-5 and 1; it names "
         "no number of epochs, for which the default is 300 (1500 steps on screw, 1875 on magnetic tile). In "
         f"place of VGG16, whose weights are not at hand, the encoders are the first stages of {networks}. "
-        "One seed; every run is in the table, none was chosen on test pictures. Trainings on a GPU shared "
+        "One seed; no row was chosen on test pictures. Trainings on a GPU shared "
         "it, up to nine at once, so their times compare with nothing.",
         "",
         table(rows),
