@@ -83,3 +83,12 @@ def test_every_option_is_described(name: str) -> None:
     assert types["aspect"] == "stretch | pad"
     assert types["layers"] == "list of str | none"
     assert types["smoothing"] == "float"
+
+
+def test_options_that_contradict_each_other_are_told_in_one_sentence() -> None:
+    with pytest.raises(OptionError) as told:
+        create("multiscale_patch", {"scales": [16, 32]})
+    assert str(told.value) == (
+        "options of multiscale_patch: expected ones that fit together, got others: scales must fall, each "
+        "once. `flawscope methods multiscale_patch` lists them."
+    )

@@ -152,7 +152,14 @@ def _load(point: EntryPoint) -> Any:
 
 def _option_error(name: str, model: type[DetectorOptions], error: ValidationError) -> OptionError:
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"]) or "options"
+    path = ".".join(str(part) for part in first["loc"])
+    if not path:
+        return OptionError(
+            f"options of {name}",
+            expected="ones that fit together",
+            got=f"others: {_plain(first['msg'])}",
+            fix=f"`flawscope methods {name}` lists them.",
+        )
     if first["type"] == "extra_forbidden":
         return OptionError(
             f"option {path!r} of {name}",

@@ -27,7 +27,7 @@ from flawscope.nn.backbones import IMAGENET, Backbone, build_backbone, split_nam
 from flawscope.nn.patches import cut_grid, grid_shape
 
 BLOCK_PIXELS = 2**17  # pixels of patches encoded at a time; larger blocks are slower on processors
-ON_GPU = 64  # times as many on a GPU, which small passes leave idle
+_ON_GPU = 64  # times as many on a GPU, which small passes leave idle
 _VGG16 = {64: "features.18", 32: "features.13", 16: "features.9"}
 _WIDTHS = (32, 64, 128, 128, 64, 32, 32)  # of Patch SVDD's convolutions, its last but one
 _JOINT = 128  # channels between Patch SVDD's two encoders
@@ -114,8 +114,7 @@ class Encoder(nn.Module):
     def piecewise(self, pixels: Tensor, stride: int) -> Tensor:
         """The grid patch by patch, in blocks of a bounded size."""
         rows, columns = grid_shape(pixels.shape[2:], self.patch, stride)
-        at_once = BLOCK_PIXELS * (ON_GPU if pixels.is_cuda else 1)
-        block = max(1, at_once // (columns * self.patch**2))
+        block = max(1, BLOCK_PIXELS * times(pixels.device) // (columns * self.patch**2))
         found = []
         for first in range(0, rows, block):
             count = min(block, rows - first)
@@ -210,6 +209,11 @@ class Encoders(nn.Module):
         if not isinstance(encoder, Encoder):
             raise TypeError(f"{scale} is no encoder's scale")
         return encoder
+
+
+def times(device: torch.device) -> int:
+    """How many times as many pixels one pass takes on this device as on a processor."""
+    return _ON_GPU if device.type == "cuda" else 1
 
 
 def _body(options: MultiScalePatchOptions, scale: int, layer: str | None) -> nn.Module:

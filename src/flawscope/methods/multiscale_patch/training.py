@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flawscope.methods.multiscale_patch import clusters, sampler
-from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, ON_GPU, Encoders
+from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, Encoders, times
 from flawscope.methods.multiscale_patch.losses import (
     PositionClassifier,
     cosine_loss,
@@ -155,7 +155,7 @@ def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Loss
 
 def at_once(device: torch.device) -> int:
     """Pixels of patches that one pass takes on this device."""
-    return _AT_ONCE * (ON_GPU if device.type == "cuda" else 1)
+    return _AT_ONCE * times(device)
 
 
 def _parts(
