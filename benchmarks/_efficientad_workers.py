@@ -35,11 +35,11 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
     import numpy as np
     import torch
 
-    from flawscope.engines import open_engine
     from flawscope.errors import FlawscopeError
     from flawscope.methods.registry import create
     from flawscope.nn.run import Run
-    from flawscope.workflow.export import export_onnx
+    from flawscope.runtime.engines import open_engine
+    from flawscope.training.export import export_onnx
 
     rows: list[Row] = []
     pixels = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)

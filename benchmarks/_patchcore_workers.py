@@ -53,10 +53,10 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
 
     from flawscope.data.layouts import read_dataset
     from flawscope.data.pictures import Pictures
-    from flawscope.data.samples import TrainingData
+    from flawscope.data.training import TrainingData
     from flawscope.methods.registry import create
     from flawscope.nn.run import Run
-    from flawscope.workflow.export import export_onnx
+    from flawscope.training.export import export_onnx
 
     dataset = read_dataset(options.product)
     model = create(
@@ -94,10 +94,10 @@ def engines(graph: Path, dataset: Any, frame: Any, options: argparse.Namespace) 
     import numpy as np
 
     from flawscope.data.pictures import Pictures
-    from flawscope.engines import open_engine
     from flawscope.errors import MissingExtraError, OptionError
-    from flawscope.images import load
-    from flawscope.workflow.export import engine_outputs
+    from flawscope.runtime.engines import open_engine
+    from flawscope.runtime.images import load
+    from flawscope.training.export import engine_outputs
 
     samples = dataset.select(split="test")
     rows = []
@@ -126,7 +126,7 @@ def accuracy(samples: Sequence[Any], outputs: dict[str, Any]) -> Row:
 
     from flawscope import metrics
     from flawscope.data.masks import union_mask
-    from flawscope.images import read_image
+    from flawscope.runtime.images import read_image
 
     masks = []
     for sample in samples:

@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flawscope.components import Segmenter, SegmentOptions, build_segmenter
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, TrainingData, Unseen
+from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
-from flawscope.images import Frame
+from flawscope.data.training import TrainingData, Unseen
 from flawscope.methods.detector import Detector
+from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.options import DetectorSpec
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
-from flawscope.methods.trained import fit_once
 from flawscope.nn.run import Run
+from flawscope.runtime.images import Frame
+from flawscope.segmenters import Segmenter, SegmentOptions, build_segmenter
 
 SIZE = 256
 STATISTICS: tuple[Statistic, ...] = ("quantile", "skewness", "kurtosis", "mean", "maximum")

@@ -28,11 +28,10 @@ from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, TrainingData
+from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
+from flawscope.data.training import TrainingData
 from flawscope.files import write_text
-from flawscope.images import Frame, check_image, from_frame
-from flawscope.manifest import _processor as processor
 from flawscope.methods.detector import Detector
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
@@ -40,6 +39,8 @@ from flawscope.metrics.pixels import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Run
+from flawscope.runtime.images import Frame, check_image, from_frame
+from flawscope.runtime.manifest import _processor as processor
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
 _PLAIN = {"backbone": "resnet18", "layers": ["layer2", "layer3"], "projection": 64, "reweighting": 0}

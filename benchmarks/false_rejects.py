@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from flawscope.calibration import Calibration, Promise, parse_rate
+from flawscope.runtime.calibration import Calibration, Promise, parse_rate
 
 PROMISES: tuple[Promise, ...] = ("with_confidence", "on_average")
 RANGE = 0.999  # of the binomial error bars: one case in a thousand lies outside by chance

@@ -18,11 +18,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from flawscope.bundle import Bundle, load
-from flawscope.engines import open_engine, usable_cores
 from flawscope.errors import FlawscopeError
-from flawscope.images import list_images
-from flawscope.inspector import Inspector
+from flawscope.runtime.bundle import Bundle, load
+from flawscope.runtime.engines import open_engine, usable_cores
+from flawscope.runtime.images import list_images
+from flawscope.runtime.inspector import Inspector
 
 ENGINES = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
 PACKAGES = ("flawscope", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow")

@@ -27,19 +27,19 @@ from typing import Any
 import numpy as np
 from false_rejects import PROMISES, split_study
 
-from flawscope.bundle import is_bundle
 from flawscope.data.defects import draw_defects, withhold
 from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Sample
-from flawscope.engines import usable_cores
 from flawscope.files import write_text
-from flawscope.inspector import Inspector
-from flawscope.manifest import _processor as processor
 from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.nn.run import Run
-from flawscope.workflow.learn import GAIN, learn
-from flawscope.workflow.recipe import Recipe
-from flawscope.workflow.train import train
+from flawscope.runtime.bundle import is_bundle
+from flawscope.runtime.engines import usable_cores
+from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.manifest import _processor as processor
+from flawscope.training.learn import GAIN, learn
+from flawscope.training.recipe import Recipe
+from flawscope.training.train import train
 
 ALPHA = 0.05
 ROUNDS = 1000

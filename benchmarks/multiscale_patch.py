@@ -30,15 +30,15 @@ from accuracy import FOLDERS, _annotated, machine
 
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.registry import create
 from flawscope.metrics.pixels import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
-from flawscope.nn.batches import steps_of
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.training.stores import steps_of
 
 Row = dict[str, Any]
 LOSSES = ("svdd", "cos", "ssl", "kmeans")

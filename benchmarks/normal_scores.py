@@ -23,13 +23,14 @@ import numpy as np
 import flawscope
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
-from flawscope.data.products import write_loco
-from flawscope.data.samples import Sample, TrainingData
+from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
+from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.nn.run import Run
+from flawscope.products import write_loco
 
 
 def main() -> None:

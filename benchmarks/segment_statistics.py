@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 
-from flawscope.engines import open_engine
 from flawscope.files import write_text
-from flawscope.manifest import _processor as processor
 from flawscope.methods.segad.forest import Forest, ForestOptions, grow
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
+from flawscope.runtime.engines import open_engine
+from flawscope.runtime.manifest import _processor as processor
 
 DETECTORS, SIDE, CALLS = 4, 256, 50
 NAMES: tuple[Statistic, ...] = ("quantile", "skewness", "kurtosis", "mean")

@@ -17,11 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flawscope.distill.run import build_targets, evaluate_teacher, parse_options
 from flawscope.files import sha256
+from flawscope.nn.backbones.teachers import load_teacher
+from flawscope.nn.backbones.weights import list_weights
 from flawscope.nn.run import Run
-from flawscope.nn.teachers import load_teacher
-from flawscope.nn.weights import list_weights
-from flawscope.workflow.distill import build_targets, evaluate_teacher, parse_options
 
 PACKAGES = ("flawscope", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
 MEANING = {

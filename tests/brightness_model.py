@@ -9,9 +9,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from flawscope import bundle
-from flawscope.bundle import Bundle, FrameSpec, HeatmapRange, Manifest, OutputSpec, ParityFigures, Provenance
-from flawscope.calibration import Calibration
+from flawscope.runtime import bundle
+from flawscope.runtime.bundle import (
+    Bundle,
+    FrameSpec,
+    HeatmapRange,
+    Manifest,
+    OutputSpec,
+    ParityFigures,
+    Provenance,
+)
+from flawscope.runtime.calibration import Calibration
 
 SIDE = 16
 

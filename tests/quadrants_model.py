@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from brightness_model import SIDE, make_manifest
-from flawscope import bundle
-from flawscope.bundle import Bundle, HeatmapRange, Manifest, OutputSpec
-from flawscope.calibration import Calibration
+from flawscope.runtime import bundle
+from flawscope.runtime.bundle import Bundle, HeatmapRange, Manifest, OutputSpec
+from flawscope.runtime.calibration import Calibration
 
 STATISTICS = ("maximum", "mean")
 OPTIONS: dict[str, Any] = {

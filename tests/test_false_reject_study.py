@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flawscope.calibration import Calibration
+from flawscope.runtime.calibration import Calibration
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "false_rejects.py"
 

@@ -41,7 +41,7 @@ def test_the_runtime_works_without_torch() -> None:
         "sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'timm', 'scipy', 'sklearn']))\n"
         "import flawscope\n"
         "for name in flawscope.__all__: getattr(flawscope, name)\n"
-        "import flawscope.workflow.inspection, flawscope.workflow.evaluate, flawscope.workflow.calibrate\n"
+        "import flawscope.station.inspection, flawscope.station.evaluate, flawscope.station.calibrate\n"
         "import flawscope.cli.app\n"
         "print('fine')"
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector, DetectorOptions
 from flawscope.nn.run import Run
 from flawscope.testing import check_detector

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, TrainingData
-from flawscope.images import list_images
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData
 from flawscope.nn.run import Run
-from flawscope.testing import _Check, check_detector
+from flawscope.runtime.images import list_images
+from flawscope.testing import check_detector
+from flawscope.testing.check import _Check
 from trained import Trained
 from two_filters import TwoFilters, TwoFiltersOptions
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from flawscope.nn.run import Run
-from flawscope.workflow.recipe import Recipe
-from flawscope.workflow.train import TrainResult, train
+from flawscope.training.recipe import Recipe
+from flawscope.training.train import TrainResult, train
 
 OPTIONS = {
     "backbone": "resnet18",

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, DetectorOptions, Scalar
 from flawscope.methods.registry import BUILT_IN
 from flawscope.nn.run import Run
-from flawscope.workflow.recipe import Recipe
-from flawscope.workflow.train import train
+from flawscope.training.recipe import Recipe
+from flawscope.training.train import train
 from trained import Trained, recipe, write_pictures
 
 NAME = "two_filters"

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from flawscope.bundle import Bundle
-    from flawscope.calibration import Calibration
     from flawscope.errors import FlawscopeError
-    from flawscope.images import Frame, read_image
-    from flawscope.inspector import Inspector
-    from flawscope.overlay import heatmap_overlay
-    from flawscope.prediction import Decision, Finding, Prediction, Region
+    from flawscope.runtime.bundle import Bundle
+    from flawscope.runtime.calibration import Calibration
+    from flawscope.runtime.images import Frame, read_image
+    from flawscope.runtime.inspector import Inspector
+    from flawscope.runtime.overlay import heatmap_overlay
+    from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 
 _HOMES = {
-    "Bundle": "flawscope.bundle",
-    "Calibration": "flawscope.calibration",
-    "Decision": "flawscope.prediction",
-    "Finding": "flawscope.prediction",
+    "Bundle": "flawscope.runtime.bundle",
+    "Calibration": "flawscope.runtime.calibration",
+    "Decision": "flawscope.runtime.prediction",
+    "Finding": "flawscope.runtime.prediction",
     "FlawscopeError": "flawscope.errors",
-    "Frame": "flawscope.images",
-    "Inspector": "flawscope.inspector",
-    "Prediction": "flawscope.prediction",
-    "Region": "flawscope.prediction",
-    "heatmap_overlay": "flawscope.overlay",
-    "read_image": "flawscope.images",
+    "Frame": "flawscope.runtime.images",
+    "Inspector": "flawscope.runtime.inspector",
+    "Prediction": "flawscope.runtime.prediction",
+    "Region": "flawscope.runtime.prediction",
+    "heatmap_overlay": "flawscope.runtime.overlay",
+    "read_image": "flawscope.runtime.images",
 }
 
 __all__ = [

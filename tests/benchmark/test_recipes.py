@@ -12,7 +12,7 @@ from flawscope.benchmark.recipe import Benchmark, load_benchmark, shipped
 from flawscope.benchmark.steps import resolved_options
 from flawscope.errors import InputError, OptionError
 from flawscope.methods.registry import available
-from flawscope.workflow.recipe import Recipe
+from flawscope.training.recipe import Recipe
 
 # image AUROC and AU-PRO(0.3) by row, copied from the thesis's tables a second time
 PUBLISHED: dict[str, dict[str, tuple[float | None, float | None]]] = {

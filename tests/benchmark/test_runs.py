@@ -23,12 +23,12 @@ from flawscope.benchmark.run import run_benchmark
 from flawscope.benchmark.table import caption, cells, headings, to_json, write_results
 from flawscope.data.layouts import read_dataset
 from flawscope.errors import CalibrationError, DataError, OptionError, Stopped
-from flawscope.inspector import Inspector
 from flawscope.methods.registry import available
 from flawscope.nn.run import Run
-from flawscope.workflow.assemble import LOSSES
-from flawscope.workflow.evaluate import evaluate
-from flawscope.workflow.recipe import Recipe
+from flawscope.runtime.inspector import Inspector
+from flawscope.station.evaluate import evaluate
+from flawscope.training.assemble import LOSSES
+from flawscope.training.recipe import Recipe
 
 COMMAND = "flawscope benchmark small.yaml"
 

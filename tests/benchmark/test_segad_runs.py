@@ -18,8 +18,8 @@ from flawscope.benchmark.plan import Outcome, Wishes, plan
 from flawscope.benchmark.recipe import Benchmark
 from flawscope.benchmark.run import run_benchmark
 from flawscope.benchmark.table import caption, cells, headings, to_json, write_results
-from flawscope.data.samples import TrainingData
-from flawscope.methods.patchcore import PatchCore
+from flawscope.data.training import TrainingData
+from flawscope.methods.patchcore.detector import PatchCore
 from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.nn.run import Run
 from trained import OPTIONS, write_pictures

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flawscope import bundle
+from flawscope.runtime import bundle
 from trained import Trained
 
 Run = Callable[..., Any]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flawscope import bundle
+from flawscope.runtime import bundle
 from trained import Trained, write_pictures
 
 ROOT = Path(__file__).resolve().parents[2]

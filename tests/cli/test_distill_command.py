@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flawscope.nn.distillation_options import DistillOptions
+from flawscope.distill.options import DistillOptions
 
 TINY = (
     *("--teacher", "resnet18", "--layers", "layer1", "--features", "layers", "--weights", "random"),

@@ -21,7 +21,7 @@ Goods = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draft from small pictures, where only speed counts."""
-    monkeypatch.setattr("flawscope.components.drafting._SIDE", 128)
+    monkeypatch.setattr("flawscope.segmenters.drafting._SIDE", 128)
 
 
 def test_draft_then_check(flawscope: Run, good_pictures: Goods, tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flawscope.data import appearance
-from flawscope.data.appearance import (
+from flawscope.data.synthetic.appearance import (
     APPEARANCES,
     appearance_named,
     efficientad_appearance,
     thesis_appearance,
     unchanged,
 )
+from flawscope.data.synthetic.noise import appearance
 from flawscope.errors import OptionError
 
 OPERATIONS = ("brightness", "contrast", "saturation", "sharpness", "gamma")

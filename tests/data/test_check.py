@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flawscope.data.check import check_data
-from flawscope.data.issues import RULES, SEVERITIES, Issue
+from flawscope.data.checks.check import check_data
+from flawscope.data.checks.issues import RULES, SEVERITIES, Issue
 from flawscope.errors import OptionError
 from flawscope.progress import Silent
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flawscope.data import near
-from flawscope.data.near import near_groups, thumbnail
+from flawscope.data.checks import near
+from flawscope.data.checks.near import near_groups, thumbnail
 
 Image = NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.errors import InputError, OptionError
-from flawscope.images import Frame, load
+from flawscope.runtime.images import Frame, load
 
 
 @pytest.fixture

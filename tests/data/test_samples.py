@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, TrainingData, Unseen
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
-from flawscope.images import Frame
+from flawscope.runtime.images import Frame
 
 
 def _pictures(*numbers: int, defective: bool = False) -> Pictures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flawscope.data.segment_defects import segment_defect
+from flawscope.data.synthetic.segment_defects import segment_defect
 
 SIDE = 64
 

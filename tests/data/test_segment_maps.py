@@ -22,7 +22,7 @@ from flawscope.data.segment_maps import (
     write_segment_map,
 )
 from flawscope.errors import DataError, InputError, OutputError
-from flawscope.images import Frame
+from flawscope.runtime.images import Frame
 
 
 def quarters() -> NDArray[np.uint8]:

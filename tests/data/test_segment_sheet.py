@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flawscope.data.segment_maps import segment_colours
-from flawscope.data.segment_sheet import CAPTION, GAP, Cell, overlay_segments, segment_sheet
+from flawscope.data.sheets.segments import CAPTION, GAP, Cell, overlay_segments, segment_sheet
 
 
 def halves() -> np.ndarray:

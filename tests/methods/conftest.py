@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, TrainingData
-from flawscope.images import Frame
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData
+from flawscope.runtime.images import Frame
 
 
 @pytest.fixture

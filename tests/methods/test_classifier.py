@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from flawscope.data.samples import TrainingData
-from flawscope.methods.classifier import Classifier
+from flawscope.data.training import TrainingData
 from flawscope.methods.registry import create
-from flawscope.methods.supervised import TrainingPictures
+from flawscope.methods.supervised.base import TrainingPictures
+from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Run
 
 SMALL = {"weights": "random", "backbone": "resnet18", "size": (64, 64)}

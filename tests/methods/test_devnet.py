@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from flawscope.data.samples import TrainingData
-from flawscope.methods.devnet import DevNet, saliency
+from flawscope.data.training import TrainingData
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
-from flawscope.methods.supervised import TrainingPictures
-from flawscope.nn.deviation import deviation_loss, prior_scores
+from flawscope.methods.supervised.base import TrainingPictures
+from flawscope.methods.supervised.deviation import deviation_loss, prior_scores
+from flawscope.methods.supervised.devnet import DevNet, saliency
 from flawscope.nn.run import Run
 
 SMALL = {"weights": "random", "backbone": "resnet18", "layers": ("layer2",), "size": (64, 64), "top": 0.1}

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.dra import DRA
 from flawscope.methods.dra.heads import NormalityHead, ResidualHead

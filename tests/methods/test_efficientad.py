@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped, WeightsError
 from flawscope.methods.efficientad.detector import EfficientAD
 from flawscope.methods.efficientad.networks import Autoencoder, Resampling, fold_normalisation, taps
@@ -22,7 +22,7 @@ from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.methods.efficientad.training import Objective, at_centres
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
-from flawscope.nn.pdn import Cells, cells, pdn, pdn_m, pdn_s
+from flawscope.nn.backbones.pdn import Cells, cells, pdn, pdn_m, pdn_s
 from flawscope.nn.run import Checkpoints, Run
 from stop_after import StopAfter
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.methods.fastflow import FastFlow
+from flawscope.methods.fastflow.detector import FastFlow
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.workflow.export import check_parity, export_onnx, parity_of_engines
+from flawscope.training.export import check_parity, export_onnx, parity_of_engines
 from stop_after import StopAfter
 
 TINY: dict[str, Any] = {

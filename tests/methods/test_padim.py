@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial.distance import mahalanobis
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.padim import PaDiM
 from flawscope.methods.registry import create

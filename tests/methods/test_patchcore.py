@@ -17,10 +17,10 @@ from scipy.ndimage import gaussian_filter, uniform_filter, zoom
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-import flawscope.nn.patchbank as module
-from flawscope.data.samples import TrainingData
+import flawscope.nn.banks.patchbank as module
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.methods.patchcore import PatchCore, top_mean
+from flawscope.methods.patchcore.detector import PatchCore, top_mean
 from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
 

@@ -16,14 +16,14 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torch.nn.functional import interpolate
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.presets import options_of
 from flawscope.methods.rd4ad.detector import RD4AD
 from flawscope.methods.rd4ad.networks import Decoder, Embedding, Residual, cosine_distance
 from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.workflow.export import check_parity, export_onnx, parity_of_engines
+from flawscope.training.export import check_parity, export_onnx, parity_of_engines
 from stop_after import StopAfter
 
 TINY: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from flawscope.errors import MissingExtraError, OptionError
 from flawscope.methods import registry
-from flawscope.methods.patchcore import PatchCore
+from flawscope.methods.patchcore.detector import PatchCore
 from flawscope.methods.registry import available, create, describe, method_class
 
 
@@ -25,7 +25,7 @@ def test_built_in_methods() -> None:
 
 
 def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    added(monkeypatch, "flawscope.methods.patchcore:PatchCore")
+    added(monkeypatch, "flawscope.methods.patchcore.detector:PatchCore")
     assert "added" in available()
     assert method_class("added") is PatchCore
 

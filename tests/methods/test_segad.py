@@ -13,17 +13,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.rings import damaged_rings, good_rings
-from flawscope.data.samples import Sample, TrainingData, Unseen
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError, OptionError
-from flawscope.images import Frame
-from flawscope.methods.classifier import Classifier
-from flawscope.methods.patchcore import PatchCore
+from flawscope.methods.patchcore.detector import PatchCore
 from flawscope.methods.registry import create
 from flawscope.methods.segad import SegAD
 from flawscope.methods.segad.table import far_apart, folds_by_kind
+from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.runtime.images import Frame
 from flawscope.testing import check_detector
+from flawscope.testing.rings import damaged_rings, good_rings
 from segment_loop import NAMES, by_loop
 
 PATCHCORE = {

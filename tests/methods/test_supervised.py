@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.methods import supervised
 from flawscope.methods.registry import create
-from flawscope.methods.supervised import SupervisedDetector, TrainingPictures
-from flawscope.nn.backbones import Backbone
+from flawscope.methods.supervised.base import SupervisedDetector, TrainingPictures
+from flawscope.methods.supervised.base import base as supervised
+from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Checkpoints, Run
 from stop_after import StopAfter
 

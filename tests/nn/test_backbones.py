@@ -11,7 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from flawscope.errors import OptionError
-from flawscope.nn.backbones import Backbone, build_backbone
+from flawscope.nn.backbones.build import Backbone, build_backbone
 
 PIXELS = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

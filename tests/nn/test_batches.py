@@ -10,10 +10,10 @@ import torch
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
-from flawscope.images import Frame
-from flawscope.nn.backbones import build_backbone
-from flawscope.nn.batches import FeatureStore, PixelStore, shuffled, steps_of
+from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Run
+from flawscope.nn.training.stores import FeatureStore, PixelStore, shuffled, steps_of
+from flawscope.runtime.images import Frame
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.nn import coreset
-from flawscope.nn.coreset import coreset_size, patch_store, select_coreset
-from flawscope.nn.preflight import Preflight, available_bytes, estimate
+from flawscope.nn.banks import coreset
+from flawscope.nn.banks.coreset import coreset_size, patch_store, select_coreset
+from flawscope.nn.banks.preflight import Preflight, available_bytes, estimate
 
 
 def plain_greedy(rows, count, first):
@@ -227,7 +227,7 @@ def test_available_memory_is_a_size_or_unknown():
 
 MILLION = """
 import resource, torch
-from flawscope.nn.coreset import select_coreset
+from flawscope.nn.banks.coreset import select_coreset
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 base = torch.randn(10_000, 1024, generator=torch.Generator().manual_seed(0))
 chosen = select_coreset((base.roll(step, 1) for step in range(100)), 500)

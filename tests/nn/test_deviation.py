@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flawscope.nn.deviation import REFERENCES, deviation_loss, prior_scores, top_mean
+from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores, top_mean
 
 
 def test_loss_of_four_pictures_by_hand() -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from flawscope.errors import OptionError
-from flawscope.nn import neighbours
-from flawscope.nn.neighbours import MemoryBank, nearest
+from flawscope.nn.banks import neighbours
+from flawscope.nn.banks.neighbours import MemoryBank, nearest
 
 
 def features(rows, dim=24, seed=0, offset=0.0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flawscope.nn.patches import Coverage, crop, cut_grid, grid_shape
+from flawscope.methods.multiscale_patch.patches import Coverage, crop, cut_grid, grid_shape
 
 SIZES = [((12, 12), 4, 4), ((13, 17), 4, 3), ((9, 20), 9, 5), ((16, 16), 8, 1), ((11, 10), 5, 5)]
 

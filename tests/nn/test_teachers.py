@@ -11,11 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from flawscope.errors import OptionError, WeightsError
 from flawscope.files import sha256
-from flawscope.nn import _sources
-from flawscope.nn.backbones import build_backbone
-from flawscope.nn.pdn import pdn
-from flawscope.nn.teachers import load_teacher
-from flawscope.nn.weights import CACHE, FOLDERS, load_pretrained
+from flawscope.nn.backbones.build import _sources, build_backbone
+from flawscope.nn.backbones.pdn import pdn
+from flawscope.nn.backbones.teachers import load_teacher
+from flawscope.nn.backbones.weights import CACHE, FOLDERS, load_pretrained
 
 PIXELS = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

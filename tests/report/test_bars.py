@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from flawscope.prediction import Decision
 from flawscope.report import ReportContent, ReportItem
 from flawscope.report.bars import contribution_chart
 from flawscope.report.page import render
+from flawscope.runtime.prediction import Decision
 
 ITEM = ReportItem(path="a.png", name="a.png", score=2.5, p_value=0.1, decision=Decision.REJECT)
 

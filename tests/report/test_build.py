@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from flawscope.data.samples import Dataset, Sample
-from flawscope.images import read_image
-from flawscope.inspector import Inspector
 from flawscope.report.build import evaluation_report, inspection_report
-from flawscope.workflow.inspection import inspect_pictures, overlay_path
-from flawscope.workflow.results import RESULTS, read_results
+from flawscope.runtime.images import read_image
+from flawscope.runtime.inspector import Inspector
+from flawscope.station.inspection import inspect_pictures, overlay_path
+from flawscope.station.results import RESULTS, read_results
 from quadrants_model import save_model
 
 

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 
 from benchmarked import write_product
 from brightness_model import make_manifest
-from flawscope.bundle import WEIGHTS, Bundle
 from flawscope.data.layouts import read_dataset
-from flawscope.manifest import FileEntry, FrameSpec
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.report.content import Scatter
-from flawscope.report.embedding import scatter_section, scatters
+from flawscope.report.embedding import scatter_section
+from flawscope.runtime.bundle import WEIGHTS, Bundle
+from flawscope.runtime.manifest import FileEntry, FrameSpec
+from flawscope.training.embedding import scatters
 
 OPTIONS = {
     "size": (64, 64),

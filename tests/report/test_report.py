@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from flawscope.errors import InputError, OutputError
-from flawscope.overlay import to_webp_bytes
-from flawscope.prediction import Decision
 from flawscope.report import Curve, Facts, Figure, ReportContent, ReportItem, write_report
 from flawscope.report.charts import nice_ticks, pro_chart, roc_chart, score_chart
 from flawscope.report.page import render
+from flawscope.runtime.overlay import to_webp_bytes
+from flawscope.runtime.prediction import Decision
 
 PICTURE = to_webp_bytes(np.full((24, 24, 3), 120, np.uint8))
 REVIEW, REJECT = 2.0, 3.0

@@ -17,8 +17,8 @@ from flawscope.data.samples import Dataset
 from flawscope.data.splits import split_dataset
 from flawscope.errors import DataError
 from flawscope.files import sha256
-from flawscope.workflow.parts import defects_of
-from flawscope.workflow.recipe import Recipe
+from flawscope.training.recipe import Recipe
+from flawscope.training.selection import defects_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from flawscope.errors import DataError
 from flawscope.metrics import auroc, fpr_at_tpr
-from flawscope.workflow.evaluate import Evaluation
+from flawscope.station.evaluate import Evaluation
 
 Measure = Literal[
     "image_auroc",

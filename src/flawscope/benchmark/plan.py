@@ -16,8 +16,8 @@ from flawscope.benchmark.steps import built_on, counted, resolved_options, short
 from flawscope.data.samples import Dataset
 from flawscope.errors import DataError, FlawscopeError, OptionError
 from flawscope.nn.run import Run
-from flawscope.workflow.assemble import LOSSES
-from flawscope.workflow.recipe import Recipe
+from flawscope.training.assemble import LOSSES
+from flawscope.training.recipe import Recipe
 
 ROWS, TRAINED = "rows", "trained"
 Losses = list[dict[str, float]]

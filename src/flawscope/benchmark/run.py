@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flawscope import bundle
 from flawscope.benchmark.kept import MODEL, RESULT, SCORES, TRAINING, RunResult, Scores, Training
 from flawscope.benchmark.measures import measured
 from flawscope.benchmark.plan import Outcome, Planned
 from flawscope.errors import FlawscopeError, OutputError, Stopped
 from flawscope.files import writable_folder
-from flawscope.inspector import Inspector
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.workflow.evaluate import Evaluation, evaluate
-from flawscope.workflow.train import train
+from flawscope.runtime import bundle
+from flawscope.runtime.inspector import Inspector
+from flawscope.station.evaluate import Evaluation, evaluate
+from flawscope.training.train import train
 
 
 def run_benchmark(

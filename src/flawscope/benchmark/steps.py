@@ -7,7 +7,7 @@ from typing import Any
 
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import method_class, parse_options
-from flawscope.workflow.recipe import Recipe
+from flawscope.training.recipe import Recipe
 
 Options = Mapping[str, Any]
 

@@ -51,10 +51,10 @@ def calibrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Change the bound on false rejects of a trained model, strengthen it, or turn the model's knobs."""
-    from flawscope.calibration import parse_rate
-    from flawscope.false_rejects import check_promise
-    from flawscope.workflow.calibrate import calibrate as run_calibration
-    from flawscope.workflow.sources import collect
+    from flawscope.runtime.calibration import parse_rate
+    from flawscope.runtime.false_rejects import check_promise
+    from flawscope.station.calibrate import calibrate as run_calibration
+    from flawscope.station.sources import collect
 
     if promise is not None:
         check_promise(promise)

@@ -49,9 +49,9 @@ def check(
     """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit."""
     import dataclasses
 
-    from flawscope.calibration import parse_rate
-    from flawscope.data.check import check_data
+    from flawscope.data.checks.check import check_data
     from flawscope.data.layouts import read_dataset
+    from flawscope.runtime.calibration import parse_rate
 
     dataset = read_dataset(folder, layout=layout, product=product)
     issues = check_data(
@@ -93,7 +93,7 @@ def render(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Render a practice product with truth, in the MVTec LOCO AD layout."""
-    from flawscope.data.products import write_loco
+    from flawscope.products import write_loco
 
     with Bars(quiet=as_json).stage("rendering", 0) as stage:
         folder = write_loco(

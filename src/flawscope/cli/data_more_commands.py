@@ -46,12 +46,12 @@ def defects(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
-    from flawscope.data.appearance import appearance_named
-    from flawscope.data.contact_sheet import choose_pictures, contact_sheet, draw_examples
     from flawscope.data.layouts import read_dataset
-    from flawscope.data.synthetic import SyntheticDefects
+    from flawscope.data.sheets.defects import choose_pictures, contact_sheet, draw_examples
+    from flawscope.data.synthetic.appearance import appearance_named
+    from flawscope.data.synthetic.noise import SyntheticDefects
     from flawscope.errors import OptionError
-    from flawscope.overlay import write_png
+    from flawscope.runtime.overlay import write_png
 
     if out.suffix.lower() != ".png":
         raise OptionError("out", expected="a file name that ends in .png", got=str(out), fix="Rename it.")

@@ -33,10 +33,10 @@ def demo(
 ) -> None:
     """Render a product, train on its good pictures, inspect flawed ones, and leave a report to look at."""
     from flawscope.data.layouts import read_dataset
-    from flawscope.inspector import Inspector
     from flawscope.nn.run import Run
     from flawscope.report.build import evaluation_report
-    from flawscope.workflow.demo import NOTE, demo_model
+    from flawscope.runtime.inspector import Inspector
+    from flawscope.training.demo import NOTE, demo_model
 
     announce = (lambda text: None) if as_json else note
     bars = Bars(quiet=as_json)

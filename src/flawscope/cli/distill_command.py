@@ -113,8 +113,8 @@ def distill(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Distil pretrained networks into a small teacher network for EfficientAD, over any natural pictures."""
+    from flawscope.distill.run import distill_teacher, evaluate_teacher, parse_options
     from flawscope.nn.run import Run
-    from flawscope.workflow.distill import distill_teacher, evaluate_teacher, parse_options
 
     given: dict[str, Any] = {
         "teacher": _listed(teacher),

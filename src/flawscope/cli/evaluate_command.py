@@ -11,7 +11,7 @@ import typer
 from flawscope.cli.console import Bars, console, note, print_json
 
 if TYPE_CHECKING:
-    from flawscope.workflow.evaluate import Evaluation
+    from flawscope.station.evaluate import Evaluation
 
 EXAMPLES = """Examples:
 
@@ -46,9 +46,10 @@ def evaluate(
 ) -> None:
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
     from flawscope.data.layouts import read_dataset
-    from flawscope.inspector import Inspector
     from flawscope.report.build import evaluation_report
-    from flawscope.workflow.evaluate import evaluate as run_evaluation
+    from flawscope.runtime.inspector import Inspector
+    from flawscope.station.evaluate import evaluate as run_evaluation
+    from flawscope.training.embedding import scatters
 
     inspector = Inspector.load(model, engine=engine, threads=threads)
     dataset = read_dataset(folder, layout=layout, product=product)
@@ -56,7 +57,7 @@ def evaluate(
     if out is None:
         evaluation = run_evaluation(inspector, dataset, progress=bars)
     else:
-        evaluation = evaluation_report(inspector, dataset, out / "report.html", progress=bars)
+        evaluation = evaluation_report(inspector, dataset, out / "report.html", progress=bars, embed=scatters)
     if as_json:
         print_json(evaluation.to_json())
     else:

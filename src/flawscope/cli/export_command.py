@@ -28,7 +28,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Copy a model for the station, without its training weights; the copy is checked against the model."""
-    from flawscope.workflow.deploy import deploy
+    from flawscope.station.deploy import deploy
 
     made = deploy(model, out, overwrite=overwrite, progress=Bars(quiet=as_json))
     figures = [entry.model_dump(mode="json") for entry in made.manifest.parity]

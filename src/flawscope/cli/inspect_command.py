@@ -10,7 +10,7 @@ import typer
 from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from flawscope.workflow.inspection import Summary
+    from flawscope.station.inspection import Summary
 
 EXAMPLES = """Examples:
 
@@ -54,10 +54,10 @@ def inspect(
 ) -> None:
     """Inspect pictures with a trained model: verdict, score, p-value and what was found."""
     from flawscope.errors import OptionError, suggest
-    from flawscope.inspector import Inspector
-    from flawscope.workflow.inspection import OVERLAYS, inspect_pictures
-    from flawscope.workflow.sources import collect
-    from flawscope.workflow.sources import watch as watched
+    from flawscope.runtime.inspector import Inspector
+    from flawscope.station.inspection import OVERLAYS, inspect_pictures
+    from flawscope.station.sources import collect
+    from flawscope.station.sources import watch as watched
 
     if overlays not in OVERLAYS:
         raise OptionError(

@@ -10,7 +10,7 @@ import typer
 from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from flawscope.workflow.learn import LearnResult
+    from flawscope.training.learn import LearnResult
 
 EXAMPLES = """Examples:
 
@@ -56,10 +56,10 @@ def learn(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Learn known defects on top of a trained model, and say what that gains."""
-    from flawscope.calibration import parse_rate
     from flawscope.nn.run import Run
-    from flawscope.workflow.learn import learn as run_learning
-    from flawscope.workflow.sources import collect
+    from flawscope.runtime.calibration import parse_rate
+    from flawscope.station.sources import collect
+    from flawscope.training.learn import learn as run_learning
 
     with stop_on_interrupt() as stop:
         run = Run(seed=seed, device=device, progress=Bars(quiet=as_json), stop=stop)
@@ -86,7 +86,7 @@ def _segments(text: str) -> dict[str, Any]:
 
 def _options(settings: list[str]) -> dict[str, Any]:
     from flawscope.errors import OptionError
-    from flawscope.workflow.recipe import apply_settings
+    from flawscope.training.recipe import apply_settings
 
     values = apply_settings({}, settings)
     options = values.pop("options", {})

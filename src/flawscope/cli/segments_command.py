@@ -11,7 +11,7 @@ import typer
 from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from flawscope.workflow.segments import MapFacts
+    from flawscope.training.segments import MapFacts
 
 DRAFT_EXAMPLES = """Examples:
 
@@ -76,8 +76,8 @@ def draft(
     """Propose a segment map for pictures of a fixed camera, as an indexed PNG to go on painting."""
     from flawscope.errors import OptionError
     from flawscope.nn.run import Run
-    from flawscope.workflow.segments import SAM, good_pictures
-    from flawscope.workflow.segments import draft as run_draft
+    from flawscope.training.segments import SAM, good_pictures
+    from flawscope.training.segments import draft as run_draft
 
     if by not in ("features", "sam"):
         raise OptionError("by", expected="features or sam", got=repr(by), fix="Leave it out for features.")
@@ -116,8 +116,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show a segment map over pictures; refuse wrong sizes, gaps and unknown indices."""
-    from flawscope.workflow.segments import check as run_check
-    from flawscope.workflow.segments import good_pictures
+    from flawscope.training.segments import check as run_check
+    from flawscope.training.segments import good_pictures
 
     paths = good_pictures(pictures, layout=layout, product=product)
     checked = run_check(map_file, paths, out, size=_size(size), progress=Bars(quiet=as_json))
@@ -127,7 +127,7 @@ def check(
 def _size(text: str | None) -> tuple[int, int] | None:
     """`WIDTHxHEIGHT` as height and width."""
     from flawscope.errors import OptionError
-    from flawscope.images import FRAME_LIMIT
+    from flawscope.runtime.images import FRAME_LIMIT
 
     if text is None:
         return None

@@ -10,8 +10,8 @@ import typer
 from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from flawscope.workflow.recipe import Recipe
-    from flawscope.workflow.train import TrainResult
+    from flawscope.training.recipe import Recipe
+    from flawscope.training.train import TrainResult
 
 EXAMPLES = """Examples:
 
@@ -81,7 +81,7 @@ def train(
 ) -> None:
     """Learn from good pictures; makes a model folder that inspects anywhere, without GPU or network."""
     from flawscope.nn.run import Run
-    from flawscope.workflow.train import train as run_training
+    from flawscope.training.train import train as run_training
 
     resolved = _recipe(
         recipe,
@@ -121,14 +121,14 @@ def _quiet(text: str) -> None:
 
 
 def _rate(text: str | None) -> float | None:
-    from flawscope.calibration import parse_rate
+    from flawscope.runtime.calibration import parse_rate
 
     return None if text is None else parse_rate(text)
 
 
 def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Recipe:
     from flawscope.errors import OptionError
-    from flawscope.workflow.recipe import Recipe, apply_settings, read_recipe, set_key
+    from flawscope.training.recipe import Recipe, apply_settings, read_recipe, set_key
 
     values = read_recipe(path) if path else {}
     for key, value in named.items():

@@ -34,7 +34,7 @@ def weights(
     from rich.markup import escape
     from rich.table import Table
 
-    from flawscope.nn.weights import fetch, list_weights
+    from flawscope.nn.backbones.weights import fetch, list_weights
 
     if name is not None:
         path = fetch(name)

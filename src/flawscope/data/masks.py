@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flawscope.data.samples import Sample
 from flawscope.data.tables import malformed, read_json
 from flawscope.errors import DataError
-from flawscope.images import read_image
+from flawscope.runtime.images import read_image
 
 MAX_SIDE = 2**15 - 1
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flawscope.data.samples import Sample
 from flawscope.errors import OptionError
 from flawscope.files import sha256
-from flawscope.images import Frame, load
+from flawscope.runtime.images import Frame, load
 
 _AHEAD = 2
 
@@ -22,7 +22,7 @@ class Pictures:
     """A sequence of pictures (3, height, width) float32 in [0, 1], decoded when asked for.
 
     Nothing is kept: memory is bounded by the batches in flight. Reading a picture that cannot be used
-    raises the InputError of `flawscope.images.read_image`, which names the file.
+    raises the InputError of `flawscope.runtime.images.read_image`, which names the file.
     """
 
     def __init__(self, samples: Sequence[Sample], frame: Frame, *, threads: int | None = None) -> None:

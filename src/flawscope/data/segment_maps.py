@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from flawscope.decoding import damage_named, opened, orientation_of
 from flawscope.errors import DataError, InputError
 from flawscope.files import write_atomically
-from flawscope.images import PIXEL_LIMIT, Frame
+from flawscope.runtime.decoding import damage_named, opened, orientation_of
+from flawscope.runtime.images import PIXEL_LIMIT, Frame
 
 Labels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width

@@ -12,9 +12,10 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flawscope.calibration import normals_needed
-from flawscope.data.samples import Dataset, Sample, evenly
+from flawscope.data.samples import Dataset, Sample
+from flawscope.data.training import evenly
 from flawscope.errors import DataError, OptionError
+from flawscope.runtime.calibration import normals_needed
 
 Samples = tuple[Sample, ...]
 HELD_OUT_SHARE = 0.25

@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, DataError
-from flawscope.images import FRAME_LIMIT, Frame
 from flawscope.nn.run import Run
+from flawscope.runtime.images import FRAME_LIMIT, Frame
 
 if TYPE_CHECKING:
-    from flawscope.nn.preflight import Preflight
+    from flawscope.nn.banks.preflight import Preflight
 
 
 @dataclass(frozen=True, slots=True)

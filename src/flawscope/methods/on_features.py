@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.methods.detector import BackboneOptions
-from flawscope.nn.batches import FeatureStore, shuffled, steps_of
 from flawscope.nn.run import Run
-from flawscope.nn.training import Loop, Losses
+from flawscope.nn.training.loop import Loop, Losses
+from flawscope.nn.training.stores import FeatureStore, shuffled, steps_of
 
 
 class DescentOptions(BackboneOptions):

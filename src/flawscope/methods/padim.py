@@ -16,15 +16,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, BackboneOptions, Detector
-from flawscope.nn.backbones import build_backbone
-from flawscope.nn.features import PatchGrid, map_batches
+from flawscope.nn.backbones.build import build_backbone
+from flawscope.nn.backbones.weights import load_pretrained
+from flawscope.nn.banks.features import PatchGrid, map_batches
+from flawscope.nn.banks.preflight import available_bytes
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.preflight import available_bytes
 from flawscope.nn.run import Run
-from flawscope.nn.weights import load_pretrained
 
 _PLACES = 256  # covariances factored at a time, in float64
 _CHANNEL_DRAW = 1

@@ -16,14 +16,14 @@ from flawscope.methods.detector import Detector, DetectorOptions, Output
 
 GROUP = "flawscope.methods"
 BUILT_IN = {
-    "classifier": "flawscope.methods.classifier:Classifier",
-    "devnet": "flawscope.methods.devnet:DevNet",
+    "classifier": "flawscope.methods.supervised.classifier:Classifier",
+    "devnet": "flawscope.methods.supervised.devnet:DevNet",
     "dra": "flawscope.methods.dra:DRA",
     "efficientad": "flawscope.methods.efficientad:EfficientAD",
-    "fastflow": "flawscope.methods.fastflow:FastFlow",
+    "fastflow": "flawscope.methods.fastflow.detector:FastFlow",
     "multiscale_patch": "flawscope.methods.multiscale_patch:MultiScalePatch",
     "padim": "flawscope.methods.padim:PaDiM",
-    "patchcore": "flawscope.methods.patchcore:PatchCore",
+    "patchcore": "flawscope.methods.patchcore.detector:PatchCore",
     "rd4ad": "flawscope.methods.rd4ad:RD4AD",
     "segad": "flawscope.methods.segad:SegAD",
 }

@@ -6,6 +6,7 @@ import datetime
 import heapq
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 import flawscope
-from flawscope.bundle import Bundle
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import FlawscopeError
-from flawscope.explain import contributions
 from flawscope.files import writable_folder, write_text
-from flawscope.images import read_image
-from flawscope.inspector import Inspector
-from flawscope.overlay import thumbnail, to_webp_bytes
-from flawscope.prediction import Decision, Prediction
 from flawscope.progress import Progress
 from flawscope.report.content import Curve, Facts, Figure, Inset, ReportContent, ReportItem, Scatter
-from flawscope.report.embedding import scatters
 from flawscope.report.masks import Cuts
 from flawscope.report.page import write_report
 from flawscope.report.patches import match_insets
-from flawscope.workflow.evaluate import Evaluation, Judged, evaluate, write_pictures
-from flawscope.workflow.inspection import laid_over, overlay_path
-from flawscope.workflow.results import read_results
+from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.explain import contributions
+from flawscope.runtime.images import read_image
+from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.overlay import thumbnail, to_webp_bytes
+from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.station.evaluate import Evaluation, Judged, evaluate, write_pictures
+from flawscope.station.inspection import laid_over, overlay_path
+from flawscope.station.results import read_results
+
+Embed = Callable[[Bundle, Sequence[Sample]], tuple[Scatter, ...]]
 
 SIDE = 360  # pixels of a picture in the report
 MOST = 300  # pictures shown; tables and figures count all
@@ -57,8 +59,12 @@ def evaluation_report(
     *,
     progress: Progress | None = None,
     note: str = "",
+    embed: Embed = lambda bundle, samples: (),
 ) -> Evaluation:
-    """Evaluate, then write the report at `path` with evaluation.json and pictures.csv beside it."""
+    """Evaluate, then write the report at `path` with evaluation.json and pictures.csv beside it.
+
+    `embed` draws the embeddings of test pictures, where training's packages are at hand.
+    """
     writable_folder(path.parent)
     gallery = _Gallery(inspector.bundle)
     cuts = Cuts()
@@ -82,7 +88,7 @@ def evaluation_report(
         remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
     drawn: tuple[Scatter, ...] = ()
     try:
-        drawn = scatters(inspector.bundle, [entry.sample for entry in evaluation.readable])
+        drawn = embed(inspector.bundle, [entry.sample for entry in evaluation.readable])
     except FlawscopeError as error:  # an extra, for which no figure should be lost
         remarks.append(f"Embeddings could not be drawn: {error}")
     content = _content(

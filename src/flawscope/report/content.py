@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from flawscope.errors import InputError
-from flawscope.prediction import Decision
+from flawscope.runtime.prediction import Decision
 
 GOOD = "good"
 

@@ -1,61 +1,13 @@
-"""Embeddings of patches of test pictures in two dimensions by t-SNE, normal against anomalous ones.
-
-Multi-Scale Patch-Based Representation Learning (Tsai, Wu, Lai, WACV 2022), section 4.4 and figure 5.
-"""
+"""Drawings of patches' embeddings: near points are alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from flawscope.bundle import Bundle
-from flawscope.data.masks import union_mask
-from flawscope.data.samples import Sample
-from flawscope.images import read_image, to_frame
 from flawscope.report.content import Scatter
 from flawscope.report.markup import text
 
-if TYPE_CHECKING:
-    from flawscope.methods.multiscale_patch import MultiScalePatch
-
-METHOD = "multiscale_patch"
-PICTURES, POINTS = 24, 400  # of each kind, good and defective pictures, normal and anomalous patches
-_ANOMALOUS = 0.1  # share of a patch that must be defective
-_FEWEST = 4  # points below which nothing is drawn
 _WIDTH, _MARGIN = 340, 10
-
-
-def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
-    """A drawing for each patch size; empty for other methods, and where weights, torch or truth are missing.
-
-    Patches count as normal where no pixel of theirs is defective, and as anomalous from a tenth on. At most
-    24 good and 24 defective pictures are read, and 400 patches of each kind drawn, by a fixed seed.
-
-    Args:
-        bundle: the model, with its weights.
-        samples: test pictures with masks.
-
-    Raises:
-        BundleError: weights that do not fit the model's options.
-        InputError, DataError: a picture or mask that cannot be read.
-    """
-    chosen = _spread([sample for sample in samples if not sample.defective])
-    annotated = _spread([sample for sample in samples if sample.defective and sample.masks])
-    if bundle.manifest.method != METHOD or bundle.weights is None or not annotated or not _can_embed():
-        return ()
-    detector = _restored(bundle)
-    found: dict[int, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {}
-    for sample in (*chosen, *annotated):
-        for scale, vectors, shares in _patches(detector, bundle, sample):
-            normal, anomalous = found.setdefault(scale, ([], []))
-            normal.append(vectors[shares == 0])
-            anomalous.append(vectors[shares >= _ANOMALOUS])
-    drawn = (_scatter(scale, np.concatenate(n), np.concatenate(a)) for scale, (n, a) in found.items())
-    return tuple(scatter for scatter in drawn if scatter is not None)
 
 
 def scatter_section(drawings: Sequence[Scatter]) -> str:
@@ -71,66 +23,6 @@ def scatter_section(drawings: Sequence[Scatter]) -> str:
         "patches' embeddings: near points are alike; distances between groups mean little.</p></div>"
         f'<div class="curves">{figures}</div><p class="key"><i class="good"></i>normal'
         '<i class="defective"></i>anomalous</p></section>'
-    )
-
-
-def _can_embed() -> bool:
-    return all(find_spec(name) is not None for name in ("torch", "sklearn"))
-
-
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    """At most PICTURES of them, evenly spread."""
-    count = min(len(samples), PICTURES)
-    return [samples[index * len(samples) // count] for index in range(count)]
-
-
-def _restored(bundle: Bundle) -> MultiScalePatch:
-    from flawscope.methods.multiscale_patch import MultiScalePatch  # noqa: PLC0415 - imports torch
-    from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions  # noqa: PLC0415
-    from flawscope.nn.weights import read_weights  # noqa: PLC0415
-
-    if bundle.weights is None:
-        raise ValueError("a model without weights")
-    options = MultiScalePatchOptions.model_validate(bundle.manifest.options)
-    return MultiScalePatch(options).restore(read_weights(bundle.weights))
-
-
-def _patches(
-    detector: MultiScalePatch, bundle: Bundle, sample: Sample
-) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-    """For each patch size embeddings (n, D) and the defective share of each patch (n,)."""
-    import torch  # noqa: PLC0415
-    import torch.nn.functional as F  # noqa: PLC0415
-
-    image, frame = read_image(sample.path), bundle.manifest.frame.frame()
-    mask = union_mask(sample, *image.shape[:2])[..., None].astype(np.uint8) * 255  # (H, W, 1)
-    with torch.inference_mode():
-        pixels = torch.from_numpy(to_frame(image, frame))[None]
-        defective = torch.from_numpy(to_frame(mask, frame)[:1])[None]  # (1, 1, height, width)
-        for scale, grid in detector.networks.encoders.grids(pixels).items():
-            shares = F.avg_pool2d(defective, scale, detector.options.stride(scale))  # (1, 1, h, w)
-            rows = grid[0].flatten(1).T.numpy()  # (h * w, D)
-            yield scale, rows, shares.flatten().numpy()
-
-
-def _scatter(scale: int, normal: NDArray[np.float32], anomalous: NDArray[np.float32]) -> Scatter | None:
-    """t-SNE of a sample of both, or None where there are too few."""
-    from sklearn.manifold import TSNE  # noqa: PLC0415
-
-    random = np.random.default_rng(0)
-    kinds = [part[np.sort(random.permutation(len(part))[:POINTS])] for part in (normal, anomalous)]
-    if min(len(part) for part in kinds) < _FEWEST:
-        return None
-    rows = np.concatenate(kinds).astype(np.float64)
-    perplexity = min(30.0, (len(rows) - 1) / 4)
-    places = TSNE(perplexity=perplexity, init="random", random_state=0).fit_transform(rows)
-    low, high = places.min(0), places.max(0)
-    places = (places - low) / np.maximum(high - low, 1e-9)  # (n, 2) in [0, 1]
-    count = len(kinds[0])
-    return Scatter(
-        title=f"{scale}-pixel patches: {count} normal, {len(kinds[1])} anomalous",
-        normal=tuple(map(tuple, places[:count].tolist())),
-        anomalous=tuple(map(tuple, places[count:].tolist())),
     )
 
 

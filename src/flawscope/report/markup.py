@@ -6,7 +6,7 @@ import base64
 import html
 from math import isfinite
 
-from flawscope.prediction import Decision
+from flawscope.runtime.prediction import Decision
 
 MARKS = {Decision.ACCEPT: "✓", Decision.REVIEW: "?", Decision.REJECT: "✕"}
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from flawscope.data.masks import union_mask
 from flawscope.data.samples import Sample
 from flawscope.metrics import max_f1
-from flawscope.overlay import Picture, to_webp_bytes
-from flawscope.prediction import Prediction
 from flawscope.report.content import Inset
 from flawscope.report.markup import number
+from flawscope.runtime.overlay import Picture, to_webp_bytes
+from flawscope.runtime.prediction import Prediction
 
 _SAMPLED = 64  # rows and columns of a picture's pixels that count
 _SIDE = 180  # longest side of a drawn mask in pixels, at most twice that

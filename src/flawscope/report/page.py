@@ -9,13 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from flawscope.files import write_text
-from flawscope.overlay import colour_map
-from flawscope.prediction import Decision
 from flawscope.report import sections
 from flawscope.report.bars import contribution_chart
 from flawscope.report.content import ReportContent, ReportItem
 from flawscope.report.embedding import scatter_section
 from flawscope.report.markup import badge, image, number, plural, text
+from flawscope.runtime.overlay import colour_map
+from flawscope.runtime.prediction import Decision
 
 PICTURE_BUDGET = 24_000_000
 

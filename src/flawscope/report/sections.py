@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from math import isfinite
 
 from flawscope.metrics.ranking import auroc
-from flawscope.prediction import Decision
 from flawscope.report.charts import pro_chart, roc_chart, score_chart
 from flawscope.report.content import GOOD, Figure, ReportContent, ReportItem
 from flawscope.report.markup import badge, image, number, plural, share, text, verdict_bar
+from flawscope.runtime.prediction import Decision
 
 _MOST_MISSES = 12
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, TrainingData
-from flawscope.images import Frame
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.runtime.images import Frame
 
 TINY: dict[str, Any] = {
     "size": (64, 64),

@@ -11,14 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, WeightsError
-from flawscope.explain.examples import example
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.nn.run import Run
+from flawscope.runtime.explain.examples import example
 
 Make = Callable[..., MultiScalePatch]
 Array = NDArray[np.float64]
@@ -205,7 +205,7 @@ def test_without_weights_the_error_names_the_backbone(
     monkeypatch.setenv("FLAWSCOPE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("FLAWSCOPE_CACHE", str(tmp_path))
     monkeypatch.setattr(
-        "flawscope.nn.weights.fetch",
+        "flawscope.nn.backbones.weights.fetch",
         lambda name: (_ for _ in ()).throw(WeightsError(name, expected="a", got="b", fix="c")),
     )
     detector = create("multiscale_patch", {"size": (64, 64), "scales": (16,)})

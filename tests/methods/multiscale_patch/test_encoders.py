@@ -10,7 +10,7 @@ import torch
 from flawscope.errors import OptionError
 from flawscope.methods.multiscale_patch.encoders import Encoder, Encoders, FirstStages
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
-from flawscope.nn.patches import crop
+from flawscope.methods.multiscale_patch.patches import crop
 
 SVDD: dict[str, Any] = {
     "backbone": "patch_svdd",

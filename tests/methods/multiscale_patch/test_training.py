@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, Stopped
 from flawscope.methods.multiscale_patch import MultiScalePatch, clusters, sampler
 from flawscope.methods.multiscale_patch.training import (
@@ -23,8 +23,8 @@ from flawscope.methods.multiscale_patch.training import (
     descend,
     standardise,
 )
-from flawscope.nn.batches import PixelStore
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.training.stores import PixelStore
 
 Make = Callable[..., MultiScalePatch]
 

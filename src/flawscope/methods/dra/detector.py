@@ -14,19 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.methods.detector import HEATMAP, SCORE, Output
-from flawscope.methods.devnet import DeviationDetector
 from flawscope.methods.dra.heads import NormalityHead, PlainHead, ResidualHead
 from flawscope.methods.dra.losses import NORMAL, PSEUDO, SEEN, HeadScores, head_losses
 from flawscope.methods.dra.options import DRAOptions
 from flawscope.methods.dra.pseudo import moved_pieces
-from flawscope.methods.supervised import TrainingPictures
-from flawscope.nn.batches import shuffled
-from flawscope.nn.deviation import prior_scores, top_mean
+from flawscope.methods.supervised.base import TrainingPictures
+from flawscope.methods.supervised.deviation import prior_scores, top_mean
+from flawscope.methods.supervised.devnet import DeviationDetector
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
-from flawscope.nn.training import Losses
+from flawscope.nn.training.loop import Losses
+from flawscope.nn.training.stores import shuffled
 
 _REFERENCE, _STORED, _NATURAL = 3, 4, 5
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flawscope.nn.deviation import deviation_loss
+from flawscope.methods.supervised.deviation import deviation_loss
 
 NORMAL, SEEN, PSEUDO = 0, 1, 2
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from flawscope.methods.devnet import DeviationOptions
+from flawscope.methods.supervised.devnet import DeviationOptions
 
 
 class DRAOptions(DeviationOptions):

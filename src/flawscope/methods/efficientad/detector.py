@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output, Scalar
 from flawscope.methods.efficientad.losses import discrepancy
@@ -25,11 +25,11 @@ from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import TrainingPictures
 from flawscope.methods.efficientad.training import Networks, Objective, train
 from flawscope.methods.fingerprint import fingerprint
-from flawscope.nn.backbones import IMAGENET
+from flawscope.nn.backbones.build import IMAGENET
+from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
+from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.pdn import STRIDE, cells, pdn
 from flawscope.nn.run import Run
-from flawscope.nn.teachers import load_teacher
 
 _FIELD = 33  # receptive field of one cell in pixels
 _HIGH = 0.1  # what the maps' quantile q_b becomes

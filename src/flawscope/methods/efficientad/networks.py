@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flawscope.nn.backbones.pdn import Cells
 from flawscope.nn.heatmaps import interpolation
-from flawscope.nn.pdn import Cells
 
 AUTOENCODER_SIDE = 256
 LATENT = 64

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from flawscope.methods.detector import DetectorOptions
-from flawscope.nn.pdn import PDN_CHANNELS, PdnSize
+from flawscope.nn.backbones.pdn import PDN_CHANNELS, PdnSize
 
 
 class EfficientADOptions(DetectorOptions):

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flawscope.data.appearance import APPEARANCES
 from flawscope.data.pictures import Pictures
-from flawscope.data.synthetic import SyntheticDefects, foreground
-from flawscope.engines import usable_cores
-from flawscope.images import Frame
+from flawscope.data.synthetic.appearance import APPEARANCES
+from flawscope.data.synthetic.noise import SyntheticDefects, foreground
 from flawscope.methods.efficientad.options import EfficientADOptions
-from flawscope.nn.pdn import STRIDE
+from flawscope.nn.backbones.pdn import STRIDE
 from flawscope.nn.run import Run
+from flawscope.runtime.engines import usable_cores
+from flawscope.runtime.images import Frame
 
 _ORDER, _CHANGE, _NATURAL = 101, 102, 103
 _GREY_SHARE = 0.3  # of natural pictures shown in grey (EfficientAD, appendix A)

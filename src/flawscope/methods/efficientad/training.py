@@ -11,9 +11,9 @@ from flawscope.methods.efficientad.losses import cdo_loss, discrepancy, hard_los
 from flawscope.methods.efficientad.networks import Autoencoder, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
-from flawscope.nn.pdn import Cells, cells
+from flawscope.nn.backbones.pdn import Cells, cells
 from flawscope.nn.run import Run
-from flawscope.nn.training import Loop
+from flawscope.nn.training.loop import Loop
 
 DECAY_FROM, DECAY = 0.95, 0.1
 CHECKS = 4  # looks at the tuning pictures within the patience of an early stop

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from flawscope.nn.coreset import coreset_size
-from flawscope.nn.features import patch_rows
-from flawscope.nn.neighbours import MemoryBank
-from flawscope.nn.patchbank import select_patches
+from flawscope.nn.banks.coreset import coreset_size
+from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.banks.neighbours import MemoryBank
+from flawscope.nn.banks.patchbank import select_patches
 from flawscope.nn.run import Run
 
 _RESOLUTION = 1e-3  # of the embeddings' root mean square length: below lies what engines round differently

@@ -11,9 +11,9 @@ from torch import Tensor
 from flawscope.errors import DataError
 from flawscope.methods.multiscale_patch import sampler
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
-from flawscope.nn.batches import PixelStore
-from flawscope.nn.patches import crop
+from flawscope.methods.multiscale_patch.patches import crop
 from flawscope.nn.run import Run
+from flawscope.nn.training.stores import PixelStore
 
 _STARTS = 3  # of K-means; the best is kept
 

@@ -15,22 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
-from flawscope.explain.examples import Examples
 from flawscope.files import writable_folder
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.multiscale_patch.bank import EmbeddingBank, needed_bytes
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.methods.multiscale_patch.patches import Coverage, grid_shape
 from flawscope.methods.multiscale_patch.training import Networks, train
-from flawscope.nn.batches import PixelStore
-from flawscope.nn.coreset import patch_store
-from flawscope.nn.features import patch_rows
-from flawscope.nn.patches import Coverage, grid_shape
-from flawscope.nn.preflight import available_bytes
+from flawscope.nn.backbones.weights import load_pretrained
+from flawscope.nn.banks.coreset import patch_store
+from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.banks.preflight import available_bytes
 from flawscope.nn.run import Run
-from flawscope.nn.weights import load_pretrained
+from flawscope.nn.training.stores import PixelStore
+from flawscope.runtime.explain.examples import Examples
 
 _NETWORKS = 0x3C4E
 _BATCH = 4
@@ -106,7 +106,7 @@ class MultiScalePatch(Detector):
         return {"score": means.flatten(1).amax(1), "heatmap": heatmap, **outputs}
 
     def write_companions(self, folder: Path) -> None:
-        """Write the good pictures, small, beside the graph (see `flawscope.explain.examples`)."""
+        """Write the good pictures, small, beside the graph (see `flawscope.runtime.explain.examples`)."""
         if self.examples is not None:
             self.examples.write(folder)
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from flawscope.errors import OptionError
 from flawscope.methods.multiscale_patch.options import PATCH_SVDD, MultiScalePatchOptions
-from flawscope.nn.backbones import IMAGENET, Backbone, build_backbone, split_name
-from flawscope.nn.patches import cut_grid, grid_shape
+from flawscope.methods.multiscale_patch.patches import cut_grid, grid_shape
+from flawscope.nn.backbones.build import IMAGENET, Backbone, build_backbone, split_name
 
 BLOCK_PIXELS = 2**17  # pixels of patches encoded at a time; larger blocks are slower on processors
 _ON_GPU = 64  # times as many on a GPU, which small passes leave idle

@@ -18,11 +18,11 @@ from flawscope.methods.multiscale_patch.losses import (
     total_loss,
 )
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.methods.multiscale_patch.patches import crop
 from flawscope.methods.multiscale_patch.sampler import Places
-from flawscope.nn.batches import PixelStore, shuffled, steps_of
-from flawscope.nn.patches import crop
 from flawscope.nn.run import Run
-from flawscope.nn.training import Loop, Losses
+from flawscope.nn.training.loop import Loop, Losses
+from flawscope.nn.training.stores import PixelStore, shuffled, steps_of
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
 _SMALLER = 8  # passes without gradients are faster in smaller blocks

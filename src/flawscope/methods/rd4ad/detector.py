@@ -13,18 +13,18 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from flawscope.data.samples import TrainingData
+from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.on_features import descend
 from flawscope.methods.rd4ad.networks import Block, Decoder, Embedding, Shape, Student, cosine_distance
 from flawscope.methods.rd4ad.options import RD4ADOptions
-from flawscope.nn.backbones import Backbone, build_backbone
-from flawscope.nn.batches import FeatureStore
+from flawscope.nn.backbones.build import Backbone, build_backbone
+from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
-from flawscope.nn.weights import load_pretrained
+from flawscope.nn.training.stores import FeatureStore
 
 _STUDENT = 22
 _WIDE = 1024

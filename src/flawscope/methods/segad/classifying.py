@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import TrainingData, Unseen
+from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
+from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.segad.options import DetectorSpec
 from flawscope.methods.segad.table import folds_by_kind
-from flawscope.methods.trained import fit_once
 from flawscope.nn.run import Run
 
 PAPERS_SHARE = 0.8  # section 4.1

@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from flawscope.components import build_segmenter
-from flawscope.data.samples import TrainingData, Unseen
 from flawscope.data.segment_maps import write_segment_map
+from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.files import write_atomically
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
+from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.forest import Forest, grow, load, require_agreement
@@ -33,9 +33,9 @@ from flawscope.methods.segad.options import SegADOptions
 from flawscope.methods.segad.reading import read_table
 from flawscope.methods.segad.statistics import SegmentStatistics
 from flawscope.methods.segad.table import FAR_APART, Table, far_apart
-from flawscope.methods.trained import fit_once
-from flawscope.nn.preflight import Preflight
+from flawscope.nn.banks.preflight import Preflight
 from flawscope.nn.run import Run
+from flawscope.segmenters import build_segmenter
 
 FEWEST_DEFECTS = 2
 FEWEST_UNSEEN = 2

@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from flawscope.components.options import SegmentOptions
 from flawscope.errors import FlawscopeError
 from flawscope.methods.detector import DetectorOptions
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import method_class, parse_options
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.methods.segad.statistics import Statistic
+from flawscope.segmenters.options import SegmentOptions
 
 
 class DetectorSpec(BaseModel):

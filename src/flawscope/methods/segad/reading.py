@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import GOOD
-from flawscope.data.segment_defects import segment_defect
+from flawscope.data.synthetic.segment_defects import segment_defect
 from flawscope.methods.segad.table import Table
 from flawscope.nn.run import Run
 

@@ -1,0 +1,1 @@
+"""What would spoil training, found before it starts."""

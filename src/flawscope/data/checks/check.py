@@ -1,0 +1,237 @@
+"""What is wrong with a data set before training: each finding names the files and what to do."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.checks.issues import Issue, found, worst_first
+from flawscope.data.checks.near import SIDE, near_groups, thumbnail
+from flawscope.data.layouts import read_dataset
+from flawscope.data.masks import union_mask
+from flawscope.data.samples import Dataset, Sample
+from flawscope.data.splits import FEWEST_NORMALS, HELD_OUT_SHARE, split_dataset
+from flawscope.errors import DataError, InputError
+from flawscope.files import sha256
+from flawscope.progress import Progress, Silent
+from flawscope.runtime.calibration import normals_needed
+from flawscope.runtime.images import check_image, read_image
+
+CHUNK = 256
+ODD_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one pass over a sample's files saw; `digest` is empty where the picture is unreadable."""
+
+    sample: Sample
+    digest: str = ""
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""
+    thumbnail: NDArray[np.float16] | None = None
+    issues: tuple[Issue, ...] = ()
+
+
+def check_data(
+    data: Dataset | Path,
+    *,
+    layout: str | None = None,
+    product: str | None = None,
+    false_rejects: float = 0.01,
+    confidence: float = 0.95,
+    near: bool = True,
+    progress: Progress | None = None,
+) -> list[Issue]:
+    """Look at every picture and mask of a data set; findings come worst first.
+
+    Unreadable files, copies and near copies (within and across training and test), mixed sizes and modes,
+    masks that do not fit, and too few good pictures for the wanted false-reject rate. A folder whose layout
+    cannot be read is a finding too, not an exception. Memory is 2 KiB a picture (its thumbnail) and a few
+    decoded pictures at a time; `near=False` does without the thumbnails.
+
+    Args:
+        data: a data set, or the folder of one; `layout` and `product` say how to read a folder.
+        false_rejects, confidence: the promise that calibration shall keep.
+
+    Raises:
+        OptionError: an unknown layout, or a rate outside its range.
+    """
+    needed = normals_needed(false_rejects, 1.0 - confidence)
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        try:
+            dataset = read_dataset(data, layout=layout, product=product)
+        except InputError as error:
+            message = f"{error.what}: expected {error.expected}, got {error.got}."
+            return [found("layout", Path(data), message, error.fix)]
+    looks = _look_at_all(dataset, near, progress or Silent())
+    readable = [look for look in looks if look.digest]
+    issues = [issue for look in looks for issue in look.issues]
+    issues += [*_copies(readable), *_sizes(readable), *_modes(readable)]
+    issues += _near_copies(readable) if near else ()
+    issues += _normals(dataset, readable, needed, false_rejects, confidence)
+    return worst_first(issues)
+
+
+def _look_at_all(dataset: Dataset, near: bool, progress: Progress) -> list[_Look]:
+    looks: list[_Look] = []
+    threads = min(4, os.cpu_count() or 1)
+    with (
+        progress.stage("Looking at pictures", len(dataset)) as stage,
+        ThreadPoolExecutor(threads, thread_name_prefix="check") as pool,
+    ):
+        for start in range(0, len(dataset), CHUNK):
+            chunk = dataset.samples[start : start + CHUNK]
+            for look in pool.map(lambda sample: _look(sample, dataset.masked, near), chunk):
+                looks.append(look)
+                stage.advance()
+    return looks
+
+
+def _look(sample: Sample, masked: bool, near: bool) -> _Look:
+    try:
+        info = check_image(sample.path)
+        image = read_image(sample.path)
+        digest = sha256(sample.path)
+    except InputError as error:
+        message = f"{sample.path.name} cannot be used: expected {error.expected}, got {error.got}."
+        return _Look(sample, issues=(found("unreadable", [sample], message, error.fix),))
+    except OSError as error:
+        message = f"{sample.path.name} cannot be read: {error.strerror or error}."
+        return _Look(sample, issues=(found("unreadable", [sample], message),))
+    small = thumbnail(image) if near else None
+    masks = tuple(_masks(sample, info.height, info.width, masked))
+    return _Look(sample, digest, (info.height, info.width), f"{info.mode}, {info.bits} bit", small, masks)
+
+
+def _masks(sample: Sample, height: int, width: int, masked: bool) -> Iterator[Issue]:
+    name = sample.path.name
+    if not sample.masks:
+        if masked and sample.defective:
+            yield found("mask-missing", [sample], f"{name} is defective ({sample.kind}) and has no mask.")
+        return
+    try:
+        marked = bool(union_mask(sample, height, width).any())
+    except InputError as error:
+        message = f"Mask of {name} does not fit: {error.what}: expected {error.expected}, got {error.got}."
+        yield found("mask-misfit", [sample], message, error.fix)
+        return
+    if marked and not sample.defective:
+        yield found("mask-on-good", [sample], f"{name} counts as good, but its mask marks a defect.")
+    if not marked and sample.defective:
+        yield found("mask-empty", [sample], f"{name} is defective ({sample.kind}), but its mask is empty.")
+
+
+def _copies(looks: Sequence[_Look]) -> Iterator[Issue]:
+    for samples in _by_digest(looks).values():
+        names = _names(samples)
+        if len({sample.defective for sample in samples}) > 1:
+            yield found("contradiction", samples, f"One picture is both good and defective: {names}.")
+        elif _crosses(samples):
+            yield found("leak", samples, f"One picture is in training and in test: {names}.")
+        elif len(samples) > 1:
+            yield found("duplicate", samples, f"Copies of one picture: {names}.")
+
+
+def _near_copies(looks: Sequence[_Look]) -> Iterator[Issue]:
+    by_digest = _by_digest(looks)
+    digests = list(by_digest)
+    rows = {digest: row for row, digest in enumerate(digests)}
+    thumbnails = np.zeros((len(digests), SIDE * SIDE), np.float16)
+    for look in looks:
+        if look.thumbnail is not None:
+            thumbnails[rows[look.digest]] = look.thumbnail
+    for group in near_groups(thumbnails):
+        samples = [sample for row in group for sample in by_digest[digests[row]]]
+        if _crosses(samples):
+            message = f"Nearly the same picture is in training and in test: {_names(samples)}."
+            yield found("near-leak", samples, message)
+        else:
+            yield found("near-duplicate", samples, f"Nearly the same picture: {_names(samples)}.")
+
+
+def _sizes(looks: Sequence[_Look]) -> Iterator[Issue]:
+    sizes = Counter(look.size for look in looks)
+    if len(sizes) < 2:
+        return
+    usual = sizes.most_common(1)[0][0]
+    others = [look.sample for look in looks if look.size != usual]
+    if len(others) <= ODD_SHARE * len(looks):
+        wanted = f"{usual[1]}x{usual[0]}"
+        message = f"{len(others)} of {len(looks)} pictures are not {wanted} as the rest: {_names(others)}."
+        yield found("odd-sizes", others, message)
+        return
+    low, high = (pick(looks, key=lambda look: math.prod(look.size)) for pick in (min, max))
+    span = " to ".join(f"{look.size[1]}x{look.size[0]}" for look in (low, high))
+    yield found("mixed-sizes", [low.sample, high.sample], f"Pictures come in {len(sizes)} sizes, {span}.")
+
+
+def _modes(looks: Sequence[_Look]) -> Iterator[Issue]:
+    modes = Counter(look.mode for look in looks)
+    if len(modes) < 2:
+        return
+    usual = modes.most_common(1)[0][0]
+    others = [look.sample for look in looks if look.mode != usual]
+    listed = "; ".join(f"{count} are {mode}" for mode, count in modes.most_common())
+    yield found("mixed-modes", others, f"Pictures differ in mode: {listed}.")
+
+
+def _normals(
+    dataset: Dataset, looks: Sequence[_Look], needed: int, false_rejects: float, confidence: float
+) -> Iterator[Issue]:
+    if not dataset.samples:
+        yield found("no-pictures", dataset.root, "No pictures found.")
+        return
+    usable = Dataset(dataset.name, dataset.layout, dataset.root, tuple(look.sample for look in looks))
+    try:
+        split = split_dataset(usable, seed=0, false_rejects=false_rejects, confidence=confidence)
+    except DataError:
+        count = sum(not sample.defective and sample.split != "test" for sample in usable)
+        message = f"Good pictures for training that can be read: {count}, fewer than {FEWEST_NORMALS}."
+        yield found("too-few-normals", dataset.root, message)
+        return
+    if split.folds:
+        held_out, way = len(split.training) + len(split.tuning), "in turn, which keeps the weaker promise"
+    else:
+        held_out, way = len(split.calibration), "from training"
+        if held_out >= needed:
+            return
+    lowest = -math.expm1(math.log1p(-confidence) / held_out)
+    lower = f", or ask for a false-reject rate of {lowest:.2g}" if lowest < 0.5 else ""
+    published = usable.select(split="validation", defective=False)
+    wish = (
+        f"Have {math.ceil(needed * len(published) / held_out)} good validation pictures"
+        if published and not split.folds
+        else f"Have {math.ceil(needed / HELD_OUT_SHARE)} good pictures in all"
+    )
+    message = (
+        f"A false-reject rate of {false_rejects:.3g} with confidence {confidence:.3g} needs {needed} "
+        f"calibration pictures; {held_out} can be held out {way}."
+    )
+    yield found("few-normals", dataset.root, message, f"{wish}{lower}.")
+
+
+def _by_digest(looks: Iterable[_Look]) -> dict[str, list[Sample]]:
+    groups: defaultdict[str, list[Sample]] = defaultdict(list)
+    for look in looks:
+        groups[look.digest].append(look.sample)
+    return groups
+
+
+def _crosses(samples: Iterable[Sample]) -> bool:
+    return len({sample.split == "test" for sample in samples}) > 1
+
+
+def _names(samples: Sequence[Sample], shown: int = 4) -> str:
+    listed = ", ".join("/".join(sample.path.parts[-2:]) for sample in samples[:shown])
+    return f"{listed} and {len(samples) - shown} more" if len(samples) > shown else listed

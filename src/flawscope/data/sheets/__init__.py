@@ -1,0 +1,1 @@
+"""Contact sheets: many pictures on one, for people to look at."""

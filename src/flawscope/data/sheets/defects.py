@@ -1,0 +1,132 @@
+"""A sheet of pictures with synthetic defects beside the originals, for a person to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Dataset
+from flawscope.data.synthetic.appearance import Appearance
+from flawscope.data.synthetic.noise import SyntheticDefects, foreground
+from flawscope.errors import DataError
+from flawscope.runtime.images import Frame
+from flawscope.runtime.overlay import Picture
+
+TITLES = ("original", "as trained on", "defects outlined")
+GAP, CAPTION = 8, 22  # pixels between cells, and of a line of text
+_MOST_ROWS = 6  # of one block; more pictures make blocks side by side
+_PAPER, _INK = (250, 250, 250), (40, 40, 40)
+_OUTLINE = (255, 96, 32)
+_DIM, _DARK = 0.55, 0.2  # light of a picture under its mask's outline: part, background
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture of the sheet.
+
+    Attributes:
+        path: the original's file.
+        original, changed: (3, H, W) in [0, 1], before and after appearance augmentation and defects.
+        mask: (H, W), True in the defects.
+        where: (H, W), where defects may be centred; None where they may lie anywhere.
+    """
+
+    path: Path
+    original: NDArray[np.float32]
+    changed: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    where: NDArray[np.bool_] | None
+
+
+def choose_pictures(dataset: Dataset, count: int, size: int) -> Pictures:
+    """Up to `count` good pictures of a data set, spread over it, at size x size; training ones where any.
+
+    Raises:
+        DataError: no good pictures.
+    """
+    goods = dataset.select(split="train", defective=False) or dataset.select(defective=False)
+    if not goods:
+        raise DataError(
+            str(dataset.root),
+            expected="good pictures to draw defects into",
+            got="none",
+            fix="Point at the folder that holds the good pictures.",
+        )
+    kept = np.linspace(0, len(goods) - 1, min(count, len(goods))).round().astype(int)
+    return Pictures([goods[index] for index in kept], Frame(size, size))
+
+
+def draw_examples(
+    pictures: Pictures, defects: SyntheticDefects, appearance: Appearance, *, seed: int
+) -> Iterator[Example]:
+    """Change each picture as training does, from a seed of its own that other pictures do not move.
+
+    Raises:
+        InputError: a picture that cannot be read.
+    """
+    for index, sample in enumerate(pictures.samples):
+        original = pictures[index]
+        random = np.random.default_rng([seed, index])
+        where = foreground(original) if defects.skip_background else None
+        changed, mask = defects(appearance(original, random), random, where=where)
+        yield Example(sample.path, original, changed, mask, where)
+
+
+def contact_sheet(examples: Sequence[Example]) -> Picture:
+    """Each example as a row of original, changed picture and outlined mask: (H, W, 3) RGB.
+
+    In the last column the picture is dimmed, and its background darker still where one was estimated.
+    Beyond six rows the sheet has blocks side by side.
+    """
+    height, width = examples[0].mask.shape
+    blocks = math.ceil(len(examples) / _MOST_ROWS)
+    rows = math.ceil(len(examples) / blocks)
+    row_height, block_width = height + CAPTION + GAP, len(TITLES) * (width + GAP) + GAP
+    sheet = Image.new("RGB", (GAP + blocks * block_width, CAPTION + GAP + rows * row_height), _PAPER)
+    font, draw = ImageFont.load_default(14), ImageDraw.Draw(sheet)
+    for block in range(blocks):
+        for column, title in enumerate(TITLES):
+            draw.text((GAP + block * block_width + column * (width + GAP), 4), title, _INK, font)
+    for index, example in enumerate(examples):
+        left = GAP + (index // rows) * block_width
+        top = CAPTION + 2 + (index % rows) * row_height
+        cells = (_screen(example.original), _screen(example.changed), _outlined(example))
+        for column, cell in enumerate(cells):
+            sheet.paste(Image.fromarray(cell), (left + column * (width + GAP), top))
+        name = _shortened(example.path, font, block_width - 2 * GAP)
+        draw.text((left, top + height + 2), name, _INK, font)
+    return np.asarray(sheet)
+
+
+def _outlined(example: Example) -> Picture:
+    """The changed picture, dimmed, with its defects outlined: (H, W, 3)."""
+    light = np.full(example.mask.shape, _DIM, np.float32)
+    if example.where is not None:
+        light[~example.where] = _DARK
+    light[example.mask] = 1.0
+    cell = _screen(example.changed * light)
+    outlines, _ = cv2.findContours(example.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(cell, outlines, -1, _OUTLINE, max(1, round(min(example.mask.shape) / 250)))
+    return cell
+
+
+def _screen(image: NDArray[np.float32]) -> Picture:
+    """(3, H, W) in [0, 1] as (H, W, 3) of 8 bits."""
+    return np.ascontiguousarray((image * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _shortened(path: Path, font: Any, width: int) -> str:
+    """The file's name with its folder, cut from the left until it fits into `width` pixels."""
+    name = f"{path.parent.name}/{path.name}".encode("ascii", "replace").decode()
+    while len(name) > 4 and font.getlength(name) > width:
+        name = "..." + name.removeprefix("...")[1:]
+    return name

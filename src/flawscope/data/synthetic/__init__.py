@@ -1,0 +1,1 @@
+"""Changes to good pictures: appearance, and defects drawn onto them."""

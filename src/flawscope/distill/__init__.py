@@ -1,0 +1,1 @@
+"""Train networks to give the features of other networks."""

@@ -1,0 +1,210 @@
+"""Distillation of pretrained features into a small network: Algorithm 1 of the thesis.
+
+Khanjani, Politecnico di Torino 2025, section 4.3, after Batzner, Heckler, König: EfficientAD, WACV 2024: the
+student learns by squared error to predict the normalised features of other networks, which see the same
+picture at a larger size.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flawscope.distill.options import DistillOptions
+from flawscope.distill.picture_cache import PictureCache
+from flawscope.distill.students import Student
+from flawscope.distill.targets import Targets
+from flawscope.distill.views import views
+from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.run import Run
+from flawscope.nn.training.loop import Loop
+
+EVALUATION_BATCH = 8
+_CONSTANT = 1e-10  # variance below which a channel is constant but for rounding
+_EPOCH, _HELD_OUT, _STATISTICS = 0xD15, 0xD16, 0xD17  # purposes of random numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """What a distillation made.
+
+    Attributes:
+        student: the trained network, on the CPU.
+        mean, std: (C,) of the targets over training pictures.
+        r2: share of the held-out pictures' target variance that the student explains, by layer and for `all`;
+            empty where nothing was held out.
+        history: losses at every few steps.
+        trained_on, held_out: indices of pictures.
+    """
+
+    student: Student
+    mean: Tensor
+    std: Tensor
+    r2: dict[str, float]
+    history: list[dict[str, float]]
+    trained_on: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+def split(count: int, options: DistillOptions, run: Run) -> tuple[list[int], list[int]]:
+    """Indices to train on and those held out, at least one where a share is asked for; sorted, disjoint."""
+    order = torch.randperm(count, generator=run.generator(_HELD_OUT)).tolist()
+    kept = min(max(round(options.held_out * count), 1), count - 1) if options.held_out else 0
+    return sorted(order[kept:]), sorted(order[:kept])
+
+
+def distill(
+    targets: Targets, student: Student, pictures: PictureCache, options: DistillOptions, run: Run
+) -> Distilled:
+    """Train the student on the targets; with `run.checkpoints`, from where an earlier run ended.
+
+    Raises:
+        Stopped: `run.stop` was set; a checkpoint holds what was done.
+    """
+    trained_on, held_out = split(len(pictures), options, run)
+    device, dtype = run.torch_device(), run.training_dtype
+    taught = copy.deepcopy(targets).to(device).to(memory_format=torch.channels_last)
+    student = student.to(device).to(memory_format=torch.channels_last).train()
+    quick = copy.deepcopy(taught)
+    for backbone in quick.backbones:
+        cast(Backbone, backbone).body.to(dtype)
+    mean, std = _statistics(quick, pictures, trained_on, options, run)
+    see, imitate = (torch.compile(part) if options.compile else part for part in (quick, student))
+    batches: Iterator[dict[int, Tensor]] | None = None
+
+    def step(number: int) -> dict[str, Tensor]:
+        nonlocal batches
+        if batches is None:
+            batches = pictures.batches(_batches(trained_on, options, run, number))
+        inputs, pixels = views(next(batches), options)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with torch.no_grad():
+                target = (see(pixels) - _column(mean)) / _column(std)  # (N, C, h, w)
+            output = imitate(inputs).float()
+        return {"total": F.mse_loss(output, _fitted(target, output))}
+
+    adam = torch.optim.Adam(student.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    schedule = _cosine(options.steps) if options.schedule == "cosine" else lambda step: 1.0
+    loop = Loop("distillation", options.steps, student.body, adam, run, step, schedule)
+    loop.go()
+    student.eval()
+    r2 = {}
+    if held_out:
+        r2 = measure(taught, student, pictures, held_out, statistics=(mean, std), options=options, run=run)
+    return Distilled(
+        student.cpu(), mean.cpu(), std.cpu(), r2, loop.history, tuple(trained_on), tuple(held_out)
+    )
+
+
+def measure(
+    targets: Targets,
+    student: Student,
+    pictures: PictureCache,
+    indices: Sequence[int],
+    *,
+    statistics: tuple[Tensor, Tensor],
+    options: DistillOptions,
+    run: Run,
+) -> dict[str, float]:
+    """R² of the student on pictures, by layer of the targets and for `all`, at the run's feature precision.
+
+    One less the summed squared error over the summed squared deviation of the normalised targets from their
+    mean over these pictures, channel by channel; both are summed over those of a layer's channels that vary.
+    """
+    mean, std = (value.to(run.torch_device()) for value in statistics)
+    total, square, error = (torch.zeros(targets.channels, dtype=torch.float64) for _ in range(3))
+    cells = 0
+    dtype = run.feature_dtype
+    with run.progress.stage("measuring", len(indices)) as stage:
+        for batch in pictures.batches(_chunks(indices)):
+            run.check_stop()
+            inputs, pixels = views(batch, options.unchanged)
+            enabled = dtype != torch.float32
+            with torch.no_grad(), torch.autocast(run.torch_device().type, dtype, enabled=enabled):
+                output = student(inputs).float()
+                target = _fitted((targets(pixels) - _column(mean)) / _column(std), output)
+            values = target.double().transpose(0, 1).flatten(1)  # (C, N * h * w)
+            total += values.sum(1).cpu()
+            square += values.square().sum(1).cpu()
+            error += (output - target).double().square().sum((0, 2, 3)).cpu()
+            cells += values.shape[1]
+            stage.advance(len(inputs))
+    spread = square - total.square() / cells  # (C,)
+    alive = spread > _CONSTANT * cells
+    spread, error = spread * alive, error * alive
+    groups = {**targets.groups, "all": (0, targets.channels)}
+    return {
+        name: 1 - float(error[first:last].sum() / spread[first:last].sum().clamp_min(_CONSTANT))
+        for name, (first, last) in groups.items()
+    }
+
+
+def _statistics(
+    targets: Targets, pictures: PictureCache, indices: Sequence[int], options: DistillOptions, run: Run
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C,) float32 of the targets, over whole pictures in colour."""
+    device = run.torch_device()
+    kept = run.checkpoints.load("statistics") if run.checkpoints else None
+    if kept is not None:
+        return kept["mean"].to(device), kept["std"].to(device)
+    order = torch.randperm(len(indices), generator=run.generator(_STATISTICS)).tolist()
+    chosen = [indices[position] for position in order[: options.statistics]]
+    total, square = (torch.zeros(targets.channels, dtype=torch.float64, device=device) for _ in range(2))
+    cells, dtype = 0, run.training_dtype
+    with run.progress.stage("measuring the teacher's features", len(chosen)) as stage:
+        for batch in pictures.batches(_chunks(chosen)):
+            run.check_stop()
+            _, pixels = views(batch, options.unchanged)
+            with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                values = targets(pixels).double().transpose(0, 1).flatten(1)  # (C, N * h * w)
+            total += values.sum(1)
+            square += values.square().sum(1)
+            cells += values.shape[1]
+            stage.advance(len(pixels[0]))
+    mean = total / cells
+    std = (square / cells - mean.square()).clamp_min(0).sqrt()
+    mean, std = mean.float(), torch.where(std > 0, std, 1.0).float()
+    if run.checkpoints:
+        run.checkpoints.save("statistics", {"mean": mean, "std": std})
+    return mean, std
+
+
+def _batches(indices: Sequence[int], options: DistillOptions, run: Run, start: int) -> Iterator[list[int]]:
+    """Batches of indices from step `start` on: epoch after epoch, each in an order of its own."""
+    order: list[int] = []
+    drawn = -1
+    for step in range(start, options.steps):
+        batch = []
+        for position in range(step * options.batch, (step + 1) * options.batch):
+            epoch, place = divmod(position, len(indices))
+            if epoch != drawn:
+                order = torch.randperm(len(indices), generator=run.generator(_EPOCH, epoch)).tolist()
+                drawn = epoch
+            batch.append(indices[order[place]])
+        yield batch
+
+
+def _chunks(indices: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (indices[start : start + EVALUATION_BATCH] for start in range(0, len(indices), EVALUATION_BATCH))
+
+
+def _column(values: Tensor) -> Tensor:
+    return values.view(1, -1, 1, 1)
+
+
+def _fitted(target: Tensor, output: Tensor) -> Tensor:
+    """The target at the student's resolution."""
+    if target.shape[2:] == output.shape[2:]:
+        return target
+    return F.interpolate(target, size=output.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _cosine(steps: int) -> Callable[[int], float]:
+    return lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))

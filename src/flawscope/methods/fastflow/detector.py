@@ -1,0 +1,145 @@
+"""FastFlow: normalizing flows over a backbone's feature maps.
+
+Yu, Zheng, Wang, Li, Wu, Zhao, Wu: FastFlow, Unsupervised Anomaly Detection and Localization via 2D
+Normalizing Flows. arXiv:2111.07677, 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from flawscope.data.training import TrainingData
+from flawscope.methods.detector import HEATMAP, SCORE, Detector
+from flawscope.methods.fastflow.flows import Flow, negative_log_likelihood
+from flawscope.methods.fingerprint import fingerprint
+from flawscope.methods.on_features import DescentOptions, descend
+from flawscope.nn.backbones.build import build_backbone
+from flawscope.nn.backbones.weights import load_pretrained
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.run import Run
+from flawscope.nn.training.stores import FeatureStore
+
+_FLOWS = 21
+
+
+class FastFlowOptions(DescentOptions):
+    """Options of FastFlow; sections are the paper's."""
+
+    backbone: str = Field("wide_resnet50_2", description="network of the features (section 4.2)")
+    layers: tuple[str, ...] | None = Field(
+        None, description="its layers; by default those at strides 4, 8 and 16 (section 4.2: blocks 1 to 3)"
+    )
+    flow_steps: int = Field(8, ge=1, description="couplings a layer (section 4.2: 8 for ResNets)")
+    only_3x3: bool = Field(
+        False, description="3×3 convolutions in each coupling, not 3×3 and 1×1 in turn (section 3.3)"
+    )
+    hidden_ratio: float = Field(
+        1.0, gt=0, description="width inside a coupling's subnet over the width it reads; the paper is silent"
+    )
+    clamp: float = Field(2.0, gt=0, description="bound of a coupling's log-scale; the paper is silent")
+    epochs: int = Field(500, ge=1, description="passes over the training pictures (section 4.2: 500)")
+    batch: int = Field(32, ge=2, description="pictures a step (section 4.2: 32)")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's (section 4.2: 1e-3)")
+    weight_decay: float = Field(1e-5, ge=0, description="Adam's (section 4.2: 1e-5)")
+
+
+class FastFlow(Detector):
+    """Normalizing flows from features to a Gaussian; the score is the least likely place."""
+
+    Options = FastFlowOptions
+    options: FastFlowOptions
+    outputs: ClassVar = (SCORE, HEATMAP)
+    minimum_normals: ClassVar = 2
+
+    def __init__(self, options: FastFlowOptions) -> None:
+        super().__init__(options)
+        self.backbone = build_backbone(
+            options.backbone, options.layers, strides=(4, 8, 16), size=options.size
+        )
+        self.flows = self._fresh(0)
+        self.heatmaps = nn.ModuleList(
+            Heatmap(self.backbone.grids[layer], options.size, 0.0) for layer in self.backbone.layers
+        )
+
+    def fit(self, data: TrainingData, run: Run) -> Self:
+        """Maximise the likelihood of the features of `data.normal`; `data.tuning` is not used.
+
+        Raises:
+            DataError: fewer than two pictures.
+            WeightsError: no weights for the backbone.
+            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+        """
+        self.check_enough(data)
+        options = self.options
+        if options.weights == "pretrained":
+            load_pretrained(self.backbone)
+        self.flows = self._fresh(int(run.generator(_FLOWS).initial_seed()))
+        self.to(run.torch_device())
+        optimiser = torch.optim.Adam(
+            self.flows.requires_grad_().parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        self.history = descend(
+            self.flows,
+            optimiser,
+            self._losses,
+            FeatureStore(self.backbone, data.normal, run),
+            options=options,
+            run=run,
+            name=f"fastflow-{fingerprint(options, run, (data.normal,), self.backbone)}",
+        )
+        return self.eval()
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`; the map is in [−1, 0], the negative likelihood over that of the mode.
+
+        At each place of each layer that is −exp(−½ mean over channels of z²); the layers' maps are upsampled
+        and averaged. The paper sums the channels' probabilities (section 3.4), a sum that one unlikely
+        channel hardly moves; the geometric mean is what its implementations at large use.
+        """
+        del scalars
+        maps = self.backbone(pixels)
+        likely = []
+        for layer, flow, enlarge in zip(self.backbone.layers, self.flows, self.heatmaps, strict=True):
+            z, _ = flow(_normalised(maps[layer]))
+            likely.append(enlarge(torch.exp(-0.5 * z.square().mean(1))))  # (N, H, W)
+        heatmap = -torch.stack(likely).mean(0)
+        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
+
+    def _losses(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The layers' negative log-likelihoods, summed, in nats a picture (equation 3)."""
+        parts = []
+        for layer, flow in zip(self.backbone.layers, self.flows, strict=True):
+            x = _normalised(maps[layer]).contiguous(memory_format=torch.channels_last)
+            parts.append(negative_log_likelihood(*flow(x)).mean())
+        return {"total": torch.stack(parts).sum()}
+
+    def _fresh(self, seed: int) -> nn.ModuleList:
+        options = self.options
+        kernels = [3 if options.only_3x3 or step % 2 == 0 else 1 for step in range(options.flow_steps)]
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            flows = nn.ModuleList(
+                Flow(
+                    self.backbone.channels[layer],
+                    self.backbone.grids[layer],
+                    kernels,
+                    options.hidden_ratio,
+                    options.clamp,
+                )
+                for layer in self.backbone.layers
+            )
+        return flows.requires_grad_(False).eval()
+
+
+def _normalised(maps: Tensor) -> Tensor:
+    """Maps (N, C, h, w) with mean 0 and variance 1 over all values of a picture."""
+    return F.layer_norm(maps, maps.shape[1:])

@@ -1,0 +1,1 @@
+"""Methods that learn from good pictures and from pictures of known defects."""

@@ -1,0 +1,206 @@
+"""What methods that learn from good and defective pictures by gradient descent share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.training import TrainingData
+from flawscope.errors import DataError, OptionError
+from flawscope.methods.detector import BackboneOptions, Detector
+from flawscope.methods.fingerprint import fingerprint
+from flawscope.nn.backbones.build import Backbone, build_backbone
+from flawscope.nn.backbones.weights import load_pretrained
+from flawscope.nn.run import Run
+from flawscope.nn.training.loop import Loop, Losses
+from flawscope.nn.training.stores import PixelStore, shuffled
+
+_HEADS = 0x4EAD
+_NORMAL, _DEFECTIVE = 1, 2
+
+
+class SupervisedOptions(BackboneOptions):
+    """Options of methods that train a pretrained network on good and defective pictures."""
+
+    layers: tuple[str, ...] | None = Field(
+        None, description="its layer that the heads read, one; by default the deepest stage, at stride 32"
+    )
+    batch_norm: Literal["learned", "frozen"] = Field(
+        "learned",
+        description="statistics of the backbone's batch norms: of the training's batches, or as pretrained, "
+        "which weights with batch norms folded into the convolutions need",
+    )
+    learning_rate: float = Field(gt=0, description="of the optimiser")
+    epochs: int = Field(ge=1, description="epochs of training")
+    steps: int | None = Field(
+        None, ge=1, description="training steps in place of `epochs`, for shortened training"
+    )
+
+    @model_validator(mode="after")
+    def _one_layer(self) -> Self:
+        if self.layers is not None and len(self.layers) != 1:
+            raise ValueError("layers must name one layer, whose map the heads read")
+        return self
+
+
+class Networks(nn.Module):
+    """A backbone whose one layer is read by heads."""
+
+    def __init__(self, backbone: Backbone, heads: nn.ModuleDict) -> None:
+        super().__init__()
+        self.backbone, self.heads = backbone, heads
+
+
+class SupervisedDetector(Detector):
+    """A backbone and its heads, trained together on good pictures and on pictures of known defects."""
+
+    options: SupervisedOptions
+    uses_defects: ClassVar = True
+
+    def __init__(self, options: SupervisedOptions) -> None:
+        super().__init__(options)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            self.networks = self._fresh()
+        self.networks.requires_grad_(False).eval()
+
+    @abstractmethod
+    def build_heads(self, channels: int) -> dict[str, nn.Module]:
+        """New heads over a map of so many channels, by name in `networks.heads`."""
+
+    @abstractmethod
+    def losses(self, pictures: TrainingPictures, step: int) -> Losses:
+        """The losses of training step `step`, `total` among them."""
+
+    @abstractmethod
+    def optimiser(self) -> torch.optim.Optimizer:
+        """A new optimiser over all parameters of `networks`."""
+
+    @abstractmethod
+    def training_steps(self, data: TrainingData) -> int:
+        """Steps of the full training, which the option `steps` may shorten."""
+
+    def conclude(self, data: TrainingData, run: Run) -> None:
+        """Compute what the trained networks still lack; nothing by default."""
+
+    @property
+    def uses_natural(self) -> bool:
+        """Whether training sees natural pictures."""
+        return False
+
+    def fit(self, data: TrainingData, run: Run) -> Self:
+        """Train backbone and heads on `data.normal` and `data.defective`; `data.tuning` is not used.
+
+        Raises:
+            DataError: fewer than two good pictures, or no defective one.
+            OptionError: pretrained batch norms are folded and `batch_norm` is not frozen.
+            WeightsError: no weights for the backbone.
+            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+        """
+        self.check_enough(data)
+        defective, natural = self.check_defects(data), self._natural(data)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(run.generator(_HEADS).initial_seed()))
+            self.networks = self._fresh()
+        if self.options.weights == "pretrained":
+            load_pretrained(self.networks.backbone)
+            self._refuse_folded()
+        self.to(run.torch_device())
+        self.networks.to(memory_format=torch.channels_last)
+        parts = (data.normal, defective, natural)
+        found = fingerprint(self.options, run, parts, self.networks.backbone)
+        name = f"{type(self).__name__.lower()}-{found}"
+        pictures = TrainingPictures(data.normal, defective, natural, run)
+        self._train(data, pictures, run, name)
+        self.networks.to(memory_format=torch.contiguous_format)
+        self.conclude(data, run)
+        return self.eval()
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """The backbone's map (N, C, h, w) of pixels (N, 3, H, W) in [0, 1]."""
+        found: dict[str, Tensor] = self.networks.backbone(pixels)
+        return found[self.networks.backbone.layers[0]]
+
+    def _train(self, data: TrainingData, pictures: TrainingPictures, run: Run, name: str) -> None:
+        self.networks.requires_grad_(True).train()
+        if self.options.batch_norm == "frozen":
+            self.networks.backbone.eval()
+        device, dtype = run.torch_device(), run.training_dtype
+
+        def step(number: int) -> Losses:
+            with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+                return self.losses(pictures, number)
+
+        loop = Loop(
+            name=name,
+            steps=self.options.steps or self.training_steps(data),
+            network=self.networks,
+            optimiser=self.optimiser(),
+            run=run,
+            step=step,
+        )
+        try:
+            loop.go()
+        finally:
+            self.networks.requires_grad_(False).eval()
+        self.history = loop.history
+
+    def _fresh(self) -> Networks:
+        options = self.options
+        backbone = build_backbone(
+            options.backbone, options.layers, strides=(32,), size=options.size, trainable=True
+        )
+        heads = self.build_heads(backbone.channels[backbone.layers[0]])
+        return Networks(backbone, nn.ModuleDict(heads))
+
+    def _natural(self, data: TrainingData) -> Pictures | None:
+        if self.uses_natural and (data.natural is None or not len(data.natural)):
+            raise DataError(
+                "natural pictures",
+                expected="some, for pseudo anomalies",
+                got="none",
+                fix="Name their folder with --natural, or choose another source of pseudo anomalies.",
+            )
+        return data.natural if self.uses_natural else None
+
+    def _refuse_folded(self) -> None:
+        norms = [
+            value
+            for name, value in self.networks.backbone.body.named_buffers()
+            if name.endswith("running_mean")
+        ]
+        if norms and not any(value.any() for value in norms) and self.options.batch_norm == "learned":
+            raise OptionError(
+                "option 'batch_norm'",
+                expected=f"frozen, for weights of {self.networks.backbone.name} whose batch norms are folded",
+                got="learned",
+                fix="Set batch_norm=frozen, or take weights that still have their statistics.",
+            )
+
+
+class TrainingPictures:
+    """Batches of good and of defective pictures, each a function of seed and step alone."""
+
+    def __init__(self, normal: Pictures, defective: Pictures, natural: Pictures | None, run: Run) -> None:
+        self.run = run
+        self.normal, self.defective = PixelStore(normal, run), PixelStore(defective, run)
+        self.natural = None if natural is None else PixelStore(natural, run)
+
+    def drawn(self, normal: int, defective: int, step: int) -> tuple[Tensor, Tensor]:
+        """So many good pictures (n, 3, H, W) and so many defective ones (m, 3, H, W), each in epochs."""
+        first = shuffled(len(self.normal), normal, step, self.run, _NORMAL)
+        second = shuffled(len(self.defective), defective, step, self.run, _DEFECTIVE)
+        return self.normal.batch(first), self.defective.batch(second)
+
+    def mixed(self, count: int, step: int) -> tuple[Tensor, Tensor]:
+        """`count` pictures (N, 3, H, W) of one stream over both parts, and whether each is defective (N,)."""
+        good = len(self.normal)
+        rows = shuffled(good + len(self.defective), count, step, self.run)
+        faulty = rows >= good
+        pixels = torch.cat([self.normal.batch(rows[~faulty]), self.defective.batch(rows[faulty] - good)])
+        return pixels, torch.cat([faulty[~faulty], faulty[faulty]]).to(pixels.device)

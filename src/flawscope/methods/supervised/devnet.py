@@ -1,0 +1,132 @@
+"""DevNet: patch scores that follow a Gaussian prior on good pictures and leave it on defects.
+
+Pang, Ding, Shen, van den Hengel: Explainable Deep Few-shot Anomaly Detection with Deviation Networks,
+arXiv:2108.00462. A pretrained network, a 1×1 convolution that scores each patch, the mean of the largest 10 %
+as the picture's score, the deviation loss.
+
+The paper explains a score s by its gradient at the input. A graph for deployment holds no autograd, so the
+heatmap here is the map of patch scores φ_i = w·f_i + b, enlarged. With T the K largest patches,
+s = Σ_{i ∈ T} φ_i / K, so that ∂s/∂f_i = w/K for i in T and 0 elsewhere: gradient times feature, summed over
+channels, is (φ_i − b)/K on T. On T the heatmap therefore equals that product times K, plus b; on all other
+patches it goes on by the same formula where the gradient says nothing. (With `absolute`, s is of |φ_i|, and
+the product is |φ_i| − sign(φ_i) b, over K.) `saliency` is the paper's own gradient, for use from Python.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from flawscope.data.training import TrainingData
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Side
+from flawscope.methods.supervised.base import SupervisedDetector, SupervisedOptions, TrainingPictures
+from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores, top_mean
+from flawscope.methods.supervised.rotation import rotated
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.training.loop import Losses
+
+
+class DeviationOptions(SupervisedOptions):
+    """Options of methods that learn by deviation; the values are those of DevNet's and DRA's papers."""
+
+    size: tuple[Side, Side] = Field((448, 448), description="input height and width in pixels (448)")
+    backbone: str = Field("resnet18", description="network to train (ResNet-18)")
+    batch: int = Field(48, ge=4, description="pictures a step, half of them defective (48)")
+    epoch_steps: int = Field(20, ge=1, description="steps an epoch (20)")
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's (2e-4)")
+    weight_decay: float = Field(1e-5, ge=0, description="Adam's (1e-5)")
+    top: float = Field(0.1, gt=0, le=1, description="share of a map's patches that make its score (top 10 %)")
+    absolute: bool = Field(
+        False, description="scores are |φ| in place of φ, as in the authors' code and not in the paper"
+    )
+    margin: float = Field(5.0, gt=0, description="a, deviations that defects must reach (5)")
+    references: int = Field(REFERENCES, ge=2, description="scores drawn from the prior each step (5000)")
+    rotation: float = Field(
+        180.0, ge=0, le=180, description="training pictures are turned by up to so many degrees (code: 180)"
+    )
+
+
+class DevNetOptions(DeviationOptions):
+    """Options of DevNet; defaults are the paper's."""
+
+    epochs: int = Field(50, ge=1, description="epochs of `epoch_steps` steps (50)")
+
+
+class DeviationDetector(SupervisedDetector):
+    """What DevNet and DRA share."""
+
+    options: DeviationOptions
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Adam with L2 decay."""
+        return torch.optim.Adam(
+            self.networks.parameters(),
+            lr=self.options.learning_rate,
+            weight_decay=self.options.weight_decay,
+            fused=True,
+        )
+
+    def training_steps(self, data: TrainingData) -> int:
+        """`epochs` times `epoch_steps`, however many pictures there are."""
+        del data
+        return self.options.epochs * self.options.epoch_steps
+
+    def turned(self, pixels: Tensor) -> Tensor:
+        """Training pictures (N, 3, H, W) at random angles, in the order of memory that trains fastest."""
+        return rotated(pixels, self.options.rotation).contiguous(memory_format=torch.channels_last)
+
+    def deviation(self, scores: Tensor, defective: Tensor, prior: Tensor) -> Tensor:
+        """The deviation loss with this method's margin."""
+        return deviation_loss(scores.float(), defective, prior, self.options.margin)
+
+
+class DevNet(DeviationDetector):
+    """Patch scores learnt from good pictures and a few defects; the worst tenth of them is the score."""
+
+    Options = DevNetOptions
+    options: DevNetOptions
+    outputs: ClassVar = (SCORE, HEATMAP)
+
+    def __init__(self, options: DevNetOptions) -> None:
+        super().__init__(options)
+        backbone = self.networks.backbone
+        self.heatmap = Heatmap(backbone.grids[backbone.layers[0]], options.size, 0.0)
+
+    def build_heads(self, channels: int) -> dict[str, nn.Module]:
+        """The 1×1 convolution that scores patches."""
+        return {"head": nn.Conv2d(channels, 1, 1)}
+
+    def losses(self, pictures: TrainingPictures, step: int) -> Losses:
+        """The deviation loss of a balanced batch."""
+        faulty = self.options.batch // 2
+        pixels = self.turned(torch.cat(pictures.drawn(self.options.batch - faulty, faulty, step)))
+        defective = torch.arange(len(pixels), device=pixels.device) >= len(pixels) - faulty
+        scores = top_mean(self._patch_scores(pixels), self.options.top)
+        return {"total": self.deviation(scores, defective, prior_scores(self.options.references))}
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`; the heatmap is the map of patch scores, see this module's docstring."""
+        del scalars
+        scores = self._patch_scores(pixels)
+        return {"score": top_mean(scores, self.options.top), "heatmap": self.heatmap(scores)}
+
+    def _patch_scores(self, pixels: Tensor) -> Tensor:
+        """φ (N, h, w), or |φ|, of pixels (N, 3, H, W)."""
+        scores: Tensor = self.networks.heads["head"](self.maps(pixels)).squeeze(1)
+        return scores.abs() if self.options.absolute else scores
+
+
+def saliency(detector: Detector, pixels: Tensor) -> Tensor:
+    """The paper's explanation: the length Σ_c |∂s/∂x_c| (N, H, W) of the score's gradient at each pixel.
+
+    Args:
+        detector: any detector whose `forward` differentiates.
+        pixels: (N, 3, H, W) in [0, 1].
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = pixels.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(detector.eval()(inputs)["score"].sum(), inputs)
+    return gradient.abs().sum(1)

@@ -1,0 +1,1 @@
+"""Pretrained networks: built by name, their weights found, cut at layers."""

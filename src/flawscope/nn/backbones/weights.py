@@ -1,0 +1,217 @@
+"""Pretrained weights: where they are looked for, how they are checked, and how they reach a backbone.
+
+Lookup order: the folders of `FLAWSCOPE_WEIGHTS` (separated as in `PATH`), the cache, this package or an
+installed data package, the library's own download into the cache. In a folder, `NAME.safetensors` is taken
+first, then `NAME_*.safetensors`, `NAME-*.safetensors` and `NAME.*.safetensors`, NAME being the backbone's
+plain name. A file may hold more than is needed, or only the lower layers, as long as all layers in use are
+there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flawscope.errors import WeightsError
+from flawscope.files import sha256
+from flawscope.nn.backbones._sources import KNOWN, Known, download, packaged, packaged_path
+from flawscope.nn.backbones.build import Backbone, resolve
+
+FOLDERS = "FLAWSCOPE_WEIGHTS"
+CACHE = "FLAWSCOPE_CACHE"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsInfo:
+    """One set of weights: what it is, and the file it would come from now.
+
+    Attributes:
+        name: the backbone's name, or the file's stem where no known backbone claims it.
+        where: the file, or None where it would be downloaded.
+        source: folder, cache or package; where the file is not here, how it would come.
+        size: bytes of the file, or about how many the download has.
+        sha256: of the file; of the published file where it is known and not here; else empty.
+        licence: the weights' own.
+        available: True where no network is needed.
+    """
+
+    name: str
+    where: Path | None
+    source: str
+    size: int
+    sha256: str
+    licence: str
+    available: bool
+
+
+def load_pretrained(backbone: Backbone) -> Path:
+    """Fill the backbone with the weights that the lookup order finds first; returns their file.
+
+    Raises:
+        WeightsError: no file and no network, a damaged or foreign file, or one that lacks layers in use.
+    """
+    problem: WeightsError | None = None
+    full_name = f"timm:{backbone.name}" if backbone.library == "timm" else backbone.name
+    for path in [path for _, folder in _weights_folders() for path in _files(folder, backbone.name)]:
+        try:
+            _fill(backbone, read_weights(path), path)
+        except WeightsError as error:
+            if path.stem == backbone.name:
+                raise
+            problem = problem or error  # a file of another network with a longer name
+        else:
+            return path
+    cached = _cache_file(full_name)
+    if cached.is_file():
+        _fill(backbone, read_weights(cached), cached)
+        return cached
+    package = packaged_path(backbone.name)
+    if package is not None:
+        _fill(backbone, packaged(backbone.name, package), package)
+        return package
+    try:
+        path = fetch(full_name)
+    except WeightsError as error:
+        raise problem or error from None
+    _fill(backbone, read_weights(path), path)
+    return path
+
+
+def fetch(name: str) -> Path:
+    """Download a backbone's weights as its library does, into the cache, as safetensors.
+
+    Raises:
+        WeightsError: no network, a file that fails its checksum, or a network without published weights.
+    """
+    target = _cache_file(name)
+    download(name, target, f"{FOLDERS} (a folder that holds {target.name})")
+    return target
+
+
+def list_weights() -> list[WeightsInfo]:
+    """Known weights and all further files in the weights folders and the cache, by name."""
+    found = [_info(known) for known in KNOWN.values()]
+    claimed = {info.where for info in found}
+    for source, folder in _folders():
+        for path in sorted(folder.glob("*.safetensors")):
+            if path not in claimed:
+                size = path.stat().st_size
+                found.append(WeightsInfo(path.stem, path, source, size, sha256(path), "unknown", True))
+    return sorted(found, key=lambda info: info.name)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `FLAWSCOPE_CACHE`, else the platform's cache folder, weights inside."""
+    chosen = os.environ.get(CACHE)
+    if chosen:
+        return Path(chosen) / "weights"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "flawscope" / "weights"
+
+
+def _cache_file(name: str) -> Path:
+    """One file for each library's network: torchvision and timm share names, not weights."""
+    library, plain = resolve(name)
+    return cache_folder() / (f"timm-{plain}.safetensors" if library == "timm" else f"{plain}.safetensors")
+
+
+def _weights_folders() -> Iterator[tuple[str, Path]]:
+    for folder in os.environ.get(FOLDERS, "").split(os.pathsep):
+        if folder:
+            yield "folder", Path(folder)
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    yield from _weights_folders()
+    yield "cache", cache_folder()
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    exact = folder / f"{name}.safetensors"
+    others = [path for mark in "_-." for path in sorted(folder.glob(f"{name}{mark}*.safetensors"))]
+    return [path for path in dict.fromkeys([exact, *others]) if path.is_file()]
+
+
+def _info(known: Known) -> WeightsInfo:
+    for source, folder in _folders():
+        for path in _files(folder, known.name):
+            size = path.stat().st_size
+            return WeightsInfo(known.name, path, source, size, sha256(path), known.licence, True)
+    package = packaged_path(known.name)
+    if package is not None:
+        size = package.stat().st_size
+        return WeightsInfo(known.name, package, "package", size, sha256(package), known.licence, True)
+    return WeightsInfo(known.name, None, known.source, known.size, known.sha256, known.licence, False)
+
+
+def local_files(name: str) -> list[Path]:
+    """Files of that name in the folders and the cache, in lookup order: exact names before longer ones."""
+    return [path for _, folder in _folders() for path in _files(folder, name)]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        WeightsError: no such file, or a damaged one.
+    """
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"weights {path}",
+            expected="a whole safetensors file",
+            got=f"one that cannot be read ({' '.join(str(error).split())})",
+            fix="Copy it again from its source, or remove it.",
+        ) from error
+
+
+def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], path: Path) -> None:
+    wanted = {
+        key: value
+        for key, value in backbone.body.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    chosen: dict[str, Tensor] = {}
+    for key, value in wanted.items():
+        tensor = tensors.get(key)
+        if tensor is not None and key == "pos_embed" and tensor.shape != value.shape:
+            tensor = _resample(backbone, tensor)
+        if tensor is None or tensor.shape != value.shape:
+            got = "no such tensor" if tensor is None else f"shape {tuple(tensor.shape)}"
+            raise WeightsError(
+                f"weights {path}",
+                expected=f"{key} of shape {tuple(value.shape)} ({backbone.name} to {backbone.layers[-1]})",
+                got=got,
+                fix=f"Put the weights of {backbone.name} there, or choose layers that the file holds.",
+            )
+        chosen[key] = tensor.to(value.dtype)
+    backbone.body.load_state_dict(chosen, strict=False)
+
+
+def _resample(backbone: Backbone, position: Tensor) -> Tensor:
+    """A vision transformer's position embedding, brought to the grid it was built for."""
+    from timm.layers.pos_embed import resample_abs_pos_embed  # noqa: PLC0415
+
+    body: Any = backbone.body
+    prefix = 0 if body.no_embed_class else body.num_prefix_tokens
+    with torch.no_grad():
+        resampled: Tensor = resample_abs_pos_embed(
+            position, new_size=list(body.patch_embed.grid_size), num_prefix_tokens=prefix
+        )
+    return resampled

@@ -1,0 +1,1 @@
+"""Banks of patch features: collecting, choosing and searching them."""

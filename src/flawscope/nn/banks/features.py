@@ -1,0 +1,134 @@
+"""Patch features: a backbone's maps, averaged over neighbourhoods, joined on one grid."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.errors import OptionError
+from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.run import Run
+
+BATCH = 8
+_ROWS = 65536
+
+
+class PatchGrid(nn.Module):
+    """Joins a backbone's maps into one feature vector for each cell of a grid.
+
+    Args:
+        backbone: whose maps come in.
+        layers: those of its layers to join, in this order; all by default.
+        neighbourhood: side of the square over which each layer is averaged (PatchCore, section 3.1); 1
+            leaves the maps as they are. Beyond the border lie zeros, as in the authors' code: they damp the
+            outermost cells, whose features vary most between good pictures.
+        stride: pixels a cell; None takes the finest layer's grid. Finer layers are averaged down to it.
+        upsampling: how coarser layers reach the grid.
+
+    Attributes:
+        dim: length of a feature vector.
+        shape: height and width of the grid.
+        scale: (D,) factors of the channels, 1 unless `balance` sets them.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        layers: Sequence[str] | None = None,
+        *,
+        neighbourhood: int = 1,
+        stride: int | None = None,
+        upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    ) -> None:
+        super().__init__()
+        self.layers = tuple(layers or backbone.layers)
+        self.neighbourhood, self.upsampling = neighbourhood, upsampling
+        strides = {layer: backbone.strides[layer] for layer in self.layers}
+        stride = stride or min(strides.values())
+        if any(stride % finer and stride > finer for finer in strides.values()) or stride < min(
+            strides.values()
+        ):
+            raise OptionError(
+                f"stride {stride}",
+                expected=f"a multiple of the layers' finer strides {sorted(strides.values())}",
+                got=str(stride),
+                fix=f"Use {min(strides.values())} or a multiple of it.",
+            )
+        self.steps = {layer: max(1, stride // strides[layer]) for layer in self.layers}
+        self.channels = [backbone.channels[layer] for layer in self.layers]
+        self.dim = sum(self.channels)
+        self.register_buffer("scale", torch.ones(self.dim))
+        pooled = [self._pool(torch.zeros(1, 1, *backbone.grids[layer]), layer) for layer in self.layers]
+        self.shape = max((maps.shape[2], maps.shape[3]) for maps in pooled)
+
+    def forward(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """Join {layer: (N, C, h, w)} into features (N, D, h, w)."""
+        joined = []
+        for layer in self.layers:
+            pooled = self._pool(maps[layer], layer)
+            if pooled.shape[2:] != self.shape:
+                corners = False if self.upsampling == "bilinear" else None
+                pooled = F.interpolate(pooled, size=self.shape, mode=self.upsampling, align_corners=corners)
+            joined.append(pooled)
+        return torch.cat(joined, 1) * self.scale.view(-1, 1, 1)
+
+    def balance(self, rows: Tensor) -> None:
+        """Give all layers equal say: divide each by the root mean square length of its centred features.
+
+        Args:
+            rows: (n, D) features of good pictures at scale 1; they are scaled in place.
+        """
+        square = torch.zeros(self.dim, dtype=torch.float64)
+        total = torch.zeros(self.dim, dtype=torch.float64)
+        for block in torch.split(rows, _ROWS):
+            values = block.double()
+            total += values.sum(0)
+            square += values.square().sum(0)
+        variance = (square / len(rows) - (total / len(rows)).square()).clamp_min(0)  # (D,)
+        factors = []
+        for part in torch.split(variance, self.channels):
+            length = float(part.sum().sqrt())
+            factors.append(torch.full_like(part, 1 / length if length else 1.0))
+        self.scale = torch.cat(factors).to(self.scale)
+        for block in torch.split(rows, _ROWS):
+            block.mul_(self.scale.to(block))
+
+    def _pool(self, maps: Tensor, layer: str) -> Tensor:
+        """Average over neighbourhoods, and down to the grid where the layer is finer."""
+        step = self.steps[layer]
+        side = max(self.neighbourhood, step + 1 - step % 2) if step > 1 else self.neighbourhood
+        if side == 1:
+            return maps
+        return F.avg_pool2d(maps, side, step, side // 2)
+
+
+def map_batches(backbone: Backbone, pictures: Pictures, run: Run) -> Iterator[dict[str, Tensor]]:
+    """The backbone's maps {layer: (n, C, h, w)} float32 of all pictures in batches, at the run's precision.
+
+    Raises:
+        Stopped: `run.stop` was set.
+    """
+    device = run.torch_device()
+    network = copy.deepcopy(backbone).to(device).to(memory_format=torch.channels_last)
+    network.body.to(run.feature_dtype)
+    with run.progress.stage("reading features", len(pictures)) as stage:
+        for batch in pictures.batches(BATCH):
+            run.check_stop()
+            pixels = torch.from_numpy(batch).to(device).contiguous(memory_format=torch.channels_last)
+            with torch.no_grad():
+                maps = network(pixels)
+            yield maps
+            stage.advance(len(batch))
+
+
+def patch_rows(features: Tensor) -> Tensor:
+    """Features (N, D, h, w) as rows (N * h * w, D), picture by picture, line by line."""
+    return features.permute(0, 2, 3, 1).flatten(0, 2)  # (N * h * w, D)

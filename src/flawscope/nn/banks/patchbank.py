@@ -1,0 +1,138 @@
+"""One memory bank of patch features: filled, thinned, searched."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from flawscope.nn.banks.coreset import select_coreset
+from flawscope.nn.banks.features import PatchGrid, patch_rows
+from flawscope.nn.banks.neighbours import MemoryBank
+from flawscope.nn.run import Run
+
+
+class PatchBank(nn.Module):
+    """The nearest good patch of each patch, and how far away it is.
+
+    Args:
+        grid: makes the patches.
+        around: how many of each member's nearest members `neighbours` holds, itself first.
+        density: divide distances by the mean distance of the nearest member to so many of its own nearest
+            members, so that what is far in a dense part of the bank counts more; 0: plain distances.
+        density_power: exponent of that divisor.
+
+    Attributes:
+        neighbours: (M, around) indices.
+        origins: (M, 3) picture, row and column that each member comes from.
+        spacing: (M,) divisors of distances, 1 without `density`.
+    """
+
+    neighbours: Tensor
+    origins: Tensor
+    spacing: Tensor
+
+    def __init__(
+        self, grid: PatchGrid, *, around: int = 1, density: int = 0, density_power: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.grid, self.around = grid, around
+        self.density, self.density_power = density, density_power
+        self.queries = 8 * grid.shape[0] * grid.shape[1]  # eight pictures
+        self.memory = MemoryBank(torch.zeros(1, grid.dim), queries=self.queries)
+        self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
+        self.register_buffer("origins", torch.zeros(1, 3, dtype=torch.int32))
+        self.register_buffer("spacing", torch.ones(1))
+
+    def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Distances and nearest members (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
+        height, width = self.grid.shape
+        patches = patch_rows(self.grid(maps))  # (N * h * w, D)
+        distances, indices = self.memory(patches)
+        if self.density:
+            distances = distances / self.spacing[indices]
+        return (
+            distances.reshape(-1, height, width),
+            indices.reshape(-1, height, width),
+            patches.reshape(-1, height * width, self.grid.dim),
+        )
+
+    def keep(self, patches: Tensor, count: int, *, projection: int | None, run: Run, name: str) -> None:
+        """Fill the bank with the coreset of `count` of the patches (P, D), picture by picture.
+
+        The selection is kept under `name` in the run's checkpoints, and taken up again from there.
+        """
+        chosen = select_patches(patches, count, projection=projection, run=run, name=name)
+        self.memory = MemoryBank(patches[chosen], queries=self.queries)
+        members = self.memory.neighbours(max(self.around, self.density + 1))  # (M, k)
+        self.neighbours = members[:, : self.around].contiguous()
+        height, width = self.grid.shape
+        cells = chosen % (height * width)
+        self.origins = torch.stack(
+            [chosen // (height * width), cells // width, cells % width], 1
+        ).int()  # (M, 3)
+        self.spacing = self._spacing(members[:, 1 : self.density + 1])
+
+    def _spacing(self, members: Tensor) -> Tensor:
+        """Mean distance of each member to those of its neighbours at `members` (M, k): (M,)."""
+        if members.shape[1] == 0:
+            return torch.ones(len(members))
+        bank = self.memory.bank + self.memory.centre
+        parts = [
+            self.memory.distance_to(rows, near).mean(1)
+            for rows, near in zip(torch.split(bank, 1024), torch.split(members, 1024), strict=True)
+        ]
+        spacing = torch.cat(parts)
+        spacing = spacing.clamp_min(0.1 * float(spacing.mean()) + torch.finfo(torch.float32).tiny)
+        return spacing**self.density_power
+
+
+def select_patches(patches: Tensor, count: int, *, projection: int | None, run: Run, name: str) -> Tensor:
+    """Indices (count,) of a coreset of the patches (P, D); kept under `name` in the run's checkpoints.
+
+    Raises:
+        Stopped: `run.stop` was set; the same call resumes where the selection was.
+    """
+    key = _fingerprint(patches, count, projection, run.seed)
+    kept = run.checkpoints.load(name) if run.checkpoints else None
+    resume = kept["chosen"] if kept and torch.equal(kept.get("key", key[:0]), key) else None
+
+    def save(chosen: Tensor) -> None:
+        if run.checkpoints:
+            run.checkpoints.save(name, {"chosen": chosen, "key": key})
+
+    with run.progress.stage("selecting the coreset", count) as stage:
+        return select_coreset(
+            patches,
+            count,
+            seed=run.seed,
+            projection=projection,
+            device=run.torch_device(),
+            progress=_advance(stage.advance, run),
+            resume=resume,
+            on_checkpoint=save,
+        )
+
+
+def _fingerprint(patches: Tensor, count: int, projection: int | None, seed: int) -> Tensor:
+    """What a kept selection must have been made from: (32,) bytes."""
+    probe = patches[:: max(1, len(patches) // 4096)].float().contiguous().numpy()
+    facts = f"{tuple(patches.shape)} {count} {projection} {seed}"
+    digest = hashlib.sha256(facts.encode() + probe.tobytes()).digest()
+    return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+
+
+def _advance(advance: Callable[[int], None], run: Run) -> Callable[[int, int], None]:
+    """Turn counts of chosen patches into steps, and look at the stop signal."""
+    before = 0
+
+    def report(chosen: int, count: int) -> None:
+        nonlocal before
+        del count
+        advance(chosen - before)
+        before = chosen
+        run.check_stop()
+
+    return report

@@ -1,0 +1,133 @@
+"""What a memory bank will cost on this machine, in seconds and bytes, before the work starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from flawscope.errors import OptionError
+from flawscope.nn.banks.coreset import BLOCK_COLUMNS, BLOCK_ROWS, POOL, PROJECTION
+
+_PROBE_ROWS = 2048
+_FLOAT = 4
+_WORKSPACE_BYTES = 64 * 2**20  # chunks on their way, and the buffers of the matrix library
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Estimated cost of selecting a memory bank.
+
+    Attributes:
+        seconds: of the selection, without the backbone's share.
+        bytes: peak memory while selecting, beyond what the process holds already.
+        available_bytes: the stated budget, or what the machine has free; None: unknown.
+    """
+
+    seconds: float
+    bytes: int
+    available_bytes: int | None
+
+    def require(self) -> None:
+        """Refuse what cannot fit.
+
+        Raises:
+            OptionError: the estimate exceeds the memory available.
+        """
+        if self.available_bytes is not None and self.bytes > self.available_bytes:
+            raise OptionError(
+                "memory bank",
+                expected=f"at most {_gib(self.available_bytes)} of memory",
+                got=f"an estimate of {_gib(self.bytes)}",
+                fix="Lower the coreset ratio, the picture size or the number of pictures, or add memory.",
+            )
+
+    def __str__(self) -> str:
+        return f"about {_duration(self.seconds)} and {_gib(self.bytes)} of memory"
+
+
+def estimate(
+    patches: int,
+    dim: int,
+    count: int,
+    *,
+    projection: int | None = PROJECTION,
+    stored: bool = True,
+    budget_bytes: int | None = None,
+) -> Preflight:
+    """Estimate `select_coreset` on the CPU from a probe of some tens of milliseconds.
+
+    Args:
+        patches: N.
+        dim: D, features of a patch.
+        count: patches to choose.
+        projection: dimensions of the projection, as in `select_coreset`.
+        stored: whether the (N, D) float32 features lie in memory; otherwise in a file, or made on the way.
+        budget_bytes: memory that the work may take; by default what the machine has free.
+    """
+    low = dim if projection is None else min(projection, dim)
+    data = torch.rand(_PROBE_ROWS, dim)
+    matrix = torch.rand(dim, low)
+    project = _fastest(lambda: data @ matrix) / _PROBE_ROWS if low < dim else 0.0
+    rows, columns = torch.rand(BLOCK_ROWS, low + 2), torch.rand(low + 2, BLOCK_COLUMNS)
+    cover = _fastest(lambda: (rows @ columns).amin(1)) / (BLOCK_ROWS * BLOCK_COLUMNS)
+    pool, centre = torch.rand(POOL, low + 2), torch.rand(low + 2)
+    choose = _fastest(lambda: pool @ centre)
+    memory = _FLOAT * (
+        (patches * dim if stored else 0)
+        + patches * (2 * low + 8)  # projected patches and their rows on the grid, distances, masks, indices
+        + 2 * count * dim  # the bank, and its copy in the model
+        + 3 * BLOCK_ROWS * BLOCK_COLUMNS
+    )
+    return Preflight(
+        seconds=patches * (project + count * cover) + count * choose,
+        bytes=memory + _WORKSPACE_BYTES,
+        available_bytes=available_bytes() if budget_bytes is None else budget_bytes,
+    )
+
+
+def available_bytes() -> int | None:
+    """Memory that this process may still take, by the kernel and its control group; None: unknown."""
+    limits = [_meminfo(), _control_group()]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def _control_group() -> int | None:
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = (group / "memory.current").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
+
+
+def _fastest(work: Callable[[], object], repeats: int = 3) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

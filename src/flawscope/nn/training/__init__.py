@@ -1,0 +1,1 @@
+"""Gradient descent: the run, the loop, pictures and features in memory."""

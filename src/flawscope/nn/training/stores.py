@@ -1,0 +1,132 @@
+"""Pictures and frozen features for many epochs: read once, kept where memory allows, drawn by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flawscope.data.pictures import Pictures
+from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.banks.features import BATCH, map_batches
+from flawscope.nn.banks.preflight import available_bytes
+from flawscope.nn.run import Run
+
+_SHARE = 2  # at most one part in so many of the free memory is taken
+_SHUFFLE = 0x5AFF
+
+
+def shuffled(count: int, batch: int, step: int, run: Run, *purpose: int) -> Tensor:
+    """Indices (batch,) int64 of the pictures of training step `step`, all of them within [0, count).
+
+    Every epoch is a permutation drawn by seed, cut into batches that may reach into the next epoch. All of it
+    follows from the step's number, so that training resumes exactly. `purpose` tells streams of one training
+    apart.
+    """
+    wanted = torch.arange(step * batch, (step + 1) * batch)
+    indices = torch.empty_like(wanted)
+    epochs = wanted.div(count, rounding_mode="floor")
+    for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+        order = torch.randperm(count, generator=run.generator(_SHUFFLE, *purpose, epoch))
+        inside = epochs == epoch
+        indices[inside] = order[wanted[inside] - epoch * count]
+    return indices
+
+
+def steps_of(epochs: int, count: int, batch: int) -> int:
+    """Training steps in so many epochs over `count` pictures, the last batch filled up."""
+    return max(1, -(-epochs * count // batch))
+
+
+class PixelStore:
+    """Pixels of all pictures, 8 bits a channel in memory where they fit, decoded when asked for elsewhere.
+
+    Raises:
+        InputError: a picture that cannot be read.
+        Stopped: `run.stop` was set while pictures were read.
+    """
+
+    def __init__(self, pictures: Pictures, run: Run) -> None:
+        self.pictures, self.device = pictures, run.torch_device()
+        self.kept: Tensor | None = None
+        shape = (len(pictures), 3, pictures.frame.height, pictures.frame.width)
+        if int(np.prod(shape)) <= _budget(run):
+            self.kept = torch.empty(shape, dtype=torch.uint8)
+            self._fill(self.kept, run)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """Pictures (n, 3, H, W) float32 in [0, 1] on the run's device, to 1/255."""
+        rows = torch.as_tensor(indices)
+        if self.kept is not None:
+            return self.kept[rows].to(self.device).float() / 255
+        read = [_bytes(torch.from_numpy(self.pictures[int(row)])) for row in rows]
+        return torch.stack(read).to(self.device).float() / 255
+
+    def _fill(self, kept: Tensor, run: Run) -> None:
+        done = 0
+        with run.progress.stage("reading pictures", len(self)) as stage:
+            for pixels in self.pictures.batches(BATCH):
+                run.check_stop()
+                kept[done : done + len(pixels)] = _bytes(torch.from_numpy(pixels))
+                done += len(pixels)
+                stage.advance(len(pixels))
+
+
+class FeatureStore:
+    """Maps of a frozen backbone for all pictures: computed once and kept where they fit, else when asked for.
+
+    The backbone moves to the run's device.
+
+    Raises:
+        InputError: a picture that cannot be read.
+        Stopped: `run.stop` was set while features were computed.
+    """
+
+    def __init__(self, backbone: Backbone, pictures: Pictures, run: Run) -> None:
+        self.backbone, self.pictures, self.device = backbone, pictures, run.torch_device()
+        backbone.to(self.device).eval()
+        self.kept: dict[str, Tensor] = {}
+        values = sum(
+            backbone.channels[name] * height * width for name, (height, width) in backbone.grids.items()
+        )
+        if 4 * values * len(pictures) <= _budget(run):
+            self._fill(run)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, indices: Sequence[int] | Tensor) -> dict[str, Tensor]:
+        """Maps {layer: (n, C, h, w)} float32 on the run's device."""
+        rows = torch.as_tensor(indices)
+        if self.kept:
+            return {layer: maps[rows].to(self.device) for layer, maps in self.kept.items()}
+        pixels = torch.stack([torch.from_numpy(self.pictures[int(row)]) for row in rows])
+        with torch.no_grad():
+            found: dict[str, Tensor] = self.backbone(pixels.to(self.device))
+        return found
+
+    def _fill(self, run: Run) -> None:
+        shapes = {
+            layer: (self.backbone.channels[layer], *self.backbone.grids[layer])
+            for layer in self.backbone.layers
+        }
+        self.kept = {layer: torch.empty(len(self), *shape) for layer, shape in shapes.items()}
+        done = 0
+        for maps in map_batches(self.backbone, self.pictures, run):
+            for layer, values in maps.items():
+                self.kept[layer][done : done + len(values)] = values.cpu()
+            done += len(next(iter(maps.values())))
+
+
+def _bytes(pixels: Tensor) -> Tensor:
+    return (pixels * 255 + 0.5).to(torch.uint8)
+
+
+def _budget(run: Run) -> int:
+    free = available_bytes()
+    return run.memory if free is None else min(run.memory, free // _SHARE)

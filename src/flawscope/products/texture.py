@@ -1,0 +1,85 @@
+"""Surface textures: one large tile per kind, from which each picture cuts its own piece."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from flawscope.products.canvas import Float
+
+Texture = Literal["grain", "cardboard", "brushed", "clouds", "wrinkles"]
+
+
+def texture(kind: Texture, side: int, rng: np.random.Generator) -> Float:
+    """A (side, side) piece of the texture, mean 0 and standard deviation 1 over the tile."""
+    tile = _tile(kind, side)
+    row, column = rng.integers(0, tile.shape[0] - side + 1, 2)
+    flip, mirror = rng.integers(0, 2, 2) * 2 - 1
+    return np.ascontiguousarray(tile[row : row + side, column : column + side][::flip, ::mirror])
+
+
+@functools.lru_cache(maxsize=16)
+def _tile(kind: Texture, side: int) -> Float:
+    rng = np.random.default_rng(20_240_601)
+    extent = side * 2
+    tile = _TILES[kind](extent, side / 512, rng)
+    tile -= tile.mean()
+    tile /= tile.std()
+    tile.setflags(write=False)
+    return tile
+
+
+def _blurred(extent: int, sigma_x: float, sigma_y: float, rng: np.random.Generator) -> Float:
+    """White noise blurred to unit standard deviation; coarse noise is made small and enlarged."""
+    shrink = max(1, int(min(sigma_x, sigma_y) / 4))
+    small = -(-extent // shrink)
+    noise = rng.standard_normal((small, small), dtype=np.float32)
+    sigma = [max(s / shrink, 0.05) for s in (sigma_x, sigma_y)]
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma[0], sigmaY=sigma[1]), np.float32)
+    noise = np.asarray(cv2.resize(noise, (extent, extent), interpolation=cv2.INTER_LINEAR), np.float32)
+    if shrink > 1:
+        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.7 * shrink), np.float32)
+    return np.asarray(noise / noise.std(), np.float32)
+
+
+def _grain(extent: int, zoom: float, rng: np.random.Generator) -> Float:
+    fine = _blurred(extent, 1.2 * zoom, 1.2 * zoom, rng)
+    return np.asarray(fine + 0.6 * _blurred(extent, 3 * zoom, 3 * zoom, rng), np.float32)
+
+
+def _cardboard(extent: int, zoom: float, rng: np.random.Generator) -> Float:
+    fibres = _blurred(extent, 7 * zoom, 1.1 * zoom, rng) + 0.5 * _blurred(extent, 1.3 * zoom, 6 * zoom, rng)
+    specks = np.minimum(_blurred(extent, 1.6 * zoom, 1.6 * zoom, rng) + 2.2, 0) * 4
+    return np.asarray(fibres + 0.8 * _blurred(extent, 30 * zoom, 14 * zoom, rng) + specks, np.float32)
+
+
+def _brushed(extent: int, zoom: float, rng: np.random.Generator) -> Float:
+    lines = _blurred(extent, 60 * zoom, 0.8 * zoom, rng) + 0.7 * _blurred(extent, 25 * zoom, 1.6 * zoom, rng)
+    return np.asarray(lines + 0.5 * _blurred(extent, 120 * zoom, 8 * zoom, rng), np.float32)
+
+
+def _clouds(extent: int, zoom: float, rng: np.random.Generator) -> Float:
+    octaves = (64, 32, 16)
+    layers = [_blurred(extent, s * zoom, s * zoom, rng) * s for s in octaves]
+    return np.asarray(sum(layers), np.float32)
+
+
+def _wrinkles(extent: int, zoom: float, rng: np.random.Generator) -> Float:
+    """Ridged noise: the folds of a sheet are where a smooth field changes its sign."""
+    folds = [
+        np.sqrt(np.abs(_blurred(extent, wide * zoom, high * zoom, rng)) + 0.01) * size
+        for wide, high, size in ((45, 75, 1.0), (70, 30, 0.8), (22, 28, 0.35))
+    ]
+    return np.asarray(sum(folds), np.float32)
+
+
+_TILES = {
+    "grain": _grain,
+    "cardboard": _cardboard,
+    "brushed": _brushed,
+    "clouds": _clouds,
+    "wrinkles": _wrinkles,
+}

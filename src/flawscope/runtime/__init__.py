@@ -1,0 +1,1 @@
+"""Inspect pictures with a model folder: from file to verdict, heatmap and findings. No torch."""

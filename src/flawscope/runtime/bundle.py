@@ -1,0 +1,272 @@
+"""The model folder: `manifest.json`, `model.onnx`, `weights.safetensors`, `recipe.yaml`; never pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from flawscope.errors import BundleError, FlawscopeError
+from flawscope.files import inside, sha256, unwritable, write_text
+from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.manifest import (
+    FORMAT,
+    FileEntry,
+    FrameSpec,
+    HeatmapRange,
+    Manifest,
+    OutputSpec,
+    ParityFigures,
+    Provenance,
+    ScalarSpec,
+    SeenPicture,
+    heatmap_range,
+    seen,
+)
+
+__all__ = [
+    "GRAPH",
+    "MANIFEST",
+    "RECIPE",
+    "WEIGHTS",
+    "Bundle",
+    "FileEntry",
+    "FrameSpec",
+    "HeatmapRange",
+    "Manifest",
+    "OutputSpec",
+    "ParityFigures",
+    "Provenance",
+    "ScalarSpec",
+    "SeenPicture",
+    "heatmap_range",
+    "is_bundle",
+    "load",
+    "replace_manifest",
+    "save",
+    "seen",
+    "update_calibration",
+]
+
+MANIFEST = "manifest.json"
+GRAPH = "model.onnx"
+WEIGHTS = "weights.safetensors"
+RECIPE = "recipe.yaml"
+
+_AGAIN = "Take the model folder from its source again, or train again."
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model folder whose files were checked against its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX graph."""
+        return self.folder / GRAPH
+
+    @property
+    def weights(self) -> Path | None:
+        """The tensors for training on and exporting again, or None where they were left out."""
+        return self.folder / WEIGHTS if WEIGHTS in self.manifest.files else None
+
+    @property
+    def recipe(self) -> Path | None:
+        """The recipe that made the model, or None where it was left out."""
+        return self.folder / RECIPE if RECIPE in self.manifest.files else None
+
+
+def save(folder: Path, fill: Callable[[Path], Manifest]) -> Bundle:
+    """Build a model folder aside and put it in the place of `folder` only once it is whole.
+
+    `fill` gets an empty folder, writes at least `model.onnx` into it, and returns the manifest; hashes and
+    sizes of the files are added here. What stood in `folder` and was no part of an older model there, such
+    as a report, is kept.
+
+    Raises:
+        OutputError: the place cannot be written or the disk is full; an older model stays as it was.
+        FlawscopeError: whatever `fill` raises; an older model stays as it was.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise unwritable(folder, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.part-") as aside:
+            fresh = Path(aside) / "model"
+            fresh.mkdir()
+            manifest = fill(fresh)
+            written = sorted(path for path in fresh.rglob("*") if path.is_file())
+            files = {path.relative_to(fresh).as_posix(): _entry(path) for path in written}
+            manifest = manifest.model_copy(update={"files": files})
+            _require_graph(manifest, folder)
+            write_text(fresh / MANIFEST, _dump(manifest))
+            _swap(fresh, folder, old=Path(f"{aside}.old"))
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return Bundle(folder, manifest)
+
+
+def load(folder: Path) -> Bundle:
+    """Read a model folder and check every file against its manifest.
+
+    Raises:
+        BundleError: no model folder; a newer format; unknown or missing keys; a file that is missing,
+            changed, or would lie outside the folder.
+    """
+    folder = Path(folder)
+    manifest = _read(folder)
+    _require_graph(manifest, folder)
+    for name, entry in manifest.files.items():
+        _check_file(folder, name, entry)
+    return Bundle(folder, manifest)
+
+
+def update_calibration(folder: Path, calibration: Calibration, *, seen: Iterable[SeenPicture] = ()) -> Bundle:
+    """Put another calibration into the manifest, and note further pictures that it has seen.
+
+    Raises:
+        BundleError: as `load` does.
+        OutputError: the manifest cannot be written; the old one stays.
+    """
+    found = load(folder)
+    provenance = found.manifest.provenance
+    provenance = provenance.model_copy(update={"pictures": (*provenance.pictures, *seen)})
+    manifest = found.manifest.model_copy(update={"calibration": calibration, "provenance": provenance})
+    return replace_manifest(found, manifest)
+
+
+def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:
+    """Write another manifest for the same files, in one atomic step.
+
+    Raises:
+        OutputError: the manifest cannot be written; the old one stays.
+    """
+    write_text(found.folder / MANIFEST, _dump(manifest))
+    return Bundle(found.folder, manifest)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder looks like a model folder at all."""
+    return (Path(folder) / MANIFEST).is_file()
+
+
+def _dump(manifest: Manifest) -> str:
+    return manifest.model_dump_json(indent=1) + "\n"
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
+
+
+def _require_graph(manifest: Manifest, folder: Path) -> None:
+    if GRAPH not in manifest.files:
+        raise _broken(folder, f"a model folder with {GRAPH}", "a manifest that does not list it")
+
+
+def _swap(fresh: Path, folder: Path, *, old: Path) -> None:
+    """Rename `fresh` to `folder`; entries of `folder` that belong to no model move over to the new one."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    replaced = _model_files(folder)
+    folder.rename(old)
+    try:
+        for entry in old.iterdir():
+            if entry.name not in replaced and not (fresh / entry.name).exists():
+                entry.rename(fresh / entry.name)
+        fresh.rename(folder)
+    except BaseException:
+        _put_back(fresh, folder, old)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(fresh: Path, folder: Path, old: Path) -> None:
+    files = _model_files(fresh)
+    for entry in fresh.iterdir():
+        if entry.name not in files:
+            entry.rename(old / entry.name)
+    old.rename(folder)
+
+
+def _model_files(folder: Path) -> set[str]:
+    """First path parts of a model folder's own files; empty where it holds no readable manifest."""
+    own = {MANIFEST, GRAPH, f"{GRAPH}.data", WEIGHTS, RECIPE}
+    with contextlib.suppress(FlawscopeError):
+        own |= {PurePosixPath(name).parts[0] for name in _read(folder).files if PurePosixPath(name).parts}
+    return own
+
+
+def _read(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        got = "no such file" if folder.is_dir() else "no such folder"
+        raise _broken(
+            folder, f"a folder with {MANIFEST}", got, "Check the path, or train a model first."
+        ) from error
+    _check_format(folder, content)
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _broken(
+            folder, "a manifest that this version understands", f"{where}: {first['msg']}"
+        ) from error
+    except FlawscopeError as error:
+        raise _broken(folder, "a manifest that this version understands", str(error)) from error
+
+
+def _check_format(folder: Path, content: bytes) -> None:
+    """Read the format number alone, so that a newer manifest is told apart from a damaged one."""
+    try:
+        head = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _broken(folder, f"JSON in {MANIFEST}", "a damaged file") from error
+    number = head.get("format") if isinstance(head, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise _broken(folder, "a manifest with its format number", repr(number)[:40])
+    if number > FORMAT:
+        raise _broken(
+            folder,
+            f"format {FORMAT} or older",
+            f"format {number}",
+            "Upgrade flawscope: pip install --upgrade flawscope.",
+        )
+
+
+def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+    try:
+        path = inside(folder, name)
+    except (FlawscopeError, ValueError, OSError) as error:
+        raise _broken(
+            folder, "files inside the folder", repr(name), "Do not use it: it was tampered with."
+        ) from error
+    if PurePosixPath(name).is_absolute() or name in ("", ".", MANIFEST):
+        raise _broken(folder, "names of its own files", repr(name), "Do not use it: it was tampered with.")
+    try:
+        size = path.stat().st_size
+        found = sha256(path) if size == entry.bytes else ""
+    except OSError as error:
+        raise _broken(folder, name, (error.strerror or str(error)).lower()) from error
+    if found != entry.sha256:
+        got = "other content" if found else f"{size} bytes"
+        raise _broken(folder, f"{name} as its manifest describes it ({entry.bytes} bytes)", got)
+
+
+def _broken(folder: Path, expected: str, got: str, fix: str = _AGAIN) -> BundleError:
+    return BundleError(f"model {folder}", expected=expected, got=got, fix=fix)

@@ -1,0 +1,77 @@
+"""Findings from the anomaly map: where it exceeds what good pictures reach, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flawscope.runtime.manifest import HeatmapRange, Manifest
+from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+
+MOST_AREAS = 5
+REFERENCE = "the level that 19 of 20 good pictures stay below"
+
+Describe = Callable[[float, HeatmapRange], tuple[str, float | None]]
+
+
+def from_distances(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    """For maps of distances, 0 for what a good picture shows: ratios to the level of good pictures."""
+    return _findings(manifest, prediction, _ratio)
+
+
+def from_levels(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    """For maps without a natural zero: how far above the usual level, in units of good ones."""
+    return _findings(manifest, prediction, _excess)
+
+
+def _findings(manifest: Manifest, prediction: Prediction, describe: Describe) -> tuple[Finding, ...]:
+    levels = manifest.heatmap
+    if levels is not None and prediction.regions:
+        return tuple(_area(region, levels, describe) for region in prediction.regions[:MOST_AREAS])
+    return () if prediction.decision is Decision.ACCEPT else (_whole(manifest, prediction),)
+
+
+def _area(region: Region, levels: HeatmapRange, describe: Describe) -> Finding:
+    left, top, right, bottom = region.box
+    width, height = right - left, bottom - top
+    x, y = (left + right) // 2, (top + bottom) // 2
+    words, times = describe(region.peak_score, levels)
+    values = {
+        "x": float(x),
+        "y": float(y),
+        "width": float(width),
+        "height": float(height),
+        "area": float(region.area),
+        "peak": region.peak_score,
+    }
+    if times is not None:
+        values["times"] = times
+    return Finding(f"unusual area {width} × {height} px around ({x}, {y}), {words}", values, region)
+
+
+def _whole(manifest: Manifest, prediction: Prediction) -> Finding:
+    """For a picture whose score alone is unusual: the picture as a whole."""
+    calibration = manifest.calibration
+    rejected = prediction.decision is Decision.REJECT
+    name = "reject" if rejected else "review"
+    threshold = calibration.reject_threshold if rejected else calibration.review_threshold
+    start = "" if manifest.heatmap is None else "no single area stands out, but "
+    text = (
+        f"{start}the picture as a whole scores {prediction.score:.4g}, "
+        f"above the {name} threshold of {threshold:.4g}"
+    )
+    return Finding(text, {"score": prediction.score, "threshold": threshold, "p_value": prediction.p_value})
+
+
+def _ratio(peak: float, levels: HeatmapRange) -> tuple[str, float | None]:
+    if levels.threshold <= 0:
+        return _excess(peak, levels)
+    times = peak / levels.threshold
+    return f"{times:.3g} times {REFERENCE}", times
+
+
+def _excess(peak: float, levels: HeatmapRange) -> tuple[str, float | None]:
+    usual = levels.threshold - levels.low
+    if usual <= 0:
+        return f"above {REFERENCE}", None
+    times = (peak - levels.low) / usual
+    return f"{times:.3g} times as far above the usual level as {REFERENCE}", times

@@ -1,0 +1,150 @@
+"""Findings of methods that compare patches: which patch stands out, and the good patch most like it.
+
+The outputs `distance_θ` and `nearest_θ` hold, for each patch of θ pixels, its distance to the nearest good
+patch and that one's number among all good patches, picture by picture and line by line, on the same grid.
+Pictures are counted in the order of training, in which the manifest's provenance names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.runtime.explain.areas import from_distances
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.prediction import Finding, Prediction, Region
+
+
+@dataclass(frozen=True, slots=True)
+class PatchMatch:
+    """A patch, and the good patch nearest to it; places are in pixels of the model's input.
+
+    Attributes:
+        side: of both.
+        corner: row and column of the patch's top left pixel.
+        excess: by how much the mean distance of the patches over the place exceeds the picture's median.
+        times: its distance by the median of the picture's patches of this size; None where that is 0.
+        picture: which good picture, in the order of training.
+        origin: row and column of the good patch's top left pixel.
+    """
+
+    side: int
+    corner: tuple[int, int]
+    excess: float
+    times: float | None
+    picture: int
+    origin: tuple[int, int]
+
+
+def from_nearest_patches(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    """Areas as `from_distances` finds them, each with the patch at its peak and the nearest good one."""
+    found = []
+    for finding in from_distances(manifest, prediction):
+        match = find_match(manifest, prediction, finding.region) if finding.region else None
+        found.append(finding if match is None else _with_match(manifest, prediction, finding, match))
+    return tuple(found)
+
+
+def find_match(manifest: Manifest, prediction: Prediction, region: Region) -> PatchMatch | None:
+    """The patch over the region's peak that stands out most, or None where the outputs tell none.
+
+    Of the patch sizes that one counts whose mean distance over the peak exceeds the picture's median most:
+    it raises the map there most.
+    """
+    if prediction.heatmap is None:
+        return None
+    frame = manifest.frame.frame()
+    top, left, height, width = frame.placement(*prediction.heatmap.shape)
+    x, y = region.peak
+    row = min(int(top + (y + 0.5) * height / prediction.heatmap.shape[0]), frame.height - 1)
+    column = min(int(left + (x + 0.5) * width / prediction.heatmap.shape[1]), frame.width - 1)
+    matches = [grid.match(row, column) for grid in _grids(manifest, prediction)]
+    return max(matches, key=lambda match: match.excess, default=None)
+
+
+def picture_name(manifest: Manifest, index: int) -> str:
+    """File name of a training picture, or its number where the manifest does not name it."""
+    names = [picture.name for picture in manifest.provenance.pictures if picture.role == "normal"]
+    return names[index] if index < len(names) else f"training picture {index + 1}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grid:
+    """The patches of one size: distances and numbers of the nearest good ones, (h, w) each."""
+
+    side: int
+    stride: int
+    distances: NDArray[np.float32]
+    nearest: NDArray[np.integer]
+
+    def match(self, row: int, column: int) -> PatchMatch:
+        """The patch that stands out most among those over a pixel of the model's input."""
+        rows, columns = self._over(row, 0), self._over(column, 1)
+        over, usual = self.distances[rows, columns], float(np.median(self.distances))
+        down, across = divmod(int(over.argmax()), over.shape[1])
+        place = rows.start + down, columns.start + across
+        picture, cell = divmod(int(self.nearest[place]), self.distances.size)
+        origin = divmod(cell, self.distances.shape[1])
+        return PatchMatch(
+            side=self.side,
+            corner=(place[0] * self.stride, place[1] * self.stride),
+            excess=float(over.mean()) - usual,
+            times=float(self.distances[place]) / usual if usual > 0 else None,
+            picture=picture,
+            origin=(origin[0] * self.stride, origin[1] * self.stride),
+        )
+
+    def _over(self, place: int, axis: int) -> slice:
+        """Patches along one axis that cover a pixel; the last one for pixels that none covers."""
+        last = self.distances.shape[axis] - 1
+        first = min(max(-((self.side - 1 - place) // self.stride), 0), last)
+        return slice(first, min(place // self.stride, last) + 1)
+
+
+def _grids(manifest: Manifest, prediction: Prediction) -> Iterator[_Grid]:
+    """The patch sizes that the model's options name and its outputs hold."""
+    scales, strides = manifest.options.get("scales"), manifest.options.get("strides")
+    if not isinstance(scales, list) or not isinstance(strides, list):
+        return
+    for side, stride in zip(scales, strides, strict=True):
+        distances, nearest = (prediction.outputs.get(f"{name}_{side}") for name in ("distance", "nearest"))
+        if (
+            isinstance(side, int)
+            and isinstance(stride, int)
+            and distances is not None
+            and nearest is not None
+        ):
+            yield _Grid(side, stride, distances, nearest)
+
+
+def _with_match(manifest: Manifest, prediction: Prediction, finding: Finding, match: PatchMatch) -> Finding:
+    if prediction.heatmap is None:
+        return finding
+    tall, wide = prediction.heatmap.shape
+    top, left, height, width = manifest.frame.frame().placement(tall, wide)
+    down, across, from_top, from_left = (
+        (corner + match.side / 2 - start) / length
+        for corner, start, length in zip(
+            (*match.corner, *match.origin), (top, left) * 2, (height, width) * 2, strict=True
+        )
+    )
+    far = "" if match.times is None else f", {match.times:.3g} times as far from it as usual here"
+    text = (
+        f"{finding.text}; its patch around ({across * wide:.0f}, {down * tall:.0f}) comes closest to the "
+        f"good one at ({from_left:.0%}, {from_top:.0%}) of {picture_name(manifest, match.picture)}{far}"
+    )
+    values = {
+        **finding.values,
+        "patch_side": float(match.side),
+        "patch_top": float(match.corner[0]),
+        "patch_left": float(match.corner[1]),
+        "nearest_picture": float(match.picture),
+        "nearest_top": float(match.origin[0]),
+        "nearest_left": float(match.origin[1]),
+    }
+    if match.times is not None:
+        values["patch_times"] = match.times
+    return replace(finding, text=text, values=values)

@@ -1,0 +1,72 @@
+"""Findings of methods with a local and a global map: what an area's height owes to either."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.runtime.explain.areas import from_levels
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.prediction import Finding, Prediction, Region
+
+CLEAR = 2 / 3  # share from which on one map is said to be the cause
+_CAUSES = {
+    "local": "a flaw of the spot itself (local map {share:.0%})",
+    "global": "something wrong with the arrangement: missing, extra or misplaced (global map {share:.0%})",
+    "both": "in the spot itself and in the arrangement (local map {share:.0%})",
+}
+
+
+def from_two_maps(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    """Areas as `from_levels` finds them, each with the share of the local map in it.
+
+    The shares are those of α · local and (1 − α) · global, at their highest within the area, below 0 as 0.
+    """
+    found = from_levels(manifest, prediction)
+    if prediction.heatmap is None or not {"local_map", "global_map"} <= prediction.outputs.keys():
+        return found
+    weight = manifest.scalar_values().get("local_weight", 0.5)
+    picture = prediction.heatmap.shape
+    return tuple(
+        finding
+        if finding.region is None
+        else _with_cause(finding, _share(manifest, prediction, finding.region, weight, picture))
+        for finding in found
+    )
+
+
+def _with_cause(finding: Finding, share: float) -> Finding:
+    cause = "local" if share >= CLEAR else "global" if share <= 1 - CLEAR else "both"
+    text = _CAUSES[cause].format(share=1 - share if cause == "global" else share)
+    return replace(finding, text=f"{finding.text}; {text}", values={**finding.values, "local_share": share})
+
+
+def _share(
+    manifest: Manifest, prediction: Prediction, region: Region, weight: float, picture: tuple[int, ...]
+) -> float:
+    local = weight * _highest(manifest, prediction.outputs["local_map"], region, picture)
+    whole = (1 - weight) * _highest(manifest, prediction.outputs["global_map"], region, picture)
+    return local / (local + whole) if local + whole > 0 else weight
+
+
+def _highest(
+    manifest: Manifest, values: NDArray[np.float32], region: Region, picture: tuple[int, ...]
+) -> float:
+    """Maximum of the map (h, w) over the region's box, at least 0."""
+    frame = manifest.frame.frame()
+    top, left, height, width = frame.placement(picture[0], picture[1])
+    rows, columns = values.shape
+    x0, y0, x1, y1 = region.box
+    down, across = rows / frame.height, columns / frame.width
+    first, last = _cells(top + y0 * height / picture[0], top + y1 * height / picture[0], down, rows)
+    start, end = _cells(left + x0 * width / picture[1], left + x1 * width / picture[1], across, columns)
+    return max(0.0, float(values[first:last, start:end].max()))
+
+
+def _cells(low: float, high: float, scale: float, count: int) -> tuple[int, int]:
+    """Cells that a stretch of frame pixels touches: first, and one past the last."""
+    first = min(max(math.floor(low * scale), 0), count - 1)
+    return first, min(max(math.ceil(high * scale), first + 1), count)

@@ -1,0 +1,203 @@
+"""The only road by which pixels enter: decode, check, orient, resize. Training and runtime share it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import JpegImagePlugin, PngImagePlugin
+
+from flawscope.errors import InputError, OptionError
+from flawscope.runtime.decoding import (
+    CONVERSIONS,
+    bits_of,
+    damage_named,
+    ends_whole,
+    opened,
+    orientation_of,
+    oriented,
+    pixels_of,
+    unsupported,
+)
+from flawscope.runtime.resize import resize_map, resize_planes
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
+FRAME_LIMIT = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Height and width in pixels at which pictures reach a detector, and how they get there.
+
+    `stretch` resizes both sides freely. `pad` keeps the aspect, centres the picture and repeats its
+    border pixels outward, so that no artificial edge appears; `from_frame` cuts the padding off again.
+
+    Raises:
+        OptionError: a side outside 1 to 8192, or an unknown aspect.
+    """
+
+    height: int
+    width: int
+    aspect: Literal["stretch", "pad"] = "stretch"
+
+    def __post_init__(self) -> None:
+        for side in (self.height, self.width):
+            if not isinstance(side, int) or not 1 <= side <= FRAME_LIMIT:
+                raise OptionError(
+                    "size",
+                    expected=f"whole pixels from 1 to {FRAME_LIMIT}",
+                    got=repr(side),
+                    fix="Choose 256, say.",
+                )
+        if self.aspect not in ("stretch", "pad"):
+            raise OptionError(
+                "aspect", expected='"stretch" or "pad"', got=repr(self.aspect), fix="Choose one."
+            )
+
+    def placement(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Where a picture of this size lies in the frame: (top, left, height, width) in frame pixels."""
+        if self.aspect == "stretch":
+            return 0, 0, self.height, self.width
+        scale = min(self.height / height, self.width / width)
+        inner_height = min(max(round(height * scale), 1), self.height)
+        inner_width = min(max(round(width * scale), 1), self.width)
+        return (self.height - inner_height) // 2, (self.width - inner_width) // 2, inner_height, inner_width
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """Size after orientation, Pillow's mode and the bits of one channel, as the file's header tells."""
+
+    height: int
+    width: int
+    mode: str
+    bits: int
+
+
+def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[Any]:
+    """Decode one picture to (H, W, C) uint8 or uint16, C = 1 (grey) or 3 (RGB), oriented by its EXIF tag.
+
+    Palettes are expanded, CMYK becomes RGB, and transparent pixels are laid over black. Of a JPEG with
+    further pictures (MPO) the main one is read; other files with several pictures are refused.
+
+    Raises:
+        InputError: the file is missing, empty, no picture, truncated, damaged, larger than `pixel_limit`
+            pixels (told by its header, before decoding), or of another pixel type.
+    """
+    with opened(source, pixel_limit) as (image, name):
+        orientation = orientation_of(image)
+        pixels = pixels_of(image, source, name)
+    return oriented(pixels, orientation)
+
+
+def to_frame(
+    image: NDArray[Any], frame: Frame, *, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Bring a picture (H, W, C) uint8 or uint16 to (3, height, width) float32 in [0, 1].
+
+    Bilinear with antialiasing, in float: Pillow's bilinear filter without its rounding to 8 bits.
+    `out` takes the result where given.
+    """
+    if out is None:
+        out = np.empty((3, frame.height, frame.width), np.float32)
+    top, left, height, width = frame.placement(*image.shape[:2])
+    full_scale = float(np.iinfo(image.dtype).max)
+    planes = resize_planes(image, height, width, 1.0 / full_scale)  # (C, height, width)
+    np.minimum(planes, 1.0, out=planes)
+    if frame.aspect == "pad":
+        below, right = frame.height - top - height, frame.width - left - width
+        planes = np.pad(planes, ((0, 0), (top, below), (left, right)), mode="edge")
+    out[:] = planes
+    return out
+
+
+def load(path: Path, frame: Frame, *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """`read_image`, then `to_frame`: from file to (3, height, width) float32 in [0, 1]."""
+    return to_frame(read_image(path), frame, out=out)
+
+
+def from_frame(heatmap: NDArray[np.float32], frame: Frame, height: int, width: int) -> NDArray[np.float32]:
+    """Bring a map (h, w) over `frame`, at any resolution, to the picture's own (height, width).
+
+    Padding is cut off; the rest is resized as `to_frame` resizes.
+    """
+    top, left, inner_height, inner_width = frame.placement(height, width)
+    rows, columns = heatmap.shape
+    vertical = (top * rows / frame.height, (top + inner_height) * rows / frame.height)
+    horizontal = (left * columns / frame.width, (left + inner_width) * columns / frame.width)
+    return resize_map(heatmap, height, width, vertical, horizontal)
+
+
+def labels_from_frame(
+    labels: NDArray[np.integer], frame: Frame, height: int, width: int
+) -> NDArray[np.integer]:
+    """Bring a label map (h, w) over `frame`, at any resolution, to the picture's own (height, width).
+
+    Padding is cut off; each pixel takes the label of the cell that its centre lies in.
+    """
+    top, left, inner_height, inner_width = frame.placement(height, width)
+    rows = (top + (np.arange(height) + 0.5) * inner_height / height) * labels.shape[0] / frame.height
+    columns = (left + (np.arange(width) + 0.5) * inner_width / width) * labels.shape[1] / frame.width
+    own: NDArray[np.integer] = labels[rows.astype(np.intp)[:, None], columns.astype(np.intp)]
+    return own
+
+
+def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
+    """What a picture is, and that it is whole: PNG by its checksums, JPEG by its end mark, others decoded.
+
+    Raises:
+        InputError: as `read_image` does.
+    """
+    with opened(path, pixel_limit) as (image, name):
+        bits = bits_of(image)
+        if image.mode not in CONVERSIONS:
+            raise unsupported(name, image)
+        swapped = orientation_of(image) >= 5
+        info = ImageInfo(*(image.size if swapped else image.size[::-1]), mode=image.mode, bits=bits)
+        with damage_named(name):
+            if isinstance(image, PngImagePlugin.PngImageFile):
+                image.verify()
+            elif not (isinstance(image, JpegImagePlugin.JpegImageFile) and ends_whole(Path(path))):
+                image.load()
+    return info
+
+
+def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """Picture files in `folder`, naturally sorted; hidden ones and links that lead out are left out.
+
+    Raises:
+        InputError: no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(
+            f"folder {folder}",
+            expected="a folder of pictures",
+            got="a file" if folder.exists() else "nothing there",
+            fix="Correct the path.",
+        )
+    found: list[Path] = []
+    base = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        for name in files:
+            path = Path(parent, name)
+            if name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            if not path.is_symlink() or path.resolve().is_relative_to(base):
+                found.append(path)
+    return sorted(found, key=natural_key)
+
+
+def natural_key(path: Path) -> tuple[Any, ...]:
+    """Sorting key that puts `part2.png` before `part10.png`, folder by folder."""
+    parts = [re.split(r"(\d+)", part) for part in path.parts]
+    return tuple(
+        [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in part] for part in parts
+    ), str(path)

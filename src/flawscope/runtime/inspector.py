@@ -1,0 +1,176 @@
+"""Inspect pictures with a model folder: decode, run the graph, read out scores, heatmaps and findings."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError
+from flawscope.runtime import bundle as bundles
+from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.engines import Engine, open_engine, scalars_differ, usable_cores
+from flawscope.runtime.engines.choice import choose
+from flawscope.runtime.explain import findings
+from flawscope.runtime.images import from_frame, read_image, to_frame
+from flawscope.runtime.overlay import find_regions
+from flawscope.runtime.prediction import Prediction
+
+Answer = Prediction | FlawscopeError
+_MOST_WORKERS = 4
+
+
+class Inspector:
+    """A loaded model; its methods may be called from several threads.
+
+    `Inspector.load("models/bracket").inspect("part.png").decision` tells the verdict on one picture.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, *, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.engine = engine
+        self._frame = bundle.manifest.frame.frame()
+        self._score = str(bundle.manifest.output("score"))
+        self._heatmap = bundle.manifest.output("heatmap")
+        self._scalars = bundle.manifest.scalar_values()
+        if set(engine.scalars) != set(self._scalars):
+            raise scalars_differ(f"model {bundle.folder}", engine.scalars, self._scalars)
+        self._workers = min(threads or usable_cores(), _MOST_WORKERS)
+
+    @classmethod
+    def load(cls, bundle: Path | str | Bundle, *, engine: str = "auto", threads: int | None = None) -> Self:
+        """Open a model folder; `auto` takes the engine whose scores the calibration holds.
+
+        Raises:
+            BundleError: a damaged or foreign model, or an engine whose parity was not measured.
+            OptionError: an unknown engine.
+            MissingExtraError: the engine's package is not installed.
+        """
+        loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle))
+        name, precision = choose(loaded.manifest, engine)
+        opened = open_engine(name, loaded.graph, precision=precision, threads=threads)
+        return cls(loaded, opened, threads=threads)
+
+    def inspect(self, picture: Path | str | bytes | NDArray[Any]) -> Prediction:
+        """Inspect one picture: a file, an encoded picture, or pixels (H, W[, 1 or 3]) uint8 or uint16.
+
+        Raises:
+            InputError: the picture cannot be used.
+            BundleError: the model answers with values that are not finite.
+        """
+        image = _checked(picture) if isinstance(picture, np.ndarray) else read_image(_source(picture))
+        outputs = self.run(to_frame(image, self._frame)[None])
+        return self._predict(outputs, *image.shape[:2])
+
+    def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
+        """Answers for many files, in their order; a picture that cannot be inspected yields its error.
+
+        Up to `batch` pictures are in work at once: while one is in the graph, others are decoded and read
+        out. Each runs through the graph alone, which takes a processor no longer than a joint call and
+        gives bit for bit what `inspect` gives. With `batch=1` each path is taken only once the one before
+        is answered.
+
+        Raises:
+            OptionError: `batch` below 1.
+        """
+        if batch < 1:
+            raise OptionError("batch", expected="1 or more", got=str(batch), fix="Use 8, the default.")
+        return self._stream(paths, batch)
+
+    def _stream(self, paths: Iterable[Path], batch: int) -> Iterator[tuple[Path, Answer]]:
+        pool = ThreadPoolExecutor(min(self._workers, batch), thread_name_prefix="inspect")
+        working: deque[tuple[Path, Future[Prediction]]] = deque()
+        try:
+            for path in paths:
+                working.append((Path(path), pool.submit(self.inspect, path)))
+                if len(working) == batch:
+                    yield _answer(*working.popleft())
+            while working:
+                yield _answer(*working.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """The graph's outputs for pixels (N, 3, H, W) in [0, 1] at the model's frame and scalars.
+
+        Raises:
+            BundleError: the graph fails, or answers otherwise than its manifest says.
+        """
+        try:
+            outputs = self.engine.run(pixels, self._scalars)
+        except Exception as error:
+            raise self._broken("a graph that runs", " ".join(str(error).split())[:300]) from error
+        missing = [output.name for output in self.bundle.manifest.outputs if output.name not in outputs]
+        if missing:
+            raise self._broken("the outputs that its manifest names", f"none called {', '.join(missing)}")
+        ranks = {self._score: 1} | ({} if self._heatmap is None else {self._heatmap: 3})
+        for name, rank in ranks.items():
+            if outputs[name].ndim != rank or len(outputs[name]) != len(pixels):
+                raise self._broken(f"{name} with {rank} axes, one entry a picture", f"{outputs[name].shape}")
+            if not np.isfinite(outputs[name]).all():
+                raise self._broken("finite scores and heatmaps", "values that are not")
+        return outputs
+
+    def _predict(self, outputs: dict[str, NDArray[Any]], height: int, width: int) -> Prediction:
+        """Read the outputs for one picture of `height` × `width`."""
+        manifest = self.bundle.manifest
+        score = float(outputs[self._score][0])
+        heatmap = None if self._heatmap is None else outputs[self._heatmap][0]
+        prediction = Prediction(
+            score=score,
+            p_value=manifest.calibration.p_value(score),
+            decision=manifest.calibration.decide(score),
+            outputs={
+                name: values[0]
+                for name, values in outputs.items()
+                if name not in (self._score, self._heatmap)
+            },
+        )
+        if heatmap is not None and manifest.heatmap is not None:
+            own = from_frame(heatmap, self._frame, height, width)
+            above = float(np.nextafter(np.float32(manifest.heatmap.threshold), np.float32(np.inf)))
+            prediction = replace(prediction, heatmap=own, regions=find_regions(own, above))
+        return replace(prediction, findings=findings(manifest, prediction))
+
+    def _broken(self, expected: str, got: str) -> BundleError:
+        return BundleError(
+            f"model {self.bundle.folder}",
+            expected=expected,
+            got=got,
+            fix="Train or export again.",
+        )
+
+
+def _answer(path: Path, future: Future[Prediction]) -> tuple[Path, Answer]:
+    try:
+        return path, future.result()
+    except FlawscopeError as error:
+        return path, error
+
+
+def _source(picture: Path | str | bytes) -> Path | bytes:
+    return picture if isinstance(picture, bytes) else Path(picture)
+
+
+def _checked(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pixels as (H, W, C), or an InputError."""
+    image = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if (
+        image.ndim != 3
+        or image.shape[2] not in (1, 3)
+        or 0 in image.shape
+        or image.dtype not in (np.uint8, np.uint16)
+    ):
+        raise InputError(
+            "pixels",
+            expected="(H, W), (H, W, 1) or (H, W, 3) uint8 or uint16",
+            got=f"{pixels.shape} {pixels.dtype}",
+            fix="Convert the array; RGB order, not BGR.",
+        )
+    return image

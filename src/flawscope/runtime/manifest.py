@@ -1,0 +1,268 @@
+"""What a model folder says about itself: `manifest.json` as frozen, strict models."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
+
+from flawscope.errors import OptionError, suggest
+from flawscope.files import sha256
+from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.images import Frame
+
+FORMAT = 1
+Precision = Literal["fp32", "bf16"]
+Role = Literal["normal", "tuning", "calibration", "defective"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+REGION_QUANTILE = 0.95
+_PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow", "timm", "torch")
+
+
+class Part(BaseModel):
+    """Base of all parts: frozen, and a key that this version does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FrameSpec(Part):
+    """Size and aspect at which pictures reach the graph (see `flawscope.runtime.images.Frame`)."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    aspect: Literal["stretch", "pad"] = "stretch"
+
+    def frame(self) -> Frame:
+        """The frame that pictures are brought to."""
+        return Frame(height=self.height, width=self.width, aspect=self.aspect)
+
+    @classmethod
+    def of(cls, frame: Frame) -> FrameSpec:
+        """The part of the manifest that describes `frame`."""
+        return cls(height=frame.height, width=frame.width, aspect=frame.aspect)
+
+
+class OutputSpec(Part):
+    """One named output of the graph (see `flawscope.methods.detector.Output`)."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["score", "heatmap", "label_map", "index_map", "vector"]
+    about: str = ""
+
+
+class ScalarSpec(Part):
+    """A scalar input of the graph: the value in force, and where it may lie.
+
+    See `flawscope.methods.detector.Scalar`.
+    """
+
+    name: str = Field(min_length=1)
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _inside(self) -> ScalarSpec:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.name} must lie between {self.low:g} and {self.high:g}")
+        return self
+
+
+class HeatmapRange(Part):
+    """Levels of the raw anomaly map on the calibration pictures.
+
+    Attributes:
+        low: foot of the colour scale: the median of the maps.
+        high: end of the colour scale: as far above the threshold as that lies above `low`, so that good
+            pictures keep to the scale's lower half.
+        threshold: level above which an area becomes a region: the value that the maps of 95 % of the
+            calibration pictures stay below, so that about one good picture in twenty shows a region.
+    """
+
+    low: FiniteFloat
+    high: FiniteFloat
+    threshold: FiniteFloat
+
+
+class ParityFigures(Part):
+    """How far one engine's outputs lie from the trained model's on the same pictures.
+
+    Relative differences are divided by the spread (max − min) of the reference values over those
+    pictures, and `rank_change` is the share of picture pairs that change order, ties aside. Of a method whose
+    score is a step function of a vector (SegAD's forest), `score_relative` is that of the vector's columns.
+    """
+
+    engine: str
+    precision: Precision = "fp32"
+    reference: str = "torch"
+    pictures: int = Field(ge=1)
+    score_absolute: FiniteFloat = Field(ge=0)
+    score_relative: FiniteFloat = Field(ge=0)
+    heatmap_absolute: FiniteFloat = Field(0.0, ge=0)
+    heatmap_relative: FiniteFloat = Field(0.0, ge=0)
+    rank_change: FiniteFloat = Field(0.0, ge=0, le=1)
+    bound: FiniteFloat = Field(gt=0)
+
+    @property
+    def within(self) -> bool:
+        """Whether score and heatmap stay within the bound."""
+        return max(self.score_relative, self.heatmap_relative) <= self.bound
+
+    def statement(self) -> str:
+        """The figures in one sentence."""
+        return (
+            f"{self.engine} {self.precision} on {self.pictures} pictures: scores differ from "
+            f"{self.reference} by at most {self.score_relative:.2g} and heatmaps by "
+            f"{self.heatmap_relative:.2g} of their spread (bound {self.bound:g})."
+        )
+
+
+class SeenPicture(Part):
+    """A picture that the model has seen, by content, and what it was used for."""
+
+    name: str
+    sha256: Digest
+    role: Role
+
+
+class Provenance(Part):
+    """Where a model comes from."""
+
+    created: str
+    seed: int
+    pictures: tuple[SeenPicture, ...] = ()
+    hardware: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def now(cls, seed: int, pictures: Iterable[SeenPicture]) -> Provenance:
+        """The provenance of a model made now on this machine."""
+        return cls(
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            seed=seed,
+            pictures=tuple(pictures),
+            hardware=f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+            versions={"python": platform.python_version(), **_versions()},
+        )
+
+    def count(self, role: Role) -> int:
+        """How many pictures played this role."""
+        return sum(picture.role == role for picture in self.pictures)
+
+
+class FileEntry(Part):
+    """One file of the model folder."""
+
+    sha256: Digest
+    bytes: int = Field(ge=0)
+
+
+class Manifest(Part):
+    """All that the runtime must know about a model.
+
+    `engine` and `precision` are what made the calibration's scores, at the values of `scalars`.
+    """
+
+    format: int = FORMAT
+    flawscope: str
+    method: str
+    options: dict[str, JsonValue]
+    frame: FrameSpec
+    outputs: tuple[OutputSpec, ...]
+    scalars: tuple[ScalarSpec, ...] = ()
+    engine: str = "onnxruntime"
+    precision: Precision = "fp32"
+    calibration: Calibration
+    heatmap: HeatmapRange | None = None
+    parity: tuple[ParityFigures, ...] = ()
+    provenance: Provenance
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        names = [output.name for output in self.outputs]
+        if len(set(names)) != len(names):
+            raise ValueError("outputs must have different names")
+        if len(self.scalar_values()) != len(self.scalars):
+            raise ValueError("scalars must have different names")
+        if sum(output.kind == "score" for output in self.outputs) != 1:
+            raise ValueError("exactly one output must be the score")
+        if self.heatmap is None and self.output("heatmap") is not None:
+            raise ValueError("a model with a heatmap needs its range")
+        return self
+
+    def output(self, kind: Literal["score", "heatmap"]) -> str | None:
+        """Name of the first output of this kind, or None."""
+        return next((output.name for output in self.outputs if output.kind == kind), None)
+
+    def scalar_values(self) -> dict[str, float]:
+        """The value in force of each scalar input of the graph."""
+        return {knob.name: knob.value for knob in self.scalars}
+
+    def with_scalars(self, values: Mapping[str, float]) -> Manifest:
+        """The manifest with other values in force; scalars that `values` does not name stay.
+
+        Raises:
+            OptionError: a scalar that the model does not have, or a value outside its range.
+        """
+        known = {knob.name: knob for knob in self.scalars}
+        for name, value in values.items():
+            if name not in known:
+                fix = suggest(name, known) if known else f"Method {self.method} has no knobs."
+                raise OptionError("knob", expected="one that the model has", got=repr(name), fix=fix)
+            low, high = known[name].low, known[name].high
+            if not low <= value <= high:
+                raise OptionError(
+                    name, expected=f"{low:g} to {high:g}", got=f"{value:g}", fix="Choose a value in between."
+                )
+            known[name] = known[name].model_copy(update={"value": float(value)})
+        return self.model_copy(update={"scalars": tuple(known.values())})
+
+    def parity_of(self, engine: str, precision: Precision) -> ParityFigures | None:
+        """The figures measured for this engine and precision, or None."""
+        fitting = (part for part in self.parity if (part.engine, part.precision) == (engine, precision))
+        return next(fitting, None)
+
+
+def heatmap_range(maps: Iterable[NDArray[np.float32]]) -> HeatmapRange:
+    """Levels of the calibration pictures' maps, each (h, w), read one at a time."""
+    medians, maxima = [], []
+    for values in maps:
+        medians.append(float(np.median(values)))
+        maxima.append(float(values.max()))
+    low, threshold = float(np.median(medians)), float(np.quantile(maxima, REGION_QUANTILE))
+    return HeatmapRange(low=low, high=2 * threshold - low, threshold=threshold)
+
+
+def seen(paths: Iterable[Path], role: Role) -> tuple[SeenPicture, ...]:
+    """Name and content hash of each picture, with its role."""
+    return tuple(SeenPicture(name=Path(path).name, sha256=sha256(path), role=role) for path in paths)
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown processor")

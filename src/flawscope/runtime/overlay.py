@@ -1,0 +1,195 @@
+"""Heatmaps and regions drawn on pictures, and pictures written for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.errors import OutputError
+from flawscope.files import write_atomically
+from flawscope.runtime.prediction import Region
+from flawscope.runtime.resize import resize_planes
+
+Picture = NDArray[np.uint8]
+
+_STRONGEST = 0.8  # opacity of the highest value: the part stays visible under its own defect
+_FIRST_COLOUR = 0.3  # inferno begins black; what is drawn starts at its purple
+_LINE, _RIM, _SEGMENT = (255, 255, 255), (20, 20, 20), (0, 205, 235)
+_WIDE = 0.9  # of a segment's greatest half width, from which on a place is as good for its name
+_CAPITALS = 21.0  # pixels that capitals of OpenCV's plain font are high at scale 1
+
+
+def find_regions(
+    heatmap: NDArray[np.float32], threshold: float, *, minimum_area: int = 1, most: int = 10
+) -> tuple[Region, ...]:
+    """Connected areas (8 neighbours) of a heatmap (H, W) at or above `threshold`, highest peak first.
+
+    Areas below `minimum_area` pixels are left out, and so is all beyond the first `most`.
+    """
+    mask = heatmap >= threshold
+    if not mask.any():
+        return ()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    peaks = np.full(count, -np.inf)
+    np.maximum.at(peaks, np.asarray(labels[mask], np.intp), heatmap[mask])
+    kept = [label for label in range(1, count) if stats[label, cv2.CC_STAT_AREA] >= minimum_area]
+    kept.sort(key=lambda label: (-peaks[label], label))
+    return tuple(_region(heatmap, labels, label, stats[label]) for label in kept[:most])
+
+
+def _region(heatmap: NDArray[np.float32], labels: NDArray[Any], label: int, stats: NDArray[Any]) -> Region:
+    left, top, width, height, area = (int(value) for value in stats)
+    window = np.s_[top : top + height, left : left + width]
+    values = np.where(labels[window] == label, heatmap[window], -np.inf)
+    row, column = divmod(int(values.argmax()), width)
+    return Region(
+        box=(left, top, left + width, top + height),
+        area=area,
+        peak=(left + column, top + row),
+        peak_score=float(values[row, column]),
+    )
+
+
+def heatmap_overlay(
+    image: NDArray[Any],
+    heatmap: NDArray[np.float32],
+    *,
+    low: float,
+    high: float,
+    regions: Sequence[Region] = (),
+    threshold: float | None = None,
+) -> Picture:
+    """Lay a heatmap (H, W) over its picture (H, W, C) as (H, W, 3) RGB.
+
+    The scale runs from `low`, drawn fully transparent, to `high`. Take both from the calibration pictures,
+    not from this one: then good parts stay as they are, and colours compare between pictures. Lightness
+    rises along the colours (inferno), so they read without colour vision and in print. `threshold` draws
+    the outline of all that lies at or above it, `regions` their boxes.
+    """
+    strength = np.clip((heatmap - low) / max(high - low, 1e-12), 0.0, 1.0).astype(np.float32)
+    colours = colour_map()[(strength * 255 + 0.5).astype(np.uint8)]  # (H, W) -> (H, W, 3)
+    opacity = (_STRONGEST * strength * (2.0 - strength))[..., None]
+    base = to_rgb(image).astype(np.float32)
+    picture = np.ascontiguousarray((base + (colours - base) * opacity + 0.5).astype(np.uint8))
+    thickness = max(1, round(min(picture.shape[:2]) / 400))
+    if threshold is not None:
+        mask = (heatmap >= threshold).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, _LINE, thickness)
+    for region in regions:
+        _draw_box(picture, region.box, thickness)
+    return picture
+
+
+def _draw_box(picture: Picture, box: tuple[int, int, int, int], thickness: int) -> None:
+    """A light box with a dark rim, a little outside the region, that shows on any picture."""
+    margin = 3 * thickness
+    height, width = picture.shape[:2]
+    corner = (max(box[0] - margin, thickness), max(box[1] - margin, thickness))
+    opposite = (
+        min(box[2] - 1 + margin, width - 1 - thickness),
+        min(box[3] - 1 + margin, height - 1 - thickness),
+    )
+    cv2.rectangle(picture, corner, opposite, _RIM, 3 * thickness)
+    cv2.rectangle(picture, corner, opposite, _LINE, thickness)
+
+
+def segment_outlines(picture: Picture, labels: NDArray[np.integer], names: Mapping[int, str]) -> Picture:
+    """The picture (H, W, 3) with thin lines where labels (H, W) change, and names inside their segments.
+
+    A name stands where its segment is widest.
+    """
+    changes = np.zeros(labels.shape, np.uint8)
+    changes[1:] |= labels[1:] != labels[:-1]
+    changes[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    shorter = min(labels.shape)
+    thickness = max(1, round(shorter / 400))
+    drawn = picture.copy()
+    drawn[cv2.dilate(changes, np.ones((thickness, thickness), np.uint8)) > 0] = _SEGMENT
+    step = -(-max(labels.shape) // 256)
+    size = max(shorter / 22, 7.0) / _CAPITALS
+    for label, name in names.items():
+        inside = np.pad(labels[::step, ::step] == label, 1).astype(np.uint8)
+        depths = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        if depths.max() > 0:
+            widest = np.argwhere(depths >= _WIDE * depths.max())  # (P, 2) rows and columns
+            row, column = widest[np.square(widest - widest.mean(0)).sum(1).argmin()]
+            _write(drawn, name, (int(column) * step, int(row) * step), size, thickness)
+    return drawn
+
+
+def _write(picture: Picture, words: str, centre: tuple[int, int], size: float, thickness: int) -> None:
+    """Words around a point, with a dark rim, inside the picture."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), _ = cv2.getTextSize(words, font, size, thickness)
+    left = min(max(centre[0] - width // 2, thickness), max(picture.shape[1] - width - thickness, 0))
+    base = min(max(centre[1] + height // 2, height + thickness), picture.shape[0] - 1 - thickness)
+    for colour, line in ((_RIM, 4 * thickness), (_SEGMENT, thickness)):
+        cv2.putText(picture, words, (left, base), font, size, colour, line, cv2.LINE_AA)
+
+
+def colour_map() -> Picture:
+    """The overlay's colours from `low` to `high`, (256, 3) RGB; for legends."""
+    steps = np.linspace(_FIRST_COLOUR * 255, 255 * 0.97, 256).round().astype(np.uint8)
+    bgr = cv2.applyColorMap(steps[:, None], cv2.COLORMAP_INFERNO)  # (256, 1, 3)
+    return np.ascontiguousarray(bgr[:, 0, ::-1])
+
+
+def to_rgb(image: NDArray[Any]) -> Picture:
+    """A picture (H, W, 1 or 3) uint8 or uint16 for the screen: (H, W, 3) uint8.
+
+    16-bit pictures are scaled by their largest value, since cameras of 10 or 12 bits fill the range in part.
+    """
+    if image.dtype != np.uint8:
+        image = (image.astype(np.float32) * (255.0 / max(int(image.max()), 1)) + 0.5).astype(np.uint8)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def thumbnail(image: NDArray[Any], side: int) -> Picture:
+    """The picture reduced, never enlarged, to fit into side x side: (h, w, 3) RGB."""
+    picture = to_rgb(image)
+    height, width = picture.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    if scale == 1.0:
+        return picture
+    planes = resize_planes(picture, max(round(height * scale), 1), max(round(width * scale), 1), 1.0)
+    small = np.clip(planes + 0.5, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(small.transpose(1, 2, 0))  # (3, h, w) -> (h, w, 3)
+
+
+def to_png_bytes(picture: Picture) -> bytes:
+    """(H, W, 3) RGB as a PNG file."""
+    return _encode(".png", picture, [])
+
+
+def to_webp_bytes(picture: Picture, quality: int = 80) -> bytes:
+    """(H, W, 3) RGB as a lossy WebP file, quality 1 to 100: for reports, at a tenth of a PNG's size."""
+    return _encode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """Write (H, W, 3) RGB as a PNG file, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    data = to_png_bytes(picture)
+    with write_atomically(path) as stream:
+        stream.write(data)
+
+
+def _encode(suffix: str, picture: Picture, options: list[int]) -> bytes:
+    done, data = cv2.imencode(suffix, picture[..., ::-1], options)
+    if not done:
+        raise OutputError(
+            "picture",
+            expected=f"one that {suffix} can hold",
+            got=f"{picture.shape[1]}x{picture.shape[0]} pixels",
+            fix="Reduce it first.",
+        )
+    return bytes(data)

@@ -1,0 +1,1 @@
+"""Work at the station: inspect, evaluate, calibrate, export a model folder. No torch."""

@@ -1,0 +1,67 @@
+"""Make the folder for the station out of a trained model: the graph and what it promises. No torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from flawscope.errors import BundleError, OptionError
+from flawscope.progress import Progress, Silent
+from flawscope.runtime import bundle
+from flawscope.runtime.bundle import Bundle, Manifest
+from flawscope.runtime.engines import open_engine
+
+LEFT_BEHIND = (bundle.WEIGHTS, bundle.RECIPE)
+PROBES = 2  # pictures of seeded noise on which the copy must answer bit for bit
+
+
+def deploy(model: Path, out: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Bundle:
+    """Copy a model without its training weights and recipe, and check that the copy answers the same.
+
+    Raises:
+        BundleError: the model is damaged, or the copy answers differently.
+        OptionError: `out` holds a model already and `overwrite` is off, or is the model itself.
+        OutputError: `out` cannot be written; what stood there is untouched.
+    """
+    source = bundle.load(model)
+    if out.resolve() == source.folder.resolve() or (bundle.is_bundle(out) and not overwrite):
+        raise OptionError(
+            f"--out {out}",
+            expected="a new or empty folder",
+            got="a model",
+            fix="Choose another --out, or replace another model with --overwrite.",
+        )
+
+    def fill(folder: Path) -> Manifest:
+        for name in source.manifest.files:
+            if name not in LEFT_BEHIND:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source.folder / name, folder / name)
+        _check_alike(source, folder / bundle.GRAPH)
+        return source.manifest
+
+    with (progress or Silent()).stage("exporting", 1) as stage:
+        made = bundle.save(out, fill)
+        stage.advance()
+    return made
+
+
+def _check_alike(source: Bundle, graph: Path) -> None:
+    manifest = source.manifest
+    shape = (PROBES, 3, manifest.frame.height, manifest.frame.width)
+    pixels = np.random.default_rng(0).random(shape, np.float32)
+    ours, theirs = (
+        open_engine(manifest.engine, path, precision=manifest.precision, threads=1).run(
+            pixels, manifest.scalar_values()
+        )
+        for path in (source.graph, graph)
+    )
+    if any(not np.array_equal(ours[name], theirs[name]) for name in ours):
+        raise BundleError(
+            "exported model",
+            expected="the answers of the trained model",
+            got="other answers on the same pixels",
+            fix="Check the disk, and export again.",
+        )

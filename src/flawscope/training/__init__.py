@@ -1,0 +1,1 @@
+"""Make model folders: recipes, training, learning from defects, export."""

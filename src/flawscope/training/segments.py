@@ -1,0 +1,218 @@
+"""Static segment maps: proposed from good pictures, and checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.layouts import read_dataset
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample, paths_of
+from flawscope.data.segment_maps import (
+    MOST_SEGMENTS,
+    Labels,
+    Size,
+    check_map_fits,
+    common_size,
+    read_segment_map,
+    shares_of,
+    write_segment_map,
+)
+from flawscope.data.sheets.segments import Cell, segment_sheet
+from flawscope.errors import DataError, OptionError
+from flawscope.progress import Progress, Silent
+from flawscope.runtime.images import Frame, read_image
+from flawscope.runtime.overlay import write_png
+from flawscope.station.sources import collect
+
+if TYPE_CHECKING:
+    from flawscope.nn.run import Run
+
+SHEET_PICTURES = 12
+SAM = "facebook/sam-vit-base"
+_WORKING_SIDE = 1024  # longer side beyond which drafting gains nothing
+_TINY = 0.001  # share of the picture below which a segment is rather a slip of the brush
+
+
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """A map that was drafted or passed its check.
+
+    Attributes:
+        map: its file.
+        drawing: the PNG that shows it over pictures.
+        height, width: its size in pixels.
+        pictures: how many it was drafted from or checked against.
+        shares: share of the pixels of each segment.
+        remarks: sentences for the user.
+    """
+
+    map: Path
+    drawing: Path
+    height: int
+    width: int
+    pictures: int
+    shares: tuple[float, ...]
+    remarks: tuple[str, ...]
+
+
+def good_pictures(
+    sources: Sequence[str | Path], *, layout: str | None = None, product: str | None = None
+) -> list[Path]:
+    """Good pictures of one folder or data set (training ones where any), or files and patterns as named.
+
+    Raises:
+        DataError: a source without good pictures.
+    """
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        return collect(sources)
+    dataset = read_dataset(Path(sources[0]), layout=layout, product=product)
+    goods = dataset.select(split="train", defective=False) or dataset.select(defective=False)
+    if not goods:
+        raise DataError(
+            str(sources[0]),
+            expected="good pictures",
+            got="none",
+            fix="Point at the folder that holds the good pictures.",
+        )
+    return paths_of(goods)
+
+
+def draft(
+    paths: Sequence[Path],
+    out: Path,
+    run: Run,
+    *,
+    by: Literal["features", "sam"] = "features",
+    segments: int | None = None,
+    size: Size | None = None,
+    first: bool = False,
+    model: str = SAM,
+    weights: Literal["pretrained", "random"] = "pretrained",
+) -> MapFacts:
+    """Propose a static map from good pictures of a fixed camera; write it, and a preview beside it.
+
+    Args:
+        paths: the pictures, all of one size, which the map will have.
+        out: PNG file to write; the preview is called NAME_preview.png.
+        run: its seed decides, its device computes.
+        by: clustered backbone features, or the masks that SAM proposes on one picture.
+        segments: how many; see `flawscope.segmenters.drafting`.
+        size: stretch the pictures to this height and width instead, whatever their own.
+        first: take edges, SAM's masks and preview from the first picture, not from the mean of all.
+        model: SAM's folder, or its name in the hub's cache.
+        weights: of the backbone: pretrained, or random for tests.
+
+    Raises:
+        InputError: a picture that cannot be read.
+        DataError: pictures of different sizes, or too plain for so many segments.
+        MissingExtraError: SAM is asked for and transformers is not installed.
+        OutputError: the map cannot be written.
+    """
+    from flawscope.segmenters.drafting import draft_by_features, mean_picture  # noqa: PLC0415 - check needs no torch
+    from flawscope.segmenters.sam import Sam  # noqa: PLC0415
+
+    _require_png(out)
+    if segments is not None and not 2 <= segments <= MOST_SEGMENTS:
+        raise OptionError(
+            "segments",
+            expected=f"2 to {MOST_SEGMENTS}",
+            got=str(segments),
+            fix="Leave it out to let it choose.",
+        )
+    height, width = size or common_size(paths)
+    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], _working(height, width))
+    guide = pictures[0] if first else mean_picture(pictures, run)
+    shown = _to_bytes(guide)
+    if by == "sam":
+        small = Sam(model, run).draft(shown, segments)
+    else:
+        small = draft_by_features(pictures, guide, run, count=segments, weights=weights)
+    labels = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+    write_segment_map(out, labels)
+    preview = out.with_name(f"{out.stem}_preview.png")
+    name = "first picture" if first else f"mean of {len(paths)} pictures"
+    cells = [
+        Cell(name, shown, "picture"),
+        Cell("segments", shown),
+        Cell(out.name, shown, "map"),
+    ]
+    write_png(preview, segment_sheet(small, cells))
+    shares = tuple(float(share) for share in shares_of(labels))
+    fewer = segments is not None and len(shares) < segments
+    remarks = (
+        (f"{segments} segments were asked for, {len(shares)} are large enough to stay.",) if fewer else ()
+    )
+    return MapFacts(out, preview, height, width, len(paths), shares, remarks)
+
+
+def check(
+    map_file: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    size: Size | None = None,
+    progress: Progress | None = None,
+) -> MapFacts:
+    """Check a map against all the pictures, and draw it over up to 12 of them.
+
+    Args:
+        map_file: the map.
+        paths: pictures that it will be used for.
+        out: PNG file that receives the sheet.
+        size: height and width that pictures will be stretched to; a map of this size fits any of them.
+        progress: where the pictures drawn are counted.
+
+    Raises:
+        InputError: a file that cannot be read.
+        DataError: a map whose indices are wrong (see `read_segment_map`), or that does not fit a picture.
+        OutputError: the sheet cannot be written.
+    """
+    _require_png(out)
+    labels = read_segment_map(map_file)
+    height, width = labels.shape
+    check_map_fits(map_file, (height, width), paths, Frame(*size) if size else None)
+    kept = np.linspace(0, len(paths) - 1, min(SHEET_PICTURES, len(paths))).round().astype(int)
+    cells = []
+    with (progress or Silent()).stage("drawing", len(kept)) as stage:
+        for path in (paths[index] for index in kept):
+            cells.append(Cell(f"{path.parent.name}/{path.name}", read_image(path)))
+            stage.advance()
+    write_png(out, segment_sheet(labels, cells))
+    shares = tuple(float(share) for share in shares_of(labels))
+    return MapFacts(map_file, out, height, width, len(paths), shares, _slips(labels, shares))
+
+
+def _slips(labels: Labels, shares: Sequence[float]) -> tuple[str, ...]:
+    """A remark on each segment that is too small to be meant."""
+    remarks = []
+    for index, share in enumerate(shares):
+        if share < _TINY:
+            rows, columns = np.nonzero(labels == index)
+            remarks.append(
+                f"Segment {index} has only {len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}: "
+                "a slip of the brush?"
+            )
+    return tuple(remarks)
+
+
+def _working(height: int, width: int) -> Frame:
+    """The proportions of the pictures at no more than 1024 pixels a side."""
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
+    return Frame(max(round(height * scale), 1), max(round(width * scale), 1))
+
+
+def _to_bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(3, H, W) in [0, 1] as (H, W, 3) of 8 bits."""
+    return np.ascontiguousarray((picture * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _require_png(out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise OptionError("out", expected="a file name that ends in .png", got=str(out), fix="Rename it.")

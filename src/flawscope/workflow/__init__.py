@@ -1,1 +1,0 @@
-"""What the command line does, as functions: recipes, training, calibration, inspection, evaluation."""

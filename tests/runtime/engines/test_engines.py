@@ -1,0 +1,123 @@
+"""Both engines answer the same, by name, for any batch, from several threads."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brightness_model import SIDE, make_manifest, parity_of, write_graph
+from flawscope.errors import BundleError, MissingExtraError, OptionError
+from flawscope.runtime.engines import ENGINES, open_engine
+from flawscope.runtime.engines.choice import choose
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    return write_graph(tmp_path / "model.onnx")
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def name(request: pytest.FixtureRequest) -> str:
+    if request.param == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_named_outputs(graph: Path, name: str, count: int) -> None:
+    pixels = np.random.default_rng(0).random((count, 3, SIDE, SIDE), np.float32)
+    engine = open_engine(name, graph, threads=1)
+    outputs = engine.run(pixels)
+    assert (engine.name, engine.precision) == (name, "fp32")
+    assert set(outputs) == {"score", "heatmap", "colour"}
+    np.testing.assert_allclose(outputs["heatmap"], pixels.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(outputs["score"], pixels.mean(1).max((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(outputs["colour"], pixels.mean((2, 3)), rtol=1e-5)
+
+
+def test_answers_stay_when_the_engine_runs_again(graph: Path, name: str) -> None:
+    engine = open_engine(name, graph, threads=1)
+    first = engine.run(np.zeros((1, 3, SIDE, SIDE), np.float32))["heatmap"]
+    engine.run(np.ones((1, 3, SIDE, SIDE), np.float32))
+    assert first.max() == 0
+
+
+def test_several_threads(graph: Path, name: str) -> None:
+    engine = open_engine(name, graph, threads=1)
+
+    def score(level: float) -> float:
+        return float(engine.run(np.full((1, 3, SIDE, SIDE), level, np.float32))["score"][0])
+
+    levels = np.linspace(0, 1, 40, dtype=np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        np.testing.assert_allclose(list(pool.map(score, levels)), levels, atol=1e-6)
+
+
+def test_a_file_that_is_no_graph(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="expected an ONNX graph") as caught:
+        open_engine(name, tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_name(graph: Path) -> None:
+    with pytest.raises(OptionError, match='Did you mean "openvino"'):
+        open_engine("openvno", graph)
+
+
+def test_bf16_is_not_for_onnxruntime(graph: Path) -> None:
+    with pytest.raises(OptionError, match="expected fp32"):
+        open_engine("onnxruntime", graph, precision="bf16")
+
+
+def test_bf16_needs_its_units(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    with pytest.raises(OptionError, match=r"units for \(fp32\), got bf16"):
+        open_engine("openvino", graph, precision="bf16")
+
+
+def test_missing_extra(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'flawscope\[openvino\]'"):
+        open_engine("openvino", graph)
+
+
+def test_choice_follows_the_calibration() -> None:
+    manifest = make_manifest()
+    assert choose(manifest) == ("onnxruntime", "fp32")
+    assert choose(manifest, "openvino") == ("openvino", "fp32")
+
+
+def test_auto_leaves_an_engine_that_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flawscope.runtime.engines.choice.find_spec", lambda _: None)
+    manifest = make_manifest(engine="openvino", precision="bf16")
+    assert choose(manifest) == ("onnxruntime", "fp32")
+    alone = make_manifest(engine="openvino", precision="bf16", parity=(parity_of("openvino"),))
+    assert choose(alone) == ("openvino", "bf16")
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_weights_outside_the_folder_are_refused(tmp_path: Path, name: str, relative: bool) -> None:
+    """A graph may name a file for its weights; neither engine reads one that lies elsewhere."""
+    import onnx
+
+    outside = tmp_path / "outside.bin"
+    outside.write_bytes(np.arange(300, dtype=np.float32).tobytes())
+    (tmp_path / "model").mkdir()
+    path = write_graph(tmp_path / "model" / "model.onnx")
+    model = onnx.load(path)
+    (divisor,) = (tensor for tensor in model.graph.initializer if tensor.name == "divisor")
+    divisor.ClearField("float_data")
+    divisor.dims[:] = [1]
+    divisor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", "../outside.bin" if relative else str(outside)), ("length", "4")):
+        entry = divisor.external_data.add()
+        entry.key, entry.value = key, value
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="expected an ONNX graph"):
+        open_engine(name, path)

@@ -1,0 +1,208 @@
+"""SegAD's sentences and bars, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flawscope.errors import BundleError
+from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.explain import contributions, findings, segments
+from flawscope.runtime.explain.segment_statistics import Feature, features_of
+from flawscope.runtime.manifest import FrameSpec, Manifest
+from flawscope.runtime.prediction import Decision, Prediction, Region
+from quadrants_model import OPTIONS, quadrants, quadrants_manifest
+
+STATISTICS = ["quantile", "skewness", "kurtosis", "mean"]
+THRESHOLDS = Calibration(scores=tuple(np.linspace(0, 1, 59)), alpha=0.05)  # rejects above 1
+
+
+def options(**changes: Any) -> dict[str, Any]:
+    return {**OPTIONS, "detectors": [{"method": "patchcore"}], "statistics": STATISTICS, **changes}
+
+
+def model(**changes: Any) -> Manifest:
+    return quadrants_manifest(options=options(**changes), calibration=THRESHOLDS)
+
+
+def answer(
+    moved: dict[int, float],
+    *regions: Region,
+    count: int = 16,
+    decision: Decision = Decision.REJECT,
+    labels: Any = None,
+) -> Prediction:
+    """Contributions by feature, 0 for others; feature i has the value i / 10, good pictures 0.2 to 0.42."""
+    vector = np.zeros(count, np.float32)
+    vector[list(moved)] = list(moved.values())
+    score = {Decision.REJECT: 2.0, Decision.REVIEW: 0.97, Decision.ACCEPT: 0.1}[decision]
+    outputs = {
+        "segments": quadrants() if labels is None else labels,
+        "contributions": vector,
+        "features": np.arange(count, dtype=np.float32) / 10,
+        "usual_low": np.full(count, 0.2, np.float32),
+        "usual_high": np.full(count, 0.42, np.float32),
+    }
+    heatmap = np.zeros((160, 320), np.float32)
+    return Prediction(score, 0.01, decision, heatmap=heatmap, regions=regions, outputs=outputs)
+
+
+def area(x: int, y: int, size: int = 100) -> Region:
+    return Region(box=(x, y, x + 10, y + 10), area=size, peak=(x, y), peak_score=0.9)
+
+
+def test_features_stand_in_the_order_of_the_paper() -> None:
+    wanted = options(
+        detectors=[{"method": "patchcore"}, {"method": "rd4ad"}, {"method": "patchcore"}],
+        statistics=["quantile", "mean"],
+        detector_scores=True,
+        classifier={"method": "classifier"},
+    )
+    found = features_of(wanted, 3 * 5 * 2 + 3 + 1)
+    assert found[0] == Feature("patchcore 1", 0, "quantile")
+    assert found[1] == Feature("patchcore 1", 0, "mean")
+    assert found[2] == Feature("patchcore 1", 1, "quantile")
+    assert found[10] == Feature("rd4ad", 0, "quantile")
+    assert found[29] == Feature("patchcore 2", 4, "mean")
+    names = [feature.detector for feature in found[30:]]
+    assert names == ["patchcore 1", "rd4ad", "patchcore 2", "classifier"]
+    assert {(feature.segment, feature.statistic) for feature in found[30:]} == {(None, "score")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [("static", 15), ("static", 0), ("one", 8), ("object", 4), ("object", 12)]
+)
+def test_a_number_that_does_not_fit_is_refused(kind: str, count: int) -> None:
+    with pytest.raises(BundleError, match=f"features: expected 1 detectors.*got {count} values"):
+        features_of(options(segments={"kind": kind}), count)
+
+
+def test_the_strongest_contributions_are_told_first() -> None:
+    found = findings(model(), answer({12: 2.1, 3: 0.9, 5: 0.8, 6: 0.7, 7: 0.6, 8: 0.3, 1: -3.0}))
+    assert [finding.text for finding in found] == [
+        "segment 3: the highest values of patchcore's map (99.5 % quantile 1.2, good pictures 0.2 to 0.42) "
+        "raise the score by 2.1",
+        "segment 0: the average of patchcore's map (mean 0.3, good pictures 0.2 to 0.42) "
+        "raises the score by 0.9",
+        "segment 1: the imbalance of few high against many low values in patchcore's map (skewness 0.5, "
+        "good pictures 0.2 to 0.42) raises the score by 0.8",
+        "segment 1: the weight of rare, extreme values in patchcore's map (kurtosis 0.6, good pictures "
+        "0.2 to 0.42) raises the score by 0.7",
+    ]
+    assert found[0].values == pytest.approx(
+        {"value": 1.2, "contribution": 2.1, "segment": 3, "usual_low": 0.2, "usual_high": 0.42}
+    )
+
+
+def test_small_contributions_are_not_told() -> None:
+    assert len(findings(model(), answer({12: 2.0, 3: 0.41, 5: 0.39}))) == 2
+
+
+def test_accepted_pictures_get_their_areas_alone() -> None:
+    assert findings(model(), answer({12: 2.0}, decision=Decision.ACCEPT)) == ()
+    (finding,) = findings(model(), answer({12: 2.0}, area(5, 5), decision=Decision.ACCEPT))
+    assert finding.text.startswith("unusual area")
+
+
+def test_a_negative_contribution_is_told_where_it_decides() -> None:
+    # 0.97 lies below the reject threshold of 1, 0.97 + 0.5 above it, and 0.97 + 0.01 does not
+    moved = {3: 0.4, 4: -0.5, 5: -0.01, 6: 0.3, 7: 0.2, 8: 0.1}
+    *raising, last = findings(model(), answer(moved, decision=Decision.REVIEW))
+    assert [finding.values["contribution"] for finding in raising] == pytest.approx([0.4, 0.3, 0.2])
+    assert last.text.endswith("lower the score by 0.5, without which the picture would be rejected")
+    (only,) = findings(model(), answer({3: 0.4, 5: -0.01}, decision=Decision.REVIEW))
+    assert only.text.endswith("raises the score by 0.4")
+
+
+def test_contributions_that_are_small_beside_a_deciding_one_are_not_told() -> None:
+    lowering, whole = findings(model(), answer({3: 0.05, 4: -1.1}, decision=Decision.REVIEW))
+    assert lowering.text.endswith("without which the picture would be rejected")
+    assert "the picture as a whole scores 0.97, above the review threshold" in whole.text
+
+
+def test_each_finding_holds_the_largest_region_of_its_segment() -> None:
+    regions = (area(10, 10), area(30, 30, 200), area(300, 150), area(10, 150, 900))
+    first, second, third, *areas = findings(model(), answer({0: 2.0, 12: 1.9, 4: 1.8}, *regions))
+    assert first.region == regions[1]
+    assert second.region == regions[2]
+    assert third.region is None
+    assert [finding.region for finding in areas] == list(regions)
+
+
+def test_padded_frames_are_followed() -> None:
+    # a 160 × 320 picture fills rows 4 to 11 of the frame: y = 70 lies in row 7, y = 90 in row 8
+    manifest = model().model_copy(update={"frame": FrameSpec(height=16, width=16, aspect="pad")})
+    prediction = answer({0: 2.0, 8: 1.9}, area(10, 70), area(10, 90))
+    assert [finding.region for finding in findings(manifest, prediction)[:2]] == list(prediction.regions)
+    drawn = segments(manifest, prediction)
+    assert drawn is not None
+    assert drawn[0].shape == (160, 320)
+    assert [drawn[0][79, 0], drawn[0][80, 0], drawn[0][80, 319]] == [0, 2, 3]
+
+
+def test_a_segment_that_the_picture_lacks_is_said_to_be_absent() -> None:
+    (finding,) = findings(model(), answer({12: 2.0}, labels=np.minimum(quadrants(), 2)))
+    assert finding.text.startswith("segment 3 (absent from this picture): the highest values")
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "index", "place"),
+    [("one", 4, 3, "the whole picture"), ("object", 8, 3, "the background"), ("object", 8, 7, "the object")],
+)
+def test_segments_have_names_where_the_kind_gives_them(kind: str, count: int, index: int, place: str) -> None:
+    manifest = model(segments={"kind": kind})
+    labels = np.minimum(quadrants(), 0 if kind == "one" else 1)
+    prediction = answer({index: 1.0}, count=count, labels=labels)
+    (finding,) = findings(manifest, prediction)
+    assert finding.text.startswith(f"{place}: the average of patchcore's map (mean 0.")
+    assert contributions(manifest, prediction)[0] == (f"{place} · patchcore · mean", 1.0)
+    drawn = segments(manifest, prediction)
+    assert drawn is None if kind == "one" else drawn is not None and drawn[1] == {}
+
+
+def test_scores_of_the_whole_picture_are_told_too() -> None:
+    manifest = model(detector_scores=True, classifier={"method": "classifier"}, statistics=["maximum"])
+    first, second, third = findings(manifest, answer({5: 2.0, 4: 1.0, 1: 0.9}, area(5, 5), count=6))[:3]
+    assert first.text == "the classifier's score (0.5, good pictures 0.2 to 0.42) raises the score by 2"
+    assert (
+        second.text
+        == "patchcore's score of the picture (0.4, good pictures 0.2 to 0.42) raises the score by 1"
+    )
+    assert third.text.startswith("segment 1: the highest value of patchcore's map (maximum 0.1,")
+    assert first.region is None
+    assert "segment" not in first.values
+    assert contributions(manifest, answer({5: 2.0}, count=6))[0] == ("classifier · score", 2.0)
+
+
+def test_bars_are_the_strongest_and_all_others_together() -> None:
+    moved = {index: (-1) ** index * (index + 1.0) for index in range(16)}
+    bars = contributions(model(), answer(moved))
+    assert len(bars) == 9
+    assert bars[0] == ("segment 3 · patchcore · mean", -16.0)
+    assert bars[1] == ("segment 3 · patchcore · kurtosis", 15.0)
+    assert bars[-1] == ("8 others together", -4.0)
+    assert sum(value for _, value in bars) == pytest.approx(sum(moved.values()))
+    few = model(statistics=["maximum"])
+    assert len(contributions(few, answer({0: 1.0}, count=4))) == 4
+
+
+def test_a_picture_that_nothing_raises_keeps_the_plain_finding() -> None:
+    (finding,) = findings(model(), answer({3: -1.0}))
+    assert "the picture as a whole scores 2" in finding.text
+
+
+def test_models_without_these_outputs_are_explained_by_their_areas() -> None:
+    prediction = Prediction(2.0, 0.01, Decision.REJECT, heatmap=np.zeros((160, 320), np.float32))
+    assert "as a whole" in findings(model(), prediction)[0].text
+    assert contributions(model(), prediction) == ()
+    assert segments(model(), prediction) is None
+    other = quadrants_manifest(method="another")
+    assert contributions(other, answer({0: 1.0})) == ()
+    assert segments(other, answer({0: 1.0})) is None
+
+
+def test_outputs_of_another_length_are_refused() -> None:
+    with pytest.raises(BundleError, match="Train again"):
+        findings(model(), answer({0: 1.0}, count=17))

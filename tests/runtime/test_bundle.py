@@ -1,0 +1,293 @@
+"""The model folder: written whole or not at all, and believed only as far as its hashes go."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brightness_model import make_manifest, save_model, write_graph
+from flawscope import files
+from flawscope.errors import BundleError, OutputError
+from flawscope.runtime import bundle
+from flawscope.runtime.bundle import Manifest, SeenPicture
+from flawscope.runtime.calibration import Calibration
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "model").folder
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Edit the manifest's JSON in place."""
+    path = folder / bundle.MANIFEST
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_saved_is_loaded(model: Path) -> None:
+    loaded = bundle.load(model)
+    files_left_out = loaded.manifest.model_copy(update={"files": {}})
+    assert files_left_out == make_manifest()
+    assert loaded.graph == model / "model.onnx"
+    assert loaded.manifest.files["model.onnx"].bytes == loaded.graph.stat().st_size
+    assert loaded.weights is None
+    assert loaded.recipe is None
+    assert entries(model.parent) == ["model"]
+
+
+def test_every_file_that_fill_writes_is_hashed(tmp_path: Path) -> None:
+    def fill(folder: Path) -> Manifest:
+        write_graph(folder / bundle.GRAPH)
+        (folder / bundle.WEIGHTS).write_bytes(b"weights")
+        (folder / bundle.RECIPE).write_text("method: brightness\n")
+        return make_manifest()
+
+    saved = bundle.save(tmp_path / "model", fill)
+    assert sorted(saved.manifest.files) == ["model.onnx", "recipe.yaml", "weights.safetensors"]
+    assert saved.weights is not None
+    assert saved.weights.read_bytes() == b"weights"
+    assert bundle.load(saved.folder).recipe == saved.folder / "recipe.yaml"
+
+
+def test_flipped_byte(model: Path) -> None:
+    graph = model / bundle.GRAPH
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(
+        BundleError, match=r"expected model\.onnx as its manifest describes it .* got other content"
+    ):
+        bundle.load(model)
+
+
+def test_truncated_file(model: Path) -> None:
+    graph = model / bundle.GRAPH
+    graph.write_bytes(graph.read_bytes()[:-1])
+    with pytest.raises(BundleError, match=r"got \d+ bytes"):
+        bundle.load(model)
+
+
+def test_missing_file(model: Path) -> None:
+    (model / bundle.GRAPH).unlink()
+    with pytest.raises(BundleError, match=r"expected model\.onnx, got no such file"):
+        bundle.load(model)
+
+
+@pytest.mark.parametrize("where", [[], ["calibration"], ["provenance"], ["files", "model.onnx"], ["frame"]])
+def test_foreign_key(model: Path, where: list[str]) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        for key in where:
+            content = content[key]
+        content["foreign"] = 1
+
+    change(model, edit)
+    with pytest.raises(BundleError, match=r"foreign: Extra inputs") as caught:
+        bundle.load(model)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.bin", "/etc/hostname", "sub/../../outside.bin", "", "manifest.json"]
+)
+def test_files_outside_the_folder(model: Path, name: str) -> None:
+    (model.parent / "outside.bin").write_bytes(b"")
+    change(model, lambda content: content["files"].update({name: {"sha256": "0" * 64, "bytes": 0}}))
+    with pytest.raises(BundleError, match="tampered"):
+        bundle.load(model)
+
+
+def test_link_that_leads_outside(model: Path) -> None:
+    outside = model.parent / "elsewhere.onnx"
+    (model / bundle.GRAPH).rename(outside)
+    (model / bundle.GRAPH).symlink_to(outside)
+    with pytest.raises(BundleError, match="inside the folder"):
+        bundle.load(model)
+
+
+def test_newer_format_says_to_upgrade(model: Path) -> None:
+    change(model, lambda content: content.update(format=bundle.FORMAT + 1, invented_later=True))
+    with pytest.raises(BundleError, match=r"format 2\. Upgrade flawscope"):
+        bundle.load(model)
+
+
+@pytest.mark.parametrize("number", ["1", None, 0, True, 1.5])
+def test_format_must_be_a_number(model: Path, number: object) -> None:
+    change(model, lambda content: content.update(format=number))
+    with pytest.raises(BundleError, match="format number"):
+        bundle.load(model)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
+def test_damaged_manifest(model: Path, content: bytes) -> None:
+    (model / bundle.MANIFEST).write_bytes(content)
+    with pytest.raises(BundleError):
+        bundle.load(model)
+
+
+def test_calibration_that_is_no_calibration(model: Path) -> None:
+    change(model, lambda content: content["calibration"].update(scores=[]))
+    with pytest.raises(BundleError) as caught:
+        bundle.load(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_manifest_without_the_graph(model: Path) -> None:
+    change(model, lambda content: content["files"].clear())
+    with pytest.raises(BundleError, match="does not list it"):
+        bundle.load(model)
+
+
+@pytest.mark.parametrize("folder", ["absent", "empty"])
+def test_no_model_folder(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BundleError, match=r"folder with manifest\.json"):
+        bundle.load(tmp_path / folder)
+
+
+def test_saving_keeps_what_belongs_to_no_model(model: Path) -> None:
+    (model / "report.html").write_text("report")
+    (model / "checkpoints").mkdir()
+    (model / "checkpoints" / "bank").write_text("kept")
+    save_model(model, divide_by=2.0)
+    assert (model / "report.html").read_text() == "report"
+    assert (model / "checkpoints" / "bank").read_text() == "kept"
+    assert entries(model) == ["checkpoints", "manifest.json", "model.onnx", "report.html"]
+    assert entries(model.parent) == ["model"]
+    bundle.load(model)
+
+
+def test_a_file_of_the_old_model_does_not_survive_in_the_new_one(tmp_path: Path) -> None:
+    def with_weights(folder: Path) -> Manifest:
+        write_graph(folder / bundle.GRAPH)
+        (folder / bundle.WEIGHTS).write_bytes(b"old")
+        return make_manifest()
+
+    bundle.save(tmp_path / "model", with_weights)
+    assert save_model(tmp_path / "model").weights is None
+    assert entries(tmp_path / "model") == ["manifest.json", "model.onnx"]
+
+
+def failing_write(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_full_disk_while_filling_keeps_the_old_model(model: Path) -> None:
+    before = bundle.load(model).manifest
+
+    def fill(folder: Path) -> Manifest:
+        (folder / bundle.GRAPH).write_bytes(b"half")
+        failing_write()
+        raise AssertionError
+
+    with pytest.raises(OutputError, match="no space left on device"):
+        bundle.save(model, fill)
+    assert bundle.load(model).manifest == before
+    assert entries(model.parent) == ["model"]
+
+
+def test_full_disk_while_writing_the_manifest_keeps_the_old_model(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bundle.load(model).manifest
+    monkeypatch.setattr(files.os, "fsync", failing_write)
+    with pytest.raises(OutputError, match="no space left"):
+        save_model(model, divide_by=3.0)
+    with pytest.raises(OutputError, match="no space left"):
+        bundle.update_calibration(model, Calibration(scores=range(99), alpha=0.05))
+    assert bundle.load(model).manifest == before
+    assert entries(model.parent) == ["model"]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_failing_swap_keeps_the_old_model(model: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """The renames are: the old folder aside, its further entries over, the new folder in place."""
+    (model / "report.html").write_text("report")
+    before = bundle.load(model).manifest
+    rename, calls = Path.rename, []
+
+    def fail_once(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == failing:
+            raise OSError(errno.EACCES, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(OutputError, match="permission denied"):
+        save_model(model, divide_by=3.0)
+    monkeypatch.undo()
+    assert bundle.load(model).manifest == before
+    assert (model / "report.html").read_text() == "report"
+    assert entries(model.parent) == ["model"]
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("mine")
+    with pytest.raises(OutputError, match="not a directory"):
+        save_model(tmp_path / "model")
+    assert (tmp_path / "model").read_text() == "mine"
+
+
+def test_error_of_fill_passes_and_nothing_stays(tmp_path: Path) -> None:
+    def fill(folder: Path) -> Manifest:
+        raise BundleError("parity", expected="small", got="large", fix="Do not.")
+
+    with pytest.raises(BundleError, match="parity"):
+        bundle.save(tmp_path / "model", fill)
+    assert entries(tmp_path) == []
+
+
+def test_update_calibration_touches_the_manifest_only(model: Path) -> None:
+    graph = (model / bundle.GRAPH).read_bytes()
+    changed = bundle.load(model).manifest.calibration.with_settings(alpha=0.1)
+    picture = SeenPicture(name="a.png", sha256="0" * 64, role="calibration")
+    bundle.update_calibration(model, changed, seen=[picture])
+    again = bundle.load(model)
+    assert again.manifest.calibration == changed
+    assert again.manifest.provenance.pictures == (picture,)
+    assert again.manifest.provenance.count("calibration") == 1
+    assert (model / bundle.GRAPH).read_bytes() == graph
+    assert entries(model) == ["manifest.json", "model.onnx"]
+
+
+def test_a_copied_folder_is_the_same_model(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "copy")
+    assert bundle.load(tmp_path / "copy").manifest == bundle.load(model).manifest
+
+
+def test_manifest_with_two_scores_or_no_range() -> None:
+    outputs = make_manifest().outputs
+    with pytest.raises(ValueError, match="exactly one"):
+        make_manifest(outputs=outputs[1:])
+    with pytest.raises(ValueError, match="different names"):
+        make_manifest(outputs=(*outputs, outputs[0]))
+    with pytest.raises(ValueError, match="needs its range"):
+        make_manifest(heatmap=None)
+
+
+def test_heatmap_range_by_hand() -> None:
+    """Maxima 1 to 21: their 95 % quantile lies at 20; every median is 0."""
+    maps = [np.zeros((3, 3), np.float32) for _ in range(21)]
+    for peak, values in enumerate(maps, start=1):
+        values[1, 1] = peak
+    levels = bundle.heatmap_range(iter(maps))
+    assert (levels.low, levels.threshold, levels.high) == (0.0, 20.0, 40.0)
+
+
+def test_seen_names_content_and_role(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    (found,) = bundle.seen([tmp_path / "a.png"], "normal")
+    assert found.name == "a.png"
+    assert found.sha256 == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"

@@ -1,0 +1,50 @@
+"""Files, folders, patterns and a watched folder."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flawscope.errors import DataError
+from flawscope.station.sources import collect, watch
+
+
+def test_folders_are_read_with_all_below_and_each_picture_once(good_pictures: Callable[..., Path]) -> None:
+    folder = good_pictures(2)
+    (folder / "night").mkdir()
+    shutil.copy(folder / "000.png", folder / "night" / "900.png")
+    (folder / "notes.txt").write_text("no picture")
+    found = collect([folder, folder / "000.png", f"{folder}/*.png"])
+    assert [path.name for path in found] == ["000.png", "001.png", "900.png"]
+
+
+def test_a_named_file_is_kept_even_where_it_is_missing_or_no_picture(tmp_path: Path) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    assert collect([text, tmp_path / "absent.png"]) == [text, tmp_path / "absent.png"]
+
+
+def test_nothing_found_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one picture"):
+        collect([tmp_path])
+    with pytest.raises(DataError, match="at least one matching file"):
+        collect([f"{tmp_path}/*.png"])
+
+
+def test_a_watched_folder_yields_pictures_once_and_again_when_rewritten(
+    good_pictures: Callable[..., Path],
+) -> None:
+    folder = good_pictures(1)
+    stop = threading.Event()
+    stream = watch(folder, stopped=stop.is_set, interval=0.01, settle=0.02)
+    assert next(stream).name == "000.png"
+    (folder / "001.png").write_bytes((folder / "000.png").read_bytes())
+    assert next(stream).name == "001.png"
+    (folder / "001.png").write_bytes((folder / "000.png").read_bytes() + b"\0")
+    assert next(stream).name == "001.png"
+    stop.set()
+    assert list(stream) == []

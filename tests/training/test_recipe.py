@@ -1,0 +1,63 @@
+"""Recipes: YAML in, one clear line for every mistake, YAML out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flawscope.errors import InputError, OptionError
+from flawscope.training.recipe import Recipe, apply_settings, read_recipe
+
+
+def test_round_trip_keeps_every_value(tmp_path: Path) -> None:
+    recipe = Recipe.parse(
+        {"data": {"folder": "good"}, "options": {"coreset": 0.01, "layers": ["layer2"]}, "seed": 7}
+    )
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert Recipe.parse(read_recipe(path)) == recipe
+
+
+def test_settings_nest_and_keep_types() -> None:
+    values = apply_settings({}, ["options.size=[320, 320]", "data.folder=good", "preset=null"])
+    assert values == {"options": {"size": [320, 320]}, "data": {"folder": "good"}, "preset": None}
+
+
+def test_settings_leave_their_input_alone() -> None:
+    values = {"options": {"a": 1}}
+    apply_settings(values, ["options.a=2"])
+    assert values == {"options": {"a": 1}}
+
+
+@pytest.mark.parametrize("setting", ["options", "=3", "a..b=1", "seed.x=1", "a=2024-13-45", "a=["])
+def test_a_malformed_setting_is_named(setting: str) -> None:
+    with pytest.raises(OptionError, match=r"--set|recipe key 'seed\.x'"):
+        apply_settings({"seed": 0}, [setting])
+
+
+def test_an_unknown_key_gets_a_suggestion() -> None:
+    with pytest.raises(OptionError, match='Did you mean "calibration"'):
+        Recipe.parse({"data": {"folder": "good"}, "split": {"calibrtion": 0.1}})
+
+
+def test_a_value_out_of_range_names_its_key() -> None:
+    with pytest.raises(OptionError, match=r"calibration\.false_rejects"):
+        Recipe.parse({"data": {"folder": "good"}, "calibration": {"false_rejects": 0.7}})
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2", "!!python/object/apply:os.getcwd []"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"recipe"):
+        read_recipe(path)
+
+
+def test_a_missing_or_huge_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="recipe"):
+        read_recipe(tmp_path / "absent.yaml")
+    huge = tmp_path / "huge.yaml"
+    huge.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(InputError, match="below 1 MiB"):
+        read_recipe(huge)

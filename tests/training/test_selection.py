@@ -1,0 +1,53 @@
+"""What a recipe sets aside, and which defective pictures it draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flawscope.data.layouts import read_dataset
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Dataset
+from flawscope.data.training import TrainingData
+from flawscope.methods.registry import create
+from flawscope.training.recipe import Recipe
+from flawscope.training.selection import defects_of, split_for
+from trained import write_pictures
+
+SMALL = {"size": [64, 64], "weights": "random"}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    root = tmp_path_factory.mktemp("parts")
+    write_pictures(root / "good", 40, side=16)
+    write_pictures(root / "spot", 8, seed=1, side=16)
+    return read_dataset(root)
+
+
+def recipe(**split: Any) -> Recipe:
+    return Recipe.parse({"data": {"folder": "x"}, "split": {"calibration": 0.1, **split}, "seed": 5})
+
+
+@pytest.mark.parametrize("method", ["patchcore", "efficientad"])
+def test_a_detector_alone_learns_what_it_learns_inside_segad(dataset: Dataset, method: str) -> None:
+    detector = create(method, SMALL)
+    segad = create("segad", {"size": [64, 64], "detectors": [{"method": method, "options": SMALL}]})
+    inside = split_for(segad, dataset, recipe(tuning=0.4))
+    alone = split_for(detector, dataset, recipe(aside=0.4, tuning=0.2))
+    normal, tuning = (Pictures(part, detector.frame) for part in (inside.training, inside.tuning))
+    learnt = TrainingData(normal, tuning).for_detector(0.2 if detector.uses_tuning else 0.0)
+    assert alone.training == tuple(learnt.normal.samples)
+    assert alone.tuning == tuple(learnt.tuning.samples)
+    assert bool(alone.tuning) == detector.uses_tuning
+    assert (alone.calibration, alone.test) == (inside.calibration, inside.test)
+    assert not set(inside.tuning) & set(alone.training + alone.tuning + alone.calibration)
+
+
+def test_the_draw_of_defects_has_a_seed_of_its_own_where_one_is_named(dataset: Dataset) -> None:
+    drawn = defects_of(dataset, recipe(defective=3))
+    assert len(drawn) == 3
+    assert defects_of(dataset, recipe(defective=3, draw=5)) == drawn
+    assert any(defects_of(dataset, recipe(defective=3, draw=seed)) != drawn for seed in range(5))
+    assert defects_of(dataset, recipe(defective=0)) == ()

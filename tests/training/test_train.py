@@ -1,0 +1,129 @@
+"""Training end to end: roles, calibration, resuming, and what stops it early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flawscope.errors import DataError, InputError, OptionError, OutputError, Stopped
+from flawscope.nn.run import Run
+from flawscope.runtime import bundle
+from flawscope.runtime.inspector import Inspector
+from flawscope.training.recipe import Recipe, read_recipe
+from flawscope.training.train import train
+from trained import Trained, recipe, write_pictures
+
+
+def test_every_picture_has_one_role_and_calibration_is_apart(trained: Trained) -> None:
+    provenance = trained.result.bundle.manifest.provenance
+    digests = [picture.sha256 for picture in provenance.pictures]
+    assert len(set(digests)) == len(digests)
+    assert trained.result.counts == {"training": 66, "tuning": 0, "calibration": 14, "held_out_test": 20}
+    assert [provenance.count(role) for role in ("normal", "tuning", "calibration")] == [66, 0, 14]
+
+
+def test_the_stored_scores_are_those_of_the_engine_that_runs(trained: Trained) -> None:
+    manifest = trained.result.bundle.manifest
+    calibration = {picture.name for picture in manifest.provenance.pictures if picture.role == "calibration"}
+    inspector = Inspector.load(trained.folder)
+    paths = [path for path in sorted((trained.pictures / "good").iterdir()) if path.name in calibration]
+    scores = sorted(inspector.inspect(path).score for path in paths)
+    np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-5)
+
+
+def test_the_model_tells_spots_from_good_pictures(trained: Trained, tmp_path: Path) -> None:
+    inspector = Inspector.load(trained.folder)
+    spotted = [inspector.inspect(path).score for path in sorted((trained.pictures / "spot").iterdir())]
+    fresh = write_pictures(tmp_path / "fresh", 6, seed=9)
+    assert min(spotted) > max(inspector.inspect(path).score for path in fresh.iterdir())
+
+
+def test_the_kept_recipe_is_resolved_and_makes_the_same_model(trained: Trained, tmp_path: Path) -> None:
+    kept = trained.result.bundle.recipe
+    assert kept is not None
+    again = Recipe.parse(read_recipe(kept))
+    assert again.preset is None
+    assert "neighbourhood" in again.options
+    repeated = train(again, tmp_path / "again", Run(seed=again.seed))
+    ours = trained.result.bundle.manifest.calibration
+    np.testing.assert_allclose(repeated.bundle.manifest.calibration.scores, ours.scores, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A model of 30 good pictures, too few to set any aside."""
+    root = tmp_path_factory.mktemp("few")
+    pictures = write_pictures(root / "good", 30)
+    return Trained(root / "model", pictures, train(recipe(pictures), root / "model", Run()))
+
+
+def test_few_pictures_get_the_weaker_promise_and_say_so(few: Trained) -> None:
+    result = few.result
+    calibration = result.bundle.manifest.calibration
+    assert calibration.cross_conformal
+    assert len(calibration.scores) == 30
+    assert "weaker promise" in result.statement
+
+
+def test_a_trained_model_is_not_replaced_unasked(trained: Trained) -> None:
+    with pytest.raises(OptionError, match="--overwrite"):
+        train(recipe(trained.pictures), trained.folder, Run())
+
+
+def test_too_few_or_no_pictures_end_before_any_work(tmp_path: Path) -> None:
+    one = write_pictures(tmp_path / "one", 1)
+    with pytest.raises(DataError, match="at least 5"):
+        train(recipe(one), tmp_path / "model", Run())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError):
+        train(recipe(tmp_path / "empty"), tmp_path / "model", Run())
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+    pictures = write_pictures(tmp_path / "good", 12)
+    (pictures / "005.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"005\.png"):
+        train(recipe(pictures), tmp_path / "model", Run())
+
+
+def test_an_unwritable_place_is_found_before_any_work(tmp_path: Path) -> None:
+    pictures = write_pictures(tmp_path / "good", 12)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="expected a place that can be written"):
+        train(recipe(pictures), tmp_path / "file" / "model", Run())
+
+
+class _StopDuring:
+    """Progress that asks for a stop once the stage `title` has advanced."""
+
+    def __init__(self, title: str, stop: threading.Event) -> None:
+        self.title, self.stop = title, stop
+        self.current = ""
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[_StopDuring]:
+        before, self.current = self.current, title
+        yield self
+        self.current = before
+
+    def advance(self, steps: int = 1) -> None:
+        if self.current == self.title:
+            self.stop.set()
+
+
+@pytest.mark.parametrize("stage", ["selecting the coreset", "cross-conformal folds"])
+def test_interrupted_training_resumes_to_the_same_model(few: Trained, tmp_path: Path, stage: str) -> None:
+    stop = threading.Event()
+    with pytest.raises(Stopped, match="Run the same command again"):
+        train(recipe(few.pictures), tmp_path / "cut", Run(stop=stop, progress=_StopDuring(stage, stop)))
+    assert not (tmp_path / "cut" / bundle.MANIFEST).exists()
+    resumed = train(recipe(few.pictures), tmp_path / "cut", Run())
+    theirs = few.result.bundle.manifest.calibration.scores
+    assert resumed.bundle.manifest.calibration.scores == theirs
+    assert not (tmp_path / "cut" / ".unfinished").exists()

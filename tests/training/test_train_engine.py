@@ -1,0 +1,183 @@
+"""Which engine and precision a model is calibrated on: asked for in the recipe, checked before fitting."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from flawscope.data.layouts import read_dataset
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData
+from flawscope.errors import BundleError, FlawscopeError, MissingExtraError, OptionError
+from flawscope.nn.run import Checkpoints, Run
+from flawscope.runtime import bundle
+from flawscope.runtime.engines import open_engine
+from flawscope.runtime.engines.choice import choose
+from flawscope.runtime.images import list_images
+from flawscope.runtime.inspector import Inspector
+from flawscope.training import export, held_out
+from flawscope.training.export import parity_of_engines
+from flawscope.training.held_out import score_in_folds
+from flawscope.training.recipe import Recipe
+from flawscope.training.train import _with_checkpoints, train
+from trained import Trained, write_pictures
+from two_filters import TwoFilters, TwoFiltersOptions, recipe_of, register
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "good", 100, side=32)
+
+
+@pytest.fixture
+def fitted(knobbed: Trained) -> tuple[TwoFilters, Pictures]:
+    weights = knobbed.result.bundle.weights
+    assert weights is not None
+    detector = TwoFilters(TwoFiltersOptions()).restore(load_file(weights))
+    paths = list_images(knobbed.pictures / "good")[:6]
+    return detector, Pictures([Sample(path, "train", defective=False) for path in paths], detector.frame)
+
+
+def test_onnxruntime_in_float32_is_the_default(pictures: Path) -> None:
+    assert recipe_of(pictures).engine.pair == ("onnxruntime", "fp32")
+    with pytest.raises(OptionError, match=r"'engine\.name': expected 'onnxruntime' or 'openvino'"):
+        Recipe.parse({"data": {"folder": "x"}, "engine": {"name": "openvno"}})
+
+
+def test_the_asked_engine_makes_the_scores(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    register(monkeypatch)
+    result = train(recipe_of(pictures, engine={"name": "openvino"}), tmp_path / "model", Run())
+    manifest = result.bundle.manifest
+    assert (manifest.engine, manifest.precision) == ("openvino", "fp32")
+    assert [(part.engine, part.precision) for part in manifest.parity] == [
+        ("onnxruntime", "fp32"),
+        ("openvino", "fp32"),
+    ]
+    assert choose(manifest) == ("openvino", "fp32")
+    names = {picture.name for picture in manifest.provenance.pictures if picture.role == "calibration"}
+    inspector = Inspector.load(result.bundle)
+    scores = sorted(inspector.inspect(path).score for path in pictures.iterdir() if path.name in names)
+    assert inspector.engine.name == "openvino"
+    np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("engine", "error"),
+    [
+        ({"name": "openvino"}, MissingExtraError),
+        ({"name": "onnxruntime", "precision": "bf16"}, OptionError),
+    ],
+)
+def test_what_is_missing_is_said_before_fitting(
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: dict[str, str],
+    error: type[FlawscopeError],
+) -> None:
+    register(monkeypatch)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(TwoFilters, "fit", lambda *_: pytest.fail("fitting started"))
+    with pytest.raises(error):
+        train(recipe_of(pictures, engine=engine), tmp_path / "model", Run())
+    assert not (tmp_path / "model").exists()
+
+
+def test_missing_units_are_said_before_fitting(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    register(monkeypatch)
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    monkeypatch.setattr(TwoFilters, "fit", lambda *_: pytest.fail("fitting started"))
+    with pytest.raises(OptionError, match=r"units for \(fp32\), got bf16\. Use precision fp32"):
+        train(recipe_of(pictures, engine={"name": "openvino", "precision": "bf16"}), tmp_path / "m", Run())
+
+
+def test_another_engine_takes_up_what_was_learned(pictures: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(pictures)
+
+    def kept(recipe: Recipe) -> Path:
+        run = _with_checkpoints(Run(), recipe, dataset, (), tmp_path)
+        assert run.checkpoints is not None
+        return run.checkpoints.folder
+
+    half = {"name": "openvino", "precision": "bf16"}
+    assert kept(recipe_of(pictures, engine=half)) == kept(recipe_of(pictures))
+    assert kept(recipe_of(pictures, seed=1)) != kept(recipe_of(pictures))
+
+
+class Coarse:
+    """An engine that says it computes in half precision; `error` is added to one output."""
+
+    def __init__(self, graph: Path, precision: str, output: str, error: float) -> None:
+        self._engine = open_engine("onnxruntime", graph, threads=1)
+        self.name, self.precision, self.scalars = "openvino", precision, self._engine.scalars
+        self._output, self._error = output, error
+
+    def run(self, pixels: np.ndarray, scalars: dict[str, float] | None = None) -> dict[str, np.ndarray]:
+        outputs = self._engine.run(pixels, scalars)
+        return {**outputs, self._output: outputs[self._output] + self._error}
+
+
+@pytest.mark.parametrize(("output", "words"), [("score", "in scores"), ("heatmap", "in heatmaps")])
+def test_half_precision_is_gated_and_the_failing_figure_is_named(
+    knobbed: Trained,
+    fitted: tuple[TwoFilters, Pictures],
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    words: str,
+) -> None:
+    detector, some = fitted
+    graph = knobbed.folder / bundle.GRAPH
+    spread = float(np.ptp(detector.score(some, Run())[output]))
+
+    def opened(name: str, graph: Path, *, precision: str = "fp32") -> object:
+        if precision == "fp32":
+            return open_engine("onnxruntime", graph, threads=1)
+        return Coarse(graph, precision, output, error * spread)
+
+    monkeypatch.setattr(export, "open_engine", opened)
+    error = 0.01
+    figures = parity_of_engines(detector, graph, some, Run(), calibrated=("openvino", "bf16"))
+    assert [(part.precision, part.bound) for part in figures][-1] == ("bf16", 0.02)
+    error = 0.05
+    with pytest.raises(BundleError, match=rf"openvino bf16 .*got 0\.05 {words}\. Use precision fp32"):
+        parity_of_engines(detector, graph, some, Run(), calibrated=("openvino", "bf16"))
+
+
+def test_folds_of_half_precision_are_scored_by_the_engine(
+    fitted: tuple[TwoFilters, Pictures], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, some = fitted
+    data = TrainingData(some.subset(range(4)), some.subset([]))
+    parts = [(data, some.subset([4])), (data, some.subset([5]))]
+    run = Run(checkpoints=Checkpoints(tmp_path))
+    precise = score_in_folds(parts, lambda: TwoFilters(TwoFiltersOptions()), run)
+    assert [len(scores) for scores in precise.scores] == [1, 1]
+    asked = []
+
+    def scored(fold: TwoFilters, held: Pictures, engine: tuple[str, str]) -> dict[str, np.ndarray]:
+        asked.append(engine)
+        return {name: 2 * value for name, value in fold.score(held, Run()).items()}
+
+    monkeypatch.setattr(held_out, "_exported", scored)
+    coarse = score_in_folds(parts, lambda: TwoFilters(TwoFiltersOptions()), run, engine=("openvino", "bf16"))
+    assert asked == [("openvino", "bf16")] * 2
+    np.testing.assert_allclose(np.array(coarse.scores), 2 * np.array(precise.scores))
+
+
+def test_a_fold_is_exported_and_scored_as_the_graph_does(fitted: tuple[TwoFilters, Pictures]) -> None:
+    detector, some = fitted
+    found = held_out._exported(detector, some, ("onnxruntime", "fp32"))
+    expected = detector.score(some, Run())
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4)
+    np.testing.assert_allclose(found["heatmap"], expected["heatmap"], atol=1e-5)
