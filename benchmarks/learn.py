@@ -32,13 +32,12 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Sample
 from flawscope.files import write_text
 from flawscope.metrics import auroc, fpr_at_tpr
-from flawscope.nn.run import Run
 from flawscope.runtime.bundle import is_bundle
 from flawscope.runtime.engines import usable_cores
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import _processor as processor
 from flawscope.training.learn import GAIN, learn
-from flawscope.training.recipe import Recipe
+from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.train import train
 
 ALPHA = 0.05
@@ -109,10 +108,14 @@ def make(work: Path, folders: dict[str, Path]) -> dict[str, Path]:
     models = {"before": work / "patchcore", "after": work / "segad"}
     if not is_bundle(models["before"]):
         values = {"data": {"folder": str(folders["train"])}, "calibration": {"false_rejects": ALPHA}}
-        train(Recipe.parse(values), models["before"], Run())
+        train(Recipe.parse(values), models["before"])
     if not is_bundle(models["after"]):
-        normals = sorted(folders["learn"].iterdir())
-        learn(models["before"], models["after"], Run(), normals=normals, defects=folders["defects"])
+        values = {
+            "model": models["before"],
+            "normals": [str(folders["learn"])],
+            "defects": folders["defects"],
+        }
+        learn(LearnRecipe.parse(values), models["after"])
     return models
 
 

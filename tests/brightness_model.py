@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import (
-    Bundle,
+from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.manifest import (
     FrameSpec,
     HeatmapRange,
     Manifest,
@@ -19,7 +20,6 @@ from flawscope.runtime.bundle import (
     ParityFigures,
     Provenance,
 )
-from flawscope.runtime.calibration import Calibration
 
 SIDE = 16
 
@@ -83,8 +83,7 @@ def parity_of(engine: str, *, score: float = 1e-6) -> ParityFigures:
 def save_model(folder: Path, *, divide_by: float = 1.0, **changes: Any) -> Bundle:
     """Save the model into `folder`; `changes` override parts of its manifest."""
 
-    def fill(aside: Path) -> Manifest:
-        write_graph(aside / bundle.GRAPH, divide_by=divide_by)
-        return make_manifest(**changes)
-
-    return bundle.save(folder, fill)
+    with bundle.writing(folder) as draft:
+        write_graph(draft.folder / bundle.GRAPH, divide_by=divide_by)
+        draft.manifest = make_manifest(**changes)
+    return draft.bundle

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from brightness_model import SIDE, make_manifest
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import Bundle, HeatmapRange, Manifest, OutputSpec
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
 
 STATISTICS = ("maximum", "mean")
 OPTIONS: dict[str, Any] = {
@@ -120,8 +121,7 @@ def quadrants_manifest(**changes: Any) -> Manifest:
 def save_model(folder: Path, **changes: Any) -> Bundle:
     """Save the model into `folder`; `changes` override parts of its manifest."""
 
-    def fill(aside: Path) -> Manifest:
-        write_graph(aside / bundle.GRAPH)
-        return quadrants_manifest(**changes)
-
-    return bundle.save(folder, fill)
+    with bundle.writing(folder) as draft:
+        write_graph(draft.folder / bundle.GRAPH)
+        draft.manifest = quadrants_manifest(**changes)
+    return draft.bundle

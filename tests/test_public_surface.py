@@ -15,12 +15,23 @@ PUBLIC = [
     "FlawscopeError",
     "Frame",
     "Inspector",
+    "LearnRecipe",
     "Prediction",
+    "Recipe",
     "Region",
+    "Run",
     "__version__",
+    "calibrate",
+    "deploy",
+    "evaluate",
     "heatmap_overlay",
+    "inspect_pictures",
+    "learn",
+    "read_dataset",
     "read_image",
+    "train",
 ]
+TRAINING = ["LearnRecipe", "Recipe", "Run", "learn", "train"]
 
 
 def test_the_public_names_are_pinned() -> None:
@@ -40,8 +51,7 @@ def test_the_runtime_works_without_torch() -> None:
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'timm', 'scipy', 'sklearn']))\n"
         "import flawscope\n"
-        "for name in flawscope.__all__: getattr(flawscope, name)\n"
-        "import flawscope.station.inspection, flawscope.station.evaluate, flawscope.station.calibrate\n"
+        f"for name in set(flawscope.__all__) - set({TRAINING}): getattr(flawscope, name)\n"
         "import flawscope.cli.app\n"
         "print('fine')"
     )

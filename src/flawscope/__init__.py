@@ -1,6 +1,7 @@
 """flawscope learns what good parts look like, then finds, locates and explains what is wrong.
 
-The names below load on first use, so that `import flawscope` costs next to nothing.
+The names below load on first use, so that `import flawscope` costs next to nothing. `train`, `learn` and
+their recipes need the extra `train`; all others run without PyTorch.
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from flawscope.data.layouts import read_dataset
     from flawscope.errors import FlawscopeError
+    from flawscope.nn.run import Run
     from flawscope.runtime.bundle import Bundle
     from flawscope.runtime.calibration import Calibration
     from flawscope.runtime.images import Frame, read_image
     from flawscope.runtime.inspector import Inspector
     from flawscope.runtime.overlay import heatmap_overlay
     from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+    from flawscope.station.calibrate import calibrate
+    from flawscope.station.deploy import deploy
+    from flawscope.station.evaluate import evaluate
+    from flawscope.station.inspection import inspect_pictures
+    from flawscope.training.learn import learn
+    from flawscope.training.recipe import LearnRecipe, Recipe
+    from flawscope.training.train import train
 
 _HOMES = {
     "Bundle": "flawscope.runtime.bundle",
@@ -27,10 +37,20 @@ _HOMES = {
     "FlawscopeError": "flawscope.errors",
     "Frame": "flawscope.runtime.images",
     "Inspector": "flawscope.runtime.inspector",
+    "LearnRecipe": "flawscope.training.recipe",
     "Prediction": "flawscope.runtime.prediction",
+    "Recipe": "flawscope.training.recipe",
     "Region": "flawscope.runtime.prediction",
+    "Run": "flawscope.nn.run",
+    "calibrate": "flawscope.station.calibrate",
+    "deploy": "flawscope.station.deploy",
+    "evaluate": "flawscope.station.evaluate",
     "heatmap_overlay": "flawscope.runtime.overlay",
+    "inspect_pictures": "flawscope.station.inspection",
+    "learn": "flawscope.training.learn",
+    "read_dataset": "flawscope.data.layouts",
     "read_image": "flawscope.runtime.images",
+    "train": "flawscope.training.train",
 }
 
 __all__ = [
@@ -41,11 +61,21 @@ __all__ = [
     "FlawscopeError",
     "Frame",
     "Inspector",
+    "LearnRecipe",
     "Prediction",
+    "Recipe",
     "Region",
+    "Run",
     "__version__",
+    "calibrate",
+    "deploy",
+    "evaluate",
     "heatmap_overlay",
+    "inspect_pictures",
+    "learn",
+    "read_dataset",
     "read_image",
+    "train",
 ]
 
 

@@ -27,7 +27,7 @@ from flawscope.methods.registry import available
 from flawscope.nn.run import Run
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import evaluate
-from flawscope.training.assemble import LOSSES
+from flawscope.training.pack import LOSSES
 from flawscope.training.recipe import Recipe
 
 COMMAND = "flawscope benchmark small.yaml"

@@ -16,8 +16,8 @@ from brightness_model import make_manifest, save_model, write_graph
 from flawscope import files
 from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import Manifest, SeenPicture
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.manifest import SeenPicture, heatmap_range, seen
 
 
 @pytest.fixture
@@ -48,14 +48,13 @@ def test_what_is_saved_is_loaded(model: Path) -> None:
     assert entries(model.parent) == ["model"]
 
 
-def test_every_file_that_fill_writes_is_hashed(tmp_path: Path) -> None:
-    def fill(folder: Path) -> Manifest:
-        write_graph(folder / bundle.GRAPH)
-        (folder / bundle.WEIGHTS).write_bytes(b"weights")
-        (folder / bundle.RECIPE).write_text("method: brightness\n")
-        return make_manifest()
-
-    saved = bundle.save(tmp_path / "model", fill)
+def test_every_file_that_is_written_is_hashed(tmp_path: Path) -> None:
+    with bundle.writing(tmp_path / "model") as draft:
+        write_graph(draft.folder / bundle.GRAPH)
+        (draft.folder / bundle.WEIGHTS).write_bytes(b"weights")
+        (draft.folder / bundle.RECIPE).write_text("method: brightness\n")
+        draft.manifest = make_manifest()
+    saved = draft.bundle
     assert sorted(saved.manifest.files) == ["model.onnx", "recipe.yaml", "weights.safetensors"]
     assert saved.weights is not None
     assert saved.weights.read_bytes() == b"weights"
@@ -170,12 +169,10 @@ def test_saving_keeps_what_belongs_to_no_model(model: Path) -> None:
 
 
 def test_a_file_of_the_old_model_does_not_survive_in_the_new_one(tmp_path: Path) -> None:
-    def with_weights(folder: Path) -> Manifest:
-        write_graph(folder / bundle.GRAPH)
-        (folder / bundle.WEIGHTS).write_bytes(b"old")
-        return make_manifest()
-
-    bundle.save(tmp_path / "model", with_weights)
+    with bundle.writing(tmp_path / "model") as draft:
+        write_graph(draft.folder / bundle.GRAPH)
+        (draft.folder / bundle.WEIGHTS).write_bytes(b"old")
+        draft.manifest = make_manifest()
     assert save_model(tmp_path / "model").weights is None
     assert entries(tmp_path / "model") == ["manifest.json", "model.onnx"]
 
@@ -184,16 +181,15 @@ def failing_write(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_full_disk_while_filling_keeps_the_old_model(model: Path) -> None:
+def test_full_disk_while_writing_keeps_the_old_model(model: Path) -> None:
     before = bundle.load(model).manifest
 
-    def fill(folder: Path) -> Manifest:
+    def half(folder: Path) -> None:
         (folder / bundle.GRAPH).write_bytes(b"half")
         failing_write()
-        raise AssertionError
 
-    with pytest.raises(OutputError, match="no space left on device"):
-        bundle.save(model, fill)
+    with pytest.raises(OutputError, match="no space left on device"), bundle.writing(model) as draft:
+        half(draft.folder)
     assert bundle.load(model).manifest == before
     assert entries(model.parent) == ["model"]
 
@@ -240,12 +236,9 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "model").read_text() == "mine"
 
 
-def test_error_of_fill_passes_and_nothing_stays(tmp_path: Path) -> None:
-    def fill(folder: Path) -> Manifest:
+def test_an_error_passes_and_nothing_stays(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="parity"), bundle.writing(tmp_path / "model"):
         raise BundleError("parity", expected="small", got="large", fix="Do not.")
-
-    with pytest.raises(BundleError, match="parity"):
-        bundle.save(tmp_path / "model", fill)
     assert entries(tmp_path) == []
 
 
@@ -282,12 +275,12 @@ def test_heatmap_range_by_hand() -> None:
     maps = [np.zeros((3, 3), np.float32) for _ in range(21)]
     for peak, values in enumerate(maps, start=1):
         values[1, 1] = peak
-    levels = bundle.heatmap_range(iter(maps))
+    levels = heatmap_range(iter(maps))
     assert (levels.low, levels.threshold, levels.high) == (0.0, 20.0, 40.0)
 
 
 def test_seen_names_content_and_role(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
-    (found,) = bundle.seen([tmp_path / "a.png"], "normal")
+    (found,) = seen([tmp_path / "a.png"], "normal")
     assert found.name == "a.png"
     assert found.sha256 == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"

@@ -14,12 +14,13 @@ import xgboost
 from PIL import Image
 
 from flawscope.errors import BundleError, DataError, OptionError
-from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame, load
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.deploy import deploy
 from flawscope.training.learn import LearnResult, learn
+from flawscope.training.recipe import LearnRecipe
+from flawscope.training.settings import read_recipe
 from trained import Trained, write_pictures
 
 FAST = {"forest": {"kind": "random forest"}}
@@ -37,11 +38,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _learn(trained: Trained, pictures: Path, out: Path, **changes: Any) -> LearnResult:
     values: dict[str, Any] = {
-        "normals": sorted((pictures / "good").iterdir()),
+        "model": trained.folder,
+        "normals": [pictures / "good"],
         "defects": pictures / "defects",
         "options": FAST,
     }
-    return learn(trained.folder, out, Run(), **{**values, **changes})
+    values = {**values, **changes}
+    return learn(LearnRecipe.parse({**values, "normals": [str(path) for path in values["normals"]]}), out)
+
+
+def test_the_kept_recipe_makes_the_same_model(learnt: tuple[LearnResult, Path], tmp_path: Path) -> None:
+    result, out = learnt
+    kept = LearnRecipe.parse(read_recipe(out / bundle.RECIPE))
+    assert kept.calibration.false_rejects == result.bundle.manifest.calibration.alpha
+    again = learn(kept, tmp_path / "again").bundle
+    assert again.manifest.calibration == result.bundle.manifest.calibration
+    assert again.manifest.heatmap == result.bundle.manifest.heatmap
+    assert (again.folder / bundle.RECIPE).read_text() == (out / bundle.RECIPE).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +203,4 @@ def test_a_station_copy_and_a_segad_model_are_refused(
     station = deploy(trained.folder, tmp_path / "station").folder
     for model, word in ((station, "station"), (learnt[1], "segad")):
         with pytest.raises(BundleError, match=word):
-            learn(
-                model,
-                tmp_path / "model",
-                Run(),
-                normals=sorted((pictures / "good").iterdir()),
-                defects=pictures / "defects",
-            )
+            _learn(trained, pictures, tmp_path / "model", model=model, options={})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from flawscope.errors import InputError, OptionError
-from flawscope.training.recipe import Recipe, apply_settings, read_recipe
+from flawscope.training.recipe import Recipe
+from flawscope.training.settings import apply_settings, read_recipe
 
 
 def test_round_trip_keeps_every_value(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import heatmap_range
+from flawscope.runtime.manifest import heatmap_range, seen
 from flawscope.station.calibrate import calibrate
 from flawscope.station.deploy import deploy
 from flawscope.station.inspection import model_identity
@@ -186,9 +186,9 @@ def test_wrong_pictures_change_nothing(model: Path, good: list[Path], tmp_path: 
 def test_a_model_of_folds_needs_new_pictures(model: Path, good: list[Path], tmp_path: Path) -> None:
     found = bundle.load(model)
     folds = Calibration.from_folds([[0.1, 0.2], [0.3]], alpha=0.2)
-    seen = found.manifest.provenance.model_copy(update={"pictures": bundle.seen(good, "normal")})
+    provenance = found.manifest.provenance.model_copy(update={"pictures": seen(good, "normal")})
     bundle.replace_manifest(
-        found, found.manifest.model_copy(update={"calibration": folds, "provenance": seen})
+        found, found.manifest.model_copy(update={"calibration": folds, "provenance": provenance})
     )
     with pytest.raises(CalibrationError, match="all of them serve to train"):
         calibrate(model, scalars={"local_weight": 0.7}, normals=good)

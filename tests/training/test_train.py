@@ -14,7 +14,8 @@ from flawscope.errors import DataError, InputError, OptionError, OutputError, St
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
-from flawscope.training.recipe import Recipe, read_recipe
+from flawscope.training.recipe import Recipe
+from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
 from trained import Trained, recipe, write_pictures
 

@@ -14,8 +14,10 @@ from flawscope.errors import DataError, OptionError
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.manifest import seen
 from flawscope.station.evaluate import evaluate
-from flawscope.training.recipe import Recipe, read_recipe
+from flawscope.training.recipe import Recipe
+from flawscope.training.settings import read_recipe
 from flawscope.training.train import TrainResult, train
 from trained import OPTIONS, recipe, write_pictures
 
@@ -80,7 +82,7 @@ def test_withheld_kinds_are_not_learnt_from(product: Path, tmp_path: Path) -> No
     split = {"defective": 6, "withheld": ["spot"]}
     result = train(_recipe(product, split=split), tmp_path / "model", Run())
     known = {p.sha256 for p in result.bundle.manifest.provenance.pictures if p.role == "defective"}
-    assert known == {picture.sha256 for picture in bundle.seen((product / "stain").iterdir(), "defective")}
+    assert known == {picture.sha256 for picture in seen((product / "stain").iterdir(), "defective")}
 
 
 def test_a_folder_of_defects_serves_too_and_repeats_are_refused(product: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
+from flawscope.data.splits import NormalSplit
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, FlawscopeError, MissingExtraError, OptionError
 from flawscope.nn.run import Checkpoints, Run
@@ -20,10 +21,11 @@ from flawscope.runtime.engines import open_engine
 from flawscope.runtime.engines.choice import choose
 from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
-from flawscope.training import export, held_out
+from flawscope.training import export, fold_scores
 from flawscope.training.export import parity_of_engines
-from flawscope.training.held_out import score_in_folds
+from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.recipe import Recipe
+from flawscope.training.selection import Selection
 from flawscope.training.train import _with_checkpoints, train
 from trained import Trained, write_pictures
 from two_filters import TwoFilters, TwoFiltersOptions, recipe_of, register
@@ -106,7 +108,7 @@ def test_another_engine_takes_up_what_was_learned(pictures: Path, tmp_path: Path
     dataset = read_dataset(pictures)
 
     def kept(recipe: Recipe) -> Path:
-        run = _with_checkpoints(Run(), recipe, dataset, (), tmp_path)
+        run = _with_checkpoints(Run(), recipe, dataset, Selection(NormalSplit((), (), (), ())), tmp_path)
         assert run.checkpoints is not None
         return run.checkpoints.folder
 
@@ -169,7 +171,7 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
         asked.append(engine)
         return {name: 2 * value for name, value in fold.score(held, Run()).items()}
 
-    monkeypatch.setattr(held_out, "_exported", scored)
+    monkeypatch.setattr(fold_scores, "_exported", scored)
     coarse = score_in_folds(parts, lambda: TwoFilters(TwoFiltersOptions()), run, engine=("openvino", "bf16"))
     assert asked == [("openvino", "bf16")] * 2
     np.testing.assert_allclose(np.array(coarse.scores), 2 * np.array(precise.scores))
@@ -177,7 +179,7 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
 
 def test_a_fold_is_exported_and_scored_as_the_graph_does(fitted: tuple[TwoFilters, Pictures]) -> None:
     detector, some = fitted
-    found = held_out._exported(detector, some, ("onnxruntime", "fp32"))
+    found = fold_scores._exported(detector, some, ("onnxruntime", "fp32"))
     expected = detector.score(some, Run())
     np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4)
     np.testing.assert_allclose(found["heatmap"], expected["heatmap"], atol=1e-5)

@@ -16,7 +16,7 @@ from flawscope.benchmark.steps import built_on, counted, resolved_options, short
 from flawscope.data.samples import Dataset
 from flawscope.errors import DataError, FlawscopeError, OptionError
 from flawscope.nn.run import Run
-from flawscope.training.assemble import LOSSES
+from flawscope.training.pack import LOSSES
 from flawscope.training.recipe import Recipe
 
 ROWS, TRAINED = "rows", "trained"

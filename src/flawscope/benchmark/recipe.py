@@ -12,7 +12,8 @@ from flawscope.benchmark.measures import Measure, SpreadKind
 from flawscope.benchmark.rows import Chart, Method, Part, Row
 from flawscope.errors import InputError, OptionError, suggest
 from flawscope.files import inside
-from flawscope.training.recipe import Recipe, apply_settings, read_recipe, recipe_error, set_key
+from flawscope.training.recipe import Recipe, recipe_error
+from flawscope.training.settings import apply_settings, read_recipe, set_key
 
 FOLDER = Path(__file__).with_name("recipes")
 

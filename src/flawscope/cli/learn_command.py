@@ -18,6 +18,8 @@ EXAMPLES = """Examples:
 
   flawscope learn models/bracket --normals new_good/ --defects defects/ --out models/b2 --segments map.png
 
+  flawscope learn --recipe models/b2/recipe.yaml --out models/b3 --set seed=1
+
 Defects may lie in sub-folders named by kind. Good pictures that the model learnt from are left out by
 content; those that only calibrated it may serve."""
 
@@ -28,20 +30,23 @@ def register(app: typer.Typer) -> None:
 
 
 def learn(
-    model: Annotated[Path, typer.Argument(help="Model folder that `flawscope train` made.")],
-    normals: Annotated[
-        list[str],
-        typer.Option("--normals", help="Good pictures: folder, file or pattern; may be repeated."),
-    ],
-    defects: Annotated[Path, typer.Option("--defects", help="Folder of defective pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to make.")],
+    model: Annotated[Path | None, typer.Argument(help="Model folder that `flawscope train` made.")] = None,
+    normals: Annotated[
+        list[str] | None,
+        typer.Option("--normals", help="Good pictures: folder, file or pattern; may be repeated."),
+    ] = None,
+    defects: Annotated[Path | None, typer.Option("--defects", help="Folder of defective pictures.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", "-r", help="YAML recipe; the options here override it.")
+    ] = None,
     segments: Annotated[
-        str,
+        str | None,
         typer.Option("--segments", help="one, object, clusters, or an indexed PNG (see `segments draft`)."),
-    ] = "one",
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Set one option of SegAD: options.KEY=VALUE; may be repeated."),
+        typer.Option("--set", help="Set one recipe key, such as options.KEY=VALUE; may be repeated."),
     ] = None,
     false_rejects: Annotated[
         str | None,
@@ -50,31 +55,48 @@ def learn(
     confidence: Annotated[
         str | None, typer.Option("--confidence", help="How sure the promise is, e.g. 95%.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Source of all randomness.", min=0)] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = "cpu",
+    seed: Annotated[int | None, typer.Option("--seed", help="Source of all randomness.", min=0)] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Learn known defects on top of a trained model, and say what that gains."""
+    from flawscope.errors import OptionError
     from flawscope.nn.run import Run
     from flawscope.runtime.calibration import parse_rate
-    from flawscope.station.sources import collect
     from flawscope.training.learn import learn as run_learning
+    from flawscope.training.recipe import LearnRecipe
+    from flawscope.training.settings import read_recipe, settled
 
+    named = {
+        "model": None if model is None else str(model),
+        "normals": normals or None,
+        "defects": None if defects is None else str(defects),
+        "options.segments": None if segments is None else _segments(segments),
+        "calibration.false_rejects": None if false_rejects is None else parse_rate(false_rejects),
+        "calibration.confidence": None if confidence is None else parse_rate(confidence),
+        "seed": seed,
+        "device": device,
+    }
+    values = settled(read_recipe(recipe) if recipe else {}, named, settings or [])
+    for key, option in (("model", "MODEL"), ("normals", "--normals"), ("defects", "--defects")):
+        if values.get(key) is None:
+            raise OptionError(
+                option,
+                expected="a value, or a --recipe that holds one",
+                got="neither",
+                fix="Run: flawscope learn MODEL --normals FOLDER --defects FOLDER --out NEW",
+            )
+    wish = LearnRecipe.parse(values)
     with stop_on_interrupt() as stop:
-        run = Run(seed=seed, device=device, progress=Bars(quiet=as_json), stop=stop)
-        result = run_learning(
-            model,
-            out,
-            run,
-            normals=collect(normals),
-            defects=defects,
-            options={"segments": _segments(segments), **_options(settings or [])},
-            alpha=None if false_rejects is None else parse_rate(false_rejects),
-            delta=None if confidence is None else 1 - parse_rate(confidence),
-            overwrite=overwrite,
-            announce=note,
+        run = Run(
+            seed=wish.seed,
+            device=wish.device,
+            precision=wish.precision,
+            progress=Bars(quiet=as_json),
+            stop=stop,
         )
+        result = run_learning(wish, out, run, overwrite=overwrite, announce=note)
     _show(result, as_json=as_json)
 
 
@@ -82,22 +104,6 @@ def _segments(text: str) -> dict[str, Any]:
     if text.lower().endswith(".png"):
         return {"kind": "static", "map": text}
     return {"kind": text}
-
-
-def _options(settings: list[str]) -> dict[str, Any]:
-    from flawscope.errors import OptionError
-    from flawscope.training.recipe import apply_settings
-
-    values = apply_settings({}, settings)
-    options = values.pop("options", {})
-    if values or not isinstance(options, dict):
-        raise OptionError(
-            "--set",
-            expected="options of SegAD such as options.detector_scores=true",
-            got=", ".join(values) or "no options",
-            fix="Write options. before the name.",
-        )
-    return options
 
 
 def _show(result: LearnResult, *, as_json: bool) -> None:

@@ -128,13 +128,10 @@ def _rate(text: str | None) -> float | None:
 
 def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Recipe:
     from flawscope.errors import OptionError
-    from flawscope.training.recipe import Recipe, apply_settings, read_recipe, set_key
+    from flawscope.training.recipe import Recipe
+    from flawscope.training.settings import read_recipe, settled
 
-    values = read_recipe(path) if path else {}
-    for key, value in named.items():
-        if value is not None:
-            set_key(values, key, value)
-    values = apply_settings(values, settings)
+    values = settled(read_recipe(path) if path else {}, named, settings)
     if not values.get("data") or (isinstance(values["data"], dict) and not values["data"].get("folder")):
         raise OptionError(
             "train",

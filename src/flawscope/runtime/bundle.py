@@ -8,53 +8,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from flawscope.errors import BundleError, FlawscopeError
+from flawscope.errors import BundleError, FlawscopeError, OptionError
 from flawscope.files import inside, sha256, unwritable, write_text
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.manifest import (
-    FORMAT,
-    FileEntry,
-    FrameSpec,
-    HeatmapRange,
-    Manifest,
-    OutputSpec,
-    ParityFigures,
-    Provenance,
-    ScalarSpec,
-    SeenPicture,
-    heatmap_range,
-    seen,
-)
-
-__all__ = [
-    "GRAPH",
-    "MANIFEST",
-    "RECIPE",
-    "WEIGHTS",
-    "Bundle",
-    "FileEntry",
-    "FrameSpec",
-    "HeatmapRange",
-    "Manifest",
-    "OutputSpec",
-    "ParityFigures",
-    "Provenance",
-    "ScalarSpec",
-    "SeenPicture",
-    "heatmap_range",
-    "is_bundle",
-    "load",
-    "replace_manifest",
-    "save",
-    "seen",
-    "update_calibration",
-]
+from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest, SeenPicture
 
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
@@ -87,16 +50,31 @@ class Bundle:
         return self.folder / RECIPE if RECIPE in self.manifest.files else None
 
 
-def save(folder: Path, fill: Callable[[Path], Manifest]) -> Bundle:
+class Draft:
+    """A model folder in the making.
+
+    Attributes:
+        folder: where to write its files: at least `model.onnx`.
+        manifest: to be set; hashes and sizes of the files are added to it.
+        bundle: the finished model, once it stands in its place.
+    """
+
+    manifest: Manifest
+    bundle: Bundle
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Draft]:
     """Build a model folder aside and put it in the place of `folder` only once it is whole.
 
-    `fill` gets an empty folder, writes at least `model.onnx` into it, and returns the manifest; hashes and
-    sizes of the files are added here. What stood in `folder` and was no part of an older model there, such
-    as a report, is kept.
+    What stood in `folder` and was no part of an older model there, such as a report, is kept.
 
     Raises:
-        OutputError: the place cannot be written or the disk is full; an older model stays as it was.
-        FlawscopeError: whatever `fill` raises; an older model stays as it was.
+        OutputError: the place cannot be written or the disk is full; an older model stays as it was, as it
+            does where the body raises.
     """
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
@@ -106,16 +84,33 @@ def save(folder: Path, fill: Callable[[Path], Manifest]) -> Bundle:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.part-") as aside:
             fresh = Path(aside) / "model"
             fresh.mkdir()
-            manifest = fill(fresh)
+            draft = Draft(fresh)
+            yield draft
             written = sorted(path for path in fresh.rglob("*") if path.is_file())
             files = {path.relative_to(fresh).as_posix(): _entry(path) for path in written}
-            manifest = manifest.model_copy(update={"files": files})
+            manifest = draft.manifest.model_copy(update={"files": files})
             _require_graph(manifest, folder)
             write_text(fresh / MANIFEST, _dump(manifest))
             _swap(fresh, folder, old=Path(f"{aside}.old"))
     except OSError as error:
         raise unwritable(folder, error) from error
-    return Bundle(folder, manifest)
+    draft.bundle = Bundle(folder, manifest)
+
+
+def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse to write a model over another, or over the `source` that it is made from.
+
+    Raises:
+        OptionError: `out` holds a model and `overwrite` is off, or is the source.
+    """
+    itself = source is not None and out.resolve() == source.resolve()
+    if itself or (is_bundle(out) and not overwrite):
+        raise OptionError(
+            f"--out {out}",
+            expected="a new or empty folder",
+            got="a model",
+            fix=f"Choose another --out, or replace {'another' if source else 'the'} model with --overwrite.",
+        )
 
 
 def load(folder: Path) -> Bundle:

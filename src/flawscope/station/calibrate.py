@@ -16,10 +16,11 @@ from flawscope.errors import CalibrationError, FlawscopeError, OptionError
 from flawscope.files import sha256
 from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import Bundle, HeatmapRange, Manifest
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
 from flawscope.runtime.images import check_image
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.manifest import HeatmapRange, Manifest, heatmap_range, seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,7 @@ def calibrate(
     unseen: list[Path] = []
     scores: list[float] = []
     if normals:
-        seen = {picture.sha256 for picture in opened.manifest.provenance.pictures}
-        unseen = _unseen(normals, seen)
+        unseen = _unseen(normals, {picture.sha256 for picture in opened.manifest.provenance.pictures})
         if not unseen:
             raise CalibrationError(
                 "calibration pictures",
@@ -112,7 +112,7 @@ def calibrate(
             )
         scores = _scores(Inspector.load(opened, engine=engine), unseen, progress)
     changed = wish.extended(calibration, scores)
-    updated = bundle.update_calibration(model, changed, seen=bundle.seen(unseen, "calibration"))
+    updated = bundle.update_calibration(model, changed, seen=seen(unseen, "calibration"))
     return CalibrateResult(updated, len(unseen), len(normals) - len(unseen))
 
 
@@ -121,7 +121,7 @@ def _reweigh(inspector: Inspector, paths: Sequence[Path], wish: _Wish, progress:
     turned = inspector.bundle.manifest
     scores, levels = _rescored(inspector, paths, progress)
     kept = [picture for picture in turned.provenance.pictures if picture.role != "calibration"]
-    pictures = (*kept, *bundle.seen(paths, "calibration"))
+    pictures = (*kept, *seen(paths, "calibration"))
     changes = {
         "calibration": wish.afresh(turned.calibration, scores),
         "heatmap": levels,
@@ -176,7 +176,7 @@ def _rescored(
     if heatmap is None:
         deque(outputs(), maxlen=0)
         return scores, None
-    return scores, bundle.heatmap_range(answer[heatmap][0] for answer in outputs())
+    return scores, heatmap_range(answer[heatmap][0] for answer in outputs())
 
 
 def _unseen(normals: Sequence[Path], seen: set[str]) -> list[Path]:

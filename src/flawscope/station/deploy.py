@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flawscope.errors import BundleError, OptionError
+from flawscope.errors import BundleError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import Bundle, Manifest
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import open_engine
 
 LEFT_BEHIND = (bundle.WEIGHTS, bundle.RECIPE)
@@ -25,27 +25,18 @@ def deploy(model: Path, out: Path, *, overwrite: bool = False, progress: Progres
         OptionError: `out` holds a model already and `overwrite` is off, or is the model itself.
         OutputError: `out` cannot be written; what stood there is untouched.
     """
-    source = bundle.load(model)
-    if out.resolve() == source.folder.resolve() or (bundle.is_bundle(out) and not overwrite):
-        raise OptionError(
-            f"--out {out}",
-            expected="a new or empty folder",
-            got="a model",
-            fix="Choose another --out, or replace another model with --overwrite.",
-        )
-
-    def fill(folder: Path) -> Manifest:
-        for name in source.manifest.files:
-            if name not in LEFT_BEHIND:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source.folder / name, folder / name)
-        _check_alike(source, folder / bundle.GRAPH)
-        return source.manifest
-
+    source, out = bundle.load(model), Path(out)
+    bundle.refuse_existing(out, overwrite=overwrite, source=source.folder)
     with (progress or Silent()).stage("exporting", 1) as stage:
-        made = bundle.save(out, fill)
+        with bundle.writing(out) as draft:
+            for name in source.manifest.files:
+                if name not in LEFT_BEHIND:
+                    (draft.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source.folder / name, draft.folder / name)
+            _check_alike(source, draft.folder / bundle.GRAPH)
+            draft.manifest = source.manifest
         stage.advance()
-    return made
+    return draft.bundle
 
 
 def _check_alike(source: Bundle, graph: Path) -> None:

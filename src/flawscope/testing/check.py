@@ -261,7 +261,8 @@ class _Check:
 
     def _inspected(self, detector: Detector, normals: Pictures, tests: Pictures) -> None:
         folder = self.folder / "model"
-        bundle.save(folder, lambda place: self._fill(detector, normals, tests, place))
+        with bundle.writing(folder) as draft:
+            draft.manifest = self._fill(detector, normals, tests, draft.folder)
         inspector = Inspector.load(folder, engine="onnxruntime")
         plain = {
             "black": np.zeros((SIDE, SIDE, 3), np.uint8),

@@ -20,8 +20,8 @@ from flawscope.data.pictures import Pictures
 from flawscope.errors import BundleError
 from flawscope.methods.detector import Detector
 from flawscope.nn.run import Run
-from flawscope.runtime.bundle import OutputSpec, ParityFigures, ScalarSpec
 from flawscope.runtime.engines import Engine, Precision, open_engine
+from flawscope.runtime.manifest import OutputSpec, ParityFigures, ScalarSpec
 
 OPSET = 20
 INLINE_BYTES = 32 * 2**20

@@ -9,33 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from flawscope.data.defects import read_defects, refuse_repeated
-from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, paths_of
-from flawscope.data.splits import FEWEST_HELD_OUT, split_normals
-from flawscope.data.training import Unseen
+from flawscope.data.samples import Sample
+from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
 from flawscope.errors import BundleError, DataError, OptionError
-from flawscope.files import sha256, writable_folder, write_text
+from flawscope.files import sha256, writable_folder
 from flawscope.methods.registry import parse_options
 from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import Table
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import Bundle, Manifest
-from flawscope.runtime.calibration import Calibration, normals_needed
+from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.calibration import Promise, normals_needed
 from flawscope.runtime.engines import require_engine
 from flawscope.runtime.images import check_image
-from flawscope.runtime.manifest import Provenance, SeenPicture, seen
-from flawscope.training.assemble import assemble
+from flawscope.runtime.manifest import Manifest, Provenance
+from flawscope.station.sources import collect
+from flawscope.training.fold_scores import HeldOut
 from flawscope.training.gain import Gain, cross_validated, gains
-from flawscope.training.held_out import HeldOut
+from flawscope.training.pack import Contents, Wish, pack
+from flawscope.training.recipe import LearnCalibration, LearnRecipe
+from flawscope.training.selection import Selection
 
 FOLDS = 5
 FEWEST_NORMALS = 10
 FEWEST_OF_A_KIND = 2
 GAIN = "gain.json"
+RESERVED = ("detectors", "size", "aspect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +53,21 @@ class LearnResult:
 
 
 def learn(
-    model: Path,
+    recipe: LearnRecipe,
     out: Path,
-    run: Run,
+    run: Run | None = None,
     *,
-    normals: Sequence[Path],
-    defects: Path,
-    options: Mapping[str, Any] | None = None,
-    alpha: float | None = None,
-    delta: float | None = None,
     overwrite: bool = False,
     announce: Callable[[str], None] = lambda text: None,
 ) -> LearnResult:
-    """Make a SegAD model in `out` from the detector of `model`, good pictures it has not seen, and defects.
+    """Make a SegAD model in `out` from the recipe's model, good pictures it has not seen, and defects.
 
     Good pictures that the detector learnt from or was scaled on are left out by content; those that only
     calibrated it may serve. Some of the others grow the forest, the rest calibrate; with few, all do both, in
     folds (the weaker promise). The gain is measured in cross-validation.
 
     Args:
-        normals: good pictures.
-        defects: folder of defective ones, in sub-folders by kind where there are several.
-        options: of SegAD, over its paper's; detectors and size are the model's.
-        alpha, delta: of the promise on false rejects; None keeps the model's.
+        run: what surrounds the learning; by default the recipe's seed, device and precision.
 
     Raises:
         BundleError: a damaged model, or one without training weights or without a heatmap.
@@ -79,106 +75,98 @@ def learn(
         OptionError: `out` holds a model and `overwrite` is off; a wrong option.
         Stopped: `run.stop` was set; the model folder is not touched.
     """
-    opened = bundle.load(model)
-    if bundle.is_bundle(out) and (not overwrite or out.resolve() == opened.folder.resolve()):
-        raise OptionError(
-            f"--out {out}",
-            expected="a new or empty folder",
-            got="a model",
-            fix="Choose another --out, or replace another model with --overwrite.",
-        )
-    require_engine(opened.manifest.engine, opened.manifest.precision)
-    detector = _detector(opened, options or {})
-    fresh, known = _unseen(opened.manifest, normals)
-    defective = _defective(opened.manifest, defects, fresh)
+    out = Path(out)
+    opened = bundle.load(recipe.model)
+    manifest = opened.manifest
+    bundle.refuse_existing(out, overwrite=overwrite, source=opened.folder)
+    run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
+    require_engine(manifest.engine, manifest.precision)
+    detector = _detector(opened, recipe.options)
+    normals = collect(recipe.normals)
+    fresh = _unseen(manifest, normals)
+    wish = _wish(manifest, recipe.calibration)
+    chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
     writable_folder(out)
-    settings = opened.manifest.calibration
-    wish = (settings.alpha if alpha is None else alpha, settings.delta if delta is None else delta)
-    work = _Learning(opened, detector, run, normals=fresh, defective=defective, wish=wish)
-    made = work.into(out)
+
+    forest = detector.options.forest
+    table = detector.collect(chosen.data(detector.frame).unseen(), run)
+    folds = max(2, min(FOLDS, len(chosen.defective), len(chosen.split.tuning)))
+    scores, fold_of = cross_validated(table, forest, folds, run)
+    gained = gains(table, forest, scores, folds, run)
+    detector.settle(table, run.seed)
+    held_out = None
+    if chosen.split.folds:
+        maps = detector.score(chosen.apart(detector.frame), run)["heatmap"]
+        held_out = HeldOut(_good_by_fold(table, scores, fold_of), maps, in_folds=True)
+
+    before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
+    contents = Contents(
+        method="segad",
+        engine=(manifest.engine, manifest.precision),
+        apart=chosen.apart(detector.frame),
+        held_out=held_out,
+        wish=wish,
+        provenance=Provenance.now(run.seed, [*before, *chosen.seen()]),
+        recipe=_resolved(recipe, detector, wish).to_yaml(),
+        files={GAIN: json.dumps([gain.to_json() for gain in gained], indent=1) + "\n"},
+    )
+    made = pack(out, detector, run, contents)
     for remark in detector.remarks:
         announce(remark)
-    counts = {"forest": len(work.forest), "calibration": len(work.apart), "defective": len(defective)}
-    return LearnResult(made, counts, known, tuple(work.gains))
+    pictures = chosen.split.tuning if chosen.split.folds else chosen.split.calibration
+    counts = {
+        "forest": len(chosen.split.tuning),
+        "calibration": len(pictures),
+        "defective": len(chosen.defective),
+    }
+    return LearnResult(made, counts, len(normals) - len(fresh), tuple(gained))
 
 
-class _Learning:
-    """One call of `learn`, once everything is checked."""
+def _wish(manifest: Manifest, wanted: LearnCalibration) -> Wish:
+    """The promise wanted, where the recipe names none that of the model."""
+    own = manifest.calibration
+    promise: Promise = "with_confidence" if own.cross_conformal else own.promise
+    return Wish(
+        own.alpha if wanted.false_rejects is None else wanted.false_rejects,
+        own.delta if wanted.confidence is None else 1 - wanted.confidence,
+        promise,
+    )
 
-    def __init__(
-        self,
-        opened: Bundle,
-        detector: SegAD,
-        run: Run,
-        *,
-        normals: tuple[Sample, ...],
-        defective: tuple[Sample, ...],
-        wish: tuple[float, float],
-    ) -> None:
-        self.opened, self.detector, self.defective, self.run = opened, detector, defective, run
-        self.alpha, self.delta = wish
-        needed = normals_needed(*wish)
-        held_out = min(len(normals) // 2, needed)
-        self.in_folds = held_out < min(FEWEST_HELD_OUT, needed)
-        parts = split_normals(normals, seed=run.seed, calibration=0 if self.in_folds else held_out)
-        self.forest = parts.training
-        self.apart = self.forest if self.in_folds else parts.calibration
-        self.gains: list[Gain] = []
 
-    def into(self, out: Path) -> Bundle:
-        detector, run = self.detector, self.run
-        unseen = Unseen(self._pictures(self.forest), self._pictures(self.defective), self._pictures(()))
-        table = detector.collect(unseen, run)
-        folds = max(2, min(FOLDS, len(self.defective), len(self.forest)))
-        scores, parts = cross_validated(table, detector.options.forest, folds, run)
-        self.gains = gains(table, detector.options.forest, scores, folds, run)
-        detector.settle(table, run.seed)
-        held_out = self._few(table, scores, parts) if self.in_folds else None
-        return bundle.save(out, lambda folder: self._fill(folder, held_out))
+def _select(normals: tuple[Sample, ...], defective: tuple[Sample, ...], wish: Wish, seed: int) -> Selection:
+    """Good pictures to grow the forest on, as tuning ones, and to calibrate on; few do both, in folds."""
+    needed = normals_needed(wish.alpha, wish.delta)
+    held_out = min(len(normals) // 2, needed)
+    in_folds = held_out < min(FEWEST_HELD_OUT, needed)
+    drawn = split_normals(normals, seed=seed, calibration=0 if in_folds else held_out)
+    split = NormalSplit(
+        training=(),
+        tuning=drawn.training,
+        calibration=drawn.calibration,
+        test=(),
+        folds=FOLDS if in_folds else 0,
+    )
+    return Selection(split, defective)
 
-    def _few(self, table: Table, scores: Any, parts: Any) -> HeldOut:
-        """Scores of the good pictures by forests that have not learnt from them, and the detector's maps."""
-        good = ~table.defective
-        by_fold = tuple(scores[good & (parts == fold)] for fold in range(int(parts.max()) + 1))
-        maps = self.detector.score(self._pictures(self.forest), self.run)["heatmap"]
-        return HeldOut(tuple(fold for fold in by_fold if len(fold)), maps)
 
-    def _fill(self, folder: Path, held_out: HeldOut | None) -> Manifest:
-        manifest = self.opened.manifest
-        made = assemble(
-            folder,
-            self.detector,
-            self.run,
-            method="segad",
-            engine=(manifest.engine, manifest.precision),
-            apart=self._pictures(self.apart),
-            held_out=held_out,
-            calibrate=self._calibration,
-            provenance=self._provenance(),
-        )
-        write_text(folder / GAIN, json.dumps([gain.to_json() for gain in self.gains], indent=1) + "\n")
-        return made
+def _good_by_fold(
+    table: Table, scores: NDArray[np.float32], fold_of: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], ...]:
+    """Scores of the good pictures, by the fold whose forest had not learnt from them."""
+    good = ~table.defective
+    by_fold = (scores[good & (fold_of == fold)] for fold in range(int(fold_of.max()) + 1))
+    return tuple(fold for fold in by_fold if len(fold))
 
-    def _calibration(self, held_out: HeldOut) -> Calibration:
-        if self.in_folds:
-            folds = [fold.tolist() for fold in held_out.scores]
-            return Calibration.from_folds(folds, alpha=self.alpha, delta=self.delta)
-        promise = self.opened.manifest.calibration
-        kept = "with_confidence" if promise.cross_conformal else promise.promise
-        scores = tuple(held_out.scores[0].tolist())
-        return Calibration(scores=scores, alpha=self.alpha, delta=self.delta, promise=kept)
 
-    def _provenance(self) -> Provenance:
-        before = [p for p in self.opened.manifest.provenance.pictures if p.role != "calibration"]
-        added: list[SeenPicture] = [
-            *seen(paths_of(self.forest), "tuning"),
-            *(seen(paths_of(self.apart), "calibration") if not self.in_folds else ()),
-            *seen(paths_of(self.defective), "defective"),
-        ]
-        return Provenance.now(self.run.seed, [*before, *added])
-
-    def _pictures(self, samples: Sequence[Sample]) -> Pictures:
-        return Pictures(samples, self.detector.frame)
+def _resolved(recipe: LearnRecipe, detector: SegAD, wish: Wish) -> LearnRecipe:
+    """The recipe with every option and the promise written out, so that it makes the same model again."""
+    options = {
+        name: value
+        for name, value in detector.options.model_dump(mode="json").items()
+        if name not in RESERVED
+    }
+    promise = LearnCalibration(false_rejects=wish.alpha, confidence=1 - wish.delta)
+    return recipe.model_copy(update={"options": options, "calibration": promise})
 
 
 def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
@@ -199,7 +187,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
             got="a copy for the station, without them",
             fix="Name the model folder that `flawscope train` made.",
         )
-    reserved = sorted({"detectors", "size", "aspect"} & options.keys())
+    reserved = sorted(options.keys() & set(RESERVED))
     if reserved:
         raise OptionError(
             f"option {reserved[0]!r}",
@@ -221,8 +209,8 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
     return detector
 
 
-def _unseen(manifest: Manifest, normals: Sequence[Path]) -> tuple[tuple[Sample, ...], int]:
-    """Good pictures that fit has not seen, each content once; and how many were left out."""
+def _unseen(manifest: Manifest, normals: Sequence[Path]) -> tuple[Sample, ...]:
+    """Good pictures that fit has not seen, each content once."""
     taken = {picture.sha256 for picture in manifest.provenance.pictures if picture.role != "calibration"}
     fresh = []
     for path in normals:
@@ -231,15 +219,14 @@ def _unseen(manifest: Manifest, normals: Sequence[Path]) -> tuple[tuple[Sample, 
         if digest not in taken:
             taken.add(digest)
             fresh.append(Sample(path, "train", defective=False))
-    known = len(normals) - len(fresh)
     if len(fresh) < FEWEST_NORMALS:
         raise DataError(
             "good pictures",
             expected=f"at least {FEWEST_NORMALS} that the model has not learnt from",
-            got=f"{len(fresh)}, and {known} that it has or that came twice",
+            got=f"{len(fresh)}, and {len(normals) - len(fresh)} that it has or that came twice",
             fix="Take new pictures of good parts.",
         )
-    return tuple(fresh), known
+    return tuple(fresh)
 
 
 def _defective(manifest: Manifest, folder: Path, normals: Sequence[Sample]) -> tuple[Sample, ...]:

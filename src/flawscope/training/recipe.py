@@ -8,14 +8,36 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from flawscope.errors import InputError, MissingExtraError, OptionError, suggest
+from flawscope.errors import OptionError, suggest
 from flawscope.runtime.engines import Precision
-
-RECIPE_LIMIT = 1 << 20  # bytes; a recipe is a page, not a data set
+from flawscope.training.settings import yaml_package
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class _Document(_Part):
+    """A whole recipe: read from plain values, written as YAML."""
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate nested plain values.
+
+        Raises:
+            OptionError: the first wrong key or value, by its dotted name.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise recipe_error(cls, error) from error
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, every default written out."""
+        text: str = yaml_package().safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, default_flow_style=False
+        )
+        return text
 
 
 class DataPart(_Part):
@@ -90,7 +112,7 @@ class EnginePart(_Part):
         return self.name, self.precision
 
 
-class Recipe(_Part):
+class Recipe(_Document):
     """Everything that decides what `train` makes."""
 
     data: DataPart
@@ -108,24 +130,25 @@ class Recipe(_Part):
     device: str = "cpu"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
-    @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate nested plain values.
 
-        Raises:
-            OptionError: the first wrong key or value, by its dotted name.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise recipe_error(cls, error) from error
+class LearnCalibration(_Part):
+    """The bound on false rejects; None keeps that of the model that is learnt on."""
 
-    def to_yaml(self) -> str:
-        """The recipe as YAML, every default written out."""
-        text: str = _yaml().safe_dump(
-            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, default_flow_style=False
-        )
-        return text
+    false_rejects: float | None = Field(default=None, gt=0, lt=0.5, description="rate of good pictures, α")
+    confidence: float | None = Field(default=None, gt=0, lt=1, description="1 − δ of the promise")
+
+
+class LearnRecipe(_Document):
+    """Everything that decides what `learn` makes."""
+
+    model: Path = Field(description="model folder that was trained on good pictures")
+    normals: tuple[str, ...] = Field(min_length=1, description="good pictures: folders, files or patterns")
+    defects: Path = Field(description="folder of defective pictures, in sub-folders by kind")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of SegAD, over its paper's")
+    calibration: LearnCalibration = LearnCalibration()
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: str = "cpu"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 def recipe_error(model: type[BaseModel], error: ValidationError) -> OptionError:
@@ -148,94 +171,6 @@ def recipe_error(model: type[BaseModel], error: ValidationError) -> OptionError:
     )
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The plain values of a recipe file (YAML, safe loader).
-
-    Raises:
-        InputError: missing, too large, not YAML, or not a mapping.
-    """
-    yaml = _yaml()
-    path = Path(path)
-    try:
-        if path.stat().st_size > RECIPE_LIMIT:
-            raise InputError(
-                f"recipe {path}",
-                expected="a YAML file below 1 MiB",
-                got=f"{path.stat().st_size} bytes",
-                fix="Name a recipe file.",
-            )
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(
-            f"recipe {path}",
-            expected="a readable YAML file",
-            got=" ".join(str(error).split())[:200],
-            fix="Correct the file, or start from the recipe.yaml of a model folder.",
-        ) from error
-    if not isinstance(values, dict):
-        raise InputError(
-            f"recipe {path}",
-            expected="a mapping of keys to values",
-            got=type(values).__name__,
-            fix="Start from the recipe.yaml of a model folder.",
-        )
-    return values
-
-
-def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`values` with each `a.b=c` set; c is read as YAML, so numbers, lists and null keep their types.
-
-    >>> apply_settings({"options": {"coreset": 0.1}}, ["options.coreset=0.01", "seed=3"])
-    {'options': {'coreset': 0.01}, 'seed': 3}
-    """
-    yaml = _yaml()
-    result: dict[str, Any] = _copied(values)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not all(key.split(".")):
-            raise OptionError(
-                f"--set {setting!r}",
-                expected="KEY=VALUE such as options.coreset=0.01",
-                got="no key or no equals sign",
-                fix="Write the dotted key, an equals sign and the value.",
-            )
-        try:
-            value = yaml.safe_load(text)
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise OptionError(
-                f"--set {setting!r}", expected="a value", got="text that is not YAML", fix="Put it in quotes."
-            ) from error
-        set_key(result, key, value)
-    return result
-
-
-def set_key(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set the dotted `key` in nested plain values; an empty key on the way becomes a mapping.
-
-    Raises:
-        OptionError: a key on the way holds a plain value.
-    """
-    node = values
-    *parents, last = key.split(".")
-    for parent in parents:
-        if node.get(parent) is None:
-            node[parent] = {}
-        child = node[parent]
-        if not isinstance(child, dict):
-            raise OptionError(
-                f"recipe key {key!r}",
-                expected=f"{parent!r} to hold keys",
-                got=f"the value {child!r}",
-                fix="Correct the recipe or the --set option.",
-            )
-        node = child
-    node[last] = value
-
-
-def _copied(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: _copied(value) if isinstance(value, dict) else value for key, value in values.items()}
-
-
 def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     for part in place:
         if isinstance(part, int):  # an item of a list, whose model is already the current one
@@ -250,16 +185,3 @@ def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
             return []
         model = models[0]
     return list(model.model_fields)
-
-
-def _yaml() -> Any:
-    try:
-        import yaml  # noqa: PLC0415 - recipes belong to training; the runtime has no YAML
-    except ImportError as error:
-        raise MissingExtraError(
-            "recipes",
-            expected="the training packages",
-            got="an installation for inspection only",
-            fix="Install them with: pip install 'flawscope[train]'",
-        ) from error
-    return yaml

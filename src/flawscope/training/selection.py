@@ -2,21 +2,102 @@
 
 from __future__ import annotations
 
-from flawscope.data.defects import draw_defects, read_defects, withhold
-from flawscope.data.samples import Dataset, Sample
+from dataclasses import dataclass
+
+from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Dataset, Sample, paths_of
 from flawscope.data.splits import (
     HELD_OUT_SHARE,
     TUNING_SHARE,
     NormalSplit,
+    folds,
     limit_training,
     scale_within,
     split_dataset,
 )
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
-from flawscope.runtime.images import check_image
+from flawscope.runtime.images import Frame, check_image
+from flawscope.runtime.manifest import Role, SeenPicture, seen
 from flawscope.station.sources import collect
 from flawscope.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Pictures by what they are for: the one form that they have between a recipe and what learns from them.
+
+    Attributes:
+        split: good pictures for training, tuning, calibration and test.
+        defective: pictures of known defects.
+        natural: pictures of anything but the product.
+    """
+
+    split: NormalSplit
+    defective: tuple[Sample, ...] = ()
+    natural: tuple[Sample, ...] = ()
+
+    def data(self, frame: Frame, training: tuple[Sample, ...] | None = None) -> TrainingData:
+        """What a detector learns from, at its frame; `training` stands in for the split's, as in a fold."""
+        return TrainingData(
+            normal=Pictures(self.split.training if training is None else training, frame),
+            tuning=Pictures(self.split.tuning, frame),
+            natural=Pictures(self.natural, frame) if self.natural else None,
+            defective=Pictures(self.defective, frame) if self.defective else None,
+        )
+
+    def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
+        """For each fold what its model learns from, and the good pictures that it then scores."""
+        return [
+            (self.data(frame, training), Pictures(held_out, frame))
+            for training, held_out in folds(self.split.training, self.split.folds, seed=seed)
+        ]
+
+    def apart(self, frame: Frame) -> Pictures:
+        """Good pictures to measure parity on, and to calibrate on where there are no folds."""
+        return Pictures(self.split.calibration or self.split.training or self.split.tuning, frame)
+
+    def seen(self) -> list[SeenPicture]:
+        """Name, content and role of every picture, for the manifest."""
+        roles: tuple[tuple[Role, tuple[Sample, ...]], ...] = (
+            ("normal", self.split.training),
+            ("tuning", self.split.tuning),
+            ("calibration", self.split.calibration),
+            ("defective", self.defective),
+        )
+        return [picture for role, samples in roles for picture in seen(paths_of(samples), role)]
+
+    def check(self) -> None:
+        """Read every header before long work starts, and refuse good pictures among the defective ones.
+
+        Raises:
+            DataError: no good picture, or one that is defective too.
+            InputError: a picture that cannot be used.
+        """
+        good = (*self.split.training, *self.split.tuning, *self.split.calibration)
+        if not good:
+            raise DataError(
+                "training pictures",
+                expected="good pictures",
+                got="none",
+                fix="Add good pictures to the folder.",
+            )
+        for sample in (*good, *self.natural, *self.defective):
+            check_image(sample.path)
+        refuse_repeated(good, self.defective)
+
+
+def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
+    """The pictures that `detector` may see of `dataset`, as the recipe wishes.
+
+    Raises:
+        DataError: too few good pictures, or a folder without pictures.
+        OptionError: more defective pictures, or other kinds, than the data set has.
+    """
+    defective = defects_of(dataset, recipe) if detector.uses_defects else ()
+    return Selection(split_for(detector, dataset, recipe), defective, natural_of(recipe))
 
 
 def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSplit:
@@ -66,14 +147,3 @@ def natural_of(recipe: Recipe) -> tuple[Sample, ...]:
     """Natural pictures of the recipe's folder, or none."""
     folder = recipe.data.natural
     return tuple(Sample(path, "train", defective=False) for path in collect([folder])) if folder else ()
-
-
-def check_readable(split: NormalSplit, others: tuple[Sample, ...]) -> None:
-    """Read every header before long work starts."""
-    samples = (*split.training, *split.tuning, *split.calibration)
-    if not samples:
-        raise DataError(
-            "training pictures", expected="good pictures", got="none", fix="Add good pictures to the folder."
-        )
-    for sample in (*samples, *others):
-        check_image(sample.path)

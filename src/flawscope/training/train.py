@@ -1,4 +1,4 @@
-"""Train: read, split, fit, export, calibrate on the engine that will run, save one model folder."""
+"""Train: read, select, fit, export, calibrate on the engine that will run, save one model folder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flawscope.data.defects import refuse_repeated
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Dataset, Sample, paths_of
-from flawscope.data.splits import NormalSplit, folds
-from flawscope.data.training import TrainingData
-from flawscope.errors import OptionError
+from flawscope.data.samples import Dataset
+from flawscope.data.splits import NormalSplit
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
@@ -25,14 +21,13 @@ from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime import bundle
-from flawscope.runtime.bundle import Bundle, Manifest
-from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import require_engine
-from flawscope.runtime.manifest import Role
-from flawscope.training.assemble import assemble
-from flawscope.training.held_out import HeldOut, score_in_folds
+from flawscope.runtime.manifest import Provenance
+from flawscope.training.fold_scores import score_in_folds
+from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import EnginePart, Recipe
-from flawscope.training.selection import check_readable, defects_of, natural_of, split_for
+from flawscope.training.selection import Selection, select
 
 UNFINISHED = ".unfinished"
 
@@ -60,7 +55,7 @@ class TrainResult:
 def train(
     recipe: Recipe,
     out: Path,
-    run: Run,
+    run: Run | None = None,
     *,
     overwrite: bool = False,
     announce: Callable[[str], None] = lambda text: None,
@@ -68,6 +63,9 @@ def train(
     """Train `recipe` into the model folder `out`.
 
     Unfinished work is kept in `out/.unfinished`; the same recipe on the same pictures resumes there.
+
+    Args:
+        run: what surrounds the training; by default the recipe's seed, device and precision.
 
     Raises:
         BundleError: the graph differs from the trained network on the engine by more than the bound.
@@ -77,131 +75,83 @@ def train(
             an engine or precision that this machine lacks.
         Stopped: `run.stop` was set.
     """
-    if (out / bundle.MANIFEST).exists() and not overwrite:
-        raise OptionError(
-            f"model folder {out}",
-            expected="a new or empty folder",
-            got="a trained model",
-            fix="Choose another --out, or replace the model with --overwrite.",
-        )
-    started = time.perf_counter()
+    out = Path(out)
+    bundle.refuse_existing(out, overwrite=overwrite)
+    clock = _Clock()
+    run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     require_engine(*recipe.engine.pair)
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
-    split, natural = split_for(detector, dataset, recipe), natural_of(recipe)
-    defective = defects_of(dataset, recipe) if detector.uses_defects else ()
-    check_readable(split, (*natural, *defective))
-    refuse_repeated((*split.training, *split.tuning, *split.calibration), defective)
+    chosen = select(dataset, detector, recipe)
+    chosen.check()
     writable_folder(out)
-    _announce_cost(detector, split, announce)
-    run = _with_checkpoints(run, recipe, dataset, defective, out)
-    made = _Training(recipe, split, natural, defective, run, detector, started).into(out)
+    _announce_cost(detector, chosen.split, announce)
+    run = _with_checkpoints(run, recipe, dataset, chosen, out)
+    frame, held_out = detector.frame, None
+    if chosen.split.folds:
+        options = detector.options.model_dump()
+        held_out = score_in_folds(
+            chosen.folds(frame, recipe.seed),
+            lambda: create(recipe.method, options),
+            run,
+            engine=recipe.engine.pair,
+        )
+        clock.lap("folds")
+    if run.trained is None or detector.uses_defects:
+        detector.fit(chosen.data(frame), run)
+    else:
+        fit_once(detector, recipe.method, chosen.data(frame), run)
+    clock.lap("fit")
+    promise = recipe.calibration
+    contents = Contents(
+        method=recipe.method,
+        engine=recipe.engine.pair,
+        apart=chosen.apart(frame),
+        held_out=held_out,
+        wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
+        provenance=Provenance.now(recipe.seed, chosen.seen()),
+        recipe=_resolved(recipe, detector).to_yaml(),
+    )
+    made = pack(out, detector, run, contents)
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    clock.lap("export_and_calibrate")
     for remark in detector.remarks:
         announce(remark)
-    return made
+    return TrainResult(made, _counts(chosen), clock.seconds())
 
 
-@dataclass(slots=True)
-class _Training:
-    recipe: Recipe
-    split: NormalSplit
-    natural: tuple[Sample, ...]
-    defective: tuple[Sample, ...]
-    run: Run
-    detector: Detector
-    started: float
+class _Clock:
+    """Durations of the stretches of one training."""
 
-    def into(self, out: Path) -> TrainResult:
-        held_out = self._fold_outputs() if self.split.folds else None
-        folded = time.perf_counter()
-        self._fit(self._data(self.split.training))
-        fitted = time.perf_counter()
-        made = bundle.save(out, lambda folder: self._fill(folder, held_out))
-        shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-        seconds = {
-            "folds": folded - self.started if self.split.folds else 0.0,
-            "fit": fitted - folded,
-            "export_and_calibrate": time.perf_counter() - fitted,
-            "total": time.perf_counter() - self.started,
-        }
-        return TrainResult(made, self._counts(), seconds)
+    def __init__(self) -> None:
+        self._started = self._before = time.perf_counter()
+        self._laps = {"folds": 0.0, "fit": 0.0, "export_and_calibrate": 0.0}
 
-    def _fit(self, data: TrainingData) -> None:
-        """Fit, or take over a detector that an earlier run has trained on the same."""
-        if self.run.trained is None or self.detector.uses_defects:
-            self.detector.fit(data, self.run)
-        else:
-            fit_once(self.detector, self.recipe.method, data, self.run)
+    def lap(self, name: str) -> None:
+        """End the stretch `name`, which began with the last one's end."""
+        now = time.perf_counter()
+        self._laps[name], self._before = now - self._before, now
 
-    def _fill(self, folder: Path, held_out: HeldOut | None) -> Manifest:
-        """Write the model into `folder`, measure parity, and calibrate on the engine."""
-        return assemble(
-            folder,
-            self.detector,
-            self.run,
-            method=self.recipe.method,
-            engine=self.recipe.engine.pair,
-            apart=self._pictures(self.split.calibration or self.split.training),
-            held_out=held_out,
-            calibrate=self._calibration,
-            provenance=self._provenance(),
-            recipe=self._resolved(),
-        )
+    def seconds(self) -> dict[str, float]:
+        """Each stretch, and all of them."""
+        return {**self._laps, "total": self._before - self._started}
 
-    def _resolved(self) -> Recipe:
-        """The recipe with every option of the method written out, so that later presets change nothing."""
-        options = self.detector.options.model_dump(mode="json")
-        return self.recipe.model_copy(update={"options": options, "preset": None})
 
-    def _fold_outputs(self) -> HeldOut:
-        """Scores of every good picture by a model that has not seen it (K-fold cross-conformal)."""
-        parts = folds(self.split.training, self.split.folds, seed=self.recipe.seed)
-        return score_in_folds(
-            [(self._data(training), self._pictures(held_out)) for training, held_out in parts],
-            lambda: create(self.recipe.method, self.detector.options.model_dump()),
-            self.run,
-            engine=self.recipe.engine.pair,
-        )
+def _resolved(recipe: Recipe, detector: Detector) -> Recipe:
+    """The recipe with every option of the method written out, so that later presets change nothing."""
+    options = detector.options.model_dump(mode="json")
+    return recipe.model_copy(update={"options": options, "preset": None})
 
-    def _calibration(self, held_out: HeldOut) -> Calibration:
-        wish = self.recipe.calibration
-        alpha, delta = wish.false_rejects, 1 - wish.confidence
-        if self.split.folds:
-            return Calibration.from_folds([list(fold) for fold in held_out.scores], alpha=alpha, delta=delta)
-        (scores,) = held_out.scores
-        return Calibration(scores=tuple(scores), alpha=alpha, delta=delta, promise=wish.promise)
 
-    def _data(self, training: tuple[Sample, ...]) -> TrainingData:
-        return TrainingData(
-            normal=self._pictures(training),
-            tuning=self._pictures(self.split.tuning),
-            natural=self._pictures(self.natural) if self.natural else None,
-            defective=self._pictures(self.defective) if self.defective else None,
-        )
-
-    def _pictures(self, samples: tuple[Sample, ...]) -> Pictures:
-        return Pictures(samples, self.detector.frame)
-
-    def _counts(self) -> dict[str, int]:
-        split = self.split
-        return {
-            "training": len(split.training),
-            "tuning": len(split.tuning),
-            "calibration": len(split.training) if self.split.folds else len(split.calibration),
-            "held_out_test": len(split.test),
-            **({"defective": len(self.defective)} if self.defective else {}),
-        }
-
-    def _provenance(self) -> bundle.Provenance:
-        split = self.split
-        roles: tuple[tuple[Role, tuple[Sample, ...]], ...] = (
-            ("normal", split.training),
-            ("tuning", split.tuning),
-            ("calibration", split.calibration),
-            ("defective", self.defective),
-        )
-        pictures = [picture for role, samples in roles for picture in bundle.seen(paths_of(samples), role)]
-        return bundle.Provenance.now(self.recipe.seed, pictures)
+def _counts(chosen: Selection) -> dict[str, int]:
+    split = chosen.split
+    return {
+        "training": len(split.training),
+        "tuning": len(split.tuning),
+        "calibration": len(split.training) if split.folds else len(split.calibration),
+        "held_out_test": len(split.test),
+        **({"defective": len(chosen.defective)} if chosen.defective else {}),
+    }
 
 
 def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
@@ -220,16 +170,14 @@ def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[s
     )
 
 
-def _with_checkpoints(
-    run: Run, recipe: Recipe, dataset: Dataset, defective: tuple[Sample, ...], out: Path
-) -> Run:
+def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Selection, out: Path) -> Run:
     """Checkpoints of this very recipe on these very files; work on anything else is not taken up.
 
     The engine has no part in what is learned: where one is refused, another takes up the work.
     """
     learned = recipe.model_copy(update={"engine": EnginePart()})
     digest = hashlib.sha256(learned.to_yaml().encode())
-    for sample in (*dataset.select(split="train", defective=False), *defective):
+    for sample in (*dataset.select(split="train", defective=False), *chosen.defective):
         status = sample.path.stat()
         digest.update(os.fsencode(sample.path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]

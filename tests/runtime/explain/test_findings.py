@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest
-from flawscope.runtime.bundle import HeatmapRange, OutputSpec
 from flawscope.runtime.explain import findings
+from flawscope.runtime.manifest import HeatmapRange, OutputSpec
 from flawscope.runtime.prediction import Decision, Prediction, Region
 
 LEVELS = HeatmapRange(low=1.0, high=3.0, threshold=2.0)

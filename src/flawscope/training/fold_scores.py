@@ -26,10 +26,17 @@ Maps = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Scores by fold (one where the pictures were held out), and maps, of pictures that fit did not see."""
+    """Scores and maps of good pictures that fit did not see.
+
+    Attributes:
+        scores: of all pictures in one array (N,), or an array for each fold.
+        heatmaps: their maps (N, h, w), where the method has any.
+        in_folds: whether models of folds gave them, each on the pictures that it had not seen.
+    """
 
     scores: tuple[NDArray[np.float32], ...]
     heatmaps: NDArray[np.float32] | None
+    in_folds: bool
 
 
 def score_apart(detector: Detector, engine: Engine, pictures: Pictures, run: Run) -> HeldOut:
@@ -37,11 +44,11 @@ def score_apart(detector: Detector, engine: Engine, pictures: Pictures, run: Run
     with run.progress.stage("calibrating", len(pictures)) as stage:
         outputs = engine_outputs(engine, pictures, scalars=detector.scalar_values())
         stage.advance(len(pictures))
-    return HeldOut((outputs["score"],), outputs.get("heatmap"))
+    return HeldOut((outputs["score"],), outputs.get("heatmap"), in_folds=False)
 
 
 def score_in_folds(
-    parts: Sequence[tuple[TrainingData, Pictures]],
+    folds: Sequence[tuple[TrainingData, Pictures]],
     fresh: Callable[[], Detector],
     run: Run,
     *,
@@ -49,22 +56,23 @@ def score_in_folds(
 ) -> HeldOut:
     """Scores of every good picture by a model that has not seen it (K-fold cross-conformal).
 
-    Each part holds what one of the models learns from, and the pictures that it then scores. `engine` will
+    Each fold holds what one of the models learns from, and the pictures that it then scores. `engine` will
     run the model: in half precision each fold's model is exported and scores there too; in float32 the
     detector itself does, since parity keeps both alike.
     """
     outputs = []
-    with run.progress.stage("cross-conformal folds", len(parts)) as stage:
-        for index, part in enumerate(parts):
-            outputs.append(_fold(index, part, fresh, run, engine))
+    with run.progress.stage("cross-conformal folds", len(folds)) as stage:
+        for index, fold in enumerate(folds):
+            outputs.append(_fold(index, fold, fresh, run, engine))
             stage.advance()
     maps = [fold["heatmap"] for fold in outputs if "heatmap" in fold]
-    return HeldOut(tuple(fold["score"] for fold in outputs), np.concatenate(maps) if maps else None)
+    joined = np.concatenate(maps) if maps else None
+    return HeldOut(tuple(fold["score"] for fold in outputs), joined, in_folds=True)
 
 
 def _fold(
     index: int,
-    part: tuple[TrainingData, Pictures],
+    fold: tuple[TrainingData, Pictures],
     fresh: Callable[[], Detector],
     run: Run,
     engine: tuple[str, Precision],
@@ -75,7 +83,7 @@ def _fold(
     kept = checkpoints.load(name) if checkpoints else None
     if kept is not None:
         return {key: tensor.numpy() for key, tensor in kept.items()}
-    training, held_out = part
+    training, held_out = fold
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"unfinished-{index}")
     quiet = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, quiet)

@@ -1,0 +1,121 @@
+"""A fitted detector as a model folder: export, parity, scores, thresholds, manifest, in this order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+import flawscope
+from flawscope.data.pictures import Pictures
+from flawscope.files import write_text, write_with
+from flawscope.methods.detector import Detector
+from flawscope.nn.run import Run
+from flawscope.runtime import bundle
+from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.calibration import Calibration, Promise
+from flawscope.runtime.engines import Precision, open_engine
+from flawscope.runtime.manifest import FrameSpec, Manifest, Provenance, heatmap_range
+from flawscope.training.export import export_onnx, manifest_outputs, manifest_scalars, parity_of_engines
+from flawscope.training.fold_scores import HeldOut, score_apart
+
+PARITY_PICTURES = 100
+LOSSES = "losses.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The promise on false rejects that a model is asked to keep (see `flawscope.runtime.calibration`)."""
+
+    alpha: float
+    delta: float
+    promise: Promise = "with_confidence"
+
+    def thresholds(self, held_out: HeldOut) -> Calibration:
+        """The calibration that such scores support; scores of folds give the weaker promise.
+
+        Raises:
+            CalibrationError: the scores support no rate below one half.
+        """
+        scores = [fold.tolist() for fold in held_out.scores]
+        if held_out.in_folds:
+            return Calibration.from_folds(scores, alpha=self.alpha, delta=self.delta)
+        return Calibration(scores=tuple(scores[0]), alpha=self.alpha, delta=self.delta, promise=self.promise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What goes into a model folder beside the detector.
+
+    Attributes:
+        method: its registered name.
+        engine: name and precision of what will run the model, on which it is calibrated.
+        apart: pictures for parity, and for the thresholds where `held_out` is None.
+        held_out: scores that models of folds gave, in place of those of `apart`.
+        wish: what the thresholds promise.
+        provenance: pictures, seed and machine.
+        recipe: the YAML that makes the model again.
+        files: further text files by name.
+    """
+
+    method: str
+    engine: tuple[str, Precision]
+    apart: Pictures
+    held_out: HeldOut | None
+    wish: Wish
+    provenance: Provenance
+    recipe: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
+    """Write the model folder `out` in one step; a model that stood there stays until the new one is whole.
+
+    Raises:
+        BundleError: the graph differs from the trained network on the engine by more than the bound.
+        CalibrationError: the scores support no rate below one half.
+        OutputError: `out` cannot be written.
+    """
+    with bundle.writing(out) as draft:
+        with run.progress.stage("exporting", 1) as stage:
+            graph = _write_files(draft.folder, detector, contents)
+            stage.advance()
+        compared = contents.apart.subset(range(min(PARITY_PICTURES, len(contents.apart))))
+        figures = parity_of_engines(detector, graph, compared, run, calibrated=contents.engine)
+        held_out = contents.held_out
+        if held_out is None:
+            name, precision = contents.engine
+            opened = open_engine(name, graph, precision=precision)
+            held_out = score_apart(detector, opened, contents.apart, run)
+        draft.manifest = Manifest(
+            flawscope=flawscope.__version__,
+            method=contents.method,
+            options=detector.options.model_dump(mode="json"),
+            frame=FrameSpec.of(detector.frame),
+            outputs=manifest_outputs(detector),
+            scalars=manifest_scalars(detector),
+            engine=contents.engine[0],
+            precision=contents.engine[1],
+            calibration=contents.wish.thresholds(held_out),
+            heatmap=None if held_out.heatmaps is None else heatmap_range(held_out.heatmaps),
+            parity=figures,
+            provenance=contents.provenance,
+        )
+    return draft.bundle
+
+
+def _write_files(folder: Path, detector: Detector, contents: Contents) -> Path:
+    """Write graph, weights, recipe and the rest; returns the graph."""
+    graph = export_onnx(detector, folder / bundle.GRAPH)
+    tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
+    write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
+    detector.write_companions(folder)
+    texts = {bundle.RECIPE: contents.recipe, **contents.files}
+    if detector.history:
+        texts[LOSSES] = json.dumps(detector.history) + "\n"
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return graph

@@ -1,0 +1,130 @@
+"""Recipes as plain values: read from YAML, set key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flawscope.errors import InputError, MissingExtraError, OptionError
+
+RECIPE_LIMIT = 1 << 20  # bytes; a recipe is a page, not a data set
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The plain values of a recipe file (YAML, safe loader).
+
+    Raises:
+        InputError: missing, too large, not YAML, or not a mapping.
+    """
+    yaml = yaml_package()
+    path = Path(path)
+    try:
+        if path.stat().st_size > RECIPE_LIMIT:
+            raise InputError(
+                f"recipe {path}",
+                expected="a YAML file below 1 MiB",
+                got=f"{path.stat().st_size} bytes",
+                fix="Name a recipe file.",
+            )
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(
+            f"recipe {path}",
+            expected="a readable YAML file",
+            got=" ".join(str(error).split())[:200],
+            fix="Correct the file, or start from the recipe.yaml of a model folder.",
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(
+            f"recipe {path}",
+            expected="a mapping of keys to values",
+            got=type(values).__name__,
+            fix="Start from the recipe.yaml of a model folder.",
+        )
+    return values
+
+
+def settled(values: dict[str, Any], named: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`values` with each dotted key of `named` set that is not None, then each `a.b=c` of `settings`.
+
+    Raises:
+        OptionError: as `set_key` and `apply_settings`.
+    """
+    result: dict[str, Any] = _copied(values)
+    for key, value in named.items():
+        if value is not None:
+            set_key(result, key, value)
+    return apply_settings(result, settings)
+
+
+def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`values` with each `a.b=c` set; c is read as YAML, so numbers, lists and null keep their types.
+
+    >>> apply_settings({"options": {"coreset": 0.1}}, ["options.coreset=0.01", "seed=3"])
+    {'options': {'coreset': 0.01}, 'seed': 3}
+    """
+    yaml = yaml_package()
+    result: dict[str, Any] = _copied(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not all(key.split(".")):
+            raise OptionError(
+                f"--set {setting!r}",
+                expected="KEY=VALUE such as options.coreset=0.01",
+                got="no key or no equals sign",
+                fix="Write the dotted key, an equals sign and the value.",
+            )
+        try:
+            value = yaml.safe_load(text)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise OptionError(
+                f"--set {setting!r}", expected="a value", got="text that is not YAML", fix="Put it in quotes."
+            ) from error
+        set_key(result, key, value)
+    return result
+
+
+def set_key(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted `key` in nested plain values; an empty key on the way becomes a mapping.
+
+    Raises:
+        OptionError: a key on the way holds a plain value.
+    """
+    node = values
+    *parents, last = key.split(".")
+    for parent in parents:
+        if node.get(parent) is None:
+            node[parent] = {}
+        child = node[parent]
+        if not isinstance(child, dict):
+            raise OptionError(
+                f"recipe key {key!r}",
+                expected=f"{parent!r} to hold keys",
+                got=f"the value {child!r}",
+                fix="Correct the recipe or the --set option.",
+            )
+        node = child
+    node[last] = value
+
+
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in values.items()}
+
+
+def yaml_package() -> Any:
+    """PyYAML, which only training needs.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import yaml  # noqa: PLC0415 - recipes belong to training; the runtime has no YAML
+    except ImportError as error:
+        raise MissingExtraError(
+            "recipes",
+            expected="the training packages",
+            got="an installation for inspection only",
+            fix="Install them with: pip install 'flawscope[train]'",
+        ) from error
+    return yaml
