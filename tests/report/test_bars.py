@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from flawscope.report import ReportContent, ReportItem
-from flawscope.report.bars import contribution_chart
+from flawscope.report.charts import contribution_chart
 from flawscope.report.page import render
 from flawscope.runtime.prediction import Decision
 

@@ -43,7 +43,7 @@ def test_evaluations_show_bars_and_tell_withheld_kinds_apart(inspector: Inspecto
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count('<details class="moves">') == 12
     assert "segment 3 · bright 1 · maximum" in page
-    assert "segment 3: the highest value of bright 1&#x27;s map" in page
+    assert "segment 3: the highest value of bright 1&#39;s map" in page
     assert page.count("withheld from training") == 2  # key and table of kinds
     assert 'class="strip unseen"' in page
 

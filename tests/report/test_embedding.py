@@ -13,8 +13,6 @@ from brightness_model import make_manifest
 from flawscope.data.layouts import read_dataset
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
-from flawscope.report.content import Scatter
-from flawscope.report.embedding import scatter_section
 from flawscope.runtime.bundle import WEIGHTS, Bundle
 from flawscope.runtime.manifest import FileEntry, FrameSpec
 from flawscope.training.embedding import scatters
@@ -66,11 +64,3 @@ def test_other_models_have_none(tmp_path: Path, change: dict[str, object]) -> No
 def test_without_annotated_defects_there_is_none(tmp_path: Path) -> None:
     dataset = read_dataset(write_product(tmp_path / "product", good=1, spotted=1))
     assert scatters(bundle(tmp_path), dataset.select(split="test", defective=False)) == ()
-
-
-def test_the_section_holds_all_points() -> None:
-    drawing = Scatter("16-pixel patches <1>", ((0.0, 1.0), (0.5, 0.5)), ((1.0, 0.0),))
-    page = scatter_section([drawing])
-    assert page.count("h0") == 3
-    assert "&lt;1&gt;" in page
-    assert scatter_section([]) == ""

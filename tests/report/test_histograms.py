@@ -70,7 +70,7 @@ def test_titles_and_groups_stay_text_and_long_titles_wrap() -> None:
     ("columns", "words"),
     [
         ({}, "0 columns"),
-        ({"a": {str(index): [1.0] for index in range(6)}}, "6 groups"),
+        ({"a": {str(index): [1.0] for index in range(7)}}, "7 groups"),
         ({"a": {"good": []}}, "got none"),
         ({"a": {"good": [1.0, float("nan")]}}, "finite"),
     ],

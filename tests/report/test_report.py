@@ -13,11 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from flawscope.errors import InputError, OutputError
 from flawscope.report import Curve, Facts, Figure, ReportContent, ReportItem, write_report
-from flawscope.report.charts import nice_ticks, pro_chart, roc_chart, score_chart
+from flawscope.report.charts import pro_chart, roc_chart, score_chart
+from flawscope.report.content import Inset, Scatter
+from flawscope.report.environment import environment
 from flawscope.report.page import render
+from flawscope.report.svg import nice_ticks
 from flawscope.runtime.overlay import to_webp_bytes
 from flawscope.runtime.prediction import Decision
 
@@ -166,7 +170,18 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         subtitle=HOSTILE,
         note=HOSTILE,
         promise=HOSTILE,
-        items=(replace(item(HOSTILE, 4.0, True, HOSTILE), findings=(HOSTILE,)), *judged().items),
+        items=(
+            replace(
+                item(HOSTILE, 4.0, True, HOSTILE),
+                findings=(HOSTILE,),
+                insets=(Inset(PICTURE, HOSTILE),),
+                contributions=((HOSTILE, 1.0),),
+                seen=False,
+            ),
+            *judged().items,
+        ),
+        scatters=(Scatter(HOSTILE, ((0.0, 1.0),), ((1.0, 0.0),)),),
+        version=HOSTILE,
         unreadable=((HOSTILE, HOSTILE),),
         provenance=(Facts(HOSTILE, ((HOSTILE, HOSTILE),)),),
         figures=(Figure(HOSTILE, 0.5, about=HOSTILE),),
@@ -177,6 +192,30 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert not any(name.startswith("on") for _, attributes in seen.tags for name in attributes)
     assert all((attributes["src"] or "").startswith("data:") for tag, attributes in seen.tags if tag == "img")
     assert "\u202e" not in page
+    assert page.count("&lt;script&gt;alert(1)") == page.count("alert(1)") > 20
+
+
+def test_nothing_but_charts_and_assets_passes_unescaped() -> None:
+    template = environment().from_string("<b>{{ name }}</b>{{ about(name) }}")
+    assert template.render(name="<i>\n", about=str.upper) == "<b>&lt;i&gt;\ufffd</b>&lt;I&gt;\ufffd"
+    with pytest.raises(UndefinedError, match="name"):
+        template.render()
+
+
+def test_embeddings_are_drawn_point_by_point() -> None:
+    drawing = Scatter("16-pixel patches", ((0.0, 1.0), (0.5, 0.5)), ((1.0, 0.0),))
+    page = render(replace(judged(), scatters=(drawing,)))
+    clouds = dict(re.findall(r'class="dots (\w+)" d="(.*?)"', page))
+    assert clouds == {"good": "M10.0 330.0h0M170.0 170.0h0", "defective": "M330.0 10.0h0"}
+    assert "16-pixel patches" in page
+    assert "as the model sees them" not in render(judged())
+
+
+def test_thousands_of_pictures_are_counted_in_groups_of_digits() -> None:
+    many = content(*(replace(item("a.png", 1.0), path=str(index)) for index in range(1200)))
+    page = render(many, picture_budget=0)
+    assert ">1\xa0200</span>" in page
+    assert ">1\xa0200 pictures</output>" in page
 
 
 def test_nothing_is_asked_from_outside_and_only_our_script_runs() -> None:
@@ -206,7 +245,7 @@ def test_pictures_stay_within_the_budget_misses_first() -> None:
     )
     one = len(PICTURE) * 2 * 4 // 3
     page = render(many, picture_budget=2 * one)
-    shown = re.findall(r'<tr id="p\d+".*?alt="(.*?)"', page)
+    shown = re.findall(r'<tr id="p\d+".*\n.*?alt="(.*?)"', page)
     assert set(shown) == {"missed.png", "g19.png"}
     assert "Pictures of 2 items are inside this file." in page
     assert page.count("<tr id=") == 21

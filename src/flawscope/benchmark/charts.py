@@ -10,18 +10,13 @@ from typing import Any
 from flawscope.benchmark.measures import MEASURES
 from flawscope.benchmark.plan import Outcome, Planned
 from flawscope.benchmark.rows import Chart
-from flawscope.report.charts import nice_ticks
 from flawscope.report.histograms import histogram_panel
-from flawscope.report.markup import number, text
+from flawscope.report.markup import number
+from flawscope.report.svg import COLOURS, Axis, horizontal, own_file, path, text, vertical
 
 _WIDTH, _HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 44, 60
-_COLOURS = ("#2f5fd0", "#d9691e", "#1f8a5f", "#8a4fbf", "#c8372d", "#5c6675")
 _MOST_POINTS = 400
-_STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#5c6675}.title{font-weight:600;fill:#1b2230}"
-    ".grid{stroke:#e3e7ed;fill:none}.line{fill:none;stroke-width:2;stroke-linejoin:round}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,52 +67,30 @@ def line_chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
     The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
     """
     values = [y for line in lines for _, y in line.points]
-    places = [x for line in lines for x, _ in line.points]
     logarithmic = min(values) > 0 and max(values) > 20 * min(values)
     scale = math.log10 if logarithmic else float
-    x_axis = _Axis.over(places, _LEFT, _WIDTH - _RIGHT)
-    y_axis = _Axis.over([scale(value) for value in values], _HEIGHT - _BOTTOM, _TOP, room=0.05)
-    parts = [f'<text class="title" x="{_LEFT}" y="24">{text(title)}</text>']
-    for value in nice_ticks(x_axis.low, x_axis.high, 6):
-        place = x_axis(value)
-        parts.append(f'<path class="grid" d="M{place:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
-        parts.append(_text(place, _HEIGHT - _BOTTOM + 18, number(value, 6), "middle"))
-    for value in nice_ticks(y_axis.low, y_axis.high, 5):
-        place = y_axis(value)
-        parts.append(f'<path class="grid" d="M{_LEFT} {place:.1f}H{_WIDTH - _RIGHT}"/>')
-        parts.append(_text(_LEFT - 8, place + 4, number(10**value if logarithmic else value, 3), "end"))
+    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    x_axis = Axis.over([x for line in lines for x, _ in line.points], _LEFT, right)
+    y_axis = Axis.over([scale(value) for value in values], bottom, _TOP, room=0.05)
+    parts = [
+        text(_LEFT, 24, title, class_="title"),
+        horizontal(x_axis, bottom, across, x_axis.ticks(6, lambda x: number(x, 6)), top=_TOP),
+        vertical(
+            y_axis, _LEFT, up, y_axis.ticks(5, lambda y: number(10**y if logarithmic else y, 3)), right=right
+        ),
+    ]
     for index, line in enumerate(lines):
-        colour = _COLOURS[index % len(_COLOURS)]
-        path = "L".join(f"{x_axis(x):.1f} {y_axis(scale(y)):.1f}" for x, y in line.points)
-        dash = ' stroke-dasharray="5 4"' if line.dashed else ""
-        parts.append(f'<path class="line" stroke="{colour}"{dash} d="M{path}"/>')
-    parts += _legend(lines)
-    parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 24, across, "middle"))
-    parts.append(f'<g transform="translate(16 {_HEIGHT / 2}) rotate(-90)">{_text(0, 0, up, "middle")}</g>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{text(title)}"><style>{_STYLE}</style>'
-        f'<path fill="#fff" d="M0 0H{_WIDTH}V{_HEIGHT}H0Z"/>{"".join(parts)}</svg>\n'
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """Maps values in [low, high] to places between two ends."""
-
-    low: float
-    high: float
-    start: float
-    stop: float
-
-    @classmethod
-    def over(cls, values: Sequence[float], start: float, stop: float, room: float = 0.0) -> _Axis:
-        low, high = min(values), max(values)
-        margin = room * (high - low) or (0.5 if low == high else 0.0)
-        return cls(low - margin, high + margin, start, stop)
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.stop - self.start)
+        look = {"stroke": COLOURS[index % len(COLOURS)]} | (
+            {"stroke_dasharray": "5 4"} if line.dashed else {}
+        )
+        points = "L".join(f"{x_axis(x):.1f} {y_axis(scale(y)):.1f}" for x, y in line.points)
+        foot = _TOP + 16 + 18 * index  # of the legend's line
+        parts += [
+            path("line", f"M{points}", **look),
+            path("line", f"M{right - 30} {foot - 4}h22", **look),
+            text(right - 36, foot, line.name, "end"),
+        ]
+    return own_file(_WIDTH, _HEIGHT, title, *parts)
 
 
 def _losses(outcome: Outcome, chart: Chart) -> list[Line]:
@@ -171,18 +144,3 @@ def _value(planned: Planned, key: str) -> float | None:
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return float(node) if isinstance(node, int | float) and not isinstance(node, bool) else None
-
-
-def _legend(lines: Sequence[Line]) -> list[str]:
-    parts, top = [], _TOP + 16
-    for index, line in enumerate(lines):
-        place, colour = top + 18 * index, _COLOURS[index % len(_COLOURS)]
-        dash = ' stroke-dasharray="5 4"' if line.dashed else ""
-        right = _WIDTH - _RIGHT - 8
-        parts.append(f'<path class="line" stroke="{colour}"{dash} d="M{right - 22} {place - 4}h22"/>')
-        parts.append(_text(right - 28, place, line.name, "end"))
-    return parts
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text(words)}</text>'

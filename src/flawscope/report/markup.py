@@ -1,29 +1,30 @@
-"""Text, numbers and pictures as HTML that nothing in a file's name or content can break out of."""
+"""How values read in pages and charts: text that shows what it is, numbers, shares, pictures."""
 
 from __future__ import annotations
 
 import base64
-import html
 from math import isfinite
+from typing import TypeVar
 
-from flawscope.runtime.prediction import Decision
+from markupsafe import Markup
 
-MARKS = {Decision.ACCEPT: "✓", Decision.REVIEW: "?", Decision.REJECT: "✕"}
+Value = TypeVar("Value")
 
 _SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
-def text(value: object) -> str:
-    """Escaped for element content and quoted attributes.
+def printable(value: Value) -> Value | str:
+    """Text without characters that do not print; anything else, and Markup, as it is.
 
-    Characters that do not print (controls, direction overrides, broken surrogates) become U+FFFD, so that a
-    name reads as what it is.
+    Controls, direction overrides and broken surrogates become U+FFFD, so that a name reads as what it is.
 
-    >>> text('<a href="x">')
-    '&lt;a href=&quot;x&quot;&gt;'
+    >>> printable("a\\n.png"), printable(2)
+    ('a\N{REPLACEMENT CHARACTER}.png', 2)
     """
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    return html.escape(printable, quote=True)
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c == _SPACE else "\N{REPLACEMENT CHARACTER}" for c in value)
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -35,24 +36,30 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("-", "−") if isfinite(value) else "–"
 
 
-def share(part: int, whole: int) -> str:
-    """A part as a percentage.
+def decimal(value: float) -> str:
+    """Three decimals; a dash for what is no number."""
+    return f"{value:.3f}" if isfinite(value) else "–"
+
+
+def share(count: int, whole: int) -> str:
+    """A count as a percentage of the whole.
 
     >>> share(1, 8)
     '12.5 %'
     """
     if not whole:
         return "–"
-    return f"{100 * part / whole:.1f}".removesuffix(".0") + " %"
+    return f"{100 * count / whole:.1f}".removesuffix(".0") + " %"
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str = "") -> str:
     """Count and noun.
 
-    >>> plural(1, "picture"), plural(1200, "picture")
-    ('1 picture', '1\xa0200 pictures')
+    >>> plural(1, "picture"), plural(1200, "picture"), plural(1200)
+    ('1 picture', '1\xa0200 pictures', '1\xa0200')
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", "\N{NO-BREAK SPACE}")
+    counted = f"{count:,}".replace(",", _SPACE)
+    return f"{counted} {noun}{'' if count == 1 else 's'}" if noun else counted
 
 
 def data_uri(picture: bytes) -> str:
@@ -61,27 +68,3 @@ def data_uri(picture: bytes) -> str:
         if picture.startswith(signature):
             return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
     return ""
-
-
-def image(picture: bytes, alternative: str) -> str:
-    """An image element, or a blank of the same size where there is no picture."""
-    address = data_uri(picture)
-    if not address:
-        return '<span class="blank" aria-hidden="true"></span>'
-    return f'<img src="{address}" alt="{text(alternative)}" loading="lazy" decoding="async">'
-
-
-def badge(decision: Decision) -> str:
-    """A verdict as word, mark and colour, so that none of the three is needed."""
-    return f'<span class="badge {decision}"><i aria-hidden="true">{MARKS[decision]}</i>{decision}</span>'
-
-
-def verdict_bar(counts: dict[Decision, int]) -> str:
-    """Shares of the verdicts as one bar."""
-    parts = "".join(
-        f'<span class="{decision}" style="flex-grow:{count}"></span>'
-        for decision, count in counts.items()
-        if count
-    )
-    said = ", ".join(f"{count} {decision}" for decision, count in counts.items())
-    return f'<div class="bar" role="img" aria-label="{said}" title="{said}">{parts}</div>'
