@@ -25,7 +25,7 @@ from flawscope.methods.segad.options import DetectorSpec
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
-from flawscope.segmenters import Segmenter, SegmentOptions, build_segmenter
+from flawscope.segmenters import OneSegmentOptions, Segmenter, StaticMapOptions, build_segmenter
 
 SIZE = 256
 STATISTICS: tuple[Statistic, ...] = ("quantile", "skewness", "kurtosis", "mean", "maximum")
@@ -173,7 +173,7 @@ class Readings:
 
 def segmenters(map_file: Path, parts: Parts, run: Run) -> dict[str, Segmenter]:
     """One segment, and the map that `segments draft` made from the good training pictures."""
-    options = {"one segment": SegmentOptions(), "drafted map": SegmentOptions(kind="static", map=map_file)}
+    options = {"one segment": OneSegmentOptions(), "drafted map": StaticMapOptions(map=map_file)}
     return {
         name: build_segmenter(option, Frame(SIZE, SIZE)).fit(parts.learnt, run)
         for name, option in options.items()

@@ -1,10 +1,13 @@
-"""What training may see: no picture in two parts, and no detector's pictures among the unseen ones."""
+"""What training may see: no picture with two roles, and no detector's pictures among the unseen ones."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
@@ -23,12 +26,51 @@ def _numbers(pictures: Pictures) -> list[int]:
 
 
 @pytest.mark.parametrize(("tuning", "defective"), [((0, 9), (20,)), ((9,), (20, 0)), ((9, 20), (20,))])
-def test_a_picture_in_two_parts_is_refused(tuning: tuple[int, ...], defective: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="in one part of the training data"):
+def test_a_picture_with_two_roles_is_refused(tuning: tuple[int, ...], defective: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="a picture with one role in training, got it in the"):
         TrainingData(_pictures(0, 1), _pictures(*tuning), defective=_pictures(*defective, defective=True))
 
 
-def test_detectors_learn_from_the_normal_part_alone_and_the_rest_is_unseen() -> None:
+@dataclass(frozen=True)
+class _Screw:
+    """The upper left quarter of a picture, annotated as a screw."""
+
+    name: str = "screw"
+    order: int = 0
+    ignore: bool = False
+
+    def read(self, height: int, width: int) -> NDArray[np.bool_]:
+        area = np.zeros((height, width), np.bool_)
+        area[: height // 2, : width // 2] = True
+        return area
+
+
+def _annotated(*numbers: int) -> Pictures:
+    samples = [replace(sample, parts=(_Screw(),)) for sample in _pictures(*numbers).samples]
+    return Pictures(samples, Frame(32, 32))
+
+
+def test_annotated_pictures_may_be_normal_ones_and_no_others() -> None:
+    for number in (1, 7):
+        data = TrainingData(_pictures(0, 1), _pictures(9), parts=_annotated(number))
+        assert data.parts is not None
+        (part,) = data.parts.samples[0].parts
+        assert part.read(4, 4).sum() == 4
+        assert data.unseen().parts is data.parts
+    defective = _pictures(20, defective=True)
+    for number, role in ((9, "tuning pictures"), (20, "defective ones")):
+        with pytest.raises(DataError, match=f"in the annotated pictures and in the {role}"):
+            TrainingData(_pictures(0), _pictures(9), defective=defective, parts=_annotated(number))
+        with pytest.raises(DataError, match="in the annotated pictures and in the"):
+            Unseen(_pictures(9), defective, _pictures(0), _annotated(number))
+
+
+def test_an_annotated_picture_has_parts() -> None:
+    with pytest.raises(DataError, match=r"001\.png: expected annotated parts, got a picture without any"):
+        TrainingData(_pictures(0), _pictures(9), parts=_pictures(1))
+
+
+def test_detectors_learn_from_normal_pictures_alone_and_the_rest_is_unseen() -> None:
     data = TrainingData(
         _pictures(*range(40)), _pictures(*range(40, 60)), defective=_pictures(60, 61, defective=True)
     )

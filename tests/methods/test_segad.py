@@ -281,7 +281,7 @@ def test_a_segment_that_no_picture_shows_is_refused(rings: Make, tmp_path: Path)
     with pytest.raises(DataError, match="segment 1"):
         _segad(segments={"kind": "static", "map": str(tmp_path / "map.png")}).fit(_data(rings), Run())
     segad = _segad(segments={"kind": "clusters", "backbone": "resnet18", "weights": "random", "count": 2})
-    segad.segmenter.fit = lambda pictures, run: segad.segmenter  # type: ignore[method-assign]
+    segad.segmenter.fit = lambda *_: segad.segmenter  # type: ignore[method-assign]
     segad.segmenter.shares = torch.tensor([1.0, 0.0])
     with pytest.raises(DataError, match="segment 1: expected pixels of it"):
         segad.fit(_data_again(rings), Run())

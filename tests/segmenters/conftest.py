@@ -30,6 +30,7 @@ class _Labelled(Detector):
 
     Options = DetectorOptions
     outputs: ClassVar = (SCORE, Output("labels", "label_map", "segments"))
+    fitted: ClassVar = ("*",)
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__(DetectorOptions(size=(segmenter.frame.height, segmenter.frame.width)))
@@ -53,6 +54,16 @@ def exported(tmp_path: Path) -> Callable[..., dict[str, NDArray[Any]]]:
         return {name: open_engine(name, graph, threads=1).run(pixels)["labels"] for name in names}
 
     return run
+
+
+@pytest.fixture
+def restored() -> Callable[[Segmenter, Segmenter], Segmenter]:
+    """An unfitted segmenter in a detector that is restored from the state of a fitted one's."""
+
+    def restore(unfitted: Segmenter, fitted: Segmenter) -> Segmenter:
+        return _Labelled(unfitted).restore(_Labelled(fitted).state_dict()).segmenter
+
+    return restore
 
 
 @pytest.fixture

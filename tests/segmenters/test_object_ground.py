@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flawscope.data.pictures import Pictures
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
-from flawscope.segmenters.object_ground import ObjectGround, _otsu, _trusted
+from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions, _otsu, _trusted
 from flawscope.testing.rings import SIDE, good_rings
 
 Save = Callable[..., Pictures]
@@ -27,7 +27,7 @@ def labels_of(segmenter: ObjectGround, given: Pictures) -> NDArray[np.int64]:
 def test_it_finds_a_ring_on_plain_ground(saved: Save) -> None:
     rings = good_rings(8, 0)
     given = saved(rings, FRAME)
-    segmenter = ObjectGround(FRAME).fit(given, Run())
+    segmenter = ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run())
     truth = np.stack([ring.max(2) < 120 for ring in rings])
     found = labels_of(segmenter, given) == 1
     assert (found & truth).sum() / (found | truth).sum() > 0.9
@@ -43,7 +43,7 @@ def test_colour_tells_where_brightness_does_not(saved: Save) -> None:
         picture[30:70, 20:60] = random.normal((60, 107, 100), 3, (40, 40, 3))  # of the same luminance
         arrays.append(picture.clip(0, 255).astype(np.uint8))
     given = saved(arrays, FRAME)
-    found = labels_of(ObjectGround(FRAME).fit(given, Run()), given)
+    found = labels_of(ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run()), given)
     truth = np.zeros((SIDE, SIDE), np.int64)
     truth[30:70, 20:60] = 1
     assert (found == truth).mean() > 0.98
@@ -53,7 +53,7 @@ def test_an_object_that_touches_the_border_is_still_told_apart(saved: Save) -> N
     picture = np.full((SIDE, SIDE, 3), 200, np.uint8)
     picture[:, 44:50] = 40  # a rod from border to border
     given = saved([picture] * 3, FRAME)
-    found = labels_of(ObjectGround(FRAME).fit(given, Run()), given)
+    found = labels_of(ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run()), given)
     assert (found[0] == (picture[..., 0] == 40)).mean() > 0.95
 
 
@@ -75,7 +75,7 @@ def degenerate() -> dict[str, NDArray[np.uint8]]:
 @pytest.mark.parametrize("name", degenerate())
 def test_without_a_ground_all_is_object_and_a_remark_says_so(name: str, saved: Save) -> None:
     given = saved([degenerate()[name]] * 2, FRAME)
-    segmenter = ObjectGround(FRAME).fit(given, Run())
+    segmenter = ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run())
     assert (labels_of(segmenter, given) == 1).all()
     assert segmenter.count == 2
     assert segmenter.absent == (0,)

@@ -16,7 +16,7 @@ from flawscope.errors import DataError, InputError, OptionError
 from flawscope.nn.run import Run
 from flawscope.products import PRODUCTS, render
 from flawscope.runtime.images import Frame, read_image
-from flawscope.segmenters import SegmentOptions, build_segmenter
+from flawscope.segmenters import StaticMapOptions, build_segmenter
 from flawscope.training.segments import check, draft, good_pictures
 
 
@@ -67,7 +67,7 @@ def test_pictures_of_several_sizes_are_stretched_on_request(tmp_path: Path) -> N
         check(made.map, paths, tmp_path / "sheet.png")
     check(made.map, paths, tmp_path / "sheet.png", size=(64, 64))
     given = Pictures([Sample(path, "train", defective=False) for path in paths], Frame(64, 64))
-    segmenter = build_segmenter(SegmentOptions(kind="static", map=made.map), given.frame).fit(given, Run())
+    segmenter = build_segmenter(StaticMapOptions(map=made.map), given.frame).fit(given, Run())
     assert segmenter.count == len(made.shares)
 
 

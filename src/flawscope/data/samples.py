@@ -28,18 +28,45 @@ class MaskSource(Protocol):
         ...
 
 
+class PartSource(Protocol):
+    """One annotated part of the product in a picture, read only when it is needed.
+
+    Parts may overlap: a pixel belongs to the one of the lowest `order` that covers it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The component that the part is one of, such as `screw`; several parts may share it."""
+        ...
+
+    @property
+    def order(self) -> int:
+        """Rank among the components: lower ones lie upon higher ones."""
+        ...
+
+    @property
+    def ignore(self) -> bool:
+        """Whether the component is marked as none to learn or to judge."""
+        ...
+
+    def read(self, height: int, width: int) -> NDArray[np.bool_]:
+        """The part as (height, width) bool at the picture's own size; DataError where sizes differ."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One picture of a data set.
 
     Attributes:
         path: the picture's file.
-        split: which part of the published data set it belongs to.
+        split: which split of the published data set it belongs to.
         defective: whether it shows a defect.
         kind: `good`, or the defect kind as the layout names it.
         masks: annotated areas; empty where the layout has none for this picture.
+        parts: annotated parts of the product; empty where nobody has annotated this picture.
         category: structural or logical, where the layout tells.
-        group: the part that several views show (Real-IAD), where the layout tells.
+        group: the piece that several views show (Real-IAD), where the layout tells.
         view: name of the camera view within the group.
         seen: False for defect kinds that are withheld from supervised training (VAD).
     """
@@ -49,6 +76,7 @@ class Sample:
     defective: bool
     kind: str = GOOD
     masks: tuple[MaskSource, ...] = ()
+    parts: tuple[PartSource, ...] = ()
     category: Literal["structural", "logical"] | None = None
     group: str | None = None
     view: str | None = None

@@ -19,22 +19,35 @@ class TrainingData:
         tuning: good pictures that fit may scale on (quantiles, means, bounds) and learn nothing else from.
         natural: pictures of anything but the product, for methods that learn what is foreign to it; or None.
         defective: pictures of known defects, for methods that learn from some; or None.
+        parts: good pictures with annotated parts (`Sample.parts`), `normal` ones or others, for methods that
+            learn what a product consists of; or None.
 
     Raises:
-        DataError: one file in two of normal, tuning and defective.
+        DataError: one file in two of normal, tuning and defective, or in two of parts, tuning and defective;
+            or a picture of `parts` without any.
     """
 
     normal: Pictures
     tuning: Pictures
     natural: Pictures | None = None
     defective: Pictures | None = None
+    parts: Pictures | None = None
 
     def __post_init__(self) -> None:
-        parts = {"normal": self.normal, "tuning": self.tuning, "defective": self.defective}
-        _apart({f"the {name} part": pictures for name, pictures in parts.items()})
+        others = {"the tuning pictures": self.tuning, "the defective ones": self.defective}
+        _apart({"the normal pictures": self.normal, **others})
+        _apart({"the annotated pictures": self.parts, **others})
+        for sample in self.parts.samples if self.parts is not None else ():
+            if not sample.parts:
+                raise DataError(
+                    f"picture {sample.path}",
+                    expected="annotated parts",
+                    got="a picture without any",
+                    fix="Annotate it, or remove it from the annotated pictures.",
+                )
 
     def for_detector(self, scaled: float) -> TrainingData:
-        """What a detector learns from whose answers another method learns from: parts of `normal` alone.
+        """What a detector learns from whose answers another method learns from: pictures of `normal` alone.
 
         Args:
             scaled: share of `normal` that becomes the detector's tuning pictures, at least two and evenly
@@ -50,7 +63,7 @@ class TrainingData:
 
     def unseen(self) -> Unseen:
         """What no detector of `for_detector` has seen."""
-        return Unseen(self.tuning, self.defective if self.defective else None, self.normal)
+        return Unseen(self.tuning, self.defective if self.defective else None, self.normal, self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +74,22 @@ class Unseen:
         normal: good pictures.
         defective: pictures of known defects, or None.
         learnt: the good pictures that the detectors learnt from or were scaled on.
+        parts: good pictures with annotated parts, see `TrainingData`.
 
     Raises:
-        DataError: the detectors have learnt from one of the pictures.
+        DataError: the detectors have learnt from one of the pictures, or one is annotated.
     """
 
     normal: Pictures
     defective: Pictures | None
     learnt: Pictures
+    parts: Pictures | None = None
 
     def __post_init__(self) -> None:
         learnt = "what the detectors learn from"
-        _apart({learnt: self.learnt, "the good pictures": self.normal, "the defective ones": self.defective})
+        unseen = {"the good pictures": self.normal, "the defective ones": self.defective}
+        _apart({learnt: self.learnt, **unseen})
+        _apart({"the annotated pictures": self.parts, **unseen})
 
 
 def evenly(count: int, share: float) -> list[int]:
@@ -85,16 +102,16 @@ def evenly(count: int, share: float) -> list[int]:
     return [index * count // wanted for index in range(wanted)]
 
 
-def _apart(parts: Mapping[str, Pictures | None]) -> None:
-    """Refuse a file that two parts hold."""
+def _apart(roles: Mapping[str, Pictures | None]) -> None:
+    """Refuse a file that has two roles."""
     owners: dict[Path, str] = {}
-    for name, pictures in parts.items():
+    for name, pictures in roles.items():
         for sample in pictures.samples if pictures is not None else ():
             other = owners.setdefault(sample.path.absolute(), name)
             if other != name:
                 raise DataError(
                     f"picture {sample.path}",
-                    expected="each picture in one part of the training data",
+                    expected="a picture with one role in training",
                     got=f"it in {other} and in {name}",
                     fix="Remove it from one of the two.",
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -15,7 +15,6 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.features import PatchGrid
 from flawscope.nn.run import Run
 
-_MARGIN = 2  # cells of the coarsest layer
 _BATCH = 4
 
 
@@ -31,8 +30,11 @@ class Cells(nn.Module):
         strides: for `layers=None`.
         size: height and width of the pictures.
         weights: pretrained ones are read by `load`; random ones are drawn from a fixed seed.
+        margin: cells of the coarsest layer by which the picture is mirrored on each side; fewer where the
+            picture has no more.
 
     Attributes:
+        margin: the same in pixels.
         dim: length D of a vector.
         shape: height and width of the grid of cells.
     """
@@ -43,13 +45,15 @@ class Cells(nn.Module):
         layers: Sequence[str] | None,
         strides: Sequence[int],
         size: tuple[int, int],
+        *,
         weights: Literal["pretrained", "random"] = "pretrained",
+        margin: int = 2,
     ) -> None:
         super().__init__()
         self.weights = weights
         probe = build_backbone(name, layers, strides=strides, size=size)
         coarse, fine = max(probe.strides.values()), min(probe.strides.values())
-        self.margin = coarse * min(_MARGIN, (min(size) - 1) // coarse)
+        self.margin = coarse * min(margin, (min(size) - 1) // coarse)
         height, width = (side + 2 * self.margin for side in size)
         self.backbone = build_backbone(name, layers, strides=strides, size=(height, width))
         self.grid = PatchGrid(self.backbone)
@@ -66,10 +70,25 @@ class Cells(nn.Module):
         if self.weights == "pretrained":
             load_pretrained(self.backbone)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Map `pixels` (N, 3, H, W) in [0, 1] to features (N, D, h, w)."""
-        wide = F.pad(pixels, (self.margin,) * 4, mode="reflect")  # (N, 3, H + 2 margin, W + 2 margin)
-        features: Tensor = self.grid(self.backbone(wide))
+    def mirrored(self, pixels: Tensor) -> Tensor:
+        """`pixels` (N, 3, H, W) as the backbone sees them: (N, 3, H + 2 margin, W + 2 margin)."""
+        return F.pad(pixels, (self.margin,) * 4, mode="reflect") if self.margin else pixels
+
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Map `pixels` (N, 3, H, W) in [0, 1] to features (N, D, h, w).
+
+        Args:
+            pixels: the pictures.
+            maps: {layer: (N, C, h, w)} of the backbone on `mirrored(pixels)`, where they are there already.
+
+        Raises:
+            ValueError: maps on another grid than the backbone's of such pictures.
+        """
+        maps = self.backbone(self.mirrored(pixels)) if maps is None else maps
+        for layer, grid in self.backbone.grids.items():
+            if maps[layer].shape[2:] != grid:
+                raise ValueError(f"maps at {layer} of {tuple(maps[layer].shape[2:])} cells, not {grid}")
+        features: Tensor = self.grid(maps)
         height, width = self.shape
         return features[:, :, self.cut : self.cut + height, self.cut : self.cut + width]
 

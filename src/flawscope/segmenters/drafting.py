@@ -15,9 +15,9 @@ from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.cells import Cells
+from flawscope.segmenters.cleanup import cleaned
 from flawscope.segmenters.clustering import cluster
 from flawscope.segmenters.segmenter import spread
-from flawscope.segmenters.tidy import tidy
 
 Floats = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ def draft_by_features(
     """
     height, width = guide.shape[1:]
     frame = _feature_frame((height, width))
-    cells = Cells(BACKBONE, None, _STRIDES, (frame.height, frame.width), weights)
+    cells = Cells(BACKBONE, None, _STRIDES, (frame.height, frame.width), weights=weights)
     cells.load()
     features = _mean_features(cells, spread(pictures, PICTURES).resized(frame), run)
     rows = patch_rows(features.unsqueeze(0)).contiguous()  # (h * w, D)
@@ -85,7 +85,7 @@ def draft_by_features(
         drawn = guided(np.asarray(enlarged, np.float32), grey)
         better = drawn > best
         best[better], labels[better] = drawn[better], label
-    return tidy(labels)
+    return cleaned(labels)
 
 
 def guided(values: Floats, guide: Floats) -> Floats:

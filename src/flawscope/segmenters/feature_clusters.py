@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.segment_maps import MOST_SEGMENTS
+from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.cells import Cells
 from flawscope.segmenters.clustering import cluster
-from flawscope.segmenters.options import SegmentOptions
-from flawscope.segmenters.segmenter import Segmenter, spread
+from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions, spread
 
 _ROWS = 20000  # cells on which k-means runs
 _CELL_DRAW = 11
+
+
+class FeatureClustersOptions(SegmenterOptions):
+    """Options of `FeatureClusters`."""
+
+    kind: Literal["clusters"] = "clusters"
+    count: int | None = Field(
+        None, ge=2, le=MOST_SEGMENTS, description="how many clusters; by default what fits best, 2 to 8"
+    )
+    backbone: str = Field("tf_efficientnet_lite0", description="network of the features")
+    layers: tuple[str, ...] | None = Field(
+        None, description="its layers; by default those at strides 8 and 16"
+    )
+    margin: int = Field(
+        2,
+        ge=0,
+        le=8,
+        description="cells of the coarsest layer by which pictures are mirrored beyond their borders for the "
+        "network; 0 leaves them as they are, so that its maps can be shared",
+    )
+    position: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the place beside the features; above 0 for aligned products only",
+    )
+    smoothing: float = Field(
+        4.0, ge=0, le=64, description="σ in pixels of the Gaussian over the clusters' scores"
+    )
+    weights: Literal["pretrained", "random"] = Field(
+        "pretrained",
+        description="pretrained, as published; random draws them from a fixed seed, for tests only",
+    )
 
 
 class FeatureClusters(Segmenter):
@@ -26,30 +61,46 @@ class FeatureClusters(Segmenter):
 
     Features are smoothed over 3×3 cells; the scores of the clusters, which are linear in them, are enlarged
     and smoothed before the largest is taken.
+
+    Maps that are handed in come from pictures mirrored as `cells.mirrored` does; with the option `margin` 0,
+    those are the pictures themselves.
     """
 
-    fitted: ClassVar = ("shares", "centroids")
+    Options: ClassVar = FeatureClustersOptions
+    options: FeatureClustersOptions
     place: Tensor
     centroids: Tensor
 
-    def __init__(self, frame: Frame, options: SegmentOptions) -> None:
-        super().__init__(frame)
-        self.options = options
+    def __init__(self, options: FeatureClustersOptions, frame: Frame) -> None:
+        super().__init__(options, frame)
         size = (frame.height, frame.width)
-        self.cells = Cells(options.backbone, options.layers, (8, 16), size, options.weights)
+        self.cells = Cells(
+            options.backbone,
+            options.layers,
+            (8, 16),
+            size,
+            weights=options.weights,
+            margin=options.margin,
+        )
         self.enlarged = Heatmap(self.cells.shape, size, options.smoothing)
         sides = [torch.linspace(-1, 1, cells) for cells in self.cells.shape]
         place = options.position * torch.stack(torch.meshgrid(*sides, indexing="ij"))
         self.register_buffer("place", place, persistent=False)  # (2, h, w)
         self.register_buffer("centroids", torch.zeros(1, self.cells.dim + 2))  # (L, D + 2)
 
-    def learn(self, pictures: Pictures, run: Run) -> None:
+    @property
+    def backbone(self) -> Backbone:
+        """See `Segmenter.backbone`."""
+        return self.cells.backbone
+
+    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: cluster the features of up to 64 pictures.
 
         Raises:
             WeightsError: the backbone's weights are not to be had.
             DataError: pictures too plain for so many clusters.
         """
+        del parts
         self.cells.load()
         rows, places = self._drawn(spread(pictures), run)
         self.cells.grid.balance(rows)
@@ -71,9 +122,9 @@ class FeatureClusters(Segmenter):
                 places.append(drawn)
         return torch.cat(rows), torch.cat(places)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
         """See `Segmenter.forward`."""
-        features = _smooth(self.cells(pixels))
+        features = _smooth(self.cells(pixels, maps))
         place = self.place.expand(features.shape[0], -1, -1, -1)  # (N, 2, h, w)
         placed = torch.cat([features, place], 1)  # (N, D + 2, h, w)
         weights = (2 * self.centroids)[:, :, None, None]  # (L, D + 2, 1, 1)

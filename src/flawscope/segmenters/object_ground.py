@@ -1,12 +1,14 @@
 """Object and ground, for single objects on plain ground: no labels, no downloads.
 
 The ground is what the pictures' borders show: one Gaussian of their colours. Otsu's threshold (A Threshold
-Selection Method from Gray-Level Histograms, 1979) on all pictures' distances from it parts object and ground.
+Selection Method from Gray-Level Histograms, 1979) on all pictures' distances tells object from ground.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
-from flawscope.segmenters.segmenter import Segmenter, spread
+from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions, spread
 
 GROUND, OBJECT = 0, 1
 _BATCH = 8
@@ -31,6 +33,12 @@ _FEWEST, _MOST = 0.01, 0.97  # share of the pictures outside which an object is 
 _BORDER, _BRUSH = 1 / 32, 1 / 128  # of the shorter side: the border's width, and the largest speck
 
 
+class ObjectGroundOptions(SegmenterOptions):
+    """Options of `ObjectGround`."""
+
+    kind: Literal["object"] = "object"
+
+
 class ObjectGround(Segmenter):
     """Segment 0 is the ground, 1 the object.
 
@@ -38,20 +46,28 @@ class ObjectGround(Segmenter):
     is object, and a remark says so.
     """
 
+    Options: ClassVar = ObjectGroundOptions
     mean: Tensor
     whitening: Tensor
     limit: Tensor
 
-    def __init__(self, frame: Frame) -> None:
-        super().__init__(frame, 2)
+    def __init__(self, options: ObjectGroundOptions, frame: Frame) -> None:
+        super().__init__(options, frame)
+        self.shares = torch.zeros(2)
         self.border = max(1, round(min(frame.height, frame.width) * _BORDER))
         self.reach = max(1, round(min(frame.height, frame.width) * _BRUSH))
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("whitening", torch.eye(3))  # (3, 3)
         self.register_buffer("limit", torch.tensor(-1.0))  # squared distance beyond which object begins
 
-    def learn(self, pictures: Pictures, run: Run) -> None:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `Segmenter.names`."""
+        return ("the background", "the object")
+
+    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: the ground's colours from the borders, the limit from all distances."""
+        del parts
         device = run.torch_device()
         self.to(device)
         chosen = spread(pictures)
@@ -72,8 +88,9 @@ class ObjectGround(Segmenter):
             self.shares = torch.tensor([0.0, 1.0])
             self.remarks.append(f"Object and ground cannot be told apart, {reason}: all counts as object.")
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
         """See `Segmenter.forward`."""
+        del maps
         found = (self._squared(pixels) > self.limit).float().unsqueeze(1)  # (N, 1, H, W)
         closed = self._shrunk(self._grown(found))
         return self._grown(self._shrunk(closed)).squeeze(1).long()  # (N, H, W)
@@ -92,15 +109,15 @@ class ObjectGround(Segmenter):
     def _border(self, pictures: Pictures, run: Run) -> Tensor:
         """Smoothed colours of all border pixels, (P, 3)."""
         wide = self.border
-        parts = []
+        colours = []
         for batch in pictures.batches(_BATCH):
             run.check_stop()
             pixels = torch.from_numpy(batch).to(self.mean.device)
             smooth = F.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
             inner = smooth[:, :, wide:-wide]
             sides = (smooth[:, :, :wide], smooth[:, :, -wide:], inner[..., :wide], inner[..., -wide:])
-            parts += [side.permute(0, 2, 3, 1).reshape(-1, 3) for side in sides]  # (n * h * w, 3)
-        return torch.cat(parts)
+            colours += [side.permute(0, 2, 3, 1).reshape(-1, 3) for side in sides]  # (n * h * w, 3)
+        return torch.cat(colours)
 
     @torch.inference_mode()
     def _histogram(self, pictures: Pictures, run: Run) -> Tensor:
@@ -116,7 +133,7 @@ class ObjectGround(Segmenter):
         return total
 
     def _limit(self, histogram: Tensor, border: Tensor) -> tuple[float | None, str | None]:
-        """The squared distance that parts the two, or None and the reason why there is none."""
+        """The squared distance that divides the two, or None and the reason why there is none."""
         cut, separate = _otsu(histogram)
         if separate < _SEPARATE:
             return None, f"for colours do not fall into two groups ({separate:.0%} of their variance)"

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from flawscope.data.segment_maps import Labels
 from flawscope.errors import DataError, MissingExtraError, WeightsError
+from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.run import Run
-from flawscope.segmenters.tidy import tidy
+from flawscope.segmenters.cleanup import cleaned
 
 # The paper's automatic mask generation (section 5 and appendix B), on one scale.
 POINTS = 32  # a side of the grid of prompts
@@ -28,7 +29,6 @@ STABILITY = 0.95  # least IoU of the mask's logits cut at 1 and at -1
 OVERLAP = 0.7  # IoU beyond which the worse of two masks is a repetition
 _MOST_SEGMENTS = 8
 _BATCH = 32  # prompts at a time
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Sam:
@@ -65,7 +65,7 @@ class Sam:
                 got="none that it is sure of",
                 fix="Draft by features.",
             )
-        return tidy(exclusive(masks, segments or _MOST_SEGMENTS))
+        return cleaned(exclusive(masks, segments or _MOST_SEGMENTS))
 
     @torch.inference_mode()
     def masks(self, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -86,18 +86,18 @@ class Sam:
         return _without_repetitions([mask for _, mask in found], height, width)
 
     def _prepared(self, picture: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
-        """Pixels (1, 3, S, S), normalised, padded below and right, and the picture's part (h, w) of them."""
+        """Pixels (1, 3, S, S), normalised, padded below and right, and how far (h, w) the picture reaches."""
         device = self.run.torch_device()
         pixels = torch.from_numpy(picture.copy()).to(device).permute(2, 0, 1).unsqueeze(0).float() / 255
         scale = self.side / max(picture.shape[:2])
         inner = (round(picture.shape[0] * scale), round(picture.shape[1] * scale))
         pixels = F.interpolate(pixels, inner, mode="bilinear", antialias=True, align_corners=False)
-        mean, std = (torch.tensor(part, device=device).view(1, 3, 1, 1) for part in (_MEAN, _STD))
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in IMAGENET)
         pixels = (pixels - mean) / std
         return F.pad(pixels, (0, self.side - inner[1], 0, self.side - inner[0])), inner
 
     def _prompts(self, inner: tuple[int, int]) -> Iterator[Tensor]:
-        """Batches (n, 2) of points x, y on a grid over the picture's part (h, w)."""
+        """Batches (n, 2) of points x, y on a grid over the picture (h, w)."""
         steps = (torch.arange(POINTS, device=self.run.torch_device()) + 0.5) / POINTS
         y, x = torch.meshgrid(steps * inner[0], steps * inner[1], indexing="ij")
         yield from torch.split(torch.stack([x.flatten(), y.flatten()], 1), _BATCH)  # (n, 2) each
@@ -112,8 +112,8 @@ class Sam:
         if not kept.any():
             return []
         whole = F.interpolate(logits[kept].unsqueeze(1), (self.side, self.side), mode="bilinear")
-        part = whole[:, :, : inner[0], : inner[1]]
-        masks = F.interpolate(part, size, mode="bilinear").squeeze(1) > 0  # (k, H, W)
+        shown = whole[:, :, : inner[0], : inner[1]]
+        masks = F.interpolate(shown, size, mode="bilinear").squeeze(1) > 0  # (k, H, W)
         return list(zip(quality[kept].tolist(), masks.cpu(), strict=True))
 
 

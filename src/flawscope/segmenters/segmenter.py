@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.errors import DataError
+from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
 
@@ -18,29 +21,39 @@ SPREAD = 64  # pictures, spread over all, that segmenters learn from and measure
 _BATCH = 8
 
 
+class SegmenterOptions(BaseModel):
+    """Base of each segmenter's options; `kind` is the segmenter's name in recipes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    kind: str
+
+
 class Segmenter(nn.Module, ABC):
     """Divides pictures into `count` mutually exclusive segments, 0 to count - 1, that cover every pixel.
 
     All that `fit` learns lies in buffers, so a segmenter of the same options and frame takes it over from a
-    state dict; a detector that holds one as `segmenter` names `segmenter.` + each of `fitted` in its own
-    `fitted`.
+    state dict, once its buffers have the shapes that the state dict's have.
+
+    An owner that runs the same network on the same pictures anyway saves the second pass: it takes the maps
+    at `layers` from its own network, equal to `backbone`, and hands them to `forward`.
 
     Attributes:
+        Options: the options' class.
         static: whether all pictures have one map.
-        fitted: names of the buffers whose shape depends on the data.
         shares: (L,) share of the pixels that each segment takes in good pictures; 0 for one that none shows.
         remarks: what `fit` has to say to the user.
     """
 
+    Options: ClassVar[type[SegmenterOptions]]
     static: ClassVar[bool] = False
-    fitted: ClassVar[tuple[str, ...]] = ("shares",)
     shares: Tensor
     remarks: list[str]
 
-    def __init__(self, frame: Frame, count: int = 1) -> None:
+    def __init__(self, options: SegmenterOptions, frame: Frame) -> None:
         super().__init__()
-        self.frame, self.remarks = frame, []
-        self.register_buffer("shares", torch.zeros(count))
+        self.options, self.frame, self.remarks = options, frame, []
+        self.register_buffer("shares", torch.zeros(1))
 
     @property
     def count(self) -> int:
@@ -48,12 +61,32 @@ class Segmenter(nn.Module, ABC):
         return len(self.shares)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What each of the L segments is called in findings."""
+        return tuple(f"segment {index}" for index in range(self.count))
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The network whose maps the segments are read from; None where pixels decide."""
+        return None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the backbone's layers whose maps `forward` takes; empty where pixels decide."""
+        return self.backbone.layers if self.backbone is not None else ()
+
+    @property
     def absent(self) -> tuple[int, ...]:
         """Segments that no good picture shows."""
         return tuple(index for index, share in enumerate(self.shares.tolist()) if share == 0)
 
-    def fit(self, pictures: Pictures, run: Run) -> Self:
+    def fit(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> Self:
         """Learn the segments from good pictures at `frame`; seeded and repeatable.
+
+        Args:
+            pictures: good ones.
+            run: its seed decides.
+            parts: pictures with annotated parts (`Sample.parts`), for segmenters that learn from those.
 
         Raises:
             DataError: no pictures, or what the segmenter itself refuses.
@@ -67,16 +100,22 @@ class Segmenter(nn.Module, ABC):
                 fix="Add good pictures to the folder.",
             )
         self.remarks.clear()
-        self.learn(pictures, run)
+        self.learn(pictures, run, parts)
         return self.to(run.torch_device()).eval()
 
     @abstractmethod
-    def learn(self, pictures: Pictures, run: Run) -> None:
-        """The part of `fit` that differs: fill the buffers, `shares` among them."""
+    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+        """What differs in `fit`: fill the buffers, `shares` among them."""
 
     @abstractmethod
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Map `pixels` (N, 3, H, W) in [0, 1] at `frame` to labels (N, H, W) int64; exports to ONNX."""
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Map `pixels` (N, 3, H, W) in [0, 1] at `frame` to labels (N, H, W) int64; exports to ONNX.
+
+        Args:
+            pixels: the pictures.
+            maps: {layer: (N, C, h, w)} of `backbone` on those pictures, which is run where None; a segmenter
+                says where it wants the pictures mirrored beyond their borders.
+        """
 
     @torch.inference_mode()
     def measure(self, pictures: Pictures, run: Run, count: int) -> Tensor:

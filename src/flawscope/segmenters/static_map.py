@@ -1,58 +1,102 @@
-"""A static map: one division for all pictures of a fixed camera, drawn by a person or drafted."""
+"""One division for all pictures: a static map, drawn by a person or drafted, or no division at all."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.segment_maps import check_map_fits, read_segment_map, shares_of, to_frame_size
+from flawscope.data.segment_maps import (
+    MOST_SEGMENTS,
+    check_map_fits,
+    read_segment_map,
+    shares_of,
+    to_frame_size,
+)
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
-from flawscope.segmenters.segmenter import Segmenter
+from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
+
+
+class OneSegmentOptions(SegmenterOptions):
+    """Options of `OneSegment`."""
+
+    kind: Literal["one"] = "one"
+
+
+class OneSegment(Segmenter):
+    """Every pixel is of segment 0."""
+
+    Options: ClassVar = OneSegmentOptions
+    static: ClassVar = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `Segmenter.names`."""
+        return ("the whole picture",)
+
+    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+        """See `Segmenter.learn`: nothing to learn."""
+        del pictures, run, parts
+        self.shares = torch.ones(1)
+
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
+        """See `Segmenter.forward`."""
+        del maps
+        return torch.zeros_like(pixels[:, 0], dtype=torch.int64)  # (N, H, W)
+
+
+class StaticMapOptions(SegmenterOptions):
+    """Options of `StaticMap`."""
+
+    kind: Literal["static"] = "static"
+    map: Path = Field(description="indexed PNG file, read when the segmenter is fitted")
+    count: int | None = Field(
+        None, ge=1, le=MOST_SEGMENTS, description="how many segments the map must have; by default any number"
+    )
 
 
 class StaticMap(Segmenter):
     """The labels of an indexed PNG, the same for every picture.
 
-    `fit` reads the file; a restored segmenter has its labels from the state dict and needs no file.
-
-    Args:
-        frame: at which pictures come.
-        path: the map; see `flawscope.data.segment_maps`.
-        count: how many segments it must have; any number where None.
+    `fit` reads the file (see `flawscope.data.segment_maps`); a restored segmenter has its labels from the
+    state dict and needs no file.
     """
 
+    Options: ClassVar = StaticMapOptions
     static: ClassVar = True
+    options: StaticMapOptions
     labels: Tensor
 
-    def __init__(self, frame: Frame, path: Path, count: int | None = None) -> None:
-        super().__init__(frame)
-        self.path, self.expected = path, count
+    def __init__(self, options: StaticMapOptions, frame: Frame) -> None:
+        super().__init__(options, frame)
         empty = torch.zeros(frame.height, frame.width, dtype=torch.uint8)
         self.register_buffer("labels", empty)  # (H, W)
 
-    def learn(self, pictures: Pictures, run: Run) -> None:
+    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: read the map, check it against the pictures' sizes.
 
         Raises:
             InputError: no such file, or one that cannot be read.
             DataError: a map that does not fit: its indices, its size, its number of segments.
         """
-        del run
-        drawn = read_segment_map(self.path)
+        del run, parts
+        path, wanted = self.options.map, self.options.count
+        drawn = read_segment_map(path)
         paths = [sample.path for sample in pictures.samples]
-        check_map_fits(self.path, (drawn.shape[0], drawn.shape[1]), paths, self.frame)
+        check_map_fits(path, (drawn.shape[0], drawn.shape[1]), paths, self.frame)
         count = int(drawn.max()) + 1
-        if self.expected not in (None, count):
+        if wanted not in (None, count):
             raise DataError(
-                f"segment map {self.path}",
-                expected=f"{self.expected} segments, as the option count says",
+                f"segment map {path}",
+                expected=f"{wanted} segments, as the option count says",
                 got=f"{count}",
                 fix="Correct the option or the map.",
             )
@@ -60,7 +104,7 @@ class StaticMap(Segmenter):
         shares = shares_of(labels, count)
         if not shares.all():
             raise DataError(
-                f"segment map {self.path}",
+                f"segment map {path}",
                 expected=f"segments that are seen at {self.frame.width}x{self.frame.height}",
                 got=f"segment {int(np.flatnonzero(shares == 0)[0])}, which has no pixel left there",
                 fix="Draw it larger, or raise the input size.",
@@ -68,6 +112,7 @@ class StaticMap(Segmenter):
         self.labels = torch.from_numpy(labels)
         self.shares = torch.from_numpy(shares).float()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
         """See `Segmenter.forward`."""
+        del maps
         return self.labels.long().unsqueeze(0).expand(pixels.shape[0], -1, -1)  # (H, W) -> (N, H, W)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import good_samples, mask_beside, pictures, product_folders
+from flawscope.data.layouts.reader import by_folder, good_samples, mask_beside, pictures
 from flawscope.data.samples import Dataset, Sample
 
 NAME = "btad"
@@ -16,14 +16,7 @@ def is_product(folder: Path) -> bool:
     return (folder / "train" / "ok").is_dir() and ((test / "ok").is_dir() or (test / "ko").is_dir())
 
 
-def recognises(folder: Path) -> bool:
-    """See `Reader.recognises`."""
-    return is_product(folder) or bool(products(folder))
-
-
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`."""
-    return product_folders(folder, is_product)
+recognises, products = by_folder(is_product)
 
 
 def read(folder: Path, product: str | None) -> Dataset:

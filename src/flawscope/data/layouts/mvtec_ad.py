@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import good_samples, mask_beside, pictures, product_folders, subfolders
+from flawscope.data.layouts.reader import by_folder, good_samples, mask_beside, pictures, subfolders
 from flawscope.data.samples import GOOD, Dataset, Sample
 
 NAME = "mvtec_ad"
@@ -17,14 +17,7 @@ def is_product(folder: Path) -> bool:
     return (train / "good").is_dir() and (folder / "test").is_dir() and not other
 
 
-def recognises(folder: Path) -> bool:
-    """See `Reader.recognises`."""
-    return is_product(folder) or bool(products(folder))
-
-
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`."""
-    return product_folders(folder, is_product)
+recognises, products = by_folder(is_product)
 
 
 def read(folder: Path, product: str | None) -> Dataset:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from flawscope.data.layouts.reader import good_samples, pictures, product_folders
+from flawscope.data.layouts.reader import by_folder, good_samples, pictures
 from flawscope.data.masks import MaskFile, Saturation
 from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.data.tables import malformed, read_json
@@ -26,14 +26,7 @@ def is_product(folder: Path) -> bool:
     return (folder / "train" / GOOD).is_dir() and (folder / "validation" / GOOD).is_dir()
 
 
-def recognises(folder: Path) -> bool:
-    """See `Reader.recognises`."""
-    return is_product(folder) or bool(products(folder))
-
-
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`."""
-    return product_folders(folder, is_product)
+recognises, products = by_folder(is_product)
 
 
 def read(folder: Path, product: str | None) -> Dataset:

@@ -16,11 +16,11 @@ HELD_OUT_STEP = 3
 class Reader(Protocol):
     """One layout; each module beside this one is a `Reader`."""
 
-    def recognises(self, folder: Path) -> bool:
+    def recognises(self, folder: Path, /) -> bool:
         """Whether `folder` looks like this layout, judged by names alone."""
         ...
 
-    def products(self, folder: Path) -> tuple[str, ...]:
+    def products(self, folder: Path, /) -> tuple[str, ...]:
         """Names of the products in `folder`; empty where the folder itself is one product."""
         ...
 
@@ -44,11 +44,16 @@ def holds_pictures(folder: Path) -> bool:
     return folder.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
 
 
-def product_folders(folder: Path, is_product: Callable[[Path], bool]) -> tuple[str, ...]:
-    """Names of the sub-folders that are products; empty where `folder` itself is one."""
-    if is_product(folder):
-        return ()
-    return tuple(path.name for path in subfolders(folder) if is_product(path))
+def by_folder(
+    is_product: Callable[[Path], bool],
+) -> tuple[Callable[[Path], bool], Callable[[Path], tuple[str, ...]]]:
+    """`recognises` and `products` of a layout that has a folder a product: the given one, or those in it."""
+
+    def products(folder: Path) -> tuple[str, ...]:
+        inner = () if is_product(folder) else subfolders(folder)
+        return tuple(path.name for path in inner if is_product(path))
+
+    return lambda folder: is_product(folder) or bool(products(folder)), products
 
 
 def good_samples(folder: Path, split: Split) -> list[Sample]:

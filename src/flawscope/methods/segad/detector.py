@@ -123,7 +123,7 @@ class SegAD(Detector):
             DataError, Stopped: as `fit`.
         """
         self._check(unseen)
-        self.segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run)
+        self.segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run, unseen.parts)
         self.remarks += self.segmenter.remarks
         self._check_segments()
         self._prepare()

@@ -12,7 +12,7 @@ from flawscope.methods.presets import options_of
 from flawscope.methods.registry import method_class, parse_options
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.methods.segad.statistics import Statistic
-from flawscope.segmenters.options import SegmentOptions
+from flawscope.segmenters import ObjectGroundOptions, SegmentOptions
 
 
 class DetectorSpec(BaseModel):
@@ -67,7 +67,7 @@ class SegADOptions(DetectorOptions):
         "the classifier learnt from; 0: the paper's, which learns from 80 % of everything (section 4.1)",
     )
     segments: SegmentOptions = Field(
-        SegmentOptions(kind="object"),
+        ObjectGroundOptions(),
         description="how pictures are divided (section 5: object and ground on VisA, a static map on VAD)",
     )
     statistics: tuple[Statistic, ...] = Field(

@@ -12,7 +12,7 @@ _SMALLEST = 1 / 500  # of the picture: areas below it join their neighbours
 _BRUSH = 1 / 64  # of the shorter side: diameter over which the majority decides
 
 
-def tidy(labels: NDArray[np.integer]) -> Labels:
+def cleaned(labels: NDArray[np.integer]) -> Labels:
     """Labels (H, W) with smooth borders and without small areas, numbered by size, the largest 0.
 
     Each pixel takes the label of the majority around it, then connected areas below 1/500 of the picture take
