@@ -96,10 +96,10 @@ class Finder:
                 fix="Name it with --natural FOLDER.",
             )
         recipe = next(iter(recipes.values()))
-        part = recipe.data
-        place = (part.folder, part.layout, part.product)
+        data = recipe.data
+        place = (data.folder, data.layout, data.product)
         if place not in self.known:
-            read = read_dataset(part.folder, layout=part.layout, product=part.product)
+            read = read_dataset(data.folder, layout=data.layout, product=data.product)
             self.known[place] = (read, _state(read))
         dataset, state = self.known[place]
         dataset = withhold(dataset, recipe.split.withheld)

@@ -184,12 +184,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     >>> parse_seeds("0, 1,2")
     (0, 1, 2)
     """
-    parts: Sequence[str] = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
+    seeds: Sequence[str] = [seed.strip() for seed in text.split(",")]
+    whole = all(seed.isascii() and seed.isdigit() for seed in seeds)
+    if not whole or len(set(map(int, seeds))) < len(seeds):
         raise OptionError(
             "--seeds",
             expected="different whole numbers such as 0,1,2",
             got=repr(text),
             fix="Use --seeds 0,1,2.",
         )
-    return tuple(int(part) for part in parts)
+    return tuple(int(seed) for seed in seeds)

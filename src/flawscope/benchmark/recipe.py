@@ -46,7 +46,7 @@ class Benchmark(Part):
     @classmethod
     def _spread_out(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         """Rows by product in place of those that stand for them; labels must name files of their own."""
-        rows = tuple(part for row in rows for part in row.spread_out())
+        rows = tuple(plain for row in rows for plain in row.spread_out())
         names = [row.name for row in rows]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -132,7 +132,7 @@ class Benchmark(Part):
                 got="an unknown label",
                 fix=suggest(label, [row.label for row in known.values()]),
             )
-        wanted |= {part.casefold() for label in wanted for part in known[label].mean_of}
+        wanted |= {other.casefold() for label in wanted for other in known[label].mean_of}
         return tuple(row for row in self.rows if not wanted or row.label.casefold() in wanted)
 
     def _check_labels(self) -> None:

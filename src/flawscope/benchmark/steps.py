@@ -26,8 +26,8 @@ def resolved_options(recipe: Recipe) -> dict[str, Any]:
 def counted(method: str, options: Options) -> dict[str, int | None]:
     """The option `steps` of the method and of those that it builds on, by name, where they have one."""
     found = {method: options["steps"]} if "steps" in options else {}
-    for part in built_on(options):
-        found |= counted(part["method"], part["options"])
+    for base in built_on(options):
+        found |= counted(base["method"], base["options"])
     return found
 
 
@@ -46,8 +46,8 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
     """
     whole = resolved_options(recipe)
     changes: dict[str, Any] = {"steps": steps} if "steps" in whole else {}
-    for part in built_on(whole):
-        if "steps" in part["options"]:
-            part["options"]["steps"] = steps
+    for base in built_on(whole):
+        if "steps" in base["options"]:
+            base["options"]["steps"] = steps
     changes |= {name: whole[name] for name in ("detectors", "classifier") if name in whole}
     return recipe.model_copy(update={"options": {**recipe.options, **changes}})

@@ -29,9 +29,11 @@ def values(outcome: Outcome, row: Row, measure: Measure) -> dict[int, float]:
     if not row.mean_of:
         results = finished(outcome, row)
         return {result.seed: result.measures[measure] for result in results if measure in result.measures}
-    parts = [values(outcome, part, measure) for part in outcome.benchmark.rows if part.label in row.mean_of]
-    common = [seed for seed in parts[0] if all(seed in part for part in parts)]
-    return {seed: sum(part[seed] for part in parts) / len(parts) for seed in common}
+    series = [
+        values(outcome, other, measure) for other in outcome.benchmark.rows if other.label in row.mean_of
+    ]
+    common = [seed for seed in series[0] if all(seed in one for one in series)]
+    return {seed: sum(one[seed] for one in series) / len(series) for seed in common}
 
 
 def shown(outcome: Outcome) -> list[Measure]:
@@ -240,4 +242,4 @@ def _line(texts: Sequence[str]) -> str:
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:
-    return [part for line in lines for part in (line, "")]
+    return [text for line in lines for text in (line, "")]

@@ -118,7 +118,7 @@ def distill(
 
     given: dict[str, Any] = {
         "teacher": _listed(teacher),
-        "layers": tuple(tuple(part.split(",")) for part in layers.split("/")) if layers else None,
+        "layers": tuple(tuple(group.split(",")) for group in layers.split("/")) if layers else None,
         "features": features,
         "channels": channels,
         "student": student,

@@ -41,7 +41,7 @@ class PartSource(Protocol):
 
     @property
     def order(self) -> int:
-        """Rank among the components: lower ones lie upon higher ones."""
+        """The component's rank: lower ones lie upon higher ones."""
         ...
 
     @property

@@ -44,7 +44,7 @@ def segment_colours(count: int) -> NDArray[np.uint8]:
     for index in range(count - len(colours)):
         value, saturation = _LIGHTNESS[index % len(_LIGHTNESS)]
         shade = colorsys.hsv_to_rgb((0.05 + index * _GOLDEN) % 1.0, saturation, value)
-        colours.append(tuple(round(255 * part) for part in shade))  # type: ignore[arg-type]
+        colours.append(tuple(round(255 * channel) for channel in shade))  # type: ignore[arg-type]
     return np.array(colours[:count], np.uint8).reshape(-1, 3)
 
 

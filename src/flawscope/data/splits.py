@@ -30,7 +30,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class NormalSplit:
-    """Good pictures by what they are for; no picture is in two parts.
+    """Good pictures by what they are for; no picture has two roles.
 
     Attributes:
         training: what fit learns from.
@@ -159,15 +159,15 @@ def split_normals(
     calibration: float = 0.0,
     test: float = 0.0,
 ) -> NormalSplit:
-    """Divide samples by a seeded draw; each lands in exactly one part.
+    """Divide samples by a seeded draw; each gets exactly one role.
 
     Args:
         tuning, calibration, test: a share below 1 (float) or a number of pictures (int). A share above 0
             gets at least one picture (or one group of views), and training keeps at least one.
 
     Raises:
-        OptionError: a share or number out of range, or parts that leave nothing for training.
-        DataError: fewer pictures (or groups) than parts that want one.
+        OptionError: a share or number out of range, or roles that leave nothing for training.
+        DataError: fewer pictures (or groups) than roles that want one.
     """
     units = _units(samples, seed)
     wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, sum(map(len, units)))
@@ -179,15 +179,15 @@ def split_normals(
             got=str(len(units)),
             fix="Add more pictures of good parts.",
         )
-    parts: list[Samples] = []
+    chosen: list[Samples] = []
     for index, count in enumerate(wanted):
         kept_for_others = sum(other > 0 for other in wanted[index + 1 :]) + 1
-        part: list[Sample] = []
-        while len(part) < count and len(units) > kept_for_others:
-            part += units.pop()
-        parts.append(_ordered(part))
+        drawn: list[Sample] = []
+        while len(drawn) < count and len(units) > kept_for_others:
+            drawn += units.pop()
+        chosen.append(_ordered(drawn))
     training = _ordered(sample for unit in units for sample in unit)
-    return NormalSplit(training, tuning=parts[2], calibration=parts[1], test=parts[0])
+    return NormalSplit(training, tuning=chosen[2], calibration=chosen[1], test=chosen[0])
 
 
 def limit_training(split: NormalSplit, pictures: int, *, seed: int) -> NormalSplit:
@@ -246,8 +246,8 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
         )
     held_out = [_ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
     return [
-        (_ordered(sample for other in held_out if other is not part for sample in other), part)
-        for part in held_out
+        (_ordered(sample for other in held_out if other is not fold for sample in other), fold)
+        for fold in held_out
     ]
 
 
@@ -266,7 +266,7 @@ def _ordered(samples: Iterable[Sample]) -> Samples:
 
 
 def _counts(wishes: dict[str, float], total: int) -> list[int]:
-    """Pictures that each part wants of `total`, in the order of `wishes`."""
+    """Pictures that each role wants of `total`, in the order of `wishes`."""
     for name, value in wishes.items():
         if value < 0 or (isinstance(value, float) and value >= 1):
             raise OptionError(

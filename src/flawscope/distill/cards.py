@@ -23,9 +23,9 @@ def card_text(
     *,
     options: DistillOptions,
     run: Run,
-    parts: Mapping[str, Any],
+    sections: Mapping[str, Any],
 ) -> str:
-    """The card as JSON; `parts` are its sections on targets, data, training and figures."""
+    """The card as JSON; `sections` tell of targets, data, training and figures."""
     own = student.layer is None
     card = {
         "format": FORMAT,
@@ -35,7 +35,7 @@ def card_text(
         "student": {
             "network": options.student,
             "layer": student.layer,
-            "channels": parts["targets"]["channels"],
+            "channels": sections["targets"]["channels"],
             "padding": True if own else None,
             "parameters": sum(value.numel() for value in student.body.parameters()),
         },
@@ -44,7 +44,7 @@ def card_text(
             "mean": [round(value, 6) for value in student.mean.flatten().tolist()],
             "std": [round(value, 6) for value in student.std.flatten().tolist()],
         },
-        **parts,
+        **sections,
         "command": command(folder.resolve().name, weights.name, options, run),
     }
     return json.dumps(card, indent=2, allow_nan=False) + "\n"

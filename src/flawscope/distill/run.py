@@ -117,7 +117,8 @@ def distill_teacher(
         "held_out_r2": {name: round(value, 6) for name, value in made.r2.items()},
     }
     write_text(
-        out.with_suffix(".json"), card_text(out, folder, made.student, options=options, run=run, parts=card)
+        out.with_suffix(".json"),
+        card_text(out, folder, made.student, options=options, run=run, sections=card),
     )
     shutil.rmtree(_unfinished(out), ignore_errors=True)
     return DistillResult(out, out.with_suffix(".json"), made.r2, counts, seconds)
@@ -235,8 +236,8 @@ def _unfinished(out: Path) -> Path:
 def _with_checkpoints(run: Run, out: Path, options: DistillOptions, data: str) -> Run:
     """Checkpoints beside `out` of this very call; those of another one are never overwritten."""
     folder = _unfinished(out)
-    parts = (options.model_dump_json(), str(run.seed), str(run.training_dtype), data)
-    fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    facts = (options.model_dump_json(), str(run.seed), str(run.training_dtype), data)
+    fingerprint = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     file = folder / _FINGERPRINT
     if file.is_file() and file.read_text(encoding="utf-8") != fingerprint:
         raise InputError(

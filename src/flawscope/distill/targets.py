@@ -107,10 +107,10 @@ def _patchcore_kernels(widths: Sequence[int], channels: int) -> tuple[list[Tenso
     """
     last = _pooling(LAYER_DIM * len(widths), channels)  # (channels, 1024 * layers)
     kernels, spans = [], []
-    for part, width in zip(torch.split(last, LAYER_DIM, 1), widths, strict=True):
-        rows = part.abs().sum(1).nonzero().flatten()
+    for pooling, width in zip(torch.split(last, LAYER_DIM, 1), widths, strict=True):
+        rows = pooling.abs().sum(1).nonzero().flatten()
         first, end = int(rows[0]), int(rows[-1]) + 1
-        product = part[first:end] @ _pooling(width * PATCH**2, LAYER_DIM)  # (rows, C * 9)
+        product = pooling[first:end] @ _pooling(width * PATCH**2, LAYER_DIM)  # (rows, C * 9)
         kernels.append(product.view(end - first, width, PATCH, PATCH).float())  # (rows, C, 3, 3)
         spans.append((first, end))
     return kernels, spans

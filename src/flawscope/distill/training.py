@@ -76,7 +76,7 @@ def distill(
     for backbone in quick.backbones:
         cast(Backbone, backbone).body.to(dtype)
     mean, std = _statistics(quick, pictures, trained_on, options, run)
-    see, imitate = (torch.compile(part) if options.compile else part for part in (quick, student))
+    see, imitate = (torch.compile(network) if options.compile else network for network in (quick, student))
     batches: Iterator[dict[int, Tensor]] | None = None
 
     def step(number: int) -> dict[str, Tensor]:

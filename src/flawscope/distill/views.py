@@ -51,10 +51,10 @@ def _cropped(batch: Mapping[int, Tensor], options: DistillOptions) -> dict[int, 
         scale, vertical, horizontal = torch.rand(3).tolist()
         edge = max(round(side * (options.crop + (1 - options.crop) * scale)), 1)
         top, left = round((side - edge) * vertical), round((side - edge) * horizontal)
-        part = picture[None, :, top : top + edge, left : left + edge].float() / 255
+        crop = picture[None, :, top : top + edge, left : left + edge].float() / 255
         for size in sizes:
-            cut[size].append(_interpolated(part, size))
-    return {size: torch.cat(parts) for size, parts in cut.items()}
+            cut[size].append(_interpolated(crop, size))
+    return {size: torch.cat(crops) for size, crops in cut.items()}
 
 
 def _interpolated(pixels: Tensor, size: int) -> Tensor:

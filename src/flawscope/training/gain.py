@@ -76,8 +76,8 @@ def cross_validated(
     Raises:
         Stopped: `run.stop` was set.
     """
-    parts = folds_by_kind(table.kinds, folds, run.seed)
-    return _held_out(table, options, [parts == fold for fold in range(folds)], run), parts
+    fold_of = folds_by_kind(table.kinds, folds, run.seed)
+    return _held_out(table, options, [fold_of == fold for fold in range(folds)], run), fold_of
 
 
 def gains(table: Table, options: ForestOptions, held_out: Scores, folds: int, run: Run) -> list[Gain]:
@@ -90,9 +90,11 @@ def gains(table: Table, options: ForestOptions, held_out: Scores, folds: int, ru
     found = [_gain(table, held_out, f"held out in {folds} folds")]
     kinds = sorted(set(table.kinds) - {GOOD})
     if len(kinds) > 1:
-        parts = folds_by_kind(table.kinds, len(kinds), run.seed + 1)
+        fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1)
         named = np.asarray(table.kinds)
-        apart = [np.where(table.defective, named == kind, parts == index) for index, kind in enumerate(kinds)]
+        apart = [
+            np.where(table.defective, named == kind, fold_of == index) for index, kind in enumerate(kinds)
+        ]
         unseen = _held_out(table, options, apart, run)
         found.append(_gain(table, unseen, "each kind of defect judged by a forest that has not learnt it"))
     return found

@@ -67,8 +67,8 @@ def near_groups(thumbnails: NDArray[np.float16]) -> list[list[int]]:
             first, second = np.nonzero(close)
             first, second = first + start, second + other
             for at in range(0, len(first), BLOCK):
-                part = slice(at, at + BLOCK)
-                _join(parent, thumbnails, rows, first[part], second[part], limit=limit)
+                block = slice(at, at + BLOCK)
+                _join(parent, thumbnails, rows, first[block], second[block], limit=limit)
     roots = _roots(parent, np.arange(len(rows)))
     groups: dict[int, list[int]] = {}
     for row, root in sorted(zip(rows.tolist(), roots.tolist(), strict=True)):

@@ -113,12 +113,12 @@ def foreground(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     border = np.concatenate([bright[0], bright[-1], bright[1:-1, 0], bright[1:-1, -1]]).mean()
     if max(border, 1 - border) < _CLEAR or _separability(grey, bright) < _SEPARATE:
         return everywhere
-    part = 1 - bright if border > 0.5 else bright
+    product = 1 - bright if border > 0.5 else bright
     reach = max(round(min(grey.shape) * _BRUSH), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    part = cv2.morphologyEx(part, cv2.MORPH_CLOSE, disc)
-    part = cv2.morphologyEx(part, cv2.MORPH_OPEN, disc).astype(np.bool_)
-    return part if _FEWEST <= part.mean() <= _MOST else everywhere
+    product = cv2.morphologyEx(product, cv2.MORPH_CLOSE, disc)
+    product = cv2.morphologyEx(product, cv2.MORPH_OPEN, disc).astype(np.bool_)
+    return product if _FEWEST <= product.mean() <= _MOST else everywhere
 
 
 def _separability(grey: NDArray[np.uint8], bright: NDArray[np.uint8]) -> float:

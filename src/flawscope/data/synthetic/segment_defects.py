@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 _LENGTH = (1 / 24, 1 / 3)
 _THICKNESS = (1 / 96, 1 / 16)
 _SIGMA = (1 / 64, 1 / 16)
-_PART = (0.2, 0.8)  # sides of a part, as shares of the segment's
+_PIECE = (0.2, 0.8)  # sides of a piece, as shares of the segment's
 _FEWEST = 16  # pixels below which a segment is too small for a defect of its own
 
 
@@ -36,21 +36,21 @@ def segment_defect(
     chosen = present[counts >= min(_FEWEST, counts.max())]
     segment = labels == random.choice(chosen)
     if random.random() < 0.5:
-        area = segment if random.random() < 0.5 else _part(segment, random)
+        area = segment if random.random() < 0.5 else _piece(segment, random)
         blurred = _blurred(image, area, random)
         if not np.array_equal(blurred, image):
             return blurred, area
     return _rectangle(image, segment, random)
 
 
-def _part(segment: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:
+def _piece(segment: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:
     """The segment within a box around one of its pixels."""
     rows, columns = np.nonzero(segment)
     centre = random.integers(len(rows))
     box = np.zeros_like(segment)
     stretches = []
     for places in (rows, columns):
-        reach = max(1.0, random.uniform(*_PART) * (np.ptp(places) + 1) / 2)
+        reach = max(1.0, random.uniform(*_PIECE) * (np.ptp(places) + 1) / 2)
         middle = int(places[centre])
         stretches.append(slice(max(0, round(middle - reach)), round(middle + reach) + 1))
     box[tuple(stretches)] = True

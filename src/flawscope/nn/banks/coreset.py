@@ -152,7 +152,7 @@ class _Points:
 
     def cover(self, chosen: Tensor) -> None:
         """Bring every patch's distance up to date with newly chosen ones."""
-        blocks = [self.columns(part) for part in torch.split(chosen, BLOCK_COLUMNS)]
+        blocks = [self.columns(some) for some in torch.split(chosen, BLOCK_COLUMNS)]
         for rows, nearest in zip(
             torch.split(self.rows, BLOCK_ROWS), torch.split(self.nearest, BLOCK_ROWS), strict=True
         ):
@@ -208,18 +208,18 @@ def _projected(
     device = torch.device(device) if device is not None else first.device
     matrix = _projection_matrix(first.shape[1], projection, seed)
     matrix = None if matrix is None else matrix.to(device)
-    parts = [
+    projected = [
         chunk.to(device, torch.float32) if matrix is None else chunk.to(device, torch.float32) @ matrix
         for chunk in itertools.chain([first], chunks)
     ]
-    dim = parts[0].shape[1]
-    rows = torch.ones(sum(map(len, parts)), dim + 2, device=device)
-    centre = sum((part.sum(0, dtype=torch.float64) for part in parts), torch.zeros((), device=device)) / len(
-        rows
-    )
-    for block, part in zip(torch.split(rows, [len(part) for part in parts]), parts, strict=True):
-        torch.sub(part, centre.float(), out=block[:, :dim])
-    del parts
+    dim = projected[0].shape[1]
+    rows = torch.ones(sum(map(len, projected)), dim + 2, device=device)
+    centre = sum(
+        (chunk.sum(0, dtype=torch.float64) for chunk in projected), torch.zeros((), device=device)
+    ) / len(rows)
+    for block, chunk in zip(torch.split(rows, [len(chunk) for chunk in projected]), projected, strict=True):
+        torch.sub(chunk, centre.float(), out=block[:, :dim])
+    del projected
     return _on_grid(rows, dim)
 
 

@@ -94,9 +94,9 @@ class PatchGrid(nn.Module):
             square += values.square().sum(0)
         variance = (square / len(rows) - (total / len(rows)).square()).clamp_min(0)  # (D,)
         factors = []
-        for part in torch.split(variance, self.channels):
-            length = float(part.sum().sqrt())
-            factors.append(torch.full_like(part, 1 / length if length else 1.0))
+        for layer in torch.split(variance, self.channels):
+            length = float(layer.sum().sqrt())
+            factors.append(torch.full_like(layer, 1 / length if length else 1.0))
         self.scale = torch.cat(factors).to(self.scale)
         for block in torch.split(rows, _ROWS):
             block.mul_(self.scale.to(block))

@@ -41,10 +41,10 @@ def nearest(
     centre = bank.float().mean(0)
     side = max(k, math.isqrt(budget_bytes // 4))
     rows = max(1, budget_bytes // 4 // min(side, len(bank)))
-    parts = [_search(part.float() - centre, bank, centre, k, side) for part in torch.split(queries, rows)]
-    if not parts:
+    answers = [_search(block.float() - centre, bank, centre, k, side) for block in torch.split(queries, rows)]
+    if not answers:
         return queries.new_empty(0, k, dtype=torch.float32), queries.new_empty(0, k, dtype=torch.int64)
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    return torch.cat([answer[0] for answer in answers]), torch.cat([answer[1] for answer in answers])
 
 
 def _search(queries: Tensor, bank: Tensor, centre: Tensor, k: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -123,8 +123,8 @@ class MemoryBank(nn.Module):
         return _distance(best, queries.square().sum(1)), where
 
     def _block(self, negated: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, min(start + self.block, len(self.bank)))
-        partial = F.linear(negated, self.bank[part], self.half_norms[part])  # (N, block)
+        block = slice(start, min(start + self.block, len(self.bank)))
+        partial = F.linear(negated, self.bank[block], self.half_norms[block])  # (N, block)
         return partial.amin(1), partial.argmin(1)
 
     def distance_to(self, queries: Tensor, indices: Tensor) -> Tensor:
