@@ -123,6 +123,6 @@ def test_only_what_a_loss_needs_is_drawn(losses: tuple[str, ...], kinds: str) ->
     places = sampler.draw(options, 32, 2, seeded(0))
     assert "".join(places.corners) == kinds
     assert (places.label is None) == ("ssl" not in losses)
-    part = places.part(20, 60)
-    assert len(part.owners) == 40
-    assert torch.equal(part.corners[kinds[0]], places.corners[kinds[0]][20:60])
+    some = places.between(20, 60)
+    assert len(some.owners) == 40
+    assert torch.equal(some.corners[kinds[0]], places.corners[kinds[0]][20:60])

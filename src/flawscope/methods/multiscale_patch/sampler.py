@@ -46,8 +46,8 @@ class Places:
     corners: dict[str, Tensor]
     label: Tensor | None
 
-    def part(self, start: int, stop: int) -> Places:
-        """A part of every kind."""
+    def between(self, start: int, stop: int) -> Places:
+        """Those numbered from `start` to before `stop`, of every kind."""
         cut = slice(start, stop)
         corners = {kind: corners[cut] for kind, corners in self.corners.items()}
         return Places(self.owners[cut], corners, None if self.label is None else self.label[cut])

@@ -134,16 +134,16 @@ def train(
 def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Losses:
     """Losses of a step on pixels (N, 3, H, W), `total` and each by name and scale.
 
-    To bound memory, the gradients of all parts but the last are added up here; that of the last waits for
+    To bound memory, the gradients of all blocks but the last are added up here; that of the last waits for
     the loop.
     """
     options = objective.options
-    parts = list(_parts(options, len(pixels), number, run, at_once(pixels.device)))
+    blocks = list(_blocks(options, len(pixels), number, run, at_once(pixels.device)))
     total, losses = pixels.new_zeros(()), dict[str, Tensor]()
-    for index, (scale, places, share) in enumerate(parts):
+    for index, (scale, places, share) in enumerate(blocks):
         found = objective(pixels, places, scale)
         own = share * total_loss(found, options.closeness, options.kmeans_weight)
-        if index < len(parts) - 1:
+        if index < len(blocks) - 1:
             own.backward()  # type: ignore[no-untyped-call]
             own = own.detach()
         total = total + own
@@ -158,17 +158,17 @@ def at_once(device: torch.device) -> int:
     return _AT_ONCE * times(device)
 
 
-def _parts(
+def _blocks(
     options: MultiScalePatchOptions, pictures: int, number: int, run: Run, pixels: int
 ) -> Iterator[tuple[int, Places, float]]:
-    """Scale by scale the places of a step, in parts of a bounded number of pixels, each with its share."""
+    """Scale by scale the places of a step, in blocks of a bounded number of pixels, each with its share."""
     for scale in options.scales:
         places = sampler.draw(options, scale, pictures, run.generator(_PLACES, scale, number))
         count = len(places.owners)
         size = max(1, pixels // (len(places.corners) * scale**2))
         for start in range(0, count, size):
             stop = min(start + size, count)
-            yield scale, places.part(start, stop), (stop - start) / count
+            yield scale, places.between(start, stop), (stop - start) / count
 
 
 def _refresh(
@@ -199,7 +199,7 @@ def _sampled(
     block = max(1, at_once(store.device) // _SMALLER // scale**2)
 
     def embed(patches: Tensor) -> Tensor:
-        return torch.cat([networks.encoders.embed(scale, part) for part in torch.split(patches, block)])
+        return torch.cat([networks.encoders.embed(scale, some) for some in torch.split(patches, block)])
 
     together = max(1, at_once(store.device) // (options.patches * scale**2))
     return clusters.sampled(embed, store, options, scale, generator=generator, together=together, run=run)
