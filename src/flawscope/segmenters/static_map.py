@@ -57,7 +57,9 @@ class StaticMapOptions(SegmenterOptions):
     """Options of `StaticMap`."""
 
     kind: Literal["static"] = "static"
-    map: Path = Field(description="indexed PNG file, read when the segmenter is fitted")
+    map: Path = Field(
+        description="an indexed PNG file, such as `flawscope segments draft` makes; fit reads it"
+    )
     count: int | None = Field(
         None, ge=1, le=MOST_SEGMENTS, description="how many segments the map must have; by default any number"
     )
