@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 
 from flawscope.benchmark.measures import Measure, SpreadKind
-from flawscope.benchmark.rows import Chart, Method, Part, Row
+from flawscope.benchmark.rows import Chart, Frozen, Method, Row
 from flawscope.errors import InputError, OptionError, suggest
 from flawscope.files import inside
 from flawscope.training.recipe import Recipe, recipe_error
@@ -18,7 +18,7 @@ from flawscope.training.settings import apply_settings, read_recipe, set_key
 FOLDER = Path(__file__).with_name("recipes")
 
 
-class Benchmark(Part):
+class Benchmark(Frozen):
     """A published table or figure."""
 
     title: str

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from flawscope.benchmark.measures import Measure
 
 
-class Part(BaseModel):
-    """Base of a recipe's parts: frozen, and an unknown key is an error."""
+class Frozen(BaseModel):
+    """Base of what a recipe consists of: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Published(Part):
+class Published(Frozen):
     """What the paper prints for one row, in percent; AU-PRO up to a false positive rate of 0.3."""
 
     image_auroc: float | None = Field(default=None, ge=0, le=100)
@@ -51,7 +51,7 @@ class Published(Part):
         return f"{value:.2f} ± {self.std[measure]:.2f}" if measure in self.std else f"{value:.2f}"
 
 
-class Method(Part):
+class Method(Frozen):
     """A method that rows name: one of `flawscope methods`, a preset of it, and options over that."""
 
     method: str
@@ -59,7 +59,7 @@ class Method(Part):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class RowData(Part):
+class RowData(Frozen):
     """Where a row's pictures differ from the base's; `folder` lies inside the benchmark's data folder."""
 
     folder: str | None = None
@@ -67,7 +67,7 @@ class RowData(Part):
     product: str | None = None
 
 
-class Row(Part):
+class Row(Frozen):
     """One row: what it changes in the base, and what the paper prints for it.
 
     A row with `products` stands for one row each and their mean; a row with `mean_of` runs nothing itself.
@@ -110,7 +110,7 @@ class Row(Part):
         yield self.model_copy(update={"products": {}, "mean_of": tuple(labels)}) if labels else self
 
 
-class Chart(Part):
+class Chart(Frozen):
     """A chart beside the table.
 
     `losses` draws one loss of each row's training over the steps; `shares` draws its percentage of the total

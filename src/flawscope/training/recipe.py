@@ -13,11 +13,11 @@ from flawscope.runtime.engines import Precision
 from flawscope.training.settings import yaml_package
 
 
-class _Part(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class _Document(_Part):
+class _Document(_Frozen):
     """A whole recipe: read from plain values, written as YAML."""
 
     @classmethod
@@ -40,7 +40,7 @@ class _Document(_Part):
         return text
 
 
-class DataPart(_Part):
+class DataChoice(_Frozen):
     """Which pictures: `folder`, and how to read it."""
 
     folder: Path
@@ -54,7 +54,7 @@ class DataPart(_Part):
     )
 
 
-class SplitPart(_Part):
+class SplitChoice(_Frozen):
     """How many good pictures fit does not learn from. None lets the number of pictures decide."""
 
     training: int | None = Field(
@@ -92,7 +92,7 @@ class SplitPart(_Part):
     )
 
 
-class CalibrationPart(_Part):
+class CalibrationChoice(_Frozen):
     """The bound on false rejects that the verdicts keep."""
 
     false_rejects: float = Field(default=0.01, gt=0, lt=0.5, description="rate of good pictures rejected, α")
@@ -100,7 +100,7 @@ class CalibrationPart(_Part):
     promise: Literal["with_confidence", "on_average"] = "with_confidence"
 
 
-class EnginePart(_Part):
+class EngineChoice(_Frozen):
     """What will run the model at the station, on which therefore it is calibrated."""
 
     name: Literal["onnxruntime", "openvino"] = "onnxruntime"
@@ -115,7 +115,7 @@ class EnginePart(_Part):
 class Recipe(_Document):
     """Everything that decides what `train` makes."""
 
-    data: DataPart
+    data: DataChoice
     method: str = Field("patchcore", description="a name from `flawscope methods`")
     preset: str | None = Field(
         "default", description="named options of the method; null starts from the paper's values"
@@ -123,15 +123,15 @@ class Recipe(_Document):
     options: dict[str, Any] = Field(
         default_factory=dict, description="options of the method, over the preset"
     )
-    split: SplitPart = SplitPart()
-    calibration: CalibrationPart = CalibrationPart()
-    engine: EnginePart = EnginePart()
+    split: SplitChoice = SplitChoice()
+    calibration: CalibrationChoice = CalibrationChoice()
+    engine: EngineChoice = EngineChoice()
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = "cpu"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class LearnCalibration(_Part):
+class LearnCalibration(_Frozen):
     """The bound on false rejects; None keeps that of the model that is learnt on."""
 
     false_rejects: float | None = Field(default=None, gt=0, lt=0.5, description="rate of good pictures, α")
@@ -154,7 +154,7 @@ class LearnRecipe(_Document):
 def recipe_error(model: type[BaseModel], error: ValidationError) -> OptionError:
     """The first problem of a pydantic error as one line, with a spelling suggestion for unknown keys."""
     problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    place = ".".join(str(step) for step in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = _fields_at(model, problem["loc"][:-1])
         return OptionError(
@@ -172,10 +172,10 @@ def recipe_error(model: type[BaseModel], error: ValidationError) -> OptionError:
 
 
 def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    for part in place:
-        if isinstance(part, int):  # an item of a list, whose model is already the current one
+    for step in place:
+        if isinstance(step, int):  # an item of a list, whose model is already the current one
             continue
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        annotation = model.model_fields[step].annotation if step in model.model_fields else None
         models = [
             kind
             for kind in (annotation, *get_args(annotation))

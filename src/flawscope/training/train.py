@@ -26,7 +26,7 @@ from flawscope.runtime.engines import require_engine
 from flawscope.runtime.manifest import Provenance
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.pack import Contents, Wish, pack
-from flawscope.training.recipe import EnginePart, Recipe
+from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection, select
 
 UNFINISHED = ".unfinished"
@@ -175,7 +175,7 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
 
     The engine has no part in what is learned: where one is refused, another takes up the work.
     """
-    learned = recipe.model_copy(update={"engine": EnginePart()})
+    learned = recipe.model_copy(update={"engine": EngineChoice()})
     digest = hashlib.sha256(learned.to_yaml().encode())
     for sample in (*dataset.select(split="train", defective=False), *chosen.defective):
         status = sample.path.stat()
