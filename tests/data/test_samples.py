@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from annotated import annotated
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData, Unseen
@@ -31,23 +29,8 @@ def test_a_picture_with_two_roles_is_refused(tuning: tuple[int, ...], defective:
         TrainingData(_pictures(0, 1), _pictures(*tuning), defective=_pictures(*defective, defective=True))
 
 
-@dataclass(frozen=True)
-class _Screw:
-    """The upper left quarter of a picture, annotated as a screw."""
-
-    name: str = "screw"
-    order: int = 0
-    ignore: bool = False
-
-    def read(self, height: int, width: int) -> NDArray[np.bool_]:
-        area = np.zeros((height, width), np.bool_)
-        area[: height // 2, : width // 2] = True
-        return area
-
-
 def _annotated(*numbers: int) -> Pictures:
-    samples = [replace(sample, parts=(_Screw(),)) for sample in _pictures(*numbers).samples]
-    return Pictures(samples, Frame(32, 32))
+    return Pictures(annotated(_pictures(*numbers).samples), Frame(32, 32))
 
 
 def test_annotated_pictures_may_be_normal_ones_and_no_others() -> None:

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from annotated import annotated
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Dataset
+from flawscope.data.splits import NormalSplit
 from flawscope.data.training import TrainingData
 from flawscope.methods.registry import create
+from flawscope.runtime.images import Frame
 from flawscope.training.recipe import Recipe
-from flawscope.training.selection import defects_of, split_for
+from flawscope.training.selection import Selection, defects_of, split_for
 from trained import write_pictures
 
 SMALL = {"size": [64, 64], "weights": "random"}
@@ -43,6 +46,17 @@ def test_a_detector_alone_learns_what_it_learns_inside_segad(dataset: Dataset, m
     assert bool(alone.tuning) == detector.uses_tuning
     assert (alone.calibration, alone.test) == (inside.calibration, inside.test)
     assert not set(inside.tuning) & set(alone.training + alone.tuning + alone.calibration)
+
+
+def test_annotated_pictures_are_those_of_the_training_ones_that_have_parts(dataset: Dataset) -> None:
+    good, frame = dataset.select(defective=False), Frame(16, 16)
+    split = NormalSplit(
+        (*annotated(good[:3]), *good[3:9]), tuning=annotated(good[9:12]), calibration=(), test=()
+    )
+    parts = Selection(split).data(frame).parts
+    assert parts is not None
+    assert [sample.path for sample in parts.samples] == [sample.path for sample in good[:3]]
+    assert Selection(split).data(frame, split.training[3:]).parts is None
 
 
 def test_the_draw_of_defects_has_a_seed_of_its_own_where_one_is_named(dataset: Dataset) -> None:

@@ -40,12 +40,18 @@ class Selection:
     natural: tuple[Sample, ...] = ()
 
     def data(self, frame: Frame, training: tuple[Sample, ...] | None = None) -> TrainingData:
-        """What a detector learns from, at its frame; `training` stands in for the split's, as in a fold."""
+        """What a detector learns from, at its frame; `training` stands in for the split's, as in a fold.
+
+        Its annotated pictures are those of the training ones that have parts.
+        """
+        normal = self.split.training if training is None else training
+        annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
-            normal=Pictures(self.split.training if training is None else training, frame),
+            normal=Pictures(normal, frame),
             tuning=Pictures(self.split.tuning, frame),
             natural=Pictures(self.natural, frame) if self.natural else None,
             defective=Pictures(self.defective, frame) if self.defective else None,
+            parts=Pictures(annotated, frame) if annotated else None,
         )
 
     def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
