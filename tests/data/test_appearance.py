@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flawscope.data.synthetic import appearance
 from flawscope.data.synthetic.appearance import (
     APPEARANCES,
     appearance_named,
@@ -13,7 +14,6 @@ from flawscope.data.synthetic.appearance import (
     thesis_appearance,
     unchanged,
 )
-from flawscope.data.synthetic.noise import appearance
 from flawscope.errors import OptionError
 
 OPERATIONS = ("brightness", "contrast", "saturation", "sharpness", "gamma")
