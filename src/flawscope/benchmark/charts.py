@@ -72,7 +72,7 @@ def line_chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     x_axis = Axis.over([x for line in lines for x, _ in line.points], _LEFT, right)
     y_axis = Axis.over([scale(value) for value in values], bottom, _TOP, room=0.05)
-    parts = [
+    shapes = [
         text(_LEFT, 24, title, class_="title"),
         horizontal(x_axis, bottom, across, x_axis.ticks(6, lambda x: number(x, 6)), top=_TOP),
         vertical(
@@ -85,12 +85,12 @@ def line_chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
         )
         points = "L".join(f"{x_axis(x):.1f} {y_axis(scale(y)):.1f}" for x, y in line.points)
         foot = _TOP + 16 + 18 * index  # of the legend's line
-        parts += [
+        shapes += [
             path("line", f"M{points}", **look),
             path("line", f"M{right - 30} {foot - 4}h22", **look),
             text(right - 36, foot, line.name, "end"),
         ]
-    return own_file(_WIDTH, _HEIGHT, title, *parts)
+    return own_file(_WIDTH, _HEIGHT, title, *shapes)
 
 
 def _losses(outcome: Outcome, chart: Chart) -> list[Line]:
@@ -141,6 +141,6 @@ def _sweep(outcome: Outcome, chart: Chart) -> list[Line]:
 def _value(planned: Planned, key: str) -> float | None:
     """The number under a dotted key of the row's recipe, with every option of the method."""
     node: Any = planned.recipe.model_dump(mode="json") | {"options": dict(planned.options)}
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    for step in key.split("."):
+        node = node.get(step) if isinstance(node, dict) else None
     return float(node) if isinstance(node, int | float) and not isinstance(node, bool) else None
