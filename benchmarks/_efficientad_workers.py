@@ -92,7 +92,7 @@ def _training_step(detector: Any, run: Any, steps: int) -> float:
 
     options = detector.options
     networks = detector.networks.to(memory_format=torch.channels_last)
-    objective = Objective(networks, options, detector._normalised, run.training_dtype)
+    objective = Objective(networks, options, detector._normalised, run)
     learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
     optimiser = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
     networks.autoencoder.train()

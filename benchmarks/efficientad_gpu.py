@@ -30,6 +30,7 @@ from flawscope.files import write_text
 from flawscope.methods.efficientad.pictures import Batch
 from flawscope.methods.efficientad.training import Objective
 from flawscope.methods.registry import create
+from flawscope.nn.run import Run
 
 SIDE = 256
 PAPER_MS = {"small": 2.2, "medium": 4.5}
@@ -96,7 +97,9 @@ def training(given: argparse.Namespace, device: torch.device) -> list[dict[str, 
         if given.compile:
             networks.teacher.compile()
             networks.student.compile()
-        objective = Objective(networks, detector.options, detector._normalised, torch.bfloat16)
+        objective = Objective(
+            networks, detector.options, detector._normalised, Run(device="cuda", precision="bf16")
+        )
         learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
         adam = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
         networks.autoencoder.train()

@@ -1,4 +1,4 @@
-"""EfficientAD's networks as the tables give them, its training, its maps and its errors."""
+"""EfficientAD's training, its maps and its errors."""
 
 from __future__ import annotations
 
@@ -16,85 +16,23 @@ from torch import nn
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped, WeightsError
 from flawscope.methods.efficientad.detector import EfficientAD
-from flawscope.methods.efficientad.networks import Autoencoder, Resampling, fold_normalisation, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
-from flawscope.methods.efficientad.training import Objective, at_centres
+from flawscope.methods.efficientad.training import Objective
 from flawscope.methods.presets import options_of
 from flawscope.methods.registry import create
-from flawscope.nn.backbones.pdn import Cells, cells, pdn, pdn_m, pdn_s
+from flawscope.nn.backbones.pdn import Cells
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.student_teacher.networks import at_centres
 from stop_after import StopAfter
 
 TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(value.numel() for value in network.parameters())
 
 
 @pytest.fixture
 def data(training_data: Callable[..., TrainingData]) -> TrainingData:
     pictures = training_data(8).normal
     return TrainingData(normal=pictures.subset(range(6)), tuning=pictures.subset([6, 7]))
-
-
-@pytest.mark.parametrize(
-    ("network", "count"),
-    [
-        (pdn_s(), 2_694_144),
-        (pdn_s(768), 4_267_392),
-        (pdn_m(), 8_026_624),
-        (pdn_m(768), 11_615_488),
-        (Autoencoder(384, (56, 56)), 1_096_320),
-    ],
-)
-def test_networks_have_the_tables_parameters(network: nn.Module, count: int) -> None:
-    assert parameters(network) == count
-
-
-@pytest.mark.parametrize("size", ["small", "medium"])
-@pytest.mark.parametrize(("padding", "side"), [(False, 56), (True, 64)])
-def test_maps_of_256_pixels(size: Any, padding: bool, side: int) -> None:
-    with torch.device("meta"):
-        maps = pdn(size, padding=padding)(torch.empty(1, 3, 256, 256))
-    assert maps.shape == (1, 384, side, side)
-
-
-def test_autoencoder_reaches_the_teachers_map_from_any_size() -> None:
-    network = Autoencoder(5, (13, 21)).eval()
-    with torch.no_grad():
-        assert network(torch.rand(2, 3, 64, 96)).shape == (2, 5, 13, 21)
-        assert network(torch.rand(1, 3, 256, 256)).shape == (1, 5, 13, 21)
-
-
-def test_autoencoder_has_64_values_at_its_narrowest() -> None:
-    network = Autoencoder(5, (8, 8)).eval()
-    seen = []
-    network.bottleneck.register_forward_hook(lambda *call: seen.append(call[2].shape))
-    with torch.no_grad():
-        network(torch.rand(1, 3, 256, 256))
-    assert seen == [(1, 64, 1, 1)]
-
-
-def test_taps_end_with_the_output_and_follow_the_layers() -> None:
-    network = pdn_s(7)
-    pixels = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        third, output = taps(network, pixels, 2)
-        torch.testing.assert_close(output, network(pixels))
-        torch.testing.assert_close(third, network[:8](pixels))
-
-
-def test_folding_normalises_the_output() -> None:
-    convolution = nn.Conv2d(3, 4, 3)
-    pixels = torch.rand(5, 3, 9, 9)
-    with torch.no_grad():
-        before = convolution(pixels)
-        mean, std = before.mean((0, 2, 3)), before.std((0, 2, 3))
-        fold_normalisation(convolution, mean, std)
-        after = convolution(pixels)
-    torch.testing.assert_close(after, (before - mean.view(-1, 1, 1)) / std.view(-1, 1, 1))
 
 
 def test_teacher_is_normalised_over_the_training_pictures(data: TrainingData) -> None:
@@ -203,7 +141,9 @@ def test_every_choice_trains_and_scores(data: TrainingData, changes: dict[str, A
 def objective_of(**changes: Any) -> tuple[EfficientAD, Objective]:
     torch.manual_seed(0)
     detector = EfficientAD(EfficientADOptions(**{**TINY, **changes}))
-    return detector, Objective(detector.networks, detector.options, detector._normalised, torch.float32)
+    return detector, Objective(
+        detector.networks, detector.options, detector._normalised, Run(precision="fp32")
+    )
 
 
 def test_each_loss_compares_what_it_should() -> None:
@@ -290,7 +230,7 @@ def test_hierarchy_of_the_output_alone_is_the_discrepancy(data: TrainingData) ->
         x = (pixels - detector.mean) / detector.std
         expert, apprentice = detector.networks.teacher(x), detector.networks.student(x)[:, :384]
         cosine = nn.functional.cosine_similarity(expert, apprentice)
-        local = detector(pixels)["local_map"] / detector.gains[0] + detector.lows[0]
+        local = detector(pixels)["local_map"] / detector.levels.gain[0] + detector.levels.zero[0]
     torch.testing.assert_close(local, 2 * (2 - 2 * cosine), atol=1e-4, rtol=1e-4)
 
 
@@ -335,44 +275,6 @@ def test_a_small_memory_budget_changes_nothing(data: TrainingData) -> None:
         assert torch.equal(roomy.batch(number).pixels, narrow.batch(number).pixels)
 
 
-def field(network: nn.Sequential, level: int, row: int) -> tuple[float, float]:
-    """First and last picture row that a cell of a convolution's map sees, by its gradient."""
-    pixels = torch.rand(1, 3, 96, 96, requires_grad=True)
-    maps = taps(network, pixels, len(cells(network)))[level]
-    maps[0, :, row, maps.shape[3] // 2].sum().backward()
-    assert pixels.grad is not None
-    seen = pixels.grad.abs().sum((0, 1, 3)).nonzero().flatten()
-    return float(seen.min()), float(seen.max())
-
-
-@pytest.mark.parametrize("size", ["small", "medium"])
-@pytest.mark.parametrize("padding", [False, True])
-def test_cells_lie_where_their_gradients_do(size: Any, padding: bool) -> None:
-    torch.manual_seed(0)
-    network = pdn(size, 4, padding=padding).double()
-    for layer in network:
-        if isinstance(layer, nn.Conv2d):
-            layer.bias.data.fill_(1.0)  # keep every ReLU open
-            layer.weight.data.abs_()
-    network.float()
-    for level, where in enumerate(cells(network)):
-        first, last = field(network, level, 10)
-        assert (first + last) / 2 == where.centres(11)[10].item()
-    assert cells(network)[-1].origin == (0 if padding else 16)
-
-
-def test_defects_mark_the_cells_at_whose_centres_they_lie() -> None:
-    mask = torch.zeros(1, 96, 64, dtype=torch.bool)
-    mask[:, 40:45, 20:25] = True
-    for where, grid in ((Cells(4, 0), (24, 16)), (Cells(4, 16), (16, 8)), (Cells(4, -6), (27, 19))):
-        marked = at_centres(mask, where, grid)
-        assert marked.shape == (1, *grid)
-        rows, columns = np.nonzero(marked[0].numpy())
-        inside = {4 * index + int(where.origin) for index in range(40)}
-        assert {4 * row + where.origin for row in rows} == inside & set(range(40, 45))
-        assert {4 * column + where.origin for column in columns} == inside & set(range(20, 25))
-
-
 def test_a_maps_peak_lies_at_its_cells_pixel(data: TrainingData) -> None:
     for padding in (True, False):
         detector = EfficientAD(EfficientADOptions(**TINY, padding=padding))
@@ -381,13 +283,6 @@ def test_a_maps_peak_lies_at_its_cells_pixel(data: TrainingData) -> None:
         heatmap = detector.heatmap(impulse)[0]
         assert divmod(int(heatmap.argmax()), 64) == (32, 20)
         assert heatmap.max().item() == 1.0
-
-
-def test_resampling_reads_at_the_other_maps_centres() -> None:
-    resample = Resampling(Cells(2, 1.0), Cells(4, 4.0), (30, 20), (10, 7))
-    ramp = (1.0 + 2 * torch.arange(30.0))[:, None] + 0 * torch.arange(20.0)  # each cell's own row
-    read = resample(ramp[None])[0]
-    torch.testing.assert_close(read[:, 3], 4.0 + 4 * torch.arange(10.0))
 
 
 def test_presets_are_the_sources() -> None:

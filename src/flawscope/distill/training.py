@@ -23,6 +23,7 @@ from flawscope.distill.students import Student
 from flawscope.distill.targets import Targets
 from flawscope.distill.views import views
 from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop
 
@@ -69,12 +70,12 @@ def distill(
         Stopped: `run.stop` was set; a checkpoint holds what was done.
     """
     trained_on, held_out = split(len(pictures), options, run)
-    device, dtype = run.torch_device(), run.training_dtype
+    device = run.torch_device()
     taught = copy.deepcopy(targets).to(device).to(memory_format=torch.channels_last)
     student = student.to(device).to(memory_format=torch.channels_last).train()
     quick = copy.deepcopy(taught)
     for backbone in quick.backbones:
-        cast(Backbone, backbone).body.to(dtype)
+        cast(Backbone, backbone).body.to(run.training_dtype)
     mean, std = _statistics(quick, pictures, trained_on, options, run)
     see, imitate = (torch.compile(network) if options.compile else network for network in (quick, student))
     batches: Iterator[dict[int, Tensor]] | None = None
@@ -84,7 +85,7 @@ def distill(
         if batches is None:
             batches = pictures.batches(_batches(trained_on, options, run, number))
         inputs, pixels = views(next(batches), options)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with run.autocast():
             with torch.no_grad():
                 target = (see(pixels) - _column(mean)) / _column(std)  # (N, C, h, w)
             output = imitate(inputs).float()
@@ -119,25 +120,19 @@ def measure(
     mean over these pictures, channel by channel; both are summed over those of a layer's channels that vary.
     """
     mean, std = (value.to(run.torch_device()) for value in statistics)
-    total, square, error = (torch.zeros(targets.channels, dtype=torch.float64) for _ in range(3))
-    cells = 0
-    dtype = run.feature_dtype
+    moments, error = Moments(), torch.zeros(targets.channels, dtype=torch.float64)
     with run.progress.stage("measuring", len(indices)) as stage:
         for batch in pictures.batches(_chunks(indices)):
             run.check_stop()
             inputs, pixels = views(batch, options.unchanged)
-            enabled = dtype != torch.float32
-            with torch.no_grad(), torch.autocast(run.torch_device().type, dtype, enabled=enabled):
+            with torch.no_grad(), run.autocast(features=True):
                 output = student(inputs).float()
                 target = _fitted((targets(pixels) - _column(mean)) / _column(std), output)
-            values = target.double().transpose(0, 1).flatten(1)  # (C, N * h * w)
-            total += values.sum(1).cpu()
-            square += values.square().sum(1).cpu()
+            moments.add(target)
             error += (output - target).double().square().sum((0, 2, 3)).cpu()
-            cells += values.shape[1]
             stage.advance(len(inputs))
-    spread = square - total.square() / cells  # (C,)
-    alive = spread > _CONSTANT * cells
+    spread = moments.squares.cpu()  # (C,)
+    alive = spread > _CONSTANT * moments.count
     spread, error = spread * alive, error * alive
     groups = {**targets.groups, "all": (0, targets.channels)}
     return {
@@ -156,21 +151,15 @@ def _statistics(
         return kept["mean"].to(device), kept["std"].to(device)
     order = torch.randperm(len(indices), generator=run.generator(_STATISTICS)).tolist()
     chosen = [indices[position] for position in order[: options.statistics]]
-    total, square = (torch.zeros(targets.channels, dtype=torch.float64, device=device) for _ in range(2))
-    cells, dtype = 0, run.training_dtype
+    moments = Moments()
     with run.progress.stage("measuring the teacher's features", len(chosen)) as stage:
         for batch in pictures.batches(_chunks(chosen)):
             run.check_stop()
             _, pixels = views(batch, options.unchanged)
-            with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                values = targets(pixels).double().transpose(0, 1).flatten(1)  # (C, N * h * w)
-            total += values.sum(1)
-            square += values.square().sum(1)
-            cells += values.shape[1]
+            with torch.no_grad(), run.autocast():
+                moments.add(targets(pixels))
             stage.advance(len(pixels[0]))
-    mean = total / cells
-    std = (square / cells - mean.square()).clamp_min(0).sqrt()
-    mean, std = mean.float(), torch.where(std > 0, std, 1.0).float()
+    mean, std = moments.mean.float(), moments.std.float()
     if run.checkpoints:
         run.checkpoints.save("statistics", {"mean": mean, "std": std})
     return mean, std

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from flawscope.errors import OptionError, Stopped
 from flawscope.files import write_with
+from flawscope.nn.seeding import seeded
 from flawscope.progress import Progress, Silent
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -84,6 +86,10 @@ class Run:
         state = int(SeedSequence((self.seed, *purpose)).generate_state(1, "uint64")[0])
         return torch.Generator().manual_seed(state & (2**63 - 1))
 
+    def seeded(self, *purpose: int) -> AbstractContextManager[None]:
+        """As `nn.seeding.seeded`, from the same seed as the generator of that purpose."""
+        return seeded(self.generator(*purpose).initial_seed())
+
     def check_stop(self) -> None:
         """Raise `Stopped` once the stop signal is set; call it at points where nothing is lost."""
         if self.stop.is_set():
@@ -106,6 +112,11 @@ class Run:
         if self.precision == "auto":
             return torch.bfloat16 if multiplies_bf16(self.torch_device()) else torch.float32
         return self.feature_dtype
+
+    def autocast(self, *, features: bool = False) -> torch.autocast:
+        """A context with products in the format of gradient descent, or in that of feature extraction."""
+        dtype = self.feature_dtype if features else self.training_dtype
+        return torch.autocast(torch.device(self.device).type, dtype, enabled=dtype != torch.float32)
 
     def torch_device(self) -> torch.device:
         """The device, or an OptionError where this machine lacks it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,17 +18,20 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output, Scalar
-from flawscope.methods.efficientad.losses import discrepancy
-from flawscope.methods.efficientad.networks import Autoencoder, Resampling, fold_normalisation, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import TrainingPictures
-from flawscope.methods.efficientad.training import Networks, Objective, train
+from flawscope.methods.efficientad.training import Objective, train
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.levels import Levels
 from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
+from flawscope.nn.student_teacher.losses import discrepancy
+from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, taps
+from flawscope.nn.student_teacher.teacher import normalise_output
 
 _FIELD = 33  # receptive field of one cell in pixels
 _HIGH = 0.1  # what the maps' quantile q_b becomes
@@ -56,29 +58,26 @@ class EfficientAD(Detector):
 
     mean: Tensor
     std: Tensor
-    lows: Tensor
-    gains: Tensor
 
     def __init__(self, options: EfficientADOptions) -> None:
         super().__init__(options)
         grid = _grid(options)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
+        with seeded(0):
             self.networks = self._fresh(grid)
         self.networks.requires_grad_(False).eval()
         for key, value in zip(("mean", "std"), IMAGENET, strict=True):
             self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("lows", torch.zeros(2))  # q_a of the local and of the global map
-        self.register_buffer("gains", torch.ones(2))
-        levels = self.networks.cells[-len(options.hierarchy or (1.0,)) :]
+        # q_a and q_b of the local and of the global map become 0 and 0.1 (section 4.7)
+        self.levels = Levels(2, "quantiles", between=options.quantiles, top=_HIGH)
+        outputs = self.networks.cells[-len(options.hierarchy or (1.0,)) :]
         # cells without padding begin a few strides inside the picture: the border repeats the outermost ones
-        before = round(levels[-1].origin / STRIDE)
+        before = round(outputs[-1].origin / STRIDE)
         whole = tuple(-(-side // STRIDE) for side in options.size)
         self.border = (before, whole[1] - grid[1] - before, before, whole[0] - grid[0] - before)
         self.heatmap = Heatmap((whole[0], whole[1]), options.size, 0.0, stride=STRIDE)
-        self.levels = nn.ModuleList(
-            Resampling(where, levels[-1], shape, grid)
-            for where, shape in zip(levels, _grids(options)[-len(levels) :], strict=True)
+        self.resampling = nn.ModuleList(
+            Resampling(where, outputs[-1], shape, grid)
+            for where, shape in zip(outputs, _grids(options)[-len(outputs) :], strict=True)
         )
 
     @property
@@ -103,14 +102,13 @@ class EfficientAD(Detector):
         self.check_enough(data)
         self._check(data)
         options, device = self.options, run.torch_device()
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(run.generator(_NETWORKS).initial_seed()))
+        with run.seeded(_NETWORKS):
             self.networks = self._fresh(_grid(options))
         self._load_teacher()
         self.to(device)
         self.networks.to(memory_format=torch.channels_last)
-        self._normalise_teacher(data.normal, run)
-        objective = Objective(self.networks, options, self._normalised, run.training_dtype)
+        normalise_output(self.networks.teacher, data.normal, run, prepare=self._normalised)
+        objective = Objective(self.networks, options, self._normalised, run)
         pictures = TrainingPictures(data.normal, data.natural, options, run)
         kept = fingerprint(options, run, (data.normal, data.natural), self.networks.teacher)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
@@ -123,18 +121,18 @@ class EfficientAD(Detector):
             name=f"efficientad-{kept}",
         )
         self.networks.to(memory_format=torch.contiguous_format)
-        self._scale(data.tuning, run)
+        with run.progress.stage("scaling the maps", 1) as stage:
+            self.levels.learn(self._raw(data.tuning, run))
+            stage.advance()
         return self.eval()
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; `local_weight` is α of equation 4.12, score the maximum of the map."""
         weight = scalars.get("local_weight", self.scalar_values()["local_weight"])
-        local, whole = self._maps(pixels)  # (N, h, w) each
-        local = (local - self.lows[0]) * self.gains[0]
-        whole = (whole - self.lows[1]) * self.gains[1]
+        both = self.levels(torch.stack(self._maps(pixels), 1))  # (N, 2, h, w)
         if any(self.border):
-            both = F.pad(torch.stack([local, whole], 1), self.border, mode="replicate")
-            local, whole = both[:, 0], both[:, 1]
+            both = F.pad(both, self.border, mode="replicate")
+        local, whole = both.unbind(1)
         mixed = weight * local + (1 - weight) * whole
         return {
             "score": mixed.flatten(1).amax(1),
@@ -159,7 +157,7 @@ class EfficientAD(Detector):
             weight * discrepancy(expert, apprentice[:, : expert.shape[1]])
             for weight, expert, apprentice in zip(levels, teacher, student, strict=True)
         ]
-        joined = [resample(each) for resample, each in zip(self.levels, distances, strict=True)]
+        joined = [resample(each) for resample, each in zip(self.resampling, distances, strict=True)]
         return torch.stack(joined).sum(0), whole
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -200,30 +198,6 @@ class EfficientAD(Detector):
             )
 
     @torch.no_grad()
-    def _normalise_teacher(self, pictures: Pictures, run: Run) -> None:
-        """Scale each of the teacher's channels to mean 0 and variance 1 over the training pictures."""
-        device, dtype = run.torch_device(), run.training_dtype
-        count = 0
-        total = torch.zeros(self.options.channels, dtype=torch.float64, device=device)
-        squares = torch.zeros_like(total)
-        with run.progress.stage("measuring the teacher", len(pictures)) as stage:
-            for batch in pictures.batches(_BATCH):
-                run.check_stop()
-                pixels = self._normalised(torch.from_numpy(batch).to(device))
-                with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                    features = self.networks.teacher(pixels.contiguous(memory_format=torch.channels_last))
-                values = features.double().transpose(0, 1).flatten(1)  # (C, N * h * w)
-                total += values.sum(1)
-                squares += values.square().sum(1)
-                count += values.shape[1]
-                stage.advance(len(batch))
-        mean = total / count
-        std = (squares / count - mean.square()).clamp_min(0).sqrt()
-        std = torch.where(std > 1e-6 * std.max(), std, torch.ones_like(std))  # a channel that never varies
-        convolution = [layer for layer in self.networks.teacher if isinstance(layer, nn.Conv2d)][-1]
-        fold_normalisation(convolution, mean.float(), std.float())
-
-    @torch.no_grad()
     def _raw(self, pictures: Pictures, run: Run) -> tuple[Tensor, Tensor]:
         """Raw maps of all pictures, (N, h, w) each, as the graph computes them."""
         device = run.torch_device()
@@ -237,16 +211,6 @@ class EfficientAD(Detector):
     def _tuning_loss(self, pictures: Pictures, run: Run) -> float:
         local, whole = self._raw(pictures, run)
         return float(local.mean() + whole.mean())
-
-    def _scale(self, tuning: Pictures, run: Run) -> None:
-        """Map the quantiles q_a and q_b of both maps to 0 and 0.1 (section 4.7)."""
-        low, high = self.options.quantiles
-        with run.progress.stage("scaling the maps", 1) as stage:
-            for index, maps in enumerate(self._raw(tuning, run)):
-                ends = np.quantile(maps.double().numpy(), (low, high))
-                self.lows[index] = float(ends[0])
-                self.gains[index] = float(_HIGH / (ends[1] - ends[0])) if ends[1] > ends[0] else 1.0
-            stage.advance()
 
 
 def _grid(options: EfficientADOptions) -> tuple[int, int]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,13 +15,12 @@ from flawscope.data.synthetic.noise import SyntheticDefects, foreground
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.nn.backbones.pdn import STRIDE
 from flawscope.nn.run import Run
-from flawscope.runtime.engines import usable_cores
+from flawscope.nn.training.reading import KeptPictures, turn
 from flawscope.runtime.images import Frame
 
 _ORDER, _CHANGE, _NATURAL = 101, 102, 103
 _GREY_SHARE = 0.3  # of natural pictures shown in grey (EfficientAD, appendix A)
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +65,7 @@ class TrainingPictures:
     ) -> None:
         self.options, self.run = options, run
         height, width = options.size
-        self.pictures = pictures
+        self.pictures = KeptPictures(pictures, run)
         # EfficientAD shows the middle of a natural picture twice as large as the input
         wanted = options.penalty == "ood" and options.penalty_weight > 0
         self.natural = natural.resized(Frame(2 * height, 2 * width)) if natural and wanted else None
@@ -80,24 +75,7 @@ class TrainingPictures:
             skip_background=options.skip_background,
             smallest=STRIDE,
         )
-        self._room = run.memory // (3 * height * width * 4)
-        self._kept: dict[int, NDArray[np.float32]] = {}
         self._foregrounds: dict[int, NDArray[np.bool_]] = {}
-
-    def batches(self, first: int, steps: int) -> Iterator[Batch]:
-        """Batches number `first` to `steps` − 1, made a few steps ahead."""
-        numbers = iter(range(first, steps))
-        waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(min(_AHEAD, usable_cores()), thread_name_prefix="training-pictures")
-        try:
-            for number in numbers:
-                waiting.append(pool.submit(self.batch, number))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def batch(self, number: int) -> Batch:
         """The pictures of step `number`."""
@@ -117,8 +95,8 @@ class TrainingPictures:
         self, place: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]:
         random = np.random.default_rng((self.run.seed, _CHANGE, place))
-        index = self._index(place, len(self.pictures), _ORDER)
-        clean = self._picture(index)
+        index = turn(place, len(self.pictures), self.run.seed, _ORDER)
+        clean = self.pictures[index]
         varied = None
         if self.options.appearance == "efficientad":
             varied = self.appearance(clean, random)
@@ -131,7 +109,7 @@ class TrainingPictures:
         if self.natural is None:
             return None
         height, width = self.options.size
-        pixels = self.natural[self._index(place, len(self.natural), _NATURAL)]  # (3, 2H, 2W)
+        pixels = self.natural[turn(place, len(self.natural), self.run.seed, _NATURAL)]  # (3, 2H, 2W)
         top, left = height // 2, width // 2
         pixels = pixels[:, top : top + height, left : left + width]
         if np.random.default_rng((self.run.seed, _NATURAL, place)).random() < _GREY_SHARE:
@@ -139,30 +117,12 @@ class TrainingPictures:
             pixels = np.broadcast_to(grey, pixels.shape)
         return np.ascontiguousarray(pixels, dtype=np.float32)
 
-    def _index(self, place: int, count: int, purpose: int) -> int:
-        """Which picture comes at `place`: every picture once in each round, in a new order."""
-        turn, position = divmod(place, count)
-        return int(_order(self.run.seed, purpose, turn, count)[position])
-
-    def _picture(self, index: int) -> NDArray[np.float32]:
-        if index in self._kept:
-            return self._kept[index]
-        pixels = self.pictures[index]
-        if len(self._kept) < self._room:
-            self._kept[index] = pixels
-        return pixels
-
     def _where(self, index: int) -> NDArray[np.bool_] | None:
         if not self.options.skip_background:
             return None
         if index not in self._foregrounds:
-            self._foregrounds[index] = foreground(self._picture(index))
+            self._foregrounds[index] = foreground(self.pictures[index])
         return self._foregrounds[index]
-
-
-@lru_cache(maxsize=8)
-def _order(seed: int, purpose: int, turn: int, count: int) -> NDArray[np.intp]:
-    return np.random.default_rng((seed, purpose, turn)).permutation(count)
 
 
 def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:

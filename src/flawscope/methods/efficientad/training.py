@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import torch
 from torch import Tensor, nn
 
-from flawscope.methods.efficientad.losses import cdo_loss, discrepancy, hard_loss, mean_square
-from flawscope.methods.efficientad.networks import Autoencoder, taps
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
-from flawscope.nn.backbones.pdn import Cells, cells
 from flawscope.nn.run import Run
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
+from flawscope.nn.student_teacher.networks import Networks, at_centres, taps
 from flawscope.nn.training.loop import Loop
+from flawscope.nn.training.patience import Patience
+from flawscope.nn.training.reading import Ahead
 
 DECAY_FROM, DECAY = 0.95, 0.1
-CHECKS = 4  # looks at the tuning pictures within the patience of an early stop
-
-
-class Networks(nn.Module):
-    """Teacher, student and autoencoder.
-
-    Args:
-        teacher: its last convolution gives normalised features (N, C, h, w).
-        student: the same network with 2C channels at the end.
-        autoencoder: (N, 3, H, W) → (N, C, h, w).
-    """
-
-    def __init__(self, teacher: nn.Sequential, student: nn.Sequential, autoencoder: Autoencoder) -> None:
-        super().__init__()
-        self.teacher, self.student, self.autoencoder = teacher, student, autoencoder
-        self.cells = cells(teacher)
-
-
-def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
-    """The mask (N, H, W) at the cells' centres (N, h, w): for each the nearest pixel of the picture."""
-    rows, columns = (
-        where.centres(grid[side]).round().long().clamp(0, mask.shape[side + 1] - 1).to(mask.device)
-        for side in (0, 1)
-    )
-    return mask[:, rows[:, None], columns]
 
 
 class Objective:
@@ -51,9 +28,9 @@ class Objective:
         networks: Networks,
         options: EfficientADOptions,
         normalise: Callable[[Tensor], Tensor],
-        dtype: torch.dtype,
+        run: Run,
     ) -> None:
-        self.networks, self.options, self.normalise, self.dtype = networks, options, normalise, dtype
+        self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
         self.levels = options.hierarchy or (1.0,)
         self.depth = len(self.levels)
         self.taps = torch.compile(taps) if options.compile else taps
@@ -62,8 +39,7 @@ class Objective:
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Losses by name; `total` is their weighted sum. A loss whose coefficient is 0 is not computed."""
         options, networks = self.options, self.networks
-        device = batch.pixels.device.type
-        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with self.run.autocast():
             pixels = self.normalise(batch.pixels)
             with torch.no_grad():
                 target = [level.float() for level in self.taps(networks.teacher, pixels, self.depth)]
@@ -110,7 +86,7 @@ class Objective:
         """L_OOD: the student's mean squared output on natural pictures."""
         if batch.natural is None:
             raise RuntimeError("L_OOD without natural pictures")  # fit checks this
-        with torch.autocast(batch.natural.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with self.run.autocast():
             output = self.taps(self.networks.student, self.normalise(batch.natural), 1)[-1]
         return output[:, :channels].float().square().mean()
 
@@ -122,7 +98,7 @@ class Objective:
         if not (options.autoencoder_weight or options.stae_weight):
             return {}
         seen = batch.pixels if batch.varied is None else batch.varied
-        with torch.autocast(seen.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with self.run.autocast():
             pixels = self.normalise(seen)
             if batch.varied is not None:
                 normal = None
@@ -160,15 +136,12 @@ def train(
     optimiser = torch.optim.Adam(
         parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
     )
-    waiting: Iterator[Batch] | None = None
-    patience = _Patience(options.early_stop, tuning_loss)
+    patience = Patience(options.early_stop, tuning_loss)
+    batches = Ahead(pictures.batch, options.steps)
 
     def step(number: int) -> dict[str, Tensor]:
-        nonlocal waiting
-        if waiting is None:
-            waiting = pictures.batches(number, options.steps)
         networks.autoencoder.train()
-        return objective(next(waiting).to(device))
+        return objective(batches(number).to(device))
 
     loop = Loop(
         name=name,
@@ -181,28 +154,9 @@ def train(
         finished=patience,
         memory=patience.memory,
     )
-    try:
-        loop.go()
-    finally:
-        if waiting is not None:
-            waiting.close()  # type: ignore[attr-defined]
-        learners.eval().requires_grad_(False)
+    with closing(batches):
+        try:
+            loop.go()
+        finally:
+            learners.eval().requires_grad_(False)
     return loop.history
-
-
-class _Patience:
-    """Ends a training once the loss on the tuning pictures has not become smaller for some steps."""
-
-    def __init__(self, steps: int, loss: Callable[[], float]) -> None:
-        self.steps, self.loss = steps, loss
-        self.memory = {"best": torch.tensor([float("inf"), 0.0], dtype=torch.float64)}
-
-    def __call__(self, done: int) -> bool:
-        if not self.steps or done % max(1, self.steps // CHECKS):
-            return False
-        best, best_step = self.memory["best"].tolist()
-        loss = self.loss()
-        if loss < best:
-            self.memory["best"] = torch.tensor([loss, float(done)], dtype=torch.float64)
-            return False
-        return bool(done - best_step >= self.steps)

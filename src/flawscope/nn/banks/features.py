@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.errors import OptionError
 from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
 
 BATCH = 8
@@ -86,15 +87,11 @@ class PatchGrid(nn.Module):
         Args:
             rows: (n, D) features of good pictures at scale 1; they are scaled in place.
         """
-        square = torch.zeros(self.dim, dtype=torch.float64)
-        total = torch.zeros(self.dim, dtype=torch.float64)
+        moments = Moments()
         for block in torch.split(rows, _ROWS):
-            values = block.double()
-            total += values.sum(0)
-            square += values.square().sum(0)
-        variance = (square / len(rows) - (total / len(rows)).square()).clamp_min(0)  # (D,)
+            moments.add(block)
         factors = []
-        for layer in torch.split(variance, self.channels):
+        for layer in torch.split(moments.variance, self.channels):
             length = float(layer.sum().sqrt())
             factors.append(torch.full_like(layer, 1 / length if length else 1.0))
         self.scale = torch.cat(factors).to(self.scale)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flawscope.methods.efficientad.losses import cdo_loss, discrepancy, hard_loss, mean_square
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
 
 
 def cells(*values: float) -> Tensor:

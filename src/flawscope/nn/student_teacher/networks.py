@@ -1,4 +1,7 @@
-"""EfficientAD's autoencoder, and the patch description network as a function with taps."""
+"""EfficientAD's three networks, the patch description network as a function with taps, and maps' places.
+
+Tables 5.2 to 5.4 of the thesis named in `flawscope.methods.efficientad`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flawscope.nn.backbones.pdn import Cells
+from flawscope.nn.backbones.pdn import Cells, cells
 from flawscope.nn.heatmaps import interpolation
 
 AUTOENCODER_SIDE = 256
@@ -58,6 +61,21 @@ class Autoencoder(nn.Module):
         return output
 
 
+class Networks(nn.Module):
+    """Teacher, student and autoencoder.
+
+    Args:
+        teacher: its last convolution gives normalised features (N, C, h, w).
+        student: the same network with 2C channels at the end.
+        autoencoder: (N, 3, H, W) → (N, C, h, w).
+    """
+
+    def __init__(self, teacher: nn.Sequential, student: nn.Sequential, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.teacher, self.student, self.autoencoder = teacher, student, autoencoder
+        self.cells = cells(teacher)
+
+
 class Resampling(nn.Module):
     """Reads a map (N, h, w) at the centres of another map's cells, linearly between its own: (N, H, W)."""
 
@@ -67,8 +85,8 @@ class Resampling(nn.Module):
     def __init__(self, source: Cells, target: Cells, shape: tuple[int, int], grid: tuple[int, int]) -> None:
         super().__init__()
         matrices = [
-            interpolation(cells, (target.centres(count) - source.origin) / source.stride).float()
-            for cells, count in zip(shape, grid, strict=True)
+            interpolation(own, (target.centres(count) - source.origin) / source.stride).float()
+            for own, count in zip(shape, grid, strict=True)
         ]
         self.register_buffer("rows", matrices[0], persistent=False)  # (H, h)
         self.register_buffer("columns", matrices[1].T.contiguous(), persistent=False)  # (w, W)
@@ -76,6 +94,15 @@ class Resampling(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Map (N, h, w) to (N, H, W)."""
         return torch.matmul(self.rows, torch.matmul(maps, self.columns))
+
+
+def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
+    """The mask (N, H, W) at the cells' centres (N, h, w): for each the nearest pixel of the picture."""
+    rows, columns = (
+        where.centres(grid[side]).round().long().clamp(0, mask.shape[side + 1] - 1).to(mask.device)
+        for side in (0, 1)
+    )
+    return mask[:, rows[:, None], columns]
 
 
 def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:
@@ -91,15 +118,6 @@ def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:
         if place in places[:-1]:
             found.append(F.relu(x))
     return [*found, x]
-
-
-def fold_normalisation(convolution: nn.Conv2d, mean: Tensor, std: Tensor) -> None:
-    """Change a last convolution so that it gives (output − mean) / std, channel by channel."""
-    with torch.no_grad():
-        convolution.weight.div_(std.view(-1, 1, 1, 1))
-        if convolution.bias is None:
-            raise ValueError("a patch description network's convolutions have biases")
-        convolution.bias.sub_(mean).div_(std)
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
