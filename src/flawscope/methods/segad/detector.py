@@ -34,6 +34,7 @@ from flawscope.methods.segad.reading import read_table
 from flawscope.methods.segad.statistics import SegmentStatistics
 from flawscope.methods.segad.table import FAR_APART, Table, far_apart
 from flawscope.nn.banks.preflight import Preflight
+from flawscope.nn.levels import Levels
 from flawscope.nn.run import Run
 from flawscope.segmenters import build_segmenter
 
@@ -62,7 +63,6 @@ class SegAD(Detector):
     uses_defects: ClassVar = True
     tuning_share: ClassVar = 0.5  # section 5.1: 1000 of VAD's 2000 good pictures
 
-    levels: Tensor
     usual: Tensor
 
     def __init__(self, options: SegADOptions) -> None:
@@ -73,7 +73,7 @@ class SegAD(Detector):
         self.segmenter = build_segmenter(options.segments, self.frame)
         self.forest = Forest()
         self.statistics: SegmentStatistics | None = None
-        self.register_buffer("levels", torch.tensor([[0.0, 1.0]] * len(self.detectors)))  # (K, 2): mean, std
+        self.levels = Levels(len(self.detectors), "moments")
         self.register_buffer("usual", torch.zeros(2, 1))  # (2, F)
         self.ubj: bytes | None = None
 
@@ -127,7 +127,8 @@ class SegAD(Detector):
         self.remarks += self.segmenter.remarks
         self._check_segments()
         self._prepare()
-        good, self.levels = read_table(self, unseen.normal, run)
+        good, moments = read_table(self, unseen.normal, run)
+        self.levels.take(moments)
         table, options = good, self.options
         real = None
         if unseen.defective is not None and options.defects != "synthetic":
@@ -162,12 +163,10 @@ class SegAD(Detector):
         if self.classifier is not None:
             features = torch.cat([features, self.classifier(pixels)["score"].unsqueeze(1)], 1)
         score, contributions = self.forest(features)
-        mean, deviation = self.levels.unbind(1)
-        level = ((maps - mean.view(1, -1, 1, 1)) / deviation.view(1, -1, 1, 1)).mean(1)
         low, high = (self.usual[row].expand_as(features) for row in (0, 1))
         return {
             "score": score,
-            "heatmap": level if len(self.detectors) > 1 else maps[:, 0],
+            "heatmap": self.levels(maps).mean(1) if len(self.detectors) > 1 else maps[:, 0],
             "segments": labels,
             "features": features,
             "contributions": contributions,
@@ -217,11 +216,11 @@ class SegAD(Detector):
         """Statistics for the segmenter's number of segments, and for its map where there is one."""
         labels = self._static_labels() if self.segmenter.static else None
         self.statistics = SegmentStatistics(self.segmenter.count, self.options.statistics, labels)
-        self.statistics.to(self.levels.device)
+        self.statistics.to(self.levels.zero.device)
 
     def _static_labels(self) -> Tensor:
         """The one label map (H, W) of a static segmenter."""
-        labels: Tensor = self.segmenter(self.levels.new_zeros(1, 3, *self.options.size))[0]
+        labels: Tensor = self.segmenter(self.levels.zero.new_zeros(1, 3, *self.options.size))[0]
         return labels
 
     def _check(self, unseen: Unseen) -> None:

@@ -12,6 +12,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import GOOD
 from flawscope.data.synthetic.segment_defects import segment_defect
 from flawscope.methods.segad.table import Table
+from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ _DEFECTS = 0xDEFEC7
 @torch.inference_mode()
 def read_table(
     detector: SegAD, pictures: Pictures, run: Run, *, synthetic: bool = False
-) -> tuple[Table, Tensor]:
-    """Features of all pictures, and mean and standard deviation of each detector's maps, (K, 2).
+) -> tuple[Table, Moments]:
+    """Features of all pictures, and the moments of each detector's maps.
 
     With `synthetic` each picture gets a defect first, drawn by seed and by the picture's place.
 
@@ -37,7 +38,7 @@ def read_table(
     detector.eval().to(device)
     rows: list[Tensor] = []
     whole: list[Tensor] = []
-    moments = torch.zeros(3, len(detector.detectors), dtype=torch.float64, device=device)  # n, sum, squares
+    moments = Moments()
     with run.progress.stage("reading anomaly maps", len(pictures)) as stage:
         for batch in pictures.batches(_BATCH):
             run.check_stop()
@@ -45,21 +46,14 @@ def read_table(
             if synthetic:
                 pixels = _damaged(detector, pixels, stop=sum(map(len, rows)), run=run)
             maps, scores = detector.read(pixels)
-            values = maps.double()
-            moments += torch.stack(
-                [
-                    torch.full_like(moments[0], values[:, 0].numel()),
-                    values.sum((0, 2, 3)),
-                    values.square().sum((0, 2, 3)),
-                ]
-            )
+            moments.add(maps)
             whole.append(scores.cpu())
             rows.append(detector.features(maps, scores, detector.segmenter(pixels)).cpu())
             stage.advance(len(batch))
     kinds = [SYNTHETIC if synthetic else sample.kind for sample in pictures.samples]
     defective = np.array([kind != GOOD for kind in kinds])
     features, image = (torch.cat(parts).numpy().astype(np.float32) for parts in (rows, whole))
-    return Table(features, defective, tuple(kinds), image), _levels(moments)
+    return Table(features, defective, tuple(kinds), image), moments
 
 
 def _damaged(detector: SegAD, pixels: Tensor, *, stop: int, run: Run) -> Tensor:
@@ -70,11 +64,3 @@ def _damaged(detector: SegAD, pixels: Tensor, *, stop: int, run: Run) -> Tensor:
         for index, (picture, own) in enumerate(zip(pixels.cpu().numpy(), labels, strict=True))
     ]
     return torch.from_numpy(np.stack(damaged)).to(pixels.device)
-
-
-def _levels(moments: Tensor) -> Tensor:
-    count, total, squares = moments.cpu()
-    mean = total / count
-    deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
-    deviation = torch.where(deviation > 1e-6 * mean.abs().clamp_min(1e-30), deviation, 1.0)
-    return torch.stack([mean, deviation], 1).float()  # (K, 2)
