@@ -1,14 +1,17 @@
-"""What training may see: no picture with two roles, and no detector's pictures among the unseen ones."""
+"""Samples spread evenly; and what training may see: no picture with two roles, none that a detector knows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from annotated import annotated
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample
+from flawscope.data.samples import Sample, spread
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.runtime.images import Frame
@@ -74,3 +77,12 @@ def test_pictures_that_detectors_learnt_from_are_not_unseen() -> None:
         with pytest.raises(DataError, match=f"{number:03d}.png"):
             Unseen(_pictures(9), _pictures(number, defective=True), learnt)
     Unseen(_pictures(9), _pictures(10, defective=True), learnt)
+
+
+@given(count=st.integers(0, 400), most=st.integers(1, 100))
+def test_spread_takes_the_places_of_an_even_grid(count: int, most: int) -> None:
+    chosen = spread(range(count), most)
+    assert len(set(chosen)) == len(chosen) == min(count, most)
+    expected = np.linspace(0, count - 1, min(count, most)).round()
+    assert chosen == expected.astype(int).tolist()
+    assert count < 2 or most < 2 or (chosen[0], chosen[-1]) == (0, count - 1)

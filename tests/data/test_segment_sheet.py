@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from flawscope.data.segment_maps import segment_colours
+from flawscope.data.sheets.captions import fitted
 from flawscope.data.sheets.segments import CAPTION, GAP, Cell, overlay_segments, segment_sheet
 
 
@@ -50,3 +52,13 @@ def test_many_cells_and_segments_have_room(count: int, cells: int, columns: int)
         labels.astype(np.uint8), [Cell(str(index), picture) for index in range(cells)], columns=columns
     )
     assert all((sheet == colour).all(2).any() for colour in segment_colours(count))
+
+
+def test_a_caption_keeps_its_end_within_the_width() -> None:
+    font = ImageFont.load_default(14)
+    assert fitted("good/001.png", font, 500) == "good/001.png"
+    assert fitted("größe.png", font, 500) == "gr??e.png"
+    cut = fitted("a_very_long_folder_name/001.png", font, 90)
+    assert cut.startswith("...")
+    assert cut.endswith("/001.png")
+    assert font.getlength(cut) <= 90

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flawscope.data.synthetic.noise import SyntheticDefects, foreground
+from flawscope.data.ground import foreground
+from flawscope.data.synthetic.noise import SyntheticDefects
 from flawscope.errors import OptionError
 
 ALWAYS = SyntheticDefects(probability=1.0)

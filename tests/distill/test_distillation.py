@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from sklearn.metrics import r2_score
 from torch import Tensor
 
+from flawscope.distill.augment import views
+from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
 from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import build_student
-from flawscope.distill.targets import Targets
 from flawscope.distill.training import Distilled, _batches, distill, measure, split
-from flawscope.distill.views import views
 from flawscope.errors import OptionError, Stopped
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Checkpoints, Run

@@ -12,7 +12,8 @@ import torch
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.nn.banks import coreset
 from flawscope.nn.banks.coreset import coreset_size, patch_store, select_coreset
-from flawscope.nn.banks.preflight import Preflight, available_bytes, estimate
+from flawscope.nn.banks.preflight import Preflight, estimate
+from flawscope.nn.memory import available_bytes
 
 
 def plain_greedy(rows, count, first):

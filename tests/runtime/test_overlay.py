@@ -16,6 +16,7 @@ from flawscope.runtime.overlay import (
     heatmap_overlay,
     segment_outlines,
     thumbnail,
+    to_bytes,
     to_png_bytes,
     to_rgb,
     to_webp_bytes,
@@ -152,3 +153,8 @@ def test_unwritable_output_and_impossible_pictures(tmp_path: Path) -> None:
         write_png(tmp_path / "file" / "a.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(OutputError, match=r"that \.webp can hold"):
         to_webp_bytes(np.zeros((1, 20_000, 3), np.uint8))
+
+
+def test_pixels_become_bytes_rounded_and_cut_off() -> None:
+    pixels = np.array([-0.1, 0.0, 0.4999 / 255, 0.5 / 255, 1.0, 1.2], np.float32).reshape(3, 1, 2)
+    assert to_bytes(pixels).tolist() == [[[0, 0, 255], [0, 1, 255]]]

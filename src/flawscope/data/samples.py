@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 GOOD = "good"
+
+T = TypeVar("T")
 
 
 class MaskSource(Protocol):
@@ -123,3 +125,14 @@ class Dataset:
 def paths_of(samples: Sequence[Sample]) -> list[Path]:
     """The picture files of `samples`, in their order."""
     return [sample.path for sample in samples]
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly spread, the first and the last among them where there are two or more.
+
+    >>> spread(range(10), 4)
+    [0, 3, 6, 9]
+    """
+    count = min(len(items), most)
+    step = (len(items) - 1) / max(count - 1, 1)
+    return [items[round(index * step)] for index in range(count)]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flawscope.distill.targets import Features
+from flawscope.distill.features import Features
 from flawscope.errors import OptionError
 
 

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flawscope.nn.banks.preflight import available_bytes
+from flawscope.nn.memory import budget
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame, read_image, to_frame
 
 _AHEAD = 3
-_SHARE = 2  # at most one part in so many of the free memory is taken
 
 Bytes = dict[int, NDArray[np.uint8]]
 
@@ -40,7 +39,7 @@ class PictureCache:
         self.paths, self.sizes = tuple(paths), tuple(sorted(set(sizes)))
         self.device, self.threads = run.torch_device(), threads
         self.kept: dict[int, Tensor] = {}
-        if self.bytes <= _budget(run):
+        if self.bytes <= budget(run, on_device=True):
             self._fill(run)
 
     def __len__(self) -> int:
@@ -99,11 +98,3 @@ class PictureCache:
                         kept[size][index] = torch.from_numpy(pixels)
                     stage.advance()
         self.kept = kept
-
-
-def _budget(run: Run) -> int:
-    if run.torch_device().type == "cuda":
-        free, _ = torch.cuda.mem_get_info(run.torch_device())
-        return int(free) // _SHARE
-    free_here = available_bytes()
-    return run.memory if free_here is None else min(run.memory, free_here // _SHARE)

@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 
 import flawscope
 from flawscope.distill.cards import card_text
+from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
 from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import Student, build_student
-from flawscope.distill.targets import Targets
 from flawscope.distill.training import Distilled, distill, measure
 from flawscope.errors import DataError, InputError, OptionError, WeightsError, suggest
 from flawscope.files import sha256, writable_folder, write_text, write_with

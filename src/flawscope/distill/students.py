@@ -54,8 +54,7 @@ def build_student(options: DistillOptions, channels: int, run: Run) -> Student:
         OptionError: unknown network, or a layer of another width.
     """
     if options.student in ("pdn_s", "pdn_m"):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.generator(_SEED).initial_seed())
+        with run.seeded(_SEED):
             return Student(pdn("small" if options.student == "pdn_s" else "medium", channels))
     side = (options.student_size, options.student_size)
     layers = [options.student_layer] if options.student_layer else None

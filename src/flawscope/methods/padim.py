@@ -22,8 +22,8 @@ from flawscope.methods.detector import HEATMAP, SCORE, BackboneOptions, Detector
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.features import PatchGrid, map_batches
-from flawscope.nn.banks.preflight import available_bytes
 from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.memory import available_bytes, gib, require_memory
 from flawscope.nn.run import Run
 
 _PLACES = 256  # covariances factored at a time, in float64
@@ -107,14 +107,13 @@ class PaDiM(Detector):
 
     def _require_memory(self) -> None:
         needed = self.grid.shape[0] * self.grid.shape[1] * self.options.channels**2 * _FLOAT_BYTES
-        free = available_bytes()
-        if free is not None and needed > free:
-            raise OptionError(
-                "covariances of padim",
-                expected=f"at most {free / 2**30:.1f} GiB of memory",
-                got=f"{needed / 2**30:.1f} GiB for {self.options.channels} channels at each place",
-                fix="Lower `channels` or `size`.",
-            )
+        require_memory(
+            needed,
+            available_bytes(),
+            what="covariances of padim",
+            got=f"{gib(needed)} for {self.options.channels} channels at each place",
+            fix="Lower `channels` or `size`.",
+        )
 
     def _moments(self, data: TrainingData, run: Run) -> tuple[Tensor, Tensor, Tensor]:
         """Sums (P, d) and sums of products (P, d, d) of the features less `origin` (P, d).

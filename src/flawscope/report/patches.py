@@ -14,7 +14,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import example, tile_size
 from flawscope.runtime.explain.nearest_patch import picture_name
 from flawscope.runtime.images import to_frame
-from flawscope.runtime.overlay import Picture, to_rgb, to_webp_bytes
+from flawscope.runtime.overlay import Picture, to_bytes, to_rgb, to_webp_bytes
 
 MOST = 3  # pairs a picture
 _SIDE, _GAP, _AROUND = 144, 8, 3  # pixels of a cut-out, between two of them, and its side in patches
@@ -42,9 +42,7 @@ def match_insets(
     told = [values for values in findings if values.keys() >= _NEEDED][:MOST]
     if not told:
         return ()
-    seen = np.ascontiguousarray(
-        (to_frame(to_rgb(image), frame) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
-    )
+    seen = to_bytes(to_frame(to_rgb(image), frame))
     insets = []
     for values in told:
         number = int(values["nearest_picture"])

@@ -29,6 +29,7 @@ from flawscope.runtime.resize import resize_map, resize_planes
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
 FRAME_LIMIT = 8192
+LUMA = (0.299, 0.587, 0.114)  # grey of R, G, B by ITU-R BT.601
 
 
 @dataclass(frozen=True, slots=True)

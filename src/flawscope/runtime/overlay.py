@@ -24,6 +24,12 @@ _WIDE = 0.9  # of a segment's greatest half width, from which on a place is as g
 _CAPITALS = 21.0  # pixels that capitals of OpenCV's plain font are high at scale 1
 
 
+def to_bytes(pixels: NDArray[np.float32]) -> Picture:
+    """Pixels (3, H, W) in [0, 1], values beyond cut off, as a picture (H, W, 3) of 8 bits."""
+    whole = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(whole.transpose(1, 2, 0))
+
+
 def find_regions(
     heatmap: NDArray[np.float32], threshold: float, *, minimum_area: int = 1, most: int = 10
 ) -> tuple[Region, ...]:

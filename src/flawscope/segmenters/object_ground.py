@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flawscope.data.ground import CLEAR, FEWEST, MOST, SEPARATE
 from flawscope.data.pictures import Pictures
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
@@ -27,9 +28,6 @@ _FARTHEST = math.log1p(math.sqrt(3) / _LEVEL / _NEAR)  # of the largest possible
 _BINS = 512
 _KEPT = 0.75  # share of the border that is trusted to be ground while its colours are estimated
 _ROUNDS = 5
-_CLEAR = 0.9  # share of the border that must lie on the ground's side
-_SEPARATE = 0.7  # share of the variance that lies between the two sides; one bell curve reaches 0.64
-_FEWEST, _MOST = 0.01, 0.97  # share of the pictures outside which an object is a mistake
 _BORDER, _BRUSH = 1 / 32, 1 / 128  # of the shorter side: the border's width, and the largest speck
 
 
@@ -81,7 +79,7 @@ class ObjectGround(Segmenter):
         self.limit = torch.tensor(-1.0 if limit is None else limit, device=device)
         if limit is not None:
             self.shares = self.measure(pictures, run, 2)
-            if not _FEWEST <= float(self.shares[OBJECT]) <= _MOST:
+            if not FEWEST <= float(self.shares[OBJECT]) <= MOST:
                 reason = f"the object would take {float(self.shares[OBJECT]):.1%} of the pictures"
         if reason is not None:
             self.limit = torch.tensor(-1.0, device=device)
@@ -135,12 +133,12 @@ class ObjectGround(Segmenter):
     def _limit(self, histogram: Tensor, border: Tensor) -> tuple[float | None, str | None]:
         """The squared distance that divides the two, or None and the reason why there is none."""
         cut, separate = _otsu(histogram)
-        if separate < _SEPARATE:
+        if separate < SEPARATE:
             return None, f"for colours do not fall into two groups ({separate:.0%} of their variance)"
         limit = (_NEAR * math.expm1(cut * _FARTHEST / _BINS)) ** 2
         whitened = (border - self.mean.view(3)) @ self.whitening.T  # (P, 3)
         clear = float((whitened.square().sum(1) <= limit).float().mean())
-        if clear < _CLEAR:
+        if clear < CLEAR:
             return None, f"for only {clear:.0%} of the border is of one kind"
         return limit, None
 

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from flawscope.data import samples
 from flawscope.data.pictures import Pictures
 from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone
@@ -135,5 +135,4 @@ class Segmenter(nn.Module, ABC):
 
 def spread(pictures: Pictures, most: int = SPREAD) -> Pictures:
     """Up to `most` of the pictures, evenly spread over them."""
-    kept = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).round().astype(int)
-    return pictures.subset([int(index) for index in kept])
+    return pictures.subset(samples.spread(range(len(pictures)), most))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.masks import union_mask
-from flawscope.data.samples import Sample
+from flawscope.data.samples import Sample, spread
 from flawscope.report.content import Scatter
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.images import read_image, to_frame
@@ -41,8 +41,8 @@ def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
         BundleError: weights that do not fit the model's options.
         InputError, DataError: a picture or mask that cannot be read.
     """
-    chosen = _spread([sample for sample in samples if not sample.defective])
-    annotated = _spread([sample for sample in samples if sample.defective and sample.masks])
+    chosen = spread([sample for sample in samples if not sample.defective], PICTURES)
+    annotated = spread([sample for sample in samples if sample.defective and sample.masks], PICTURES)
     if bundle.manifest.method != METHOD or bundle.weights is None or not annotated or not _can_embed():
         return ()
     detector = _restored(bundle)
@@ -58,12 +58,6 @@ def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
 
 def _can_embed() -> bool:
     return all(find_spec(name) is not None for name in ("torch", "sklearn"))
-
-
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    """At most PICTURES of them, evenly spread."""
-    count = min(len(samples), PICTURES)
-    return [samples[index * len(samples) // count] for index in range(count)]
 
 
 def _restored(bundle: Bundle) -> MultiScalePatch:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample, paths_of
+from flawscope.data.samples import Sample, paths_of, spread
 from flawscope.data.segment_maps import (
     MOST_SEGMENTS,
     Labels,
@@ -28,7 +27,7 @@ from flawscope.data.sheets.segments import Cell, segment_sheet
 from flawscope.errors import DataError, OptionError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.images import Frame, read_image
-from flawscope.runtime.overlay import write_png
+from flawscope.runtime.overlay import to_bytes, write_png
 from flawscope.station.sources import collect
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def draft(
     height, width = size or common_size(paths)
     pictures = Pictures([Sample(path, "train", defective=False) for path in paths], _working(height, width))
     guide = pictures[0] if first else mean_picture(pictures, run)
-    shown = _to_bytes(guide)
+    shown = to_bytes(guide)
     if by == "sam":
         small = Sam(model, run).draft(shown, segments)
     else:
@@ -178,10 +177,10 @@ def check(
     labels = read_segment_map(map_file)
     height, width = labels.shape
     check_map_fits(map_file, (height, width), paths, Frame(*size) if size else None)
-    kept = np.linspace(0, len(paths) - 1, min(SHEET_PICTURES, len(paths))).round().astype(int)
+    shown = spread(paths, SHEET_PICTURES)
     cells = []
-    with (progress or Silent()).stage("drawing", len(kept)) as stage:
-        for path in (paths[index] for index in kept):
+    with (progress or Silent()).stage("drawing", len(shown)) as stage:
+        for path in shown:
             cells.append(Cell(f"{path.parent.name}/{path.name}", read_image(path)))
             stage.advance()
     write_png(out, segment_sheet(labels, cells))
@@ -206,11 +205,6 @@ def _working(height: int, width: int) -> Frame:
     """The proportions of the pictures at no more than 1024 pixels a side."""
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     return Frame(max(round(height * scale), 1), max(round(width * scale), 1))
-
-
-def _to_bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(3, H, W) in [0, 1] as (H, W, 3) of 8 bits."""
-    return np.ascontiguousarray((picture * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _require_png(out: Path) -> None:

@@ -6,20 +6,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from flawscope.data.ground import foreground
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Dataset
+from flawscope.data.samples import Dataset, spread
+from flawscope.data.sheets.captions import fitted
 from flawscope.data.synthetic.appearance import Appearance
-from flawscope.data.synthetic.noise import SyntheticDefects, foreground
+from flawscope.data.synthetic.noise import SyntheticDefects
 from flawscope.errors import DataError
 from flawscope.runtime.images import Frame
-from flawscope.runtime.overlay import Picture
+from flawscope.runtime.overlay import Picture, to_bytes
 
 TITLES = ("original", "as trained on", "defects outlined")
 GAP, CAPTION = 8, 22  # pixels between cells, and of a line of text
@@ -61,8 +62,7 @@ def choose_pictures(dataset: Dataset, count: int, size: int) -> Pictures:
             got="none",
             fix="Point at the folder that holds the good pictures.",
         )
-    kept = np.linspace(0, len(goods) - 1, min(count, len(goods))).round().astype(int)
-    return Pictures([goods[index] for index in kept], Frame(size, size))
+    return Pictures(spread(goods, count), Frame(size, size))
 
 
 def draw_examples(
@@ -99,11 +99,11 @@ def contact_sheet(examples: Sequence[Example]) -> Picture:
     for index, example in enumerate(examples):
         left = GAP + (index // rows) * block_width
         top = CAPTION + 2 + (index % rows) * row_height
-        cells = (_screen(example.original), _screen(example.changed), _outlined(example))
+        cells = (to_bytes(example.original), to_bytes(example.changed), _outlined(example))
         for column, cell in enumerate(cells):
             sheet.paste(Image.fromarray(cell), (left + column * (width + GAP), top))
-        name = _shortened(example.path, font, block_width - 2 * GAP)
-        draw.text((left, top + height + 2), name, _INK, font)
+        name = f"{example.path.parent.name}/{example.path.name}"
+        draw.text((left, top + height + 2), fitted(name, font, block_width - 2 * GAP), _INK, font)
     return np.asarray(sheet)
 
 
@@ -113,20 +113,7 @@ def _outlined(example: Example) -> Picture:
     if example.where is not None:
         light[~example.where] = _DARK
     light[example.mask] = 1.0
-    cell = _screen(example.changed * light)
+    cell = to_bytes(example.changed * light)
     outlines, _ = cv2.findContours(example.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(cell, outlines, -1, _OUTLINE, max(1, round(min(example.mask.shape) / 250)))
     return cell
-
-
-def _screen(image: NDArray[np.float32]) -> Picture:
-    """(3, H, W) in [0, 1] as (H, W, 3) of 8 bits."""
-    return np.ascontiguousarray((image * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
-
-
-def _shortened(path: Path, font: Any, width: int) -> str:
-    """The file's name with its folder, cut from the left until it fits into `width` pixels."""
-    name = f"{path.parent.name}/{path.name}".encode("ascii", "replace").decode()
-    while len(name) > 4 and font.getlength(name) > width:
-        name = "..." + name.removeprefix("...")[1:]
-    return name

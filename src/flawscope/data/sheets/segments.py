@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from flawscope.data.segment_maps import Labels, segment_colours, shares_of
+from flawscope.data.sheets.captions import fitted
 from flawscope.runtime.overlay import Picture, to_rgb
 
 SIDE, GAP, CAPTION = 320, 12, 22  # pixels of a cell's longer side, between cells, of a line of text
@@ -50,7 +51,7 @@ def segment_sheet(labels: Labels, cells: Sequence[Cell], *, columns: int = 4, si
         left = GAP + index % columns * (width + GAP)
         top = GAP + index // columns * (height + CAPTION + GAP)
         sheet.paste(Image.fromarray(_drawn(labels, cell, height, width)), (left, top))
-        draw.text((left, top + height + 3), _shortened(cell.caption, font, width), _INK, font)
+        draw.text((left, top + height + 3), fitted(cell.caption, font, width), _INK, font)
     _draw_legend(draw, font, shares_of(labels, count), lines, GAP + columns * (width + GAP))
     return np.asarray(sheet)
 
@@ -96,13 +97,3 @@ def _draw_legend(
         draw.rectangle((x, y, x + _SWATCH, y + _SWATCH), tuple(colours[index]), _RIM)
         draw.text((x + _SWATCH + 8, y), str(index), _INK, font)
         draw.text((x + _SWATCH + 32, y), f"{share:.1%}", _INK, font)
-
-
-def _shortened(text: str, font: Any, width: int) -> str:
-    """The end of the text that fits into `width` pixels."""
-    text = text.encode("ascii", "replace").decode()
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text

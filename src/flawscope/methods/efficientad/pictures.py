@@ -9,18 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flawscope.data.ground import foreground
 from flawscope.data.pictures import Pictures
 from flawscope.data.synthetic.appearance import APPEARANCES
-from flawscope.data.synthetic.noise import SyntheticDefects, foreground
+from flawscope.data.synthetic.noise import SyntheticDefects
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.nn.backbones.pdn import STRIDE
 from flawscope.nn.run import Run
 from flawscope.nn.training.reading import KeptPictures, turn
-from flawscope.runtime.images import Frame
+from flawscope.runtime.images import LUMA, Frame
 
 _ORDER, _CHANGE, _NATURAL = 101, 102, 103
 _GREY_SHARE = 0.3  # of natural pictures shown in grey (EfficientAD, appendix A)
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class TrainingPictures:
         top, left = height // 2, width // 2
         pixels = pixels[:, top : top + height, left : left + width]
         if np.random.default_rng((self.run.seed, _NATURAL, place)).random() < _GREY_SHARE:
-            grey = np.tensordot(_GREY, pixels, 1)  # (H, W)
+            grey = np.tensordot(np.array(LUMA, np.float32), pixels, 1)  # (H, W)
             pixels = np.broadcast_to(grey, pixels.shape)
         return np.ascontiguousarray(pixels, dtype=np.float32)
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import OptionError
 from flawscope.files import writable_folder
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
 from flawscope.methods.fingerprint import fingerprint
@@ -27,7 +26,7 @@ from flawscope.methods.multiscale_patch.training import Networks, train
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import patch_rows
-from flawscope.nn.banks.preflight import available_bytes
+from flawscope.nn.memory import available_bytes, gib, require_memory
 from flawscope.nn.run import Run
 from flawscope.nn.training.stores import PixelStore
 from flawscope.runtime.explain.examples import Examples
@@ -153,11 +152,10 @@ class MultiScalePatch(Detector):
 
     def _require_memory(self, pictures: int) -> None:
         needed = needed_bytes(self.grids.values(), pictures, self.options.embedding)
-        free = available_bytes()
-        if free is not None and needed > free:
-            raise OptionError(
-                "patches of multiscale_patch",
-                expected=f"at most {free / 2**30:.1f} GiB of memory",
-                got=f"{needed / 2**30:.1f} GiB for the patches of {pictures} pictures",
-                fix="Lower `embedding`, `size` or the number of pictures, or widen `strides`.",
-            )
+        require_memory(
+            needed,
+            available_bytes(),
+            what="patches of multiscale_patch",
+            got=f"{gib(needed)} for the patches of {pictures} pictures",
+            fix="Lower `embedding`, `size` or the number of pictures, or widen `strides`.",
+        )

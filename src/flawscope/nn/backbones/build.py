@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from flawscope.errors import OptionError, suggest
 from flawscope.nn.backbones._vgg import VggFeatures
 from flawscope.nn.backbones.pdn import pdn_m, pdn_s
+from flawscope.nn.seeding import seeded
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PREPROCESSING = {
@@ -111,8 +112,7 @@ def build_backbone(
         OptionError: unknown network or layer, or a size that the network cannot take.
     """
     library, plain = resolve(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0):
         network = _create(library, plain, size)
     chosen = tuple(layers) if layers else _default_layers(network, library, plain, strides)
     _check_layers(network, plain, chosen)

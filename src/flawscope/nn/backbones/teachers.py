@@ -15,6 +15,7 @@ from flawscope.nn.backbones._sources import packaged, packaged_path
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import PDN_CHANNELS, PdnSize, pdn
 from flawscope.nn.backbones.weights import FOLDERS, cache_folder, local_files, read_weights
+from flawscope.nn.seeding import seeded
 
 NAMES: dict[PdnSize, str] = {"small": "pdn_s", "medium": "pdn_m"}
 SUFFIX = ".safetensors"
@@ -80,8 +81,7 @@ def load_teacher(
         OptionError: a name that is none.
     """
     if weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded(0):
             return Teacher(pdn(size, padding=padding), PDN_CHANNELS)
     name = name or NAMES[size]
     problem: WeightsError | None = None

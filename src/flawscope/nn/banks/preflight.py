@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from flawscope.errors import OptionError
 from flawscope.nn.banks.coreset import BLOCK_COLUMNS, BLOCK_ROWS, POOL, PROJECTION
+from flawscope.nn.memory import available_bytes, gib, require_memory
 
 _PROBE_ROWS = 2048
 _FLOAT = 4
@@ -37,16 +36,16 @@ class Preflight:
         Raises:
             OptionError: the estimate exceeds the memory available.
         """
-        if self.available_bytes is not None and self.bytes > self.available_bytes:
-            raise OptionError(
-                "memory bank",
-                expected=f"at most {_gib(self.available_bytes)} of memory",
-                got=f"an estimate of {_gib(self.bytes)}",
-                fix="Lower the coreset ratio, the picture size or the number of pictures, or add memory.",
-            )
+        require_memory(
+            self.bytes,
+            self.available_bytes,
+            what="memory bank",
+            got=f"an estimate of {gib(self.bytes)}",
+            fix="Lower the coreset ratio, the picture size or the number of pictures, or add memory.",
+        )
 
     def __str__(self) -> str:
-        return f"about {_duration(self.seconds)} and {_gib(self.bytes)} of memory"
+        return f"about {_duration(self.seconds)} and {gib(self.bytes)} of memory"
 
 
 def estimate(
@@ -89,32 +88,6 @@ def estimate(
     )
 
 
-def available_bytes() -> int | None:
-    """Memory that this process may still take, by the kernel and its control group; None: unknown."""
-    limits = [_meminfo(), _control_group()]
-    known = [limit for limit in limits if limit is not None]
-    return min(known) if known else None
-
-
-def _meminfo() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
-
-
-def _control_group() -> int | None:
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = (group / "memory.current").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
-
-
 def _fastest(work: Callable[[], object], repeats: int = 3) -> float:
     work()
     times = []
@@ -123,10 +96,6 @@ def _fastest(work: Callable[[], object], repeats: int = 3) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
 
 
 def _duration(seconds: float) -> str:

@@ -11,10 +11,9 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.banks.features import BATCH, map_batches
-from flawscope.nn.banks.preflight import available_bytes
+from flawscope.nn.memory import budget
 from flawscope.nn.run import Run
 
-_SHARE = 2  # at most one part in so many of the free memory is taken
 _SHUFFLE = 0x5AFF
 
 
@@ -52,7 +51,7 @@ class PixelStore:
         self.pictures, self.device = pictures, run.torch_device()
         self.kept: Tensor | None = None
         shape = (len(pictures), 3, pictures.frame.height, pictures.frame.width)
-        if int(np.prod(shape)) <= _budget(run):
+        if int(np.prod(shape)) <= budget(run):
             self.kept = torch.empty(shape, dtype=torch.uint8)
             self._fill(self.kept, run)
 
@@ -94,7 +93,7 @@ class FeatureStore:
         values = sum(
             backbone.channels[name] * height * width for name, (height, width) in backbone.grids.items()
         )
-        if 4 * values * len(pictures) <= _budget(run):
+        if 4 * values * len(pictures) <= budget(run):
             self._fill(run)
 
     def __len__(self) -> int:
@@ -125,8 +124,3 @@ class FeatureStore:
 
 def _bytes(pixels: Tensor) -> Tensor:
     return (pixels * 255 + 0.5).to(torch.uint8)
-
-
-def _budget(run: Run) -> int:
-    free = available_bytes()
-    return run.memory if free is None else min(run.memory, free // _SHARE)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flawscope.files import write_atomically
 from flawscope.runtime.images import read_image
-from flawscope.runtime.overlay import Picture, thumbnail, to_webp_bytes
+from flawscope.runtime.overlay import Picture, thumbnail, to_bytes, to_webp_bytes
 
 ACROSS = 4
 LONGEST = 512
@@ -38,10 +38,7 @@ class Examples:
 
     def add(self, pixels: NDArray[np.float32]) -> None:
         """Add one picture (3, height, width) in [0, 1]."""
-        picture = (np.clip(pixels, 0, 1).transpose(1, 2, 0) * 255 + 0.5).astype(
-            np.uint8
-        )  # (height, width, 3)
-        self._tiles.append(thumbnail(np.ascontiguousarray(picture), LONGEST))
+        self._tiles.append(thumbnail(to_bytes(pixels), LONGEST))
         if len(self._tiles) == ACROSS**2:
             self._sheets.append(_sheet(self._tiles))
             self._tiles = []

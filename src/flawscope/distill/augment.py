@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flawscope.distill.options import DistillOptions
-
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
+from flawscope.runtime.images import LUMA
 
 
 def views(batch: Mapping[int, Tensor], options: DistillOptions) -> tuple[Tensor, list[Tensor]]:
@@ -64,7 +63,7 @@ def _interpolated(pixels: Tensor, size: int) -> Tensor:
 
 
 def _luma(pixels: Tensor) -> Tensor:
-    weights = torch.tensor(GREY, device=pixels.device).view(1, 3, 1, 1)
+    weights = torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1)
     return (pixels * weights).sum(1, keepdim=True).expand_as(pixels)
 
 

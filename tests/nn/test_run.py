@@ -1,0 +1,61 @@
+"""What a run lends to training: random numbers, number formats and memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from flawscope.errors import OptionError
+from flawscope.nn import memory
+from flawscope.nn.memory import budget, require_memory
+from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
+
+
+def test_seeded_draws_repeat_and_leave_no_trace() -> None:
+    torch.manual_seed(5)
+    untouched = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(1):
+        first = torch.rand(3)
+    assert torch.equal(torch.rand(3), untouched)
+    with seeded(1):
+        assert torch.equal(torch.rand(3), first)
+    with seeded(2):
+        assert not torch.equal(torch.rand(3), first)
+
+
+def test_a_runs_seeds_differ_by_purpose_and_follow_its_generators() -> None:
+    drawn = []
+    for purpose in ((1,), (2,), (1, 2)):
+        with Run(seed=3).seeded(*purpose):
+            drawn.append(torch.rand(3))
+        assert torch.equal(drawn[-1], torch.rand(3, generator=Run(seed=3).generator(*purpose)))
+    assert len({tuple(each.tolist()) for each in drawn}) == 3
+
+
+@pytest.mark.parametrize(
+    ("precision", "features", "expected"),
+    [("fp32", False, torch.float32), ("bf16", False, torch.bfloat16), ("auto", True, torch.float32)],
+)
+def test_autocast_multiplies_in_the_runs_format(
+    precision: Any, features: bool, expected: torch.dtype
+) -> None:
+    square = torch.rand(4, 4)
+    with Run(precision=precision).autocast(features=features):
+        assert (square @ square).dtype == expected
+
+
+def test_budget_is_the_runs_limit_and_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, expected in ((None, 1000), (5000, 1000), (500, 250)):
+        monkeypatch.setattr(memory, "available_bytes", lambda free=free: free)
+        assert budget(Run(memory=1000)) == budget(Run(memory=1000), on_device=True) == expected
+
+
+def test_what_cannot_fit_is_refused_in_gib() -> None:
+    for available in (None, 3 << 30):
+        require_memory(3 << 30, available, what="bank", got="3.0 GiB", fix="Buy some.")
+    with pytest.raises(OptionError, match=r"bank: expected at most 1\.5 GiB of memory, got 3\.0 GiB\. Buy"):
+        require_memory(3 << 30, 3 << 29, what="bank", got="3.0 GiB", fix="Buy some.")
