@@ -1,11 +1,11 @@
-"""Deviation loss and top-K score against hand-computed cases."""
+"""Deviation loss against hand-computed cases."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores, top_mean
+from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores
 
 
 def test_loss_of_four_pictures_by_hand() -> None:
@@ -34,9 +34,3 @@ def test_prior_is_standard_normal_and_seeded() -> None:
     assert float(first.std()) == pytest.approx(1, abs=0.05)
     torch.manual_seed(3)
     assert torch.equal(first, prior_scores())
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.1, 9.0), (0.34, 8.0), (1.0, 4.5), (0.01, 9.0)])
-def test_top_mean_takes_the_largest_patches_and_at_least_one(share: float, expected: float) -> None:
-    maps = torch.arange(10.0).flip(0).view(1, 2, 5)
-    torch.testing.assert_close(top_mean(maps, share), torch.tensor([expected]))

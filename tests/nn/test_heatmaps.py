@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.heatmaps import Heatmap, top_mean
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,15 @@ def test_a_flat_map_stays_flat() -> None:
     torch.testing.assert_close(
         Heatmap((4, 6), (40, 40), 4)(torch.full((1, 4, 6), 2.5)), torch.full((1, 40, 40), 2.5)
     )
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.1, 9.0), (0.34, 8.0), (1.0, 4.5), (0.01, 9.0)])
+def test_top_mean_takes_the_largest_patches_and_at_least_one(share: float, expected: float) -> None:
+    maps = torch.arange(10.0).flip(0).view(1, 2, 5)
+    torch.testing.assert_close(top_mean(maps, share), torch.tensor([expected]))
+
+
+def test_top_mean_of_a_share_rounded_as_told() -> None:
+    maps = torch.arange(15.0).view(1, 3, 5)
+    assert top_mean(maps, 0.12).item() == 14.0  # 1.8 of them
+    assert top_mean(maps, 0.12, whole=round).item() == 13.5

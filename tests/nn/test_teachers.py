@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from flawscope.errors import OptionError, WeightsError
 from flawscope.files import sha256
-from flawscope.nn.backbones.build import _sources, build_backbone
+from flawscope.nn.backbones import _sources
+from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.pdn import pdn
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.backbones.weights import CACHE, FOLDERS, load_pretrained

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flawscope.errors import WeightsError
-from flawscope.nn.backbones.build import Backbone, _sources, build_backbone
+from flawscope.nn.backbones import _sources
+from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import CACHE, FOLDERS, cache_folder, fetch, list_weights, load_pretrained
 
 LITE0 = "tf_efficientnet_lite0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +34,17 @@ class Heatmap(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Map (N, h, w) to (N, H, W)."""
         return torch.matmul(self.rows, torch.matmul(maps, self.columns))
+
+
+def top_mean(maps: Tensor, share: float, *, whole: Callable[[float], int] = int) -> Tensor:
+    """Mean (N,) of the largest K of each map's patch scores (N, ...), K = `share` of them, at least one.
+
+    The top-K multiple-instance score: a picture is a bag of patches, and its few worst ones speak for it.
+    `whole` makes a number of that share: by default what is begun does not count.
+    """
+    values = maps.flatten(1)  # (N, P)
+    count = max(whole(share * values.shape[1]), 1)
+    return values.topk(count, dim=1, sorted=False).values.mean(1)
 
 
 def interpolation(source: int, places: Tensor) -> Tensor:

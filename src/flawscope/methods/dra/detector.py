@@ -21,9 +21,9 @@ from flawscope.methods.dra.losses import NORMAL, PSEUDO, SEEN, HeadScores, head_
 from flawscope.methods.dra.options import DRAOptions
 from flawscope.methods.dra.pseudo import moved_pieces
 from flawscope.methods.supervised.base import TrainingPictures
-from flawscope.methods.supervised.deviation import prior_scores, top_mean
+from flawscope.methods.supervised.deviation import prior_scores
 from flawscope.methods.supervised.devnet import DeviationDetector
-from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Losses
 from flawscope.nn.training.stores import shuffled

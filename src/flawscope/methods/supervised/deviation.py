@@ -29,13 +29,3 @@ def deviation_loss(scores: Tensor, defective: Tensor, prior: Tensor, margin: flo
     mean, spread = float(prior.mean()), float(prior.std())
     deviation = (scores - mean) / spread
     return torch.where(defective.bool(), (margin - deviation).clamp_min(0), deviation.abs()).mean()
-
-
-def top_mean(maps: Tensor, share: float) -> Tensor:
-    """Mean (N,) of the largest K of each map's patch scores (N, h, w), K = `share` of them, at least one.
-
-    The top-K multiple-instance score: a picture is a bag of patches, and its few worst ones speak for it.
-    """
-    values = maps.flatten(1)  # (N, h * w)
-    count = max(int(values.shape[1] * share), 1)
-    return values.topk(count, dim=1, sorted=False).values.mean(1)

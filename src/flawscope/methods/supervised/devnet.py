@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Side
 from flawscope.methods.supervised.base import SupervisedDetector, SupervisedOptions, TrainingPictures
-from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores, top_mean
+from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores
 from flawscope.methods.supervised.rotation import rotated
-from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.training.loop import Losses
 
 
