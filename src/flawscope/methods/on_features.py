@@ -54,12 +54,11 @@ def descend(
     Raises:
         Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
     """
-    dtype, device = run.training_dtype, run.torch_device()
     network.to(memory_format=torch.channels_last).train()
 
     def step(number: int) -> Losses:
         maps = store.batch(shuffled(len(store), options.batch, number, run))
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        with run.autocast():
             return losses(maps)
 
     loop = Loop(

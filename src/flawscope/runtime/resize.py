@@ -1,7 +1,7 @@
 """One antialiased float resize for training and runtime: Pillow's bilinear as small matrix products.
 
 Pillow itself, in its float mode "F", gives the same to 2e-7 and takes about 1.6 times as long from 1024x1024
-to 256x256 on one core, and 3.7 times from 2448x2048; its 8-bit mode takes 1.3 and 1.8 times as long and rounds.
+to 256x256 on one core, and 3.7 times from 2448x2048; its 8-bit mode takes 1.3 and 1.8 times as long, rounded.
 """
 
 from __future__ import annotations

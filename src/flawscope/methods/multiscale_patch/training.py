@@ -50,7 +50,7 @@ class Objective:
     """The losses of one scale for the patches of a step, at the run's precision."""
 
     def __init__(self, networks: Networks, options: MultiScalePatchOptions, run: Run) -> None:
-        self.networks, self.options, self.dtype = networks, options, run.training_dtype
+        self.networks, self.options, self.run = networks, options, run
         embed = networks.encoders.embed
         self.embed = torch.compile(embed, dynamic=False) if options.compile else embed
 
@@ -77,7 +77,7 @@ class Objective:
         if self.options.noise:
             patches = patches + self._noise(patches, kinds)
         patches = patches.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with self.run.autocast():
             embeddings: Tensor = self.embed(scale, patches)
         return dict(zip(kinds, embeddings.float().chunk(len(kinds)), strict=True))
 
