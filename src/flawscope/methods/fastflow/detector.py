@@ -23,6 +23,7 @@ from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
 from flawscope.nn.training.stores import FeatureStore
 
 _FLOWS = 21
@@ -125,8 +126,7 @@ class FastFlow(Detector):
     def _fresh(self, seed: int) -> nn.ModuleList:
         options = self.options
         kernels = [3 if options.only_3x3 or step % 2 == 0 else 1 for step in range(options.flow_steps)]
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             flows = nn.ModuleList(
                 Flow(
                     self.backbone.channels[layer],

@@ -28,6 +28,7 @@ from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.memory import available_bytes, gib, require_memory
 from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
 from flawscope.nn.training.stores import PixelStore
 from flawscope.runtime.explain.examples import Examples
 
@@ -110,8 +111,7 @@ class MultiScalePatch(Detector):
             self.examples.write(folder)
 
     def _fresh(self, seed: int) -> Networks:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             return Networks(self.options)
 
     @torch.no_grad()

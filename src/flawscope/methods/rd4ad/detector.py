@@ -24,6 +24,7 @@ from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
 from flawscope.nn.training.stores import FeatureStore
 
 _STUDENT = 22
@@ -117,8 +118,7 @@ class RD4AD(Detector):
                 got=str(len(depths)),
                 fix="Name one number more than there are layers.",
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             student = Student(
                 Embedding(self.shapes, block, depths[0]),
                 Decoder(self.shapes, block, depths[1:], rectified=self.rectified),

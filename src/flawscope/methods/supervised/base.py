@@ -17,6 +17,7 @@ from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled
 
@@ -64,8 +65,7 @@ class SupervisedDetector(Detector):
 
     def __init__(self, options: SupervisedOptions) -> None:
         super().__init__(options)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
+        with seeded(0):
             self.networks = self._fresh()
         self.networks.requires_grad_(False).eval()
 
@@ -104,8 +104,7 @@ class SupervisedDetector(Detector):
         """
         self.check_enough(data)
         defective, natural = self.check_defects(data), self._natural(data)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(run.generator(_HEADS).initial_seed()))
+        with run.seeded(_HEADS):
             self.networks = self._fresh()
         if self.options.weights == "pretrained":
             load_pretrained(self.networks.backbone)
@@ -130,10 +129,9 @@ class SupervisedDetector(Detector):
         self.networks.requires_grad_(True).train()
         if self.options.batch_norm == "frozen":
             self.networks.backbone.eval()
-        device, dtype = run.torch_device(), run.training_dtype
 
         def step(number: int) -> Losses:
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+            with run.autocast():
                 return self.losses(pictures, number)
 
         loop = Loop(
