@@ -76,7 +76,7 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
     fit = {
         "tool": "flawscope",
         "coreset": ratio,
-        "centres": len(model.banks[0].memory.bank),
+        "centres": len(model.bank.memory.bank),
         "fit_s": round(time.perf_counter() - start, 2),
         "peak_mb": peak_mb(),
         "extrapolated": False,

@@ -59,8 +59,6 @@ def test_patchcore_with_every_option_away_from_its_default() -> None:
         "stride": 8,
         "balance": True,
         "bank_limit": 40,
-        "density": 3,
-        "density_power": 0.5,
         "neighbourhood": 5,
         "coreset": 0.3,
         "projection": 16,
@@ -69,11 +67,6 @@ def test_patchcore_with_every_option_away_from_its_default() -> None:
         "smoothing": 8.0,
     }
     check_detector("patchcore", options)
-
-
-def test_patchcore_with_two_banks() -> None:
-    banks = [{"layers": ["layer2"], "density": 3}, {"layers": ["layer3"], "limit": 20}]
-    check_detector("patchcore", {**SMALL, "banks": banks, "reweighting": 0, "score": "top 1 %"})
 
 
 def test_multiscale_patch_with_every_option_away_from_its_default() -> None:

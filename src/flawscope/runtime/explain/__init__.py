@@ -16,9 +16,7 @@ Explainer = Callable[[Manifest, Prediction], tuple[Finding, ...]]
 _EXPLAINERS: dict[str, Explainer] = {
     "efficientad": two_maps.from_two_maps,
     "multiscale_patch": nearest_patch.from_nearest_patches,
-    "patchcore": lambda manifest, prediction: (
-        areas.from_levels if manifest.options.get("banks") else areas.from_distances
-    )(manifest, prediction),
+    "patchcore": areas.from_distances,
     "padim": areas.from_distances,
     "rd4ad": areas.from_distances,
     "segad": segment_statistics.from_segments,
