@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import available
+from flawscope.methods.registry import available, options_of
 from flawscope.testing import check_detector
 
 SMALL = {"size": (64, 64), "weights": "random", "backbone": "resnet18"}

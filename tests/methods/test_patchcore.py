@@ -21,6 +21,7 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.patchcore.detector import PatchCore, top_mean
 from flawscope.methods.registry import create
+from flawscope.methods.running import score
 from flawscope.nn.run import Checkpoints, Run
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "size": (64, 64), "coreset": 0.3}
@@ -170,7 +171,7 @@ def test_stopping_while_features_are_read(training_data: Make) -> None:
 
 
 def test_no_pictures(training_data: Make) -> None:
-    with pytest.raises(DataError, match="at least 1 good pictures for PatchCore, got 0"):
+    with pytest.raises(DataError, match="at least 1 good pictures for patchcore, got 0"):
         fitted(training_data(0))
 
 
@@ -178,7 +179,7 @@ def test_preflight_refuses_what_cannot_fit() -> None:
     detector = create("patchcore", SMALL)
     assert isinstance(detector, PatchCore)
     with pytest.raises(OptionError, match="Lower the coreset ratio"):
-        detector.preflight(10**8).require()
+        detector.needs().cost(10**8).require()  # type: ignore[misc]
 
 
 @pytest.mark.real
@@ -196,9 +197,9 @@ def test_finds_screws_flaws(real_data: Path, real_weights: Path, monkeypatch: py
 
     def pictures(pattern: str, step: int) -> Pictures:
         paths = sorted(screw.glob(pattern))[::step]
-        return Pictures([Sample(path, "test", defective=False) for path in paths], detector.frame)
+        return Pictures([Sample(path, "test", defective=False) for path in paths], detector.options.frame)
 
     good, bad = pictures("test/good/*", 4), pictures("test/scratch_*/*", 4)
     detector.fit(TrainingData(normal=pictures("train/good/*", 8), tuning=good.subset([])), Run())
-    scores = [*detector.score(good, Run())["score"], *detector.score(bad, Run())["score"]]
+    scores = [*score(detector, good, Run())["score"], *score(detector, bad, Run())["score"]]
     assert roc_auc_score([0] * len(good) + [1] * len(bad), scores) > 0.7

@@ -10,7 +10,7 @@ import typer
 from flawscope.cli.console import Bars, console, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from flawscope.nn.run import Precision
+    from flawscope.nn.run import RunPrecision
 
 EXAMPLES = """Examples:
 
@@ -163,7 +163,7 @@ def _listed(text: str | None) -> tuple[str, ...] | None:
     return tuple(text.split(",")) if text else None
 
 
-def _precision(text: str) -> Precision:
+def _precision(text: str) -> RunPrecision:
     from flawscope.errors import OptionError
 
     if text not in ("auto", "fp32", "bf16"):

@@ -15,7 +15,7 @@ from flawscope.errors import OptionError, Stopped
 from flawscope.files import write_with
 from flawscope.progress import Progress, Silent
 
-Precision = Literal["auto", "fp32", "bf16"]
+RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
 
 
@@ -70,7 +70,7 @@ class Run:
 
     seed: int = 0
     device: str = "cpu"
-    precision: Precision = "auto"
+    precision: RunPrecision = "auto"
     memory: int = FEATURE_MEMORY
     progress: Progress = field(default_factory=Silent)
     checkpoints: Checkpoints | None = None

@@ -14,7 +14,7 @@ Where the paper and others' code differ, the paper holds:
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
-from flawscope.methods.detector import HEATMAP, SCORE, Detector
-from flawscope.methods.patchcore.options import PatchCoreOptions
+from flawscope.methods.detector import Detector, Facts, Learnt, Needs
+from flawscope.methods.patchcore.options import PRESETS, PatchCoreOptions
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import coreset_size, patch_store
@@ -39,24 +39,24 @@ TOP_SHARE = 0.01
 class PatchCore(Detector):
     """A bank of patch features from good pictures; the score is the distance to it."""
 
+    name: ClassVar = "patchcore"
     Options = PatchCoreOptions
     options: PatchCoreOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
-    fitted: ClassVar = tuple(f"bank.{name}" for name in ("memory.bank", "memory.half_norms", "neighbours"))
-    minimum_normals: ClassVar = 1
+    presets: ClassVar = PRESETS
+    explains: ClassVar = "distances"
 
-    def __init__(self, options: PatchCoreOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: PatchCoreOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.backbone = build_backbone(options.backbone, options.layers, strides=(8, 16), size=options.size)
         grid = PatchGrid(self.backbone, neighbourhood=options.neighbourhood, stride=options.stride)
         self.bank = PatchBank(grid, around=max(1, options.reweighting))
         self.heatmap = Heatmap(grid.shape, options.size, options.smoothing)
 
-    def preflight(self, pictures: int) -> Preflight:
-        """What fitting on so many pictures takes, measured by a short probe."""
-        return self._cost(pictures, FEATURE_MEMORY)
+    def needs(self) -> Needs:
+        """See `Detector.needs`; the cost is measured by a short probe."""
+        return Needs(normal=1, cost=self._cost)
 
-    def _cost(self, pictures: int, memory: int) -> Preflight:
+    def _cost(self, pictures: int, memory: int = FEATURE_MEMORY) -> Preflight:
         grid = self.bank.grid
         patches = pictures * grid.shape[0] * grid.shape[1]
         stored = 4 * patches * grid.dim <= memory
@@ -64,26 +64,23 @@ class PatchCore(Detector):
             patches, grid.dim, self._count(patches), projection=self.options.projection, stored=stored
         )
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
         """Collect the patches of `data.normal` and keep their coreset (algorithm 1).
 
         Raises:
-            DataError: no picture.
             OptionError: the bank would not fit into memory.
             Stopped: see `Detector.fit`; the selection resumes where it was.
         """
-        self.check_enough(data)
         self._cost(len(data.normal), run.memory).require()
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
-        self.to(run.torch_device()).eval()
         self.bank.grid.scale.fill_(1)
         patches = self._collect(data.normal, run)
         if self.options.balance:
             self.bank.grid.balance(patches)
         count = self._count(len(patches))
         self.bank.keep(patches, count, projection=self.options.projection, run=run, name="coreset")
-        return self.to(run.torch_device())
+        return Learnt()
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -55,3 +56,31 @@ class PatchCoreOptions(BackboneOptions):
         if self.reweighting == 1:
             raise ValueError("reweighting 0 or at least 2: one member alone has nothing to weigh")
         return self
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # benchmarks/results/preset.md tells what was tried, on which products
+    "default": {
+        "backbone": "tf_efficientnet_lite0",
+        "layers": ["blocks.1", "blocks.2", "blocks.4"],
+        "size": [320, 320],
+        "stride": 8,
+        "balance": True,
+        "bank_limit": 6000,
+        "projection": 64,
+        "score": "smoothed maximum",
+        "smoothing": 6.0,
+        "reweighting": 0,
+    },
+    # SegAD, appendix B
+    "segad": {"coreset": 0.01, "reweighting": 9},
+    # for stations where milliseconds count: a small input, plain layers, a small bank
+    "fast": {
+        "backbone": "tf_efficientnet_lite0",
+        "size": [256, 256],
+        "bank_limit": 2000,
+        "projection": 64,
+        "score": "top 1 %",
+        "reweighting": 0,
+    },
+}
