@@ -16,8 +16,8 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
-from flawscope.methods.supervised.base import SupervisedDetector, TrainingPictures
 from flawscope.methods.supervised import base as supervised
+from flawscope.methods.supervised.base import SupervisedDetector, TrainingPictures
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Checkpoints, Run
 from stop_after import StopAfter

@@ -97,6 +97,7 @@ class Needs:
         tuning: good pictures to scale on.
         natural: pictures of anything but the product.
         defective: pictures of known defects.
+        parts: good pictures with annotated parts.
         optional: kinds that may be missing altogether.
         tuning_share: share of the good pictures that training does not hold out for calibration which become
             tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
@@ -108,6 +109,7 @@ class Needs:
     tuning: int = 0
     natural: int = 0
     defective: int = 0
+    parts: int = 0
     optional: frozenset[str] = frozenset()
     tuning_share: float | None = None
     instead: Mapping[str, str] = field(default_factory=dict)
@@ -125,13 +127,14 @@ class Needs:
             if found < least and not (kind in self.optional and found == 0):
                 instead = self.instead.get(kind, otherwise)
                 raise DataError(
-                    f"{'training' if kind == 'normal' else kind} pictures",
+                    f"{_CALLED.get(kind, kind)} pictures",
                     expected=f"at least {least} {what.format(method=method)}",
                     got=str(found),
                     fix=f"{fix}{f', or {instead}' if instead else ''}.",
                 )
 
 
+_CALLED = {"normal": "training", "parts": "annotated"}
 _KINDS = {
     "normal": ("good pictures for {method}", "Add good pictures to the folder", ""),
     "tuning": ("good pictures to scale on for {method}", "Leave split.tuning out", "raise it"),
@@ -140,6 +143,11 @@ _KINDS = {
         "for {method}, which learns from known defects",
         "Name their folder with --defects FOLDER",
         "choose a method that needs none",
+    ),
+    "parts": (
+        "with annotated parts for {method}",
+        "Annotate some good pictures",
+        "choose options that need none",
     ),
 }
 

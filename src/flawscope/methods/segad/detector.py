@@ -174,10 +174,10 @@ class SegAD(Detector):
         good = table.features[~table.defective]
         self.usual = torch.from_numpy(np.quantile(good, USUAL, axis=0).astype(np.float32))  # (2, F)
         self.eval()
-        count = self.reader.segmenter.count
+        count, names = self.reader.segmenter.count, self.reader.segmenter.names
         self._declare(count)
         known = _Known(
-            _names(self.options.segments.kind, count),
+            _marked(names),
             tuple(base.learnt.facts for base in self.bases),
             self.classifier.learnt.facts if self.classifier is not None else {},
         )
@@ -290,15 +290,9 @@ class _Reference:
         require_agreement(load(self.ubj), outputs["features"], outputs["score"], f"graph in {engine}")
 
 
-def _names(kind: str, count: int) -> tuple[tuple[str, str], ...]:
-    """What sentences call each segment, and what drawings write into it."""
-    match kind:
-        case "one":
-            return (("the whole picture", ""),)
-        case "object":
-            return (("the background", ""), ("the object", ""))
-        case _:
-            return tuple((f"segment {index}", str(index)) for index in range(count))
+def _marked(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Each name, and what drawings write into its segment: the number of one that has no other name."""
+    return tuple((name, str(index) if name == f"segment {index}" else "") for index, name in enumerate(names))
 
 
 def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> None:
