@@ -54,7 +54,7 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
                 except FlawscopeError as error:
                     print(f"skipped: {error}", file=sys.stderr)
                     continue
-                knobs = detector.scalar_values()
+                knobs = detector.options.scalar_values()
                 ms = median_ms(lambda engine=engine, knobs=knobs: engine.run(pixels, knobs), repeats)
                 rows.append({**common, "what": "inspect", "how": f"{name} {precision}", "ms": ms})
     losses = {

@@ -69,14 +69,14 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
             "reweighting": NEIGHBOURS,
         },
     )
-    normal = Pictures(dataset.select(split="train", defective=False), model.frame)
+    normal = Pictures(dataset.select(split="train", defective=False), model.options.frame)
     run = Run(precision=options.precision)
     start = time.perf_counter()
     model.fit(TrainingData(normal=normal, tuning=normal.subset([])), run)
     fit = {
         "tool": "flawscope",
         "coreset": ratio,
-        "centres": len(model.banks[0].memory.bank),
+        "centres": len(model.bank.memory.bank),
         "fit_s": round(time.perf_counter() - start, 2),
         "peak_mb": peak_mb(),
         "extrapolated": False,
@@ -86,7 +86,7 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
     }
     with tempfile.TemporaryDirectory() as folder:
         graph = export_onnx(model, Path(folder) / "model.onnx")
-        return [fit | measured for measured in engines(graph, dataset, model.frame, options)]
+        return [fit | measured for measured in engines(graph, dataset, model.options.frame, options)]
 
 
 def engines(graph: Path, dataset: Any, frame: Any, options: argparse.Namespace) -> list[Row]:

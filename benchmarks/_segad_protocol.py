@@ -20,8 +20,8 @@ from flawscope.data.training import TrainingData, Unseen
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
+from flawscope.methods.running import score
 from flawscope.methods.segad.classifying import held_out_scores
-from flawscope.methods.segad.options import DetectorSpec
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
@@ -130,8 +130,7 @@ def train_detectors(parts: Parts, names: list[str], schedule: Schedule, run: Run
     data = TrainingData(parts.learnt, parts.forest)
     for name in names:
         detector = create(name, schedule.detectors()[name])
-        fit_once(detector, name, data.for_detector(0.1 if detector.uses_tuning else 0.0), run)
-        trained[name] = detector
+        trained[name] = fit_once(detector, data.for_detector(0.1 if detector.needs().tuning else 0.0), run)
     return trained
 
 
@@ -139,28 +138,27 @@ def train_whole(parts: Parts, name: str, schedule: Schedule, run: Run) -> Detect
     """One detector that knows only good pictures, on all of them."""
     detector = create(name, schedule.detectors()[name])
     good = _pictures((*parts.learnt.samples, *parts.forest.samples))
-    fit_once(detector, name, TrainingData(good, good.subset([])), run)
-    return detector
+    return fit_once(detector, TrainingData(good, good.subset([])), run)
 
 
 def train_supervised(parts: Parts, shot: int, name: str, schedule: Schedule, run: Run) -> Detector:
     """One method on all good training pictures and `shot` defective ones."""
     detector = create(name, schedule.supervised()[name])
     good = _pictures((*parts.learnt.samples, *parts.forest.samples))
-    fit_once(detector, name, TrainingData(good, good.subset([]), defective=parts.defects[shot]), run)
-    return detector
+    return fit_once(detector, TrainingData(good, good.subset([]), defective=parts.defects[shot]), run)
 
 
 def classifier_scores(
     parts: Parts, shot: int, schedule: Schedule, run: Run
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Held-out scores of the forest's pictures, and the whole classifier's of the test pictures."""
-    spec = DetectorSpec(method="classifier", options=schedule.supervised()["classifier"])
-    whole = create(spec.method, spec.options)
-    held_out = held_out_scores(
-        whole, spec, schedule.folds, Unseen(parts.forest, parts.defects[shot], parts.learnt), run
+    whole, held_out = held_out_scores(
+        create("classifier", schedule.supervised()["classifier"]),
+        schedule.folds,
+        Unseen(parts.forest, parts.defects[shot], parts.learnt),
+        run,
     )
-    return held_out, whole.score(parts.test, run)["score"]
+    return held_out, score(whole, parts.test, run)["score"]
 
 
 @dataclass(frozen=True, slots=True)

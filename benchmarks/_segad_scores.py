@@ -29,6 +29,7 @@ from accuracy import hardware
 from numpy.typing import NDArray
 
 from flawscope.files import write_with
+from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
 
 SUPERVISED_ALONE = ("devnet", "dra")
@@ -113,7 +114,7 @@ def score(parts: Parts, map_file: Path, schedule: Schedule, run: Run, threads: i
     for shot in shots:
         for name in SUPERVISED_ALONE:
             detector = train_supervised(parts, shot, name, schedule, run)
-            alone[name, shot] = detector.score(parts.test, run)["score"]
+            alone[name, shot] = score_pictures(detector, parts.test, run)["score"]
         fp32 = dataclasses.replace(run, precision="fp32")
         held_out[shot], alone["g", shot] = classifier_scores(parts, shot, schedule, fp32)
     about = {

@@ -33,8 +33,8 @@ from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import score
 from flawscope.metrics.pixels import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
@@ -56,17 +56,17 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     dataset = read_dataset(folder / FOLDERS[product])
     detector = create(method, options)
     normals = dataset.select(split="train", defective=False)
-    split = split_normals(normals, seed=run.seed, tuning=0.1 if detector.uses_tuning else 0.0)
-    normal, tuning = (Pictures(part, detector.frame) for part in (split.training, split.tuning))
+    split = split_normals(normals, seed=run.seed, tuning=0.1 if detector.needs().tuning else 0.0)
+    normal, tuning = (Pictures(part, detector.options.frame) for part in (split.training, split.tuning))
     started = time.perf_counter()
     detector.fit(TrainingData(normal=normal, tuning=tuning), run)
     fitted = time.perf_counter()
     test = dataset.select(split="test")
-    outputs = detector.score(Pictures(test, detector.frame), run)
+    outputs = score(detector, Pictures(test, detector.options.frame), run)
     scored = time.perf_counter()
     defective = [sample.defective for sample in test]
     good = [index for index, sample in enumerate(test) if not sample.defective]
-    masks, maps = _annotated(test, outputs["heatmap"], detector.frame)
+    masks, maps = _annotated(test, outputs["heatmap"], detector.options.frame)
     by_kind = {}
     for kind in dataset.kinds():
         chosen = good + [index for index, sample in enumerate(test) if sample.kind == kind]
@@ -98,7 +98,7 @@ def _by_local_weight(
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         mixed = weight * outputs["local_map"] + (1 - weight) * outputs["global_map"]
         large = enlarge(torch.from_numpy(mixed.astype(np.float32))).numpy()
-        masks, maps = _annotated(test, large, detector.frame)
+        masks, maps = _annotated(test, large, detector.options.frame)
         yield (
             str(weight),
             {

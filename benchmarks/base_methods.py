@@ -30,6 +30,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
+from flawscope.methods.running import score
 from flawscope.metrics import auroc
 from flawscope.nn.run import Checkpoints, Run
 
@@ -100,7 +101,7 @@ def main() -> None:
 
 
 def measure(detector: Detector, pictures: Pictures, run: Run) -> dict[str, Any]:
-    scores = detector.score(pictures, run)["score"]
+    scores = score(detector, pictures, run)["score"]
     defective = np.array([sample.defective for sample in pictures.samples])
     return {
         "image_auroc": auroc(defective.astype(int), scores),

@@ -34,6 +34,7 @@ from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.registry import create
+from flawscope.methods.running import score
 from flawscope.metrics.pixels import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
@@ -69,7 +70,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def figures(detector: MultiScalePatch, test: Pictures, run: Run) -> list[Row]:
     """Figures of the largest scale alone, then with each further one."""
-    outputs = detector.score(test, run)
+    outputs = score(detector, test, run)
     defective = [sample.defective for sample in test.samples]
     joined = torch.zeros(len(test), *detector.options.size)
     rows = []
@@ -80,7 +81,7 @@ def figures(detector: MultiScalePatch, test: Pictures, run: Run) -> list[Row]:
             )
         side, step = detector.options.window
         scores = F.avg_pool2d(joined.unsqueeze(1), side, step).flatten(1).amax(1).numpy()
-        masks, maps = _annotated(test.samples, joined.numpy().astype(np.float32), detector.frame)
+        masks, maps = _annotated(test.samples, joined.numpy().astype(np.float32), detector.options.frame)
         rows.append(
             {
                 "scales": detector.options.scales[: index + 1],
@@ -97,7 +98,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
     detector = create("multiscale_patch", options_of(given, variant))
     assert isinstance(detector, MultiScalePatch)
     dataset = read_dataset(given.data / FOLDERS[product])
-    normal = Pictures(dataset.select(split="train", defective=False), detector.frame)
+    normal = Pictures(dataset.select(split="train", defective=False), detector.options.frame)
     folder = given.work / f"{product}-{variant}".replace(" ", "-")
     run = Run(
         seed=given.seed, device=given.device, precision=given.precision, checkpoints=Checkpoints(folder)
@@ -105,7 +106,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
     started = time.perf_counter()
     detector.fit(TrainingData(normal=normal, tuning=normal.subset([])), run)
     fitted = time.perf_counter()
-    found = figures(detector, Pictures(dataset.select(split="test"), detector.frame), run)
+    found = figures(detector, Pictures(dataset.select(split="test"), detector.options.frame), run)
     return {
         "product": product,
         "variant": variant,
@@ -117,7 +118,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
         "made_steps": detector.options.steps
         if detector.options.steps is not None
         else steps_of(detector.options.epochs, len(normal), detector.options.batch),
-        "history": detector.history[:: -(-len(detector.history) // POINTS)],
+        "history": detector.learnt.history[:: -(-len(detector.learnt.history) // POINTS)],
         "fit_seconds": round(fitted - started, 1),
         "score_seconds": round(time.perf_counter() - fitted, 1),
         "machine": machine(given.device),

@@ -27,8 +27,8 @@ from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
 from flawscope.products import write_loco
 
@@ -76,10 +76,10 @@ def score(chosen: argparse.Namespace, samples: tuple[Sample, ...]) -> np.ndarray
     """Fit on `train` of the pictures and score all the others."""
     detector = create(chosen.method, options_of(chosen.method, "default", {}))
     split = split_normals(samples, seed=chosen.seed, calibration=len(samples) - chosen.train)
-    normal = Pictures(split.training, detector.frame)
+    normal = Pictures(split.training, detector.options.frame)
     run = Run(seed=chosen.seed)
     detector.fit(TrainingData(normal=normal, tuning=normal.subset(range(0))), run)
-    return detector.score(Pictures(split.calibration, detector.frame), run)["score"]
+    return score_pictures(detector, Pictures(split.calibration, detector.options.frame), run)["score"]
 
 
 if __name__ == "__main__":

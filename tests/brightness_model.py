@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import (
-    FrameSpec,
     HeatmapRange,
     Manifest,
     OutputSpec,
@@ -61,7 +61,7 @@ def make_manifest(**changes: Any) -> Manifest:
         "flawscope": "0.1.0",
         "method": "brightness",
         "options": {"size": [SIDE, SIDE]},
-        "frame": FrameSpec(height=SIDE, width=SIDE),
+        "frame": Frame(height=SIDE, width=SIDE),
         "outputs": (
             OutputSpec(name="score", kind="score", about="brightest pixel"),
             OutputSpec(name="heatmap", kind="heatmap", about="brightness"),

@@ -1,7 +1,8 @@
-"""A SegAD model folder without torch or forest: two maps, four quadrants, contributions by subtraction."""
+"""A model folder of segment statistics without a forest: two maps, four quadrants, what features add."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,7 @@ from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
 
 STATISTICS = ("maximum", "mean")
-OPTIONS: dict[str, Any] = {
-    "detectors": [{"method": "bright"}, {"method": "bright"}],
-    "statistics": list(STATISTICS),
-    "detector_scores": False,
-    "classifier": None,
-    "segments": {"kind": "static"},
-}
+SEGMENTS = [f"segment {index}" for index in range(4)]
 USUAL_HIGH = 0.5
 START = -1.0
 
@@ -100,17 +95,29 @@ def write_graph(path: Path) -> Path:
     return path
 
 
+def names(owners: Sequence[str], statistics: Sequence[str], segments: int = 4) -> tuple[str, ...]:
+    """Names of the features of some detectors."""
+    return tuple(
+        f"{owner}/{segment}/{statistic}"
+        for owner in owners
+        for segment in range(segments)
+        for statistic in statistics
+    )
+
+
 def quadrants_manifest(**changes: Any) -> Manifest:
     """A manifest that fits the graph; scores above −6.5 are rejected."""
     vectors = ("contributions", "features", "usual_low", "usual_high")
     values: dict[str, Any] = {
-        "method": "segad",
-        "options": OPTIONS,
+        "method": "quadrants",
+        "explains": "segments",
+        "learnt": {"segments": SEGMENTS, "marks": ["0", "1", "2", "3"]},
         "outputs": (
             OutputSpec(name="score", kind="score"),
             OutputSpec(name="heatmap", kind="heatmap"),
             OutputSpec(name="segments", kind="label_map"),
-            *(OutputSpec(name=name, kind="vector") for name in vectors),
+            *(OutputSpec(name=name, kind="vector") for name in vectors if name != "features"),
+            OutputSpec(name="features", kind="vector", names=names(("bright 1", "bright 2"), STATISTICS)),
         ),
         "calibration": Calibration(scores=tuple(np.linspace(-8, -6.5, 59)), alpha=0.05),
         "heatmap": HeatmapRange(low=0.1, high=1.1, threshold=0.6),

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import Detector, DetectorOptions
+from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt
 from flawscope.nn.run import Run
 from flawscope.testing import check_detector
 from two_filters import Difference
 
 
 class Forgetful(Difference):
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        super().fit(data, run)
-        self.mean = self.mean + 0.05 * torch.randn(3, 1, 1)
-        return self
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        learnt, unseeded = super().learn(data, run), torch.Generator()
+        unseeded.seed()
+        self.mean = self.mean + 0.05 * torch.randn(3, 1, 1, generator=unseeded)
+        return learnt
 
 
 class Batchwise(Difference):
@@ -36,16 +37,13 @@ class Learning(Difference):
 
 
 class Greedy(Difference):
-    def check_enough(self, data: TrainingData) -> None:
-        pass
-
     def fit(self, data: TrainingData, run: Run) -> Self:
-        return super().fit(data, run) if len(data.normal) else self
+        return self if len(data.normal) < 2 else super().fit(data, run)
 
 
 class Unsaved(Difference):
-    def __init__(self, options: DetectorOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: DetectorOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.register_buffer("mean", torch.zeros(3, *options.size), persistent=False)
 
 

@@ -69,8 +69,8 @@ def test_a_knob_that_turns_nothing_is_told(
 ) -> None:
     unfitted = kind(TwoFiltersOptions())
     paths = list_images(knobbed.pictures / "good")[:4]
-    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], unfitted.frame)
+    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], unfitted.options.frame)
     fitted = unfitted.fit(TrainingData(pictures, pictures.subset([])), Run())
     check = _Check(kind, {}, 0, 1e-4, tmp_path)
     with pytest.raises(AssertionError, match=words):
-        check._turned(fitted, InTorch(fitted, deaf=deaf), pictures, TwoFilters.scalars[0])
+        check._turned(fitted, InTorch(fitted, deaf=deaf), pictures, TwoFiltersOptions.knobs[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, DetectorOptions, Scalar
+from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt
 from flawscope.methods.registry import BUILT_IN
 from flawscope.nn.run import Run
+from flawscope.runtime.manifest import ScalarSpec
 from flawscope.training.recipe import Recipe
 from flawscope.training.train import train
 from trained import Trained, recipe, write_pictures
@@ -25,18 +26,17 @@ NAME = "two_filters"
 class Difference(Detector):
     """Squared difference from the mean picture: the smallest method that keeps the contract."""
 
+    name: ClassVar = "difference"
     Options = DetectorOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
     mean: Tensor
 
-    def __init__(self, options: DetectorOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: DetectorOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.register_buffer("mean", torch.zeros(3, *options.size))
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        self.check_enough(data)
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
         self.mean = torch.stack([torch.from_numpy(pixels) for pixels in data.normal]).mean(0)
-        return self.eval()
+        return Learnt()
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         heatmap = (pixels - self.mean).square().mean(1)
@@ -46,6 +46,10 @@ class Difference(Detector):
 class TwoFiltersOptions(DetectorOptions):
     """The weight of the fine map where nobody names another."""
 
+    knobs: ClassVar = (
+        ScalarSpec(name="local_weight", value=0.5, low=0.0, high=1.0, about="share of the fine map"),
+    )
+
     size: tuple[int, int] = (32, 32)
     local_weight: float = Field(0.25, ge=0, le=1)
 
@@ -53,15 +57,22 @@ class TwoFiltersOptions(DetectorOptions):
 class TwoFilters(Difference):
     """Difference of each picture from the mean of the good ones, seen finely and coarsely."""
 
+    name: ClassVar = NAME
     Options = TwoFiltersOptions
-    scalars: ClassVar = (Scalar("local_weight", 0.5, 0.0, 1.0, "share of the fine map"),)
+    options: TwoFiltersOptions
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
-        weight = scalars.get("local_weight", self.scalar_values()["local_weight"])
+        weight = scalars.get("local_weight", self.options.local_weight)
         fine = (pixels - self.mean).square().mean(1)  # (N, H, W)
         coarse = 4 * F.avg_pool2d(fine.unsqueeze(1), 9, 1, 4).squeeze(1)  # (N, H, W)
         heatmap = weight * fine + (1 - weight) * coarse
         return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
+
+
+class Added(Difference):
+    """As another package's entry point `added` would lead to it."""
+
+    name: ClassVar = "added"
 
 
 def register(patch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import available
+from flawscope.methods.registry import available, options_of
 from flawscope.testing import check_detector
 
 SMALL = {"size": (64, 64), "weights": "random", "backbone": "resnet18"}
@@ -59,8 +58,6 @@ def test_patchcore_with_every_option_away_from_its_default() -> None:
         "stride": 8,
         "balance": True,
         "bank_limit": 40,
-        "density": 3,
-        "density_power": 0.5,
         "neighbourhood": 5,
         "coreset": 0.3,
         "projection": 16,
@@ -69,11 +66,6 @@ def test_patchcore_with_every_option_away_from_its_default() -> None:
         "smoothing": 8.0,
     }
     check_detector("patchcore", options)
-
-
-def test_patchcore_with_two_banks() -> None:
-    banks = [{"layers": ["layer2"], "density": 3}, {"layers": ["layer3"], "limit": 20}]
-    check_detector("patchcore", {**SMALL, "banks": banks, "reweighting": 0, "score": "top 1 %"})
 
 
 def test_multiscale_patch_with_every_option_away_from_its_default() -> None:

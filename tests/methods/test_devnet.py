@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
 from flawscope.methods.supervised.base import TrainingPictures
 from flawscope.methods.supervised.deviation import deviation_loss, prior_scores
 from flawscope.methods.supervised.devnet import DevNet, saliency

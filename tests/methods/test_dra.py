@@ -127,4 +127,4 @@ def test_natural_pictures_as_pseudo_anomalies(supervised_data: Make) -> None:
     with pytest.raises(DataError, match="natural pictures"):
         small(pseudo="natural").fit(data, Run())
     natural = TrainingData(data.normal, data.tuning, data.tuning, data.defective)
-    assert small(pseudo="natural").fit(natural, Run()).history
+    assert small(pseudo="natural").fit(natural, Run()).learnt.history

@@ -19,8 +19,8 @@ from flawscope.methods.efficientad.detector import EfficientAD
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.methods.efficientad.training import Objective
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import score
 from flawscope.nn.backbones.pdn import Cells
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.student_teacher.networks import at_centres
@@ -48,7 +48,7 @@ def test_teacher_is_normalised_over_the_training_pictures(data: TrainingData) ->
 
 def test_quantiles_of_the_tuning_pictures_become_0_and_a_tenth(data: TrainingData) -> None:
     detector = EfficientAD(EfficientADOptions(**TINY)).fit(data, Run())
-    outputs = detector.score(data.tuning, Run())
+    outputs = score(detector, data.tuning, Run())
     for name in ("local_map", "global_map"):
         low, high = np.quantile(outputs[name].astype(np.float64), (0.9, 0.995))  # TINY pads: no border
         assert low == pytest.approx(0, abs=1e-4)
@@ -73,10 +73,9 @@ def test_training_teaches_the_student(data: TrainingData) -> None:
     detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 30, "learning_rate": 1e-3})).fit(
         data, Run()
     )
-    assert detector.history is not None
-    assert detector.history[-1]["hard"] < 0.5 * detector.history[0]["hard"]
-    assert detector.history[-1]["learning_rate"] == pytest.approx(1e-4)
-    assert set(detector.history[0]) == {
+    assert detector.learnt.history[-1]["hard"] < 0.5 * detector.learnt.history[0]["hard"]
+    assert detector.learnt.history[-1]["learning_rate"] == pytest.approx(1e-4)
+    assert set(detector.learnt.history[0]) == {
         "step",
         "total",
         "hard",
@@ -102,7 +101,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(
         EfficientAD(options).fit(data, replace(run, progress=StopAfter(3, stop)))
     stop.clear()
     again = EfficientAD(options).fit(data, run)
-    assert again.history == whole.history
+    assert again.learnt.history == whole.learnt.history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -113,8 +112,7 @@ def test_early_stop_ends_a_training_that_no_longer_improves(
     losses = iter([3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 2.5])
     monkeypatch.setattr(EfficientAD, "_tuning_loss", lambda *given: next(losses))
     detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 50, "early_stop": 4})).fit(data, Run())
-    assert detector.history is not None
-    assert detector.history[-1]["step"] == 6  # the best at step 2, and 4 without a better one
+    assert detector.learnt.history[-1]["step"] == 6  # the best at step 2, and 4 without a better one
 
 
 @pytest.mark.parametrize(
@@ -131,9 +129,9 @@ def test_early_stop_ends_a_training_that_no_longer_improves(
 )
 def test_every_choice_trains_and_scores(data: TrainingData, changes: dict[str, Any]) -> None:
     detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 2, **changes}))
-    frame = detector.frame
+    frame = detector.options.frame
     moved = TrainingData(normal=data.normal.resized(frame), tuning=data.tuning.resized(frame))
-    outputs = detector.fit(moved, Run()).score(moved.tuning, Run())
+    outputs = score(detector.fit(moved, Run()), moved.tuning, Run())
     assert all(np.isfinite(values).all() for values in outputs.values())
     assert outputs["heatmap"].shape == (2, *detector.options.size)
 
@@ -239,10 +237,8 @@ def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
     with pytest.raises(DataError, match="--natural"):
         EfficientAD(options).fit(data, Run())
     detector = EfficientAD(options).fit(replace(data, natural=data.tuning), Run())
-    assert detector.history is not None
     unlike = EfficientAD(EfficientADOptions(**TINY)).fit(replace(data, natural=data.tuning), Run())
-    assert unlike.history is not None
-    assert detector.history[0]["penalty"] != unlike.history[0]["penalty"]
+    assert detector.learnt.history[0]["penalty"] != unlike.learnt.history[0]["penalty"]
 
 
 def test_the_natural_picture_is_the_middle_at_twice_the_size(data: TrainingData) -> None:

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.fastflow.detector import FastFlow
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.training.export import check_parity, export_onnx, parity_of_engines
 from stop_after import StopAfter
@@ -83,9 +82,8 @@ def test_training_raises_the_likelihood_and_leaves_the_backbone(
     detector = made(steps=25)
     before = {name: value.clone() for name, value in detector.backbone.state_dict().items()}
     detector.fit(training_data(6), Run(precision="fp32"))
-    assert detector.history is not None
-    assert len(detector.history) == 25
-    assert detector.history[-1]["total"] < 0.6 * detector.history[0]["total"]
+    assert len(detector.learnt.history) == 25
+    assert detector.learnt.history[-1]["total"] < 0.6 * detector.learnt.history[0]["total"]
     after = detector.backbone.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert not any(value.requires_grad for value in detector.parameters())
@@ -104,7 +102,7 @@ def test_stopped_training_resumes_to_the_same_weights(
         made().fit(data, replace(run, progress=StopAfter(2, stop)))
     stop.clear()
     again = made().fit(data, run)
-    assert again.history == whole.history
+    assert again.learnt.history == whole.learnt.history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -178,7 +176,7 @@ def test_engines_agree(training_data: Callable[..., TrainingData], tmp_path: Pat
 
 
 def test_bad_input(training_data: Callable[..., TrainingData]) -> None:
-    with pytest.raises(DataError, match="at least 2 good pictures for FastFlow, got 1"):
+    with pytest.raises(DataError, match="at least 2 good pictures for fastflow, got 1"):
         made().fit(training_data(1), Run())
     for wrong in ({"batch": 1}, {"steps": 0}, {"flow_steps": 0}, {"clamp": 0.0}, {"hidden_ratio": 0.0}):
         with pytest.raises(OptionError, match=f"option '{next(iter(wrong))}' of fastflow"):

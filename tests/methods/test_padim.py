@@ -27,7 +27,7 @@ def fitted(data: TrainingData) -> PaDiM:
 
 def test_map_holds_mahalanobis_distances_of_each_place(training_data: Callable[..., TrainingData]) -> None:
     data = training_data(19)
-    data = TrainingData(data.normal.resized(create("padim", SMALL).frame), data.tuning)
+    data = TrainingData(data.normal.resized(create("padim", SMALL).options.frame), data.tuning)
     detector = fitted(data)
 
     def vectors(pixels: torch.Tensor) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_map_holds_mahalanobis_distances_of_each_place(training_data: Callable[.
         return joined[:, detector.channels.numpy()]  # (N, d, 8, 8)
 
     learned = vectors(torch.from_numpy(np.stack(list(data.normal))))
-    other = training_data(1, name="other", seed=4).normal.resized(detector.frame)
+    other = training_data(1, name="other", seed=4).normal.resized(detector.options.frame)
     test = torch.from_numpy(other[0])[None]
     seen = vectors(test)[0]
     expected = np.empty((8, 8))
@@ -63,7 +63,7 @@ def test_channels_are_drawn_by_the_seed(training_data: Callable[..., TrainingDat
 
 
 def test_one_picture_has_no_covariance(training_data: Callable[..., TrainingData]) -> None:
-    with pytest.raises(DataError, match="at least 2 good pictures for PaDiM, got 1"):
+    with pytest.raises(DataError, match="at least 2 good pictures for padim, got 1"):
         fitted(training_data(1))
 
 

@@ -18,10 +18,10 @@ from torch.nn.functional import interpolate
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.methods.presets import options_of
 from flawscope.methods.rd4ad.detector import RD4AD
 from flawscope.methods.rd4ad.networks import Decoder, Embedding, Residual, cosine_distance
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import score
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.training.export import check_parity, export_onnx, parity_of_engines
 from stop_after import StopAfter
@@ -161,9 +161,8 @@ def test_gradients_never_reach_the_teacher(training_data: Callable[..., Training
     after = detector.teacher.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert all(value.grad is None and not value.requires_grad for value in detector.teacher.parameters())
-    assert detector.history is not None
-    assert detector.history[-1]["total"] < 0.7 * detector.history[0]["total"]
-    assert set(detector.history[0]) == {"step", "total", "learning_rate", *detector.teacher.layers}
+    assert detector.learnt.history[-1]["total"] < 0.7 * detector.learnt.history[0]["total"]
+    assert set(detector.learnt.history[0]) == {"step", "total", "learning_rate", *detector.teacher.layers}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -179,7 +178,7 @@ def test_stopped_training_resumes_to_the_same_weights(
         made(**shallow).fit(data, replace(run, progress=StopAfter(2, stop)))
     stop.clear()
     again = made(**shallow).fit(data, run)
-    assert again.history == whole.history
+    assert again.learnt.history == whole.learnt.history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -187,8 +186,8 @@ def test_stopped_training_resumes_to_the_same_weights(
 def test_smallest_pictures_train(training_data: Callable[..., TrainingData]) -> None:
     data = training_data(2)
     detector = made(size=(32, 32), batch=2, steps=2)
-    data = TrainingData(data.normal.resized(detector.frame), data.tuning)
-    assert np.isfinite(detector.fit(data, Run()).score(data.normal, Run())["heatmap"]).all()
+    data = TrainingData(data.normal.resized(detector.options.frame), data.tuning)
+    assert np.isfinite(score(detector.fit(data, Run()), data.normal, Run())["heatmap"]).all()
 
 
 def test_defaults_are_the_papers_and_presets_name_the_others() -> None:
@@ -211,7 +210,7 @@ def test_engines_agree(training_data: Callable[..., TrainingData], tmp_path: Pat
 
 
 def test_bad_input(training_data: Callable[..., TrainingData]) -> None:
-    with pytest.raises(DataError, match="at least 2 good pictures for RD4AD, got 1"):
+    with pytest.raises(DataError, match="at least 2 good pictures for rd4ad, got 1"):
         made().fit(training_data(1), Run())
     with pytest.raises(OptionError, match=r"half as fine .* got 8x8 and 16x16"):
         made(layers=("blocks.2", "blocks.1"))

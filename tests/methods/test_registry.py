@@ -25,9 +25,19 @@ def test_built_in_methods() -> None:
 
 
 def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    added(monkeypatch, "flawscope.methods.patchcore.detector:PatchCore")
+    added(monkeypatch, "two_filters:Added")
     assert "added" in available()
-    assert method_class("added") is PatchCore
+    assert method_class("added").__name__ == "Added"
+
+
+def test_an_entry_point_has_its_classs_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    added(monkeypatch, "flawscope.methods.patchcore.detector:PatchCore")
+    with pytest.raises(OptionError, match=r"a class of that name, as PatchCore\.name tells, got 'patchcore'"):
+        method_class("added")
+
+
+def test_every_method_has_its_name_in_the_registry() -> None:
+    assert all(method_class(name).name == name for name in registry.BUILT_IN)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.patchcore.detector import PatchCore
 from flawscope.methods.registry import create
-from flawscope.methods.segad import SegAD
+from flawscope.methods.running import score, with_tensors
+from flawscope.methods.segad import SegAD, classifying
 from flawscope.methods.segad.table import far_apart, folds_by_kind
 from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
@@ -100,13 +101,12 @@ def test_the_classifiers_scores_are_of_pictures_it_has_not_learnt_from(
 ) -> None:
     data, seen = _data(rings), _watch(monkeypatch, Classifier)
     scored: list[tuple[int, set[Path]]] = []
-    score = Classifier.score
 
-    def watched(self: Any, pictures: Pictures, *args: Any, **named: Any) -> Mapping[str, Any]:
+    def watched(detector: Any, pictures: Pictures, *args: Any, **named: Any) -> Mapping[str, Any]:
         scored.append((len(seen) - 1, _paths(pictures)))
-        return score(self, pictures, *args, **named)
+        return score(detector, pictures, *args, **named)
 
-    monkeypatch.setattr(Classifier, "score", watched)
+    monkeypatch.setattr(classifying, "score", watched)
     _segad(classifier=CLASSIFIER, classifier_folds=3).fit(data, Run())
     everything = _paths(data.tuning, data.defective)
     assert len(scored) == 3
@@ -145,8 +145,8 @@ def test_features_are_those_of_a_plain_loop(rings: Make, kind: str) -> None:
     pixels = torch.from_numpy(np.stack(list(rings("test", 2, True))))
     with torch.inference_mode():
         answer = segad(pixels)
-        maps, scores = segad.read(pixels)
-    count = segad.segmenter.count
+        maps, scores = segad.reader.read(pixels)
+    count = segad.reader.segmenter.count
     for row in range(2):
         expected = by_loop(maps[row].numpy(), answer["segments"][row].numpy(), count)  # (K, L, S)
         found = answer["features"][row].numpy()
@@ -164,8 +164,8 @@ def test_score_is_the_bias_and_all_contributions(rings: Make) -> None:
 
 def test_damaged_rings_score_above_good_ones(rings: Make) -> None:
     segad = _segad().fit(_data(rings), Run())
-    good = segad.score(rings("fresh", 6, False), Run())["score"]
-    damaged = segad.score(rings("test", 6, True), Run())["score"]
+    good = score(segad, rings("fresh", 6, False), Run())["score"]
+    damaged = score(segad, rings("test", 6, True), Run())["score"]
     assert np.median(damaged) > np.max(good)
 
 
@@ -173,10 +173,10 @@ def test_without_defects_it_learns_from_synthetic_ones(rings: Make) -> None:
     segad = _segad().fit(_data(rings, defects=0), Run(seed=3))
     again = _segad().fit(_data_again(rings), Run(seed=3))
     pictures = rings("test", 4, True)
-    scores = segad.score(pictures, Run())["score"]
-    np.testing.assert_array_equal(scores, again.score(pictures, Run())["score"])
-    assert np.median(scores) > np.median(segad.score(rings("fresh", 4, False), Run())["score"])
-    assert segad.remarks == []
+    scores = score(segad, pictures, Run())["score"]
+    np.testing.assert_array_equal(scores, score(again, pictures, Run())["score"])
+    assert np.median(scores) > np.median(score(segad, rings("fresh", 4, False), Run())["score"])
+    assert segad.learnt.remarks == ()
 
 
 def _data_again(rings: Make) -> TrainingData:
@@ -195,7 +195,7 @@ def test_it_remarks_where_synthetic_defects_look_unlike_real_ones(rings: Make) -
     for sample in blank.samples:  # a "defect" that no map shows: the plain ground
         Image.fromarray(np.full((96, 96, 3), 170, np.uint8)).save(sample.path)
     segad = _segad(defects="synthetic").fit(TrainingData(data.normal, data.tuning, defective=blank), Run())
-    assert any("patchcore maps synthetic and real defects" in remark for remark in segad.remarks)
+    assert any("patchcore maps synthetic and real defects" in remark for remark in segad.learnt.remarks)
 
 
 def test_apart_is_one_for_disjoint_and_zero_for_equal_samples() -> None:
@@ -223,11 +223,11 @@ def test_a_restored_static_map_needs_no_file(rings: Make, tmp_path: Path) -> Non
     save_file({name: value.contiguous() for name, value in segad.state_dict().items()}, tmp_path / "w")
     (tmp_path / "map.png").unlink()
     pictures = rings("test", 3, True)
-    restored = _segad(**options).restore(load_file(tmp_path / "w"))
+    restored = with_tensors(_segad(**options), load_file(tmp_path / "w"))
     np.testing.assert_array_equal(
-        restored.score(pictures, Run())["score"], segad.score(pictures, Run())["score"]
+        score(restored, pictures, Run())["score"], score(segad, pictures, Run())["score"]
     )
-    assert restored.segmenter.count == 2
+    assert restored.reader.segmenter.count == 2
 
 
 def test_trained_detectors_are_taken_up_again(
@@ -240,7 +240,7 @@ def test_trained_detectors_are_taken_up_again(
     assert len(seen) == 1
     pictures = rings("test", 2, True)
     np.testing.assert_array_equal(
-        first.score(pictures, run)["heatmap"], second.score(pictures, run)["heatmap"]
+        score(first, pictures, run)["heatmap"], score(second, pictures, run)["heatmap"]
     )
 
 
@@ -267,7 +267,7 @@ def test_too_few_pictures_of_a_part_are_refused(rings: Make) -> None:
     with pytest.raises(DataError, match="defective pictures: expected at least 2"):
         _segad().fit(data, Run())
     bare = TrainingData(data.normal, data.tuning.subset([0]))
-    with pytest.raises(DataError, match="have not seen, got 1"):
+    with pytest.raises(DataError, match=r"tuning pictures: expected at least 2 .* for segad, got 1"):
         _segad().fit(bare, Run())
     none = TrainingData(data.normal, data.tuning)
     with pytest.raises(DataError, match=r"options\.defects=synthetic"):
@@ -281,8 +281,8 @@ def test_a_segment_that_no_picture_shows_is_refused(rings: Make, tmp_path: Path)
     with pytest.raises(DataError, match="segment 1"):
         _segad(segments={"kind": "static", "map": str(tmp_path / "map.png")}).fit(_data(rings), Run())
     segad = _segad(segments={"kind": "clusters", "backbone": "resnet18", "weights": "random", "count": 2})
-    segad.segmenter.fit = lambda *_: segad.segmenter  # type: ignore[method-assign]
-    segad.segmenter.shares = torch.tensor([1.0, 0.0])
+    segad.reader.segmenter.fit = lambda *_: segad.reader.segmenter  # type: ignore[method-assign]
+    segad.reader.segmenter.shares = torch.tensor([1.0, 0.0])
     with pytest.raises(DataError, match="segment 1: expected pixels of it"):
         segad.fit(_data_again(rings), Run())
 

@@ -15,8 +15,9 @@ from torch import nn
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.registry import create
+from flawscope.methods.running import score
+from flawscope.methods.supervised import base as supervised
 from flawscope.methods.supervised.base import SupervisedDetector, TrainingPictures
-from flawscope.methods.supervised.base import base as supervised
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Checkpoints, Run
 from stop_after import StopAfter
@@ -51,7 +52,7 @@ def test_no_defective_pictures_is_an_error(method: str, supervised_data: Make) -
 @pytest.mark.parametrize("method", METHODS)
 def test_one_defective_picture_is_enough(method: str, supervised_data: Make) -> None:
     data = supervised_data(3, 1)
-    answer = small(method).fit(data, Run()).score(data.normal, Run())
+    answer = score(small(method).fit(data, Run()), data.normal, Run())
     assert answer["score"].shape == (3,)
 
 
@@ -67,7 +68,7 @@ def test_a_stopped_training_resumes_to_the_same_result(
         small(method, steps=4).fit(data, replace(run, progress=StopAfter(2, stop)))
     stop.clear()
     again = small(method, steps=4).fit(data, run)
-    assert again.history == whole.history
+    assert again.learnt.history == whole.learnt.history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 

@@ -14,7 +14,8 @@ from flawscope.data.layouts import read_dataset
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.runtime.bundle import WEIGHTS, Bundle
-from flawscope.runtime.manifest import FileEntry, FrameSpec
+from flawscope.runtime.images import Frame
+from flawscope.runtime.manifest import FileEntry
 from flawscope.training.embedding import scatters
 
 OPTIONS = {
@@ -34,7 +35,7 @@ def bundle(folder: Path, *, method: str = "multiscale_patch", weights: bool = Tr
     manifest = make_manifest(
         method=method,
         options=detector.options.model_dump(mode="json"),
-        frame=FrameSpec(height=64, width=64),
+        frame=Frame(height=64, width=64),
         files={WEIGHTS: FileEntry(sha256="0" * 64, bytes=1)} if weights else {},
     )
     return Bundle(folder, manifest)

@@ -11,8 +11,8 @@ from brightness_model import make_manifest
 from flawscope.report.patches import MOST, match_insets
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import Examples
-from flawscope.runtime.images import read_image
-from flawscope.runtime.manifest import FrameSpec, Provenance, SeenPicture
+from flawscope.runtime.images import Frame, read_image
+from flawscope.runtime.manifest import Provenance, SeenPicture
 
 VALUES = {
     "patch_side": 16.0,
@@ -32,9 +32,11 @@ def bundle(folder: Path, *, pictures: int = 2) -> Bundle:
         if index == 1:
             pixels[1, :16, 48:] = 0.9
         examples.add(pixels)
-    examples.write(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in examples.files().items():
+        (folder / name).write_bytes(content)
     seen = tuple(SeenPicture(name=f"{name}.png", sha256="0" * 64, role="normal") for name in "ab")
-    frame = FrameSpec(height=64, width=64)
+    frame = Frame(height=64, width=64)
     return Bundle(folder, make_manifest(frame=frame, provenance=Provenance.now(0, seen)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -195,13 +196,13 @@ def test_graph_that_does_not_fit_its_manifest(tmp_path: Path) -> None:
     more = (*outputs, outputs[2].model_copy(update={"name": "texture"}))
     with pytest.raises(BundleError, match="none called texture"):
         Inspector.load(save_model(tmp_path / "a", outputs=more)).inspect(grey(8, 8, 0))
-    frame = make_manifest().frame.model_copy(update={"height": SIDE + 1})
+    frame = replace(make_manifest().frame, height=SIDE + 1)
     with pytest.raises(BundleError, match="a graph that runs"):
         Inspector.load(save_model(tmp_path / "b", frame=frame)).inspect(grey(8, 8, 0))
 
 
 def test_padding_is_cut_off(tmp_path: Path) -> None:
-    frame = make_manifest().frame.model_copy(update={"aspect": "pad"})
+    frame = replace(make_manifest().frame, aspect="pad")
     inspector = Inspector.load(save_model(tmp_path / "model", frame=frame))
     prediction = inspector.inspect(grey(16, 64, 51, spot=(0, 0, 8, 16)))
     assert prediction.heatmap is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,10 +15,12 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import SCORE, Detector, DetectorOptions, Output
+from flawscope.methods.detector import SCORE, Detector, DetectorOptions, Learnt
+from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Run
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import Frame
+from flawscope.runtime.manifest import OutputSpec
 from flawscope.segmenters import Segmenter
 from flawscope.training.export import export_onnx
 
@@ -28,15 +30,15 @@ Save = Callable[..., Pictures]
 class _Labelled(Detector):
     """A detector that answers with its segmenter's labels."""
 
+    name: ClassVar = "labelled"
     Options = DetectorOptions
-    outputs: ClassVar = (SCORE, Output("labels", "label_map", "segments"))
-    fitted: ClassVar = ("*",)
+    outputs = (SCORE, OutputSpec(name="labels", kind="label_map", about="segments"))
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__(DetectorOptions(size=(segmenter.frame.height, segmenter.frame.width)))
         self.segmenter = segmenter
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
         raise NotImplementedError
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
@@ -61,7 +63,7 @@ def restored() -> Callable[[Segmenter, Segmenter], Segmenter]:
     """An unfitted segmenter in a detector that is restored from the state of a fitted one's."""
 
     def restore(unfitted: Segmenter, fitted: Segmenter) -> Segmenter:
-        return _Labelled(unfitted).restore(_Labelled(fitted).state_dict()).segmenter
+        return with_tensors(_Labelled(unfitted), _Labelled(fitted).state_dict()).segmenter
 
     return restore
 

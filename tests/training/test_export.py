@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,16 +17,17 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, DetectorOptions, Output
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, DetectorOptions, Facts, Learnt
+from flawscope.methods.running import score
 from flawscope.nn.run import Run
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import list_images
+from flawscope.runtime.manifest import OutputSpec
 from flawscope.training import export
 from flawscope.training.export import (
     check_parity,
     engine_outputs,
     export_onnx,
-    manifest_outputs,
     parity,
     parity_of_engines,
 )
@@ -35,18 +36,18 @@ from flawscope.training.export import (
 class Mean(Detector):
     """Distance of each smoothed pixel to the mean of the good pictures; and the cell where it is largest."""
 
+    name = "mean"
     Options = DetectorOptions
-    outputs: ClassVar = (HEATMAP, SCORE, Output("peak", "vector", "index of the peak"))
-    fitted: ClassVar = ("mean",)
+    outputs = (HEATMAP, SCORE, OutputSpec(name="peak", kind="vector", about="index of the peak"))
     mean: Tensor
 
-    def __init__(self, options: DetectorOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: DetectorOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.register_buffer("mean", torch.zeros(1, 3, *options.size))
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
         self.mean = torch.stack([torch.from_numpy(picture) for picture in data.normal]).mean(0, keepdim=True)
-        return self
+        return Learnt()
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         distances = (pixels - self.mean).square().sum(1).sqrt()  # (N, H, W)
@@ -66,7 +67,7 @@ def make_pictures(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any
 
     def make(detector: Detector) -> Pictures:
         return Pictures(
-            [Sample(path, "train", defective=False) for path in list_images(folder)], detector.frame
+            [Sample(path, "train", defective=False) for path in list_images(folder)], detector.options.frame
         )
 
     return make
@@ -97,7 +98,7 @@ def test_engines_answer_as_the_detector(
     assert figures.heatmap_relative < 1e-4
     assert figures.rank_change == 0
     check_parity(figures)
-    answers, reference = engine_outputs(engine, pictures, batch=4), trained.score(pictures, Run())
+    answers, reference = engine_outputs(engine, pictures, batch=4), score(trained, pictures, Run())
     assert answers.keys() == reference.keys()
     np.testing.assert_array_equal(answers["peak"], reference["peak"])
 
@@ -115,7 +116,7 @@ def test_graph_names_outputs_and_no_paths(trained: Mean, graph: Path) -> None:
     model = onnx.load(graph)
     assert [value.name for value in model.graph.input] == ["pixels"]
     assert [value.name for value in model.graph.output] == ["heatmap", "score", "peak"]
-    assert [output.name for output in manifest_outputs(trained)] == ["heatmap", "score", "peak"]
+    assert [output.name for output in trained.outputs] == ["heatmap", "score", "peak"]
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     assert {prop.key: prop.value for prop in model.metadata_props} == {
         "flawscope.outputs": "heatmap, score, peak"
@@ -155,7 +156,7 @@ def test_gate_refuses_what_differs(
     trained: Mean, graph: Path, make_pictures: Callable[..., Any], output: str, words: str
 ) -> None:
     pictures = make_pictures(trained)
-    spread = float(np.ptp(trained.score(pictures, Run())[output]))
+    spread = float(np.ptp(score(trained, pictures, Run())[output]))
     figures = parity(trained, Skewed(graph, output, 0.01 * spread), pictures, Run())
     measured = figures.score_relative if output == "score" else figures.heatmap_relative
     assert measured == pytest.approx(0.01, rel=1e-2)

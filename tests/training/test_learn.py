@@ -83,7 +83,7 @@ def test_the_trained_detector_is_reused_as_it_was(trained: Trained, learnt: tupl
     before = load_file(trained.folder / bundle.WEIGHTS)
     after = load_file(learnt[1] / bundle.WEIGHTS)
     for name, tensor in before.items():
-        assert np.array_equal(tensor.numpy(), after[f"detectors.0.{name}"].numpy())
+        assert np.array_equal(tensor.numpy(), after[f"reader.bases.0.{name}"].numpy())
 
 
 def test_it_tells_spots_from_good_pictures_and_says_by_how_much_better(

@@ -21,6 +21,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.errors import BundleError, CalibrationError, InputError, OptionError
 from flawscope.files import sha256
+from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.calibration import Calibration
@@ -46,7 +47,7 @@ def model(knobbed: Trained, tmp_path: Path) -> Path:
 def detector(knobbed: Trained) -> TwoFilters:
     weights = knobbed.result.bundle.weights
     assert weights is not None
-    return TwoFilters(TwoFiltersOptions()).restore(load_file(weights))
+    return with_tensors(TwoFilters(TwoFiltersOptions()), load_file(weights))
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def good(knobbed: Trained) -> list[Path]:
 
 
 def pictures_of(paths: list[Path], detector: TwoFilters) -> Pictures:
-    return Pictures([Sample(path, "train", defective=False) for path in paths], detector.frame)
+    return Pictures([Sample(path, "train", defective=False) for path in paths], detector.options.frame)
 
 
 def held_out(model: Path, paths: list[Path]) -> list[Path]:
@@ -88,7 +89,7 @@ def test_engines_follow_the_detector(
 
 def test_the_option_gives_the_default_and_forward_takes_another(detector: TwoFilters) -> None:
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert detector.scalar_values() == {"local_weight": 0.25}
+    assert detector.options.scalar_values() == {"local_weight": 0.25}
     bare = detector(pixels)["heatmap"]
     fine, coarse = (detector(pixels, local_weight=torch.tensor(end))["heatmap"] for end in (1.0, 0.0))
     torch.testing.assert_close(bare, 0.25 * fine + 0.75 * coarse)
@@ -97,7 +98,7 @@ def test_the_option_gives_the_default_and_forward_takes_another(detector: TwoFil
 def test_inspection_uses_the_value_in_force(model: Path, knobbed: Trained, detector: TwoFilters) -> None:
     path = list_images(knobbed.pictures / "spot")[0]
     calibrate(model, scalars={"local_weight": 0.9}, normals=list_images(knobbed.pictures / "good"))
-    expected = detector.score(pictures_of([path], detector), Run(), scalars={"local_weight": 0.9})
+    expected = score(detector, pictures_of([path], detector), Run(), scalars={"local_weight": 0.9})
     assert Inspector.load(model).inspect(path).score == pytest.approx(float(expected["score"][0]), rel=1e-5)
 
 
@@ -114,7 +115,7 @@ def test_reweighing_replaces_scores_range_and_value(
     assert {path.name: sha256(path) for path in model.iterdir() if path.name != bundle.MANIFEST} == digests
     assert after.scalar_values() == {"local_weight": 0.7}
     assert (after.calibration.alpha, after.calibration.delta) == (0.1, before.calibration.delta)
-    expected = detector.score(pictures_of(apart, detector), Run(), scalars={"local_weight": 0.7})
+    expected = score(detector, pictures_of(apart, detector), Run(), scalars={"local_weight": 0.7})
     np.testing.assert_allclose(after.calibration.scores, np.sort(expected["score"]), rtol=1e-4)
     levels = heatmap_range(expected["heatmap"]).model_dump()
     assert after.heatmap is not None

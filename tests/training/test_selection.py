@@ -39,11 +39,11 @@ def test_a_detector_alone_learns_what_it_learns_inside_segad(dataset: Dataset, m
     segad = create("segad", {"size": [64, 64], "detectors": [{"method": method, "options": SMALL}]})
     inside = split_for(segad, dataset, recipe(tuning=0.4))
     alone = split_for(detector, dataset, recipe(aside=0.4, tuning=0.2))
-    normal, tuning = (Pictures(part, detector.frame) for part in (inside.training, inside.tuning))
-    learnt = TrainingData(normal, tuning).for_detector(0.2 if detector.uses_tuning else 0.0)
+    normal, tuning = (Pictures(part, detector.options.frame) for part in (inside.training, inside.tuning))
+    learnt = TrainingData(normal, tuning).for_detector(0.2 if detector.needs().tuning else 0.0)
     assert alone.training == tuple(learnt.normal.samples)
     assert alone.tuning == tuple(learnt.tuning.samples)
-    assert bool(alone.tuning) == detector.uses_tuning
+    assert bool(alone.tuning) == bool(detector.needs().tuning)
     assert (alone.calibration, alone.test) == (inside.calibration, inside.test)
     assert not set(inside.tuning) & set(alone.training + alone.tuning + alone.calibration)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,20 +106,20 @@ def test_more_defects_than_there_are_end_before_any_work(product: Path, tmp_path
 
 
 def test_one_defect_is_too_few(product: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="at least 2 for SegAD"):
+    with pytest.raises(DataError, match="at least 2 for segad"):
         train(_recipe(product, split={"defective": 1}), tmp_path / "model", Run())
 
 
 def test_remarks_of_fit_reach_the_user(
     product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from flawscope.methods.detector import Learnt
     from flawscope.methods.segad import SegAD
 
     settle = SegAD.settle
 
-    def remarking(self: SegAD, *args: Any) -> SegAD:
-        self.remarks.append("maps differ")
-        return settle(self, *args)
+    def remarking(self: SegAD, *args: Any) -> Learnt:
+        return replace(settle(self, *args), remarks=("maps differ",))
 
     monkeypatch.setattr(SegAD, "settle", remarking)
     said: list[str] = []

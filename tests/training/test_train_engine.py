@@ -15,6 +15,7 @@ from flawscope.data.samples import Sample
 from flawscope.data.splits import NormalSplit
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, FlawscopeError, MissingExtraError, OptionError
+from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime import bundle
 from flawscope.runtime.engines import open_engine
@@ -40,9 +41,11 @@ def pictures(tmp_path: Path) -> Path:
 def fitted(knobbed: Trained) -> tuple[TwoFilters, Pictures]:
     weights = knobbed.result.bundle.weights
     assert weights is not None
-    detector = TwoFilters(TwoFiltersOptions()).restore(load_file(weights))
+    detector = with_tensors(TwoFilters(TwoFiltersOptions()), load_file(weights))
     paths = list_images(knobbed.pictures / "good")[:6]
-    return detector, Pictures([Sample(path, "train", defective=False) for path in paths], detector.frame)
+    return detector, Pictures(
+        [Sample(path, "train", defective=False) for path in paths], detector.options.frame
+    )
 
 
 def test_onnxruntime_in_float32_is_the_default(pictures: Path) -> None:
@@ -140,7 +143,7 @@ def test_half_precision_is_gated_and_the_failing_figure_is_named(
 ) -> None:
     detector, some = fitted
     graph = knobbed.folder / bundle.GRAPH
-    spread = float(np.ptp(detector.score(some, Run())[output]))
+    spread = float(np.ptp(score(detector, some, Run())[output]))
 
     def opened(name: str, graph: Path, *, precision: str = "fp32") -> object:
         if precision == "fp32":
@@ -169,7 +172,7 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
 
     def scored(fold: TwoFilters, held: Pictures, engine: tuple[str, str]) -> dict[str, np.ndarray]:
         asked.append(engine)
-        return {name: 2 * value for name, value in fold.score(held, Run()).items()}
+        return {name: 2 * value for name, value in score(fold, held, Run()).items()}
 
     monkeypatch.setattr(fold_scores, "_exported", scored)
     coarse = score_in_folds(parts, lambda: TwoFilters(TwoFiltersOptions()), run, engine=("openvino", "bf16"))
@@ -180,6 +183,6 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
 def test_a_fold_is_exported_and_scored_as_the_graph_does(fitted: tuple[TwoFilters, Pictures]) -> None:
     detector, some = fitted
     found = fold_scores._exported(detector, some, ("onnxruntime", "fp32"))
-    expected = detector.score(some, Run())
+    expected = score(detector, some, Run())
     np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4)
     np.testing.assert_allclose(found["heatmap"], expected["heatmap"], atol=1e-5)

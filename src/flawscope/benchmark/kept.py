@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, JsonValue, ValidationError
+from pydantic import FiniteFloat, JsonValue, ValidationError
 
 from flawscope.files import write_text
+from flawscope.runtime.frozen import Frozen
 
 MODEL, RESULT, SCORES, TRAINING = "model", "result.json", "scores.json", "training.json"
 
 
-class _Kept(BaseModel):
+class _Kept(Frozen):
     """Values that a JSON file keeps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

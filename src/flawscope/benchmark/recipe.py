@@ -9,9 +9,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 
 from flawscope.benchmark.measures import Measure, SpreadKind
-from flawscope.benchmark.rows import Chart, Frozen, Method, Row
+from flawscope.benchmark.rows import Chart, Row
 from flawscope.errors import InputError, OptionError, suggest
 from flawscope.files import inside
+from flawscope.methods.spec import MethodSpec
+from flawscope.runtime.frozen import Frozen
 from flawscope.training.recipe import Recipe, recipe_error
 from flawscope.training.settings import apply_settings, read_recipe, set_key
 
@@ -26,7 +28,7 @@ class Benchmark(Frozen):
     paper: str = Field(description="the paper that has it")
     pictures: str = Field(description="which data set, in which layout")
     base: dict[str, Any] = Field(description="a training recipe without its folder, which the rows change")
-    methods: dict[str, Method] = Field(default_factory=dict, description="methods that rows name")
+    methods: dict[str, MethodSpec] = Field(default_factory=dict, description="methods that rows name")
     rows: tuple[Row, ...] = Field(min_length=1)
     measures: tuple[Measure, ...] = Field(
         default=("image_auroc", "aupro_30", "pixel_auroc"), min_length=1, description="what the table shows"
@@ -96,7 +98,7 @@ class Benchmark(Frozen):
         values = apply_settings({**self.base, "methods": plain}, settings)
         methods = _methods(values.pop("methods"), plain)
         if row.method is not None:
-            named = methods.get(row.method, Method(method=row.method))
+            named = methods.get(row.method, MethodSpec(method=row.method))
             values |= {"method": named.method, "preset": named.preset, "options": dict(named.options)}
         if "preset" in row.model_fields_set:
             values["preset"] = row.preset
@@ -149,7 +151,7 @@ class Benchmark(Frozen):
                 )
 
 
-def _methods(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Method]:
+def _methods(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, MethodSpec]:
     """The named methods after the caller's settings."""
     for name in values:
         if name not in known:
@@ -160,16 +162,16 @@ def _methods(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, M
                 fix=suggest(name, known) if known else "This benchmark names none.",
             )
     try:
-        return {name: Method.model_validate(value) for name, value in values.items()}
+        return {name: MethodSpec.model_validate(value) for name, value in values.items()}
     except ValidationError as error:
-        raise recipe_error(Method, error) from error
+        raise recipe_error(MethodSpec, error) from error
 
 
-def _fill_in(options: dict[str, Any], methods: Mapping[str, Method]) -> None:
+def _fill_in(options: dict[str, Any], methods: Mapping[str, MethodSpec]) -> None:
     """Put methods in the places of their names, in the options of a method that builds on others."""
 
     def filled(value: Any) -> Any:
-        return methods.get(value, Method(method=value)).model_dump() if isinstance(value, str) else value
+        return methods.get(value, MethodSpec(method=value)).model_dump() if isinstance(value, str) else value
 
     if isinstance(options.get("detectors"), list | tuple):
         options["detectors"] = [filled(value) for value in options["detectors"]]

@@ -6,15 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from flawscope.benchmark.measures import Measure
-
-
-class Frozen(BaseModel):
-    """Base of what a recipe consists of: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from flawscope.runtime.frozen import Frozen
 
 
 class Published(Frozen):
@@ -49,14 +44,6 @@ class Published(Frozen):
         if value is None:
             return None
         return f"{value:.2f} ± {self.std[measure]:.2f}" if measure in self.std else f"{value:.2f}"
-
-
-class Method(Frozen):
-    """A method that rows name: one of `flawscope methods`, a preset of it, and options over that."""
-
-    method: str
-    preset: str | None = Field(default=None, description="by default the paper's values")
-    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class RowData(Frozen):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import method_class, parse_options
+from flawscope.methods.registry import method_class, options_of, parse_options
 from flawscope.training.recipe import Recipe
 
 Options = Mapping[str, Any]

@@ -10,7 +10,7 @@ import typer
 from flawscope.cli.console import Bars, console, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from flawscope.nn.run import Precision
+    from flawscope.nn.run import RunPrecision
 
 EXAMPLES = """Examples:
 
@@ -113,6 +113,7 @@ def distill(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Distil pretrained networks into a small teacher network for EfficientAD, over any natural pictures."""
+    from flawscope.distill.cards import NEXT
     from flawscope.distill.run import distill_teacher, evaluate_teacher, parse_options
     from flawscope.nn.run import Run
 
@@ -153,17 +154,14 @@ def distill(
     about = {"weights": str(made.weights), "card": str(made.card), "pictures": made.counts}
     _show(made.r2, about | {"seconds": round(made.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:
-        console.print(
-            f"Next: flawscope train PICTURES --method efficientad --set options.teacher={made.weights}",
-            markup=False,
-        )
+        console.print(f"Next: {NEXT.format(weights=made.weights)}", markup=False)
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:
     return tuple(text.split(",")) if text else None
 
 
-def _precision(text: str) -> Precision:
+def _precision(text: str) -> RunPrecision:
     from flawscope.errors import OptionError
 
     if text not in ("auto", "fp32", "bf16"):

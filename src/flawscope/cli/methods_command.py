@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,12 +33,11 @@ def methods(
     from rich.markup import escape
     from rich.table import Table
 
-    from flawscope.methods.presets import PRESETS
     from flawscope.methods.registry import available, describe
 
     described = [describe(known) for known in ([name] if name else available())]
     if as_json:
-        print_json([_plain(entry, PRESETS.get(entry.name, {})) for entry in described])
+        print_json([_plain(entry) for entry in described])
         return
     if name is None:
         table = Table("method", "what it does")
@@ -49,7 +47,7 @@ def methods(
         console.print("Options of one: flawscope methods NAME", markup=False)
         return
     (entry,) = described
-    presets = PRESETS.get(entry.name, {})
+    presets = entry.presets
     console.print(f"{entry.name}: {entry.summary}", markup=False)
     table = Table("option", "default", *(f"preset {preset}" for preset in presets), "meaning and source")
     for option in entry.options:
@@ -58,7 +56,7 @@ def methods(
     console.print(table)
 
 
-def _plain(entry: MethodInfo, presets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _plain(entry: MethodInfo) -> dict[str, Any]:
     return {
         "name": entry.name,
         "summary": entry.summary,
@@ -69,5 +67,5 @@ def _plain(entry: MethodInfo, presets: Mapping[str, Mapping[str, Any]]) -> dict[
         "outputs": [
             {"name": output.name, "kind": output.kind, "about": output.about} for output in entry.outputs
         ],
-        "presets": {name: dict(values) for name, values in presets.items()},
+        "presets": {name: dict(values) for name, values in entry.presets.items()},
     }

@@ -15,6 +15,8 @@ from flawscope.nn.run import Run
 
 FORMAT = 1
 
+NEXT = "flawscope train PICTURES --method efficientad --set options.teacher={weights}"
+
 
 def card_text(
     weights: Path,

@@ -3,71 +3,76 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
-from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import BundleError, DataError
+from flawscope.errors import DataError
 from flawscope.nn.run import Run
+from flawscope.nn.seeding import seeded
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import FRAME_LIMIT, Frame
+from flawscope.runtime.manifest import OutputSpec, ScalarSpec
 
 if TYPE_CHECKING:
     from flawscope.nn.banks.preflight import Preflight
 
+SCORE = OutputSpec(
+    name="score", kind="score", about="raw anomaly score of the picture, higher is more anomalous"
+)
+HEATMAP = OutputSpec(
+    name="heatmap", kind="heatmap", about="raw anomaly map at the input size, higher is more anomalous"
+)
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One named output of the graph.
-
-    `kind` tells the runtime how to read it: `score` (N,), `heatmap` (N, h, w), `label_map` and
-    `index_map` (N, h, w) integers, `vector` (N, d).
-    """
-
-    name: str
-    kind: Literal["score", "heatmap", "label_map", "index_map", "vector"]
-    about: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A knob of `forward` that stays open after training: a named scalar input of the graph.
-
-    `default` holds where the method has no option of this name; values lie in [`low`, `high`].
-    """
-
-    name: str
-    default: float
-    low: float
-    high: float
-    about: str
-
-
-SCORE = Output("score", "score", "raw anomaly score of the picture, higher is more anomalous")
-HEATMAP = Output("heatmap", "heatmap", "raw anomaly map at the input size, higher is more anomalous")
-
-
+Facts = Mapping[str, JsonValue]
 Side = Annotated[int, Field(ge=32, le=FRAME_LIMIT)]
 
 
-class DetectorOptions(BaseModel):
-    """Options that every method has; each default is the paper's value."""
+class DetectorOptions(Frozen):
+    """Options that every method has; each default is the paper's value.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    Attributes:
+        knobs: of `forward`, which calibration may turn after training; where there is an option of a knob's
+            name, that gives its value.
+    """
+
+    knobs: ClassVar[tuple[ScalarSpec, ...]] = ()
 
     size: tuple[Side, Side] = Field((256, 256), description="input height and width in pixels")
     aspect: Literal["stretch", "pad"] = Field(
         "stretch", description="stretch the picture to the size, or keep its aspect and pad"
     )
+
+    def resolved(self) -> Self:
+        """The same with derived values written out, so that a trained model says all that it was made with.
+
+        Raises:
+            OptionError: values that do not fit together.
+        """
+        return self
+
+    @property
+    def frame(self) -> Frame:
+        """The size and aspect at which pictures reach `forward`."""
+        return Frame(height=self.size[0], width=self.size[1], aspect=self.aspect)
+
+    @property
+    def scalars(self) -> tuple[ScalarSpec, ...]:
+        """The knobs at their values."""
+        return tuple(
+            knob.model_copy(update={"value": float(getattr(self, knob.name, knob.value))})
+            for knob in self.knobs
+        )
+
+    def scalar_values(self) -> dict[str, float]:
+        """Each knob's value where nobody names one."""
+        return {knob.name: knob.value for knob in self.scalars}
 
 
 class BackboneOptions(DetectorOptions):
@@ -83,167 +88,148 @@ class BackboneOptions(DetectorOptions):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What `fit` wants to see: the fewest pictures of each kind; 0 for a kind that it does not use.
+
+    Attributes:
+        normal: good pictures to learn from.
+        tuning: good pictures to scale on.
+        natural: pictures of anything but the product.
+        defective: pictures of known defects.
+        parts: good pictures with annotated parts.
+        optional: kinds that may be missing altogether.
+        tuning_share: share of the good pictures that training does not hold out for calibration which become
+            tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
+        instead: by kind, what to do where there are too few, as the end of a sentence.
+        cost: expected time and memory of `fit` on so many pictures, or None where the method cannot tell.
+    """
+
+    normal: int = 2
+    tuning: int = 0
+    natural: int = 0
+    defective: int = 0
+    parts: int = 0
+    optional: frozenset[str] = frozenset()
+    tuning_share: float | None = None
+    instead: Mapping[str, str] = field(default_factory=dict)
+    cost: Callable[[int], Preflight] | None = None
+
+    def require(self, data: TrainingData, method: str) -> None:
+        """Refuse too few pictures of a kind.
+
+        Raises:
+            DataError: the first kind of which there are too few.
+        """
+        for kind, (what, fix, otherwise) in _KINDS.items():
+            least, pictures = getattr(self, kind), getattr(data, kind)
+            found = 0 if pictures is None else len(pictures)
+            if found < least and not (kind in self.optional and found == 0):
+                instead = self.instead.get(kind, otherwise)
+                raise DataError(
+                    f"{_CALLED.get(kind, kind)} pictures",
+                    expected=f"at least {least} {what.format(method=method)}",
+                    got=str(found),
+                    fix=f"{fix}{f', or {instead}' if instead else ''}.",
+                )
+
+
+_CALLED = {"normal": "training", "parts": "annotated"}
+_KINDS = {
+    "normal": ("good pictures for {method}", "Add good pictures to the folder", ""),
+    "tuning": ("good pictures to scale on for {method}", "Leave split.tuning out", "raise it"),
+    "natural": ("for {method}", "Name their folder with --natural FOLDER", "choose options that need none"),
+    "defective": (
+        "for {method}, which learns from known defects",
+        "Name their folder with --defects FOLDER",
+        "choose a method that needs none",
+    ),
+    "parts": (
+        "with annotated parts for {method}",
+        "Annotate some good pictures",
+        "choose options that need none",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """What `learn` hands back beside what it left in the detector's tensors.
+
+    Attributes:
+        facts: plain values that a restored detector is built with, and that explanation reads.
+        history: losses by name at every few steps, with `step`; empty where there are none.
+        remarks: sentences that the user should read.
+        files: further files of the model folder by name: their content, or what writes them.
+        reference: holds an engine's outputs against a reference of the method's own, given them and the
+            engine's name; it raises a BundleError where they contradict it.
+    """
+
+    facts: Facts = field(default_factory=dict)
+    history: Sequence[dict[str, float]] = ()
+    remarks: tuple[str, ...] = ()
+    files: Mapping[str, bytes | Callable[[Path], None]] = field(default_factory=dict)
+    reference: Callable[[Mapping[str, NDArray[Any]], str], None] | None = None
+
+
 class Detector(nn.Module, ABC):
     """A method: learns from good pictures, then maps pixels to a score, a heatmap and what explains them.
 
+    Args:
+        options: of the method.
+        facts: those of an earlier fit (`Learnt.facts`), where a trained detector is restored: its modules are
+            then made as that fit left them, and its tensors follow.
+
     Attributes:
+        name: in the registry.
         Options: the method's frozen pydantic model of options.
-        outputs: what `forward` returns, by name; `score` comes first.
-        scalars: knobs that `forward` takes by name and that calibration may turn later.
-        fitted: dotted names of the buffers that `fit` fills and whose shape depends on the data; `*` stands
-            for any part of a name.
-        minimum_normals: fewest training pictures that `fit` accepts.
-        uses_defects: whether `fit` learns from `TrainingData.defective`.
-        tuning_share: share of the good pictures that training does not hold out for calibration which become
-            tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
-        history: losses by name at every few steps of the last `fit`, with `step`; None where there are none.
-        remarks: sentences of the last `fit` that its user should read.
+        presets: named options. `default` is what training takes; without a preset the paper's values hold.
+        explains: which reader of `flawscope.runtime.explain` makes findings of the outputs.
+        outputs: what `forward` returns, by name; `score` comes first. The class's are those of the default
+            options; a detector's own may differ.
+        learnt: what the last fit, or the restored one, handed back.
     """
 
+    name: ClassVar[str]
     Options: ClassVar[type[DetectorOptions]]
-    outputs: ClassVar[tuple[Output, ...]]
-    scalars: ClassVar[tuple[Scalar, ...]] = ()
-    fitted: ClassVar[tuple[str, ...]] = ()
-    minimum_normals: ClassVar[int] = 2
-    uses_defects: ClassVar[bool] = False
-    tuning_share: ClassVar[float | None] = None
-    history: list[dict[str, float]] | None
-    remarks: list[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    explains: ClassVar[str] = "levels"
+    outputs: tuple[OutputSpec, ...] = (SCORE, HEATMAP)
+    learnt: Learnt
 
-    def __init__(self, options: DetectorOptions) -> None:
+    def __init__(self, options: DetectorOptions, facts: Facts | None = None) -> None:
         super().__init__()
-        self.options, self.history, self.remarks = options, None, []
+        self.options, self.learnt = options.resolved(), Learnt(facts or {})
 
-    @property
-    def frame(self) -> Frame:
-        """The size and aspect at which pictures reach `forward`."""
-        height, width = self.options.size
-        return Frame(height=height, width=width, aspect=self.options.aspect)
+    def needs(self) -> Needs:
+        """What `fit` wants to see."""
+        return Needs()
 
-    @property
-    def uses_tuning(self) -> bool:
-        """Whether `fit` scales on tuning pictures; where not, none are set aside for it."""
-        return False
-
-    @property
-    def uses_natural(self) -> bool:
-        """Whether `fit` learns from natural pictures."""
-        return False
-
-    def scalar_values(self) -> dict[str, float]:
-        """Each scalar's value where nobody names one: the option of its name, or else its default."""
-        return {knob.name: float(getattr(self.options, knob.name, knob.default)) for knob in self.scalars}
-
-    def preflight(self, pictures: int) -> Preflight | None:
-        """Expected time and memory of `fit` on that many pictures, or None where the method cannot tell."""
-        del pictures
-        return None
-
-    @abstractmethod
     def fit(self, data: TrainingData, run: Run) -> Self:
-        """Learn from `data.normal`, scale on `data.tuning`; seeded and repeatable.
+        """Learn from `data`; seeded and repeatable. It ends on the run's device and in evaluation mode.
 
         Raises:
-            DataError: fewer than `minimum_normals` pictures.
-            Stopped: `run.stop` was set; a later call with the same run resumes from its checkpoints.
+            DataError: fewer pictures than `needs` says.
+            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            FlawscopeError: what else `learn` refuses.
+        """
+        self.needs().require(data, self.name)
+        device = run.torch_device()
+        with seeded(run.seed):
+            self.learnt = self.to(device).eval().learn(data, run)
+        return self.to(device).eval()
+
+    @abstractmethod
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        """The part of `fit` that differs: fill the tensors, from pictures that are enough.
+
+        Modules and buffers that it makes anew may lie on any device afterwards.
         """
 
     @abstractmethod
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
-        """Map `pixels` (N, 3, H, W) float32 in [0, 1] at `frame`'s size to the declared outputs.
+        """Map `pixels` (N, 3, H, W) float32 in [0, 1] at the options' size to the declared outputs.
 
         Tensor code only: the same function is exported to ONNX. Each of `scalars` is float32 of shape ();
-        one that is absent has its value of `scalar_values`.
+        one that is absent has its value of the options.
         """
-
-    @property
-    def judged(self) -> str | None:
-        """Name of a vector output on which parity is judged in the score's place; None: on the score.
-
-        For a method whose score is a step function of that vector: rounding in another order of summation may
-        carry a value across a step, however small the difference. `check_answers` must then hold the score
-        against a reference on the engine's own vector.
-        """
-        return None
-
-    def check_answers(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
-        """Hold an engine's outputs against a reference of the method's own, where it has one.
-
-        Raises:
-            BundleError: they contradict it.
-        """
-
-    def write_companions(self, folder: Path) -> None:
-        """Write files of the method's own into the model folder, beside graph and weights."""
-
-    def check_enough(self, data: TrainingData) -> None:
-        """Raise a DataError where there are too few training pictures."""
-        if len(data.normal) < self.minimum_normals:
-            raise DataError(
-                "training pictures",
-                expected=f"at least {self.minimum_normals} good pictures for {type(self).__name__}",
-                got=str(len(data.normal)),
-                fix="Add good pictures to the folder.",
-            )
-
-    def check_defects(self, data: TrainingData, minimum: int = 1) -> Pictures:
-        """The defective pictures to learn from, or a DataError where there are fewer than `minimum`."""
-        found = 0 if data.defective is None else len(data.defective)
-        if data.defective is None or found < minimum:
-            raise DataError(
-                "defective pictures",
-                expected=f"at least {minimum} for {type(self).__name__}, which learns from known defects",
-                got=str(found),
-                fix="Name their folder with --defects FOLDER, or choose a method that needs none.",
-            )
-        return data.defective
-
-    @torch.inference_mode()
-    def score(
-        self,
-        pictures: Pictures,
-        run: Run,
-        *,
-        batch: int = 8,
-        scalars: Mapping[str, float] | None = None,
-    ) -> dict[str, NDArray[Any]]:
-        """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`.
-
-        `scalars` replaces some or all of `scalar_values`.
-        """
-        device = run.torch_device()
-        self.eval().to(device)
-        knobs = {
-            name: torch.tensor(value, dtype=torch.float32, device=device)
-            for name, value in {**self.scalar_values(), **(scalars or {})}.items()
-        }
-        parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in self.outputs}
-        with run.progress.stage("scoring", len(pictures)) as stage:
-            for pixels in pictures.batches(batch):
-                answer = self(torch.from_numpy(pixels).to(device), **knobs)
-                for name, values in parts.items():
-                    values.append(answer[name].cpu().numpy())
-                stage.advance(len(pixels))
-                run.check_stop()
-        return {name: np.concatenate(values) for name, values in parts.items()}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> Self:
-        """Take over the tensors of a trained detector of the same options.
-
-        Raises:
-            BundleError: names or shapes do not fit.
-        """
-        for name, _ in list(self.named_buffers()):
-            if name in tensors and any(fnmatchcase(name, pattern) for pattern in self.fitted):
-                module, _, buffer = name.rpartition(".")
-                self.get_submodule(module).register_buffer(buffer, torch.empty_like(tensors[name]))
-        try:
-            self.load_state_dict(dict(tensors), strict=True)
-        except RuntimeError as error:
-            raise BundleError(
-                "weights of the model",
-                expected=f"the tensors of {type(self).__name__} with these options",
-                got=" ".join(str(error).split())[:300],
-                fix="Train again, or take the model folder from its source again.",
-            ) from error
-        return self.eval()

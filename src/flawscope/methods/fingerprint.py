@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 
+import torch
 from pydantic import BaseModel
 from torch import nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import Detector
+from flawscope.methods.running import AnyDetector, with_tensors
 from flawscope.nn.run import Checkpoints, Run
+
+_FACTS = "facts"  # what the tensors kept are stored with, as bytes of JSON
 
 
 def fingerprint(
@@ -33,27 +37,29 @@ def fingerprint(
     return digest.hexdigest()[:16]
 
 
-def fit_once(detector: Detector, method: str, data: TrainingData, run: Run) -> None:
-    """Fit the detector, or take over what an earlier fit of the same left in `run.trained`.
+def fit_once(detector: AnyDetector, data: TrainingData, run: Run) -> AnyDetector:
+    """The detector, fitted; or one that an earlier fit of the same left in `run.trained`.
 
     Unfinished work of each detector is kept in a folder of its own among the run's checkpoints.
 
     Raises:
         Stopped, DataError: as `Detector.fit`.
     """
-    if not detector.uses_natural:
+    if not detector.needs().natural:
         data = dataclasses.replace(data, natural=None)
     store = run.trained or run.checkpoints
     if store is None:
-        detector.fit(data, run)
-        return
+        return detector.fit(data, run)
     parts = (data.normal, data.tuning, data.natural, data.defective)
-    name = f"{method}-{fingerprint(detector.options, run, parts)}"
+    name = f"{detector.name}-{fingerprint(detector.options, run, parts)}"
     kept = store.load(name)
     if kept is not None:
-        detector.restore(kept).to(run.torch_device())
-        return
+        facts = json.loads(kept.pop(_FACTS).numpy().tobytes())
+        fresh = type(detector)(detector.options, facts)
+        return with_tensors(fresh, kept).to(run.torch_device())
     unfinished = (run.checkpoints or store).folder / f"unfinished-{name}"
     detector.fit(data, dataclasses.replace(run, checkpoints=Checkpoints(unfinished)))
-    store.save(name, detector.state_dict())
+    facts = torch.frombuffer(bytearray(json.dumps(detector.learnt.facts).encode()), dtype=torch.uint8)
+    store.save(name, {**detector.state_dict(), _FACTS: facts})
     shutil.rmtree(unfinished, ignore_errors=True)
+    return detector

@@ -10,7 +10,7 @@ the middle 224 pixels; nothing is cut here. The image score is the maximum of th
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
-from flawscope.methods.detector import HEATMAP, SCORE, BackboneOptions, Detector
+from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.features import PatchGrid, map_batches
@@ -52,18 +52,18 @@ class PaDiMOptions(BackboneOptions):
 class PaDiM(Detector):
     """A Gaussian for each place; the score is the largest Mahalanobis distance. For aligned parts."""
 
+    name: ClassVar = "padim"
     Options = PaDiMOptions
     options: PaDiMOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
-    fitted: ClassVar = ("mean", "whitening")
-    minimum_normals: ClassVar = 2
+    presets: ClassVar = {"default": {"backbone": "tf_efficientnet_lite0"}}
+    explains: ClassVar = "distances"
 
     channels: Tensor
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, options: PaDiMOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: PaDiMOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.backbone = build_backbone(
             options.backbone, options.layers, strides=(4, 8, 16), size=options.size
         )
@@ -80,15 +80,13 @@ class PaDiM(Detector):
         self.register_buffer("mean", torch.zeros(1, 1, options.channels))  # (P, 1, d), P places
         self.register_buffer("whitening", torch.zeros(1, options.channels, options.channels))  # (P, d, d)
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        """Estimate each place's mean and covariance (equation 1); `data.tuning` is not used.
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        """Estimate each place's mean and covariance (equation 1).
 
         Raises:
-            DataError: fewer than two pictures.
             OptionError: the covariances would not fit into memory.
             Stopped: `run.stop` was set; the pass is short and starts afresh.
         """
-        self.check_enough(data)
         self._require_memory()
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
@@ -103,7 +101,7 @@ class PaDiM(Detector):
             products[part] = self._whiten(products[part], centre[part], count)
             run.check_stop()
         self.whitening = products
-        return self.to(run.torch_device()).eval()
+        return Learnt()
 
     def _require_memory(self) -> None:
         needed = self.grid.shape[0] * self.grid.shape[1] * self.options.channels**2 * _FLOAT_BYTES
@@ -122,7 +120,6 @@ class PaDiM(Detector):
         enough; without it large means would cancel.
         """
         total = products = origin = torch.empty(0)
-        self.grid.to(run.torch_device())
         for maps in map_batches(self.backbone, data.normal, run):
             features = self.grid(maps)
             vectors = self._places(features, self.channels.to(features.device))  # (P, n, d)

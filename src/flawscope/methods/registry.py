@@ -6,15 +6,17 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
 from flawscope.errors import MissingExtraError, OptionError, suggest
-from flawscope.methods.detector import Detector, DetectorOptions, Output
+from flawscope.methods.detector import Detector, DetectorOptions, Facts
+from flawscope.runtime.manifest import OutputSpec
 
 GROUP = "flawscope.methods"
+AnyOptions = TypeVar("AnyOptions", bound=DetectorOptions)
 BUILT_IN = {
     "classifier": "flawscope.methods.supervised.classifier:Classifier",
     "devnet": "flawscope.methods.supervised.devnet:DevNet",
@@ -41,12 +43,13 @@ class OptionInfo:
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """A method's first line of documentation, its options and its outputs."""
+    """A method's first line of documentation, its options, presets and outputs, as its defaults have them."""
 
     name: str
     summary: str
     options: tuple[OptionInfo, ...]
-    outputs: tuple[Output, ...]
+    presets: Mapping[str, Mapping[str, Any]]
+    outputs: tuple[OutputSpec, ...]
 
 
 def available() -> tuple[str, ...]:
@@ -73,25 +76,65 @@ def method_class(name: str) -> type[Detector]:
             got=repr(found),
             fix="Correct the entry point of the package that adds it.",
         )
+    if found.name != name:
+        raise OptionError(
+            f"method {name!r}",
+            expected=f"a class of that name, as {found.__name__}.name tells",
+            got=repr(found.name),
+            fix="Let the entry point of the package that adds it have the class's name.",
+        )
     return found
 
 
-def create(name: str, options: Mapping[str, Any] | None = None) -> Detector:
-    """An unfitted detector: `options` over the paper's defaults.
+def create(name: str, options: Mapping[str, Any] | None = None, facts: Facts | None = None) -> Detector:
+    """An unfitted detector: `options` over the paper's defaults; `facts` of the fit that is to be restored.
 
     Raises:
         OptionError: unknown method or option, or a value that the option does not take.
     """
     kind = method_class(name)
-    return kind(parse_options(name, kind.Options, options or {}))
+    return kind(parse_options(name, kind.Options, options or {}), facts)
 
 
-def parse_options(name: str, model: type[DetectorOptions], values: Mapping[str, Any]) -> DetectorOptions:
-    """Options from plain values, with the first problem as one line."""
+def parse_options(name: str, model: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptions:
+    """Options from plain values, derived ones written out.
+
+    Raises:
+        OptionError: the first problem.
+    """
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(dict(values)).resolved()
     except ValidationError as error:
         raise _option_error(name, model, error) from error
+
+
+def options_of(method: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's options with `options` over them; `default` of a method without presets is empty.
+
+    Raises:
+        OptionError: the method has no preset of that name.
+    """
+    known = method_class(method).presets
+    if preset is None or (preset == "default" and preset not in known):
+        return dict(options)
+    if preset not in known:
+        raise OptionError(
+            f"preset {preset!r}",
+            expected=f"a preset of {method}",
+            got="an unknown name",
+            fix=suggest(preset, known) if known else f"{method} has none; leave it out.",
+        )
+    return {**known[preset], **options}
+
+
+def contradiction(method: str, wanted: str) -> OptionError:
+    """Options that do not fit together: `wanted` says what would."""
+    return OptionError(
+        f"options of {method}",
+        expected="ones that fit together",
+        got=f"others: {wanted}",
+        fix=f"`flawscope methods {method}` lists them.",
+    )
 
 
 def describe(name: str) -> MethodInfo:
@@ -106,7 +149,7 @@ def describe(name: str) -> MethodInfo:
         )
         for option, field in kind.Options.model_fields.items()
     )
-    return MethodInfo(name, (kind.__doc__ or "").strip().splitlines()[0], options, kind.outputs)
+    return MethodInfo(name, (kind.__doc__ or "").strip().splitlines()[0], options, kind.presets, kind.outputs)
 
 
 def _type_text(annotation: Any) -> str:
@@ -154,12 +197,7 @@ def _option_error(name: str, model: type[DetectorOptions], error: ValidationErro
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     if not path:
-        return OptionError(
-            f"options of {name}",
-            expected="ones that fit together",
-            got=f"others: {_plain(first['msg'])}",
-            fix=f"`flawscope methods {name}` lists them.",
-        )
+        return contradiction(name, _plain(first["msg"]))
     if first["type"] == "extra_forbidden":
         return OptionError(
             f"option {path!r} of {name}",

@@ -17,7 +17,7 @@ from flawscope.files import write_with
 from flawscope.nn.seeding import seeded
 from flawscope.progress import Progress, Silent
 
-Precision = Literal["auto", "fp32", "bf16"]
+RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
 
 
@@ -72,7 +72,7 @@ class Run:
 
     seed: int = 0
     device: str = "cpu"
-    precision: Precision = "auto"
+    precision: RunPrecision = "auto"
     memory: int = FEATURE_MEMORY
     progress: Progress = field(default_factory=Silent)
     checkpoints: Checkpoints | None = None

@@ -24,7 +24,6 @@ from flawscope.report.masks import Cuts
 from flawscope.report.page import write_report
 from flawscope.report.patches import match_insets
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.explain import contributions
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.overlay import thumbnail, to_webp_bytes
@@ -155,7 +154,7 @@ def _detail(bundle: Bundle, path: Path, prediction: Prediction) -> dict[str, Any
         "thumbnail": to_webp_bytes(thumbnail(image, SIDE)),
         "overlay": b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE)),
         "insets": match_insets(bundle, image, [finding.values for finding in prediction.findings]),
-        "contributions": contributions(bundle.manifest, prediction),
+        "contributions": prediction.contributions,
     }
 
 

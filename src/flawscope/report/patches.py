@@ -38,7 +38,7 @@ def match_insets(
     Raises:
         InputError: a sheet of good pictures is damaged.
     """
-    frame = bundle.manifest.frame.frame()
+    frame = bundle.manifest.frame
     told = [values for values in findings if values.keys() >= _NEEDED][:MOST]
     if not told:
         return ()

@@ -117,7 +117,7 @@ def load(folder: Path) -> Bundle:
     """Read a model folder and check every file against its manifest.
 
     Raises:
-        BundleError: no model folder; a newer format; unknown or missing keys; a file that is missing,
+        BundleError: no model folder; another format; unknown or missing keys; a file that is missing,
             changed, or would lie outside the folder.
     """
     folder = Path(folder)
@@ -227,7 +227,7 @@ def _read(folder: Path) -> Manifest:
 
 
 def _check_format(folder: Path, content: bytes) -> None:
-    """Read the format number alone, so that a newer manifest is told apart from a damaged one."""
+    """Read the format number alone, so that another version's manifest is told apart from a damaged one."""
     try:
         head = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -236,12 +236,12 @@ def _check_format(folder: Path, content: bytes) -> None:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise _broken(folder, "a manifest with its format number", repr(number)[:40])
     if number > FORMAT:
-        raise _broken(
-            folder,
-            f"format {FORMAT} or older",
-            f"format {number}",
-            "Upgrade flawscope: pip install --upgrade flawscope.",
-        )
+        fix = "Upgrade flawscope: pip install --upgrade flawscope."
+    elif number < FORMAT:
+        fix = "Train it again with this version, from the folder's recipe.yaml."
+    else:
+        return
+    raise _broken(folder, f"a model of format {FORMAT}", f"format {number}", fix)
 
 
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:

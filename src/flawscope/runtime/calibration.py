@@ -30,7 +30,7 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from flawscope.errors import CalibrationError, InputError
 from flawscope.runtime.false_rejects import (
@@ -46,6 +46,7 @@ from flawscope.runtime.false_rejects import (
     percent,
     smallest_rate,
 )
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.prediction import Decision
 
 __all__ = ["Calibration", "Promise", "normals_needed", "parse_rate"]
@@ -53,7 +54,7 @@ __all__ = ["Calibration", "Promise", "normals_needed", "parse_rate"]
 REVIEW_FACTOR = 5  # the review threshold stands where the rate is this many times alpha
 
 
-class Calibration(BaseModel):
+class Calibration(Frozen):
     """Scores of good pictures, the promise asked for, and the thresholds that keep it.
 
     Attributes:
@@ -74,8 +75,6 @@ class Calibration(BaseModel):
     >>> calibration.with_settings(promise="on_average").reject_threshold
     296.0
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scores: tuple[float, ...]
     alpha: float = ALPHA

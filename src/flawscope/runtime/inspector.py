@@ -17,7 +17,7 @@ from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import Engine, open_engine, scalars_differ, usable_cores
 from flawscope.runtime.engines.choice import choose
-from flawscope.runtime.explain import findings
+from flawscope.runtime.explain import explainer
 from flawscope.runtime.images import from_frame, read_image, to_frame
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Prediction
@@ -35,10 +35,11 @@ class Inspector:
     def __init__(self, bundle: Bundle, engine: Engine, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self.engine = engine
-        self._frame = bundle.manifest.frame.frame()
+        self._frame = bundle.manifest.frame
         self._score = str(bundle.manifest.output("score"))
         self._heatmap = bundle.manifest.output("heatmap")
         self._scalars = bundle.manifest.scalar_values()
+        self._explain = explainer(bundle.manifest.explains)
         if set(engine.scalars) != set(self._scalars):
             raise scalars_differ(f"model {bundle.folder}", engine.scalars, self._scalars)
         self._workers = min(threads or usable_cores(), _MOST_WORKERS)
@@ -136,7 +137,7 @@ class Inspector:
             own = from_frame(heatmap, self._frame, height, width)
             above = float(np.nextafter(np.float32(manifest.heatmap.threshold), np.float32(np.inf)))
             prediction = replace(prediction, heatmap=own, regions=find_regions(own, above))
-        return replace(prediction, findings=findings(manifest, prediction))
+        return self._explain(manifest, prediction).of(prediction)
 
     def _broken(self, expected: str, got: str) -> BundleError:
         return BundleError(

@@ -12,14 +12,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, model_validator
 
 from flawscope.errors import OptionError, suggest
 from flawscope.files import sha256
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
 
-FORMAT = 1
+FORMAT = 2
 Precision = Literal["fp32", "bf16"]
 Role = Literal["normal", "tuning", "calibration", "defective"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -28,42 +29,28 @@ REGION_QUANTILE = 0.95
 _PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow", "timm", "torch")
 
 
-class Part(BaseModel):
-    """Base of all parts: frozen, and a key that this version does not know is an error."""
+class OutputSpec(Frozen):
+    """One named output of the graph.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FrameSpec(Part):
-    """Size and aspect at which pictures reach the graph (see `flawscope.runtime.images.Frame`)."""
-
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
-    aspect: Literal["stretch", "pad"] = "stretch"
-
-    def frame(self) -> Frame:
-        """The frame that pictures are brought to."""
-        return Frame(height=self.height, width=self.width, aspect=self.aspect)
-
-    @classmethod
-    def of(cls, frame: Frame) -> FrameSpec:
-        """The part of the manifest that describes `frame`."""
-        return cls(height=frame.height, width=frame.width, aspect=frame.aspect)
-
-
-class OutputSpec(Part):
-    """One named output of the graph (see `flawscope.methods.detector.Output`)."""
+    Attributes:
+        kind: how to read it: `score` (N,), `heatmap` (N, h, w), `label_map` and `index_map` (N, h, w)
+            integers, `vector` (N, d).
+        names: of a vector's d entries, where they have any.
+        parity: of a score that is a step function of a vector, that vector's name: engines are compared on
+            it, since rounding in another order of summation may carry a value across a step, however small
+            the difference. Fit then hands over a reference (`Learnt.reference`) that holds the score against
+            an engine's own vector.
+    """
 
     name: str = Field(min_length=1)
     kind: Literal["score", "heatmap", "label_map", "index_map", "vector"]
     about: str = ""
+    names: tuple[str, ...] = ()
+    parity: str | None = None
 
 
-class ScalarSpec(Part):
-    """A scalar input of the graph: the value in force, and where it may lie.
-
-    See `flawscope.methods.detector.Scalar`.
-    """
+class ScalarSpec(Frozen):
+    """A knob that stays open after training, a scalar input of the graph: its value, and where it may lie."""
 
     name: str = Field(min_length=1)
     value: FiniteFloat
@@ -78,7 +65,7 @@ class ScalarSpec(Part):
         return self
 
 
-class HeatmapRange(Part):
+class HeatmapRange(Frozen):
     """Levels of the raw anomaly map on the calibration pictures.
 
     Attributes:
@@ -94,7 +81,7 @@ class HeatmapRange(Part):
     threshold: FiniteFloat
 
 
-class ParityFigures(Part):
+class ParityFigures(Frozen):
     """How far one engine's outputs lie from the trained model's on the same pictures.
 
     Relative differences are divided by the spread (max − min) of the reference values over those
@@ -127,7 +114,7 @@ class ParityFigures(Part):
         )
 
 
-class SeenPicture(Part):
+class SeenPicture(Frozen):
     """A picture that the model has seen, by content, and what it was used for."""
 
     name: str
@@ -135,7 +122,7 @@ class SeenPicture(Part):
     role: Role
 
 
-class Provenance(Part):
+class Provenance(Frozen):
     """Where a model comes from."""
 
     created: str
@@ -160,26 +147,31 @@ class Provenance(Part):
         return sum(picture.role == role for picture in self.pictures)
 
 
-class FileEntry(Part):
+class FileEntry(Frozen):
     """One file of the model folder."""
 
     sha256: Digest
     bytes: int = Field(ge=0)
 
 
-class Manifest(Part):
+class Manifest(Frozen):
     """All that the runtime must know about a model.
 
-    `engine` and `precision` are what made the calibration's scores, at the values of `scalars`.
+    Attributes:
+        explains: which reader of `flawscope.runtime.explain` turns outputs into findings.
+        learnt: facts that fit found out, which the explanation and a restored detector read.
+        engine, precision: what made the calibration's scores, at the values of `scalars`.
     """
 
     format: int = FORMAT
     flawscope: str
     method: str
     options: dict[str, JsonValue]
-    frame: FrameSpec
+    frame: Frame
     outputs: tuple[OutputSpec, ...]
     scalars: tuple[ScalarSpec, ...] = ()
+    explains: str = "levels"
+    learnt: dict[str, JsonValue] = Field(default_factory=dict)
     engine: str = "onnxruntime"
     precision: Precision = "fp32"
     calibration: Calibration
@@ -197,6 +189,8 @@ class Manifest(Part):
             raise ValueError("scalars must have different names")
         if sum(output.kind == "score" for output in self.outputs) != 1:
             raise ValueError("exactly one output must be the score")
+        if any(output.parity not in (None, *names) for output in self.outputs):
+            raise ValueError("parity must be judged on an output")
         if self.heatmap is None and self.output("heatmap") is not None:
             raise ValueError("a model with a heatmap needs its range")
         return self
@@ -227,11 +221,6 @@ class Manifest(Part):
                 )
             known[name] = known[name].model_copy(update={"value": float(value)})
         return self.model_copy(update={"scalars": tuple(known.values())})
-
-    def parity_of(self, engine: str, precision: Precision) -> ParityFigures | None:
-        """The figures measured for this engine and precision, or None."""
-        fitting = (part for part in self.parity if (part.engine, part.precision) == (engine, precision))
-        return next(fitting, None)
 
 
 def heatmap_range(maps: Iterable[NDArray[np.float32]]) -> HeatmapRange:

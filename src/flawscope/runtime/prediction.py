@@ -57,6 +57,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """Which part of the product each pixel shows, at the size at which the model sees the picture.
+
+    Attributes:
+        labels: (h, w) integers.
+        marks: what drawings write into each segment; those that need no writing are left out.
+    """
+
+    labels: NDArray[np.integer]
+    marks: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The answer for one picture.
 
@@ -67,6 +80,9 @@ class Prediction:
         heatmap: (H, W) float32 at the picture's own resolution, raw; None where the method has none.
         regions: anomalous areas, most anomalous first.
         findings: sentences with numbers.
+        contributions: (label, contribution to the score) of what moved it most, strongest first; the score
+            is their sum and a start that is the same for all pictures. Empty for most methods.
+        segments: for methods that divide pictures into segments, or None.
         outputs: the graph's further named outputs for this picture.
     """
 
@@ -76,6 +92,8 @@ class Prediction:
     heatmap: NDArray[np.float32] | None = None
     regions: tuple[Region, ...] = ()
     findings: tuple[Finding, ...] = ()
+    contributions: tuple[tuple[str, float], ...] = ()
+    segments: Segments | None = None
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -163,9 +163,7 @@ def _rescored(
     score, heatmap = str(manifest.output("score")), manifest.output("heatmap")
 
     def outputs() -> Iterator[dict[str, NDArray[Any]]]:
-        pictures = Pictures(
-            [Sample(path, "train", defective=False) for path in paths], manifest.frame.frame()
-        )
+        pictures = Pictures([Sample(path, "train", defective=False) for path in paths], manifest.frame)
         with progress.stage("scoring good pictures", len(paths)) as stage:
             for pixels in pictures.batches(1):
                 answer = inspector.run(pixels)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.errors import FlawscopeError, InputError, Stopped
 from flawscope.progress import Progress, Silent
-from flawscope.runtime.explain import contributions, segments
-from flawscope.runtime.images import read_image
+from flawscope.runtime.images import labels_from_frame, read_image
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import Picture, heatmap_overlay, segment_outlines, write_png
@@ -87,7 +87,7 @@ def inspect_pictures(
             for path, answer in inspector.inspect_many(waiting, batch=batch):
                 line = record(path, answer)
                 if isinstance(answer, Prediction):
-                    line |= _moved(inspector, answer)
+                    line |= _moved(answer)
                 summary.add(path, answer)
                 if results is not None:
                     results.append(path, line)
@@ -158,14 +158,18 @@ def laid_over(
         threshold=scale.threshold,
         regions=prediction.regions if boxes else (),
     )
-    parts = segments(manifest, prediction)
-    return picture if parts is None else segment_outlines(picture, *parts)
+    if prediction.segments is None:
+        return picture
+    segments = prediction.segments
+    labels = labels_from_frame(segments.labels.astype(np.int16), manifest.frame, *prediction.heatmap.shape)
+    return segment_outlines(picture, labels, segments.marks)
 
 
-def _moved(inspector: Inspector, prediction: Prediction) -> dict[str, list[list[str | float]]]:
+def _moved(prediction: Prediction) -> dict[str, list[list[str | float]]]:
     """What moved the score, for the picture's line; nothing where the method does not tell."""
-    found = contributions(inspector.bundle.manifest, prediction)
-    moved: list[list[str | float]] = [[label, float(f"{value:.6g}")] for label, value in found]
+    moved: list[list[str | float]] = [
+        [label, float(f"{value:.6g}")] for label, value in prediction.contributions
+    ]
     return {"contributions": moved} if moved else {}
 
 

@@ -20,20 +20,20 @@ import flawscope
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, FlawscopeError
-from flawscope.methods.detector import Detector, Scalar
-from flawscope.methods.registry import create, method_class, parse_options
+from flawscope.methods.detector import Detector, Facts
+from flawscope.methods.registry import create, parse_options
+from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle, manifest
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.engines import Engine, open_engine
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.manifest import ScalarSpec
 from flawscope.testing.rings import SIDE, damaged_rings, good_rings, test_rings, written
 from flawscope.training.export import (
     check_parity,
     engine_outputs,
     export_onnx,
-    manifest_outputs,
-    manifest_scalars,
     parity,
 )
 
@@ -86,21 +86,21 @@ class _Check:
     def all(self, *, export: bool) -> None:
         detector = self._new()
         normals = self._pictures(detector, "good", good_rings(NORMALS, self.seed))
-        if detector.uses_defects:
+        if detector.needs().defective:
             rings = damaged_rings(DEFECTS, self.seed + 2)
             self.defects = self._pictures(detector, "bad", rings, defective=True)
         tests = self._pictures(detector, "test", test_rings(TESTS, self.seed + 1))
         self._too_few(normals)
         run = Run(seed=self.seed)
         detector = self._fitted(normals)
-        outputs = detector.score(tests, run)
+        outputs = score(detector, tests, run)
         self._declared(detector, outputs, len(tests))
         twin = self._fitted(normals)
-        self._same("fitting twice gives", outputs, twin.score(tests, run))
+        self._same("fitting twice gives", outputs, score(twin, tests, run))
         twin.fit(self._data(normals), run)
-        self._same("fitting the same object again gives", outputs, twin.score(tests, run))
-        self._same("single pictures give", outputs, detector.score(tests, run, batch=1))
-        backwards = detector.score(tests.subset(range(len(tests))[::-1]), run, batch=4)
+        self._same("fitting the same object again gives", outputs, score(twin, tests, run))
+        self._same("single pictures give", outputs, score(detector, tests, run, batch=1))
+        backwards = score(detector, tests.subset(range(len(tests))[::-1]), run, batch=4)
         self._same("another order gives", outputs, {name: value[::-1] for name, value in backwards.items()})
         self._no_state(detector, tests)
         self._save_and_load(detector, tests, outputs)
@@ -113,10 +113,10 @@ class _Check:
     def name(self) -> str:
         return self.method if isinstance(self.method, str) else self.method.__name__
 
-    def _new(self) -> Detector:
+    def _new(self, facts: Facts | None = None) -> Detector:
         if isinstance(self.method, str):
-            return create(self.method, self.options)
-        return self.method(parse_options(self.name, self.method.Options, self.options))
+            return create(self.method, self.options, facts)
+        return self.method(parse_options(self.name, self.method.Options, self.options), facts)
 
     def _fitted(self, normals: Pictures) -> Detector:
         return self._new().fit(self._data(normals), Run(seed=self.seed))
@@ -134,11 +134,10 @@ class _Check:
     def _pictures(
         self, detector: Detector, name: str, arrays: list[NDArray[np.uint8]], *, defective: bool = False
     ) -> Pictures:
-        return written(arrays, self.folder / name, detector.frame, defective=defective)
+        return written(arrays, self.folder / name, detector.options.frame, defective=defective)
 
     def _too_few(self, normals: Pictures) -> None:
-        kind = method_class(self.method) if isinstance(self.method, str) else self.method
-        count = max(kind.minimum_normals - 1, 0)
+        count = max(self._new().needs().normal - 1, 0)
         few = TrainingData(
             normal=normals.subset(range(count)),
             tuning=normals.subset(range(count, count + 1)),
@@ -204,7 +203,7 @@ class _Check:
     def _no_state(self, detector: Detector, tests: Pictures) -> None:
         before = {name: value.clone() for name, value in detector.state_dict().items()}
         random = torch.random.get_rng_state()
-        detector.score(tests, Run(seed=self.seed))
+        score(detector, tests, Run(seed=self.seed))
         after = detector.state_dict()
         moved = [name for name in before if not torch.equal(before[name], after[name])]
         if moved or before.keys() != after.keys():
@@ -216,8 +215,8 @@ class _Check:
     def _save_and_load(self, detector: Detector, tests: Pictures, outputs: Outputs) -> None:
         path = self.folder / "weights.safetensors"
         save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, path)
-        loaded = self._new().restore(load_file(path))
-        self._same("saved and loaded again it gives", outputs, loaded.score(tests, Run(seed=self.seed)))
+        loaded = with_tensors(self._new(detector.learnt.facts), load_file(path))
+        self._same("saved and loaded again it gives", outputs, score(loaded, tests, Run(seed=self.seed)))
 
     def _plain_pixels(self, detector: Detector) -> None:
         height, width = detector.options.size
@@ -228,17 +227,17 @@ class _Check:
                 self._finite(f"output {output} of a {name} picture", value.numpy())
 
     def _defaults_hold(self, detector: Detector, tests: Pictures, outputs: Outputs) -> None:
-        if detector.scalars:
+        if detector.options.scalars:
             with torch.inference_mode():
                 answer = detector(torch.from_numpy(np.stack(list(tests))))
             bare = {name: value.numpy() for name, value in answer.items()}
             self._same("without values for its scalars it gives", outputs, bare)
 
-    def _turned(self, detector: Detector, engine: Engine, tests: Pictures, knob: Scalar) -> None:
+    def _turned(self, detector: Detector, engine: Engine, tests: Pictures, knob: ScalarSpec) -> None:
         """The graph follows the detector as the scalar moves, and its outputs follow the scalar."""
         ends = []
         for value in (knob.low, knob.high):
-            moved = {**detector.scalar_values(), knob.name: value}
+            moved = {**detector.options.scalar_values(), knob.name: value}
             where = f"with {knob.name} at {value:g}"
             self._same_graph(detector, engine, tests, where, moved)
             ends.append(engine_outputs(engine, tests, scalars=moved))
@@ -285,16 +284,18 @@ class _Check:
     def _fill(self, detector: Detector, normals: Pictures, tests: Pictures, place: Path) -> manifest.Manifest:
         engine = open_engine("onnxruntime", export_onnx(detector, place / bundle.GRAPH))
         figures = self._same_graph(detector, engine, tests, "as trained", {})
-        for knob in detector.scalars:
+        for knob in detector.options.scalars:
             self._turned(detector, engine, tests, knob)
-        outputs = detector.score(normals, Run(seed=self.seed))
+        outputs = score(detector, normals, Run(seed=self.seed))
         return manifest.Manifest(
             flawscope=flawscope.__version__,
-            method=self.name,
+            method=detector.name,
             options=detector.options.model_dump(mode="json"),
-            frame=manifest.FrameSpec.of(detector.frame),
-            outputs=manifest_outputs(detector),
-            scalars=manifest_scalars(detector),
+            frame=detector.options.frame,
+            outputs=detector.outputs,
+            scalars=detector.options.scalars,
+            explains=detector.explains,
+            learnt=dict(detector.learnt.facts),
             calibration=Calibration(scores=outputs["score"].tolist(), alpha=0.2, promise="on_average"),
             heatmap=manifest.heatmap_range(outputs["heatmap"]) if "heatmap" in outputs else None,
             parity=(figures,),

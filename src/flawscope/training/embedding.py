@@ -1,5 +1,7 @@
 """Embeddings of patches of test pictures in two dimensions by t-SNE, normal against anomalous ones.
 
+For methods that embed patches: those whose class has `patch_embeddings`.
+
 Multi-Scale Patch-Based Representation Learning (Tsai, Wu, Lai, WACV 2022), section 4.4 and figure 5.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,22 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.images import read_image, to_frame
 
 if TYPE_CHECKING:
-    from flawscope.methods.multiscale_patch import MultiScalePatch
+    from torch import Tensor
 
-METHOD = "multiscale_patch"
 PICTURES, POINTS = 24, 400  # of each kind, good and defective pictures, normal and anomalous patches
 _ANOMALOUS = 0.1  # share of a patch that must be defective
 _FEWEST = 4  # points below which nothing is drawn
+
+
+class EmbedsPatches(Protocol):
+    """A detector whose patches are points."""
+
+    def patch_embeddings(self, pixels: Tensor) -> dict[int, tuple[int, Tensor]]:
+        """For each side in pixels the stride from patch to patch and embeddings (N, D, h, w).
+
+        `pixels` is (N, 3, H, W); the patches' grid begins in the top left corner.
+        """
+        ...
 
 
 def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
@@ -43,9 +55,9 @@ def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
     """
     chosen = spread([sample for sample in samples if not sample.defective], PICTURES)
     annotated = spread([sample for sample in samples if sample.defective and sample.masks], PICTURES)
-    if bundle.manifest.method != METHOD or bundle.weights is None or not annotated or not _can_embed():
+    detector = _embedder(bundle) if annotated else None
+    if detector is None:
         return ()
-    detector = _restored(bundle)
     found: dict[int, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {}
     for sample in (*chosen, *annotated):
         for scale, vectors, shares in _patches(detector, bundle, sample):
@@ -60,33 +72,37 @@ def _can_embed() -> bool:
     return all(find_spec(name) is not None for name in ("torch", "sklearn"))
 
 
-def _restored(bundle: Bundle) -> MultiScalePatch:
-    from flawscope.methods.multiscale_patch import MultiScalePatch  # noqa: PLC0415 - imports torch
-    from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions  # noqa: PLC0415
+def _embedder(bundle: Bundle) -> EmbedsPatches | None:
+    """The restored detector, or None where it embeds no patches or cannot be restored here."""
+    if bundle.weights is None or not _can_embed():
+        return None
+    from flawscope.methods.registry import available, method_class  # noqa: PLC0415 - imports torch
+    from flawscope.methods.running import restored  # noqa: PLC0415
     from flawscope.nn.backbones.weights import read_weights  # noqa: PLC0415
 
-    if bundle.weights is None:
-        raise ValueError("a model without weights")
-    options = MultiScalePatchOptions.model_validate(bundle.manifest.options)
-    return MultiScalePatch(options).restore(read_weights(bundle.weights))
+    manifest = bundle.manifest
+    if manifest.method not in available() or not hasattr(method_class(manifest.method), "patch_embeddings"):
+        return None
+    detector = restored(manifest.method, manifest.options, read_weights(bundle.weights), manifest.learnt)
+    return cast(EmbedsPatches, detector)
 
 
 def _patches(
-    detector: MultiScalePatch, bundle: Bundle, sample: Sample
+    detector: EmbedsPatches, bundle: Bundle, sample: Sample
 ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
     """For each patch size embeddings (n, D) and the defective share of each patch (n,)."""
     import torch  # noqa: PLC0415
     import torch.nn.functional as F  # noqa: PLC0415
 
-    image, frame = read_image(sample.path), bundle.manifest.frame.frame()
+    image, frame = read_image(sample.path), bundle.manifest.frame
     mask = union_mask(sample, *image.shape[:2])[..., None].astype(np.uint8) * 255  # (H, W, 1)
     with torch.inference_mode():
         pixels = torch.from_numpy(to_frame(image, frame))[None]
         defective = torch.from_numpy(to_frame(mask, frame)[:1])[None]  # (1, 1, height, width)
-        for scale, grid in detector.networks.encoders.grids(pixels).items():
-            shares = F.avg_pool2d(defective, scale, detector.options.stride(scale))  # (1, 1, h, w)
+        for side, (stride, grid) in detector.patch_embeddings(pixels).items():
+            shares = F.avg_pool2d(defective, side, stride)  # (1, 1, h, w)
             rows = grid[0].flatten(1).T.numpy()  # (h * w, D)
-            yield scale, rows, shares.flatten().numpy()
+            yield side, rows, shares.flatten().numpy()
 
 
 def _scatter(scale: int, normal: NDArray[np.float32], anomalous: NDArray[np.float32]) -> Scatter | None:

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.errors import BundleError
 from flawscope.methods.detector import Detector
+from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
-from flawscope.runtime.engines import Engine, Precision, open_engine
-from flawscope.runtime.manifest import OutputSpec, ParityFigures, ScalarSpec
+from flawscope.runtime.engines import Engine, open_engine
+from flawscope.runtime.manifest import ParityFigures, Precision
 
 OPSET = 20
 INLINE_BYTES = 32 * 2**20
@@ -50,8 +51,8 @@ def export_onnx(detector: Detector, path: Path, *, opset: int = OPSET) -> Path:
     Weights and bank lie in the file itself up to 32 MiB in all, beyond that beside it in `NAME.data`.
     """
     detector = detector.cpu().eval()
-    frame = detector.frame
-    scalars = {name: torch.tensor(value) for name, value in detector.scalar_values().items()}
+    frame = detector.options.frame
+    scalars = {name: torch.tensor(value) for name, value in detector.options.scalar_values().items()}
     shapes: dict[str, Any] = {"pixels": {0: torch.export.Dim("batch", min=1)}}
     if scalars:
         shapes["scalars"] = dict.fromkeys(scalars)
@@ -78,24 +79,11 @@ def export_onnx(detector: Detector, path: Path, *, opset: int = OPSET) -> Path:
     return path
 
 
-def manifest_outputs(detector: Detector) -> tuple[OutputSpec, ...]:
-    """The detector's outputs as the manifest describes them."""
-    return tuple(OutputSpec(name=o.name, kind=o.kind, about=o.about) for o in detector.outputs)
-
-
-def manifest_scalars(detector: Detector) -> tuple[ScalarSpec, ...]:
-    """The detector's scalars as the manifest describes them, at the values of its options."""
-    values = detector.scalar_values()
-    return tuple(
-        ScalarSpec(name=knob.name, value=values[knob.name], low=knob.low, high=knob.high, about=knob.about)
-        for knob in detector.scalars
-    )
-
-
 def engine_outputs(
     engine: Engine, pictures: Pictures, *, batch: int = 8, scalars: Mapping[str, float] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """All outputs of the engine for all pictures, concatenated over the first axis, as `Detector.score`.
+    """All outputs of the engine for all pictures, concatenated over the first axis, as
+    `flawscope.methods.running.score`.
 
     Each picture runs alone, as in inspection; `batch` is how many are decoded together.
     """
@@ -117,13 +105,13 @@ def parity(
 ) -> ParityFigures:
     """Compare the engine's scores and heatmaps with the detector's own on the same pictures.
 
-    `scalars` replaces some or all of the detector's `scalar_values`, in both.
+    `scalars` replaces some or all of the options' values, in both.
     """
-    values = {**detector.scalar_values(), **(scalars or {})}
-    reference = detector.score(pictures, run, scalars=values)
+    values = {**detector.options.scalar_values(), **(scalars or {})}
+    reference = score_pictures(detector, pictures, run, scalars=values)
     answers = engine_outputs(engine, pictures, scalars=values)
     if engine.precision == "fp32":
-        detector.check_answers(answers, engine.name)
+        _hold_against_reference(detector, answers, engine.name)
     return _figures(detector, reference, engine, answers)
 
 
@@ -146,7 +134,7 @@ def parity_of_engines(
         OptionError: this machine lacks the precision.
         MissingExtraError: the engine's package is not installed.
     """
-    reference, values = detector.score(pictures, run), detector.scalar_values()
+    reference, values = score_pictures(detector, pictures, run), detector.options.scalar_values()
     names = ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
     pairs: list[tuple[str, Precision]] = [(name, "fp32") for name in names]
     figures = []
@@ -155,10 +143,15 @@ def parity_of_engines(
         answers = engine_outputs(engine, pictures, scalars=values)
         figures.append(_figures(detector, reference, engine, answers))
         if precision == "fp32":
-            detector.check_answers(answers, name)
+            _hold_against_reference(detector, answers, name)
         if (name, precision) in (pairs[0], calibrated):
             check_parity(figures[-1])
     return tuple(figures)
+
+
+def _hold_against_reference(detector: Detector, answers: Mapping[str, NDArray[Any]], engine: str) -> None:
+    if detector.learnt.reference is not None:
+        detector.learnt.reference(answers, engine)
 
 
 def _figures(
@@ -172,19 +165,19 @@ def _figures(
         if output.kind in found:
             pair = _difference(reference[output.name], answers[output.name])
             found[output.kind] = max(found[output.kind], pair)
-    score = next(output.name for output in detector.outputs if output.kind == "score")
-    if detector.judged is not None:
-        columns = zip(reference[detector.judged].T, answers[detector.judged].T, strict=True)
+    score = next(output for output in detector.outputs if output.kind == "score")
+    if score.parity is not None:
+        columns = zip(reference[score.parity].T, answers[score.parity].T, strict=True)
         found["score"] = (found["score"][0], max(_difference(*column)[1] for column in columns))
     return ParityFigures(
         engine=engine.name,
         precision=engine.precision,
-        pictures=len(reference[score]),
+        pictures=len(reference[score.name]),
         score_absolute=found["score"][0],
         score_relative=found["score"][1],
         heatmap_absolute=found["heatmap"][0],
         heatmap_relative=found["heatmap"][1],
-        rank_change=_rank_change(reference[score], answers[score]),
+        rank_change=_rank_change(reference[score.name], answers[score.name]),
         bound=BOUNDS[engine.precision],
     )
 

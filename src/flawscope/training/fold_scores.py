@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
+from flawscope.methods.running import score
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.engines import Engine, Precision, open_engine
+from flawscope.runtime.engines import Engine, open_engine
+from flawscope.runtime.manifest import Precision
 from flawscope.training.export import engine_outputs, export_onnx
 
 Maps = dict[str, NDArray[np.float32]]
@@ -42,7 +44,7 @@ class HeldOut:
 def score_apart(detector: Detector, engine: Engine, pictures: Pictures, run: Run) -> HeldOut:
     """The engine's answers on pictures that were set aside, at the detector's values of its scalars."""
     with run.progress.stage("calibrating", len(pictures)) as stage:
-        outputs = engine_outputs(engine, pictures, scalars=detector.scalar_values())
+        outputs = engine_outputs(engine, pictures, scalars=detector.options.scalar_values())
         stage.advance(len(pictures))
     return HeldOut((outputs["score"],), outputs.get("heatmap"), in_folds=False)
 
@@ -87,7 +89,7 @@ def _fold(
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"unfinished-{index}")
     quiet = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, quiet)
-    scored = detector.score(held_out, quiet) if exact else _exported(detector, held_out, engine)
+    scored = score(detector, held_out, quiet) if exact else _exported(detector, held_out, engine)
     outputs: Maps = {key: scored[key] for key in ("score", "heatmap") if key in scored}
     if checkpoints:
         checkpoints.save(name, {key: torch.from_numpy(value) for key, value in outputs.items()})
@@ -101,4 +103,4 @@ def _exported(detector: Detector, pictures: Pictures, engine: tuple[str, Precisi
     with tempfile.TemporaryDirectory() as folder:
         graph = export_onnx(detector, Path(folder) / GRAPH)
         opened = open_engine(name, graph, precision=precision)
-        return engine_outputs(opened, pictures, scalars=detector.scalar_values())
+        return engine_outputs(opened, pictures, scalars=detector.options.scalar_values())

@@ -19,6 +19,7 @@ from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.files import sha256, writable_folder
 from flawscope.methods.registry import parse_options
+from flawscope.methods.running import score, with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import Table
 from flawscope.nn.run import Run
@@ -89,21 +90,20 @@ def learn(
     writable_folder(out)
 
     forest = detector.options.forest
-    table = detector.collect(chosen.data(detector.frame).unseen(), run)
+    table, remarks = detector.collect(chosen.data(detector.options.frame).unseen(), run)
     folds = max(2, min(FOLDS, len(chosen.defective), len(chosen.split.tuning)))
     scores, fold_of = cross_validated(table, forest, folds, run)
     gained = gains(table, forest, scores, folds, run)
-    detector.settle(table, run.seed)
+    detector.learnt = detector.settle(table, run.seed, remarks)
     held_out = None
     if chosen.split.folds:
-        maps = detector.score(chosen.apart(detector.frame), run)["heatmap"]
+        maps = score(detector, chosen.apart(detector.options.frame), run)["heatmap"]
         held_out = HeldOut(_good_by_fold(table, scores, fold_of), maps, in_folds=True)
 
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
     contents = Contents(
-        method="segad",
         engine=(manifest.engine, manifest.precision),
-        apart=chosen.apart(detector.frame),
+        apart=chosen.apart(detector.options.frame),
         held_out=held_out,
         wish=wish,
         provenance=Provenance.now(run.seed, [*before, *chosen.seen()]),
@@ -111,7 +111,7 @@ def learn(
         files={GAIN: json.dumps([gain.to_json() for gain in gained], indent=1) + "\n"},
     )
     made = pack(out, detector, run, contents)
-    for remark in detector.remarks:
+    for remark in detector.learnt.remarks:
         announce(remark)
     pictures = chosen.split.tuning if chosen.split.folds else chosen.split.calibration
     counts = {
@@ -173,7 +173,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
     """An unfitted SegAD around the model's trained detector."""
     manifest, weights = opened.manifest, opened.weights
     base = f"model {opened.folder}"
-    if manifest.method == "segad" or manifest.output("heatmap") is None:
+    if manifest.method == SegAD.name or manifest.output("heatmap") is None:
         raise BundleError(
             base,
             expected="a model of good pictures alone, with a heatmap",
@@ -193,7 +193,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
             f"option {reserved[0]!r}",
             expected="the model's own",
             got="another",
-            fix="Leave it out, or train anew with: flawscope train --method segad.",
+            fix=f"Leave it out, or train anew with: flawscope train --method {SegAD.name}.",
         )
     turned = {name: value for name, value in manifest.scalar_values().items() if name in manifest.options}
     own = {**manifest.options, **turned}
@@ -204,8 +204,8 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
         "size": own["size"],
         "aspect": own["aspect"],
     }
-    detector = SegAD(parse_options("segad", SegADOptions, values))  # type: ignore[arg-type]
-    detector.parts[0].restore(load_file(weights))
+    detector = SegAD(parse_options(SegAD.name, SegADOptions, values), {"bases": [manifest.learnt]})
+    with_tensors(detector.bases[0], load_file(weights))
     return detector
 
 

@@ -13,13 +13,14 @@ import flawscope
 from flawscope.data.pictures import Pictures
 from flawscope.files import write_text, write_with
 from flawscope.methods.detector import Detector
+from flawscope.methods.running import write_files
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
-from flawscope.runtime.engines import Precision, open_engine
-from flawscope.runtime.manifest import FrameSpec, Manifest, Provenance, heatmap_range
-from flawscope.training.export import export_onnx, manifest_outputs, manifest_scalars, parity_of_engines
+from flawscope.runtime.engines import open_engine
+from flawscope.runtime.manifest import Manifest, Precision, Provenance, heatmap_range
+from flawscope.training.export import export_onnx, parity_of_engines
 from flawscope.training.fold_scores import HeldOut, score_apart
 
 PARITY_PICTURES = 100
@@ -51,7 +52,6 @@ class Contents:
     """What goes into a model folder beside the detector.
 
     Attributes:
-        method: its registered name.
         engine: name and precision of what will run the model, on which it is calibrated.
         apart: pictures for parity, and for the thresholds where `held_out` is None.
         held_out: scores that models of folds gave, in place of those of `apart`.
@@ -61,7 +61,6 @@ class Contents:
         files: further text files by name.
     """
 
-    method: str
     engine: tuple[str, Precision]
     apart: Pictures
     held_out: HeldOut | None
@@ -92,11 +91,13 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
             held_out = score_apart(detector, opened, contents.apart, run)
         draft.manifest = Manifest(
             flawscope=flawscope.__version__,
-            method=contents.method,
+            method=detector.name,
             options=detector.options.model_dump(mode="json"),
-            frame=FrameSpec.of(detector.frame),
-            outputs=manifest_outputs(detector),
-            scalars=manifest_scalars(detector),
+            frame=detector.options.frame,
+            outputs=detector.outputs,
+            scalars=detector.options.scalars,
+            explains=detector.explains,
+            learnt=dict(detector.learnt.facts),
             engine=contents.engine[0],
             precision=contents.engine[1],
             calibration=contents.wish.thresholds(held_out),
@@ -112,10 +113,10 @@ def _write_files(folder: Path, detector: Detector, contents: Contents) -> Path:
     graph = export_onnx(detector, folder / bundle.GRAPH)
     tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
     write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
-    detector.write_companions(folder)
+    write_files(detector, folder)
     texts = {bundle.RECIPE: contents.recipe, **contents.files}
-    if detector.history:
-        texts[LOSSES] = json.dumps(detector.history) + "\n"
+    if detector.learnt.history:
+        texts[LOSSES] = json.dumps(list(detector.learnt.history)) + "\n"
     for name, text in texts.items():
         write_text(folder / name, text)
     return graph

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from flawscope.errors import OptionError, suggest
-from flawscope.runtime.engines import Precision
+from flawscope.runtime.frozen import Frozen
+from flawscope.runtime.manifest import Precision
 from flawscope.training.settings import yaml_package
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class _Document(_Frozen):
+class _Document(Frozen):
     """A whole recipe: read from plain values, written as YAML."""
 
     @classmethod
@@ -40,7 +37,7 @@ class _Document(_Frozen):
         return text
 
 
-class DataChoice(_Frozen):
+class DataChoice(Frozen):
     """Which pictures: `folder`, and how to read it."""
 
     folder: Path
@@ -54,7 +51,7 @@ class DataChoice(_Frozen):
     )
 
 
-class SplitChoice(_Frozen):
+class SplitChoice(Frozen):
     """How many good pictures fit does not learn from. None lets the number of pictures decide."""
 
     training: int | None = Field(
@@ -92,7 +89,7 @@ class SplitChoice(_Frozen):
     )
 
 
-class CalibrationChoice(_Frozen):
+class CalibrationChoice(Frozen):
     """The bound on false rejects that the verdicts keep."""
 
     false_rejects: float = Field(default=0.01, gt=0, lt=0.5, description="rate of good pictures rejected, α")
@@ -100,11 +97,11 @@ class CalibrationChoice(_Frozen):
     promise: Literal["with_confidence", "on_average"] = "with_confidence"
 
 
-class EngineChoice(_Frozen):
+class EngineChoice(Frozen):
     """What will run the model at the station, on which therefore it is calibrated."""
 
     name: Literal["onnxruntime", "openvino"] = "onnxruntime"
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="number format that it computes in")
+    precision: Precision = Field("fp32", description="number format that it computes in")
 
     @property
     def pair(self) -> tuple[str, Precision]:
@@ -131,7 +128,7 @@ class Recipe(_Document):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class LearnCalibration(_Frozen):
+class LearnCalibration(Frozen):
     """The bound on false rejects; None keeps that of the model that is learnt on."""
 
     false_rejects: float | None = Field(default=None, gt=0, lt=0.5, description="rate of good pictures, α")

@@ -102,16 +102,16 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
         DataError: too few good pictures, or a folder without pictures.
         OptionError: more defective pictures, or other kinds, than the data set has.
     """
-    defective = defects_of(dataset, recipe) if detector.uses_defects else ()
+    defective = defects_of(dataset, recipe) if detector.needs().defective else ()
     return Selection(split_for(detector, dataset, recipe), defective, natural_of(recipe))
 
 
 def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSplit:
     """Good pictures by what they are for, as recipe and detector wish."""
-    wish = recipe.split
-    tuning = wish.tuning if detector.uses_tuning else 0.0
-    if tuning is None and detector.tuning_share is not None:
-        tuning = detector.tuning_share * (1 - (wish.calibration or HELD_OUT_SHARE))
+    wish, needs = recipe.split, detector.needs()
+    tuning = wish.tuning if needs.tuning else 0.0
+    if tuning is None and needs.tuning_share is not None:
+        tuning = needs.tuning_share * (1 - (wish.calibration or HELD_OUT_SHARE))
     if wish.aside is not None:
         tuning = wish.aside
     split = split_dataset(
@@ -128,7 +128,7 @@ def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSpl
     if wish.aside is None:
         return split
     scaled = TUNING_SHARE if wish.tuning is None else wish.tuning
-    return scale_within(split, scaled if detector.uses_tuning else 0.0)
+    return scale_within(split, scaled if needs.tuning else 0.0)
 
 
 def defects_of(dataset: Dataset, recipe: Recipe) -> tuple[Sample, ...]:

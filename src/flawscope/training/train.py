@@ -17,8 +17,7 @@ from flawscope.data.splits import NormalSplit
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
@@ -87,7 +86,7 @@ def train(
     writable_folder(out)
     _announce_cost(detector, chosen.split, announce)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
-    frame, held_out = detector.frame, None
+    frame, held_out = detector.options.frame, None
     if chosen.split.folds:
         options = detector.options.model_dump()
         held_out = score_in_folds(
@@ -97,14 +96,13 @@ def train(
             engine=recipe.engine.pair,
         )
         clock.lap("folds")
-    if run.trained is None or detector.uses_defects:
+    if run.trained is None or detector.needs().defective:
         detector.fit(chosen.data(frame), run)
     else:
-        fit_once(detector, recipe.method, chosen.data(frame), run)
+        detector = fit_once(detector, chosen.data(frame), run)
     clock.lap("fit")
     promise = recipe.calibration
     contents = Contents(
-        method=recipe.method,
         engine=recipe.engine.pair,
         apart=chosen.apart(frame),
         held_out=held_out,
@@ -115,7 +113,7 @@ def train(
     made = pack(out, detector, run, contents)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
-    for remark in detector.remarks:
+    for remark in detector.learnt.remarks:
         announce(remark)
     return TrainResult(made, _counts(chosen), clock.seconds())
 
@@ -155,14 +153,15 @@ def _counts(chosen: Selection) -> dict[str, int]:
 
 
 def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
-    expected = detector.preflight(len(split.training))
+    cost = detector.needs().cost
     fits = split.folds + 1 if split.folds else 1
     often = f", in {split.folds} folds and once more" if split.folds else ""
     steps = getattr(detector.options, "steps", None)
     if steps is not None:
         announce(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
-    if expected is None:
+    if cost is None:
         return
+    expected = cost(len(split.training))
     expected.require()
     announce(
         f"Expected: about {fits * expected.seconds:.0f} s of fitting and {expected.bytes / 2**30:.1f} GiB of "

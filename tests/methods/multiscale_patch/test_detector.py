@@ -15,8 +15,8 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, WeightsError
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import score, write_files
 from flawscope.nn.run import Run
 from flawscope.runtime.explain.examples import example
 
@@ -88,14 +88,13 @@ def test_patch_svdd_is_the_same_code(data: TrainingData, training_data: Callable
     detector = create("multiscale_patch", preset)
     assert isinstance(detector, MultiScalePatch)
     assert detector.options.losses == ("svdd", "ssl")
-    frame = detector.frame
+    frame = detector.options.frame
     data = TrainingData(data.normal.resized(frame).subset([0, 1]), data.tuning)
     detector.fit(data, Run(precision="fp32"))
-    assert detector.history is not None
-    assert set(detector.history[0]) == {
+    assert set(detector.learnt.history[0]) == {
         "step", "total", "svdd_64", "ssl_64", "svdd_32", "ssl_32", "learning_rate",
     }  # fmt: skip
-    last = detector.history[-1]
+    last = detector.learnt.history[-1]
     expected = sum(1e-3 * last[f"svdd_{scale}"] + last[f"ssl_{scale}"] for scale in (64, 32))
     assert last["total"] == pytest.approx(expected, rel=1e-5)
     other = training_data(1, name="other", seed=9).normal.resized(frame)[0].astype(np.float64)
@@ -109,7 +108,7 @@ def test_patch_svdd_is_the_same_code(data: TrainingData, training_data: Callable
 def test_the_nearest_patch_is_told_by_its_number(tiny: Make, data: TrainingData) -> None:
     for changes in ({}, {"coreset": 0.5}):
         detector = tiny(**changes).fit(data, Run(precision="fp32"))
-        answer = detector.score(data.normal, Run())
+        answer = score(detector, data.normal, Run())
         for scale, (rows, columns) in detector.grids.items():
             numbers = answer[f"nearest_{scale}"]
             assert numbers.shape == (5, rows, columns)
@@ -122,25 +121,25 @@ def test_the_nearest_patch_is_told_by_its_number(tiny: Make, data: TrainingData)
 def test_good_pictures_that_the_model_knows_score_alike(tiny: Make, data: TrainingData) -> None:
     """All their distances are 0 but for rounding, which must not rank them."""
     detector = tiny().fit(data, Run(precision="fp32"))
-    scores = detector.score(data.normal, Run())["score"]
+    scores = score(detector, data.normal, Run())["score"]
     assert np.ptp(scores) == 0
     assert scores[0] == pytest.approx(sum(float(detector._bank(scale).least) for scale in (32, 16)), rel=1e-5)
 
 
 def test_pixels_that_no_patch_covers_take_their_neighbours_value(tiny: Make, data: TrainingData) -> None:
     detector = tiny(size=(67, 70))
-    data = TrainingData(data.normal.resized(detector.frame), data.tuning)
-    heatmap = detector.fit(data, Run()).score(data.normal, Run())["heatmap"]
+    data = TrainingData(data.normal.resized(detector.options.frame), data.tuning)
+    heatmap = score(detector.fit(data, Run()), data.normal, Run())["heatmap"]
     assert heatmap.shape == (5, 67, 70)
     np.testing.assert_array_equal(heatmap[:, 64:], np.repeat(heatmap[:, 63:64], 3, 1))
 
 
 def test_pictures_without_content(tiny: Make, black: TrainingData, data: TrainingData) -> None:
     detector = tiny().fit(black, Run())
-    own = detector.score(black.normal, Run())
+    own = score(detector, black.normal, Run())
     assert (own["score"] == own["score"][0]).all()
     assert (own["heatmap"] <= 1e-3).all()
-    other = detector.score(data.normal, Run())
+    other = score(detector, data.normal, Run())
     assert np.isfinite(other["score"]).all()
     assert (other["score"] > own["score"][0]).all()
 
@@ -163,7 +162,7 @@ def test_a_picture_of_one_patch(tiny: Make, data: TrainingData) -> None:
     detector = tiny(scales=(64,), layers=None, backbone="vgg16", losses=("kmeans",), window=(64, 1)).fit(
         data, Run()
     )
-    answer = detector.score(data.normal, Run())
+    answer = score(detector, data.normal, Run())
     assert answer["distance_64"].shape == (5, 1, 1)
     assert answer["heatmap"].shape == (5, 64, 64)
 
@@ -215,13 +214,12 @@ def test_without_weights_the_error_names_the_backbone(
 
 def test_good_pictures_go_beside_the_graph(tiny: Make, data: TrainingData, tmp_path: Path) -> None:
     detector = tiny(examples=3, steps=1).fit(data, Run())
-    detector.write_companions(tmp_path)
+    write_files(detector, tmp_path)
     for index in range(3):
         found = example(tmp_path, (64, 64), index)
         assert found is not None
         assert np.abs(found / 255 - data.normal[index].transpose(1, 2, 0)).mean() < 0.05
-    assert not tiny().write_companions(tmp_path / "none")
-    assert not (tmp_path / "none").exists()
+    assert tiny().learnt.files == {}
 
 
 def test_too_many_patches_for_memory(tiny: Make, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,16 +95,14 @@ def test_parts_of_a_step_have_the_gradient_of_the_whole(tiny: Make, monkeypatch:
 def test_each_loss_can_be_left_out(tiny: Make, data: TrainingData, without: str) -> None:
     losses = tuple(name for name in ("svdd", "cos", "ssl", "kmeans") if name != without)
     detector = tiny(losses=losses, steps=2).fit(data, Run())
-    assert detector.history is not None
-    kinds = {name.split("_")[0] for name in detector.history[0]} - {"step", "total", "learning"}
+    kinds = {name.split("_")[0] for name in detector.learnt.history[0]} - {"step", "total", "learning"}
     assert kinds == set(losses)
 
 
 def test_learning_lowers_the_loss(tiny: Make, data: TrainingData) -> None:
     detector = tiny(steps=30, learning_rate=1e-3, losses=("svdd", "kmeans"), closeness=1.0, kmeans_every=100)
     detector.fit(data, Run())
-    assert detector.history is not None
-    assert detector.history[-1]["total"] < 0.7 * detector.history[0]["total"]
+    assert detector.learnt.history[-1]["total"] < 0.7 * detector.learnt.history[0]["total"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"noise": 0.02, "directions": 8}])
@@ -119,7 +117,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(
         tiny(**changes).fit(data, replace(run, progress=StopAfter(4, stop)))
     stop.clear()
     again = tiny(**changes).fit(data, run)
-    assert again.history == whole.history
+    assert again.learnt.history == whole.learnt.history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -194,7 +192,7 @@ def test_no_step_leaves_the_encoders_as_they_start(tiny: Make, data: TrainingDat
     detector = tiny(steps=0, clusters=1000).fit(data, Run())
     again = tiny(steps=0, clusters=1000).fit(data, Run())
     other = tiny(steps=0, clusters=1000, standardise=True).fit(data, Run())
-    assert detector.history == []
+    assert detector.learnt.history == []
     first, second, third = (each.networks.state_dict() for each in (detector, again, other))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     changed = {name for name, value in first.items() if not torch.equal(value, third[name])}
@@ -231,7 +229,7 @@ def test_compiled_encoders_learn_the_same(
     assert not compiled
     quick = tiny(steps=2, compile=True).fit(data, Run())
     assert compiled == [{"dynamic": False}]
-    assert quick.history == plain.history
+    assert quick.learnt.history == plain.learnt.history
 
 
 def test_a_gpu_takes_more_pixels_at_once() -> None:

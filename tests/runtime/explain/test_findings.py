@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest
-from flawscope.runtime.explain import findings
-from flawscope.runtime.manifest import HeatmapRange, OutputSpec
-from flawscope.runtime.prediction import Decision, Prediction, Region
+from flawscope.runtime.explain import explainer
+from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
+from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 
 LEVELS = HeatmapRange(low=1.0, high=3.0, threshold=2.0)
+
+
+def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    return explainer(manifest.explains)(manifest, prediction).findings
 
 
 def predict(*regions: Region, decision: Decision = Decision.REJECT) -> Prediction:
@@ -23,7 +27,7 @@ def area(peak: float) -> Region:
 
 
 def test_distances_are_compared_as_ratios() -> None:
-    (finding,) = findings(make_manifest(method="patchcore", heatmap=LEVELS), predict(area(6.4)))
+    (finding,) = findings(make_manifest(explains="distances", heatmap=LEVELS), predict(area(6.4)))
     assert finding.text == (
         "unusual area 41 × 17 px around (233, 120), "
         "3.2 times the level that 19 of 20 good pictures stay below"
@@ -35,15 +39,15 @@ def test_distances_are_compared_as_ratios() -> None:
 
 
 def test_other_maps_are_compared_from_their_usual_level() -> None:
-    (finding,) = findings(make_manifest(method="another", heatmap=LEVELS), predict(area(6.4)))
+    (finding,) = findings(make_manifest(heatmap=LEVELS), predict(area(6.4)))
     assert "5.4 times as far above the usual level as" in finding.text
     assert finding.values["times"] == pytest.approx(5.4)
 
 
-@pytest.mark.parametrize("method", ["patchcore", "another"])
-def test_levels_without_spread(method: str) -> None:
+@pytest.mark.parametrize("explains", ["distances", "levels"])
+def test_levels_without_spread(explains: str) -> None:
     flat = HeatmapRange(low=0.0, high=0.0, threshold=0.0)
-    (finding,) = findings(make_manifest(method=method, heatmap=flat), predict(area(6.4)))
+    (finding,) = findings(make_manifest(explains=explains, heatmap=flat), predict(area(6.4)))
     assert finding.text.endswith("above the level that 19 of 20 good pictures stay below")
     assert "times" not in finding.values
 

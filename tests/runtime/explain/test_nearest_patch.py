@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest
-from flawscope.runtime.explain import findings
+from flawscope.runtime.explain import explainer
 from flawscope.runtime.explain.nearest_patch import find_match, picture_name
-from flawscope.runtime.manifest import FrameSpec, HeatmapRange, Manifest, Provenance, SeenPicture
+from flawscope.runtime.images import Frame
+from flawscope.runtime.manifest import HeatmapRange, Manifest, Provenance, SeenPicture
 from flawscope.runtime.overlay import find_regions
-from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.runtime.prediction import Decision, Finding, Prediction
 
 GRIDS = {64: (5, 16), 32: (25, 4)}  # patches a side over 128 pixels, and their stride
+
+
+def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    return explainer(manifest.explains)(manifest, prediction).findings
 
 
 def model(**changes: Any) -> Manifest:
@@ -25,9 +30,9 @@ def model(**changes: Any) -> Manifest:
         *(SeenPicture(name=name, sha256="1" * 64, role="normal") for name in names),
     ]
     return make_manifest(
-        method="multiscale_patch",
-        options={"scales": [64, 32], "strides": [16, 4]},
-        frame=FrameSpec(**{"height": 128, "width": 128, **changes}),
+        explains="patches",
+        learnt={"sides": [64, 32], "strides": [16, 4]},
+        frame=Frame(**{"height": 128, "width": 128, **changes}),
         heatmap=HeatmapRange(low=1.0, high=3.0, threshold=2.0),
         provenance=Provenance.now(0, pictures),
     )

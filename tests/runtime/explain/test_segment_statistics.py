@@ -1,7 +1,8 @@
-"""SegAD's sentences and bars, by hand."""
+"""Sentences and bars of statistics over segments, by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,39 @@ import pytest
 
 from flawscope.errors import BundleError
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.explain import contributions, findings, segments
+from flawscope.runtime.explain import Explanation, explainer
 from flawscope.runtime.explain.segment_statistics import Feature, features_of
-from flawscope.runtime.manifest import FrameSpec, Manifest
-from flawscope.runtime.prediction import Decision, Prediction, Region
-from quadrants_model import OPTIONS, quadrants, quadrants_manifest
+from flawscope.runtime.images import Frame
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+from quadrants_model import SEGMENTS, names, quadrants, quadrants_manifest
 
 STATISTICS = ["quantile", "skewness", "kurtosis", "mean"]
 THRESHOLDS = Calibration(scores=tuple(np.linspace(0, 1, 59)), alpha=0.05)  # rejects above 1
 
 
-def options(**changes: Any) -> dict[str, Any]:
-    return {**OPTIONS, "detectors": [{"method": "patchcore"}], "statistics": STATISTICS, **changes}
+def model(statistics: Sequence[str] = STATISTICS, *, scores: tuple[str, ...] = (), **learnt: Any) -> Manifest:
+    """One detector's statistics over four segments, or those that `learnt` names, and further scores."""
+    found = {"segments": SEGMENTS, "marks": ["0", "1", "2", "3"], **learnt}
+    features = (*names(("nearest",), statistics, len(found["segments"])), *scores)
+    plain = quadrants_manifest()
+    outputs = tuple(
+        output.model_copy(update={"names": features}) if output.name == "features" else output
+        for output in plain.outputs
+    )
+    return quadrants_manifest(outputs=outputs, learnt=found, calibration=THRESHOLDS)
 
 
-def model(**changes: Any) -> Manifest:
-    return quadrants_manifest(options=options(**changes), calibration=THRESHOLDS)
+def explain(manifest: Manifest, prediction: Prediction) -> Explanation:
+    return explainer(manifest.explains)(manifest, prediction)
+
+
+def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    return explain(manifest, prediction).findings
+
+
+def contributions(manifest: Manifest, prediction: Prediction) -> tuple[tuple[str, float], ...]:
+    return explain(manifest, prediction).contributions
 
 
 def answer(
@@ -53,42 +71,31 @@ def area(x: int, y: int, size: int = 100) -> Region:
     return Region(box=(x, y, x + 10, y + 10), area=size, peak=(x, y), peak_score=0.9)
 
 
-def test_features_stand_in_the_order_of_the_paper() -> None:
-    wanted = options(
-        detectors=[{"method": "patchcore"}, {"method": "rd4ad"}, {"method": "patchcore"}],
-        statistics=["quantile", "mean"],
-        detector_scores=True,
-        classifier={"method": "classifier"},
+def test_features_are_told_by_their_names() -> None:
+    found = features_of(model(["mean"], scores=("nearest 2/score of the picture", "the classifier/score")), 6)
+    assert found[3] == Feature("nearest", 3, "mean")
+    assert found[4:] == (
+        Feature("nearest 2", None, "score of the picture"),
+        Feature("the classifier", None, "score"),
     )
-    found = features_of(wanted, 3 * 5 * 2 + 3 + 1)
-    assert found[0] == Feature("patchcore 1", 0, "quantile")
-    assert found[1] == Feature("patchcore 1", 0, "mean")
-    assert found[2] == Feature("patchcore 1", 1, "quantile")
-    assert found[10] == Feature("rd4ad", 0, "quantile")
-    assert found[29] == Feature("patchcore 2", 4, "mean")
-    names = [feature.detector for feature in found[30:]]
-    assert names == ["patchcore 1", "rd4ad", "patchcore 2", "classifier"]
-    assert {(feature.segment, feature.statistic) for feature in found[30:]} == {(None, "score")}
 
 
-@pytest.mark.parametrize(
-    ("kind", "count"), [("static", 15), ("static", 0), ("one", 8), ("object", 4), ("object", 12)]
-)
-def test_a_number_that_does_not_fit_is_refused(kind: str, count: int) -> None:
-    with pytest.raises(BundleError, match=f"features: expected 1 detectors.*got {count} values"):
-        features_of(options(segments={"kind": kind}), count)
+@pytest.mark.parametrize("count", [0, 15, 17])
+def test_a_number_that_does_not_fit_is_refused(count: int) -> None:
+    with pytest.raises(BundleError, match=f"features: expected 16 values.*got {count} values"):
+        features_of(model(), count)
 
 
 def test_the_strongest_contributions_are_told_first() -> None:
     found = findings(model(), answer({12: 2.1, 3: 0.9, 5: 0.8, 6: 0.7, 7: 0.6, 8: 0.3, 1: -3.0}))
     assert [finding.text for finding in found] == [
-        "segment 3: the highest values of patchcore's map (99.5 % quantile 1.2, good pictures 0.2 to 0.42) "
+        "segment 3: the highest values of nearest's map (99.5 % quantile 1.2, good pictures 0.2 to 0.42) "
         "raise the score by 2.1",
-        "segment 0: the average of patchcore's map (mean 0.3, good pictures 0.2 to 0.42) "
+        "segment 0: the average of nearest's map (mean 0.3, good pictures 0.2 to 0.42) "
         "raises the score by 0.9",
-        "segment 1: the imbalance of few high against many low values in patchcore's map (skewness 0.5, "
+        "segment 1: the imbalance of few high against many low values in nearest's map (skewness 0.5, "
         "good pictures 0.2 to 0.42) raises the score by 0.8",
-        "segment 1: the weight of rare, extreme values in patchcore's map (kurtosis 0.6, good pictures "
+        "segment 1: the weight of rare, extreme values in nearest's map (kurtosis 0.6, good pictures "
         "0.2 to 0.42) raises the score by 0.7",
     ]
     assert found[0].values == pytest.approx(
@@ -133,13 +140,13 @@ def test_each_finding_holds_the_largest_region_of_its_segment() -> None:
 
 def test_padded_frames_are_followed() -> None:
     # a 160 × 320 picture fills rows 4 to 11 of the frame: y = 70 lies in row 7, y = 90 in row 8
-    manifest = model().model_copy(update={"frame": FrameSpec(height=16, width=16, aspect="pad")})
+    manifest = model().model_copy(update={"frame": Frame(height=16, width=16, aspect="pad")})
     prediction = answer({0: 2.0, 8: 1.9}, area(10, 70), area(10, 90))
     assert [finding.region for finding in findings(manifest, prediction)[:2]] == list(prediction.regions)
-    drawn = segments(manifest, prediction)
+    drawn = explain(manifest, prediction).segments
     assert drawn is not None
-    assert drawn[0].shape == (160, 320)
-    assert [drawn[0][79, 0], drawn[0][80, 0], drawn[0][80, 319]] == [0, 2, 3]
+    assert drawn.marks == {0: "0", 1: "1", 2: "2", 3: "3"}
+    np.testing.assert_array_equal(drawn.labels, quadrants())
 
 
 def test_a_segment_that_the_picture_lacks_is_said_to_be_absent() -> None:
@@ -148,29 +155,33 @@ def test_a_segment_that_the_picture_lacks_is_said_to_be_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "index", "place"),
-    [("one", 4, 3, "the whole picture"), ("object", 8, 3, "the background"), ("object", 8, 7, "the object")],
+    ("learnt", "index", "place"),
+    [
+        ({"segments": ["the whole picture"]}, 3, "the whole picture"),
+        ({"segments": ["the background", "the object"], "marks": ["", ""]}, 3, "the background"),
+        ({"segments": ["the background", "the object"], "marks": ["", ""]}, 7, "the object"),
+    ],
 )
-def test_segments_have_names_where_the_kind_gives_them(kind: str, count: int, index: int, place: str) -> None:
-    manifest = model(segments={"kind": kind})
-    labels = np.minimum(quadrants(), 0 if kind == "one" else 1)
-    prediction = answer({index: 1.0}, count=count, labels=labels)
+def test_segments_have_the_names_that_fit_gave_them(learnt: dict[str, Any], index: int, place: str) -> None:
+    manifest = model(**({"marks": None} | learnt))
+    single = len(learnt["segments"]) == 1
+    labels = np.minimum(quadrants(), 0 if single else 1)
+    prediction = answer({index: 1.0}, count=4 * len(learnt["segments"]), labels=labels)
     (finding,) = findings(manifest, prediction)
-    assert finding.text.startswith(f"{place}: the average of patchcore's map (mean 0.")
-    assert contributions(manifest, prediction)[0] == (f"{place} · patchcore · mean", 1.0)
-    drawn = segments(manifest, prediction)
-    assert drawn is None if kind == "one" else drawn is not None and drawn[1] == {}
+    assert finding.text.startswith(f"{place}: the average of nearest's map (mean 0.")
+    assert contributions(manifest, prediction)[0] == (f"{place} · nearest · mean", 1.0)
+    drawn = explain(manifest, prediction).segments
+    assert drawn is None if single else drawn is not None and drawn.marks == {}
 
 
 def test_scores_of_the_whole_picture_are_told_too() -> None:
-    manifest = model(detector_scores=True, classifier={"method": "classifier"}, statistics=["maximum"])
+    manifest = model(["maximum"], scores=("nearest/score of the picture", "the classifier/score"))
     first, second, third = findings(manifest, answer({5: 2.0, 4: 1.0, 1: 0.9}, area(5, 5), count=6))[:3]
     assert first.text == "the classifier's score (0.5, good pictures 0.2 to 0.42) raises the score by 2"
     assert (
-        second.text
-        == "patchcore's score of the picture (0.4, good pictures 0.2 to 0.42) raises the score by 1"
+        second.text == "nearest's score of the picture (0.4, good pictures 0.2 to 0.42) raises the score by 1"
     )
-    assert third.text.startswith("segment 1: the highest value of patchcore's map (maximum 0.1,")
+    assert third.text.startswith("segment 1: the highest value of nearest's map (maximum 0.1,")
     assert first.region is None
     assert "segment" not in first.values
     assert contributions(manifest, answer({5: 2.0}, count=6))[0] == ("classifier · score", 2.0)
@@ -180,11 +191,11 @@ def test_bars_are_the_strongest_and_all_others_together() -> None:
     moved = {index: (-1) ** index * (index + 1.0) for index in range(16)}
     bars = contributions(model(), answer(moved))
     assert len(bars) == 9
-    assert bars[0] == ("segment 3 · patchcore · mean", -16.0)
-    assert bars[1] == ("segment 3 · patchcore · kurtosis", 15.0)
+    assert bars[0] == ("segment 3 · nearest · mean", -16.0)
+    assert bars[1] == ("segment 3 · nearest · kurtosis", 15.0)
     assert bars[-1] == ("8 others together", -4.0)
     assert sum(value for _, value in bars) == pytest.approx(sum(moved.values()))
-    few = model(statistics=["maximum"])
+    few = model(["maximum"])
     assert len(contributions(few, answer({0: 1.0}, count=4))) == 4
 
 
@@ -197,10 +208,10 @@ def test_models_without_these_outputs_are_explained_by_their_areas() -> None:
     prediction = Prediction(2.0, 0.01, Decision.REJECT, heatmap=np.zeros((160, 320), np.float32))
     assert "as a whole" in findings(model(), prediction)[0].text
     assert contributions(model(), prediction) == ()
-    assert segments(model(), prediction) is None
-    other = quadrants_manifest(method="another")
-    assert contributions(other, answer({0: 1.0})) == ()
-    assert segments(other, answer({0: 1.0})) is None
+    assert explain(model(), prediction).segments is None
+    other = explain(quadrants_manifest(explains="levels"), answer({0: 1.0}))
+    assert other.contributions == ()
+    assert other.segments is None
 
 
 def test_outputs_of_another_length_are_refused() -> None:

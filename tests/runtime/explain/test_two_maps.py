@@ -9,19 +9,25 @@ import numpy as np
 import pytest
 
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.explain import findings
-from flawscope.runtime.manifest import FrameSpec, HeatmapRange, Manifest, OutputSpec, Provenance, ScalarSpec
+from flawscope.runtime.explain import explainer
+from flawscope.runtime.images import Frame
+from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec, Provenance, ScalarSpec
 from flawscope.runtime.overlay import find_regions
-from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.runtime.prediction import Decision, Finding, Prediction
+
+
+def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+    return explainer(manifest.explains)(manifest, prediction).findings
 
 
 def model(weight: float = 0.5, **frame: Any) -> Manifest:
     maps = ("heatmap", "local_map", "global_map")
     return Manifest(
         flawscope="0",
-        method="efficientad",
+        method="another",
+        explains="two_maps",
         options={},
-        frame=FrameSpec(**{"height": 64, "width": 64, **frame}),
+        frame=Frame(**{"height": 64, "width": 64, **frame}),
         outputs=(
             OutputSpec(name="score", kind="score"),
             *(OutputSpec(name=name, kind="heatmap") for name in maps),

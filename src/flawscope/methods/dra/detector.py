@@ -8,6 +8,7 @@ depend on chance.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import HEATMAP, SCORE, Output
+from flawscope.methods.detector import HEATMAP, SCORE, Facts, Needs
 from flawscope.methods.dra.heads import NormalityHead, PlainHead, ResidualHead
 from flawscope.methods.dra.losses import NORMAL, PSEUDO, SEEN, HeadScores, head_losses
 from flawscope.methods.dra.options import DRAOptions
@@ -27,6 +28,7 @@ from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Losses
 from flawscope.nn.training.stores import shuffled
+from flawscope.runtime.manifest import OutputSpec
 
 _REFERENCE, _STORED, _NATURAL = 3, 4, 5
 
@@ -34,16 +36,22 @@ _REFERENCE, _STORED, _NATURAL = 3, 4, 5
 class DRA(DeviationDetector):
     """Heads for seen, pseudo and residual anomalies and for normality; made to find unseen defects too."""
 
+    name: ClassVar = "dra"
     Options = DRAOptions
     options: DRAOptions
-    outputs: ClassVar = (
+    outputs = (
         SCORE,
         HEATMAP,
-        Output("heads", "vector", "scores of the heads: seen, pseudo, residual anomalies, normality"),
+        OutputSpec(
+            name="heads",
+            kind="vector",
+            about="scores of the heads: seen, pseudo, residual anomalies, normality",
+            names=("seen", "pseudo", "residual", "normality"),
+        ),
     )
 
-    def __init__(self, options: DRAOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: DRAOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         with torch.inference_mode():
             shapes = [maps.shape[1:] for maps in self._pyramid(torch.zeros(1, 3, *options.size))]
         for scale, shape in enumerate(shapes):
@@ -52,10 +60,10 @@ class DRA(DeviationDetector):
             Heatmap((height, width), options.size, 0.0) for _, height, width in shapes
         )
 
-    @property
-    def uses_natural(self) -> bool:
-        """Natural pictures are one source of pseudo anomalies."""
-        return self.options.pseudo == "natural"
+    def needs(self) -> Needs:
+        """See `Detector.needs`; natural pictures are one source of pseudo anomalies."""
+        natural = 1 if self.options.pseudo == "natural" else 0
+        return replace(super().needs(), natural=natural, instead={"natural": "choose pseudo=cutmix"})
 
     def build_heads(self, channels: int) -> dict[str, nn.Module]:
         """The four heads."""

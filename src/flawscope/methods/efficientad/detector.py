@@ -8,7 +8,7 @@ the autoencoder's to the second half (section 4.5); both are scaled on the tunin
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output, Scalar
-from flawscope.methods.efficientad.options import EfficientADOptions
+from flawscope.errors import OptionError
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
+from flawscope.methods.efficientad.options import PRESETS, EfficientADOptions
 from flawscope.methods.efficientad.pictures import TrainingPictures
 from flawscope.methods.efficientad.training import Objective, train
 from flawscope.methods.fingerprint import fingerprint
@@ -32,6 +32,7 @@ from flawscope.nn.seeding import seeded
 from flawscope.nn.student_teacher.losses import discrepancy
 from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, taps
 from flawscope.nn.student_teacher.teacher import normalise_output
+from flawscope.runtime.manifest import OutputSpec
 
 _FIELD = 33  # receptive field of one cell in pixels
 _HIGH = 0.1  # what the maps' quantile q_b becomes
@@ -43,24 +44,31 @@ _BATCH = 4
 class EfficientAD(Detector):
     """Differences of teacher, student and autoencoder; fast on a GPU, and finds logical anomalies too."""
 
+    name: ClassVar = "efficientad"
     Options = EfficientADOptions
     options: EfficientADOptions
-    outputs: ClassVar = (
+    presets: ClassVar = PRESETS
+    explains: ClassVar = "two_maps"
+    outputs = (
         SCORE,
         HEATMAP,
-        Output("local_map", "heatmap", "scaled difference of teacher and student: flaws of a patch"),
-        Output("global_map", "heatmap", "scaled difference of autoencoder and student: flaws of the whole"),
+        OutputSpec(
+            name="local_map",
+            kind="heatmap",
+            about="scaled difference of teacher and student: flaws of a patch",
+        ),
+        OutputSpec(
+            name="global_map",
+            kind="heatmap",
+            about="scaled difference of autoencoder and student: flaws of the whole",
+        ),
     )
-    scalars: ClassVar = (
-        Scalar("local_weight", 0.5, 0.0, 1.0, "α, share of the local map; the global map has the rest"),
-    )
-    minimum_normals: ClassVar = 2
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, options: EfficientADOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: EfficientADOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         grid = _grid(options)
         with seeded(0):
             self.networks = self._fresh(grid)
@@ -80,55 +88,46 @@ class EfficientAD(Detector):
             for where, shape in zip(outputs, _grids(options)[-len(outputs) :], strict=True)
         )
 
-    @property
-    def uses_tuning(self) -> bool:
-        """The maps' quantiles are those of the tuning pictures."""
-        return True
+    def needs(self) -> Needs:
+        """Tuning pictures for the maps' quantiles, natural ones for L_OOD, EfficientAD's own penalty."""
+        natural = 1 if self.options.penalty == "ood" else 0
+        return Needs(tuning=1, natural=natural, instead={"natural": "choose penalty=cdo"})
 
-    @property
-    def uses_natural(self) -> bool:
-        """L_OOD, EfficientAD's own penalty, is measured on natural pictures."""
-        return self.options.penalty == "ood"
-
-    def fit(self, data: TrainingData, run: Run) -> Self:
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
         """Train student and autoencoder on `data.normal`, scale both maps on `data.tuning`.
 
         Raises:
-            DataError: too few training pictures, no tuning picture, or no natural ones for L_OOD.
             OptionError: `channels` is not the teacher's number.
             WeightsError: no weights for the teacher.
             Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
         """
-        self.check_enough(data)
-        self._check(data)
-        options, device = self.options, run.torch_device()
+        options = self.options
         with run.seeded(_NETWORKS):
             self.networks = self._fresh(_grid(options))
         self._load_teacher()
-        self.to(device)
-        self.networks.to(memory_format=torch.channels_last)
+        self.networks.to(run.torch_device()).to(memory_format=torch.channels_last)
         normalise_output(self.networks.teacher, data.normal, run, prepare=self._normalised)
         objective = Objective(self.networks, options, self._normalised, run)
         pictures = TrainingPictures(data.normal, data.natural, options, run)
         kept = fingerprint(options, run, (data.normal, data.natural), self.networks.teacher)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
-        self.history = train(
+        history = train(
             self.networks,
             pictures,
             objective,
             lambda: self._tuning_loss(sample, run),
             run,
-            name=f"efficientad-{kept}",
+            name=f"{self.name}-{kept}",
         )
         self.networks.to(memory_format=torch.contiguous_format)
         with run.progress.stage("scaling the maps", 1) as stage:
             self.levels.learn(self._raw(data.tuning, run))
             stage.advance()
-        return self.eval()
+        return Learnt(history=history)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; `local_weight` is α of equation 4.12, score the maximum of the map."""
-        weight = scalars.get("local_weight", self.scalar_values()["local_weight"])
+        weight = scalars.get("local_weight", self.options.local_weight)
         both = self.levels(torch.stack(self._maps(pixels), 1))  # (N, 2, h, w)
         if any(self.border):
             both = F.pad(both, self.border, mode="replicate")
@@ -180,22 +179,6 @@ class EfficientAD(Detector):
                 fix=f"Set channels={teacher.channels}.",
             )
         self.networks.teacher.load_state_dict(teacher.body.state_dict())
-
-    def _check(self, data: TrainingData) -> None:
-        if not len(data.tuning):
-            raise DataError(
-                "tuning pictures",
-                expected="at least one good picture to scale the maps on",
-                got="none",
-                fix="Leave split.tuning out, or set it above 0.",
-            )
-        if self.options.penalty == "ood" and (data.natural is None or not len(data.natural)):
-            raise DataError(
-                "natural pictures",
-                expected="some for the penalty 'ood'",
-                got="none",
-                fix="Name their folder with --natural, or choose penalty=cdo.",
-            )
 
     @torch.no_grad()
     def _raw(self, pictures: Pictures, run: Run) -> tuple[Tensor, Tensor]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from flawscope.methods.detector import DetectorOptions
 from flawscope.nn.backbones.pdn import PDN_CHANNELS, PdnSize
+from flawscope.runtime.manifest import ScalarSpec
 
 
 class EfficientADOptions(DetectorOptions):
     """Options of EfficientAD; sections, tables and equations are the thesis's unless EfficientAD is named."""
+
+    knobs: ClassVar = (
+        ScalarSpec(
+            name="local_weight",
+            value=0.5,
+            low=0.0,
+            high=1.0,
+            about="α, share of the local map; the global map has the rest",
+        ),
+    )
 
     pdn: PdnSize = Field(
         "small", description="patch description network of teacher and student (tables 5.2 and 5.3)"
@@ -115,3 +127,23 @@ class EfficientADOptions(DetectorOptions):
         if self.hierarchy is not None and not (self.penalty == "cdo" and self.penalty_weight):
             raise ValueError("hierarchy needs penalty cdo, which alone teaches the layers below the output")
         return self
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # SegAD, appendix B: the medium network, padded, in a published implementation of EfficientAD
+    "segad": {
+        "pdn": "medium",
+        "hard_quantile": 0.999,
+        "penalty": "ood",
+        "appearance": "efficientad",
+    },
+    # the thesis's tables 5.5, 5.6 and 5.8: their 92.03 AU-PRO is the medium network's of table 5.7
+    "thesis": {"pdn": "medium"},
+    # Batzner, Heckler, König, WACV 2024, and the settings of their appendix A
+    "efficientad": {
+        "padding": False,
+        "hard_quantile": 0.999,
+        "penalty": "ood",
+        "appearance": "efficientad",
+    },
+}

@@ -7,7 +7,7 @@ Normalizing Flows. arXiv:2111.07677, 2021.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import HEATMAP, SCORE, Detector
+from flawscope.methods.detector import Detector, Facts, Learnt
 from flawscope.methods.fastflow.flows import Flow, negative_log_likelihood
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.on_features import DescentOptions, descend
@@ -53,13 +53,13 @@ class FastFlowOptions(DescentOptions):
 class FastFlow(Detector):
     """Normalizing flows from features to a Gaussian; the score is the least likely place."""
 
+    name: ClassVar = "fastflow"
     Options = FastFlowOptions
     options: FastFlowOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
-    minimum_normals: ClassVar = 2
+    presets: ClassVar = {"segad": {"epochs": 200}}  # SegAD, appendix B
 
-    def __init__(self, options: FastFlowOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: FastFlowOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.backbone = build_backbone(
             options.backbone, options.layers, strides=(4, 8, 16), size=options.size
         )
@@ -68,36 +68,33 @@ class FastFlow(Detector):
             Heatmap(self.backbone.grids[layer], options.size, 0.0) for layer in self.backbone.layers
         )
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        """Maximise the likelihood of the features of `data.normal`; `data.tuning` is not used.
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        """Maximise the likelihood of the features of `data.normal`.
 
         Raises:
-            DataError: fewer than two pictures.
             WeightsError: no weights for the backbone.
             Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
         """
-        self.check_enough(data)
         options = self.options
         if options.weights == "pretrained":
             load_pretrained(self.backbone)
-        self.flows = self._fresh(int(run.generator(_FLOWS).initial_seed()))
-        self.to(run.torch_device())
+        self.flows = self._fresh(int(run.generator(_FLOWS).initial_seed())).to(run.torch_device())
         optimiser = torch.optim.Adam(
             self.flows.requires_grad_().parameters(),
             lr=options.learning_rate,
             weight_decay=options.weight_decay,
             fused=True,
         )
-        self.history = descend(
+        history = descend(
             self.flows,
             optimiser,
             self._losses,
             FeatureStore(self.backbone, data.normal, run),
             options=options,
             run=run,
-            name=f"fastflow-{fingerprint(options, run, (data.normal,), self.backbone)}",
+            name=f"{self.name}-{fingerprint(options, run, (data.normal,), self.backbone)}",
         )
-        return self.eval()
+        return Learnt(history=history)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the map is in [−1, 0], the negative likelihood over that of the mode.

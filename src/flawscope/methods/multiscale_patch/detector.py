@@ -7,8 +7,7 @@ to 3.3); then every patch of a picture is compared with all patches of the good 
 from __future__ import annotations
 
 import functools
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,10 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, Output
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.multiscale_patch.bank import EmbeddingBank, needed_bytes
-from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.methods.multiscale_patch.options import PRESETS, MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.patches import Coverage, grid_shape
 from flawscope.methods.multiscale_patch.training import Networks, train
 from flawscope.nn.backbones.weights import load_pretrained
@@ -31,18 +30,24 @@ from flawscope.nn.run import Run
 from flawscope.nn.seeding import seeded
 from flawscope.nn.training.stores import PixelStore
 from flawscope.runtime.explain.examples import Examples
+from flawscope.runtime.manifest import OutputSpec
 
 _NETWORKS = 0x3C4E
 _BATCH = 4
 
 
-def outputs_of(scales: tuple[int, ...]) -> tuple[Output, ...]:
+def outputs_of(scales: tuple[int, ...]) -> tuple[OutputSpec, ...]:
     """Score, heatmap, and for each scale how far the nearest good patch is and which one."""
     found = [SCORE, HEATMAP]
     for scale in scales:
+        distance, nearest = f"of each {scale}-pixel patch to the nearest good one", "number of that one"
         found += [
-            Output(f"distance_{scale}", "heatmap", f"of each {scale}-pixel patch to the nearest good one"),
-            Output(f"nearest_{scale}", "index_map", "number of that one among the good pictures' patches"),
+            OutputSpec(name=f"distance_{scale}", kind="heatmap", about=distance),
+            OutputSpec(
+                name=f"nearest_{scale}",
+                kind="index_map",
+                about=f"{nearest} among the good pictures' patches",
+            ),
         ]
     return tuple(found)
 
@@ -50,16 +55,16 @@ def outputs_of(scales: tuple[int, ...]) -> tuple[Output, ...]:
 class MultiScalePatch(Detector):
     """Learned embeddings of patches of three sizes; the score is the distance to the nearest good patches."""
 
+    name: ClassVar = "multiscale_patch"
     Options = MultiScalePatchOptions
     options: MultiScalePatchOptions
-    outputs: ClassVar = outputs_of((64, 32, 16))
-    fitted: ClassVar = tuple(f"banks.*.{name}" for name in ("memory.bank", "memory.half_norms", "numbers"))
-    minimum_normals: ClassVar = 1
+    presets: ClassVar = PRESETS
+    explains: ClassVar = "patches"
+    outputs = outputs_of((64, 32, 16))
 
-    def __init__(self, options: MultiScalePatchOptions) -> None:
-        options = options.resolved()
-        super().__init__(options)
-        self.outputs = outputs_of(options.scales)  # type: ignore[misc]  # the class's are those of the defaults
+    def __init__(self, options: MultiScalePatchOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
+        self.outputs = outputs_of(options.scales)
         options.check_room()
         self.networks = self._fresh(0)
         self.networks.requires_grad_(False).eval()
@@ -70,28 +75,34 @@ class MultiScalePatch(Detector):
         self.coverage = nn.ModuleDict(
             {str(s): Coverage(options.size, s, options.stride(s)) for s in options.scales}
         )
-        self.examples: Examples | None = None
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        """Train the encoders on `data.normal`, then keep its patches; `data.tuning` is not used.
+    def needs(self) -> Needs:
+        """See `Detector.needs`."""
+        return Needs(normal=1)
+
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        """Train the encoders on `data.normal`, then keep its patches.
+
+        The facts name each scale's side and stride in pixels, for the explanation; the files are the good
+        pictures, small.
 
         Raises:
-            DataError: no picture, or fewer patches than clusters.
+            DataError: fewer patches than clusters.
             OptionError: the patches of all pictures would not fit into memory.
             WeightsError: no weights for the encoders' backbone.
             Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
         """
-        self.check_enough(data)
         self._require_memory(len(data.normal))
-        self.networks = self._fresh(int(run.generator(_NETWORKS).initial_seed()))
+        self.networks = self._fresh(int(run.generator(_NETWORKS).initial_seed())).to(run.torch_device())
         if self.options.weights == "pretrained":
             for backbone in self.networks.encoders.backbones():
                 load_pretrained(backbone)
-        self.to(run.torch_device())
-        name = f"multiscale_patch-{fingerprint(self.options, run, (data.normal,), self.networks)}"
-        self.history = train(self.networks, PixelStore(data.normal, run), self.options, run, name=name)
-        self._collect(data.normal, run, name)
-        return self.to(run.torch_device()).eval()
+        name = f"{self.name}-{fingerprint(self.options, run, (data.normal,), self.networks)}"
+        history = train(self.networks, PixelStore(data.normal, run), self.options, run, name=name)
+        examples = self._collect(data.normal, run, name)
+        scales = self.options.scales
+        facts: Facts = {"sides": list(scales), "strides": [self.options.stride(scale) for scale in scales]}
+        return Learnt(facts=facts, history=history, files=examples.files())
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the heatmap is AM of equation 8, the score that of equation 9."""
@@ -105,21 +116,21 @@ class MultiScalePatch(Detector):
         means = F.avg_pool2d(heatmap.unsqueeze(1), options.window[0], options.window[1])
         return {"score": means.flatten(1).amax(1), "heatmap": heatmap, **outputs}
 
-    def write_companions(self, folder: Path) -> None:
-        """Write the good pictures, small, beside the graph (see `flawscope.runtime.explain.examples`)."""
-        if self.examples is not None:
-            self.examples.write(folder)
+    def patch_embeddings(self, pixels: Tensor) -> dict[int, tuple[int, Tensor]]:
+        """For each scale the stride and embeddings (N, D, h, w) of pixels (N, 3, H, W)."""
+        grids = self.networks.encoders.grids(pixels)
+        return {scale: (self.options.stride(scale), grid) for scale, grid in grids.items()}
 
     def _fresh(self, seed: int) -> Networks:
         with seeded(seed):
             return Networks(self.options)
 
     @torch.no_grad()
-    def _collect(self, pictures: Pictures, run: Run, name: str) -> None:
-        """Fill the banks with the embeddings of all patches of all pictures, and keep the pictures small."""
+    def _collect(self, pictures: Pictures, run: Run, name: str) -> Examples:
+        """Fill the banks with the embeddings of all patches of all pictures; returns the pictures, small."""
         options, device = self.options, run.torch_device()
         self.eval()
-        self.examples = Examples(options.size)
+        examples = Examples(options.size)
         folder = writable_folder(run.checkpoints.folder) if run.checkpoints else None
         budget = run.memory // len(self.grids)
         stores = {
@@ -132,8 +143,8 @@ class MultiScalePatch(Detector):
         with run.progress.stage("embedding the patches", len(pictures)) as stage:
             for batch in pictures.batches(_BATCH):
                 run.check_stop()
-                for pixels in batch[: max(0, options.examples - len(self.examples))]:
-                    self.examples.add(pixels)
+                for pixels in batch[: max(0, options.examples - len(examples))]:
+                    examples.add(pixels)
                 grids = self.networks.encoders.grids(torch.from_numpy(batch).to(device))
                 for scale, embeddings in grids.items():
                     rows = patch_rows(embeddings)
@@ -143,6 +154,7 @@ class MultiScalePatch(Detector):
         for scale in options.scales:
             bank = self._bank(scale)
             bank.keep(stores.pop(scale), options.coreset, options.bank_limit, run, f"{name}-coreset-{scale}")
+        return examples
 
     def _bank(self, scale: int) -> EmbeddingBank:
         bank = self.banks[str(scale)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -160,7 +161,7 @@ class MultiScalePatchOptions(BackboneOptions):
         return 16 if scale >= _COARSE else 4
 
     def resolved(self) -> Self:
-        """The same with the strides written out, for whoever reads the outputs."""
+        """The same with the strides written out."""
         return self.model_copy(update={"strides": tuple(self.stride(scale) for scale in self.scales)})
 
     def nearby(self, scale: int) -> int:
@@ -190,3 +191,30 @@ class MultiScalePatchOptions(BackboneOptions):
                     got=f"{self.size[0]}x{self.size[1]}",
                     fix="Raise it, or leave the largest of `scales` out.",
                 )
+
+
+_PATCH_SVDD = {
+    "scales": [64, 32],
+    "backbone": "patch_svdd",
+    "weights": "random",
+    "hierarchical": True,
+    "losses": ["svdd", "ssl"],
+    "closeness": 1e-3,
+    "patches": 1,
+    "epochs": 30_000,
+    "learning_rate": 1e-4,
+    "reach": 1 / 32,
+    "directions": 8,
+    "noise": 0.02,
+    "combination": "product",
+    "window": [1, 1],
+}
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # the paper's batch of 64 and 100 pairs a picture as the code of Patch SVDD takes them, on which it
+    # builds: 64 pairs a step, and 100 of each picture an epoch
+    "pairs": {"patches": 1, "epochs": 30_000, "kmeans_every": 500},
+    # Yi, Yoon, ACCV 2020, with the settings of their code; λ is for objects
+    "patch_svdd": _PATCH_SVDD,
+    # λ for textures
+    "patch_svdd_textures": {**_PATCH_SVDD, "closeness": 1.0},
+}

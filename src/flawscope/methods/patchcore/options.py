@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from flawscope.methods.detector import BackboneOptions
-
-
-class BankOptions(BaseModel):
-    """One of several banks over the same backbone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layers: tuple[str, ...] = Field(min_length=1, description="layers whose features the bank joins")
-    stride: int | None = Field(None, ge=1, description="pixels from patch to patch; the finest layer's")
-    limit: int | None = Field(None, ge=1, description="most patches kept")
-    density: int = Field(0, ge=0, description="as the method's option of that name")
-    density_power: float = Field(1.0, gt=0, le=1, description="as the method's option of that name")
 
 
 class PatchCoreOptions(BackboneOptions):
@@ -43,16 +32,6 @@ class PatchCoreOptions(BackboneOptions):
     coreset: float = Field(
         0.1, gt=0, le=1, description="share of patches kept (section 4.2: 25 %, 10 % or 1 %)"
     )
-    density: int = Field(
-        0,
-        ge=0,
-        description="neighbours of a bank member whose mean distance divides distances to it; 0: none",
-    )
-    density_power: float = Field(1.0, gt=0, le=1, description="exponent of that divisor; 0.5 softens it")
-    banks: tuple[BankOptions, ...] = Field(
-        (),
-        description="several banks, whose maps are levelled on tuning pictures and added (the paper has one)",
-    )
     bank_limit: int | None = Field(
         None, ge=1, description="most patches kept, whatever the share (the paper has no limit)"
     )
@@ -76,10 +55,32 @@ class PatchCoreOptions(BackboneOptions):
     def _fitting_together(self) -> Self:
         if self.reweighting == 1:
             raise ValueError("reweighting 0 or at least 2: one member alone has nothing to weigh")
-        if self.banks and (self.layers or self.stride or self.bank_limit or self.density):
-            raise ValueError(
-                "options of the single bank (layers, stride, bank_limit, density) left out with banks"
-            )
-        if len(self.banks) > 1 and self.reweighting and self.score == "maximum":
-            raise ValueError("reweighting 0 with several banks, for equation 7 knows one")
         return self
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # benchmarks/results/preset.md tells what was tried, on which products
+    "default": {
+        "backbone": "tf_efficientnet_lite0",
+        "layers": ["blocks.1", "blocks.2", "blocks.4"],
+        "size": [320, 320],
+        "stride": 8,
+        "balance": True,
+        "bank_limit": 6000,
+        "projection": 64,
+        "score": "smoothed maximum",
+        "smoothing": 6.0,
+        "reweighting": 0,
+    },
+    # SegAD, appendix B
+    "segad": {"coreset": 0.01, "reweighting": 9},
+    # for stations where milliseconds count: a small input, plain layers, a small bank
+    "fast": {
+        "backbone": "tf_efficientnet_lite0",
+        "size": [256, 256],
+        "bank_limit": 2000,
+        "projection": 64,
+        "score": "top 1 %",
+        "reweighting": 0,
+    },
+}

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
-from flawscope.methods.detector import HEATMAP, SCORE, Detector
+from flawscope.methods.detector import Detector, Facts, Learnt
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.on_features import descend
 from flawscope.methods.rd4ad.networks import Block, Decoder, Embedding, Shape, Student, cosine_distance
-from flawscope.methods.rd4ad.options import RD4ADOptions
+from flawscope.methods.rd4ad.options import PRESETS, RD4ADOptions
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.heatmaps import Heatmap
@@ -35,13 +35,14 @@ _DEPTHS: dict[Block, tuple[int, ...]] = {"bottleneck": (3, 6, 4, 3), "basic": (2
 class RD4AD(Detector):
     """Cosine distance between a teacher's maps and a decoder's, which knows good pictures only."""
 
+    name: ClassVar = "rd4ad"
     Options = RD4ADOptions
     options: RD4ADOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
-    minimum_normals: ClassVar = 2
+    presets: ClassVar = PRESETS
+    explains: ClassVar = "distances"
 
-    def __init__(self, options: RD4ADOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: RD4ADOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         self.teacher = build_backbone(options.backbone, options.layers, strides=(4, 8, 16), size=options.size)
         self.shapes = _shapes(self.teacher)
         self.rectified = _rectified(self.teacher, options.size)
@@ -53,36 +54,33 @@ class RD4AD(Detector):
         )
         self.smooth = nn.Identity() if added else Heatmap(options.size, options.size, options.smoothing)
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        """Train embedding and decoder on `data.normal`; `data.tuning` is not used.
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        """Train embedding and decoder on `data.normal`.
 
         Raises:
-            DataError: fewer than two pictures.
             WeightsError: no weights for the teacher.
             Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
         """
-        self.check_enough(data)
         options = self.options
         if options.weights == "pretrained":
             load_pretrained(self.teacher)
-        self.student = self._fresh(int(run.generator(_STUDENT).initial_seed()))
-        self.to(run.torch_device())
+        self.student = self._fresh(int(run.generator(_STUDENT).initial_seed())).to(run.torch_device())
         optimiser = torch.optim.Adam(
             self.student.requires_grad_().parameters(),
             lr=options.learning_rate,
             betas=options.betas,
             fused=True,
         )
-        self.history = descend(
+        history = descend(
             self.student,
             optimiser,
             self._losses,
             FeatureStore(self.teacher, data.normal, run),
             options=options,
             run=run,
-            name=f"rd4ad-{fingerprint(options, run, (data.normal,), self.teacher)}",
+            name=f"{self.name}-{fingerprint(options, run, (data.normal,), self.teacher)}",
         )
-        return self.eval()
+        return Learnt(history=history)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the map is the sum or product of the layers' distances, smoothed."""

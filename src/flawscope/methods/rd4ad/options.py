@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -47,3 +48,11 @@ class RD4ADOptions(DescentOptions):
     batch: int = Field(16, ge=2, description="pictures a step (section 4.1: 16)")
     learning_rate: float = Field(0.005, gt=0, description="Adam's (section 4.1: 0.005)")
     betas: tuple[Share, Share] = Field((0.5, 0.999), description="Adam's β (section 4.1: 0.5 and 0.999)")
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # appendix B of SegAD, whose implementation of RD4AD has the loss of the authors' code
+    "segad": {"loss": "maps"},
+    # the loss and the decoder of the code that the authors published, for WideResNet-50-2
+    "authors": {"loss": "maps", "blocks": [3, 3, 4, 6]},
+}

@@ -11,7 +11,7 @@ from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
-from flawscope.methods.segad.options import DetectorSpec
+from flawscope.methods.running import score
 from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
 
@@ -19,9 +19,9 @@ PAPERS_SHARE = 0.8  # section 4.1
 
 
 def held_out_scores(
-    classifier: Detector, spec: DetectorSpec, folds: int, unseen: Unseen, run: Run
-) -> NDArray[np.float32]:
-    """Train the classifier, and score the unseen pictures, the good ones first: (N,).
+    classifier: Detector, folds: int, unseen: Unseen, run: Run
+) -> tuple[Detector, NDArray[np.float32]]:
+    """The classifier, trained, and scores (N,) of the unseen pictures, the good ones first.
 
     In `folds`, each picture's score is that of a classifier which has learnt from the others; the one that
     is kept learns from all. With 0 it is the paper's: one that has learnt from 80 % of everything scores all.
@@ -39,8 +39,8 @@ def held_out_scores(
             pictures.subset(_four_fifths(pictures, run.seed))
             for pictures in (unseen.learnt, unseen.normal, defective)
         ]
-        fit_once(classifier, spec.method, _data(_joined(chosen[0], chosen[1]), chosen[2]), run)
-        return _scores(classifier, both, run)
+        classifier = fit_once(classifier, _data(_joined(chosen[0], chosen[1]), chosen[2]), run)
+        return classifier, _scores(classifier, both, run)
     parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed)
     _check_folds(parts[len(unseen.normal) :], folds)
     scores = np.empty(len(both), np.float32)
@@ -53,16 +53,14 @@ def held_out_scores(
                 _joined(unseen.learnt, known),
                 Pictures([s for s in others if s.defective], good.frame, threads=good.threads),
             )
-            fresh = create(spec.method, spec.options)
-            fit_once(fresh, spec.method, data, run)
+            fresh = fit_once(create(classifier.name, classifier.options.model_dump()), data, run)
             scores[apart] = _scores(fresh, both.subset([int(row) for row in np.flatnonzero(apart)]), run)
             stage.advance()
-    fit_once(classifier, spec.method, _data(good, defective), run)
-    return scores
+    return fit_once(classifier, _data(good, defective), run), scores
 
 
 def _scores(classifier: Detector, pictures: Pictures, run: Run) -> NDArray[np.float32]:
-    return np.asarray(classifier.score(pictures, run)["score"], np.float32)
+    return np.asarray(score(classifier, pictures, run)["score"], np.float32)
 
 
 def _data(normal: Pictures, defective: Pictures) -> TrainingData:

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 import xgboost
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.errors import BundleError
+from flawscope.runtime.frozen import Frozen
 
 AGREEMENT = 1e-4  # largest difference from XGBoost, as a share of the margins' spread
 _SEED_LIMIT = 2**31 - 1
@@ -25,10 +26,8 @@ _SEED_LIMIT = 2**31 - 1
 Features = NDArray[np.float32]
 
 
-class ForestOptions(BaseModel):
+class ForestOptions(Frozen):
     """Settings of the final classifier; defaults are the boosted random forest of appendix A.1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["boosted random forest", "random forest", "boosted trees"] = Field(
         "boosted random forest",

@@ -2,60 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from flawscope.errors import FlawscopeError
 from flawscope.methods.detector import DetectorOptions
-from flawscope.methods.presets import options_of
-from flawscope.methods.registry import method_class, parse_options
+from flawscope.methods.registry import contradiction, method_class, options_of, parse_options
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.methods.segad.statistics import Statistic
+from flawscope.methods.spec import MethodSpec
 from flawscope.segmenters import ObjectGroundOptions, SegmentOptions
 
-
-class DetectorSpec(BaseModel):
-    """A detector that SegAD builds on: its method, a preset, and options over that."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: str = Field(description="a name from `flawscope methods`")
-    preset: str | None = Field(None, description="named options of the method; by default its paper's values")
-    options: dict[str, Any] = Field(default_factory=dict, description="options over the preset")
-
-    def resolved(self, size: tuple[int, int], aspect: str) -> DetectorSpec:
-        """The same with every option written out, at the size and aspect of the whole."""
-        own = {"size": list(size), "aspect": aspect}
-        for name, value in own.items():
-            given = self.options.get(name, value)
-            if (list(given) if name == "size" else given) != value:
-                raise ValueError(f"{name} {value} for {self.method} too: all detectors share one {name}")
-        try:
-            given = {**options_of(self.method, self.preset, self.options), **own}
-            options = parse_options(self.method, method_class(self.method).Options, given)
-        except FlawscopeError as error:
-            raise ValueError(f"detectors that can be made: {error}") from error
-        return DetectorSpec(method=self.method, options=options.model_dump(mode="json"))
-
-
+NAME = "segad"
 _DETECTORS = (
-    DetectorSpec(method="patchcore", preset="segad"),
-    DetectorSpec(method="fastflow", preset="segad"),
-    DetectorSpec(method="rd4ad"),
-    DetectorSpec(method="efficientad", preset="segad"),
+    MethodSpec(method="patchcore", preset="segad"),
+    MethodSpec(method="fastflow", preset="segad"),
+    MethodSpec(method="rd4ad"),
+    MethodSpec(method="efficientad", preset="segad"),
 )
 
 
 class SegADOptions(DetectorOptions):
     """Options of SegAD."""
 
-    detectors: tuple[DetectorSpec, ...] = Field(
+    detectors: tuple[MethodSpec, ...] = Field(
         _DETECTORS,
         min_length=1,
         description="detectors whose heatmaps it reads (section 5: PatchCore, FastFlow, RD4AD, EfficientAD)",
     )
-    classifier: DetectorSpec | None = Field(
+    classifier: MethodSpec | None = Field(
         None,
         description="supervised method whose score joins the statistics, such as classifier (section 4.2: g, "
         "not used unless stated)",
@@ -100,25 +76,29 @@ class SegADOptions(DetectorOptions):
         return names
 
     @model_validator(mode="after")
-    def _resolved(self) -> Self:
-        """Write the detectors' options out, so that later presets change nothing in a trained model."""
-        specs = tuple(spec.resolved(self.size, self.aspect) for spec in self.detectors)
-        for spec in specs:
-            kind = method_class(spec.method)
-            if not any(output.kind == "heatmap" for output in kind.outputs):
-                raise ValueError(f"detectors with a heatmap; {spec.method} has none: use it as classifier")
-            if kind.uses_defects or spec.method == "segad":
-                raise ValueError(f"detectors that learn from good pictures alone, unlike {spec.method}")
-        object.__setattr__(self, "detectors", specs)
-        if self.classifier is not None:
-            classifier = self.classifier.resolved(self.size, self.aspect)
-            if not method_class(classifier.method).uses_defects or classifier.method == "segad":
-                raise ValueError(
-                    f"a classifier that learns from defective pictures, unlike {classifier.method}"
-                )
-            if self.defects in ("synthetic", "both"):
-                raise ValueError("no classifier with synthetic defects: it would learn to see those")
-            if self.classifier_folds == 1:
-                raise ValueError("classifier_folds 0 or at least 2")
-            object.__setattr__(self, "classifier", classifier)
+    def _consistent(self) -> Self:
+        if self.classifier is not None and self.defects in ("synthetic", "both"):
+            raise ValueError("no classifier with synthetic defects: it would learn to see those")
+        if self.classifier is not None and self.classifier_folds == 1:
+            raise ValueError("classifier_folds 0 or at least 2")
         return self
+
+    def resolved(self) -> Self:
+        """The same with all options of detectors and classifier, at this size and aspect."""
+        classifier = None if self.classifier is None else self._written_out(self.classifier)
+        specs = tuple(self._written_out(spec) for spec in self.detectors)
+        return self.model_copy(update={"detectors": specs, "classifier": classifier})
+
+    def _written_out(self, spec: MethodSpec) -> MethodSpec:
+        own = {"size": list(self.size), "aspect": self.aspect}
+        for name, value in own.items():
+            given = spec.options.get(name, value)
+            if (list(given) if name == "size" else given) != value:
+                wanted = f"{name} {value} for {spec.method} too: all detectors share one {name}"
+                raise contradiction(NAME, wanted)
+        try:
+            given = {**options_of(spec.method, spec.preset, spec.options), **own}
+            options = parse_options(spec.method, method_class(spec.method).Options, given)
+        except FlawscopeError as error:
+            raise contradiction(NAME, f"detectors that can be made: {error}") from error
+        return MethodSpec(method=spec.method, options=options.model_dump(mode="json"))

@@ -9,8 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from flawscope.errors import OptionError
-
 Statistic = Literal["quantile", "skewness", "kurtosis", "mean", "maximum"]
 QUANTILE = 0.995
 _CONSTANT = 1e-6  # standard deviation, as a share of the segment's mean, that is rounding alone
@@ -105,21 +103,6 @@ class SegmentStatistics(nn.Module):
         nearer = top.gather(3, below.long().unsqueeze(3)).squeeze(3)
         further = top.gather(3, rank.ceil().long().unsqueeze(3)).squeeze(3)
         return {"maximum": top[..., 0], "quantile": nearer + (further - nearer) * (rank - below)}
-
-
-def check_labels(labels: Tensor, count: int, size: tuple[int, int]) -> None:
-    """Refuse a label map (H, W) of another size, or with labels outside [0, count).
-
-    Raises:
-        OptionError: either.
-    """
-    if tuple(labels.shape) != size or int(labels.min()) < 0 or int(labels.max()) >= count:
-        raise OptionError(
-            "segment map",
-            expected=f"labels 0 to {count - 1} of size {size[0]}x{size[1]}",
-            got=f"{int(labels.min())} to {int(labels.max())} of size {'x'.join(map(str, labels.shape))}",
-            fix="Draw the map for the size at which pictures reach the model.",
-        )
 
 
 def _from_top(count: int) -> tuple[int, float]:

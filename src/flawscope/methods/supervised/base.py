@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError
-from flawscope.methods.detector import BackboneOptions, Detector
+from flawscope.errors import OptionError
+from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
@@ -61,10 +61,9 @@ class SupervisedDetector(Detector):
     """A backbone and its heads, trained together on good pictures and on pictures of known defects."""
 
     options: SupervisedOptions
-    uses_defects: ClassVar = True
 
-    def __init__(self, options: SupervisedOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: SupervisedOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         with seeded(0):
             self.networks = self._fresh()
         self.networks.requires_grad_(False).eval()
@@ -88,44 +87,43 @@ class SupervisedDetector(Detector):
     def conclude(self, data: TrainingData, run: Run) -> None:
         """Compute what the trained networks still lack; nothing by default."""
 
-    @property
-    def uses_natural(self) -> bool:
-        """Whether training sees natural pictures."""
-        return False
+    def needs(self) -> Needs:
+        """See `Detector.needs`."""
+        return Needs(defective=1)
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        """Train backbone and heads on `data.normal` and `data.defective`; `data.tuning` is not used.
+    def learn(self, data: TrainingData, run: Run) -> Learnt:
+        """Train backbone and heads on `data.normal` and `data.defective`.
 
         Raises:
-            DataError: fewer than two good pictures, or no defective one.
             OptionError: pretrained batch norms are folded and `batch_norm` is not frozen.
             WeightsError: no weights for the backbone.
             Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
         """
-        self.check_enough(data)
-        defective, natural = self.check_defects(data), self._natural(data)
+        defective = data.normal.subset([]) if data.defective is None else data.defective
+        natural = data.natural if self.needs().natural else None
         with run.seeded(_HEADS):
             self.networks = self._fresh()
         if self.options.weights == "pretrained":
             load_pretrained(self.networks.backbone)
             self._refuse_folded()
-        self.to(run.torch_device())
-        self.networks.to(memory_format=torch.channels_last)
+        self.networks.to(run.torch_device()).to(memory_format=torch.channels_last)
         parts = (data.normal, defective, natural)
         found = fingerprint(self.options, run, parts, self.networks.backbone)
-        name = f"{type(self).__name__.lower()}-{found}"
+        name = f"{self.name}-{found}"
         pictures = TrainingPictures(data.normal, defective, natural, run)
-        self._train(data, pictures, run, name)
+        history = self._train(data, pictures, run, name)
         self.networks.to(memory_format=torch.contiguous_format)
         self.conclude(data, run)
-        return self.eval()
+        return Learnt(history=history)
 
     def maps(self, pixels: Tensor) -> Tensor:
         """The backbone's map (N, C, h, w) of pixels (N, 3, H, W) in [0, 1]."""
         found: dict[str, Tensor] = self.networks.backbone(pixels)
         return found[self.networks.backbone.layers[0]]
 
-    def _train(self, data: TrainingData, pictures: TrainingPictures, run: Run, name: str) -> None:
+    def _train(
+        self, data: TrainingData, pictures: TrainingPictures, run: Run, name: str
+    ) -> list[dict[str, float]]:
         self.networks.requires_grad_(True).train()
         if self.options.batch_norm == "frozen":
             self.networks.backbone.eval()
@@ -146,7 +144,7 @@ class SupervisedDetector(Detector):
             loop.go()
         finally:
             self.networks.requires_grad_(False).eval()
-        self.history = loop.history
+        return loop.history
 
     def _fresh(self) -> Networks:
         options = self.options
@@ -155,16 +153,6 @@ class SupervisedDetector(Detector):
         )
         heads = self.build_heads(backbone.channels[backbone.layers[0]])
         return Networks(backbone, nn.ModuleDict(heads))
-
-    def _natural(self, data: TrainingData) -> Pictures | None:
-        if self.uses_natural and (data.natural is None or not len(data.natural)):
-            raise DataError(
-                "natural pictures",
-                expected="some, for pseudo anomalies",
-                got="none",
-                fix="Name their folder with --natural, or choose another source of pseudo anomalies.",
-            )
-        return data.natural if self.uses_natural else None
 
     def _refuse_folded(self) -> None:
         norms = [

@@ -49,9 +49,12 @@ class ClassifierOptions(SupervisedOptions):
 class Classifier(SupervisedDetector):
     """Good or defective, learnt from both; knows seen defects well, unseen ones not. No heatmap."""
 
+    name: ClassVar = "classifier"
     Options = ClassifierOptions
     options: ClassifierOptions
-    outputs: ClassVar = (SCORE,)
+    # EfficientNet-Lite0 diverges at the learning rate that SegAD states for WideResNet-50-2
+    presets: ClassVar = {"default": {"backbone": "tf_efficientnet_lite0", "learning_rate": 0.0025}}
+    outputs = (SCORE,)
 
     def build_heads(self, channels: int) -> dict[str, nn.Module]:
         """One linear unit over the pooled map."""

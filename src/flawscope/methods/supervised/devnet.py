@@ -21,12 +21,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, Side
+from flawscope.methods.detector import Detector, Facts, Side
 from flawscope.methods.supervised.base import SupervisedDetector, SupervisedOptions, TrainingPictures
 from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores
 from flawscope.methods.supervised.rotation import rotated
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.training.loop import Losses
+
+# SegAD, appendix B: 256×256, the authors' code, without its rotation
+_SEGAD = {"size": [256, 256], "rotation": 0.0, "absolute": True}
 
 
 class DeviationOptions(SupervisedOptions):
@@ -59,6 +62,10 @@ class DeviationDetector(SupervisedDetector):
     """What DevNet and DRA share."""
 
     options: DeviationOptions
+    presets: ClassVar = {
+        "default": {**_SEGAD, "backbone": "tf_efficientnet_lite0"},
+        "segad": _SEGAD,
+    }
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Adam with L2 decay."""
@@ -86,12 +93,12 @@ class DeviationDetector(SupervisedDetector):
 class DevNet(DeviationDetector):
     """Patch scores learnt from good pictures and a few defects; the worst tenth of them is the score."""
 
+    name: ClassVar = "devnet"
     Options = DevNetOptions
     options: DevNetOptions
-    outputs: ClassVar = (SCORE, HEATMAP)
 
-    def __init__(self, options: DevNetOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: DevNetOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
         backbone = self.networks.backbone
         self.heatmap = Heatmap(backbone.grids[backbone.layers[0]], options.size, 0.0)
 

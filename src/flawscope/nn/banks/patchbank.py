@@ -20,39 +20,25 @@ class PatchBank(nn.Module):
     Args:
         grid: makes the patches.
         around: how many of each member's nearest members `neighbours` holds, itself first.
-        density: divide distances by the mean distance of the nearest member to so many of its own nearest
-            members, so that what is far in a dense part of the bank counts more; 0: plain distances.
-        density_power: exponent of that divisor.
 
     Attributes:
         neighbours: (M, around) indices.
-        origins: (M, 3) picture, row and column that each member comes from.
-        spacing: (M,) divisors of distances, 1 without `density`.
     """
 
     neighbours: Tensor
-    origins: Tensor
-    spacing: Tensor
 
-    def __init__(
-        self, grid: PatchGrid, *, around: int = 1, density: int = 0, density_power: float = 1.0
-    ) -> None:
+    def __init__(self, grid: PatchGrid, *, around: int = 1) -> None:
         super().__init__()
         self.grid, self.around = grid, around
-        self.density, self.density_power = density, density_power
         self.queries = 8 * grid.shape[0] * grid.shape[1]  # eight pictures
         self.memory = MemoryBank(torch.zeros(1, grid.dim), queries=self.queries)
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
-        self.register_buffer("origins", torch.zeros(1, 3, dtype=torch.int32))
-        self.register_buffer("spacing", torch.ones(1))
 
     def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Distances and nearest members (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
         height, width = self.grid.shape
         patches = patch_rows(self.grid(maps))  # (N * h * w, D)
         distances, indices = self.memory(patches)
-        if self.density:
-            distances = distances / self.spacing[indices]
         return (
             distances.reshape(-1, height, width),
             indices.reshape(-1, height, width),
@@ -66,27 +52,7 @@ class PatchBank(nn.Module):
         """
         chosen = select_patches(patches, count, projection=projection, run=run, name=name)
         self.memory = MemoryBank(patches[chosen], queries=self.queries)
-        members = self.memory.neighbours(max(self.around, self.density + 1))  # (M, k)
-        self.neighbours = members[:, : self.around].contiguous()
-        height, width = self.grid.shape
-        cells = chosen % (height * width)
-        self.origins = torch.stack(
-            [chosen // (height * width), cells // width, cells % width], 1
-        ).int()  # (M, 3)
-        self.spacing = self._spacing(members[:, 1 : self.density + 1])
-
-    def _spacing(self, members: Tensor) -> Tensor:
-        """Mean distance of each member to those of its neighbours at `members` (M, k): (M,)."""
-        if members.shape[1] == 0:
-            return torch.ones(len(members))
-        bank = self.memory.bank + self.memory.centre
-        parts = [
-            self.memory.distance_to(rows, near).mean(1)
-            for rows, near in zip(torch.split(bank, 1024), torch.split(members, 1024), strict=True)
-        ]
-        spacing = torch.cat(parts)
-        spacing = spacing.clamp_min(0.1 * float(spacing.mean()) + torch.finfo(torch.float32).tiny)
-        return spacing**self.density_power
+        self.neighbours = self.memory.neighbours(self.around)
 
 
 def select_patches(patches: Tensor, count: int, *, projection: int | None, run: Run, name: str) -> Tensor:

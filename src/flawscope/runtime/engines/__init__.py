@@ -7,16 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from flawscope.errors import BundleError, OptionError, suggest
+from flawscope.runtime.manifest import Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Precision = Literal["fp32", "bf16"]
 
 ENGINES = {
     "onnxruntime": "flawscope.runtime.engines.onnxruntime:OnnxRuntime",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from flawscope.errors import BundleError, OptionError, suggest
-from flawscope.runtime.engines import ENGINES, Precision
-from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.engines import ENGINES
+from flawscope.runtime.manifest import Manifest, Precision
 
 
 def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime
 
 from flawscope.errors import BundleError, OptionError
-from flawscope.runtime.engines import Precision, feeds, usable_cores
+from flawscope.runtime.engines import feeds, usable_cores
+from flawscope.runtime.manifest import Precision
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flawscope.errors import BundleError, MissingExtraError, OptionError
-from flawscope.runtime.engines import Precision, feeds, usable_cores
+from flawscope.runtime.engines import feeds, usable_cores
+from flawscope.runtime.manifest import Precision
 
 if TYPE_CHECKING:
     from types import ModuleType

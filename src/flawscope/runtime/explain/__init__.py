@@ -1,46 +1,44 @@
-"""Findings: what a picture's named outputs say, in sentences with numbers. Plain numpy."""
+"""Explanations: what a picture's named outputs say, in sentences with numbers. Plain numpy.
+
+A manifest's `explains` names the reader by what it reads. Other packages add theirs through entry points of
+the group `flawscope.explainers`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib.metadata import entry_points
 
-import numpy as np
-from numpy.typing import NDArray
-
+from flawscope.errors import BundleError
 from flawscope.runtime.explain import areas, nearest_patch, segment_statistics, two_maps
-from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Finding, Prediction
+from flawscope.runtime.explain.explanation import Explainer, Explanation
 
-Explainer = Callable[[Manifest, Prediction], tuple[Finding, ...]]
+__all__ = ["GROUP", "Explainer", "Explanation", "explainer"]
 
-_EXPLAINERS: dict[str, Explainer] = {
-    "efficientad": two_maps.from_two_maps,
-    "multiscale_patch": nearest_patch.from_nearest_patches,
-    "patchcore": lambda manifest, prediction: (
-        areas.from_levels if manifest.options.get("banks") else areas.from_distances
-    )(manifest, prediction),
-    "padim": areas.from_distances,
-    "rd4ad": areas.from_distances,
-    "segad": segment_statistics.from_segments,
+GROUP = "flawscope.explainers"
+BUILT_IN: dict[str, Explainer] = {
+    "distances": areas.from_distances,
+    "levels": areas.from_levels,
+    "patches": nearest_patch.from_nearest_patches,
+    "segments": segment_statistics.from_segments,
+    "two_maps": two_maps.from_two_maps,
 }
 
 
-def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
-    """Sentences about one picture, most anomalous first; empty where nothing stands out.
+def explainer(name: str) -> Explainer:
+    """The reader of that name.
 
-    A method that has no explainer of its own gets those for its kinds of outputs.
+    Raises:
+        BundleError: neither this package nor an installed one has it.
     """
-    return _EXPLAINERS.get(manifest.method, areas.from_levels)(manifest, prediction)
-
-
-def contributions(manifest: Manifest, prediction: Prediction) -> tuple[tuple[str, float], ...]:
-    """(label, contribution to the score) of what moved it most, strongest first; empty for most methods.
-
-    The score is the sum of the contributions and a start that is the same for all pictures.
-    """
-    return segment_statistics.contributions(manifest, prediction) if manifest.method == "segad" else ()
-
-
-def segments(manifest: Manifest, prediction: Prediction) -> tuple[NDArray[np.integer], dict[int, str]] | None:
-    """Labels (H, W) at the picture's own size, and what to write into each; None for most methods."""
-    return segment_statistics.segments(manifest, prediction) if manifest.method == "segad" else None
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            found: Explainer = point.load()
+            return found
+    raise BundleError(
+        "explanations of the model",
+        expected=f"one of {', '.join(sorted(BUILT_IN))}, or what an installed package adds",
+        got=repr(name),
+        fix="Install the package that the model's method comes from.",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import HeatmapRange, Manifest
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 
@@ -13,14 +14,14 @@ REFERENCE = "the level that 19 of 20 good pictures stay below"
 Describe = Callable[[float, HeatmapRange], tuple[str, float | None]]
 
 
-def from_distances(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+def from_distances(manifest: Manifest, prediction: Prediction) -> Explanation:
     """For maps of distances, 0 for what a good picture shows: ratios to the level of good pictures."""
-    return _findings(manifest, prediction, _ratio)
+    return Explanation(_findings(manifest, prediction, _ratio))
 
 
-def from_levels(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+def from_levels(manifest: Manifest, prediction: Prediction) -> Explanation:
     """For maps without a natural zero: how far above the usual level, in units of good ones."""
-    return _findings(manifest, prediction, _excess)
+    return Explanation(_findings(manifest, prediction, _excess))
 
 
 def _findings(manifest: Manifest, prediction: Prediction, describe: Describe) -> tuple[Finding, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.files import write_atomically
 from flawscope.runtime.images import read_image
 from flawscope.runtime.overlay import Picture, thumbnail, to_bytes, to_webp_bytes
 
@@ -22,7 +21,7 @@ LONGEST = 512
 
 
 class Examples:
-    """Collects good pictures, and writes them.
+    """Collects good pictures for the model folder.
 
     Args:
         size: height and width at which the model sees pictures.
@@ -43,16 +42,10 @@ class Examples:
             self._sheets.append(_sheet(self._tiles))
             self._tiles = []
 
-    def write(self, folder: Path) -> None:
-        """Write all sheets into the folder.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
+    def files(self) -> dict[str, bytes]:
+        """All sheets by file name."""
         sheets = [*self._sheets, *([_sheet(self._tiles)] if self._tiles else [])]
-        for index, sheet in enumerate(sheets):
-            with write_atomically(folder / sheet_name(index)) as stream:
-                stream.write(sheet)
+        return {sheet_name(index): sheet for index, sheet in enumerate(sheets)}
 
 
 def sheet_name(index: int) -> str:

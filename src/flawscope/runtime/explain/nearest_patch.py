@@ -2,7 +2,8 @@
 
 The outputs `distance_θ` and `nearest_θ` hold, for each patch of θ pixels, its distance to the nearest good
 patch and that one's number among all good patches, picture by picture and line by line, on the same grid.
-Pictures are counted in the order of training, in which the manifest's provenance names them.
+The learnt facts `sides` and `strides` hold each θ and the pixels from patch to patch. Pictures are counted in
+the order of training, in which the manifest's provenance names them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_distances
+from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Finding, Prediction, Region
 
@@ -39,13 +41,13 @@ class PatchMatch:
     origin: tuple[int, int]
 
 
-def from_nearest_patches(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+def from_nearest_patches(manifest: Manifest, prediction: Prediction) -> Explanation:
     """Areas as `from_distances` finds them, each with the patch at its peak and the nearest good one."""
     found = []
-    for finding in from_distances(manifest, prediction):
+    for finding in from_distances(manifest, prediction).findings:
         match = find_match(manifest, prediction, finding.region) if finding.region else None
         found.append(finding if match is None else _with_match(manifest, prediction, finding, match))
-    return tuple(found)
+    return Explanation(tuple(found))
 
 
 def find_match(manifest: Manifest, prediction: Prediction, region: Region) -> PatchMatch | None:
@@ -56,7 +58,7 @@ def find_match(manifest: Manifest, prediction: Prediction, region: Region) -> Pa
     """
     if prediction.heatmap is None:
         return None
-    frame = manifest.frame.frame()
+    frame = manifest.frame
     top, left, height, width = frame.placement(*prediction.heatmap.shape)
     x, y = region.peak
     row = min(int(top + (y + 0.5) * height / prediction.heatmap.shape[0]), frame.height - 1)
@@ -105,8 +107,8 @@ class _Grid:
 
 
 def _grids(manifest: Manifest, prediction: Prediction) -> Iterator[_Grid]:
-    """The patch sizes that the model's options name and its outputs hold."""
-    scales, strides = manifest.options.get("scales"), manifest.options.get("strides")
+    """The patch sizes that fit told and the outputs hold."""
+    scales, strides = manifest.learnt.get("sides"), manifest.learnt.get("strides")
     if not isinstance(scales, list) or not isinstance(strides, list):
         return
     for side, stride in zip(scales, strides, strict=True):
@@ -124,7 +126,7 @@ def _with_match(manifest: Manifest, prediction: Prediction, finding: Finding, ma
     if prediction.heatmap is None:
         return finding
     tall, wide = prediction.heatmap.shape
-    top, left, height, width = manifest.frame.frame().placement(tall, wide)
+    top, left, height, width = manifest.frame.placement(tall, wide)
     down, across, from_top, from_left = (
         (corner + match.side / 2 - start) / length
         for corner, start, length in zip(

@@ -1,88 +1,82 @@
-"""Findings of SegAD: which statistic of which map over which segment moved the score, and how far."""
+"""Findings from statistics over segments: which of them moved the score, over which segment, and how far.
+
+The vectors `features`, `contributions`, `usual_low` and `usual_high` have one entry for each statistic. The
+output `features` names them: `WHOSE/SEGMENT/STATISTIC` for one of a map over a segment, `WHOSE/WHAT` for a
+number of the whole picture, as sentences call both. The learnt fact `segments` says what to call each, and
+`marks`, where there are several, what drawings write into it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
-from flawscope.runtime.images import labels_from_frame
+from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+from flawscope.runtime.prediction import Decision, Finding, Prediction, Region, Segments
 
 MOST_SENTENCES = 4
 MOST_BARS = 8
 CLEAR = 0.2  # share of the largest contribution, of either sign, from which on one is worth a sentence
-SCORE, CLASSIFIER = "score", "classifier"
 OUTPUTS = frozenset({"segments", "contributions", "features", "usual_low", "usual_high"})
 
-_GROUND, _OBJECT = 0, 1
-_COUNTS = {"one": 1, "object": 2}  # segments of the kinds that fix their number
 _SUBJECTS = {
-    "quantile": "the highest values of {detector}'s map (99.5 % quantile",
-    "maximum": "the highest value of {detector}'s map (maximum",
-    "mean": "the average of {detector}'s map (mean",
-    "skewness": "the imbalance of few high against many low values in {detector}'s map (skewness",
-    "kurtosis": "the weight of rare, extreme values in {detector}'s map (kurtosis",
+    "quantile": "the highest values of {owner}'s map (99.5 % quantile",
+    "maximum": "the highest value of {owner}'s map (maximum",
+    "mean": "the average of {owner}'s map (mean",
+    "skewness": "the imbalance of few high against many low values in {owner}'s map (skewness",
+    "kurtosis": "the weight of rare, extreme values in {owner}'s map (kurtosis",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One input of the forest.
+    """One statistic.
 
     Attributes:
-        detector: its method, numbered where several detectors share it; `classifier` for the classifier.
+        owner: whose map or score it is.
         segment: label of the segment, 0 to L − 1; None for a score of the whole picture.
-        statistic: of the detector's map over the segment; `score` for a score of the whole picture.
+        statistic: of the map over the segment, or what the score is called.
     """
 
-    detector: str
+    owner: str
     segment: int | None
     statistic: str
 
+    @classmethod
+    def named(cls, name: str) -> Feature:
+        """The feature of such a name.
 
-def features_of(options: Mapping[str, Any], count: int) -> tuple[Feature, ...]:
-    """The forest's inputs by a SegAD model's options, in the order of its vectors (F,), F = `count`.
+        >>> Feature.named("nearest 2/0/mean")
+        Feature(owner='nearest 2', segment=0, statistic='mean')
+        """
+        owner, *middle, statistic = name.split("/")
+        return cls(owner, int(middle[0]) if middle else None, statistic)
 
-    For each detector, for each segment, each statistic; then the detectors' image scores; then the
-    classifier's score. The number of segments follows from `count`.
+
+def features_of(manifest: Manifest, count: int) -> tuple[Feature, ...]:
+    """What the entries of the vectors (F,) are, F = `count`.
 
     Raises:
-        BundleError: no number of segments fits.
+        BundleError: the model names another number.
     """
-    detectors = _named([part["method"] for part in options.get("detectors", ())])
-    statistics = tuple(options.get("statistics", ()))
-    scores = [*detectors] if options.get("detector_scores") else []
-    scores += [CLASSIFIER] if options.get("classifier") is not None else []
-    each = len(detectors) * len(statistics)
-    segments = (count - len(scores)) // each if each else 0
-    wanted = _COUNTS.get(_kind(options), segments)
-    if segments < 1 or segments * each + len(scores) != count or segments != wanted:
-        names = f"{len(detectors)} detectors x {wanted or 'any number of'} segments x {len(statistics)}"
+    names = next((output.names for output in manifest.outputs if output.name == "features"), ())
+    if len(names) != count:
         raise BundleError(
             "the model's features",
-            expected=f"{names} statistics and {len(scores)} scores, as its options say",
+            expected=f"{len(names)} values, as the manifest names them",
             got=f"{count} values",
             fix="Train again.",
         )
-    return (
-        *(
-            Feature(detector, segment, statistic)
-            for detector in detectors
-            for segment in range(segments)
-            for statistic in statistics
-        ),
-        *(Feature(name, None, SCORE) for name in scores),
-    )
+    return tuple(Feature.named(name) for name in names)
 
 
-def from_segments(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+def from_segments(manifest: Manifest, prediction: Prediction) -> Explanation:
     """What raised the score most, then the areas that stand out; accepted pictures get the areas alone.
 
     At most four contributions are told: those that raise it, the largest first, and at the end the strongest
@@ -91,49 +85,40 @@ def from_segments(manifest: Manifest, prediction: Prediction) -> tuple[Finding, 
     area stands out, the picture as a whole is told.
 
     Raises:
-        BundleError: the outputs do not fit the model's options.
+        BundleError: the outputs do not fit the manifest.
     """
-    areas = from_levels(manifest, prediction)
-    if prediction.decision is Decision.ACCEPT or not prediction.outputs.keys() >= OUTPUTS:
-        return areas
+    areas = from_levels(manifest, prediction).findings
+    segments = _segments(manifest, prediction)
+    if not prediction.outputs.keys() >= OUTPUTS:
+        return Explanation(areas, segments=segments)
     moved = prediction.outputs["contributions"]
-    features = features_of(manifest.options, len(moved))
+    features = features_of(manifest, len(moved))
+    bars = _bars(manifest, features, moved)
+    if prediction.decision is Decision.ACCEPT:
+        return Explanation(areas, bars, segments)
     told = tuple(
         _finding(manifest, prediction, features[index], index) for index in _telling(manifest, prediction)
     )
     raised = any(finding.values["contribution"] > 0 for finding in told)
-    return told if raised and not prediction.regions else told + areas
+    return Explanation(told if raised and not prediction.regions else told + areas, bars, segments)
 
 
-def contributions(manifest: Manifest, prediction: Prediction) -> tuple[tuple[str, float], ...]:
-    """(label, contribution) of the eight features that moved the score most, then of all others together.
-
-    The score is the sum of these and a start that is the same for all pictures. Empty where the model tells
-    no contributions.
-
-    Raises:
-        BundleError: the outputs do not fit the model's options.
-    """
-    moved = prediction.outputs.get("contributions")
-    if moved is None:
-        return ()
-    features = features_of(manifest.options, len(moved))
+def _bars(
+    manifest: Manifest, features: tuple[Feature, ...], moved: NDArray[np.float32]
+) -> tuple[tuple[str, float], ...]:
+    """(label, contribution) of the eight features that moved the score most, then of all others together."""
     order = np.argsort(-np.abs(moved), kind="stable")
     bars = [(_label(manifest, features[index]), float(moved[index])) for index in order[:MOST_BARS]]
     others = moved[order[MOST_BARS:]]
     return (*bars, (f"{len(others)} others together", float(others.sum()))) if len(others) else tuple(bars)
 
 
-def segments(manifest: Manifest, prediction: Prediction) -> tuple[NDArray[np.integer], dict[int, str]] | None:
-    """The segments at the picture's own size (H, W), and what to write into each; None for a single one.
-
-    Object and background need no writing.
-    """
-    labels, kind = prediction.outputs.get("segments"), _kind(manifest.options)
-    if labels is None or prediction.heatmap is None or kind == "one":
+def _segments(manifest: Manifest, prediction: Prediction) -> Segments | None:
+    """The segments and their marks; None for a single one."""
+    labels, marks = prediction.outputs.get("segments"), manifest.learnt.get("marks")
+    if labels is None or not isinstance(marks, list):
         return None
-    own = labels_from_frame(labels.astype(np.int16), manifest.frame.frame(), *prediction.heatmap.shape)
-    return own, {} if kind == "object" else {int(label): str(label) for label in np.unique(labels)}
+    return Segments(labels, {index: str(mark) for index, mark in enumerate(marks) if mark})
 
 
 def _telling(manifest: Manifest, prediction: Prediction) -> list[int]:
@@ -165,11 +150,9 @@ def _finding(manifest: Manifest, prediction: Prediction, feature: Feature, index
 
 def _sentence(place: str, feature: Feature, values: Mapping[str, float]) -> str:
     if feature.segment is not None:
-        subject = _SUBJECTS[feature.statistic].format(detector=feature.detector)
-    elif feature.detector == CLASSIFIER:
-        subject = "the classifier's score ("
+        subject = _SUBJECTS[feature.statistic].format(owner=feature.owner)
     else:
-        subject = f"{feature.detector}'s score of the picture ("
+        subject = f"{feature.owner}'s {feature.statistic} ("
     number = f"{values['value']:.3g}" if subject.endswith("(") else f" {values['value']:.3g}"
     low, high = (f"{values[name]:.3g}" for name in ("usual_low", "usual_high"))
     usual = low if low == high else f"{low} to {high}"
@@ -182,30 +165,13 @@ def _sentence(place: str, feature: Feature, values: Mapping[str, float]) -> str:
 def _label(manifest: Manifest, feature: Feature) -> str:
     """A feature in few words, for charts."""
     if feature.segment is None:
-        return f"{feature.detector} · {SCORE}"
-    return f"{_place(manifest, feature.segment)} · {feature.detector} · {feature.statistic}"
+        return f"{feature.owner.removeprefix('the ')} · {feature.statistic.split()[0]}"
+    return f"{_place(manifest, feature.segment)} · {feature.owner} · {feature.statistic}"
 
 
 def _place(manifest: Manifest, segment: int) -> str:
-    match _kind(manifest.options):
-        case "one":
-            return "the whole picture"
-        case "object":
-            return {_GROUND: "the background", _OBJECT: "the object"}[segment]
-        case _:
-            return f"segment {segment}"
-
-
-def _kind(options: Mapping[str, Any]) -> str:
-    return str(options.get("segments", {}).get("kind", "one"))
-
-
-def _named(methods: list[str]) -> list[str]:
-    """The methods, numbered where one occurs more than once."""
-    return [
-        f"{name} {methods[: index + 1].count(name)}" if methods.count(name) > 1 else name
-        for index, name in enumerate(methods)
-    ]
+    names = manifest.learnt.get("segments")
+    return str(names[segment]) if isinstance(names, list) and segment < len(names) else f"segment {segment}"
 
 
 def _largest(manifest: Manifest, prediction: Prediction, segment: int) -> Region | None:
@@ -218,7 +184,7 @@ def _segment_at(manifest: Manifest, prediction: Prediction, region: Region) -> i
     labels, heatmap = prediction.outputs["segments"], prediction.heatmap
     if heatmap is None:
         return None
-    frame = manifest.frame.frame()
+    frame = manifest.frame
     top, left, height, width = frame.placement(*heatmap.shape)
     x, y = region.peak
     row = (top + (y + 0.5) * height / heatmap.shape[0]) * labels.shape[0] / frame.height

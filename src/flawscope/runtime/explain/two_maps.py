@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_levels
+from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Finding, Prediction, Region
 
@@ -20,7 +21,7 @@ _CAUSES = {
 }
 
 
-def from_two_maps(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
+def from_two_maps(manifest: Manifest, prediction: Prediction) -> Explanation:
     """Areas as `from_levels` finds them, each with the share of the local map in it.
 
     The shares are those of α · local and (1 − α) · global, at their highest within the area, below 0 as 0.
@@ -30,12 +31,13 @@ def from_two_maps(manifest: Manifest, prediction: Prediction) -> tuple[Finding, 
         return found
     weight = manifest.scalar_values().get("local_weight", 0.5)
     picture = prediction.heatmap.shape
-    return tuple(
+    findings = tuple(
         finding
         if finding.region is None
         else _with_cause(finding, _share(manifest, prediction, finding.region, weight, picture))
-        for finding in found
+        for finding in found.findings
     )
+    return replace(found, findings=findings)
 
 
 def _with_cause(finding: Finding, share: float) -> Finding:
@@ -56,7 +58,7 @@ def _highest(
     manifest: Manifest, values: NDArray[np.float32], region: Region, picture: tuple[int, ...]
 ) -> float:
     """Maximum of the map (h, w) over the region's box, at least 0."""
-    frame = manifest.frame.frame()
+    frame = manifest.frame
     top, left, height, width = frame.placement(picture[0], picture[1])
     rows, columns = values.shape
     x0, y0, x1, y1 = region.box

@@ -1,0 +1,101 @@
+"""What is done with a detector, whatever its method: score pictures, take over tensors, write its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flawscope.data.pictures import Pictures
+from flawscope.errors import BundleError
+from flawscope.files import write_atomically
+from flawscope.methods.detector import Detector, Facts
+from flawscope.methods.registry import create
+from flawscope.nn.run import Run
+
+AnyDetector = TypeVar("AnyDetector", bound=Detector)
+
+
+@torch.inference_mode()
+def score(
+    detector: Detector,
+    pictures: Pictures,
+    run: Run,
+    *,
+    batch: int = 8,
+    scalars: Mapping[str, float] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`.
+
+    `scalars` replaces some or all of the options' values.
+    """
+    device = run.torch_device()
+    detector.eval().to(device)
+    knobs = {
+        name: torch.tensor(value, dtype=torch.float32, device=device)
+        for name, value in {**detector.options.scalar_values(), **(scalars or {})}.items()
+    }
+    parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in detector.outputs}
+    with run.progress.stage("scoring", len(pictures)) as stage:
+        for pixels in pictures.batches(batch):
+            answer = detector(torch.from_numpy(pixels).to(device), **knobs)
+            for name, values in parts.items():
+                values.append(answer[name].cpu().numpy())
+            stage.advance(len(pixels))
+            run.check_stop()
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def restored(
+    method: str, options: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Facts | None = None
+) -> Detector:
+    """A trained detector from what its model folder keeps.
+
+    Raises:
+        BundleError: names or shapes of the tensors do not fit.
+        OptionError: an unknown method or option.
+    """
+    return with_tensors(create(method, options, facts), tensors)
+
+
+def with_tensors(detector: AnyDetector, tensors: Mapping[str, Tensor]) -> AnyDetector:
+    """The detector with the tensors of a trained one of the same options and facts.
+
+    Buffers take the tensors' shapes, since what fit fills depends on the data; parameters must fit.
+
+    Raises:
+        BundleError: names, or shapes of parameters, do not fit.
+    """
+    for name, value in list(detector.named_buffers()):
+        if name in tensors and tensors[name].shape != value.shape:
+            module, _, buffer = name.rpartition(".")
+            detector.get_submodule(module).register_buffer(buffer, torch.empty_like(tensors[name]))
+    try:
+        detector.load_state_dict(dict(tensors), strict=True)
+    except RuntimeError as error:
+        raise BundleError(
+            "weights of the model",
+            expected=f"the tensors of {detector.name} with these options",
+            got=" ".join(str(error).split())[:300],
+            fix="Train again, or take the model folder from its source again.",
+        ) from error
+    return detector.eval()
+
+
+def write_files(detector: Detector, folder: Path) -> None:
+    """Write the files that fit handed back into the model folder.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for name, content in detector.learnt.files.items():
+        if callable(content):
+            content(folder / name)
+        else:
+            with write_atomically(folder / name) as stream:
+                stream.write(content)
