@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def inspect_one(
 def file_state(path: Path) -> State | None:
     """Size in bytes and time of change in ns; None where there is no file."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - asked for a million pictures at once, and a third quicker
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
