@@ -223,7 +223,7 @@ def test_embeddings_are_drawn_point_by_point() -> None:
 
 
 def test_thousands_of_pictures_are_counted_in_groups_of_digits() -> None:
-    many = content(*(replace(item("a.png", 1.0), path=str(index)) for index in range(1200)))
+    many = content(*(changed(item("a.png", 1.0), path=str(index)) for index in range(1200)))
     page = render(many, picture_budget=0)
     assert ">1\xa0200</span>" in page
     assert ">1\xa0200 pictures</output>" in page
