@@ -7,7 +7,7 @@ import numpy as np
 from flawscope.data.masks import defect_areas, union_mask
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import FlawscopeError
-from flawscope.metrics import PixelRanking, RegionOverlap, Saturation
+from flawscope.metrics import RegionOverlap, Saturation
 from flawscope.runtime.prediction import Prediction
 
 
@@ -17,7 +17,7 @@ class Localisation:
     def __init__(self, dataset: Dataset) -> None:
         self._masked = dataset.masked
         self._loco = any(sample.category for sample in dataset)
-        self.ranking, self.overlap = PixelRanking(), RegionOverlap()
+        self.overlap = RegionOverlap()
         self.defects = {name: RegionOverlap() for name in ("logical", "structural")} if self._loco else {}
         self.unmasked = 0
         self._defective = 0
@@ -37,7 +37,6 @@ class Localisation:
             return
         self._defective += int(mask.any())
         self._normal += int(not mask.all())
-        self.ranking.update(mask, heatmap)
         self.overlap.update(mask, heatmap)
         for name, overlap in self.defects.items():
             if sample.category == name:
@@ -50,7 +49,7 @@ class Localisation:
     def metrics(self) -> dict[str, float]:
         if not self.usable:
             return {}
-        ranked = self.ranking.compute()
+        ranked = self.overlap.ranking()
         found = {
             "pixel_auroc": ranked.auroc,
             "pixel_average_precision": ranked.average_precision,
