@@ -66,7 +66,7 @@ class Inspector:
         """A digest of graph, knobs and calibration: the same digest means the same verdicts."""
         manifest = self.bundle.manifest
         files = "".join(f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items()))
-        knobs = "".join(f"{name}={value}" for name, value in self._scalars.items())
+        knobs = "".join(f"{name}={value}" for name, value in manifest.scalar_values().items())
         text = manifest.calibration.model_dump_json() + files + knobs
         return hashlib.sha256(text.encode()).hexdigest()
 
