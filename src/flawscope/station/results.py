@@ -26,6 +26,7 @@ from flawscope.station.store import STORE, ForeignResultsError, foreign, opened,
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
 _AT_ONCE = 500  # pictures asked for in one query
+_ABSENT = (None, None)  # the state of a file that is not there
 
 _ADD = """
 INSERT INTO records (path, size, mtime_ns, score, line) VALUES (?, ?, ?, ?, ?)
@@ -86,11 +87,11 @@ class Results:
             keys = [os.fsencode(path) for path in chunk]
             with told(self.folder):
                 rows = self._base.execute(_KNOWN.format(",".join("?" * len(keys))), keys).fetchall()
-            known = {key: None if size is None else (size, changed) for key, size, changed in rows}
+            known = {row[0]: row[1:] for row in rows}
             yield from (
                 path
                 for path, key in zip(chunk, keys, strict=True)
-                if key not in known or known[key] != file_state(path)
+                if key not in known or known[key] != (file_state(path) or _ABSENT)
             )
 
     def shows(self, record: Record) -> bool:
@@ -117,7 +118,7 @@ class Results:
         """Write one record; whether it has small pictures."""
         record, base = one.record, self._base
         key, line = os.fsencode(record.path), record.to_json() | {"file": record.state}
-        base.execute(_ADD, (key, *(record.state or (None, None)), record.score, json.dumps(line)))
+        base.execute(_ADD, (key, *(record.state or _ABSENT), record.score, json.dumps(line)))
         (number,) = base.execute("SELECT id FROM records WHERE path = ?", (key,)).fetchone()
         base.execute("DELETE FROM views WHERE record = ?", (number,))
         if one.views is not None:
