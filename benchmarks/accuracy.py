@@ -40,7 +40,7 @@ from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame, check_image, from_frame
-from flawscope.runtime.manifest import _processor as processor
+from flawscope.runtime.manifest import processor
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
 _PLAIN = {"backbone": "resnet18", "layers": ["layer2", "layer3"], "projection": 64, "reweighting": 0}

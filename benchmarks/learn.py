@@ -35,7 +35,7 @@ from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.runtime.bundle import is_bundle
 from flawscope.runtime.engines import usable_cores
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import _processor as processor
+from flawscope.runtime.manifest import processor
 from flawscope.training.learn import GAIN, learn
 from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.train import train

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from flawscope.runtime.inspector import Inspector
     from flawscope.runtime.overlay import heatmap_overlay
     from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+    from flawscope.runtime.record import Record
     from flawscope.station.calibrate import calibrate
     from flawscope.station.deploy import deploy
     from flawscope.station.evaluate import evaluate
     from flawscope.station.inspection import inspect_pictures
+    from flawscope.station.picture import inspect_one
     from flawscope.training.learn import learn
     from flawscope.training.recipe import LearnRecipe, Recipe
     from flawscope.training.train import train
@@ -40,12 +42,14 @@ _HOMES = {
     "LearnRecipe": "flawscope.training.recipe",
     "Prediction": "flawscope.runtime.prediction",
     "Recipe": "flawscope.training.recipe",
+    "Record": "flawscope.runtime.record",
     "Region": "flawscope.runtime.prediction",
     "Run": "flawscope.nn.run",
     "calibrate": "flawscope.station.calibrate",
     "deploy": "flawscope.station.deploy",
     "evaluate": "flawscope.station.evaluate",
     "heatmap_overlay": "flawscope.runtime.overlay",
+    "inspect_one": "flawscope.station.picture",
     "inspect_pictures": "flawscope.station.inspection",
     "learn": "flawscope.training.learn",
     "read_dataset": "flawscope.data.layouts",
@@ -64,6 +68,7 @@ __all__ = [
     "LearnRecipe",
     "Prediction",
     "Recipe",
+    "Record",
     "Region",
     "Run",
     "__version__",
@@ -71,6 +76,7 @@ __all__ = [
     "deploy",
     "evaluate",
     "heatmap_overlay",
+    "inspect_one",
     "inspect_pictures",
     "learn",
     "read_dataset",

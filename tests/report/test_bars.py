@@ -6,18 +6,28 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
 from flawscope.report import ReportContent, ReportItem
 from flawscope.report.charts import contribution_chart
 from flawscope.report.page import render
+from flawscope.runtime.overlay import to_webp_bytes
 from flawscope.runtime.prediction import Decision
+from flawscope.runtime.record import Record, Views
 
-ITEM = ReportItem(path="a.png", name="a.png", score=2.5, p_value=0.1, decision=Decision.REJECT)
+ITEM = ReportItem(
+    Record(path="a.png", score=2.5, p_value=0.1, decision=Decision.REJECT),
+    Views(to_webp_bytes(np.zeros((2, 2, 3), np.uint8))),
+)
+
+
+def changed(**values: object) -> ReportItem:
+    return replace(ITEM, record=ITEM.record.model_copy(update=values))
 
 
 def chart(*bars: tuple[str, float]) -> str:
-    return contribution_chart(replace(ITEM, contributions=bars))
+    return contribution_chart(changed(contributions=bars))
 
 
 def test_bars_grow_from_zero_in_proportion() -> None:
@@ -52,9 +62,7 @@ def test_labels_stay_text_and_short(label: str) -> None:
 
 def test_bars_count_towards_the_budget_and_leave_with_their_pictures() -> None:
     moved = tuple((f"segment {index} · patchcore · mean", 1.0) for index in range(9))
-    items = tuple(
-        replace(ITEM, path=f"{score}.png", score=score, contributions=moved) for score in (4.0, 5.0)
-    )
+    items = tuple(changed(path=f"{score}.png", score=score, contributions=moved) for score in (4.0, 5.0))
     content = ReportContent(
         title="Screw",
         subtitle="SegAD",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +11,13 @@ from PIL import Image
 
 from flawscope.data.samples import Dataset, Sample
 from flawscope.report.build import evaluation_report, inspection_report
+from flawscope.runtime import decoding, images
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
+from flawscope.station.evaluate import evaluate
 from flawscope.station.inspection import inspect_pictures, overlay_path
-from flawscope.station.results import RESULTS, read_results
+from flawscope.station.picture import MOST
+from flawscope.station.results import read_records
 from quadrants_model import save_model
 
 
@@ -37,10 +40,14 @@ def samples(folder: Path) -> tuple[Sample, ...]:
     return tuple(made)
 
 
+def report(inspector: Inspector, dataset: Dataset, out: Path) -> Path:
+    evaluation = evaluate(inspector, dataset, views=MOST)
+    return evaluation_report(inspector.bundle, evaluation, out / "report.html")
+
+
 def test_evaluations_show_bars_and_tell_withheld_kinds_apart(inspector: Inspector, tmp_path: Path) -> None:
     dataset = Dataset("parts", "plain", tmp_path, samples(tmp_path))
-    evaluation_report(inspector, dataset, tmp_path / "out" / "report.html")
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = report(inspector, dataset, tmp_path / "out").read_text(encoding="utf-8")
     assert page.count('<details class="moves">') == 12
     assert "segment 3 · bright 1 · maximum" in page
     assert "segment 3: the highest value of bright 1&#39;s map" in page
@@ -48,14 +55,13 @@ def test_evaluations_show_bars_and_tell_withheld_kinds_apart(inspector: Inspecto
     assert 'class="strip unseen"' in page
 
 
-def test_inspections_keep_contributions_with_their_lines(inspector: Inspector, tmp_path: Path) -> None:
+def test_inspections_keep_contributions_with_their_records(inspector: Inspector, tmp_path: Path) -> None:
     paths = [sample.path for sample in samples(tmp_path)]
     out = tmp_path / "out"
     inspect_pictures(inspector, paths, out=out)
-    lines = read_results(out)
-    bars = lines[-1]["contributions"]
-    assert len(bars) == 9
-    assert sum(value for _, value in bars) - 1 == pytest.approx(lines[-1]["score"], rel=1e-4)
+    record = list(read_records(out))[-1]
+    assert len(record.contributions) == 9
+    assert sum(value for _, value in record.contributions) - 1 == pytest.approx(record.score, rel=1e-4)
     page = inspection_report(inspector.bundle, out).read_text(encoding="utf-8")
     assert page.count('<details class="moves">') == 12
 
@@ -70,13 +76,29 @@ def test_overlays_hold_the_outlines_of_segments(inspector: Inspector, tmp_path: 
     assert not cyan[16, :20].any()
 
 
-def test_damaged_contributions_are_no_result(inspector: Inspector, tmp_path: Path) -> None:
-    path = samples(tmp_path)[0].path
-    inspect_pictures(inspector, [path], out=tmp_path / "out")
-    (line,) = read_results(tmp_path / "out")
-    wrong = [[["a"]], [["a", "b"]], [["a", float("nan")]], "ab", [[1, 1.0]]]
-    text = "".join(
-        json.dumps(replaced) + "\n" for replaced in (line | {"contributions": bars} for bars in wrong)
-    )
-    (tmp_path / "out" / RESULTS).write_text(text, encoding="utf-8")
-    assert read_results(tmp_path / "out") == []
+def test_every_picture_is_decoded_once(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(source: Path | bytes, pixel_limit: int) -> Any:
+        opened.append(str(source))
+        return decoding.opened(source, pixel_limit)
+
+    monkeypatch.setattr(images, "opened", counted)
+    paths = sorted(str(sample.path) for sample in samples(tmp_path))
+    inspect_pictures(inspector, [Path(path) for path in paths], out=tmp_path / "out", overlays="all")
+    page = inspection_report(inspector.bundle, tmp_path / "out").read_text(encoding="utf-8")
+    assert page.count("data:image/webp") >= 24
+    assert sorted(opened) == paths
+    opened.clear()
+    report(inspector, Dataset("parts", "plain", tmp_path, samples(tmp_path)), tmp_path / "evaluated")
+    assert sorted(opened) == paths
+
+
+def test_only_what_tells_most_is_shown(inspector: Inspector, tmp_path: Path) -> None:
+    dataset = Dataset("parts", "plain", tmp_path, samples(tmp_path))
+    evaluation = evaluate(inspector, dataset, views=5)
+    ranks = {record.path: record.rank for record in evaluation.records}
+    assert sorted(ranks[path] for path in evaluation.views) == sorted(ranks.values())[-5:]
+    assert evaluate(inspector, dataset).views == {}

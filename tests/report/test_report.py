@@ -18,12 +18,13 @@ from jinja2 import UndefinedError
 from flawscope.errors import InputError, OutputError
 from flawscope.report import Curve, Facts, Figure, ReportContent, ReportItem, write_report
 from flawscope.report.charts import pro_chart, roc_chart, score_chart
-from flawscope.report.content import Inset, Scatter
+from flawscope.report.content import GOOD, Scatter
 from flawscope.report.environment import environment
 from flawscope.report.page import render
 from flawscope.report.svg import nice_ticks
 from flawscope.runtime.overlay import to_webp_bytes
-from flawscope.runtime.prediction import Decision
+from flawscope.runtime.prediction import Decision, Finding
+from flawscope.runtime.record import Inset, Record, Truth, Views
 
 PICTURE = to_webp_bytes(np.full((24, 24, 3), 120, np.uint8))
 REVIEW, REJECT = 2.0, 3.0
@@ -31,18 +32,26 @@ REVIEW, REJECT = 2.0, 3.0
 
 def item(name: str, score: float, defective: bool | None = None, kind: str | None = None) -> ReportItem:
     decision = Decision.REJECT if score > REJECT else Decision.REVIEW if score > REVIEW else Decision.ACCEPT
-    return ReportItem(
+    record = Record(
         path=f"parts/{name}",
-        name=name,
         score=score,
         p_value=0.02,
         decision=decision,
-        defective=defective,
-        kind=kind,
-        thumbnail=PICTURE,
-        overlay=PICTURE,
-        findings=(f"finding of {name}",),
+        truth=None if defective is None else Truth(kind=kind or GOOD, defective=defective),
+        findings=(Finding(f"finding of {name}"),),
     )
+    return ReportItem(record, Views(PICTURE, PICTURE))
+
+
+def changed(item: ReportItem, **values: object) -> ReportItem:
+    """The item with other values in its record."""
+    return replace(item, record=item.record.model_copy(update=values))
+
+
+def withheld(item: ReportItem, yes: bool) -> ReportItem:
+    """The item as one of a kind that training may not see, or may."""
+    assert item.record.truth is not None
+    return changed(item, truth=item.record.truth.model_copy(update={"seen": not yes}))
 
 
 def content(*items: ReportItem, **more: object) -> ReportContent:
@@ -171,12 +180,14 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         note=HOSTILE,
         promise=HOSTILE,
         items=(
-            replace(
-                item(HOSTILE, 4.0, True, HOSTILE),
-                findings=(HOSTILE,),
-                insets=(Inset(PICTURE, HOSTILE),),
+            changed(
+                replace(
+                    item(HOSTILE, 4.0, True, HOSTILE),
+                    views=Views(PICTURE, PICTURE, (Inset(PICTURE, HOSTILE),)),
+                ),
+                findings=(Finding(HOSTILE),),
                 contributions=((HOSTILE, 1.0),),
-                seen=False,
+                truth=Truth(kind=HOSTILE, defective=True, seen=False),
             ),
             *judged().items,
         ),
@@ -212,7 +223,7 @@ def test_embeddings_are_drawn_point_by_point() -> None:
 
 
 def test_thousands_of_pictures_are_counted_in_groups_of_digits() -> None:
-    many = content(*(replace(item("a.png", 1.0), path=str(index)) for index in range(1200)))
+    many = content(*(changed(item("a.png", 1.0), path=str(index)) for index in range(1200)))
     page = render(many, picture_budget=0)
     assert ">1\xa0200</span>" in page
     assert ">1\xa0200 pictures</output>" in page
@@ -233,7 +244,7 @@ def test_nothing_is_asked_from_outside_and_only_our_script_runs() -> None:
 
 
 def test_foreign_bytes_are_never_embedded_as_pictures() -> None:
-    page = render(content(replace(item("a.png", 1.0), thumbnail=b"<svg onload=alert(1)>", overlay=b"")))
+    page = render(content(replace(item("a.png", 1.0), views=Views(b"<svg onload=alert(1)>"))))
     assert "<img" not in page
     assert "onload" not in page
 
@@ -273,7 +284,7 @@ def test_score_chart_places_thresholds_on_its_axis() -> None:
 
 
 def test_withheld_kinds_have_bars_strips_and_a_key_of_their_own() -> None:
-    items = tuple(replace(item, seen=item.kind != "dent") for item in judged().items)
+    items = tuple(withheld(item, item.kind == "dent") for item in judged().items)
     page = render(replace(judged(), items=items))
     assert ("2 seen" in page, "1 unseen" in page) == (True, True)
     assert re.findall(r'class="strip (\w+)"', page) == ["good", "unseen", "defective"]
@@ -284,7 +295,7 @@ def test_withheld_kinds_have_bars_strips_and_a_key_of_their_own() -> None:
 
 @pytest.mark.parametrize("seen", [True, False])
 def test_none_is_told_apart_where_all_are_alike(seen: bool) -> None:
-    page = render(replace(judged(), items=tuple(replace(item, seen=seen) for item in judged().items)))
+    page = render(replace(judged(), items=tuple(withheld(item, not seen) for item in judged().items)))
     assert [name in page for name in ("withheld", "bars unseen", "strip unseen")] == [False] * 3
 
 
@@ -311,9 +322,9 @@ def test_ticks_are_round() -> None:
     assert nice_ticks(1e-9, 5e-9, 4) == [1e-9, 2e-9, 3e-9, 4e-9, 5e-9]
 
 
-def test_scores_must_be_finite_and_the_file_writable(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="finite"):
-        item("a.png", float("nan"))
+def test_items_must_hold_a_verdict_and_the_file_be_writable(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a verdict, got an error: truncated"):
+        ReportItem(Record(path="a.png", error="truncated"))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError):
         write_report(tmp_path / "file" / "report.html", judged())
@@ -325,7 +336,7 @@ def test_browser_runs_our_script_and_no_other(tmp_path: Path) -> None:
     if browser is None:
         pytest.skip("no Chromium on this machine")
     hostile = "<script>document.title='owned'</script>"
-    plain = replace(item("b.png", 1.0), contributions=(("segment 3 · patchcore · mean", -0.5),))
+    plain = changed(item("b.png", 1.0), contributions=(("segment 3 · patchcore · mean", -0.5),))
     path = write_report(tmp_path / "report.html", content(item(hostile, 4.0), plain))
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
     flags += " --disable-background-networking --disable-component-update --dump-dom"

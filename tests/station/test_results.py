@@ -1,18 +1,26 @@
-"""Result files: a line a picture, resumable after any interruption, never mixed between models."""
+"""Results: a record a picture, resumable after any interruption, shared, never mixed between models."""
 
 from __future__ import annotations
 
 import csv
 import json
+import resource
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flawscope.errors import InputError, OutputError
 from flawscope.runtime.prediction import Decision, Finding, Prediction
-from flawscope.station.results import RESULTS, Results, record
+from flawscope.runtime.record import Inset, Record, Views
+from flawscope.station.picture import MOST, Inspected, file_state
+from flawscope.station.results import LINES, Results, read_records, read_views
+from flawscope.station.store import STORE
 
 ANSWER = Prediction(2.5, 0.01, Decision.REJECT, findings=(Finding("unusual area"),))
+ERROR = InputError("picture", expected="a whole file", got="half of one", fix="Copy it again.")
 
 
 def picture(folder: Path, name: str = "a.png") -> Path:
@@ -21,65 +29,189 @@ def picture(folder: Path, name: str = "a.png") -> Path:
     return path
 
 
-def test_a_record_holds_exactly_the_promised_keys(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    assert list(record(path, ANSWER)) == ["path", "score", "p_value", "decision", "findings"]
-    error = InputError("picture", expected="a PNG", got="text", fix="Remove it.")
-    assert record(path, error) == {"path": str(path), "error": str(error)}
+def inspected(path: Path, answer: Prediction | InputError = ANSWER, views: Views | None = None) -> Inspected:
+    return Inspected(Record.of(path, answer, state=file_state(path), model="m"), views=views)
 
 
-def test_done_pictures_are_known_again(tmp_path: Path) -> None:
-    path = picture(tmp_path)
-    Results(tmp_path / "out", model="m").append(path, record(path, ANSWER))
-    again = Results(tmp_path / "out", model="m")
-    assert again.done(path)
-    path.write_bytes(b"other pixels")
-    assert not again.done(path)
+def add_each(results: Results, found: list[Inspected]) -> None:
+    for one in found:
+        results.add(one)
 
 
-def test_failed_pictures_are_tried_again(tmp_path: Path) -> None:
-    path = picture(tmp_path)
-    results = Results(tmp_path / "out", model="m")
-    results.append(path, {"path": str(path), "error": "truncated"})
-    assert not Results(tmp_path / "out", model="m").done(path)
+def scored(path: Path, score: float, views: Views | None = None) -> Inspected:
+    return inspected(path, Prediction(score, 0.5, Decision.ACCEPT), views)
 
 
-def test_a_torn_last_line_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
+def add(folder: Path, *found: Inspected, model: str = "m") -> None:
+    with Results(folder, model=model) as results:
+        results.add(*found)
+        results.export()
+
+
+def test_done_pictures_are_known_again_until_they_change(tmp_path: Path) -> None:
+    paths = [picture(tmp_path, f"{index}.png") for index in range(1200)]
+    add(tmp_path / "out", *(inspected(path) for path in paths[:1100]))
+    paths[7].write_bytes(b"other pixels")
+    with Results(tmp_path / "out", model="m") as again:
+        assert list(again.waiting(paths)) == [paths[7], *paths[1100:]]
+
+
+def test_failed_pictures_are_tried_again_and_replaced(tmp_path: Path) -> None:
     first, second = picture(tmp_path), picture(tmp_path, "b.png")
-    results = Results(tmp_path / "out", model="m")
-    results.append(first, record(first, ANSWER))
-    with (tmp_path / "out" / RESULTS).open("a", encoding="utf-8") as stream:
-        stream.write('{"path": "' + str(second))
-    again = Results(tmp_path / "out", model="m")
-    assert again.done(first)
-    assert not again.done(second)
-    again.append(second, record(second, ANSWER))
-    lines = (tmp_path / "out" / RESULTS).read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["path"] for line in lines] == [str(first), str(second)]
+    add(tmp_path / "out", inspected(first, ERROR), inspected(second))
+    with Results(tmp_path / "out", model="m") as results:
+        assert list(results.waiting([first, second])) == [first]
+        results.add(inspected(first))
+    assert list(read_records(tmp_path / "out")) == [inspected(path).record for path in (first, second)]
+
+
+def test_lines_hold_the_records_and_the_state_of_their_files(tmp_path: Path) -> None:
+    path, odd = picture(tmp_path), picture(tmp_path, "Pr\udcfcfteil.png")
+    add(tmp_path / "out", inspected(path), inspected(odd, ERROR))
+    lines = [json.loads(line) for line in (tmp_path / "out" / LINES).read_text("utf-8").splitlines()]
+    assert [line.pop("file") for line in lines] == [list(file_state(path) or ()), list(file_state(odd) or ())]
+    assert lines == [inspected(path).record.to_json(), {"path": str(odd), "error": str(ERROR)}]
+
+
+def test_the_table_is_sorted_by_score_with_errors_last(tmp_path: Path) -> None:
+    names = {"low.png": 1.0, "high.png": 9.0, "=SUM(1).png": 5.0}
+    found = [scored(Path(name), score) for name, score in names.items()]
+    add(tmp_path / "out", inspected(Path("bad.png"), ERROR), *found)
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["path", "decision", "score", "p_value", "findings", "error"]
+    assert [row["path"] for row in rows] == ["high.png", "'=SUM(1).png", "low.png", "bad.png"]
+    assert (rows[3]["error"], rows[3]["score"]) == (str(ERROR), "")
 
 
 def test_results_of_another_model_are_refused_unless_fresh(tmp_path: Path) -> None:
     path = picture(tmp_path)
-    Results(tmp_path / "out", model="m").append(path, record(path, ANSWER))
+    add(tmp_path / "out", inspected(path))
     with pytest.raises(OutputError, match="another model"):
         Results(tmp_path / "out", model="n")
-    assert not Results(tmp_path / "out", model="n", fresh=True).done(path)
+    with Results(tmp_path / "out", model="m") as earlier:
+        with Results(tmp_path / "out", model="n", fresh=True) as results:
+            assert list(results.waiting([path])) == [path]
+            assert not (tmp_path / "out" / LINES).exists()
+        with pytest.raises(OutputError, match="another model"):  # taken over meanwhile
+            earlier.add(inspected(path))
 
 
-def test_the_table_is_sorted_by_score_with_errors_last(tmp_path: Path) -> None:
-    results = Results(tmp_path / "out", model="m")
-    for name, score in (("low.png", 1.0), ("high.png", 9.0)):
-        path = picture(tmp_path, name)
-        results.append(path, record(path, Prediction(score, 0.5, Decision.ACCEPT)))
-    bad = picture(tmp_path, "bad.png")
-    results.append(bad, {"path": str(bad), "error": "truncated"})
-    with results.write_table().open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [Path(row["path"]).name for row in rows] == ["high.png", "low.png", "bad.png"]
-    assert rows[2]["error"] == "truncated"
+def test_small_pictures_are_kept_of_the_highest_scores(tmp_path: Path) -> None:
+    views = Views(b"small", b"", (Inset(b"pair", "a pair"),))
+    with Results(tmp_path / "out", model="m") as results:
+        for index in range(MOST + 20):
+            one = scored(Path(f"{index}.png"), float(index % 50 * 100 + index), views)
+            assert results.shows(one.record) or index >= MOST
+            results.add(one)
+        assert not results.shows(scored(Path("x"), -1.0).record)
+        results.add(scored(Path("49.png"), 1.0))  # replaced, and no longer among them
+    found = read_views(tmp_path / "out")
+    ranked = sorted(read_records(tmp_path / "out"), key=lambda record: -record.rank)
+    assert len(found) == MOST - 1
+    assert set(found) <= {record.path for record in ranked[:MOST]}
+    assert found["149.png"] == views
+
+
+def test_damaged_and_foreign_files_are_one_clear_line(tmp_path: Path) -> None:
+    store = tmp_path / STORE
+    for content in (
+        b"no database, but longer than a header of SQLite would be" * 40,
+        b"SQLite format 3\0" * 99,
+    ):
+        store.write_bytes(content)
+        with pytest.raises(OutputError, match="expected results of an inspection, got a damaged or foreign"):
+            Results(tmp_path, model="m")
+    store.unlink()
+    with sqlite3.connect(store) as base:
+        base.execute("CREATE TABLE orders (number INTEGER)")
+    base.close()
+    with pytest.raises(OutputError, match="--fresh"):
+        list(read_records(tmp_path))
+    Results(tmp_path, model="m", fresh=True).close()
+    assert list(read_records(tmp_path)) == []
+
+
+def test_a_damaged_record_is_one_clear_line(tmp_path: Path) -> None:
+    add(tmp_path, inspected(picture(tmp_path)))
+    with sqlite3.connect(tmp_path / STORE) as base:
+        base.execute("UPDATE records SET line = '[]'")
+    base.close()
+    with pytest.raises(OutputError, match="damaged"):
+        list(read_records(tmp_path))
+
+
+def test_lines_without_their_store_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / LINES).write_text("{}\n")
+    with pytest.raises(OutputError, match=r"expected results\.sqlite beside it"):
+        Results(tmp_path, model="m")
+    Results(tmp_path, model="m", fresh=True).close()
+
+
+def test_a_full_disk_is_one_clear_line_and_keeps_what_was_added(tmp_path: Path) -> None:
+    found = [inspected(Path(f"{'long' * 500}{index}.png")) for index in range(200)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Results(tmp_path / "out", model="m") as results:
+        results.add(found[0])
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+            with pytest.raises(OutputError, match=r"results\.sqlite: expected a place that can be written"):
+                add_each(results, found[1:])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    kept = [record.path for record in read_records(tmp_path / "out")]
+    assert 1 <= len(kept) < 200
+    assert kept == [one.record.path for one in found[: len(kept)]]
 
 
 def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="expected a place that can be written"):
         Results(tmp_path / "out", model="m")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.runtime.record import Record
+from flawscope.station.picture import Inspected
+from flawscope.station.results import Results
+
+folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+with Results(folder, model="m") as results:
+    for index in range(count):
+        for path in (f"{name}{index}.png", f"both{index}.png"):
+            record = Record.of(Path(path), Prediction(float(index), 0.5, Decision.ACCEPT), model="m")
+            results.add(Inspected(record))
+        print(index, flush=True)
+    results.export()
+"""
+
+
+def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
+    writers = [
+        subprocess.Popen(  # noqa: S603 - our own script
+            [sys.executable, "-c", WRITER, str(tmp_path / "out"), name, "300"], stdout=subprocess.DEVNULL
+        )
+        for name in "ab"
+    ]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    paths = [record.path for record in read_records(tmp_path / "out")]
+    assert sorted(paths) == sorted(
+        f"{name}{index}.png" for name in ("a", "b", "both") for index in range(300)
+    )
+    assert len((tmp_path / "out" / LINES).read_text(encoding="utf-8").splitlines()) == 900
+
+
+def test_a_killed_process_loses_nothing_that_it_added(tmp_path: Path) -> None:
+    with subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, "-c", WRITER, str(tmp_path / "out"), "a", "100000"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdout is not None
+        said = [writer.stdout.readline() for _ in range(50)]
+        writer.kill()
+    paths = {record.path for record in read_records(tmp_path / "out")}
+    assert {f"a{int(index)}.png" for index in said} <= paths

@@ -48,3 +48,21 @@ def test_a_watched_folder_yields_pictures_once_and_again_when_rewritten(
     assert next(stream).name == "001.png"
     stop.set()
     assert list(stream) == []
+
+
+def test_a_watched_tree_leaves_out_what_is_hidden_leads_out_or_is_a_result(
+    good_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = good_pictures(1)
+    for name in ("night", ".hidden", "out"):
+        (folder / name).mkdir()
+        shutil.copy(folder / "000.png", folder / name / f"{name}.png")
+    elsewhere = tmp_path / "elsewhere.png"
+    shutil.copy(folder / "000.png", elsewhere)
+    (folder / "link.png").symlink_to(elsewhere)
+    looks = iter([False] * 6 + [True])
+    watched = watch(folder, stopped=lambda: next(looks), besides=folder / "out", settle=0.02)
+    assert sorted(path.name for path in watched) == ["000.png", "night.png"]
+    assert [path.name for path in collect([folder], besides=folder / "out")] == ["000.png", "night.png"]
+    looks = iter([False, False, False, True])
+    assert list(watch(folder, stopped=lambda: next(looks), besides=folder, settle=0.01)) == []

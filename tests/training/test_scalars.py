@@ -31,7 +31,6 @@ from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import heatmap_range, seen
 from flawscope.station.calibrate import calibrate
 from flawscope.station.deploy import deploy
-from flawscope.station.inspection import model_identity
 from flawscope.training.export import parity
 from trained import Trained, write_pictures
 from two_filters import TwoFilters, TwoFiltersOptions
@@ -233,9 +232,9 @@ def test_an_exported_folder_is_reweighed_alike_without_torch(
 
 def test_another_value_is_another_model(model: Path) -> None:
     found = bundle.load(model)
-    before = model_identity(Inspector.load(found))
+    before = Inspector.load(found).identity
     turned = bundle.Bundle(model, found.manifest.with_scalars({"local_weight": 0.3}))
-    assert model_identity(Inspector.load(turned)) != before
+    assert Inspector.load(turned).identity != before
 
 
 def edited(model: Path, **changes: Any) -> Path:

@@ -47,7 +47,8 @@ def measured(evaluation: Evaluation) -> dict[str, float]:
         name: evaluation.localisation[name] for name in ("pixel_auroc", "aupro_30") if evaluation.localisation
     }
     groups: dict[str, bool | None] = {"": None}
-    if any(not entry.sample.seen for entry in evaluation.readable if entry.sample.defective):
+    truths = [record.truth for record in evaluation.readable if record.truth is not None]
+    if any(truth.defective and not truth.seen for truth in truths):
         groups |= {"_seen": True, "_unseen": False}
     for suffix, seen in groups.items():
         labels, scores = evaluation.truth(seen=seen)

@@ -99,12 +99,13 @@ def _run_one(planned: Planned, run: Run) -> None:
 
 
 def _scores(evaluation: Evaluation) -> Scores:
-    entries, root = evaluation.readable, evaluation.dataset.root
+    root = evaluation.dataset.root
+    known = [(record, record.truth) for record in evaluation.readable if record.truth is not None]
     return Scores(
-        picture=tuple(Path(os.path.relpath(entry.sample.path, root)).as_posix() for entry in entries),
-        score=tuple(entry.score for entry in entries),
-        defective=tuple(entry.sample.defective for entry in entries),
-        seen=tuple(entry.sample.seen or not entry.sample.defective for entry in entries),
+        picture=tuple(Path(os.path.relpath(record.path, root)).as_posix() for record, _ in known),
+        score=tuple(record.rank for record, _ in known),
+        defective=tuple(truth.defective for _, truth in known),
+        seen=tuple(truth.seen or not truth.defective for _, truth in known),
     )
 
 
@@ -112,7 +113,7 @@ def _counts(evaluation: Evaluation) -> dict[str, int]:
     return {
         "test": len(evaluation.readable),
         "test_defective": int(evaluation.truth()[0].sum()),
-        "unreadable": len(evaluation.judged) - len(evaluation.readable),
+        "unreadable": len(evaluation.records) - len(evaluation.readable),
         "known_to_model": evaluation.known,
     }
 

@@ -36,6 +36,8 @@ def demo(
     from flawscope.nn.run import Run
     from flawscope.report.build import evaluation_report
     from flawscope.runtime.inspector import Inspector
+    from flawscope.station.evaluate import evaluate
+    from flawscope.station.picture import MOST
     from flawscope.training.demo import NOTE, demo_model
 
     announce = (lambda text: None) if as_json else note
@@ -47,7 +49,9 @@ def demo(
     announce("Inspecting the test pictures.")
     model, report = trained.bundle.folder, out / "report.html"
     dataset = read_dataset(pictures)
-    evaluation = evaluation_report(Inspector.load(model), dataset, report, progress=bars, note=NOTE)
+    inspector = Inspector.load(model)
+    evaluation = evaluate(inspector, dataset, views=MOST, progress=bars)
+    evaluation_report(inspector.bundle, evaluation, report, note=NOTE)
     if as_json:
         print_json(
             {

@@ -46,25 +46,28 @@ def evaluate(
 ) -> None:
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
     from flawscope.data.layouts import read_dataset
+    from flawscope.files import writable_folder
     from flawscope.report.build import evaluation_report
     from flawscope.runtime.inspector import Inspector
     from flawscope.station.evaluate import evaluate as run_evaluation
+    from flawscope.station.picture import MOST
     from flawscope.training.embedding import scatters
 
     inspector = Inspector.load(model, engine=engine, threads=threads)
     dataset = read_dataset(folder, layout=layout, product=product)
     bars = Bars(quiet=as_json)
-    if out is None:
-        evaluation = run_evaluation(inspector, dataset, progress=bars)
-    else:
-        evaluation = evaluation_report(inspector, dataset, out / "report.html", progress=bars, embed=scatters)
+    if out is not None:
+        writable_folder(out)
+    evaluation = run_evaluation(inspector, dataset, views=0 if out is None else MOST, progress=bars)
+    if out is not None:
+        evaluation_report(inspector.bundle, evaluation, out / "report.html", embed=scatters)
     if as_json:
         print_json(evaluation.to_json())
     else:
         show_evaluation(evaluation)
         if out is not None:
             console.print(f"Report: {out / 'report.html'}", markup=False)
-    if len(evaluation.readable) < len(evaluation.judged):
+    if len(evaluation.readable) < len(evaluation.records):
         raise typer.Exit(3)
 
 
@@ -73,9 +76,9 @@ def show_evaluation(evaluation: Evaluation) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    for entry in evaluation.judged:
-        if entry.error is not None:
-            note(f"unreadable: {entry.error}")
+    for record in evaluation.records:
+        if record.error is not None:
+            note(f"unreadable: {record.error}")
     if evaluation.known:
         note(f"{evaluation.known} pictures left out, because the model has seen them.")
     table = Table("figure", "value", "95 % interval", title=escape(evaluation.dataset.name))

@@ -10,6 +10,7 @@ import typer
 from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
+    from flawscope.runtime.record import Record
     from flawscope.station.inspection import Summary
 
 EXAMPLES = """Examples:
@@ -75,7 +76,7 @@ def inspect(
                 overlays=overlays,
                 batch=1,
                 fresh=fresh,
-                emit=print_json if as_json else _line,
+                emit=_print_record if as_json else _line,
             )
         else:
             summary = inspect_pictures(
@@ -87,7 +88,7 @@ def inspect(
                 fresh=fresh,
                 stopped=stop.is_set,
                 progress=Bars(quiet=as_json),
-                emit=print_json if as_json else _error_line,
+                emit=_print_record if as_json else _error_line,
             )
     if out is not None and report:
         from flawscope.report.build import inspection_report
@@ -109,16 +110,20 @@ def _one_folder(pictures: list[str]) -> Path:
     return Path(pictures[0])
 
 
-def _line(line: dict[str, object]) -> None:
-    if "error" in line:
-        _error_line(line)
+def _line(record: Record) -> None:
+    if record.error is not None:
+        _error_line(record)
     else:
-        console.print(f"{line['decision']:<7} {line['score']:10.4f}  {line['path']}", markup=False)
+        console.print(f"{record.decision:<7} {record.score:10.4f}  {record.path}", markup=False)
 
 
-def _error_line(line: dict[str, object]) -> None:
-    if "error" in line:
-        note(f"unreadable: {line['error']}")
+def _error_line(record: Record) -> None:
+    if record.error is not None:
+        note(f"unreadable: {record.error}")
+
+
+def _print_record(record: Record) -> None:
+    print_json(record.to_json())
 
 
 def _show(summary: Summary, out: Path | None) -> None:
@@ -132,8 +137,8 @@ def _show(summary: Summary, out: Path | None) -> None:
     console.print(table)
     if summary.worst:
         table = Table("score", "verdict", "picture", title="Most anomalous")
-        for score, path, decision in summary.worst:
-            table.add_row(f"{score:.4f}", decision, escape(path))
+        for record in summary.worst:
+            table.add_row(f"{record.score:.4f}", record.decision, escape(record.path))
         console.print(table)
     if out is not None:
         console.print(f"Results: {out}", markup=False)

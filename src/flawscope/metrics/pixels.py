@@ -57,16 +57,20 @@ class PixelRanking:
         Raises:
             InputError: no defective or no normal pixel so far.
         """
-        normal, defective = self._normal.total, self._defective.total
-        need_both(normal, defective)
-        losses, precision = 0.0, 0.0
-        for scores in self._defective.chunks():
-            scores.sort()
-            above, at_least = counts(self._normal, scores)
-            _, found = counts(self._defective, scores)
-            losses += float(np.sum(above + at_least, dtype=np.float64)) / 2
-            precision += float(np.sum(found / (found + at_least)))
-        return PixelMetrics(1.0 - losses / (float(normal) * defective), precision / defective)
+        return ranked(self._normal, self._defective)
+
+
+def ranked(normal: Spool, defective: Spool) -> PixelMetrics:
+    """Both metrics of two sets of pixels; InputError where one is empty."""
+    need_both(normal.total, defective.total)
+    losses, precision = 0.0, 0.0
+    for scores in defective.chunks():
+        scores.sort()
+        above, at_least = counts(normal, scores)
+        _, found = counts(defective, scores)
+        losses += float(np.sum(above + at_least, dtype=np.float64)) / 2
+        precision += float(np.sum(found / (found + at_least)))
+    return PixelMetrics(1.0 - losses / (float(normal.total) * defective.total), precision / defective.total)
 
 
 def pixel_auroc(masks: Iterable[NDArray[Any] | None], heatmaps: Iterable[NDArray[Any]]) -> float:

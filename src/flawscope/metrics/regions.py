@@ -30,6 +30,7 @@ from flawscope.metrics._spool import (
     need_both,
     pairs,
 )
+from flawscope.metrics.pixels import PixelMetrics, ranked
 
 Floats = NDArray[np.float64]
 
@@ -147,6 +148,14 @@ class RegionOverlap:
             above, at_least = counts(self._normal, scores[order], enough=end)
             area += float(np.sum(weights[order] * _width(above, at_least, end)))
         return min(area / (end * self._regions), 1.0)
+
+    def ranking(self) -> PixelMetrics:
+        """The pixels of `update` ranked as `PixelRanking` does, without another copy of them on the disk.
+
+        Raises:
+            InputError: no defective or no normal pixel so far.
+        """
+        return ranked(self._normal, self._defective)
 
     def curve(self) -> ProCurve:
         """The whole curve; unlike `compute` it holds all defective pixels in memory.

@@ -1,41 +1,30 @@
-"""From an evaluation or an inspection to a report: what to show, and small pictures of it."""
+"""From the records of an evaluation or an inspection to a report: what to show."""
 
 from __future__ import annotations
 
 import datetime
-import heapq
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import flawscope
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.samples import Sample
 from flawscope.errors import FlawscopeError
 from flawscope.files import writable_folder, write_text
-from flawscope.progress import Progress
-from flawscope.report.content import Curve, Facts, Figure, Inset, ReportContent, ReportItem, Scatter
-from flawscope.report.masks import Cuts
+from flawscope.report.content import Curve, Facts, Figure, ReportContent, ReportItem, Scatter
 from flawscope.report.page import write_report
-from flawscope.report.patches import match_insets
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.images import read_image
-from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.overlay import thumbnail, to_webp_bytes
-from flawscope.runtime.prediction import Decision, Prediction
-from flawscope.station.evaluate import Evaluation, Judged, evaluate, write_pictures
-from flawscope.station.inspection import laid_over, overlay_path
-from flawscope.station.results import read_results
+from flawscope.runtime.record import Record
+from flawscope.station.evaluate import Evaluation, write_pictures
+from flawscope.station.picture import MOST
+from flawscope.station.results import read_records, read_views
 
 Embed = Callable[[Bundle, Sequence[Sample]], tuple[Scatter, ...]]
 
-SIDE = 360  # pixels of a picture in the report
-MOST = 300  # pictures shown; tables and figures count all
 CURVE_POINTS = 400
 LABELS = {
     "auroc": ("Image AUROC", "how surely a defective picture scores above a good one"),
@@ -52,49 +41,36 @@ LABELS = {
 
 
 def evaluation_report(
-    inspector: Inspector,
-    dataset: Dataset,
+    bundle: Bundle,
+    evaluation: Evaluation,
     path: Path,
     *,
-    progress: Progress | None = None,
     note: str = "",
     embed: Embed = lambda bundle, samples: (),
-) -> Evaluation:
-    """Evaluate, then write the report at `path` with evaluation.json and pictures.csv beside it.
+) -> Path:
+    """Write the report of an evaluation at `path`, with evaluation.json and pictures.csv beside it.
 
-    `embed` draws the embeddings of test pictures, where training's packages are at hand.
+    It shows the pictures that the evaluation made views of. `embed` draws the embeddings of test pictures,
+    where training's packages are at hand.
     """
     writable_folder(path.parent)
-    gallery = _Gallery(inspector.bundle)
-    cuts = Cuts()
-
-    def watch(sample: Sample, answer: Prediction | FlawscopeError) -> None:
-        gallery.add(sample, answer)
-        if dataset.masked and isinstance(answer, Prediction):
-            cuts.add(sample, answer, gallery.shown)
-
-    evaluation = evaluate(inspector, dataset, progress=progress, watcher=watch)
-    for name, inset in cuts.insets().items():
-        gallery.shown[name]["insets"] += (inset,)
-    items = tuple(_item(entry, gallery) for entry in evaluation.readable)
-    unreadable = tuple(
-        (str(entry.sample.path), entry.error) for entry in evaluation.judged if entry.error is not None
-    )
+    items = tuple(ReportItem(record, evaluation.views.get(record.path)) for record in evaluation.readable)
     remarks = [note] if note else []
     if evaluation.known:
         remarks.append(f"{evaluation.known} pictures were left out, because the model has seen them.")
     if len(items) > MOST:
         remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
     drawn: tuple[Scatter, ...] = ()
+    readable = {item.path for item in items}
     try:
-        drawn = embed(inspector.bundle, [entry.sample for entry in evaluation.readable])
+        drawn = embed(bundle, [sample for sample in evaluation.dataset if str(sample.path) in readable])
     except FlawscopeError as error:  # an extra, for which no figure should be lost
         remarks.append(f"Embeddings could not be drawn: {error}")
     content = _content(
-        inspector.bundle,
-        title=f"Evaluation: {dataset.name}",
+        bundle,
+        title=f"Evaluation: {evaluation.dataset.name}",
         items=items,
-        unreadable=unreadable,
+        unreadable=_unreadable(evaluation.records),
         note=" ".join(remarks),
         figures=_figures(evaluation),
         pro=_pro(evaluation),
@@ -103,116 +79,25 @@ def evaluation_report(
     write_report(path, content)
     write_text(path.parent / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
     write_pictures(path.parent / "pictures.csv", evaluation)
-    return evaluation
+    return path
 
 
 def inspection_report(bundle: Bundle, folder: Path) -> Path:
-    """Write report.html beside the results of an inspection in `folder`."""
-    lines = read_results(folder)
-    done = [line for line in lines if "error" not in line]
-    shown = {line["path"] for line in heapq.nlargest(MOST, done, key=lambda line: line["score"])}
-    items = tuple(_inspected(bundle, line, folder, pictured=line["path"] in shown) for line in done)
-    remark = f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else ""
+    """Write report.html beside the results of an inspection in `folder`; no picture is opened."""
+    records, views = list(read_records(folder)), read_views(folder)
+    items = tuple(ReportItem(record, views.get(record.path)) for record in records if record.error is None)
     content = _content(
         bundle,
         title=f"Inspection: {bundle.folder.resolve().name}",
         items=items,
-        unreadable=tuple((line["path"], line["error"]) for line in lines if "error" in line),
-        note=remark,
+        unreadable=_unreadable(records),
+        note=f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else "",
     )
     return write_report(folder / "report.html", content)
 
 
-@dataclass(slots=True)
-class _Gallery:
-    """Small pictures of mistakes and of the most anomalous parts; memory stays bounded."""
-
-    bundle: Bundle
-    _heap: list[tuple[tuple[bool, float], str]] = field(default_factory=list)
-    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def add(self, sample: Sample, answer: Prediction | FlawscopeError) -> None:
-        if isinstance(answer, FlawscopeError):
-            return
-        mistake = sample.defective is not (answer.decision is not Decision.ACCEPT)
-        rank, key = (mistake, answer.score), str(sample.path)
-        if len(self._heap) < MOST:
-            heapq.heappush(self._heap, (rank, key))
-        elif rank > self._heap[0][0]:
-            _, dropped = heapq.heapreplace(self._heap, (rank, key))
-            del self.shown[dropped]
-        else:
-            return
-        self.shown[key] = _detail(self.bundle, sample.path, answer)
-
-
-def _detail(bundle: Bundle, path: Path, prediction: Prediction) -> dict[str, Any]:
-    """Those fields of an item that only pictures shown in detail have."""
-    image = read_image(path)
-    laid = laid_over(image, bundle.manifest, prediction, boxes=False)
-    return {
-        "thumbnail": to_webp_bytes(thumbnail(image, SIDE)),
-        "overlay": b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE)),
-        "insets": match_insets(bundle, image, [finding.values for finding in prediction.findings]),
-        "contributions": prediction.contributions,
-    }
-
-
-def _item(entry: Judged, gallery: _Gallery) -> ReportItem:
-    if entry.decision is None:
-        raise AssertionError("only readable pictures become items")
-    return ReportItem(
-        path=str(entry.sample.path),
-        name=entry.sample.path.name,
-        score=entry.score,
-        p_value=entry.p_value,
-        decision=entry.decision,
-        defective=entry.sample.defective,
-        kind=entry.sample.kind,
-        seen=entry.sample.seen,
-        findings=entry.findings,
-        **gallery.shown.get(str(entry.sample.path), {}),
-    )
-
-
-def _inspected(bundle: Bundle, line: dict[str, Any], folder: Path, *, pictured: bool) -> ReportItem:
-    path, decision = Path(line["path"]), Decision(line["decision"])
-    detail: dict[str, Any] = {}
-    if pictured:
-        detail = {
-            "thumbnail": _reduced(path),
-            "overlay": _reduced(overlay_path(folder, path, decision)),
-            "insets": _matches(bundle, path, line),
-            "contributions": tuple((label, value) for label, value in line.get("contributions", ())),
-        }
-    return ReportItem(
-        path=line["path"],
-        name=path.name,
-        score=line["score"],
-        p_value=line["p_value"],
-        decision=decision,
-        findings=tuple(finding["text"] for finding in line["findings"]),
-        **detail,
-    )
-
-
-def _matches(bundle: Bundle, path: Path, line: dict[str, Any]) -> tuple[Inset, ...]:
-    """The pairs of patches that an earlier inspection told, where the picture is still there."""
-    values = [finding.get("values", {}) for finding in line["findings"]]
-    try:
-        return match_insets(bundle, read_image(path), values)
-    except FlawscopeError:
-        return ()
-
-
-def _reduced(path: Path) -> bytes:
-    if not path.is_file():
-        return b""
-    try:
-        image: NDArray[Any] = read_image(path)
-    except FlawscopeError:
-        return b""
-    return to_webp_bytes(thumbnail(image, SIDE))
+def _unreadable(records: Iterable[Record]) -> tuple[tuple[str, str], ...]:
+    return tuple((record.path, record.error) for record in records if record.error is not None)
 
 
 def _content(bundle: Bundle, **parts: Any) -> ReportContent:

@@ -4,65 +4,100 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from flawscope.errors import InputError
 from flawscope.runtime.prediction import Decision
+from flawscope.runtime.record import Inset, Record, Views
 
 GOOD = "good"
 
 
 @dataclass(frozen=True, slots=True)
-class Inset:
-    """A further small picture of an item: a PNG, JPEG or WebP file, and what it shows."""
-
-    picture: bytes
-    about: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportItem:
-    """One inspected picture.
+    """One inspected picture: its record, which holds a verdict, and small pictures of it.
 
     Attributes:
-        path: the file, as the user named it; shown, never opened.
-        name: short name for tables and captions.
-        score: raw anomaly score, finite, higher is more anomalous.
-        p_value: share of good pictures expected to score as high, in (0, 1].
-        decision: the verdict.
-        defective: the truth, or None where nobody knows.
-        kind: `good` or the defect kind, where the truth tells.
-        thumbnail: the picture as a small PNG, JPEG or WebP file; about 360 pixels a side serve well.
-        overlay: the picture under its heatmap, likewise.
-        findings: sentences about what is wrong.
-        insets: further small pictures.
-        contributions: (label, contribution to the score), strongest first, where the method tells; all of
-            them, so that the score is their sum and a start that all pictures share.
-        seen: False for defective pictures of a kind that is withheld from training.
+        record: path, score, p-value, verdict, findings, contributions and, where known, truth.
+        views: the picture, the picture under its heatmap and further ones, as small files of about 360
+            pixels a side; None where it is not shown.
     """
 
-    path: str
-    name: str
-    score: float
-    p_value: float
-    decision: Decision
-    defective: bool | None = None
-    kind: str | None = None
-    thumbnail: bytes = b""
-    overlay: bytes = b""
-    findings: tuple[str, ...] = ()
-    insets: tuple[Inset, ...] = ()
-    contributions: tuple[tuple[str, float], ...] = ()
-    seen: bool = True
+    record: Record
+    views: Views | None = None
 
     def __post_init__(self) -> None:
-        if not isfinite(self.score):
+        if self.record.decision is None:
             raise InputError(
-                f"score of {self.name}",
-                expected="a finite number",
-                got=str(self.score),
+                f"record of {self.record.name}",
+                expected="a verdict",
+                got=f"an error: {self.record.error}",
                 fix="List the picture under unreadable instead.",
             )
+
+    @property
+    def path(self) -> str:
+        """The file, as the user named it; shown, never opened."""
+        return self.record.path
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and captions."""
+        return self.record.name
+
+    @property
+    def score(self) -> float:
+        """Raw anomaly score, finite, higher is more anomalous."""
+        return self.record.rank
+
+    @property
+    def p_value(self) -> float:
+        """Share of good pictures expected to score as high, in (0, 1]."""
+        return self.record.p_value or 0.0
+
+    @property
+    def decision(self) -> Decision:
+        """The verdict."""
+        return Decision(str(self.record.decision))
+
+    @property
+    def defective(self) -> bool | None:
+        """The truth, or None where nobody knows."""
+        return None if self.record.truth is None else self.record.truth.defective
+
+    @property
+    def kind(self) -> str | None:
+        """`good` or the defect kind, where the truth tells."""
+        return None if self.record.truth is None else self.record.truth.kind
+
+    @property
+    def seen(self) -> bool:
+        """False for defective pictures of a kind that is withheld from training."""
+        return self.record.truth is None or self.record.truth.seen
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Sentences about what is wrong."""
+        return tuple(finding.text for finding in self.record.findings)
+
+    @property
+    def contributions(self) -> tuple[tuple[str, float], ...]:
+        """(label, contribution to the score), strongest first; of shown pictures alone."""
+        return () if self.views is None else self.record.contributions
+
+    @property
+    def thumbnail(self) -> bytes:
+        """The picture as a small file; empty where it is not shown."""
+        return b"" if self.views is None else self.views.thumbnail
+
+    @property
+    def overlay(self) -> bytes:
+        """The picture under its heatmap, likewise."""
+        return b"" if self.views is None else self.views.overlay
+
+    @property
+    def insets(self) -> tuple[Inset, ...]:
+        """Further small pictures."""
+        return () if self.views is None else self.views.insets
 
     @property
     def missed(self) -> bool:

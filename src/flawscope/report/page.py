@@ -66,7 +66,7 @@ def _within_budget(content: ReportContent, budget: int) -> tuple[ReportContent, 
         pictures = (item.thumbnail, item.overlay, *(inset.picture for inset in item.insets))
         size = sum(map(len, pictures)) * 4 // 3 + len(contribution_chart(item))  # base64
         if spent + size > budget:
-            items[index] = replace(item, thumbnail=b"", overlay=b"", insets=(), contributions=())
+            items[index] = replace(item, views=None)
             continue
         spent += size
         shown += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Prediction
 
 Answer = Prediction | FlawscopeError
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 _MOST_WORKERS = 4
 
 
@@ -58,6 +62,15 @@ class Inspector:
         opened = open_engine(name, loaded.graph, precision=precision, threads=threads)
         return cls(loaded, opened, threads=threads)
 
+    @cached_property
+    def identity(self) -> str:
+        """A digest of graph, knobs and calibration: the same digest means the same verdicts."""
+        manifest = self.bundle.manifest
+        files = "".join(f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items()))
+        knobs = "".join(f"{name}={value}" for name, value in manifest.scalar_values().items())
+        text = manifest.calibration.model_dump_json() + files + knobs
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def inspect(self, picture: Path | str | bytes | NDArray[Any]) -> Prediction:
         """Inspect one picture: a file, an encoded picture, or pixels (H, W[, 1 or 3]) uint8 or uint16.
 
@@ -65,9 +78,13 @@ class Inspector:
             InputError: the picture cannot be used.
             BundleError: the model answers with values that are not finite.
         """
+        return self.look(picture)[1]
+
+    def look(self, picture: Path | str | bytes | NDArray[Any]) -> tuple[NDArray[Any], Prediction]:
+        """`inspect`, and the pixels (H, W, C) before it, for whoever would decode the picture again."""
         image = _checked(picture) if isinstance(picture, np.ndarray) else read_image(_source(picture))
         outputs = self.run(to_frame(image, self._frame)[None])
-        return self._predict(outputs, *image.shape[:2])
+        return image, self._predict(outputs, *image.shape[:2])
 
     def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
         """Answers for many files, in their order; a picture that cannot be inspected yields its error.
@@ -80,22 +97,38 @@ class Inspector:
         Raises:
             OptionError: `batch` below 1.
         """
+        return self.each(self._answer, map(Path, paths), batch=batch)
+
+    def each(self, work: Callable[[Item], Made], items: Iterable[Item], *, batch: int = 8) -> Iterator[Made]:
+        """What `work` makes of many items, in their order; up to `batch` are in work at once.
+
+        With `batch=1` each item is taken only once the one before is done.
+
+        Raises:
+            OptionError: `batch` below 1.
+        """
         if batch < 1:
             raise OptionError("batch", expected="1 or more", got=str(batch), fix="Use 8, the default.")
-        return self._stream(paths, batch)
+        return self._stream(work, items, batch)
 
-    def _stream(self, paths: Iterable[Path], batch: int) -> Iterator[tuple[Path, Answer]]:
+    def _stream(self, work: Callable[[Item], Made], items: Iterable[Item], batch: int) -> Iterator[Made]:
         pool = ThreadPoolExecutor(min(self._workers, batch), thread_name_prefix="inspect")
-        working: deque[tuple[Path, Future[Prediction]]] = deque()
+        working: deque[Future[Made]] = deque()
         try:
-            for path in paths:
-                working.append((Path(path), pool.submit(self.inspect, path)))
+            for item in items:
+                working.append(pool.submit(work, item))
                 if len(working) == batch:
-                    yield _answer(*working.popleft())
+                    yield working.popleft().result()
             while working:
-                yield _answer(*working.popleft())
+                yield working.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _answer(self, path: Path) -> tuple[Path, Answer]:
+        try:
+            return path, self.inspect(path)
+        except FlawscopeError as error:
+            return path, error
 
     def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """The graph's outputs for pixels (N, 3, H, W) in [0, 1] at the model's frame and scalars.
@@ -146,13 +179,6 @@ class Inspector:
             got=got,
             fix="Train or export again.",
         )
-
-
-def _answer(path: Path, future: Future[Prediction]) -> tuple[Path, Answer]:
-    try:
-        return path, future.result()
-    except FlawscopeError as error:
-        return path, error
 
 
 def _source(picture: Path | str | bytes) -> Path | bytes:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import functools
+import heapq
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.data.masks import defect_areas, union_mask
-from flawscope.data.samples import Dataset, Sample
-from flawscope.errors import DataError, FlawscopeError
-from flawscope.files import sha256, write_text
+from flawscope.data.samples import GOOD, Dataset, Sample
+from flawscope.errors import DataError
+from flawscope.files import sha256
 from flawscope.metrics import (
     Interval,
-    PixelRanking,
     RegionOverlap,
-    Saturation,
     auroc,
     average_precision,
     bootstrap_interval,
@@ -29,22 +25,12 @@ from flawscope.metrics import (
 )
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.prediction import Decision, Prediction
-from flawscope.station.results import plain_cell
-
-Watcher = Callable[[Sample, Prediction | FlawscopeError], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One test picture's truth and answer; `score` is NaN where the picture could not be read."""
-
-    sample: Sample
-    score: float
-    p_value: float
-    decision: Decision | None
-    findings: tuple[str, ...] = ()
-    error: str | None = None
+from flawscope.runtime.prediction import Decision
+from flawscope.runtime.record import Record, Truth, Views
+from flawscope.station import tables
+from flawscope.station.cuts import Cuts
+from flawscope.station.localisation import Localisation
+from flawscope.station.picture import Inspected, Wish, inspect_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +50,29 @@ class Evaluation:
 
     Attributes:
         dataset: name and layout of the pictures.
-        judged: each picture's answer, in the data set's order.
+        records: each picture's record with its truth, in the data set's order.
         known: pictures left out because the model has seen their content.
         detection: image-level metrics by name, with 95 % bootstrap intervals where they have one.
         localisation: pixel-level metrics by name; empty without masks.
         kinds: verdict rates by kind, `good` first.
         overlap: the PRO accumulator, for curves; None without masks.
+        views: small pictures, by path, of those that tell most: mistakes, then the highest scores.
     """
 
     dataset: Dataset
-    judged: list[Judged] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     known: int = 0
     unmasked: int = 0
     detection: dict[str, Interval] = field(default_factory=dict)
     localisation: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, Rates] = field(default_factory=dict)
     overlap: RegionOverlap | None = None
+    views: dict[str, Views] = field(default_factory=dict)
 
     @property
-    def readable(self) -> list[Judged]:
+    def readable(self) -> list[Record]:
         """Pictures that were inspected."""
-        return [entry for entry in self.judged if entry.error is None]
+        return [record for record in self.records if record.error is None]
 
     def truth(self, *, seen: bool | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Labels (N,) 0 or 1 and scores (N,) of the readable pictures.
@@ -93,21 +81,22 @@ class Evaluation:
             seen: beside the good ones only defects of kinds that may be learnt from (True), only those of
                 withheld kinds (False), or all (None).
         """
-        entries = [
-            entry
-            for entry in self.readable
-            if seen is None or not entry.sample.defective or entry.sample.seen == seen
+        chosen = [
+            (truth.defective, record.rank)
+            for record in self.readable
+            if (truth := record.truth) is not None
+            and (seen is None or not truth.defective or truth.seen == seen)
         ]
-        labels = np.array([entry.sample.defective for entry in entries], np.int64)
-        return labels, np.array([entry.score for entry in entries], np.float64)
+        labels = np.array([defective for defective, _ in chosen], np.int64)
+        return labels, np.array([score for _, score in chosen], np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "dataset": self.dataset.name,
             "layout": self.dataset.layout,
-            "pictures": len(self.judged),
-            "unreadable": len(self.judged) - len(self.readable),
+            "pictures": len(self.records),
+            "unreadable": len(self.records) - len(self.readable),
             "left_out_known_to_model": self.known,
             "left_out_of_localisation_without_mask": self.unmasked,
             "detection": {name: _finite(interval._asdict()) for name, interval in self.detection.items()},
@@ -126,13 +115,14 @@ def evaluate(
     dataset: Dataset,
     *,
     batch: int = 8,
+    views: int = 0,
     progress: Progress | None = None,
-    watcher: Watcher = lambda sample, answer: None,
 ) -> Evaluation:
     """Inspect the test pictures of `dataset` and compare with its truth.
 
     A data set without good test pictures is evaluated whole. Pictures whose content the model saw in
-    training, tuning or calibration are left out and counted, so that no figure comes from them.
+    training, tuning or calibration are left out and counted, so that no figure comes from them. Small
+    pictures are made of the `views` that tell most.
 
     Raises:
         DataError: nothing is left to evaluate.
@@ -150,14 +140,16 @@ def evaluate(
             fix="Name a folder with other pictures.",
         )
     evaluation = Evaluation(dataset, known=len(samples) - len(fresh))
-    pixels = _Localisation(dataset)
+    pixels, gallery = Localisation(dataset), _Gallery(dataset, views)
     with (progress or Silent()).stage("evaluating", len(fresh)) as stage:
-        for sample, answer in _answers(inspector, fresh, batch):
-            evaluation.judged.append(_judged(sample, answer))
-            if isinstance(answer, Prediction):
-                pixels.add(sample, answer)
-            watcher(sample, answer)
+        work = functools.partial(_inspected, inspector, gallery.wants)
+        for sample, inspected in zip(fresh, inspector.each(work, fresh, batch=batch), strict=True):
+            evaluation.records.append(inspected.record)
+            if inspected.prediction is not None:
+                pixels.add(sample, inspected.prediction)
+                gallery.add(sample, inspected)
             stage.advance()
+    evaluation.views = gallery.finished()
     evaluation.unmasked = pixels.unmasked
     evaluation.localisation = pixels.metrics()
     evaluation.overlap = pixels.overlap if pixels.usable else None
@@ -182,84 +174,50 @@ def _finite(values: dict[str, float]) -> dict[str, float]:
 
 def write_pictures(path: Path, evaluation: Evaluation) -> None:
     """Write a table with a row a picture: path, kind, truth, score, p-value, verdict, error."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(("path", "kind", "defective", "score", "p_value", "decision", "error"))
-    for entry in evaluation.judged:
-        sample, known = entry.sample, entry.error is None
-        numbers = (entry.score, entry.p_value, entry.decision) if known else ("", "", "")
-        names = (plain_cell(str(sample.path)), plain_cell(sample.kind))
-        table.writerow((*names, int(sample.defective), *numbers, entry.error or ""))
-    write_text(path, text.getvalue())
+    tables.write_table(path, tables.PICTURES, evaluation.records)
 
 
-def _answers(
-    inspector: Inspector, samples: list[Sample], batch: int
-) -> Iterator[tuple[Sample, Prediction | FlawscopeError]]:
-    answers = inspector.inspect_many([sample.path for sample in samples], batch=batch)
-    for sample, (_, answer) in zip(samples, answers, strict=True):
-        yield sample, answer
+def _inspected(inspector: Inspector, wants: Wish, sample: Sample) -> Inspected:
+    truth = Truth(kind=sample.kind, defective=sample.defective, seen=sample.seen)
+    return inspect_one(inspector, sample.path, truth=truth, views=wants, boxes=False)
 
 
-def _judged(sample: Sample, answer: Prediction | FlawscopeError) -> Judged:
-    if isinstance(answer, FlawscopeError):
-        return Judged(sample, float("nan"), float("nan"), None, error=str(answer))
-    texts = tuple(finding.text for finding in answer.findings)
-    return Judged(sample, answer.score, answer.p_value, answer.decision, texts)
+class _Gallery:
+    """Small pictures of mistakes and of the highest scores; at most `most`, so that memory stays bounded."""
+
+    def __init__(self, dataset: Dataset, most: int) -> None:
+        self._most, self._masked = most, dataset.masked
+        self._heap: list[tuple[tuple[bool, float], str]] = []
+        self._views: dict[str, Views] = {}
+        self._cuts = Cuts()
+
+    def wants(self, record: Record) -> bool:
+        """Whether this one tells more than the least telling so far."""
+        return len(self._heap) < self._most or (self._most > 0 and _telling(record) > self._heap[0][0])
+
+    def add(self, sample: Sample, inspected: Inspected) -> None:
+        """Keep the picture if it is among those that tell most."""
+        record = inspected.record
+        if inspected.views is not None and self.wants(record):
+            self._views[record.path] = inspected.views
+            heapq.heappush(self._heap, (_telling(record), record.path))
+            if len(self._heap) > self._most:
+                del self._views[heapq.heappop(self._heap)[1]]
+        if self._masked and self._most and inspected.prediction is not None:
+            self._cuts.add(sample, inspected.prediction, self._views)
+
+    def finished(self) -> dict[str, Views]:
+        """The views by path, each with its map cut where F1 is highest, where there are masks."""
+        for path, inset in self._cuts.insets().items():
+            views = self._views[path]
+            self._views[path] = replace(views, insets=(*views.insets, inset))
+        return self._views
 
 
-class _Localisation:
-    """Pixel metrics, fed picture by picture at each picture's own resolution."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._masked = dataset.masked
-        self._loco = any(sample.category for sample in dataset)
-        self.ranking, self.overlap = PixelRanking(), RegionOverlap()
-        self.defects = {name: RegionOverlap() for name in ("logical", "structural")} if self._loco else {}
-        self.unmasked = 0
-        self._defective = 0
-        self._normal = 0
-
-    @property
-    def usable(self) -> bool:
-        return self._defective > 0 and self._normal > 0
-
-    def add(self, sample: Sample, prediction: Prediction) -> None:
-        heatmap = prediction.heatmap
-        if not self._masked or heatmap is None:
-            return
-        mask = union_mask(sample, *heatmap.shape)
-        if sample.defective and not mask.any():
-            self.unmasked += 1
-            return
-        self._defective += int(mask.any())
-        self._normal += int(not mask.all())
-        self.ranking.update(mask, heatmap)
-        self.overlap.update(mask, heatmap)
-        for name, overlap in self.defects.items():
-            if sample.category == name:
-                areas = list(defect_areas(sample, *heatmap.shape))
-                limits = [Saturation(pixels) for _, pixels in areas]
-                overlap.update_defects(np.stack([area for area, _ in areas]), heatmap, limits)
-            elif not sample.defective:
-                overlap.update_defects(None, heatmap)
-
-    def metrics(self) -> dict[str, float]:
-        if not self.usable:
-            return {}
-        ranked = self.ranking.compute()
-        found = {
-            "pixel_auroc": ranked.auroc,
-            "pixel_average_precision": ranked.average_precision,
-            "aupro_30": self.overlap.compute(0.3),
-            "aupro_05": self.overlap.compute(0.05),
-        }
-        for name, overlap in self.defects.items():
-            try:
-                found[f"au_spro_05_{name}"] = overlap.compute(0.05)
-            except FlawscopeError:
-                continue
-        return found
+def _telling(record: Record) -> tuple[bool, float]:
+    """Mistakes tell more than pictures judged rightly; among them, higher scores do."""
+    mistake = record.truth is not None and record.truth.defective is not record.flagged
+    return mistake, record.rank
 
 
 def _detection(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, Interval]:
@@ -273,21 +231,23 @@ def _detection(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[s
     }
 
 
-def _kinds(entries: list[Judged]) -> dict[str, Rates]:
-    good = [entry for entry in entries if not entry.sample.defective]
-    groups = {"good": good} if good else {}
-    for kind in sorted({entry.sample.kind for entry in entries if entry.sample.defective}):
-        groups[kind] = [entry for entry in entries if entry.sample.defective and entry.sample.kind == kind]
-    return {kind: _rates(group, [] if kind == "good" else good) for kind, group in groups.items()}
+def _kinds(records: list[Record]) -> dict[str, Rates]:
+    good, defective = list[Record](), dict[str, list[Record]]()
+    for record in records:
+        if record.truth is not None:
+            group = defective.setdefault(record.truth.kind, []) if record.truth.defective else good
+            group.append(record)
+    kinds = {GOOD: _rates(good, [])} if good else {}
+    return kinds | {kind: _rates(defective[kind], good) for kind in sorted(defective)}
 
 
-def _rates(group: list[Judged], good: list[Judged]) -> Rates:
-    verdicts = [entry.decision for entry in group]
+def _rates(group: list[Record], good: list[Record]) -> Rates:
+    verdicts = [record.decision for record in group]
     shares = {verdict: verdicts.count(verdict) / len(group) for verdict in Decision}
     ranked = None
     if good:
         labels = [0] * len(good) + [1] * len(group)
-        ranked = auroc(labels, [entry.score for entry in (*good, *group)])
+        ranked = auroc(labels, [record.rank for record in (*good, *group)])
     return Rates(
         len(group), shares[Decision.ACCEPT], shares[Decision.REVIEW], shares[Decision.REJECT], ranked
     )

@@ -2,59 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from flawscope.errors import FlawscopeError, InputError, Stopped
+from flawscope.errors import Stopped
+from flawscope.files import write_atomically
 from flawscope.progress import Progress, Silent
-from flawscope.runtime.images import labels_from_frame, read_image
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.overlay import Picture, heatmap_overlay, segment_outlines, write_png
-from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.runtime.prediction import Decision
+from flawscope.runtime.record import Record
+from flawscope.station.picture import Inspected, Wish, inspect_one
 from flawscope.station.results import OVERLAYS as OVERLAY_FOLDER
-from flawscope.station.results import Results, record
+from flawscope.station.results import Results
 
 Overlays = Literal["flagged", "all", "none"]
 OVERLAYS: tuple[Overlays, ...] = ("flagged", "all", "none")
+_WISHES: dict[Overlays, Wish] = {
+    "flagged": lambda record: record.flagged,
+    "all": lambda record: True,
+    "none": lambda record: False,
+}
+_WORST = 10
 
 
 @dataclass(slots=True)
 class Summary:
-    """How an inspection went: pictures by verdict, skipped because already done, and unreadable."""
+    """How an inspection went: pictures by verdict, skipped because already done, and unreadable.
+
+    `worst` holds the records of the highest scores, highest first.
+    """
 
     accept: int = 0
     review: int = 0
     reject: int = 0
     failed: int = 0
     skipped: int = 0
-    worst: list[tuple[float, str, str]] = field(default_factory=list)
+    worst: list[Record] = field(default_factory=list)
 
-    def add(self, path: Path, answer: Prediction | FlawscopeError) -> None:
+    def add(self, record: Record) -> None:
         """Count one answer."""
-        if isinstance(answer, FlawscopeError):
+        if record.decision is None:
             self.failed += 1
             return
-        setattr(self, answer.decision.value, getattr(self, answer.decision.value) + 1)
-        self.worst = sorted([*self.worst, (answer.score, str(path), answer.decision.value)], reverse=True)[
-            :10
-        ]
-
-
-def model_identity(inspector: Inspector) -> str:
-    """A digest of graph, scalars and calibration: the same digest means the same verdicts."""
-    manifest = inspector.bundle.manifest
-    files = "".join(f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items()))
-    knobs = "".join(f"{name}={value}" for name, value in manifest.scalar_values().items())
-    text = manifest.calibration.model_dump_json() + files + knobs
-    return hashlib.sha256(text.encode()).hexdigest()
+        setattr(self, record.decision.value, getattr(self, record.decision.value) + 1)
+        ranked = sorted([*self.worst, record], key=lambda one: (one.rank, one.path), reverse=True)
+        self.worst = ranked[:_WORST]
 
 
 def inspect_pictures(
@@ -67,110 +65,66 @@ def inspect_pictures(
     fresh: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
-    emit: Callable[[dict[str, Any]], None] = lambda line: None,
+    emit: Callable[[Record], None] = lambda record: None,
 ) -> Summary:
-    """Inspect `paths`; with `out`, write results.jsonl, results.csv and overlays there, and resume.
+    """Inspect `paths`; with `out`, keep the records and write overlays there, and resume.
 
-    With `batch` 1 each picture is answered before the next is asked for, as a watched folder needs it.
-    A picture that cannot be read is recorded with its error and counted; it never ends the run.
+    Records lie in results.sqlite as soon as their pictures are done; at the end, however it comes about,
+    results.jsonl and results.csv are written from it. With `batch` 1 each picture is answered before the
+    next is asked for, as a watched folder needs it. A picture that cannot be read is recorded with its
+    error and counted; it never ends the run. Several inspections may share one `out`.
 
     Raises:
         OutputError: `out` cannot be written, or holds results of another model.
         Stopped: `stopped()` became true; what is done is kept.
     """
-    results = Results(out, model=model_identity(inspector), fresh=fresh) if out is not None else None
     summary = Summary()
-    waiting = _waiting(paths, results, summary)
-    total = len(paths) - summary.skipped if isinstance(paths, list) else 0
-    try:
-        with (progress or Silent()).stage("inspecting", total) as stage:
-            for path, answer in inspector.inspect_many(waiting, batch=batch):
-                line = record(path, answer)
-                if isinstance(answer, Prediction):
-                    line |= _moved(answer)
-                summary.add(path, answer)
-                if results is not None:
-                    results.append(path, line)
-                    if isinstance(answer, Prediction):
-                        _write_overlay(results.folder, inspector, path, answer, overlays)
-                emit(line)
-                stage.advance()
-                if stopped():
-                    raise _stopped(results)
-    finally:
-        if results is not None and results.lines:
-            results.write_table()
+    with contextlib.ExitStack() as stack:
+        results, work = None, functools.partial(inspect_one, inspector)
+        if out is not None:
+            results = stack.enter_context(Results(out, model=inspector.identity, fresh=fresh))
+            stack.callback(results.export)
+            work = functools.partial(work, views=results.shows, overlay=_WISHES[overlays])
+            paths = _waiting(paths, results, summary)
+        total = len(paths) if isinstance(paths, list) else 0
+        stage = stack.enter_context((progress or Silent()).stage("inspecting", total))
+        for inspected in inspector.each(work, paths, batch=batch):
+            summary.add(inspected.record)
+            if results is not None:
+                results.add(inspected)
+                _write_overlay(results.folder, inspected)
+            emit(inspected.record)
+            stage.advance()
+            if stopped():
+                raise _stopped(out)
     return summary
 
 
-def _waiting(paths: Iterable[Path], results: Results | None, summary: Summary) -> Iterable[Path]:
-    if results is None:
-        return paths
-    if isinstance(paths, list):
-        waiting = [path for path in paths if not results.done(path)]
-        summary.skipped = len(paths) - len(waiting)
-        return waiting
-    return _undone(paths, results, summary)
+def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> Iterable[Path]:
+    if not isinstance(paths, list):
+        return _counted(paths, results, summary)
+    waiting = list(results.waiting(paths))
+    summary.skipped = len(paths) - len(waiting)
+    return waiting
 
 
-def _undone(paths: Iterable[Path], results: Results, summary: Summary) -> Iterator[Path]:
+def _counted(paths: Iterable[Path], results: Results, summary: Summary) -> Iterator[Path]:
+    """Those that wait, of a stream that must not be asked for more than one ahead."""
     for path in paths:
-        if results.done(path):
-            summary.skipped += 1
-        else:
-            yield path
+        waiting = list(results.waiting([path]))
+        summary.skipped += 1 - len(waiting)
+        yield from waiting
 
 
-def _write_overlay(
-    folder: Path, inspector: Inspector, path: Path, prediction: Prediction, overlays: Overlays
-) -> None:
+def _write_overlay(folder: Path, inspected: Inspected) -> None:
+    record = inspected.record
+    if record.decision is None:
+        return
     for verdict in Decision:
-        overlay_path(folder, path, verdict).unlink(missing_ok=True)
-    flagged = prediction.decision is not Decision.ACCEPT
-    if overlays == "none" or (overlays == "flagged" and not flagged) or prediction.heatmap is None:
-        return
-    try:
-        pixels = read_image(path)
-    except InputError:
-        return  # moved away or replaced since it was inspected; its verdict stands
-    if pixels.shape[:2] != prediction.heatmap.shape:
-        return
-    picture = laid_over(pixels, inspector.bundle.manifest, prediction, boxes=True)
-    if picture is not None:
-        write_png(overlay_path(folder, path, prediction.decision), picture)
-
-
-def laid_over(
-    pixels: NDArray[Any], manifest: Manifest, prediction: Prediction, *, boxes: bool
-) -> Picture | None:
-    """The heatmap over its picture (H, W, C) as (H, W, 3) RGB, or None where the method has no heatmap.
-
-    Methods that divide pictures into segments get their outlines too; `boxes` draws the regions.
-    """
-    scale = manifest.heatmap
-    if prediction.heatmap is None or scale is None:
-        return None
-    picture = heatmap_overlay(
-        pixels,
-        prediction.heatmap,
-        low=scale.low,
-        high=scale.high,
-        threshold=scale.threshold,
-        regions=prediction.regions if boxes else (),
-    )
-    if prediction.segments is None:
-        return picture
-    segments = prediction.segments
-    labels = labels_from_frame(segments.labels.astype(np.int16), manifest.frame, *prediction.heatmap.shape)
-    return segment_outlines(picture, labels, segments.marks)
-
-
-def _moved(prediction: Prediction) -> dict[str, list[list[str | float]]]:
-    """What moved the score, for the picture's line; nothing where the method does not tell."""
-    moved: list[list[str | float]] = [
-        [label, float(f"{value:.6g}")] for label, value in prediction.contributions
-    ]
-    return {"contributions": moved} if moved else {}
+        overlay_path(folder, Path(record.path), verdict).unlink(missing_ok=True)
+    if inspected.overlay:
+        with write_atomically(overlay_path(folder, Path(record.path), record.decision)) as stream:
+            stream.write(inspected.overlay)
 
 
 def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:
@@ -180,10 +134,10 @@ def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:
     return folder / OVERLAY_FOLDER / decision.value / f"{stem}.{digest}.png"
 
 
-def _stopped(results: Results | None) -> Stopped:
+def _stopped(out: Path | None) -> Stopped:
     fix = (
-        f"Run the same command again to go on; results so far are in {results.folder}."
-        if results
+        f"Run the same command again to go on; results so far are in {out}."
+        if out is not None
         else "Nothing was written; with --out, the same command again goes on where it stopped."
     )
     return Stopped(

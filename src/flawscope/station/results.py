@@ -1,171 +1,230 @@
-"""The result files of an inspection: one JSON line a picture, a table, and what makes it resume."""
+"""The results of an inspection: records in one SQLite file, exported as JSON lines and as a table.
+
+Every record is committed as its picture is done, in a write-ahead log, so that an inspection that is killed
+loses nothing and several may write into one folder at once. Nothing grows with the number of records but the
+file.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
+import itertools
 import json
-import math
+import os
 import shutil
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Self
 
-from flawscope.errors import FlawscopeError, OutputError
-from flawscope.files import unwritable, writable_folder, write_text
-from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.errors import OutputError
+from flawscope.files import unwritable, writable_folder, write_atomically
+from flawscope.runtime.record import Inset, Record, Views
+from flawscope.station import tables
+from flawscope.station.picture import MOST, Inspected, file_state
+from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, writing
 
-RESULTS, TABLE, STATE, OVERLAYS = "results.jsonl", "results.csv", "inspection.json", "overlays"
-COLUMNS = ("path", "decision", "score", "p_value", "findings", "error")
+LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
+_AT_ONCE = 500  # pictures asked for in one query
+_ABSENT = (None, None)  # the state of a file that is not there
 
-
-def record(path: Path, answer: Prediction | FlawscopeError) -> dict[str, Any]:
-    """One picture's line: path, score, p_value, decision, findings; or path and error."""
-    if isinstance(answer, FlawscopeError):
-        return {"path": str(path), "error": str(answer)}
-    values = answer.to_json()
-    return {"path": str(path)} | {key: values[key] for key in ("score", "p_value", "decision", "findings")}
+_ADD = """
+INSERT INTO records (path, size, mtime_ns, score, line) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, score = excluded.score,
+    line = excluded.line
+"""
+_PRUNE = """
+DELETE FROM views WHERE record NOT IN (
+    SELECT id FROM records WHERE id IN (SELECT record FROM views) ORDER BY score DESC LIMIT ?)
+"""
+_KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path IN ({})"
+_IN_ORDER = "SELECT line FROM records ORDER BY id"
+_BY_SCORE = "SELECT line FROM records ORDER BY score DESC, path"
+_CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM model")
+_SHOWN = "SELECT count(*), min(score) FROM records WHERE id IN (SELECT record FROM views)"
 
 
 class Results:
-    """Appends each line as its picture is done, so that an interrupted inspection loses nothing.
+    """The records in a folder, open for writing; close it, or use it as a context.
 
-    Each line in results.jsonl also carries `file`, the picture's size and time, so that a picture that
-    was replaced is inspected again. `model` identifies the model; results of another model in the same
-    folder are refused, not mixed.
+    A picture is known by its path, its size and its time, so that one that was replaced is inspected again.
+    `model` identifies the model; results of another model in the same folder are refused, not mixed. Small
+    pictures are kept of the 300 highest scores.
+
+    Raises:
+        OutputError: the folder cannot be written, or holds results of another model, damaged or foreign ones.
     """
 
     def __init__(self, folder: Path, *, model: str, fresh: bool = False) -> None:
-        self.folder = writable_folder(folder)
-        self.lines: dict[str, dict[str, Any]] = {}
-        self._begun: dict[str, list[int] | None] = {}
+        self.folder, self.model = writable_folder(folder), model
+        if fresh:
+            _clear(self.folder)
+        elif (self.folder / LINES).is_file() and not (self.folder / STORE).is_file():
+            raise _refused(f"results {self.folder / LINES}", f"{STORE} beside it", "none")
+        self._base = opened(self.folder)
         try:
-            if fresh:
-                for name in (RESULTS, TABLE, STATE):
-                    (self.folder / name).unlink(missing_ok=True)
-                shutil.rmtree(self.folder / OVERLAYS, ignore_errors=True)
-            self._claim(model)
-            self._recover()
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
+            with writing(self._base, self.folder):
+                self._claim()
+            self._least = self._least_shown()
+        except BaseException:
+            self.close()
+            raise
 
-    def done(self, path: Path) -> bool:
-        """Whether this picture has its answer and has not changed since; failed ones are tried again.
+    def __enter__(self) -> Self:
+        return self
 
-        Its size and time are noted here, before it is read, so that a picture which is replaced meanwhile
-        is inspected again.
-        """
-        line, state = self.lines.get(str(path)), _state(path)
-        self._begun[str(path)] = state
-        return line is not None and "error" not in line and line["file"] == state
+    def __exit__(self, *reason: object) -> None:
+        self.close()
 
-    def append(self, path: Path, line: Mapping[str, Any]) -> None:
-        """Add one line and write it through.
+    def close(self) -> None:
+        """Let the file go; what was added is kept."""
+        self._base.close()
+
+    def waiting(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Those of `paths` that have no answer, failed, or have changed since; in their order."""
+        remaining = iter(paths)
+        while chunk := list(itertools.islice(remaining, _AT_ONCE)):
+            keys = [os.fsencode(path) for path in chunk]
+            with told(self.folder):
+                rows = self._base.execute(_KNOWN.format(",".join("?" * len(keys))), keys).fetchall()
+            known = {row[0]: row[1:] for row in rows}
+            yield from (
+                path
+                for path, key in zip(chunk, keys, strict=True)
+                if key not in known or known[key] != (file_state(path) or _ABSENT)
+            )
+
+    def shows(self, record: Record) -> bool:
+        """Whether this record is among the most anomalous so far, of which small pictures are kept."""
+        return record.rank > self._least
+
+    def add(self, *inspected: Inspected) -> None:
+        """Add records, or put them in the place of earlier ones of their paths, all in one commit.
 
         Raises:
-            OutputError: the disk is full or the folder is gone; earlier lines stay.
+            OutputError: the disk is full or the folder is gone, or another model has taken the folder; what
+                was added before stays.
         """
-        begun = self._begun.pop(str(path)) if str(path) in self._begun else _state(path)
-        kept = dict(line) | {"file": begun}
-        try:
-            with (self.folder / RESULTS).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(kept) + "\n")
-        except OSError as error:
-            raise unwritable(self.folder / RESULTS, error) from error
-        self.lines[str(path)] = kept
+        with writing(self._base, self.folder):
+            if self._base.execute("SELECT identity FROM model").fetchone() != (self.model,):
+                raise _of_another_model(self.folder)
+            drawn = sum(self._put(one) for one in inspected)
+            if drawn:
+                self._base.execute(_PRUNE, (MOST,))
+        if drawn:
+            self._least = self._least_shown()
 
-    def write_table(self) -> Path:
-        """Write results.csv: a row a picture, most anomalous first, unreadable ones last."""
-        rows = sorted(self.lines.values(), key=lambda line: (-line.get("score", float("-inf")), line["path"]))
-        text = io.StringIO(newline="")
-        table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", restval="")
-        table.writeheader()
-        for line in rows:
-            findings = " | ".join(finding["text"] for finding in line.get("findings", ()))
-            row = line | {"findings": findings}
-            table.writerow({key: plain_cell(row.get(key, "")) for key in COLUMNS})
-        write_text(self.folder / TABLE, text.getvalue())
-        return self.folder / TABLE
+    def _put(self, one: Inspected) -> bool:
+        """Write one record; whether it has small pictures."""
+        record, base = one.record, self._base
+        key, line = os.fsencode(record.path), record.to_json() | {"file": record.state}
+        base.execute(_ADD, (key, *(record.state or _ABSENT), record.score, json.dumps(line)))
+        (number,) = base.execute("SELECT id FROM records WHERE path = ?", (key,)).fetchone()
+        base.execute("DELETE FROM views WHERE record = ?", (number,))
+        if one.views is not None:
+            base.executemany("INSERT INTO views VALUES (?, ?, ?, ?)", _rows(number, one.views))
+        return one.views is not None
 
-    def _claim(self, model: str) -> None:
-        state = self.folder / STATE
-        known = None
-        if state.is_file():
+    def export(self) -> None:
+        """Write results.jsonl, a line a picture, and results.csv, most anomalous first, unreadable ones last.
+
+        Neither where there are no records.
+        """
+        with told(self.folder):
+            if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is None:
+                return
+            with write_atomically(self.folder / LINES) as stream:
+                for (line,) in self._base.execute(_IN_ORDER):
+                    stream.write(f"{line}\n".encode())
+        ordered = _records(self._base, self.folder, _BY_SCORE)
+        tables.write_table(self.folder / TABLE, tables.RESULTS, ordered)
+
+    def _claim(self) -> None:
+        known = self._base.execute("SELECT identity FROM model").fetchone()
+        if known is None:
+            self._base.execute("INSERT INTO model VALUES (?)", (self.model,))
+        elif known != (self.model,):
+            if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is not None:
+                raise _of_another_model(self.folder)
+            self._base.execute("UPDATE model SET identity = ?", (self.model,))
+
+    def _least_shown(self) -> float:
+        with told(self.folder):
+            count, least = self._base.execute(_SHOWN).fetchone()
+        return float(least) if count >= MOST else float("-inf")
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """The records of an inspection's folder, in the order in which its pictures were first done.
+
+    Raises:
+        OutputError: what lies there is damaged or foreign.
+    """
+    if (folder / STORE).is_file():
+        with contextlib.closing(opened(folder)) as base:
+            yield from _records(base, folder, _IN_ORDER)
+
+
+def read_views(folder: Path) -> dict[str, Views]:
+    """Small pictures of the most anomalous pictures, by path."""
+    if not (folder / STORE).is_file():
+        return {}
+    found: dict[str, dict[str, list[Inset]]] = {}
+    with contextlib.closing(opened(folder)) as base, told(folder):
+        for path, kind, about, picture in base.execute(
+            "SELECT path, kind, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
+        ):
+            found.setdefault(os.fsdecode(path), {}).setdefault(kind, []).append(Inset(picture, about))
+    return {path: _views(kinds) for path, kinds in found.items()}
+
+
+def _rows(number: int, views: Views) -> Iterator[tuple[int, str, str, bytes]]:
+    yield number, "thumbnail", "", views.thumbnail
+    yield number, "overlay", "", views.overlay
+    for inset in views.insets:
+        yield number, "inset", inset.about, inset.picture
+
+
+def _views(kinds: dict[str, list[Inset]]) -> Views:
+    thumbnail, overlay = (kinds[kind][0].picture for kind in ("thumbnail", "overlay"))
+    return Views(thumbnail, overlay, tuple(kinds.get("inset", ())))
+
+
+def _records(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Record]:
+    with told(folder):
+        (model,) = base.execute("SELECT identity FROM model").fetchone() or ("",)
+        for (line,) in base.execute(query):
             try:
-                known = json.loads(state.read_text(encoding="utf-8")).get("model")
-            except (ValueError, AttributeError):
-                known = None
-        if known != model and (self.folder / RESULTS).is_file():
-            raise OutputError(
-                f"results folder {self.folder}",
-                expected="an empty folder, or results of this model and calibration",
-                got="results of another model or calibration",
-                fix="Choose another --out, or start over with --fresh.",
-            )
-        write_text(state, json.dumps({"model": model}) + "\n")
-
-    def _recover(self) -> None:
-        if not (self.folder / RESULTS).is_file():
-            return
-        kept = read_results(self.folder)
-        self.lines = {line["path"]: {"file": None} | line for line in kept}
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        if text != (self.folder / RESULTS).read_text(encoding="utf-8", errors="replace"):
-            write_text(self.folder / RESULTS, text)
+                yield Record.of_json(json.loads(line), model=model)
+            except (ValueError, AttributeError) as error:
+                raise foreign(folder) from error
 
 
-def read_results(folder: Path) -> list[dict[str, Any]]:
-    """The lines of an inspection's results.jsonl, the latest of each picture; torn or foreign ones not."""
-    lines: dict[str, dict[str, Any]] = {}
-    path = folder / RESULTS
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if _is_result(line):
-            lines[line["path"]] = line
-    return list(lines.values())
-
-
-def plain_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    text = str(value)
-    return (
-        f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-    )
-
-
-def _is_result(line: Any) -> bool:
-    if not (isinstance(line, dict) and isinstance(line.get("path"), str)):
-        return False
-    if "error" in line:
-        return isinstance(line["error"], str)
-    numbers = (line.get("score"), line.get("p_value"))
-    findings = line.get("findings")
-    return (
-        all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
-        and line.get("decision") in list(Decision)
-        and isinstance(findings, list)
-        and all(isinstance(finding, dict) and "text" in finding for finding in findings)
-        and _are_contributions(line.get("contributions", []))
-    )
-
-
-def _are_contributions(pairs: Any) -> bool:
-    return isinstance(pairs, list) and all(
-        isinstance(pair, list)
-        and len(pair) == 2
-        and isinstance(pair[0], str)
-        and isinstance(pair[1], int | float)
-        and math.isfinite(pair[1])
-        for pair in pairs
-    )
-
-
-def _state(path: Path) -> list[int] | None:
+def _clear(folder: Path) -> None:
+    """Forget earlier results; a store that another inspection has open is emptied, not taken away."""
     try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
+        with contextlib.closing(opened(folder)) as base, writing(base, folder):
+            for statement in _CLEAR:
+                base.execute(statement)
+        leftovers = [LINES, TABLE]
+    except ForeignResultsError:
+        leftovers = [LINES, TABLE, STORE, f"{STORE}-wal", f"{STORE}-shm"]
+    for name in leftovers:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(folder / name, error) from error
+    shutil.rmtree(folder / OVERLAYS, ignore_errors=True)
+
+
+def _of_another_model(folder: Path) -> OutputError:
+    return _refused(
+        f"results folder {folder}",
+        "an empty folder, or results of this model and calibration",
+        "results of another model or calibration",
+    )
+
+
+def _refused(what: str, expected: str, got: str) -> OutputError:
+    fix = "Choose another --out, or start over with --fresh."
+    return OutputError(what, expected=expected, got=got, fix=fix)

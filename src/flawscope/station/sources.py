@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from flawscope.errors import DataError
 from flawscope.runtime.images import IMAGE_SUFFIXES, list_images
+from flawscope.runtime.record import State
 
 
 def collect(sources: Sequence[str | Path], *, besides: Path | None = None) -> list[Path]:
@@ -27,12 +30,6 @@ def collect(sources: Sequence[str | Path], *, besides: Path | None = None) -> li
     return list(found)
 
 
-def _pictures(folder: Path, besides: Path | None) -> list[Path]:
-    """Pictures in a folder and all below it."""
-    found = [picture for place in (folder, *_folders_below(folder)) for picture in list_images(place)]
-    return [path for path in found if not _within(path, besides)]
-
-
 def _within(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
@@ -40,7 +37,7 @@ def _within(path: Path, folder: Path | None) -> bool:
 def _expand(source: str | Path, besides: Path | None) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        pictures = _pictures(path, besides)
+        pictures = [found for found in list_images(path, recursive=True) if not _within(found, besides)]
         if not pictures:
             raise DataError(
                 f"folder {path}",
@@ -63,14 +60,6 @@ def _expand(source: str | Path, besides: Path | None) -> list[Path]:
     return pictures
 
 
-def _folders_below(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_dir() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
 def watch(
     folder: Path,
     *,
@@ -82,34 +71,54 @@ def watch(
     """Pictures of `folder` as they arrive, oldest first, until `stopped()`.
 
     A file counts as arrived once its size and time have stood still for `settle` seconds; one that is
-    written again is yielded again. The folder `besides`, where results go, is not watched.
+    written again is yielded again. The folder `besides`, where results go, is not watched. A tree that takes
+    long to look through is looked through less often, so that watching takes a fifth of a core at most.
     """
-    done: dict[Path, tuple[int, int]] = {}
-    pending: dict[Path, tuple[tuple[int, int], float]] = {}
+    done: dict[str, State] = {}
+    pending: dict[str, tuple[State, float]] = {}
     while not stopped():
         now = time.monotonic()
         arrived = []
-        for path in _pictures(folder, besides):
-            state = _state(path)
-            if state is None or done.get(path) == state:
+        for path, state in _states(folder, besides and besides.resolve()):
+            if done.get(path) == state:
                 continue
             if path in pending and pending[path][0] == state and now - pending[path][1] >= settle:
                 arrived.append((state[1], path, state))
             elif path not in pending or pending[path][0] != state:
                 pending[path] = (state, now)
+        took = time.monotonic() - now
         for _, path, state in sorted(arrived):
             if stopped():
                 return
             done[path] = state
             pending.pop(path, None)
-            yield path
+            yield Path(path)
         if not arrived:
-            time.sleep(min(interval, settle))
+            time.sleep(max(min(interval, settle), 4 * took))
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+def _states(folder: Path, besides: Path | None) -> Iterator[tuple[str, State]]:
+    """Pictures in a folder and all below it as they stand, in no order; what vanishes is left out."""
+    base = folder.resolve()
+    folders = [] if besides is not None and base.is_relative_to(besides) else [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        if besides is None or Path(entry.path).resolve() != besides:
+                            folders.append(entry.path)
+                    elif _is_picture(entry, base):
+                        with contextlib.suppress(OSError):
+                            status = entry.stat()
+                            yield entry.path, (status.st_size, status.st_mtime_ns)
+        except OSError:
+            continue
+
+
+def _is_picture(entry: os.DirEntry[str], base: Path) -> bool:
+    return os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and (  # noqa: PTH122 - called often
+        not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(base)
+    )

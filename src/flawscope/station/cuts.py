@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from flawscope.data.masks import union_mask
 from flawscope.data.samples import Sample
 from flawscope.metrics import max_f1
-from flawscope.report.content import Inset
-from flawscope.report.markup import number
 from flawscope.runtime.overlay import Picture, to_webp_bytes
 from flawscope.runtime.prediction import Prediction
+from flawscope.runtime.record import Inset
 
 _SAMPLED = 64  # rows and columns of a picture's pixels that count
 _SIDE = 180  # longest side of a drawn mask in pixels, at most twice that
@@ -65,9 +64,8 @@ class Cuts:
         if labels.all() or not labels.any():
             return {}
         f1, threshold = max_f1(labels, values)
-        about = (
-            f"area: map from {number(threshold)} on, F1 over all pixels at its highest, {f1:.2f}; line: truth"
-        )
+        level = f"{threshold:.4g}".replace("-", "\N{MINUS SIGN}")
+        about = f"area: map from {level} on, F1 over all pixels at its highest, {f1:.2f}; line: truth"
         return {
             path: Inset(to_webp_bytes(_draw(heatmap >= threshold, mask)), about)
             for path, (heatmap, mask) in self._maps.items()

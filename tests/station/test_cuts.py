@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from flawscope.data.samples import Sample
-from flawscope.report.masks import Cuts
 from flawscope.runtime.images import read_image
 from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.station.cuts import Cuts
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest
-from flawscope.report.patches import MOST, match_insets
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import Examples
 from flawscope.runtime.images import Frame, read_image
 from flawscope.runtime.manifest import Provenance, SeenPicture
+from flawscope.station.patches import MOST, match_insets
 
 VALUES = {
     "patch_side": 16.0,

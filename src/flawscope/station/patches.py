@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.report.content import Inset
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import example, tile_size
 from flawscope.runtime.explain.nearest_patch import picture_name
 from flawscope.runtime.images import to_frame
 from flawscope.runtime.overlay import Picture, to_bytes, to_rgb, to_webp_bytes
+from flawscope.runtime.record import Inset
 
 MOST = 3  # pairs a picture
 _SIDE, _GAP, _AROUND = 144, 8, 3  # pixels of a cut-out, between two of them, and its side in patches

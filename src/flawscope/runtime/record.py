@@ -1,0 +1,145 @@
+"""The one form of a picture's answer from the engine to the screen: a record, and small pictures with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, InstanceOf, model_validator
+
+from flawscope.errors import FlawscopeError
+from flawscope.runtime.prediction import Decision, Finding, Prediction
+
+State = tuple[int, int]
+
+
+class Truth(BaseModel):
+    """What is known about a picture: `good` or its defect kind, and whether that kind may be learnt from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: InstanceOf[str]  # names of folders and files need not be text that pydantic takes for a string
+    defective: bool
+    seen: bool = True
+
+
+class Record(BaseModel):
+    """What an inspection says about one picture: a verdict, or the error that stood in its way.
+
+    Attributes:
+        path: the file, as the user named it.
+        state: its size in bytes and time of change in ns before it was read; None where it was not there.
+        model: identity of graph, knobs and calibration (`Inspector.identity`).
+        score: raw anomaly score, higher is more anomalous; None with an error, as the next two.
+        p_value: share of good pictures expected to score as high, in (0, 1].
+        decision: the verdict.
+        findings: sentences about what is wrong, with numbers and regions.
+        contributions: (label, contribution to the score), strongest first, where the method tells; all of
+            them, so that the score is their sum and a start that all pictures share.
+        truth: where it is known.
+        error: why the picture could not be inspected, in one line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: InstanceOf[str]
+    state: State | None = None
+    model: str = ""
+    score: FiniteFloat | None = None
+    p_value: FiniteFloat | None = None
+    decision: Decision | None = None
+    findings: tuple[Finding, ...] = ()
+    contributions: tuple[tuple[str, FiniteFloat], ...] = ()
+    truth: Truth | None = None
+    error: InstanceOf[str] | None = None
+
+    @model_validator(mode="after")
+    def _answered_or_failed(self) -> Self:
+        answer = (self.score, self.p_value, self.decision)
+        if any((value is None) is (self.error is None) for value in answer):
+            raise ValueError("a record holds score, p_value and decision, or an error")
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        answer: Prediction | FlawscopeError,
+        *,
+        state: State | None = None,
+        model: str = "",
+        truth: Truth | None = None,
+    ) -> Self:
+        """The record of one answer; contributions keep six significant digits."""
+        if isinstance(answer, FlawscopeError):
+            return cls(path=str(path), state=state, model=model, truth=truth, error=str(answer))
+        return cls(
+            path=str(path),
+            state=state,
+            model=model,
+            score=answer.score,
+            p_value=answer.p_value,
+            decision=answer.decision,
+            findings=answer.findings,
+            contributions=tuple((label, float(f"{value:.6g}")) for label, value in answer.contributions),
+            truth=truth,
+        )
+
+    @classmethod
+    def of_json(cls, line: Mapping[str, Any], *, model: str = "") -> Self:
+        """From what `to_json` gave, and the picture's state under `file`.
+
+        Raises:
+            ValueError: it is no record.
+        """
+        values = {name: value for name, value in line.items() if name != "file"}
+        return cls.model_validate(values | {"state": line.get("file"), "model": model})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: path, score, p_value, decision, findings and contributions; or path and error."""
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+        values: dict[str, Any] = {
+            "path": self.path,
+            "score": self.score,
+            "p_value": self.p_value,
+            "decision": str(self.decision),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+        if self.contributions:
+            values["contributions"] = [list(pair) for pair in self.contributions]
+        return values
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders."""
+        return Path(self.path).name
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a person should look at it: not accepted."""
+        return self.decision in (Decision.REVIEW, Decision.REJECT)
+
+    @property
+    def rank(self) -> float:
+        """The score; pictures that could not be inspected lie below all others."""
+        return float("-inf") if self.score is None else self.score
+
+
+@dataclass(frozen=True, slots=True)
+class Inset:
+    """A further small picture of an inspected one: a PNG, JPEG or WebP file, and what it shows."""
+
+    picture: bytes
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Small pictures made while the pixels are at hand: WebP files; `overlay` is empty without a heatmap."""
+
+    thumbnail: bytes
+    overlay: bytes = b""
+    insets: tuple[Inset, ...] = ()

@@ -1,0 +1,121 @@
+"""The SQLite file of an inspection: its tables, how it is opened and shared, its errors in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flawscope.errors import OutputError
+from flawscope.files import unwritable
+
+STORE = "results.sqlite"
+_APPLICATION, _FORMAT = 0x666C6177, 1  # "flaw", and the version of the tables below
+_PATIENCE = 30.0  # seconds that one inspection waits for another's write
+
+_TABLES = """
+CREATE TABLE model (identity TEXT NOT NULL);
+CREATE TABLE records (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER, mtime_ns INTEGER,
+    score REAL, line TEXT NOT NULL);
+CREATE INDEX by_score ON records (score DESC, path);
+CREATE TABLE views (record INTEGER NOT NULL, kind TEXT NOT NULL, about TEXT NOT NULL, picture BLOB NOT NULL);
+CREATE INDEX by_record ON views (record);
+"""
+
+
+class ForeignResultsError(OutputError):
+    """A file in the store's place that is damaged, or somebody else's."""
+
+
+def opened(folder: Path) -> sqlite3.Connection:
+    """The store of `folder`, made where there is none; several processes may have it open.
+
+    Raises:
+        ForeignResultsError: the file is damaged, or of something else.
+        OutputError: it cannot be opened or written.
+    """
+    with told(folder):
+        base = sqlite3.connect(folder / STORE, timeout=_PATIENCE, isolation_level=None)
+        try:
+            if not _is_ours(base, folder):
+                _lay_out(base, folder)
+            base.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut, the last moments
+        except BaseException:
+            base.close()
+            raise
+    return base
+
+
+@contextlib.contextmanager
+def writing(base: sqlite3.Connection, folder: Path) -> Iterator[None]:
+    """All that the block writes is kept together when it ends well, or none of it.
+
+    Raises:
+        OutputError: the disk is full or the folder is gone.
+    """
+    with told(folder):
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            base.execute("COMMIT")
+        except BaseException:
+            if base.in_transaction:
+                base.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """What SQLite raises, as one clear line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise unwritable(folder / STORE, OSError(str(error))) from error
+    except sqlite3.DatabaseError as error:
+        raise foreign(folder) from error
+
+
+def foreign(folder: Path) -> ForeignResultsError:
+    """The error for a store that holds something else than records."""
+    return ForeignResultsError(
+        f"results {folder / STORE}",
+        expected="results of an inspection",
+        got="a damaged or foreign file",
+        fix="Choose another --out, or start over with --fresh.",
+    )
+
+
+def _is_ours(base: sqlite3.Connection, folder: Path) -> bool:
+    """Whether the file holds our tables; False where it is new."""
+    marks = [base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    if marks == [_APPLICATION, _FORMAT]:
+        return True
+    if any(marks) or base.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+        raise foreign(folder)
+    return False
+
+
+def _lay_out(base: sqlite3.Connection, folder: Path) -> None:
+    _log_ahead(base)
+    with writing(base, folder):
+        if not _is_ours(base, folder):  # another inspection may have been quicker
+            for statement in _TABLES.split(";"):
+                base.execute(statement)
+            base.execute(f"PRAGMA application_id = {_APPLICATION}")
+            base.execute(f"PRAGMA user_version = {_FORMAT}")
+
+
+def _log_ahead(base: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on; SQLite itself does not wait for its turn here."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            base.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
