@@ -105,7 +105,8 @@ def refuse_repeated(good: Iterable[Sample], defective: Iterable[Sample]) -> None
     Raises:
         DataError: both are named.
     """
-    known = {sha256(sample.path): sample.path for sample in good}
+    defective = tuple(defective)
+    known = {sha256(sample.path): sample.path for sample in good} if defective else {}
     for sample in defective:
         other = known.get(sha256(sample.path))
         if other is not None:

@@ -151,7 +151,7 @@ class Provenance(Part):
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seed=seed,
             pictures=tuple(pictures),
-            hardware=f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+            hardware=hardware(),
             versions={"python": platform.python_version(), **_versions()},
         )
 
@@ -259,7 +259,13 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def hardware() -> str:
+    """Processor, cores, system and architecture of this machine, in one line."""
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
