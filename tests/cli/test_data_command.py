@@ -50,7 +50,7 @@ def test_a_seed_draws_the_same_sheet_again(flawscope: Run, good_pictures: Goods,
     assert sheets[0] == sheets[1] != sheets[2]
 
 
-def test_defects_skip_the_background_of_a_part(flawscope: Run, tmp_path: Path) -> None:
+def test_defects_skip_the_background(flawscope: Run, tmp_path: Path) -> None:
     picture = np.full((64, 64, 3), 220, np.uint8)
     picture[20:30, 20:50] = 60
     (tmp_path / "good").mkdir()

@@ -129,7 +129,7 @@ def defects(
     seed: options.Seed = 0,
     size: Annotated[int, typer.Option("--size", help="Side in pixels, as trained.", min=64, max=1024)] = 256,
     skip_background: Annotated[
-        bool, typer.Option("--skip-background", help="Put defects on the part only.")
+        bool, typer.Option("--skip-background", help="Put defects on the product only.")
     ] = False,
     appearance: Annotated[
         str, typer.Option("--appearance", help="Appearance augmentation: thesis, efficientad or none.")
