@@ -105,8 +105,7 @@ def refuse_repeated(good: Iterable[Sample], defective: Iterable[Sample]) -> None
     Raises:
         DataError: both are named.
     """
-    defective = tuple(defective)
-    known = {sha256(sample.path): sample.path for sample in good} if defective else {}
+    known = {sha256(sample.path): sample.path for sample in good}
     for sample in defective:
         other = known.get(sha256(sample.path))
         if other is not None:
