@@ -71,6 +71,7 @@ def distill(
     as_json: options.AsJson = False,
 ) -> None:
     """Distil pretrained networks into a small teacher network for EfficientAD, over any natural pictures."""
+    from flawscope.distill.cards import NEXT
     from flawscope.distill.run import distill_teacher, evaluate_teacher, parse_options
     from flawscope.training.settings import settled
 
@@ -87,10 +88,7 @@ def distill(
     about = {"weights": str(result.weights), "card": str(result.card), "pictures": result.counts}
     _show(result.r2, about | {"seconds": round(result.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:
-        console.print(
-            f"Next: flawscope train PICTURES --method efficientad --set options.teacher={result.weights}",
-            markup=False,
-        )
+        console.print(f"Next: {NEXT.format(weights=result.weights)}", markup=False)
 
 
 def _check(out: Path | None, evaluate: str | None) -> None:

@@ -16,6 +16,8 @@ from flawscope.nn.run import Run
 FORMAT = 1
 NAMED = ("teacher", "layers", "features", "student", "steps")  # options of their own on the command line
 
+NEXT = "flawscope train PICTURES --method efficientad --set options.teacher={weights}"
+
 
 def card_text(
     weights: Path,
