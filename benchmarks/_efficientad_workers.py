@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import statistics
 import sys
 import tempfile
@@ -11,13 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from _machine import versions
+
 Row = dict[str, Any]
 SIDE = 256
-
-
-def versions(*names: str) -> dict[str, str]:
-    """Installed versions by name."""
-    return {name: importlib.metadata.version(name) for name in names}
 
 
 def median_ms(run: Callable[[], object], repeats: int) -> float:

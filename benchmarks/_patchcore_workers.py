@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import resource
 import statistics
 import sys
@@ -13,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from _machine import versions
+
 SIDE, BATCH, NEIGHBOURS = 256, 8, 9
 Row = dict[str, Any]
 
@@ -20,11 +21,6 @@ Row = dict[str, Any]
 def peak_mb() -> float:
     """Largest resident set of this process so far, in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def versions(*names: str) -> dict[str, str]:
-    """Installed versions by name."""
-    return {name: importlib.metadata.version(name) for name in names}
 
 
 def latency(run: Callable[[Sequence[Path]], Any], files: Sequence[Path], repeats: int) -> Row:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
-import shlex
-import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _machine import command, hardware, versions
 from _segad_protocol import (
     DETECTORS,
     Parts,
@@ -25,7 +22,6 @@ from _segad_protocol import (
     train_detectors,
     train_supervised,
 )
-from accuracy import hardware
 from numpy.typing import NDArray
 
 from flawscope.files import write_with
@@ -124,11 +120,7 @@ def score(parts: Parts, map_file: Path, schedule: Schedule, run: Run, threads: i
         "folds": schedule.folds,
         "machine": f"{hardware(run.device)}, {threads} thread(s)",
         "versions": versions("flawscope", "torch", "timm", "numpy"),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command(),
         "seconds": round(time.perf_counter() - started),
     }
     return Scored(readings, alone, held_out, {name: m.shares.tolist() for name, m in maps.items()}, about)
-
-
-def versions(*packages: str) -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

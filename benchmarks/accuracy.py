@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -24,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _machine import command, hardware
 from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
@@ -40,7 +39,6 @@ from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame, check_image, from_frame
-from flawscope.runtime.manifest import processor
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
 _PLAIN = {"backbone": "resnet18", "layers": ["layer2", "layer3"], "projection": 64, "reweighting": 0}
@@ -66,7 +64,7 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     scored = time.perf_counter()
     defective = [sample.defective for sample in test]
     good = [index for index, sample in enumerate(test) if not sample.defective]
-    masks, maps = _annotated(test, outputs["heatmap"], detector.options.frame)
+    masks, maps = annotated(test, outputs["heatmap"], detector.options.frame)
     by_kind = {}
     for kind in dataset.kinds():
         chosen = good + [index for index, sample in enumerate(test) if sample.kind == kind]
@@ -98,7 +96,7 @@ def _by_local_weight(
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         mixed = weight * outputs["local_map"] + (1 - weight) * outputs["global_map"]
         large = enlarge(torch.from_numpy(mixed.astype(np.float32))).numpy()
-        masks, maps = _annotated(test, large, detector.options.frame)
+        masks, maps = annotated(test, large, detector.options.frame)
         yield (
             str(weight),
             {
@@ -109,7 +107,7 @@ def _by_local_weight(
         )
 
 
-def _annotated(
+def annotated(
     test: tuple[Sample, ...], heatmaps: NDArray[np.float32], frame: Frame
 ) -> tuple[list[NDArray[np.bool_] | None], list[NDArray[np.float32]]]:
     """Masks and maps of good pictures and of annotated ones, at a quarter of a megapixel at most."""
@@ -128,22 +126,15 @@ def _annotated(
     return masks, maps
 
 
-def machine(device: str = "cpu") -> dict[str, Any]:
+def about(device: str = "cpu") -> dict[str, Any]:
     """What the figures were measured on and with."""
     return {
         "processor": hardware(device),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("flawscope", "torch", "torchvision", "timm", "numpy")},
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command(),
     }
-
-
-def hardware(device: str) -> str:
-    """Name of the processor, and of the GPU where that is the device."""
-    if torch.device(device).type != "cuda":
-        return processor()
-    return f"{torch.cuda.get_device_name(device)}, {processor()}"
 
 
 def markdown(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -179,9 +170,7 @@ def main() -> None:
         print(json.dumps({key: value for key, value in rows[-1].items() if key != "options"}), flush=True)
     print("\n".join(markdown(rows)))
     if given.json:
-        write_text(
-            given.json, json.dumps({"machine": machine(given.device), "results": rows}, indent=1) + "\n"
-        )
+        write_text(given.json, json.dumps({"machine": about(given.device), "results": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _machine import command, machine
 
 SIDE = 512
 
@@ -86,27 +84,13 @@ def summary(seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores that may be used, system, Python."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-    }
-
-
 def anomalib(python: Path, masks: np.ndarray, heatmaps: np.ndarray, runs: int) -> dict[str, Any]:
     """Anomalib's AUPRO on the same arrays, in its own interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "arrays.npz"
         np.savez(arrays, masks=masks, heatmaps=heatmaps)
-        command = [str(python), "-c", ANOMALIB, str(arrays), str(runs), str(machine()["cores"])]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True)
+        anomalib = [str(python), "-c", ANOMALIB, str(arrays), str(runs), str(machine()["cores"])]
+        answer = subprocess.run(anomalib, check=True, capture_output=True, text=True)
     result = json.loads(answer.stdout.splitlines()[-1])
     return {"value": result["value"], **summary(result["seconds"]), "versions": result["versions"]}
 
@@ -129,7 +113,7 @@ def main() -> None:
     masks, heatmaps = synthetic(options.maps)
     result: dict[str, Any] = {
         "what": f"AU-PRO up to FPR 0.3, {options.maps} maps of {SIDE} x {SIDE} float32",
-        "command": " ".join(["python", "benchmarks/aupro.py", *sys.argv[1:]]),
+        "command": command(),
         "machine": machine(),
         "versions": {"numpy": np.__version__, "opencv": cv2.__version__},
         "flawscope": timed(lambda: metrics.aupro(masks, heatmaps), options.runs),

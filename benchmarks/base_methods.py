@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import shlex
-import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _machine import command, hardware, versions
 from _segad_protocol import SUPERVISED, Schedule, divide, parse_steps, train_supervised, train_whole
-from accuracy import hardware
 
 from flawscope.cli.console import Bars
 from flawscope.data.layouts import read_dataset
@@ -89,12 +85,9 @@ def main() -> None:
     result = {
         "product": arguments.data.resolve().name,
         "rows": rows,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command(),
         "machine": f"{hardware(arguments.device)}, {arguments.threads} thread(s)",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("flawscope", "torch", "timm", "numpy")},
-        },
+        "versions": versions("flawscope", "torch", "timm", "numpy"),
     }
     write_text(arguments.out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
     write_text(arguments.out.with_suffix(".md"), markdown(result))
@@ -126,8 +119,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"| {row['published_percent']} |"
         for row in result["rows"]
     ]
-    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    lines += ["", f"`{result['command']}`", "", f"{result['machine']}; {versions}"]
+    numbers = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    lines += ["", f"`{result['command']}`", "", f"{result['machine']}; {numbers}"]
     return "\n".join(lines) + "\n"
 
 

@@ -12,19 +12,15 @@ through Adam; data loading is left out. Weights are random, which cost what trai
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import platform
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from _machine import command, hardware, versions
 
 from flawscope.files import write_text
 from flawscope.methods.efficientad.pictures import Batch
@@ -133,14 +129,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     device = torch.device(given.device)
-    hardware = platform.processor()
-    with contextlib.suppress(AssertionError, RuntimeError):
-        hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else hardware
     rows = inspection(given, device) + training(given, device)
     result = {
-        "command": shlex.join(["python", *sys.argv]),
-        "hardware": hardware,
-        "versions": {name: version(name) for name in ("flawscope", "torch")},
+        "command": command(),
+        "hardware": hardware(given.device),
+        "versions": versions("flawscope", "torch"),
         "rows": rows,
     }
     if given.out:

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from _efficientad_workers import Row, anomalib_side, flawscope_side
-from patchcore_vs_anomalib import machine
+from _machine import machine
 
 GMAC = 35.5
 

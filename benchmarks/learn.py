@@ -13,18 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
-import shlex
 import shutil
 import statistics
-import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _machine import command, versions
 from false_rejects import PROMISES, split_study
 
 from flawscope.data.defects import draw_defects, withhold
@@ -71,12 +68,9 @@ def main() -> None:
         "test": {name: detection(values, fresh, defective) for name, values in scores.items()},
         "false_rejects": promise(models["after"], scores["after"][: len(fresh)]),
         "latency_ms": latency(models, [sample.path for sample in fresh]),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command(),
         "machine": f"{processor()}, {usable_cores()} cores",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("flawscope", "onnxruntime", "torch", "xgboost")},
-        },
+        "versions": versions("flawscope", "onnxruntime", "torch", "xgboost"),
     }
     write_text(arguments.out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accuracy import FOLDERS, _annotated, machine
+from accuracy import FOLDERS, about, annotated
 
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import Pictures
@@ -81,7 +81,7 @@ def figures(detector: MultiScalePatch, test: Pictures, run: Run) -> list[Row]:
             )
         side, step = detector.options.window
         scores = F.avg_pool2d(joined.unsqueeze(1), side, step).flatten(1).amax(1).numpy()
-        masks, maps = _annotated(test.samples, joined.numpy().astype(np.float32), detector.options.frame)
+        masks, maps = annotated(test.samples, joined.numpy().astype(np.float32), detector.options.frame)
         rows.append(
             {
                 "scales": detector.options.scales[: index + 1],
@@ -121,7 +121,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
         "history": detector.learnt.history[:: -(-len(detector.learnt.history) // POINTS)],
         "fit_seconds": round(fitted - started, 1),
         "score_seconds": round(time.perf_counter() - fitted, 1),
-        "machine": machine(given.device),
+        "machine": about(given.device),
     }
 
 

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from patchcore_vs_anomalib import machine
+from _machine import machine
 
 Row = dict[str, Any]
 SIDE, BLOCK = 256, 2**16

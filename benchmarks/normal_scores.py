@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import shlex
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _machine import command
 
 import flawscope
 from flawscope.data.layouts import read_dataset
@@ -31,6 +29,7 @@ from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
 from flawscope.products import write_loco
+from flawscope.runtime.manifest import processor
 
 
 def main() -> None:
@@ -52,9 +51,9 @@ def main() -> None:
         "source": chosen.source if chosen.source == "screw" else f"{chosen.product} (rendered)",
         "method": chosen.method,
         "trained_on": chosen.train,
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
         "flawscope": flawscope.__version__,
-        "command": shlex.join(["python", "benchmarks/normal_scores.py", *sys.argv[1:]]),
+        "command": command(),
         "scores": np.sort(scores).astype(float).round(6).tolist(),
     }
     write_text(chosen.json, json.dumps(facts, indent=1) + "\n")

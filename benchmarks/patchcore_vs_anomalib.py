@@ -21,29 +21,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from _machine import command, machine
 from _patchcore_workers import Row, fit_anomalib, fit_flawscope
-
-
-def machine() -> Row:
-    """Processor, cores that may be used, memory, load before the run, system, Python."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load_before": round(os.getloadavg()[0], 2),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-    }
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -131,7 +116,7 @@ def main() -> None:
         return
     result: Row = {
         "product": options.product.name,
-        "command": " ".join(["python", "benchmarks/patchcore_vs_anomalib.py", *sys.argv[1:]]),
+        "command": command(),
         "machine": machine(),
         "rows": [],
     }

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +25,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from _machine import command, hardware, versions
 from _segad_protocol import DETECTORS, STATISTICS, Parts, Readings, Schedule, divide, parse_steps
-from _segad_scores import Scored, Scores, score, train, versions
+from _segad_scores import Scored, Scores, score, train
 from _segad_tables import markdown
-from accuracy import hardware
 from numpy.typing import NDArray
 
 from flawscope.cli.console import Bars
@@ -80,7 +78,7 @@ def main() -> None:
         "rows": measured.found,
         "training": scored.about,
         "forests": {
-            "command": shlex.join(["python", *sys.argv]),
+            "command": command(),
             "seconds": round(time.perf_counter() - started),
             "machine": f"{hardware('cpu')}, {arguments.threads} thread(s)",
             "versions": versions("flawscope", "xgboost", "numpy"),

@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import platform
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _machine import command, versions
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
@@ -76,12 +73,11 @@ def main() -> None:
     found = measure(Graph(forest, None), features[:1])
     del found["value"]
     rows["forest of 2000 trees with contributions, 128 features"] = found
-    versions = {name: version(name) for name in ("torch", "onnxruntime", "openvino", "numpy", "scipy")}
     result = {
         "milliseconds": rows,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command(),
         "machine": f"{processor()}, one thread",
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions("torch", "onnxruntime", "openvino", "numpy", "scipy"),
     }
     write_text(out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

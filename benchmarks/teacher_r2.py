@@ -22,6 +22,7 @@ from flawscope.files import sha256
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.backbones.weights import list_weights
 from flawscope.nn.run import Run
+from flawscope.runtime.manifest import processor
 
 PACKAGES = ("flawscope", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
 MEANING = {
@@ -92,7 +93,7 @@ def _without_path(word: str) -> str:
 
 def _machine() -> dict[str, Any]:
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "load": os.getloadavg()[0],

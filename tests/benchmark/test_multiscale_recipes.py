@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from flawscope.benchmark.plan import resolved_options
 from flawscope.benchmark.recipe import load_benchmark
-from flawscope.benchmark.steps import resolved_options
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 OBJECTS = (

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarked import BENCHMARK
+from flawscope.benchmark.plan import resolved_options
 from flawscope.benchmark.recipe import Benchmark, load_benchmark, shipped
-from flawscope.benchmark.steps import resolved_options
 from flawscope.errors import InputError, OptionError
 from flawscope.methods.registry import available
 from flawscope.training.recipe import Recipe

@@ -15,10 +15,10 @@ import pytest
 from benchmarked import BENCHMARK, write_product
 from flawscope.benchmark import run as running
 from flawscope.benchmark.charts import Line, draw, line_chart, lines_of
-from flawscope.benchmark.kept import MODEL, RESULT, RunResult
 from flawscope.benchmark.measures import Spread
 from flawscope.benchmark.plan import Outcome, Wishes, parse_seeds, plan
 from flawscope.benchmark.recipe import Benchmark
+from flawscope.benchmark.results import MODEL, RESULT, RunResult
 from flawscope.benchmark.run import run_benchmark
 from flawscope.benchmark.table import caption, cells, headings, to_json, write_results
 from flawscope.data.layouts import read_dataset

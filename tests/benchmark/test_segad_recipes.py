@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarked import BENCHMARK, write_product
-from flawscope.benchmark.plan import Wishes, plan
+from flawscope.benchmark.plan import Wishes, built_on, counted, plan, resolved_options, shortened
 from flawscope.benchmark.recipe import Benchmark, load_benchmark, shipped
-from flawscope.benchmark.steps import built_on, counted, resolved_options, shortened
 from flawscope.benchmark.table import caption
 from flawscope.errors import OptionError
 from flawscope.nn.run import Run

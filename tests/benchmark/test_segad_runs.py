@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from flawscope.benchmark import run as running
-from flawscope.benchmark.kept import MODEL, SCORES
 from flawscope.benchmark.plan import Outcome, Wishes, plan
 from flawscope.benchmark.recipe import Benchmark
+from flawscope.benchmark.results import MODEL, SCORES
 from flawscope.benchmark.run import run_benchmark
 from flawscope.benchmark.table import caption, cells, headings, to_json, write_results
 from flawscope.data.training import TrainingData

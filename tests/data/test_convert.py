@@ -195,10 +195,9 @@ def test_all_products(real_iad: Callable[..., Path], tmp_path: Path) -> None:
         convert_dataset(source, tmp_path / "other")
 
 
-@pytest.mark.parametrize("wrong", [{"source": "visa"}, {"target": "mvtec"}, {"split": "published "}])
-def test_unknown_names_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match="Known: "):
-        convert_dataset(tmp_path, tmp_path / "out", **wrong)
+def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match='Did you mean "published"'):
+        convert_dataset(tmp_path, tmp_path / "out", split="published ")
 
 
 def test_another_layout_is_refused(tmp_path: Path, grow: Callable[..., Path]) -> None:

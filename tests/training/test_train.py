@@ -45,9 +45,7 @@ def test_the_model_tells_spots_from_good_pictures(trained: Trained, tmp_path: Pa
 
 
 def test_the_kept_recipe_is_resolved_and_makes_the_same_model(trained: Trained, tmp_path: Path) -> None:
-    kept = trained.result.bundle.recipe
-    assert kept is not None
-    again = Recipe.parse(read_recipe(kept))
+    again = Recipe.parse(read_recipe(trained.folder / "recipe.yaml"))
     assert again.preset is None
     assert "neighbourhood" in again.options
     repeated = train(again, tmp_path / "again", Run(seed=again.seed))

@@ -73,8 +73,7 @@ def test_the_forest_lies_beside_the_graph_in_xgboosts_own_format(made: TrainResu
 
 
 def test_the_kept_recipe_makes_the_same_model(made: TrainResult, tmp_path: Path) -> None:
-    assert made.bundle.recipe is not None
-    again = train(Recipe.parse(read_recipe(made.bundle.recipe)), tmp_path / "again", Run())
+    again = train(Recipe.parse(read_recipe(made.bundle.folder / "recipe.yaml")), tmp_path / "again", Run())
     ours = made.bundle.manifest.calibration.scores
     np.testing.assert_allclose(again.bundle.manifest.calibration.scores, ours, rtol=1e-5)
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flawscope.benchmark.found import Finder, Found
-from flawscope.benchmark.kept import MODEL, RESULT, SCORES, RunResult, Scores
+from flawscope.benchmark.datasets import DatasetReader, RowPictures
 from flawscope.benchmark.recipe import Benchmark
+from flawscope.benchmark.results import MODEL, RESULT, SCORES, RunResult, Scores
 from flawscope.benchmark.rows import Row
-from flawscope.benchmark.steps import built_on, counted, resolved_options, shortened
 from flawscope.data.samples import Dataset
 from flawscope.errors import DataError, FlawscopeError, OptionError
+from flawscope.methods.registry import method_class, options_of, parse_options
 from flawscope.nn.run import Run
 from flawscope.training.pack import LOSSES
 from flawscope.training.recipe import Recipe
 
 ROWS, TRAINED = "rows", "trained"
 Losses = list[dict[str, float]]
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +129,22 @@ def plan(benchmark: Benchmark, data: Path, out: Path, wishes: Wishes, run: Run) 
     resolved = [resolved_options(_first(recipes)) for _, recipes in rows]
     if wishes.steps is not None:
         _check_steps([_first(recipes) for _, recipes in rows], resolved, wishes.steps)
-    finder, found = Finder(wishes.natural), list[Found]()
+    reader, runnable = DatasetReader(wishes.natural), list[RowPictures]()
     problem: FlawscopeError | None = None
     for (row, recipes), options in zip(rows, resolved, strict=True):
         try:
-            found.append(finder.find(row, recipes, options))
+            runnable.append(reader.read(row, recipes, options))
         except (DataError, OptionError) as error:
             problem = problem or error
             outcome.left_out[row.label] = str(error)
-    if problem is not None and not found:
+    if problem is not None and not runnable:
         raise problem
-    if any(list(built_on(entry.options)) for entry in found):
+    if any(list(built_on(entry.options)) for entry in runnable):
         outcome.trained = out / TRAINED
-    for entry in found:
+    for entry in runnable:
         for seed, recipe in entry.recipes.items():
             folder = out / ROWS / f"{entry.row.name}-seed{seed}-{entry.digest(recipe)}"
-            tested = entry.tested(recipe, found)
+            tested = entry.tested(recipe, runnable)
             outcome.planned.append(Planned(entry.row, recipe, tested, entry.options, folder, seed))
     return outcome
 
@@ -173,6 +174,47 @@ def _check_steps(recipes: Sequence[Recipe], resolved: Sequence[dict[str, Any]], 
     if not any(counted(recipe.method, options) for recipe, options in zip(recipes, resolved, strict=True)):
         options = {**recipes[0].options, "steps": steps}
         resolved_options(recipes[0].model_copy(update={"options": options}))
+
+
+def resolved_options(recipe: Recipe) -> dict[str, Any]:
+    """Every option of the recipe's method.
+
+    Raises:
+        OptionError: an unknown method, preset or option, or a wrong value.
+    """
+    given = options_of(recipe.method, recipe.preset, recipe.options)
+    parsed = parse_options(recipe.method, method_class(recipe.method).Options, given)
+    return parsed.model_dump(mode="json")
+
+
+def counted(method: str, options: Options) -> dict[str, int | None]:
+    """The option `steps` of the method and of those that it builds on, by name, where they have one."""
+    steps = {method: options["steps"]} if "steps" in options else {}
+    for base in built_on(options):
+        steps |= counted(base["method"], base["options"])
+    return steps
+
+
+def built_on(options: Options) -> Iterator[dict[str, Any]]:
+    """Method and options of the detectors and the classifier that a method builds on."""
+    yield from options.get("detectors") or ()
+    if options.get("classifier"):
+        yield options["classifier"]
+
+
+def shortened(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe with so many steps in every method of it that counts steps.
+
+    Raises:
+        OptionError: as `resolved_options`.
+    """
+    whole = resolved_options(recipe)
+    changes: dict[str, Any] = {"steps": steps} if "steps" in whole else {}
+    for base in built_on(whole):
+        if "steps" in base["options"]:
+            base["options"]["steps"] = steps
+    changes |= {name: whole[name] for name in ("detectors", "classifier") if name in whole}
+    return recipe.model_copy(update={"options": {**recipe.options, **changes}})
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

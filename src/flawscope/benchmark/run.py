@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flawscope.benchmark.kept import MODEL, RESULT, SCORES, TRAINING, RunResult, Scores, Training
 from flawscope.benchmark.measures import measured
 from flawscope.benchmark.plan import Outcome, Planned
+from flawscope.benchmark.results import MODEL, RESULT, SCORES, TRAINING, RunResult, Scores, Training
 from flawscope.errors import FlawscopeError, OutputError, Stopped
 from flawscope.files import writable_folder
 from flawscope.nn.run import Checkpoints, Run

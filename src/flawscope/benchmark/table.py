@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.benchmark.charts import draw
-from flawscope.benchmark.kept import RunResult
 from flawscope.benchmark.measures import MEASURES, Measure, Spread
-from flawscope.benchmark.plan import Outcome
+from flawscope.benchmark.plan import Outcome, counted, resolved_options
+from flawscope.benchmark.results import RunResult
 from flawscope.benchmark.rows import Row
-from flawscope.benchmark.steps import counted, resolved_options
 from flawscope.files import write_text
 
 TABLE, VALUES = "results.md", "results.json"

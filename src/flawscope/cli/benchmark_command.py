@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+from flawscope.cli import options
+from flawscope.cli.console import console, interruptible_run, note, print_json, silent
 
 if TYPE_CHECKING:
     from flawscope.benchmark.plan import Outcome
@@ -56,12 +57,12 @@ def benchmark(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run only the row of this label; may be repeated.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = "cpu",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")] = "auto",
+    device: options.Device = "cpu",
+    precision: options.PrecisionName = "auto",
     listed: Annotated[
         bool, typer.Option("--list", help="List the recipes that come along, and end.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run the rows of a published table on a data set, and print the figures beside the paper's."""
     if listed:
@@ -71,7 +72,6 @@ def benchmark(
     from flawscope.benchmark.recipe import load_benchmark
     from flawscope.benchmark.run import run_benchmark
     from flawscope.benchmark.table import to_json, write_results
-    from flawscope.nn.run import Run
 
     if recipe is None or data is None or out is None:
         raise _incomplete(recipe, data, out)
@@ -83,14 +83,14 @@ def benchmark(
         natural=natural,
     )
     command = shlex.join(["flawscope", *sys.argv[1:]])
-    with stop_on_interrupt() as stop:
-        run = Run(device=device, precision=_precision(precision), progress=Bars(quiet=as_json), stop=stop)
+    number_format = options.precision(precision)
+    with interruptible_run(device=device, precision=number_format, quiet=as_json) as run:
         run.torch_device()
         outcome = plan(load_benchmark(recipe), data, out, wishes, run)
         run_benchmark(
             outcome,
             run,
-            announce=_quiet if as_json else note,
+            announce=silent if as_json else note,
             after=lambda so_far: write_results(so_far, out, command),
         )
     if as_json:
@@ -99,20 +99,6 @@ def benchmark(
         _show(outcome, out)
     for error in outcome.failed.values():
         raise typer.Exit(error.exit_code)
-
-
-def _quiet(text: str) -> None:
-    del text
-
-
-def _precision(text: str) -> Literal["auto", "fp32", "bf16"]:
-    from flawscope.errors import OptionError, suggest
-
-    known: tuple[Literal["auto", "fp32", "bf16"], ...] = ("auto", "fp32", "bf16")
-    for name in known:
-        if text == name:
-            return name
-    raise OptionError("--precision", expected="a known one", got=repr(text), fix=suggest(text, known))
 
 
 def _incomplete(recipe: str | None, data: Path | None, out: Path | None) -> Exception:
@@ -133,7 +119,7 @@ def _list(*, as_json: bool) -> None:
 
     from flawscope.benchmark.recipe import load_benchmark, shipped
 
-    found = {name: load_benchmark(name) for name in shipped()}
+    recipes = {name: load_benchmark(name) for name in shipped()}
     if as_json:
         print_json(
             [
@@ -145,13 +131,13 @@ def _list(*, as_json: bool) -> None:
                     "pictures": entry.pictures,
                     "rows": [row.label for row in entry.rows],
                 }
-                for name, entry in found.items()
+                for name, entry in recipes.items()
             ]
         )
         return
     table = Table("recipe", "what it compares, and its source", "rows")
     table.columns[0].no_wrap = True
-    for name, entry in found.items():
+    for name, entry in recipes.items():
         table.add_row(name, escape(f"{entry.title}: {entry.source}"), str(len(entry.rows)))
     console.print(table)
 
@@ -162,12 +148,12 @@ def _show(outcome: Outcome, out: Path) -> None:
 
     from flawscope.benchmark.table import TABLE, caption, cells, headings
 
-    found = outcome.benchmark
-    table = Table(*headings(outcome, effort=False), title=escape(found.title))
+    published = outcome.benchmark
+    table = Table(*headings(outcome, effort=False), title=escape(published.title))
     table.columns[0].no_wrap = True
-    for row in found.rows:
+    for row in published.rows:
         table.add_row(*map(escape, cells(outcome, row, effort=False)))
     console.print(table)
-    for line in [f"{found.paper}, {found.source}", *caption(outcome), *found.notes]:
+    for line in [f"{published.paper}, {published.source}", *caption(outcome), *published.notes]:
         console.print(line, markup=False)
     console.print(f"Results: {out / TABLE}", markup=False)

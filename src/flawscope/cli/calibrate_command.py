@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flawscope.cli import options
 from flawscope.cli.console import Bars, console, print_json
 
 EXAMPLES = """Examples:
@@ -27,14 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
-    false_rejects: Annotated[
-        str | None,
-        typer.Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 0.5%."),
-    ] = None,
-    confidence: Annotated[
-        str | None, typer.Option("--confidence", help="How sure the promise is, e.g. 95%.")
-    ] = None,
+    model: options.Model,
+    false_rejects: options.FalseRejects = None,
+    confidence: options.Confidence = None,
     promise: Annotated[str | None, typer.Option("--promise", help="with_confidence or on_average.")] = None,
     normals: Annotated[
         list[str] | None,
@@ -48,10 +43,9 @@ def calibrate(
         list[str] | None,
         typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Change the bound on false rejects of a trained model, strengthen it, or turn the model's knobs."""
-    from flawscope.runtime.calibration import parse_rate
     from flawscope.runtime.false_rejects import check_promise
     from flawscope.station.calibrate import calibrate as run_calibration
     from flawscope.station.sources import collect
@@ -59,10 +53,11 @@ def calibrate(
     if promise is not None:
         check_promise(promise)
     scalars = _knobs(settings or [], local_weight)
+    sure = options.rate(confidence)
     result = run_calibration(
         model,
-        alpha=None if false_rejects is None else parse_rate(false_rejects),
-        delta=None if confidence is None else 1 - parse_rate(confidence),
+        alpha=options.rate(false_rejects),
+        delta=None if sure is None else 1 - sure,
         promise=promise,  # type: ignore[arg-type]
         normals=collect(normals) if normals else (),
         scalars=scalars,

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +21,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from flawscope.nn.run import Run, RunPrecision
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 console = Console(highlight=False, soft_wrap=True)
@@ -78,6 +81,11 @@ def note(text: str) -> None:
     errors.print(text, style="dim", markup=False)
 
 
+def silent(text: str) -> None:
+    """In place of `note` where standard error shall stay empty."""
+    del text
+
+
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
     """The first Ctrl-C (or SIGTERM) asks for an orderly end, the second ends at once."""
@@ -99,3 +107,14 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interruptible_run(
+    *, seed: int = 0, device: str = "cpu", precision: RunPrecision = "auto", quiet: bool
+) -> Iterator[Run]:
+    """A training run with progress bars that Ctrl-C ends in order; `quiet` leaves the bars out."""
+    from flawscope.nn.run import Run
+
+    with stop_on_interrupt() as stop:
+        yield Run(seed=seed, device=device, precision=precision, progress=Bars(quiet=quiet), stop=stop)

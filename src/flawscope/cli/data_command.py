@@ -1,4 +1,4 @@
-"""`flawscope data`: check and render here, defects and convert in their own module."""
+"""`flawscope data`: check, render, defects and convert."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flawscope.cli import data_more_commands
+from flawscope.cli import options
 from flawscope.cli.console import Bars, console, print_json
 
 CHECK_EXAMPLES = """Examples:
@@ -22,6 +22,16 @@ RENDER_EXAMPLES = """Examples:
   flawscope data render pin_tray --out rendered
 
   flawscope data render fastener_bag --out rendered --train 200 --size 512 --seed 7"""
+DEFECTS_EXAMPLES = """Examples:
+
+  flawscope data defects pictures/good --out sheet.png
+
+  flawscope data defects mvtec/screw --out sheet.png --skip-background --appearance none --seed 7"""
+CONVERT_EXAMPLES = """Examples:
+
+  flawscope data convert Real-IAD --out converted --product plastic_nut
+
+  flawscope data convert Real-IAD --out converted --product all --link"""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,22 +39,21 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Check, convert and render pictures.")
     group.command("check", epilog=CHECK_EXAMPLES)(check)
     group.command("render", epilog=RENDER_EXAMPLES)(render)
-    data_more_commands.register(group)
+    group.command("defects", epilog=DEFECTS_EXAMPLES)(defects)
+    group.command("convert", epilog=CONVERT_EXAMPLES)(convert)
     app.add_typer(group, name="data")
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures or a data set in a known layout.")],
-    layout: Annotated[str | None, typer.Option("--layout", help="Layout name.")] = None,
-    product: Annotated[
-        str | None, typer.Option("--product", help="Product, where there are several.")
-    ] = None,
+    folder: options.Pictures,
+    layout: options.Layout = None,
+    product: options.Product = None,
     false_rejects: Annotated[
         str, typer.Option("--false-rejects", help="The rate that the good pictures should support.")
     ] = "1%",
     confidence: Annotated[str, typer.Option("--confidence", help="How sure the promise is.")] = "95%",
     near: Annotated[bool, typer.Option("--near/--no-near", help="Look for near duplicates too.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a finding.")] = False,
+    as_json: options.JsonLines = False,
 ) -> None:
     """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit."""
     import dataclasses
@@ -84,13 +93,13 @@ def check(
 def render(
     product: Annotated[str, typer.Argument(help="pin_tray, fastener_bag or connector_block.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder that receives the product's folder.")],
-    seed: Annotated[int, typer.Option("--seed", help="Source of all randomness.")] = 0,
+    seed: options.Seed = 0,
     train: Annotated[int, typer.Option("--train", help="Good training pictures.", min=1)] = 60,
     validation: Annotated[int, typer.Option("--validation", help="Good validation pictures.", min=0)] = 20,
     test_good: Annotated[int, typer.Option("--test-good", help="Good test pictures.", min=0)] = 20,
     per_flaw: Annotated[int, typer.Option("--per-flaw", help="Test pictures of each flaw.", min=0)] = 4,
     size: Annotated[int, typer.Option("--size", help="Side in pixels.", min=64, max=2048)] = 256,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Render a practice product with truth, in the MVTec LOCO AD layout."""
     from flawscope.products import write_loco
@@ -111,3 +120,85 @@ def render(
         print_json({"folder": str(folder)})
     else:
         console.print(f"{folder}", markup=False)
+
+
+def defects(
+    folder: options.Pictures,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file that receives the sheet.")],
+    count: Annotated[int, typer.Option("--count", help="Pictures on the sheet.", min=1, max=60)] = 12,
+    seed: options.Seed = 0,
+    size: Annotated[int, typer.Option("--size", help="Side in pixels, as trained.", min=64, max=1024)] = 256,
+    skip_background: Annotated[
+        bool, typer.Option("--skip-background", help="Put defects on the product only.")
+    ] = False,
+    appearance: Annotated[
+        str, typer.Option("--appearance", help="Appearance augmentation: thesis, efficientad or none.")
+    ] = "thesis",
+    layout: options.Layout = None,
+    product: options.Product = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
+    from flawscope.data.layouts import read_dataset
+    from flawscope.data.sheets.defects import choose_pictures, contact_sheet, draw_examples
+    from flawscope.data.synthetic.appearance import appearance_named
+    from flawscope.data.synthetic.noise import SyntheticDefects
+    from flawscope.errors import OptionError
+    from flawscope.runtime.overlay import write_png
+
+    if out.suffix.lower() != ".png":
+        raise OptionError("out", expected="a file name that ends in .png", got=str(out), fix="Rename it.")
+    changes = appearance_named(appearance)
+    noise = SyntheticDefects(probability=1.0, skip_background=skip_background)
+    pictures = choose_pictures(read_dataset(folder, layout=layout, product=product), count, size)
+    examples = []
+    with Bars(quiet=as_json).stage("drawing", len(pictures)) as stage:
+        for example in draw_examples(pictures, noise, changes, seed=seed):
+            examples.append(example)
+            stage.advance()
+    write_png(out, contact_sheet(examples))
+    shares = [float(example.mask.mean()) for example in examples]
+    if as_json:
+        print_json({"sheet": str(out), "pictures": len(examples), "defect_share": shares})
+    else:
+        console.print(f"{out}: {len(examples)} pictures", markup=False)
+
+
+def convert(
+    folder: Annotated[Path, typer.Argument(help="The data set, in the layout of Real-IAD.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that receives a folder per product.")],
+    product: Annotated[
+        str | None, typer.Option("--product", help="Product, or all; needed where there are several.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="thesis (nine tenths of the normals train) or published.")
+    ] = "thesis",
+    seed: Annotated[int, typer.Option("--seed", help="Draws the thesis's split.", min=0)] = 0,
+    link: Annotated[
+        bool, typer.Option("--link/--copy", help="Hard links take no space; copies stand on their own.")
+    ] = False,
+    as_json: options.JsonLines = False,
+) -> None:
+    """Rearrange Real-IAD in the layout of MVTec AD: good pictures in training, every defect in the test."""
+    import dataclasses
+
+    from flawscope.data.convert import convert_dataset
+
+    converted = convert_dataset(
+        folder,
+        out,
+        product=product,
+        split=split,
+        seed=seed,
+        link=link,
+        progress=Bars(quiet=as_json),
+    )
+    for one in converted:
+        if as_json:
+            print_json(dataclasses.asdict(one) | {"folder": str(one.folder)})
+        else:
+            console.print(
+                f"{one.folder}: {one.train} good pictures to train on; to test {one.test_good} good and "
+                f"{one.test_defective} defective, {one.masks} with masks.",
+                markup=False,
+            )

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+from flawscope.cli import options
+from flawscope.cli.console import Bars, console, interruptible_run, note, print_json, silent
 from flawscope.cli.evaluate_command import show_evaluation
 
+if TYPE_CHECKING:
+    from flawscope.nn.run import Run
+    from flawscope.training.train import TrainResult
+
+TRAIN, VALIDATION, TEST_GOOD, PER_FLAW = 80, 40, 30, 5
+NOTE = "These pictures are rendered: practice, not a product."
 EXAMPLES = """Examples:
 
   flawscope demo
@@ -28,23 +37,20 @@ def demo(
     ] = "pin_tray",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")] = Path("flawscope-demo"),
     size: Annotated[int, typer.Option("--size", help="Side of the pictures.", min=128, max=1024)] = 256,
-    seed: Annotated[int, typer.Option("--seed", help="Source of all randomness.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Render a product, train on its good pictures, inspect flawed ones, and leave a report to look at."""
     from flawscope.data.layouts import read_dataset
-    from flawscope.nn.run import Run
     from flawscope.report.build import evaluation_report
     from flawscope.runtime.inspector import Inspector
     from flawscope.station.evaluate import evaluate
     from flawscope.station.picture import MOST
-    from flawscope.training.demo import NOTE, demo_model
 
-    announce = (lambda text: None) if as_json else note
+    announce = silent if as_json else note
     bars = Bars(quiet=as_json)
-    with stop_on_interrupt() as stop:
-        run = Run(seed=seed, progress=bars, stop=stop)
-        pictures, trained = demo_model(product, out, run, size=size, announce=announce)
+    with interruptible_run(seed=seed, quiet=as_json) as run:
+        pictures, trained = _model(product, out, run, size=size, announce=announce)
     announce(trained.statement)
     announce("Inspecting the test pictures.")
     model, report = trained.bundle.folder, out / "report.html"
@@ -67,3 +73,33 @@ def demo(
     console.print(f"Report: {report}  (open it in a browser)", markup=False)
     test, results = pictures / "test", out / "results"
     console.print(f"Next:   flawscope inspect {model} {test} --out {results}", markup=False)
+
+
+def _model(
+    product: str, out: Path, run: Run, *, size: int, announce: Callable[[str], None]
+) -> tuple[Path, TrainResult]:
+    """Pictures of a product in `out/pictures`, in place of an earlier demo's, and a model in `out/model`."""
+    from flawscope.products import write_loco
+    from flawscope.products.renderer import product_named
+    from flawscope.training.recipe import Recipe
+    from flawscope.training.train import train
+
+    product_named(product)
+    earlier = out / "pictures" / product
+    if (earlier / "truth.jsonl").is_file():
+        shutil.rmtree(earlier)
+    announce(f"Rendering {product}: {TRAIN + VALIDATION} good pictures to learn from, then a test set.")
+    with run.progress.stage("rendering", 0) as stage:
+        pictures = write_loco(
+            out / "pictures",
+            product,
+            seed=run.seed,
+            train=TRAIN,
+            validation=VALIDATION,
+            test_good=TEST_GOOD,
+            per_flaw=PER_FLAW,
+            size=size,
+            progress=lambda done, total: stage.advance(),
+        )
+    recipe = Recipe.parse({"data": {"folder": str(pictures)}, "seed": run.seed})
+    return pictures, train(recipe, out / "model", run, overwrite=True, announce=announce)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flawscope.cli import options
 from flawscope.cli.console import Bars, console, note, print_json
 
 if TYPE_CHECKING:
@@ -28,21 +29,17 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    model: options.Model,
     folder: Annotated[Path, typer.Argument(help="Data set with good and defective pictures.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for report.html, evaluation.json and pictures.csv."),
     ] = None,
-    layout: Annotated[
-        str | None, typer.Option("--layout", help="Layout name; recognised by looking otherwise.")
-    ] = None,
-    product: Annotated[
-        str | None, typer.Option("--product", help="Product, where there are several.")
-    ] = None,
-    engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime or openvino.")] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", help="Processor threads.", min=1)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    layout: options.Layout = None,
+    product: options.Product = None,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
     from flawscope.data.layouts import read_dataset

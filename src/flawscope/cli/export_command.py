@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flawscope.cli import options
 from flawscope.cli.console import Bars, console, print_json
 
 EXAMPLES = """Examples:
@@ -22,20 +23,20 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Model folder made by `flawscope train`.")],
+    model: options.Model,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make for the station.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Copy a model for the station, without its training weights; the copy is checked against the model."""
     from flawscope.station.deploy import deploy
 
-    made = deploy(model, out, overwrite=overwrite, progress=Bars(quiet=as_json))
-    figures = [entry.model_dump(mode="json") for entry in made.manifest.parity]
-    size = sum(entry.bytes for entry in made.manifest.files.values())
+    station = deploy(model, out, overwrite=overwrite, progress=Bars(quiet=as_json))
+    figures = [entry.model_dump(mode="json") for entry in station.manifest.parity]
+    size = sum(entry.bytes for entry in station.manifest.files.values())
     if as_json:
-        print_json({"model": str(made.folder), "bytes": size, "parity": figures})
+        print_json({"model": str(station.folder), "bytes": size, "parity": figures})
         return
-    console.print(f"Model: {made.folder} ({size / 1e6:.1f} MB)", markup=False)
-    for entry in made.manifest.parity:
+    console.print(f"Model: {station.folder} ({size / 1e6:.1f} MB)", markup=False)
+    for entry in station.manifest.parity:
         console.print(entry.statement(), markup=False)

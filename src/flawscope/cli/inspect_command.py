@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flawscope.cli import options
 from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    model: options.Model,
     pictures: Annotated[list[str], typer.Argument(help="Picture files, folders, or patterns in quotes.")],
     out: Annotated[
         Path | None,
@@ -45,13 +46,13 @@ def inspect(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on from earlier results.")
     ] = False,
-    engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime or openvino.")] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", help="Processor threads.", min=1)] = None,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures in work at once.", min=1, max=256)] = 8,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html into --out.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
+    as_json: options.JsonLines = False,
 ) -> None:
     """Inspect pictures with a trained model: verdict, score, p-value and what was found."""
     from flawscope.errors import OptionError, suggest

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+from flawscope.cli import options
+from flawscope.cli.console import console, interruptible_run, note, print_json
 
 if TYPE_CHECKING:
     from flawscope.training.learn import LearnResult
@@ -37,33 +38,21 @@ def learn(
         typer.Option("--normals", help="Good pictures: folder, file or pattern; may be repeated."),
     ] = None,
     defects: Annotated[Path | None, typer.Option("--defects", help="Folder of defective pictures.")] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", "-r", help="YAML recipe; the options here override it.")
-    ] = None,
+    recipe: options.Recipe = None,
     segments: Annotated[
         str | None,
         typer.Option("--segments", help="one, object, clusters, or an indexed PNG (see `segments draft`)."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Set one recipe key, such as options.KEY=VALUE; may be repeated."),
-    ] = None,
-    false_rejects: Annotated[
-        str | None,
-        typer.Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%."),
-    ] = None,
-    confidence: Annotated[
-        str | None, typer.Option("--confidence", help="How sure the promise is, e.g. 95%.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Source of all randomness.", min=0)] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    settings: options.Settings = None,
+    false_rejects: options.FalseRejects = None,
+    confidence: options.Confidence = None,
+    seed: options.SeedOfRecipe = None,
+    device: options.DeviceOfRecipe = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn known defects on top of a trained model, and say what that gains."""
     from flawscope.errors import OptionError
-    from flawscope.nn.run import Run
-    from flawscope.runtime.calibration import parse_rate
     from flawscope.training.learn import learn as run_learning
     from flawscope.training.recipe import LearnRecipe
     from flawscope.training.settings import read_recipe, settled
@@ -73,8 +62,8 @@ def learn(
         "normals": normals or None,
         "defects": None if defects is None else str(defects),
         "options.segments": None if segments is None else _segments(segments),
-        "calibration.false_rejects": None if false_rejects is None else parse_rate(false_rejects),
-        "calibration.confidence": None if confidence is None else parse_rate(confidence),
+        "calibration.false_rejects": options.rate(false_rejects),
+        "calibration.confidence": options.rate(confidence),
         "seed": seed,
         "device": device,
     }
@@ -88,14 +77,9 @@ def learn(
                 fix="Run: flawscope learn MODEL --normals FOLDER --defects FOLDER --out NEW",
             )
     wish = LearnRecipe.parse(values)
-    with stop_on_interrupt() as stop:
-        run = Run(
-            seed=wish.seed,
-            device=wish.device,
-            precision=wish.precision,
-            progress=Bars(quiet=as_json),
-            stop=stop,
-        )
+    with interruptible_run(
+        seed=wish.seed, device=wish.device, precision=wish.precision, quiet=as_json
+    ) as run:
         result = run_learning(wish, out, run, overwrite=overwrite, announce=note)
     _show(result, as_json=as_json)
 

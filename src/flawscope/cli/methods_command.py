@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flawscope.cli import options
 from flawscope.cli.console import console, print_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def methods(
     name: Annotated[
         str | None, typer.Argument(help="A method, to see its options and their sources.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the methods, or one method's options with defaults and sources."""
     from rich.markup import escape

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+from flawscope.cli import options
+from flawscope.cli.console import Bars, console, interruptible_run, note, print_json
 
 if TYPE_CHECKING:
     from flawscope.training.segments import MapFacts
@@ -40,10 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 def draft(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes."),
-    ],
+    pictures: options.GoodPictures,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to make; NAME_preview.png lies beside.")],
     segments: Annotated[
         int | None, typer.Option("--segments", help="How many (default: 2 to 8, as the features fall).")
@@ -62,30 +60,27 @@ def draft(
     model: Annotated[
         str | None, typer.Option("--model", help="SAM's folder, or its name in the hub's cache.")
     ] = None,
-    layout: Annotated[str | None, typer.Option("--layout", help="Layout name.")] = None,
-    product: Annotated[
-        str | None, typer.Option("--product", help="Product, where there are several.")
-    ] = None,
+    layout: options.Layout = None,
+    product: options.Product = None,
     weights: Annotated[
         str, typer.Option("--weights", hidden=True, help="pretrained, or random for tests.")
     ] = "pretrained",
-    seed: Annotated[int, typer.Option("--seed", help="Source of all randomness.", min=0)] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
 ) -> None:
     """Propose a segment map for pictures of a fixed camera, as an indexed PNG to go on painting."""
     from flawscope.errors import OptionError
-    from flawscope.nn.run import Run
     from flawscope.training.segments import SAM, good_pictures
     from flawscope.training.segments import draft as run_draft
 
     if by not in ("features", "sam"):
         raise OptionError("by", expected="features or sam", got=repr(by), fix="Leave it out for features.")
-    with stop_on_interrupt() as stop:
-        made = run_draft(
+    with interruptible_run(seed=seed, device=device, quiet=as_json) as run:
+        facts = run_draft(
             good_pictures(pictures, layout=layout, product=product),
             out,
-            Run(seed=seed, device=device, progress=Bars(quiet=as_json), stop=stop),
+            run,
             by="sam" if by == "sam" else "features",
             segments=segments,
             size=_size(size),
@@ -93,35 +88,30 @@ def draft(
             model=model or SAM,
             weights="random" if weights == "random" else "pretrained",
         )
-    _show(made, "preview", as_json=as_json)
+    _show(facts, "preview", as_json=as_json)
     if not as_json:
         console.print(f"Next: flawscope segments check {out} PICTURES --out sheet.png", markup=False)
 
 
 def check(
     map_file: Annotated[Path, typer.Argument(metavar="MAP", help="Indexed PNG file.")],
-    pictures: Annotated[
-        list[str],
-        typer.Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes."),
-    ],
+    pictures: options.GoodPictures,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file that receives the sheet.")],
     size: Annotated[
         str | None,
         typer.Option("--size", help="WIDTHxHEIGHT that pictures are stretched to; a map may have this size."),
     ] = None,
-    layout: Annotated[str | None, typer.Option("--layout", help="Layout name.")] = None,
-    product: Annotated[
-        str | None, typer.Option("--product", help="Product, where there are several.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    layout: options.Layout = None,
+    product: options.Product = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show a segment map over pictures; refuse wrong sizes, gaps and unknown indices."""
     from flawscope.training.segments import check as run_check
     from flawscope.training.segments import good_pictures
 
     paths = good_pictures(pictures, layout=layout, product=product)
-    checked = run_check(map_file, paths, out, size=_size(size), progress=Bars(quiet=as_json))
-    _show(checked, "sheet", as_json=as_json)
+    facts = run_check(map_file, paths, out, size=_size(size), progress=Bars(quiet=as_json))
+    _show(facts, "sheet", as_json=as_json)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -139,26 +129,26 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(sides[2]), int(sides[1])
 
 
-def _show(made: MapFacts, kind: str, *, as_json: bool) -> None:
+def _show(facts: MapFacts, kind: str, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "map": str(made.map),
-                kind: str(made.drawing),
-                "width": made.width,
-                "height": made.height,
-                "pictures": made.pictures,
-                "shares": [round(share, 6) for share in made.shares],
-                "remarks": list(made.remarks),
+                "map": str(facts.map),
+                kind: str(facts.drawing),
+                "width": facts.width,
+                "height": facts.height,
+                "pictures": facts.pictures,
+                "shares": [round(share, 6) for share in facts.shares],
+                "remarks": list(facts.remarks),
             }
         )
         return
+    size = f"{facts.width}x{facts.height}"
     console.print(
-        f"{made.map}: {len(made.shares)} segments, {made.width}x{made.height}, for {made.pictures} pictures.",
-        markup=False,
+        f"{facts.map}: {len(facts.shares)} segments, {size}, for {facts.pictures} pictures.", markup=False
     )
-    for index, share in enumerate(made.shares):
+    for index, share in enumerate(facts.shares):
         console.print(f"{index:>4} {share:7.1%}", markup=False)
-    for remark in made.remarks:
+    for remark in facts.remarks:
         note(remark)
-    console.print(f"{kind.capitalize()}: {made.drawing}", markup=False)
+    console.print(f"{kind.capitalize()}: {facts.drawing}", markup=False)

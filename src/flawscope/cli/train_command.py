@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+from flawscope.cli import options
+from flawscope.cli.console import console, interruptible_run, note, print_json, silent
 
 if TYPE_CHECKING:
     from flawscope.training.recipe import Recipe
@@ -41,18 +42,10 @@ def train(
     method: Annotated[
         str | None, typer.Option("--method", "-m", help="A name from `flawscope methods`.")
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", "-r", help="YAML recipe; the options here override it.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Set one recipe key: KEY=VALUE; may be repeated.")
-    ] = None,
-    layout: Annotated[
-        str | None, typer.Option("--layout", help="Layout name; recognised by looking otherwise.")
-    ] = None,
-    product: Annotated[
-        str | None, typer.Option("--product", help="Product, where there are several.")
-    ] = None,
+    recipe: options.Recipe = None,
+    settings: options.Settings = None,
+    layout: options.Layout = None,
+    product: options.Product = None,
     defects: Annotated[
         Path | None,
         typer.Option("--defects", help="Folder of defective pictures, for methods that learn from some."),
@@ -61,26 +54,20 @@ def train(
         Path | None,
         typer.Option("--natural", help="Folder of natural pictures, for methods that learn from some."),
     ] = None,
-    false_rejects: Annotated[
-        str | None,
-        typer.Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%."),
-    ] = None,
-    confidence: Annotated[
-        str | None, typer.Option("--confidence", help="How sure the promise is, e.g. 95%.")
-    ] = None,
+    false_rejects: options.FalseRejects = None,
+    confidence: options.Confidence = None,
     engine: Annotated[
         str | None, typer.Option("--engine", help="What will run the model: onnxruntime or openvino.")
     ] = None,
     engine_precision: Annotated[
         str | None, typer.Option("--engine-precision", help="Its number format: fp32 or bf16.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Source of all randomness.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seed: options.SeedOfRecipe = None,
+    device: options.DeviceOfRecipe = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn from good pictures; makes a model folder that inspects anywhere, without GPU or network."""
-    from flawscope.nn.run import Run
     from flawscope.training.train import train as run_training
 
     resolved = _recipe(
@@ -93,8 +80,8 @@ def train(
             "data.defects": str(defects) if defects else None,
             "data.natural": str(natural) if natural else None,
             "method": method,
-            "calibration.false_rejects": _rate(false_rejects),
-            "calibration.confidence": _rate(confidence),
+            "calibration.false_rejects": options.rate(false_rejects),
+            "calibration.confidence": options.rate(confidence),
             "engine.name": engine,
             "engine.precision": engine_precision,
             "seed": seed,
@@ -102,28 +89,12 @@ def train(
         },
     )
     target = out or Path("models") / (resolved.data.product or resolved.data.folder.resolve().name)
-    with stop_on_interrupt() as stop:
-        run = Run(
-            seed=resolved.seed,
-            device=resolved.device,
-            precision=resolved.precision,
-            progress=Bars(quiet=as_json),
-            stop=stop,
-        )
-        result = run_training(
-            resolved, target, run, overwrite=overwrite, announce=_quiet if as_json else note
-        )
+    with interruptible_run(
+        seed=resolved.seed, device=resolved.device, precision=resolved.precision, quiet=as_json
+    ) as run:
+        announce = silent if as_json else note
+        result = run_training(resolved, target, run, overwrite=overwrite, announce=announce)
     _show(result, as_json=as_json)
-
-
-def _quiet(text: str) -> None:
-    del text
-
-
-def _rate(text: str | None) -> float | None:
-    from flawscope.runtime.calibration import parse_rate
-
-    return None if text is None else parse_rate(text)
 
 
 def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Recipe:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flawscope.cli import options
 from flawscope.cli.console import console, print_json
 
 EXAMPLES = """Examples:
@@ -26,7 +27,7 @@ def weights(
     name: Annotated[
         str | None, typer.Argument(help="A backbone whose weights to fetch into the cache.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a backbone.")] = False,
+    as_json: options.JsonLines = False,
 ) -> None:
     """Show which pretrained weights are at hand and where, or fetch some for work offline."""
     import dataclasses
@@ -43,15 +44,15 @@ def weights(
         else:
             console.print(f"{name}: {path}", markup=False)
         return
-    found = list_weights()
+    backbones = list_weights()
     if as_json:
-        for entry in found:
+        for entry in backbones:
             print_json(
                 dataclasses.asdict(entry) | {"where": None if entry.where is None else str(entry.where)}
             )
         return
     table = Table("backbone", "at hand", "MB", "where", "licence")
-    for entry in found:
+    for entry in backbones:
         place = str(entry.where or entry.source)
         table.add_row(
             entry.name,

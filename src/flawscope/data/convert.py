@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flawscope.data.layouts import mvtec_ad, read_dataset, real_iad
+from flawscope.data.layouts import read_dataset, real_iad
 from flawscope.data.masks import MaskFile, union_mask
 from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.data.splits import split_normals
@@ -55,15 +55,13 @@ def convert_dataset(
     folder: Path,
     out: Path,
     *,
-    source: str = real_iad.NAME,
-    target: str = mvtec_ad.NAME,
     product: str | None = None,
     split: str = "thesis",
     seed: int = 0,
     link: bool = False,
     progress: Progress | None = None,
 ) -> list[Converted]:
-    """Write `<out>/<product>` in the layout `target` for one product of `folder`, or for all.
+    """Write `<out>/<product>` in the layout of MVTec AD for one product of `folder`, or for all.
 
     Only normals train. With the split `thesis`, nine tenths of all normals do, drawn by `seed` with the views
     of a part together, whichever list of the JSON they are in; with `published`, those in its training list.
@@ -75,18 +73,17 @@ def convert_dataset(
         link: hard links in place of copies; only masks that are not already 0 and 255 are written anew.
 
     Raises:
-        OptionError: an unknown layout or split.
+        OptionError: an unknown split.
         DataError: what `read_dataset` refuses, a kind or file whose name cannot be kept, too few normals.
         InputError: a picture or mask that is missing or damaged.
         OutputError: the product's folder is there already and not empty, or cannot be written.
     """
-    _require("from", source, (real_iad.NAME,))
-    _require("to", target, (mvtec_ad.NAME,))
-    _require("split", split, SPLITS)
+    if split not in SPLITS:
+        raise OptionError("split", expected="a known name", got=f'"{split}"', fix=suggest(split, SPLITS))
     names: Sequence[str | None] = (product,)
     if product == "all" and real_iad.recognises(folder):
         names = real_iad.products(folder)
-    datasets = [read_dataset(folder, layout=source, product=name) for name in names]
+    datasets = [read_dataset(folder, layout=real_iad.NAME, product=name) for name in names]
     places = [_free_place(Path(out), dataset) for dataset in datasets]
     return [
         _convert(dataset, place, _divided(dataset, split, seed), link=link, progress=progress or Silent())
@@ -234,8 +231,3 @@ def _suffix(path: Path) -> str:
         got=suffix or "no suffix",
         fix="Convert it.",
     )
-
-
-def _require(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise OptionError(name, expected="a known name", got=f'"{value}"', fix=suggest(value, known))

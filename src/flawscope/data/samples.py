@@ -69,7 +69,6 @@ class Sample:
         parts: annotated parts of the product; empty where nobody has annotated this picture.
         category: structural or logical, where the layout tells.
         group: the piece that several views show (Real-IAD), where the layout tells.
-        view: name of the camera view within the group.
         seen: False for defect kinds that are withheld from supervised training (VAD).
     """
 
@@ -81,7 +80,6 @@ class Sample:
     parts: tuple[PartSource, ...] = ()
     category: Literal["structural", "logical"] | None = None
     group: str | None = None
-    view: str | None = None
     seen: bool = True
 
 

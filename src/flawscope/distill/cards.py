@@ -14,6 +14,9 @@ from flawscope.files import sha256
 from flawscope.nn.run import Run
 
 FORMAT = 1
+NAMED = ("teacher", "layers", "features", "student", "steps")  # options of their own on the command line
+
+NEXT = "flawscope train PICTURES --method efficientad --set options.teacher={weights}"
 
 NEXT = "flawscope train PICTURES --method efficientad --set options.teacher={weights}"
 
@@ -56,16 +59,14 @@ def command(folder: str, out: str, options: DistillOptions, run: Run) -> str:
     """The command line that makes these weights, with every option that is not the default.
 
     >>> command("nature", "mine.safetensors", DistillOptions(steps=100, flips=True), Run())
-    'flawscope distill nature --out mine.safetensors --steps 100 --flips'
+    'flawscope distill nature --out mine.safetensors --steps 100 --set flips=true'
     """
     words = ["flawscope", "distill", folder, "--out", out]
     for name, field in DistillOptions.model_fields.items():
         value = getattr(options, name)
         if value == field.default:
             continue
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(_written(value))
+        words += [f"--{name}", _written(value)] if name in NAMED else ["--set", f"{name}={_written(value)}"]
     fresh = Run()
     for name in ("device", "precision", "seed"):
         if getattr(run, name) != getattr(fresh, name):
@@ -75,6 +76,6 @@ def command(folder: str, out: str, options: DistillOptions, run: Run) -> str:
 
 def _written(value: object) -> str:
     if not isinstance(value, tuple):
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
     nested = bool(value) and isinstance(value[0], tuple)
     return "/".join(map(_written, value)) if nested else ",".join(map(str, value))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flawscope.distill.features import Features
 from flawscope.errors import OptionError
@@ -46,6 +46,20 @@ class DistillOptions(BaseModel):
     weights: Literal["pretrained", "random"] = Field(
         "pretrained", description="the teachers' weights; random ones are for tests"
     )
+
+    @field_validator("teacher", "teacher_size", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """One value, or text such as `resnet18,resnet34`, stands for a list."""
+        if isinstance(value, int):
+            return (value,)
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _split_layers(cls, value: Any) -> Any:
+        """Text such as `layer2,layer3/blocks.2` stands for a list of lists."""
+        return [names.split(",") for names in value.split("/")] if isinstance(value, str) else value
 
     @property
     def cached_sizes(self) -> tuple[int, ...]:

@@ -44,11 +44,6 @@ class Bundle:
         """The tensors for training on and exporting again, or None where they were left out."""
         return self.folder / WEIGHTS if WEIGHTS in self.manifest.files else None
 
-    @property
-    def recipe(self) -> Path | None:
-        """The recipe that made the model, or None where it was left out."""
-        return self.folder / RECIPE if RECIPE in self.manifest.files else None
-
 
 class Draft:
     """A model folder in the making.

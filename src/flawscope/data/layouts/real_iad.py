@@ -7,7 +7,6 @@ The published archive holds `realiad_jsons/realiad_jsons/PRODUCT.json` (multi-vi
 
 from __future__ import annotations
 
-import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +18,6 @@ from flawscope.errors import DataError
 NAME = "real_iad"
 SPLITS: tuple[Split, ...] = ("train", "test")
 RESOLUTIONS = ("realiad_raw", "realiad_1024", "realiad_512", "realiad_256")
-VIEW = re.compile(r"_(C\d+)_")
 
 
 def _tables(folder: Path) -> Path:
@@ -39,7 +37,7 @@ def products(folder: Path) -> tuple[str, ...]:
 
 
 def read(folder: Path, product: str | None) -> Dataset:
-    """See `Reader.read`; `group` is the part's folder, `view` the camera."""
+    """See `Reader.read`; `group` is the part's folder."""
     table = _tables(folder) / f"{product}.json"
     content = read_json(table)
     meta = content.get("meta") if isinstance(content, dict) else None
@@ -75,7 +73,6 @@ def _sample(root: Path, table: Path, place: str, entry: Any, *, split: Split, no
     kind, image = entry["anomaly_class"], entry["image_path"]
     defective = kind != normal
     mask = entry.get("mask_path")
-    view = VIEW.search(PurePosixPath(image).name)
     return Sample(
         named_path(root, image, table, place),
         split,
@@ -83,5 +80,4 @@ def _sample(root: Path, table: Path, place: str, entry: Any, *, split: Split, no
         kind=kind if defective else GOOD,
         masks=(MaskFile(named_path(root, mask, table, place)),) if mask else (),
         group=PurePosixPath(image).parent.as_posix(),
-        view=view.group(1) if view else None,
     )

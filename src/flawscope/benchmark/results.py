@@ -1,4 +1,4 @@
-"""What finished rows leave behind: JSON files that the same command reads again."""
+"""Results of finished rows: JSON files that the same command reads again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from flawscope.runtime.frozen import Frozen
 MODEL, RESULT, SCORES, TRAINING = "model", "result.json", "scores.json", "training.json"
 
 
-class _Kept(Frozen):
-    """Values that a JSON file keeps."""
+class _JsonFile(Frozen):
+    """Values in a JSON file."""
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -29,7 +29,7 @@ class _Kept(Frozen):
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
-class Training(_Kept):
+class Training(_JsonFile):
     """What one finished training tells: pictures by role, durations, device."""
 
     pictures: dict[str, int]
@@ -37,7 +37,7 @@ class Training(_Kept):
     device: str
 
 
-class Scores(_Kept):
+class Scores(_JsonFile):
     """Raw scores of the readable test pictures, in the data set's order.
 
     Attributes:
@@ -51,15 +51,15 @@ class Scores(_Kept):
 
     def groups(self) -> dict[str, list[float]]:
         """Scores of good pictures, and of defective ones, those of unseen kinds apart where there are any."""
-        found: dict[str, list[float]] = {}
+        groups: dict[str, list[float]] = {}
         seen = "defective" if all(self.seen) else "defective, seen kinds"
         for score, defective, known in zip(self.score, self.defective, self.seen, strict=True):
             group = "good" if not defective else seen if known else "defective, unseen kinds"
-            found.setdefault(group, []).append(score)
-        return dict(sorted(found.items(), reverse=True, key=lambda entry: (entry[0] == "good", entry[0])))
+            groups.setdefault(group, []).append(score)
+        return dict(sorted(groups.items(), reverse=True, key=lambda entry: (entry[0] == "good", entry[0])))
 
 
-class RunResult(_Kept):
+class RunResult(_JsonFile):
     """What one row measured with one seed.
 
     Attributes:

@@ -50,7 +50,7 @@ def test_a_seed_draws_the_same_sheet_again(flawscope: Run, good_pictures: Goods,
     assert sheets[0] == sheets[1] != sheets[2]
 
 
-def test_defects_skip_the_background_of_a_part(flawscope: Run, tmp_path: Path) -> None:
+def test_defects_skip_the_background(flawscope: Run, tmp_path: Path) -> None:
     picture = np.full((64, 64, 3), 220, np.uint8)
     picture[20:30, 20:50] = 60
     (tmp_path / "good").mkdir()
@@ -103,8 +103,7 @@ def real_iad(root: Path) -> Path:
 
 def test_convert_writes_a_data_set_that_reads_as_mvtec_ad(flawscope: Run, tmp_path: Path) -> None:
     source, out = real_iad(tmp_path / "in"), tmp_path / "out"
-    told = ("--from", "real_iad", "--to", "mvtec_ad", "--product", "all")
-    ended = flawscope("data", "convert", source, *told, "--out", out, "--link", "--json")
+    ended = flawscope("data", "convert", source, "--product", "all", "--out", out, "--link", "--json")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out) == {
         "product": "mint",
@@ -127,7 +126,7 @@ def test_convert_refuses_in_one_line(flawscope: Run, tmp_path: Path) -> None:
     flawscope("data", "convert", source, "--out", out)
     for arguments, code, message in (
         ((source, "--out", out), 7, "got one with content"),
-        ((source, "--out", out, "--from", "visa"), 2, "Known: real_iad."),
+        ((source, "--out", out, "--split", "thesiss"), 2, 'Did you mean "thesis"'),
         ((source, "--out", tmp_path / "b", "--product", "nut"), 3, 'got "nut"'),
         ((tmp_path, "--out", tmp_path / "c"), 3, "expected the layout real_iad"),
     ):

@@ -22,8 +22,8 @@ from flawscope.training.selection import defects_of
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A row whose pictures are there.
+class RowPictures:
+    """A row with its pictures.
 
     Attributes:
         recipes: the row's training recipe by seed.
@@ -53,7 +53,7 @@ class Found:
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode() + self.state.encode())
         return digest.hexdigest()[:12]
 
-    def tested(self, recipe: Recipe, others: Iterable[Found]) -> Dataset:
+    def tested(self, recipe: Recipe, others: Iterable[RowPictures]) -> Dataset:
         """The row's pictures without those that some row on the same pictures learns from.
 
         Of the defective ones the largest draw is left out, in which smaller ones lie. Where the data set has
@@ -70,18 +70,18 @@ class Found:
             self.dataset, seed=recipe.seed, calibration=recipe.split.calibration, folds=recipe.split.folds
         )
         held_out = {sample.path for sample in split.test}
-        kept = [sample for sample in dataset if sample.defective or sample.path in held_out]
-        return replace(dataset, samples=tuple(kept)) if held_out else dataset
+        tested = [sample for sample in dataset if sample.defective or sample.path in held_out]
+        return replace(dataset, samples=tuple(tested)) if held_out else dataset
 
 
 @dataclass(slots=True)
-class Finder:
-    """Reads each data set once."""
+class DatasetReader:
+    """Reads the data sets of rows, each once."""
 
     natural: Path | None
     known: dict[tuple[Path, str | None, str | None], tuple[Dataset, str]] = field(default_factory=dict)
 
-    def find(self, row: Row, recipes: Mapping[int, Recipe], options: Mapping[str, Any]) -> Found:
+    def read(self, row: Row, recipes: Mapping[int, Recipe], options: Mapping[str, Any]) -> RowPictures:
         """The row with its pictures.
 
         Raises:
@@ -99,13 +99,13 @@ class Finder:
         data = recipe.data
         place = (data.folder, data.layout, data.product)
         if place not in self.known:
-            read = read_dataset(data.folder, layout=data.layout, product=data.product)
-            self.known[place] = (read, _state(read))
+            whole = read_dataset(data.folder, layout=data.layout, product=data.product)
+            self.known[place] = (whole, _state(whole))
         dataset, state = self.known[place]
         dataset = withhold(dataset, recipe.split.withheld)
         _check_enough(row, dataset)
         defects_of(dataset, recipe)
-        return Found(row, recipes, options, dataset, state)
+        return RowPictures(row, recipes, options, dataset, state)
 
 
 def _check_enough(row: Row, dataset: Dataset) -> None:

@@ -1,0 +1,71 @@
+"""Arguments and options that several commands share, each with its name, help and type in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from flawscope.nn.run import RunPrecision
+
+_SEED = Option("--seed", help="Source of all randomness.", min=0)
+_DEVICE = Option("--device", help="cpu, cuda, cuda:1 …")
+
+Model = Annotated[Path, Argument(help="Model folder.")]
+Pictures = Annotated[Path, Argument(help="Folder of pictures or a data set in a known layout.")]
+GoodPictures = Annotated[
+    list[str],
+    Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes."),
+]
+Recipe = Annotated[Path | None, Option("--recipe", "-r", help="YAML recipe; the options here override it.")]
+Settings = Annotated[
+    list[str] | None,
+    Option("--set", help="Set one recipe key, such as options.KEY=VALUE; may be repeated."),
+]
+Layout = Annotated[str | None, Option("--layout", help="Layout name; recognised by looking otherwise.")]
+Product = Annotated[str | None, Option("--product", help="Product, where there are several.")]
+FalseRejects = Annotated[
+    str | None, Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%.")
+]
+Confidence = Annotated[str | None, Option("--confidence", help="How sure the promise is, e.g. 95%.")]
+Seed = Annotated[int, _SEED]
+SeedOfRecipe = Annotated[int | None, _SEED]
+Device = Annotated[str, _DEVICE]
+DeviceOfRecipe = Annotated[str | None, _DEVICE]
+PrecisionName = Annotated[
+    str, Option("--precision", help="auto, fp32 or bf16; auto: bf16 where the hardware has it.")
+]
+Engine = Annotated[str, Option("--engine", help="auto, onnxruntime or openvino.")]
+Threads = Annotated[int | None, Option("--threads", help="Processor threads.", min=1)]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace what is in --out.")]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
+JsonLines = Annotated[bool, Option("--json", help="Print JSON, one object a line.")]
+
+
+def rate(text: str | None) -> float | None:
+    """A share such as 1% or 0.01; None where none was given.
+
+    Raises:
+        OptionError: no share.
+    """
+    from flawscope.runtime.calibration import parse_rate
+
+    return None if text is None else parse_rate(text)
+
+
+def precision(text: str) -> RunPrecision:
+    """The number format of training that `--precision` names.
+
+    Raises:
+        OptionError: an unknown one.
+    """
+    from flawscope.errors import OptionError, suggest
+
+    known = ("auto", "fp32", "bf16")
+    if text not in known:
+        raise OptionError(
+            "--precision", expected="auto, fp32 or bf16", got=repr(text), fix=suggest(text, known)
+        )
+    return text  # type: ignore[return-value]
