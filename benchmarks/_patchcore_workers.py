@@ -52,7 +52,7 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
     import torch
 
     from flawscope.data.layouts import read_dataset
-    from flawscope.data.pictures import Pictures
+    from flawscope.data.pictures import PictureFiles
     from flawscope.data.training import TrainingData
     from flawscope.methods.registry import create
     from flawscope.nn.run import Run
@@ -69,7 +69,7 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
             "reweighting": NEIGHBOURS,
         },
     )
-    normal = Pictures(dataset.select(split="train", defective=False), model.frame)
+    normal = PictureFiles(dataset.select(split="train", defective=False), model.frame)
     run = Run(precision=options.precision)
     start = time.perf_counter()
     model.fit(TrainingData(normal=normal, tuning=normal.subset([])), run)
@@ -93,7 +93,7 @@ def engines(graph: Path, dataset: Any, frame: Any, options: argparse.Namespace) 
     """Accuracy and latency of one exported graph in every engine that this machine has."""
     import numpy as np
 
-    from flawscope.data.pictures import Pictures
+    from flawscope.data.pictures import PictureFiles
     from flawscope.errors import MissingExtraError, OptionError
     from flawscope.runtime.engines import open_engine
     from flawscope.runtime.images import load
@@ -107,7 +107,7 @@ def engines(graph: Path, dataset: Any, frame: Any, options: argparse.Namespace) 
         except (MissingExtraError, OptionError) as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
-        outputs = engine_outputs(engine, Pictures(samples, frame))
+        outputs = engine_outputs(engine, PictureFiles(samples, frame))
         times = latency(
             lambda files, engine=engine: [  # one by one, as the Inspector does it
                 engine.run(load(path, frame)[np.newaxis])["heatmap"] for path in files

@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
@@ -57,12 +57,12 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     detector = create(method, options)
     normals = dataset.select(split="train", defective=False)
     split = split_normals(normals, seed=run.seed, tuning=0.1 if detector.uses_tuning else 0.0)
-    normal, tuning = (Pictures(part, detector.frame) for part in (split.training, split.tuning))
+    normal, tuning = (PictureFiles(part, detector.frame) for part in (split.training, split.tuning))
     started = time.perf_counter()
     detector.fit(TrainingData(normal=normal, tuning=tuning), run)
     fitted = time.perf_counter()
     test = dataset.select(split="test")
-    outputs = detector.score(Pictures(test, detector.frame), run)
+    outputs = detector.score(PictureFiles(test, detector.frame), run)
     scored = time.perf_counter()
     defective = [sample.defective for sample in test]
     good = [index for index, sample in enumerate(test) if not sample.defective]

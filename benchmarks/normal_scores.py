@@ -22,7 +22,7 @@ import numpy as np
 
 import flawscope
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
@@ -76,10 +76,10 @@ def score(chosen: argparse.Namespace, samples: tuple[Sample, ...]) -> np.ndarray
     """Fit on `train` of the pictures and score all the others."""
     detector = create(chosen.method, options_of(chosen.method, "default", {}))
     split = split_normals(samples, seed=chosen.seed, calibration=len(samples) - chosen.train)
-    normal = Pictures(split.training, detector.frame)
+    normal = PictureFiles(split.training, detector.frame)
     run = Run(seed=chosen.seed)
     detector.fit(TrainingData(normal=normal, tuning=normal.subset(range(0))), run)
-    return detector.score(Pictures(split.calibration, detector.frame), run)["score"]
+    return detector.score(PictureFiles(split.calibration, detector.frame), run)["score"]
 
 
 if __name__ == "__main__":

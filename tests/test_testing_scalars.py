@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.nn.run import Run
@@ -69,7 +69,7 @@ def test_a_knob_that_turns_nothing_is_told(
 ) -> None:
     unfitted = kind(TwoFiltersOptions())
     paths = list_images(knobbed.pictures / "good")[:4]
-    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], unfitted.frame)
+    pictures = PictureFiles([Sample(path, "train", defective=False) for path in paths], unfitted.frame)
     fitted = unfitted.fit(TrainingData(pictures, pictures.subset([])), Run())
     check = _Check(kind, {}, 0, 1e-4, tmp_path)
     with pytest.raises(AssertionError, match=words):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError, OptionError
@@ -48,7 +48,7 @@ def rings(tmp_path: Path) -> Callable[[str, int, bool], Pictures]:
             Image.fromarray(picture).save(path)
             kind = ("scratch", "hole")[index % 2] if defective else "good"
             samples.append(Sample(path, "train", defective=defective, kind=kind))
-        return Pictures(samples, FRAME)
+        return PictureFiles(samples, FRAME)
 
     return make
 
@@ -184,7 +184,7 @@ def _data_again(rings: Make) -> TrainingData:
     parts = []
     for name in ("normal", "tuning"):
         samples = [Sample(path, "train", defective=False) for path in sorted((folder / name).iterdir())]
-        parts.append(Pictures(samples, FRAME))
+        parts.append(PictureFiles(samples, FRAME))
     return TrainingData(*parts)
 
 

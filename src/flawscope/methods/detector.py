@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +19,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, DataError
 from flawscope.nn.run import Run
+from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.images import FRAME_LIMIT, Frame
 
 if TYPE_CHECKING:
@@ -52,8 +53,26 @@ class Scalar:
     about: str
 
 
+_BATCH = 8
 SCORE = Output("score", "score", "raw anomaly score of the picture, higher is more anomalous")
 HEATMAP = Output("heatmap", "heatmap", "raw anomaly map at the input size, higher is more anomalous")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of `forward` that becomes one graph file: named tensors in, named tensors out.
+
+    Attributes:
+        file: of the graph, in the model folder.
+        inputs: `pixels`, scalars, and outputs of earlier stages; all but scalars begin with the axis N.
+        outputs: what `forward` gives, each (N, ...).
+        forward: takes the inputs by name; tensor code that exports to ONNX.
+    """
+
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    forward: Callable[..., dict[str, Tensor]]
 
 
 Side = Annotated[int, Field(ge=32, le=FRAME_LIMIT)]
@@ -156,6 +175,11 @@ class Detector(nn.Module, ABC):
         one that is absent has its value of `scalar_values`.
         """
 
+    def stages(self) -> tuple[Stage, ...]:
+        """The graphs that the model folder holds, in their order; together they are `forward`."""
+        inputs = ("pixels", *(knob.name for knob in self.scalars))
+        return (Stage(GRAPH, inputs, tuple(output.name for output in self.outputs), self),)
+
     @property
     def judged(self) -> str | None:
         """Name of a vector output on which parity is judged in the score's place; None: on the score.
@@ -198,34 +222,18 @@ class Detector(nn.Module, ABC):
             )
         return data.defective
 
-    @torch.inference_mode()
     def score(
         self,
         pictures: Pictures,
         run: Run,
         *,
-        batch: int = 8,
+        keep: Collection[str] | None = None,
+        batch: int = _BATCH,
         scalars: Mapping[str, float] | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`.
-
-        `scalars` replaces some or all of `scalar_values`.
-        """
-        device = run.torch_device()
-        self.eval().to(device)
-        knobs = {
-            name: torch.tensor(value, dtype=torch.float32, device=device)
-            for name, value in {**self.scalar_values(), **(scalars or {})}.items()
-        }
-        parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in self.outputs}
-        with run.progress.stage("scoring", len(pictures)) as stage:
-            for pixels in pictures.batches(batch):
-                answer = self(torch.from_numpy(pixels).to(device), **knobs)
-                for name, values in parts.items():
-                    values.append(answer[name].cpu().numpy())
-                stage.advance(len(pixels))
-                run.check_stop()
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        """Outputs for all pictures, stacked over the first axis, in their order; as `answers` gives them."""
+        found = list(answers(self, pictures, run, keep, batch=batch, scalars=scalars))
+        return {name: np.stack([answer[name] for answer in found]) for name in (found[0] if found else ())}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> Self:
         """Take over the tensors of a trained detector of the same options.
@@ -247,3 +255,42 @@ class Detector(nn.Module, ABC):
                 fix="Train again, or take the model folder from its source again.",
             ) from error
         return self.eval()
+
+
+def answers(
+    detector: Detector,
+    pictures: Pictures,
+    run: Run,
+    keep: Collection[str] | None = None,
+    *,
+    batch: int = _BATCH,
+    scalars: Mapping[str, float] | None = None,
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """The detector's own answer for each picture, one at a time, as `Pipeline.score` streams them.
+
+    Args:
+        detector: fitted.
+        pictures: at the detector's frame.
+        run: its device, progress and stop.
+        keep: outputs to keep; None keeps all.
+        batch: pictures that run together.
+        scalars: replace some or all of `scalar_values`.
+
+    Raises:
+        Stopped: `run.stop` was set.
+    """
+    device = run.torch_device()
+    detector.eval().to(device)
+    knobs = {
+        name: torch.tensor(value, dtype=torch.float32, device=device)
+        for name, value in {**detector.scalar_values(), **(scalars or {})}.items()
+    }
+    names = [output.name for output in detector.outputs if keep is None or output.name in keep]
+    with run.progress.stage("scoring", len(pictures)) as stage:
+        for pixels in pictures.batches(batch):
+            with torch.inference_mode():
+                answer = detector(torch.from_numpy(pixels).to(device), **knobs)
+            kept = {name: answer[name].cpu().numpy() for name in names}
+            yield from ({name: kept[name][row] for name in names} for row in range(len(pixels)))
+            stage.advance(len(pixels))
+            run.check_stop()

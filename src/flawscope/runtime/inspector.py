@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,14 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError
+from flawscope.errors import FlawscopeError, InputError, OptionError
 from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.engines import Engine, open_engine, scalars_differ, usable_cores
-from flawscope.runtime.engines.choice import choose
 from flawscope.runtime.explain import findings
-from flawscope.runtime.images import from_frame, read_image, to_frame
+from flawscope.runtime.images import read_image, to_frame
 from flawscope.runtime.overlay import find_regions
+from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Prediction
 
 Answer = Prediction | FlawscopeError
@@ -29,19 +29,17 @@ _MOST_WORKERS = 4
 class Inspector:
     """A loaded model; its methods may be called from several threads.
 
-    `Inspector.load("models/bracket").inspect("part.png").decision` tells the verdict on one picture.
+    `Inspector.load("models/bracket").inspect("part.png").decision` tells the verdict on one picture. Its
+    threads for many pictures start when they are first needed; `close`, or the end of a `with`, ends them.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, *, threads: int | None = None) -> None:
-        self.bundle = bundle
-        self.engine = engine
+    def __init__(self, bundle: Bundle, pipeline: Pipeline) -> None:
+        self.bundle, self.pipeline = bundle, pipeline
         self._frame = bundle.manifest.frame.frame()
         self._score = str(bundle.manifest.output("score"))
         self._heatmap = bundle.manifest.output("heatmap")
-        self._scalars = bundle.manifest.scalar_values()
-        if set(engine.scalars) != set(self._scalars):
-            raise scalars_differ(f"model {bundle.folder}", engine.scalars, self._scalars)
-        self._workers = min(threads or usable_cores(), _MOST_WORKERS)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
     def load(cls, bundle: Path | str | Bundle, *, engine: str = "auto", threads: int | None = None) -> Self:
@@ -49,13 +47,24 @@ class Inspector:
 
         Raises:
             BundleError: a damaged or foreign model, or an engine whose parity was not measured.
-            OptionError: an unknown engine.
+            OptionError: an unknown engine, or fewer than one thread.
             MissingExtraError: the engine's package is not installed.
         """
         loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle))
-        name, precision = choose(loaded.manifest, engine)
-        opened = open_engine(name, loaded.graph, precision=precision, threads=threads)
-        return cls(loaded, opened, threads=threads)
+        return cls(loaded, Pipeline.open(loaded, engine, threads=threads))
+
+    def close(self) -> None:
+        """End the threads, once what they work on is done; the model stays usable."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def inspect(self, picture: Path | str | bytes | NDArray[Any]) -> Prediction:
         """Inspect one picture: a file, an encoded picture, or pixels (H, W[, 1 or 3]) uint8 or uint16.
@@ -65,7 +74,7 @@ class Inspector:
             BundleError: the model answers with values that are not finite.
         """
         image = _checked(picture) if isinstance(picture, np.ndarray) else read_image(_source(picture))
-        outputs = self.run(to_frame(image, self._frame)[None])
+        outputs = self.pipeline.run(to_frame(image, self._frame)[None])
         return self._predict(outputs, *image.shape[:2])
 
     def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
@@ -84,38 +93,25 @@ class Inspector:
         return self._stream(paths, batch)
 
     def _stream(self, paths: Iterable[Path], batch: int) -> Iterator[tuple[Path, Answer]]:
-        pool = ThreadPoolExecutor(min(self._workers, batch), thread_name_prefix="inspect")
         working: deque[tuple[Path, Future[Prediction]]] = deque()
         try:
             for path in paths:
-                working.append((Path(path), pool.submit(self.inspect, path)))
+                working.append((Path(path), self._submit(path)))
                 if len(working) == batch:
                     yield _answer(*working.popleft())
             while working:
                 yield _answer(*working.popleft())
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for _, future in working:
+                future.cancel()
+            wait([future for _, future in working])
 
-    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """The graph's outputs for pixels (N, 3, H, W) in [0, 1] at the model's frame and scalars.
-
-        Raises:
-            BundleError: the graph fails, or answers otherwise than its manifest says.
-        """
-        try:
-            outputs = self.engine.run(pixels, self._scalars)
-        except Exception as error:
-            raise self._broken("a graph that runs", " ".join(str(error).split())[:300]) from error
-        missing = [output.name for output in self.bundle.manifest.outputs if output.name not in outputs]
-        if missing:
-            raise self._broken("the outputs that its manifest names", f"none called {', '.join(missing)}")
-        ranks = {self._score: 1} | ({} if self._heatmap is None else {self._heatmap: 3})
-        for name, rank in ranks.items():
-            if outputs[name].ndim != rank or len(outputs[name]) != len(pixels):
-                raise self._broken(f"{name} with {rank} axes, one entry a picture", f"{outputs[name].shape}")
-            if not np.isfinite(outputs[name]).all():
-                raise self._broken("finite scores and heatmaps", "values that are not")
-        return outputs
+    def _submit(self, path: Path) -> Future[Prediction]:
+        with self._lock:
+            if self._pool is None:
+                workers = min(self.pipeline.engines[0].threads, _MOST_WORKERS)
+                self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
+            return self._pool.submit(self.inspect, path)
 
     def _predict(self, outputs: dict[str, NDArray[Any]], height: int, width: int) -> Prediction:
         """Read the outputs for one picture of `height` × `width`."""
@@ -133,18 +129,10 @@ class Inspector:
             },
         )
         if heatmap is not None and manifest.heatmap is not None:
-            own = from_frame(heatmap, self._frame, height, width)
-            above = float(np.nextafter(np.float32(manifest.heatmap.threshold), np.float32(np.inf)))
-            prediction = replace(prediction, heatmap=own, regions=find_regions(own, above))
+            own = self._frame.placement(height, width).back(heatmap)
+            regions = find_regions(own, manifest.heatmap.threshold)
+            prediction = replace(prediction, heatmap=own, regions=regions)
         return replace(prediction, findings=findings(manifest, prediction))
-
-    def _broken(self, expected: str, got: str) -> BundleError:
-        return BundleError(
-            f"model {self.bundle.folder}",
-            expected=expected,
-            got=got,
-            fix="Train or export again.",
-        )
 
 
 def _answer(path: Path, future: Future[Prediction]) -> tuple[Path, Answer]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flawscope.data.masks import defect_areas, union_mask
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import DataError, FlawscopeError
-from flawscope.files import sha256, write_text
+from flawscope.files import remembered_sha256, write_text
 from flawscope.metrics import (
     Interval,
     PixelRanking,
@@ -171,7 +171,7 @@ def evaluate(
 def _digest(path: Path) -> str:
     """Of the file's content; empty where it cannot be read, which the inspection then reports."""
     try:
-        return sha256(path)
+        return remembered_sha256(path)
     except OSError:
         return ""
 

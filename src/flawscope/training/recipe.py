@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flawscope.errors import OptionError, suggest
-from flawscope.runtime.engines import Precision
+from flawscope.runtime.engines import DEFAULT, EngineName, Precision
 from flawscope.training.settings import yaml_package
 
 
@@ -103,7 +103,7 @@ class CalibrationChoice(_Frozen):
 class EngineChoice(_Frozen):
     """What will run the model at the station, on which therefore it is calibrated."""
 
-    name: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    name: EngineName = DEFAULT
     precision: Literal["fp32", "bf16"] = Field("fp32", description="number format that it computes in")
 
     @property

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
-from flawscope.runtime.images import labels_from_frame
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 
@@ -132,7 +131,7 @@ def segments(manifest: Manifest, prediction: Prediction) -> tuple[NDArray[np.int
     labels, kind = prediction.outputs.get("segments"), _kind(manifest.options)
     if labels is None or prediction.heatmap is None or kind == "one":
         return None
-    own = labels_from_frame(labels.astype(np.int16), manifest.frame.frame(), *prediction.heatmap.shape)
+    own = manifest.frame.frame().placement(*prediction.heatmap.shape).labels_back(labels)
     return own, {} if kind == "object" else {int(label): str(label) for label in np.unique(labels)}
 
 
@@ -218,9 +217,5 @@ def _segment_at(manifest: Manifest, prediction: Prediction, region: Region) -> i
     labels, heatmap = prediction.outputs["segments"], prediction.heatmap
     if heatmap is None:
         return None
-    frame = manifest.frame.frame()
-    top, left, height, width = frame.placement(*heatmap.shape)
-    x, y = region.peak
-    row = (top + (y + 0.5) * height / heatmap.shape[0]) * labels.shape[0] / frame.height
-    column = (left + (x + 0.5) * width / heatmap.shape[1]) * labels.shape[1] / frame.width
-    return int(labels[int(row), int(column)])
+    placement = manifest.frame.frame().placement(*heatmap.shape)
+    return int(labels[placement.to_map(region.peak, labels.shape)])
