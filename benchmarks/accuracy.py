@@ -39,7 +39,7 @@ from flawscope.metrics.pixels import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Run
-from flawscope.runtime.images import Frame, check_image, from_frame
+from flawscope.runtime.images import Frame, check_image
 from flawscope.runtime.manifest import _processor as processor
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
@@ -124,7 +124,7 @@ def _annotated(
             mask |= source.read(info.height, info.width)
         step = max(1, int(np.ceil((mask.size / 2**18) ** 0.5)))
         masks.append(mask[::step, ::step] if sample.defective else None)
-        maps.append(from_frame(heatmap, frame, info.height, info.width)[::step, ::step])
+        maps.append(frame.placement(info.height, info.width).back(heatmap)[::step, ::step])
     return masks, maps
 
 

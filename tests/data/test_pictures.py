@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flawscope import files
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.errors import InputError, OptionError
@@ -87,6 +88,30 @@ def test_hashes_are_of_the_files(samples: list[Sample]) -> None:
     hashes = PictureFiles(samples, Frame(8, 8)).hashes()
     assert hashes[4] == hashlib.sha256(samples[4].path.read_bytes()).hexdigest()
     assert len(set(hashes)) == 11
+
+
+def test_hashes_are_remembered_until_a_file_changes(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path.name) or original(path))
+    pictures = PictureFiles(samples, Frame(8, 8))
+    hashes = pictures.hashes()
+    assert len(read) == 11
+    assert pictures.subset([4, 2]).resized(Frame(4, 4)).hashes() == [hashes[4], hashes[2]]
+    assert len(read) == 11
+    samples[4].path.write_bytes(samples[2].path.read_bytes())
+    assert pictures.hashes() == [*hashes[:4], hashes[2], *hashes[5:]]
+    assert read[11:] == ["4.png"]
+
+
+def test_pictures_are_joined(samples: list[Sample]) -> None:
+    whole = PictureFiles(samples, Frame(8, 8))
+    joined = whole.subset([1, 0]) + whole.resized(Frame(4, 4)).subset([3])
+    assert [sample.path.name for sample in joined.samples] == ["1.png", "0.png", "3.png"]
+    assert joined.frame == Frame(8, 8)
+    np.testing.assert_array_equal(joined[2], whole[3])
 
 
 def test_no_pictures_give_no_batches() -> None:

@@ -22,9 +22,12 @@ from flawscope.methods.segad import SegAD
 from flawscope.methods.segad.table import far_apart, folds_by_kind
 from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
+from flawscope.runtime.pipeline import Pipeline
 from flawscope.testing import check_detector
 from flawscope.testing.rings import damaged_rings, good_rings
+from flawscope.training.export import export
 from segment_loop import NAMES, by_loop
 
 PATCHCORE = {
@@ -228,6 +231,12 @@ def test_a_restored_static_map_needs_no_file(rings: Make, tmp_path: Path) -> Non
         restored.score(pictures, Run())["score"], segad.score(pictures, Run())["score"]
     )
     assert restored.segmenter.count == 2
+    graphs, expected = export(restored, tmp_path), restored.score(pictures, Run())
+    for name, _ in installed():
+        answers = list(Pipeline.in_engine(graphs, name, threads=1).score(pictures))
+        labels = np.stack([answer["segments"] for answer in answers])
+        assert labels.dtype == expected["segments"].dtype == np.uint8
+        np.testing.assert_array_equal(labels, expected["segments"])
 
 
 def test_trained_detectors_are_taken_up_again(
