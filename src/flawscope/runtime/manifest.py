@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model
 from flawscope.errors import OptionError, suggest
 from flawscope.files import remembered_sha256
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.images import Frame
 
 FORMAT = 1
-Precision = Literal["fp32", "bf16"]
 Role = Literal["normal", "tuning", "calibration", "defective"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -195,7 +195,7 @@ class Manifest(Part):
     outputs: tuple[OutputSpec, ...]
     scalars: tuple[ScalarSpec, ...] = ()
     stages: tuple[StageSpec, ...] = Field(min_length=1)
-    engine: str = "onnxruntime"
+    engine: str = DEFAULT
     precision: Precision = "fp32"
     calibration: Calibration
     heatmap: HeatmapRange | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,6 @@ from flawscope.runtime.manifest import OutputSpec, StageSpec, map_level
 Outputs = dict[str, NDArray[Any]]
 Judged = tuple[str, ...]  # names of the score and, where there is any, of the heatmap
 _RANKS = {"score": 1, "heatmap": 3}
-
-
-class _Described(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +154,8 @@ class Pipeline:
         )
 
 
-def judged_outputs(outputs: Iterable[_Described]) -> Judged:
-    """What calibration reads of the outputs: the score, and the first heatmap where there is any."""
+def judged_outputs(outputs: Iterable[Any]) -> Judged:
+    """What calibration reads of outputs with `name` and `kind`: the score, and the first heatmap if any."""
     first = {output.kind: output.name for output in reversed(tuple(outputs))}
     return tuple(first[kind] for kind in ("score", "heatmap") if kind in first)
 
