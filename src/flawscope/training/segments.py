@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from flawscope.data.layouts import read_dataset
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of, spread
 from flawscope.data.segment_maps import (
     MOST_SEGMENTS,
