@@ -34,8 +34,8 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
     from flawscope.errors import FlawscopeError
     from flawscope.methods.registry import create
     from flawscope.nn.run import Run
-    from flawscope.runtime.engines import open_engine
-    from flawscope.training.export import export_onnx
+    from flawscope.runtime.pipeline import Pipeline
+    from flawscope.training.export import export
 
     rows: list[Row] = []
     pixels = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
@@ -43,15 +43,14 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
         detector = create("efficientad", {"weights": "random", "padding": padding})
         common = {"tool": "flawscope", "padding": padding}
         with tempfile.TemporaryDirectory() as folder:
-            graph = export_onnx(detector, Path(folder) / "model.onnx")
+            graphs = export(detector, Path(folder))
             for name, precision in (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")):
                 try:
-                    engine = open_engine(name, graph, precision=precision)
+                    pipeline = Pipeline.in_engine(graphs, name, precision)
                 except FlawscopeError as error:
                     print(f"skipped: {error}", file=sys.stderr)
                     continue
-                knobs = detector.options.scalar_values()
-                ms = median_ms(lambda engine=engine, knobs=knobs: engine.run(pixels, knobs), repeats)
+                ms = median_ms(lambda pipeline=pipeline: pipeline.run(pixels), repeats)
                 rows.append({**common, "what": "inspect", "how": f"{name} {precision}", "ms": ms})
     losses = {
         "thesis: L_CDO, one picture for all losses": {"padding": False},

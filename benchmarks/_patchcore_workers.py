@@ -48,11 +48,11 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
     import torch
 
     from flawscope.data.layouts import read_dataset
-    from flawscope.data.pictures import Pictures
+    from flawscope.data.pictures import PictureFiles
     from flawscope.data.training import TrainingData
     from flawscope.methods.registry import create
     from flawscope.nn.run import Run
-    from flawscope.training.export import export_onnx
+    from flawscope.training.export import export
 
     dataset = read_dataset(options.product)
     model = create(
@@ -65,7 +65,7 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
             "reweighting": NEIGHBOURS,
         },
     )
-    normal = Pictures(dataset.select(split="train", defective=False), model.options.frame)
+    normal = PictureFiles(dataset.select(split="train", defective=False), model.options.frame)
     run = Run(precision=options.precision)
     start = time.perf_counter()
     model.fit(TrainingData(normal=normal, tuning=normal.subset([])), run)
@@ -81,32 +81,32 @@ def fit_flawscope(options: argparse.Namespace, ratio: float) -> list[Row]:
         "threads": torch.get_num_threads(),
     }
     with tempfile.TemporaryDirectory() as folder:
-        graph = export_onnx(model, Path(folder) / "model.onnx")
-        return [fit | measured for measured in engines(graph, dataset, model.options.frame, options)]
+        graphs = export(model, Path(folder))
+        return [fit | measured for measured in engines(graphs, dataset, model.options.frame, options)]
 
 
-def engines(graph: Path, dataset: Any, frame: Any, options: argparse.Namespace) -> list[Row]:
-    """Accuracy and latency of one exported graph in every engine that this machine has."""
+def engines(graphs: Any, dataset: Any, frame: Any, options: argparse.Namespace) -> list[Row]:
+    """Accuracy and latency of an exported model in every engine that this machine has."""
     import numpy as np
 
-    from flawscope.data.pictures import Pictures
+    from flawscope.data.pictures import PictureFiles
     from flawscope.errors import MissingExtraError, OptionError
-    from flawscope.runtime.engines import open_engine
     from flawscope.runtime.images import load
-    from flawscope.training.export import engine_outputs
+    from flawscope.runtime.pipeline import Pipeline
 
     samples = dataset.select(split="test")
     rows = []
     for name, precision in (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")):
         try:
-            engine = open_engine(name, graph, precision=precision)
+            pipeline = Pipeline.in_engine(graphs, name, precision)
         except (MissingExtraError, OptionError) as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
-        outputs = engine_outputs(engine, Pictures(samples, frame))
+        answers = list(pipeline.score(PictureFiles(samples, frame), pipeline.judged))
+        outputs = {name: np.stack([answer[name] for answer in answers]) for name in pipeline.judged}
         times = latency(
-            lambda files, engine=engine: [  # one by one, as the Inspector does it
-                engine.run(load(path, frame)[np.newaxis])["heatmap"] for path in files
+            lambda files, pipeline=pipeline: [  # one by one, as the Inspector does it
+                pipeline.run(load(path, frame)[np.newaxis])["heatmap"] for path in files
             ],
             test_files(options.product),
             options.repeats,

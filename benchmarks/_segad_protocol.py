@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData, Unseen
@@ -121,7 +121,7 @@ def divide(folder: Path, shots: list[int], withheld: str | None, seed: int) -> P
 
 
 def _pictures(samples: list[Sample] | tuple[Sample, ...]) -> Pictures:
-    return Pictures(samples, Frame(SIZE, SIZE))
+    return PictureFiles(samples, Frame(SIZE, SIZE))
 
 
 def train_detectors(parts: Parts, names: list[str], schedule: Schedule, run: Run) -> dict[str, Detector]:

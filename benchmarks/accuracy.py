@@ -26,7 +26,7 @@ from _machine import command, hardware
 from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
@@ -38,7 +38,7 @@ from flawscope.metrics.pixels import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Run
-from flawscope.runtime.images import Frame, check_image, from_frame
+from flawscope.runtime.images import Frame, check_image
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
 _PLAIN = {"backbone": "resnet18", "layers": ["layer2", "layer3"], "projection": 64, "reweighting": 0}
@@ -55,12 +55,12 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     detector = create(method, options)
     normals = dataset.select(split="train", defective=False)
     split = split_normals(normals, seed=run.seed, tuning=0.1 if detector.needs().tuning else 0.0)
-    normal, tuning = (Pictures(part, detector.options.frame) for part in (split.training, split.tuning))
+    normal, tuning = (PictureFiles(part, detector.options.frame) for part in (split.training, split.tuning))
     started = time.perf_counter()
     detector.fit(TrainingData(normal=normal, tuning=tuning), run)
     fitted = time.perf_counter()
     test = dataset.select(split="test")
-    outputs = score(detector, Pictures(test, detector.options.frame), run)
+    outputs = score(detector, PictureFiles(test, detector.options.frame), run)
     scored = time.perf_counter()
     defective = [sample.defective for sample in test]
     good = [index for index, sample in enumerate(test) if not sample.defective]
@@ -122,7 +122,7 @@ def annotated(
             mask |= source.read(info.height, info.width)
         step = max(1, int(np.ceil((mask.size / 2**18) ** 0.5)))
         masks.append(mask[::step, ::step] if sample.defective else None)
-        maps.append(from_frame(heatmap, frame, info.height, info.width)[::step, ::step])
+        maps.append(frame.placement(info.height, info.width).back(heatmap)[::step, ::step])
     return masks, maps
 
 

@@ -23,7 +23,7 @@ from _segad_protocol import SUPERVISED, Schedule, divide, parse_steps, train_sup
 
 from flawscope.cli.console import Bars
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import score
@@ -59,7 +59,7 @@ def main() -> None:
     schedule = Schedule(arguments.steps)
     options = {**schedule.detectors(), **schedule.supervised()}
     parts = divide(arguments.data, [SHOTS], None, run.seed)
-    whole = Pictures(read_dataset(arguments.data).select(split="test"), parts.test.frame)
+    whole = PictureFiles(read_dataset(arguments.data).select(split="test"), parts.test.frame)
     rows = []
     for name in ("fastflow", "rd4ad", *SUPERVISED):
         started = time.perf_counter()

@@ -20,9 +20,10 @@ from typing import Any
 
 from flawscope.errors import FlawscopeError
 from flawscope.runtime.bundle import Bundle, load
-from flawscope.runtime.engines import open_engine, usable_cores
+from flawscope.runtime.engines import usable_cores
 from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.pipeline import Graphs, Pipeline
 
 ENGINES = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
 PACKAGES = ("flawscope", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow")
@@ -51,12 +52,12 @@ def _measure(
 ) -> dict[str, Any] | None:
     try:
         started = time.perf_counter()
-        engine = open_engine(name, bundle.graph, precision=precision, threads=options.threads)
+        pipeline = Pipeline.in_engine(Graphs.of(bundle), name, precision, threads=options.threads)
         opened = time.perf_counter() - started
     except FlawscopeError as error:
         print(f"{name} {precision} left out: {error}", file=sys.stderr)
         return None
-    inspector = Inspector(bundle, engine, threads=options.threads)
+    inspector = Inspector(bundle, pipeline)
     for path in pictures[:3]:
         inspector.inspect(path)
     each = itertools.cycle(pictures)

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from accuracy import FOLDERS, about, annotated
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.multiscale_patch import MultiScalePatch
@@ -98,7 +98,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
     detector = create("multiscale_patch", options_of(given, variant))
     assert isinstance(detector, MultiScalePatch)
     dataset = read_dataset(given.data / FOLDERS[product])
-    normal = Pictures(dataset.select(split="train", defective=False), detector.options.frame)
+    normal = PictureFiles(dataset.select(split="train", defective=False), detector.options.frame)
     folder = given.work / f"{product}-{variant}".replace(" ", "-")
     run = Run(
         seed=given.seed, device=given.device, precision=given.precision, checkpoints=Checkpoints(folder)
@@ -106,7 +106,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
     started = time.perf_counter()
     detector.fit(TrainingData(normal=normal, tuning=normal.subset([])), run)
     fitted = time.perf_counter()
-    found = figures(detector, Pictures(dataset.select(split="test"), detector.options.frame), run)
+    found = figures(detector, PictureFiles(dataset.select(split="test"), detector.options.frame), run)
     return {
         "product": product,
         "variant": variant,

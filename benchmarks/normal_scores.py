@@ -20,13 +20,12 @@ from _machine import command
 
 import flawscope
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.registry import create, options_of
-from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
 from flawscope.products import write_loco
 from flawscope.runtime.manifest import processor
@@ -75,10 +74,10 @@ def score(chosen: argparse.Namespace, samples: tuple[Sample, ...]) -> np.ndarray
     """Fit on `train` of the pictures and score all the others."""
     detector = create(chosen.method, options_of(chosen.method, "default", {}))
     split = split_normals(samples, seed=chosen.seed, calibration=len(samples) - chosen.train)
-    normal = Pictures(split.training, detector.options.frame)
+    normal = PictureFiles(split.training, detector.options.frame)
     run = Run(seed=chosen.seed)
     detector.fit(TrainingData(normal=normal, tuning=normal.subset(range(0))), run)
-    return score_pictures(detector, Pictures(split.calibration, detector.options.frame), run)["score"]
+    return score(detector, PictureFiles(split.calibration, detector.options.frame), run)["score"]
 
 
 if __name__ == "__main__":

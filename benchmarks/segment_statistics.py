@@ -109,7 +109,7 @@ def measure(graph: nn.Module, values: NDArray[np.float32]) -> dict[str, Any]:
         )
         for name in ("onnxruntime", "openvino"):
             engine = open_engine(name, path, threads=1)
-            found[name] = times(lambda engine=engine: engine.run(values))
+            found[name] = times(lambda engine=engine: engine.run({"pixels": values}))
     return found
 
 

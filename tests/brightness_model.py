@@ -19,6 +19,7 @@ from flawscope.runtime.manifest import (
     OutputSpec,
     ParityFigures,
     Provenance,
+    StageSpec,
 )
 
 SIDE = 16
@@ -72,7 +73,11 @@ def make_manifest(**changes: Any) -> Manifest:
         "parity": (parity_of("onnxruntime"), parity_of("openvino")),
         "provenance": Provenance(created="2025-01-01T00:00:00+00:00", seed=0),
     }
-    return Manifest(**(values | changes))
+    values |= changes
+    names = tuple(output.name for output in values["outputs"])
+    inputs = ("pixels", *(knob.name for knob in values.get("scalars", ())))
+    stage = StageSpec(file=bundle.GRAPH, inputs=inputs, outputs=names)
+    return Manifest(**({"stages": (stage,)} | values))
 
 
 def parity_of(engine: str, *, score: float = 1e-6) -> ParityFigures:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.nn.run import Run
 from flawscope.runtime.images import list_images
+from flawscope.runtime.manifest import StageSpec
+from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.testing import check_detector
 from flawscope.testing.check import _Check
 from trained import Trained
@@ -43,18 +45,16 @@ class Deaf(TwoFilters):
 class InTorch:
     """An engine that is the detector itself, and that may ignore what it is told."""
 
-    name, precision, scalars = "onnxruntime", "fp32", ("local_weight",)
+    name, precision, threads, inputs = "onnxruntime", "fp32", 1, ("pixels", "local_weight")
 
     def __init__(self, detector: TwoFilters, *, deaf: bool = False) -> None:
         self._detector, self._deaf = detector, deaf
 
-    def run(self, pixels: np.ndarray, scalars: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
-        told = {} if self._deaf else {name: torch.tensor(value) for name, value in (scalars or {}).items()}
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        tensors = {name: torch.from_numpy(value) for name, value in feeds.items()}
+        told = {} if self._deaf else {"local_weight": tensors["local_weight"]}
         with torch.inference_mode():
-            return {
-                name: value.numpy()
-                for name, value in self._detector(torch.from_numpy(pixels), **told).items()
-            }
+            return {name: value.numpy() for name, value in self._detector(tensors["pixels"], **told).items()}
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,14 @@ def test_a_knob_that_turns_nothing_is_told(
 ) -> None:
     unfitted = kind(TwoFiltersOptions())
     paths = list_images(knobbed.pictures / "good")[:4]
-    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], unfitted.options.frame)
+    pictures = PictureFiles(
+        [Sample(path, "train", defective=False) for path in paths], unfitted.options.frame
+    )
     fitted = unfitted.fit(TrainingData(pictures, pictures.subset([])), Run())
+    stage = StageSpec(file="none", inputs=InTorch.inputs, outputs=("score", "heatmap"))
+    graphs = Graphs(tmp_path, (stage,), fitted.outputs, fitted.options.scalar_values())
     check = _Check(kind, {}, 0, 1e-4, tmp_path)
     with pytest.raises(AssertionError, match=words):
-        check._turned(fitted, InTorch(fitted, deaf=deaf), pictures, TwoFiltersOptions.knobs[0])
+        check._turned(
+            fitted, Pipeline(graphs, [InTorch(fitted, deaf=deaf)]), pictures, fitted.options.scalars[0]
+        )

@@ -7,6 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -86,6 +87,22 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes, read in blocks."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """As `sha256`, once for each file: remembered for as long as its size and times of change stay.
+
+    For pictures, which many steps of one run ask for; not for what must be checked against tampering.
+    """
+    status = Path(path).stat()
+    facts = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return _digest_of(Path(path).absolute(), facts)
+
+
+@lru_cache(maxsize=1 << 16)
+def _digest_of(path: Path, facts: tuple[int, ...]) -> str:
+    del facts
+    return sha256(path)
 
 
 def inside(folder: Path, name: str) -> Path:

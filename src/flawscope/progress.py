@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
 
 
 class Stage(Protocol):
@@ -34,3 +36,10 @@ class Silent:
 
     def advance(self, steps: int = 1) -> None:
         """See `Stage.advance`."""
+
+
+def counted(items: Iterable[Item], stage: Stage) -> Iterator[Item]:
+    """The items, each reported as done once the next is asked for."""
+    for item in items:
+        yield item
+        stage.advance()

@@ -88,3 +88,4 @@ def test_a_defective_picture_with_the_content_of_a_good_one_is_refused(
     with pytest.raises(DataError, match=r"other.png.*001.png"):
         refuse_repeated(good, [Sample(tmp_path / "other.png", "train", defective=True)])
     refuse_repeated(good[2:], [Sample(tmp_path / "other.png", "train", defective=True)])
+    refuse_repeated([Sample(tmp_path / "absent.png", "train", defective=False)], [])  # nothing is read

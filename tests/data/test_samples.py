@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotated import annotated
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample, spread
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
@@ -19,7 +19,7 @@ from flawscope.runtime.images import Frame
 
 def _pictures(*numbers: int, defective: bool = False) -> Pictures:
     samples = [Sample(Path(f"{number:03d}.png"), "train", defective=defective) for number in numbers]
-    return Pictures(samples, Frame(32, 32))
+    return PictureFiles(samples, Frame(32, 32))
 
 
 def _numbers(pictures: Pictures) -> list[int]:
@@ -33,7 +33,7 @@ def test_a_picture_with_two_roles_is_refused(tuning: tuple[int, ...], defective:
 
 
 def _annotated(*numbers: int) -> Pictures:
-    return Pictures(annotated(_pictures(*numbers).samples), Frame(32, 32))
+    return PictureFiles(annotated(_pictures(*numbers).samples), Frame(32, 32))
 
 
 def test_annotated_pictures_may_be_normal_ones_and_no_others() -> None:

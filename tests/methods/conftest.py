@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.runtime.images import Frame
@@ -23,7 +23,7 @@ def training_data(good_pictures: Callable[..., Path]) -> Callable[..., TrainingD
         samples = (
             [Sample(path, "train", defective=False) for path in sorted(folder.glob("*.png"))] if count else []
         )
-        pictures = Pictures(samples, Frame(height=64, width=64))
+        pictures = PictureFiles(samples, Frame(height=64, width=64))
         return TrainingData(normal=pictures, tuning=pictures.subset([]))
 
     return make
@@ -41,7 +41,7 @@ def supervised_data(
         return TrainingData(
             training_data(normals).normal,
             training_data(2, name="tuning", seed=2).normal,
-            defective=Pictures(samples, bad.frame),
+            defective=PictureFiles(samples, bad.frame),
         )
 
     return make

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, DataError
 from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt, Needs
@@ -81,7 +81,7 @@ def test_a_detector_whose_number_of_modules_is_learnt_is_restored(
     answer = Inspector.load(made.folder, engine="onnxruntime").inspect(picture).score
     from flawscope.data.samples import Sample
 
-    own = score(again, Pictures([Sample(picture, "test", defective=False)], again.options.frame), Run())
+    own = score(again, PictureFiles([Sample(picture, "test", defective=False)], again.options.frame), Run())
     np.testing.assert_allclose(own["score"], [answer], rtol=1e-5)
     with pytest.raises(BundleError, match="the tensors of groups with these options"):
         restored("groups", made.manifest.options, tensors, {"groups": count + 1})

@@ -18,7 +18,8 @@ from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.fastflow.detector import FastFlow
 from flawscope.methods.registry import create, options_of
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.training.export import check_parity, export_onnx, parity_of_engines
+from flawscope.training.export import export
+from flawscope.training.parity import check_parity, parity_of_engines
 from stop_after import StopAfter
 
 TINY: dict[str, Any] = {
@@ -168,8 +169,7 @@ def test_engines_agree(training_data: Callable[..., TrainingData], tmp_path: Pat
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     data = training_data(6)
     detector = made().fit(data, Run())
-    graph = export_onnx(detector, tmp_path / "model.onnx")
-    figures = parity_of_engines(detector, graph, data.normal, Run())
+    figures = parity_of_engines(detector, export(detector, tmp_path), data.normal, Run())
     assert {one.engine for one in figures} == {"onnxruntime", "openvino"}
     for one in figures:
         check_parity(one)

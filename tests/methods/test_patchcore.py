@@ -186,7 +186,7 @@ def test_preflight_refuses_what_cannot_fit() -> None:
 def test_finds_screws_flaws(real_data: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.metrics import roc_auc_score
 
-    from flawscope.data.pictures import Pictures
+    from flawscope.data.pictures import PictureFiles, Pictures
     from flawscope.data.samples import Sample
 
     monkeypatch.setenv("FLAWSCOPE_WEIGHTS", str(real_weights))
@@ -197,7 +197,7 @@ def test_finds_screws_flaws(real_data: Path, real_weights: Path, monkeypatch: py
 
     def pictures(pattern: str, step: int) -> Pictures:
         paths = sorted(screw.glob(pattern))[::step]
-        return Pictures([Sample(path, "test", defective=False) for path in paths], detector.options.frame)
+        return PictureFiles([Sample(path, "test", defective=False) for path in paths], detector.options.frame)
 
     good, bad = pictures("test/good/*", 4), pictures("test/scratch_*/*", 4)
     detector.fit(TrainingData(normal=pictures("train/good/*", 8), tuning=good.subset([])), Run())

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError, OptionError
@@ -23,9 +23,12 @@ from flawscope.methods.segad import SegAD, classifying
 from flawscope.methods.segad.table import far_apart, folds_by_kind
 from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
+from flawscope.runtime.pipeline import Pipeline
 from flawscope.testing import check_detector
 from flawscope.testing.rings import damaged_rings, good_rings
+from flawscope.training.export import export
 from segment_loop import NAMES, by_loop
 
 PATCHCORE = {
@@ -49,7 +52,7 @@ def rings(tmp_path: Path) -> Callable[[str, int, bool], Pictures]:
             Image.fromarray(picture).save(path)
             kind = ("scratch", "hole")[index % 2] if defective else "good"
             samples.append(Sample(path, "train", defective=defective, kind=kind))
-        return Pictures(samples, FRAME)
+        return PictureFiles(samples, FRAME)
 
     return make
 
@@ -184,7 +187,7 @@ def _data_again(rings: Make) -> TrainingData:
     parts = []
     for name in ("normal", "tuning"):
         samples = [Sample(path, "train", defective=False) for path in sorted((folder / name).iterdir())]
-        parts.append(Pictures(samples, FRAME))
+        parts.append(PictureFiles(samples, FRAME))
     return TrainingData(*parts)
 
 
@@ -228,6 +231,12 @@ def test_a_restored_static_map_needs_no_file(rings: Make, tmp_path: Path) -> Non
         score(restored, pictures, Run())["score"], score(segad, pictures, Run())["score"]
     )
     assert restored.reader.segmenter.count == 2
+    graphs, expected = export(restored, tmp_path), score(restored, pictures, Run())
+    for name, _ in installed():
+        answers = list(Pipeline.in_engine(graphs, name, threads=1).score(pictures))
+        labels = np.stack([answer["segments"] for answer in answers])
+        assert labels.dtype == expected["segments"].dtype == np.uint8
+        np.testing.assert_array_equal(labels, expected["segments"])
 
 
 def test_trained_detectors_are_taken_up_again(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Run
@@ -20,7 +20,7 @@ from flawscope.runtime.images import Frame
 def pictures(good_pictures: Callable[..., Path]) -> Pictures:
     folder = good_pictures(5)
     samples = [Sample(path, "train", defective=False) for path in sorted(folder.iterdir())]
-    return Pictures(samples, Frame(48, 64))
+    return PictureFiles(samples, Frame(48, 64))
 
 
 def test_every_epoch_holds_each_picture_once_across_batch_borders() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.nn.run import Run
 from flawscope.nn.training.patience import Patience
@@ -62,7 +62,7 @@ def test_an_error_reaches_the_step_that_asks() -> None:
 
 def test_pictures_stay_as_far_as_memory_goes(good_pictures: Callable[..., Path]) -> None:
     samples = [Sample(path, "train", defective=False) for path in sorted(good_pictures(3).iterdir())]
-    pictures = Pictures(samples, Frame(32, 48))
+    pictures = PictureFiles(samples, Frame(32, 48))
     size = pictures[0].nbytes
     kept = KeptPictures(pictures, Run(memory=2 * size))
     first = [kept[index] for index in range(3)]

@@ -17,7 +17,7 @@ from flawscope import files
 from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.manifest import SeenPicture, heatmap_range, seen
+from flawscope.runtime.manifest import SeenPicture, heatmap_range, map_level, seen
 
 
 @pytest.fixture
@@ -41,8 +41,7 @@ def test_what_is_saved_is_loaded(model: Path) -> None:
     loaded = bundle.load(model)
     files_left_out = loaded.manifest.model_copy(update={"files": {}})
     assert files_left_out == make_manifest()
-    assert loaded.graph == model / "model.onnx"
-    assert loaded.manifest.files["model.onnx"].bytes == loaded.graph.stat().st_size
+    assert loaded.manifest.files["model.onnx"].bytes == (model / "model.onnx").stat().st_size
     assert loaded.weights is None
     assert entries(model.parent) == ["model"]
 
@@ -279,7 +278,7 @@ def test_heatmap_range_by_hand() -> None:
     maps = [np.zeros((3, 3), np.float32) for _ in range(21)]
     for peak, values in enumerate(maps, start=1):
         values[1, 1] = peak
-    levels = heatmap_range(iter(maps))
+    levels = heatmap_range(map(map_level, maps))
     assert (levels.low, levels.threshold, levels.high) == (0.0, 20.0, 40.0)
 
 

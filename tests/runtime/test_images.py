@@ -18,7 +18,6 @@ from flawscope.errors import FlawscopeError, InputError
 from flawscope.runtime.images import (
     Frame,
     check_image,
-    labels_from_frame,
     list_images,
     read_image,
 )
@@ -192,12 +191,12 @@ def test_check_reads_size_mode_and_bits(tmp_path: Path) -> None:
 
 def test_labels_come_back_to_the_pictures_own_size() -> None:
     labels = np.arange(4).reshape(2, 2)
-    own = labels_from_frame(labels, Frame(8, 8), 6, 4)
+    own = Frame(8, 8).placement(6, 4).labels_back(labels)
     np.testing.assert_array_equal(own, np.repeat(np.repeat(labels, 3, 0), 2, 1))
     # a 4 × 8 picture fills rows 2 to 5 of a padded frame
     rows = np.arange(8)[:, None].repeat(8, 1)
     np.testing.assert_array_equal(
-        labels_from_frame(rows, Frame(8, 8, "pad"), 4, 8), np.arange(2, 6)[:, None].repeat(8, 1)
+        Frame(8, 8, "pad").placement(4, 8).labels_back(rows), np.arange(2, 6)[:, None].repeat(8, 1)
     )
 
 

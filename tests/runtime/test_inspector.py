@@ -172,14 +172,32 @@ def test_reading_ahead_is_bounded(inspector: Inspector, tmp_path: Path) -> None:
     single.close()
 
 
-def test_interrupted_stream_leaves_no_threads(inspector: Inspector, tmp_path: Path) -> None:
+def test_interrupted_stream_leaves_no_threads_once_closed(inspector: Inspector, tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", grey(8, 8, 9))
-    stream = inspector.inspect_many([path] * 50, batch=4)
-    next(stream)
-    with pytest.raises(KeyboardInterrupt):
-        stream.throw(KeyboardInterrupt)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("inspect")]
+    before = set(threading.enumerate())
+    with inspector:
+        stream = inspector.inspect_many([path] * 50, batch=4)
+        next(stream)
+        with pytest.raises(KeyboardInterrupt):
+            stream.throw(KeyboardInterrupt)
+    assert not set(threading.enumerate()) - before
     assert inspector.inspect(path).score == pytest.approx(9 / 255)
+    assert len(list(inspector.inspect_many([path] * 3))) == 3  # and it starts again
+    inspector.close()
+    inspector.close()
+    assert not set(threading.enumerate()) - before
+
+
+def test_streams_share_the_inspectors_threads(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", grey(8, 8, 9))
+    before = set(threading.enumerate())
+    with Inspector.load(save_model(tmp_path / "model"), threads=2) as inspector:
+        list(inspector.inspect_many([path] * 8))
+        started = set(threading.enumerate()) - before
+        assert 1 <= len(started) <= 2
+        list(inspector.inspect_many([path] * 8))
+        assert set(threading.enumerate()) - before >= started
+        assert len(set(threading.enumerate()) - before) <= 2
 
 
 def test_answers_that_are_not_finite(tmp_path: Path) -> None:

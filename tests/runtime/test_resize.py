@@ -15,7 +15,6 @@ from PIL import Image
 from flawscope.errors import OptionError
 from flawscope.runtime.images import (
     Frame,
-    from_frame,
     load,
     to_frame,
 )
@@ -121,12 +120,13 @@ def test_a_map_returns_to_where_its_picture_was(
 ) -> None:
     (height, width), (frame_height, frame_width) = size, map_size
     frame = Frame(frame_height * coarser, frame_width * coarser, aspect)
-    top, left, inner_height, inner_width = frame.placement(height, width)
+    placement = frame.placement(height, width)
+    (top, left), (inner_height, inner_width) = placement.corner, placement.inner
     rows, columns = np.mgrid[:frame_height, :frame_width]
     # A plane in picture coordinates, seen from the frame's pixels
     y = ((rows + 0.5) * coarser - top) / inner_height
     x = ((columns + 0.5) * coarser - left) / inner_width
-    back = from_frame((y + 2 * x).astype(np.float32), frame, height, width)
+    back = placement.back((y + 2 * x).astype(np.float32))
     assert back.shape == (height, width)
     reach = max(1.0, height / inner_height * coarser, width / inner_width * coarser)
     edge = int(np.ceil(reach)) + 1
@@ -139,11 +139,11 @@ def test_a_map_returns_to_where_its_picture_was(
 def test_a_map_is_resized_as_pillow_resizes(size: tuple[int, int]) -> None:
     heatmap = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
     expected = np.asarray(Image.fromarray(heatmap).resize(size[::-1], Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(from_frame(heatmap, Frame(64, 64), *size), expected, atol=1e-5)
+    np.testing.assert_allclose(Frame(64, 64).placement(*size).back(heatmap), expected, atol=1e-5)
 
 
 def test_padding_does_not_leak_into_the_map() -> None:
     frame = Frame(64, 64, "pad")
     heatmap = np.full((64, 64), 1e6, np.float32)
     heatmap[16:48] = 1.0
-    assert from_frame(heatmap, frame, 100, 200).max() == 1.0
+    assert frame.placement(100, 200).back(heatmap).max() == 1.0

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import SCORE, Detector, DetectorOptions, Learnt
 from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Run
-from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import OutputSpec
+from flawscope.runtime.pipeline import Pipeline
 from flawscope.segmenters import Segmenter
-from flawscope.training.export import export_onnx
+from flawscope.training.export import export
 
 Save = Callable[..., Pictures]
 
@@ -51,9 +51,9 @@ def exported(tmp_path: Path) -> Callable[..., dict[str, NDArray[Any]]]:
     """Labels of the exported segmenter on pixels (N, 3, H, W), by engine, as a batch."""
 
     def run(segmenter: Segmenter, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        graph = export_onnx(_Labelled(segmenter), tmp_path / "segmenter.onnx")
+        graphs = export(_Labelled(segmenter), tmp_path)
         names = ("onnxruntime", "openvino")
-        return {name: open_engine(name, graph, threads=1).run(pixels)["labels"] for name in names}
+        return {name: Pipeline.in_engine(graphs, name, threads=1).run(pixels)["labels"] for name in names}
 
     return run
 
@@ -79,6 +79,6 @@ def saved(tmp_path: Path) -> Save:
         for index, array in enumerate(arrays):
             Image.fromarray(array).save(folder / f"{index:02d}.png")
             samples.append(Sample(folder / f"{index:02d}.png", "train", defective=False))
-        return Pictures(samples, frame)
+        return PictureFiles(samples, frame)
 
     return save

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from brightness_model import save_model
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.errors import BundleError, CalibrationError, InputError, OptionError
 from flawscope.files import sha256
@@ -25,13 +25,13 @@ from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import heatmap_range, seen
+from flawscope.runtime.manifest import heatmap_range, map_level, seen
+from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.station.calibrate import calibrate
 from flawscope.station.deploy import deploy
-from flawscope.training.export import parity
+from flawscope.training.parity import parity
 from trained import Trained, write_pictures
 from two_filters import TwoFilters, TwoFiltersOptions
 
@@ -55,7 +55,7 @@ def good(knobbed: Trained) -> list[Path]:
 
 
 def pictures_of(paths: list[Path], detector: TwoFilters) -> Pictures:
-    return Pictures([Sample(path, "train", defective=False) for path in paths], detector.options.frame)
+    return PictureFiles([Sample(path, "train", defective=False) for path in paths], detector.options.frame)
 
 
 def held_out(model: Path, paths: list[Path]) -> list[Path]:
@@ -79,10 +79,11 @@ def test_engines_follow_the_detector(
 ) -> None:
     if name == "openvino":
         pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    engine = open_engine(name, knobbed.folder / "model.onnx", threads=1)
+    graphs = Graphs.of(knobbed.result.bundle)
     pictures = pictures_of(list_images(knobbed.pictures / "good")[:4], detector)
-    scalars = None if weight is None else {"local_weight": weight}
-    figures = parity(detector, engine, pictures, Run(), scalars=scalars)
+    pipeline = Pipeline.in_engine(graphs, name, threads=1)
+    turned = pipeline.turned({} if weight is None else {"local_weight": weight})
+    (figures,) = parity(detector, [turned], pictures, Run())
     assert max(figures.score_relative, figures.heatmap_relative) < 1e-4
 
 
@@ -116,7 +117,7 @@ def test_reweighing_replaces_scores_range_and_value(
     assert (after.calibration.alpha, after.calibration.delta) == (0.1, before.calibration.delta)
     expected = score(detector, pictures_of(apart, detector), Run(), scalars={"local_weight": 0.7})
     np.testing.assert_allclose(after.calibration.scores, np.sort(expected["score"]), rtol=1e-4)
-    levels = heatmap_range(expected["heatmap"]).model_dump()
+    levels = heatmap_range(map(map_level, expected["heatmap"])).model_dump()
     assert after.heatmap is not None
     assert after.heatmap.model_dump() == pytest.approx(levels, rel=1e-4)
     assert after.heatmap != before.heatmap
@@ -246,11 +247,11 @@ def edited(model: Path, **changes: Any) -> Path:
 
 def test_a_manifest_of_other_scalars_is_refused(model: Path, tmp_path: Path) -> None:
     knob = {"name": "gain", "value": 1.0, "low": 0.0, "high": 2.0}
-    with pytest.raises(BundleError, match=r"scalar inputs \(local_weight\), got none"):
+    with pytest.raises(BundleError, match=r"stage model\.onnx needs local_weight"):
         Inspector.load(edited(model, scalars=[]))
-    with pytest.raises(BundleError, match="got gain"):
+    with pytest.raises(BundleError, match="no stage takes the input gain"):
         Inspector.load(edited(model, scalars=[knob]))
-    with pytest.raises(BundleError, match=r"scalar inputs \(none\), got gain"):
+    with pytest.raises(BundleError, match="no stage takes the input gain"):
         Inspector.load(edited(save_model(tmp_path / "plain").folder, scalars=[knob]))
     with pytest.raises(BundleError, match="between 0 and 2"):
         bundle.load(edited(model, scalars=[knob | {"value": 3.0}]))

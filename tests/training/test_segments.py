@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import read_segment_map, write_segment_map
 from flawscope.errors import DataError, InputError, OptionError
@@ -66,7 +66,7 @@ def test_pictures_of_several_sizes_are_stretched_on_request(tmp_path: Path) -> N
     with pytest.raises(DataError, match="proportions"):
         check(made.map, paths, tmp_path / "sheet.png")
     check(made.map, paths, tmp_path / "sheet.png", size=(64, 64))
-    given = Pictures([Sample(path, "train", defective=False) for path in paths], Frame(64, 64))
+    given = PictureFiles([Sample(path, "train", defective=False) for path in paths], Frame(64, 64))
     segmenter = build_segmenter(StaticMapOptions(map=made.map), given.frame).fit(given, Run())
     assert segmenter.count == len(made.shares)
 

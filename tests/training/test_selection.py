@@ -8,7 +8,7 @@ import pytest
 
 from annotated import annotated
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset
 from flawscope.data.splits import NormalSplit
 from flawscope.data.training import TrainingData
@@ -39,7 +39,7 @@ def test_a_detector_alone_learns_what_it_learns_inside_segad(dataset: Dataset, m
     segad = create("segad", {"size": [64, 64], "detectors": [{"method": method, "options": SMALL}]})
     inside = split_for(segad, dataset, recipe(tuning=0.4))
     alone = split_for(detector, dataset, recipe(aside=0.4, tuning=0.2))
-    normal, tuning = (Pictures(part, detector.options.frame) for part in (inside.training, inside.tuning))
+    normal, tuning = (PictureFiles(part, detector.options.frame) for part in (inside.training, inside.tuning))
     learnt = TrainingData(normal, tuning).for_detector(0.2 if detector.needs().tuning else 0.0)
     assert alone.training == tuple(learnt.normal.samples)
     assert alone.tuning == tuple(learnt.tuning.samples)

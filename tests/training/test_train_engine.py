@@ -10,21 +10,22 @@ import pytest
 from safetensors.torch import load_file
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.splits import NormalSplit
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, FlawscopeError, MissingExtraError, OptionError
 from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.runtime import bundle
+from flawscope.runtime import pipeline
+from flawscope.runtime.choice import choose
 from flawscope.runtime.engines import open_engine
-from flawscope.runtime.engines.choice import choose
 from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
-from flawscope.training import export, fold_scores
-from flawscope.training.export import parity_of_engines
-from flawscope.training.fold_scores import score_in_folds
+from flawscope.runtime.pipeline import Graphs
+from flawscope.training import fold_scores
+from flawscope.training.fold_scores import HeldOut, score_by_itself, score_in_folds
+from flawscope.training.parity import parity_of_engines
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.train import _with_checkpoints, train
@@ -43,7 +44,7 @@ def fitted(knobbed: Trained) -> tuple[TwoFilters, Pictures]:
     assert weights is not None
     detector = with_tensors(TwoFilters(TwoFiltersOptions()), load_file(weights))
     paths = list_images(knobbed.pictures / "good")[:6]
-    return detector, Pictures(
+    return detector, PictureFiles(
         [Sample(path, "train", defective=False) for path in paths], detector.options.frame
     )
 
@@ -70,7 +71,7 @@ def test_the_asked_engine_makes_the_scores(
     names = {picture.name for picture in manifest.provenance.pictures if picture.role == "calibration"}
     inspector = Inspector.load(result.bundle)
     scores = sorted(inspector.inspect(path).score for path in pictures.iterdir() if path.name in names)
-    assert inspector.engine.name == "openvino"
+    assert inspector.pipeline.engine == "openvino"
     np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-6)
 
 
@@ -125,11 +126,12 @@ class Coarse:
 
     def __init__(self, graph: Path, precision: str, output: str, error: float) -> None:
         self._engine = open_engine("onnxruntime", graph, threads=1)
-        self.name, self.precision, self.scalars = "openvino", precision, self._engine.scalars
+        self.name, self.precision, self.threads = "openvino", precision, 1
+        self.inputs = self._engine.inputs
         self._output, self._error = output, error
 
-    def run(self, pixels: np.ndarray, scalars: dict[str, float] | None = None) -> dict[str, np.ndarray]:
-        outputs = self._engine.run(pixels, scalars)
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = self._engine.run(feeds)
         return {**outputs, self._output: outputs[self._output] + self._error}
 
 
@@ -142,21 +144,21 @@ def test_half_precision_is_gated_and_the_failing_figure_is_named(
     words: str,
 ) -> None:
     detector, some = fitted
-    graph = knobbed.folder / bundle.GRAPH
+    graphs = Graphs.of(knobbed.result.bundle)
     spread = float(np.ptp(score(detector, some, Run())[output]))
 
-    def opened(name: str, graph: Path, *, precision: str = "fp32") -> object:
+    def opened(name: str, graph: Path, *, precision: str, threads: int | None) -> object:
         if precision == "fp32":
             return open_engine("onnxruntime", graph, threads=1)
         return Coarse(graph, precision, output, error * spread)
 
-    monkeypatch.setattr(export, "open_engine", opened)
+    monkeypatch.setattr(pipeline, "open_engine", opened)
     error = 0.01
-    figures = parity_of_engines(detector, graph, some, Run(), calibrated=("openvino", "bf16"))
+    figures = parity_of_engines(detector, graphs, some, Run(), calibrated=("openvino", "bf16"))
     assert [(part.precision, part.bound) for part in figures][-1] == ("bf16", 0.02)
     error = 0.05
     with pytest.raises(BundleError, match=rf"openvino bf16 .*got 0\.05 {words}\. Use precision fp32"):
-        parity_of_engines(detector, graph, some, Run(), calibrated=("openvino", "bf16"))
+        parity_of_engines(detector, graphs, some, Run(), calibrated=("openvino", "bf16"))
 
 
 def test_folds_of_half_precision_are_scored_by_the_engine(
@@ -170,9 +172,10 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
     assert [len(scores) for scores in precise.scores] == [1, 1]
     asked = []
 
-    def scored(fold: TwoFilters, held: Pictures, engine: tuple[str, str]) -> dict[str, np.ndarray]:
+    def scored(fold: TwoFilters, held: Pictures, engine: tuple[str, str]) -> HeldOut:
         asked.append(engine)
-        return {name: 2 * value for name, value in score(fold, held, Run()).items()}
+        precise = score_by_itself(fold, held, Run())
+        return HeldOut((2 * precise.scores[0],), precise.levels, in_folds=False)
 
     monkeypatch.setattr(fold_scores, "_exported", scored)
     coarse = score_in_folds(parts, lambda: TwoFilters(TwoFiltersOptions()), run, engine=("openvino", "bf16"))
@@ -183,6 +186,9 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
 def test_a_fold_is_exported_and_scored_as_the_graph_does(fitted: tuple[TwoFilters, Pictures]) -> None:
     detector, some = fitted
     found = fold_scores._exported(detector, some, ("onnxruntime", "fp32"))
-    expected = score(detector, some, Run())
-    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4)
-    np.testing.assert_allclose(found["heatmap"], expected["heatmap"], atol=1e-5)
+    expected = score_by_itself(detector, some, Run())
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
+    assert found.levels is not None
+    assert expected.levels is not None
+    assert found.levels.shape == (6, 2)
+    np.testing.assert_allclose(found.levels, expected.levels, atol=1e-5)

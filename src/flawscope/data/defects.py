@@ -11,7 +11,7 @@ from flawscope.data.layouts.plain import GOOD_NAMES, MASK_FOLDERS
 from flawscope.data.layouts.reader import pictures, subfolders
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import DataError, OptionError, suggest
-from flawscope.files import sha256
+from flawscope.files import remembered_sha256
 
 Samples = tuple[Sample, ...]
 
@@ -105,9 +105,12 @@ def refuse_repeated(good: Iterable[Sample], defective: Iterable[Sample]) -> None
     Raises:
         DataError: both are named.
     """
-    known = {sha256(sample.path): sample.path for sample in good}
-    for sample in defective:
-        other = known.get(sha256(sample.path))
+    doubtful = tuple(defective)
+    if not doubtful:
+        return
+    known = {remembered_sha256(sample.path): sample.path for sample in good}
+    for sample in doubtful:
+        other = known.get(remembered_sha256(sample.path))
         if other is not None:
             raise DataError(
                 f"defective picture {sample.path}",

@@ -6,20 +6,59 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.samples import Sample
 from flawscope.errors import OptionError
-from flawscope.files import sha256
+from flawscope.files import remembered_sha256
 from flawscope.runtime.images import Frame, load
 
 _AHEAD = 2
 
 
-class Pictures:
-    """A sequence of pictures (3, height, width) float32 in [0, 1], decoded when asked for.
+class Pictures(Protocol):
+    """A sequence of pictures (3, height, width) float32 in [0, 1], all at one frame, made when asked for.
+
+    Attributes:
+        samples: what each picture shows and where it comes from.
+        frame: height and width, and how pictures get there.
+    """
+
+    samples: tuple[Sample, ...]
+    frame: Frame
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.float32]: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
+
+    def __add__(self, other: Pictures, /) -> Pictures:
+        """These pictures, then the others, at this frame."""
+        ...
+
+    def subset(self, indices: Sequence[int]) -> Pictures:
+        """The pictures at `indices`, in that order."""
+        ...
+
+    def resized(self, frame: Frame) -> Pictures:
+        """The same pictures at another frame."""
+        ...
+
+    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+        """Batches (n, 3, height, width) float32 in order, n = `size` but for the last."""
+        ...
+
+    def hashes(self) -> list[str]:
+        """sha256 of what each picture is made from, in order."""
+        ...
+
+
+class PictureFiles:
+    """Pictures in files, decoded on demand; see `Pictures`.
 
     Nothing is kept: memory is bounded by the batches in flight. Reading a picture that cannot be used
     raises the InputError of `flawscope.runtime.images.read_image`, which names the file.
@@ -42,13 +81,16 @@ class Pictures:
         for batch in self.batches(1):
             yield batch[0]
 
-    def subset(self, indices: Sequence[int]) -> Pictures:
-        """The pictures at `indices`, in that order."""
-        return Pictures([self.samples[index] for index in indices], self.frame, threads=self.threads)
+    def __add__(self, other: Pictures) -> PictureFiles:
+        return PictureFiles((*self.samples, *other.samples), self.frame, threads=self.threads)
 
-    def resized(self, frame: Frame) -> Pictures:
-        """The same pictures at another frame."""
-        return Pictures(self.samples, frame, threads=self.threads)
+    def subset(self, indices: Sequence[int]) -> PictureFiles:
+        """See `Pictures.subset`."""
+        return PictureFiles([self.samples[index] for index in indices], self.frame, threads=self.threads)
+
+    def resized(self, frame: Frame) -> PictureFiles:
+        """See `Pictures.resized`."""
+        return PictureFiles(self.samples, frame, threads=self.threads)
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
         """Batches (n, 3, height, width) float32 in order, n = `size` but for the last.
@@ -85,6 +127,6 @@ class Pictures:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def hashes(self) -> list[str]:
-        """sha256 of each picture's file, in order."""
+        """sha256 of each picture's file, in order; remembered for files that stay as they are."""
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(sha256, [sample.path for sample in self.samples]))
+            return list(pool.map(remembered_sha256, [sample.path for sample in self.samples]))

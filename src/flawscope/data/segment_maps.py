@@ -158,10 +158,9 @@ def check_map_fits(path: Path, size: Size, pictures: Iterable[Path], frame: Fram
 
 def to_frame_size(labels: Labels, frame: Frame) -> Labels:
     """The map (H, W) as pictures reach a detector: (height, width), nearest pixel, padding as its edge."""
-    top, left, height, width = frame.placement(*labels.shape)
-    inner = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    below, right = frame.height - top - height, frame.width - left - width
-    return np.pad(np.asarray(inner, np.uint8), ((top, below), (left, right)), mode="edge")
+    placement = frame.placement(*labels.shape)
+    inner = cv2.resize(labels, placement.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.pad(np.asarray(inner, np.uint8), placement.padding, mode="edge")
 
 
 def _text(size: Size) -> str:

@@ -16,6 +16,7 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.seeding import seeded
+from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import FRAME_LIMIT, Frame
 from flawscope.runtime.manifest import OutputSpec, ScalarSpec
@@ -31,6 +32,25 @@ HEATMAP = OutputSpec(
 )
 
 Facts = Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of `forward` that becomes one graph file: named tensors in, named tensors out.
+
+    Attributes:
+        file: of the graph, in the model folder.
+        inputs: `pixels`, scalars, and outputs of earlier stages; all but scalars begin with the axis N.
+        outputs: what `forward` gives, each (N, ...).
+        forward: takes the inputs by name; tensor code that exports to ONNX.
+    """
+
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    forward: Callable[..., dict[str, Tensor]]
+
+
 Side = Annotated[int, Field(ge=32, le=FRAME_LIMIT)]
 
 
@@ -233,3 +253,8 @@ class Detector(nn.Module, ABC):
         Tensor code only: the same function is exported to ONNX. Each of `scalars` is float32 of shape ();
         one that is absent has its value of the options.
         """
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The graphs that the model folder holds, in their order; together they are `forward`."""
+        inputs = ("pixels", *(knob.name for knob in self.options.knobs))
+        return (Stage(GRAPH, inputs, tuple(output.name for output in self.outputs), self),)

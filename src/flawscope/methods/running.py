@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,21 +18,32 @@ from flawscope.methods.detector import Detector, Facts
 from flawscope.methods.registry import create
 from flawscope.nn.run import Run
 
+BATCH = 8  # pictures that run together
+
 AnyDetector = TypeVar("AnyDetector", bound=Detector)
 
 
-@torch.inference_mode()
-def score(
+def answers(
     detector: Detector,
     pictures: Pictures,
     run: Run,
+    keep: Collection[str] | None = None,
     *,
-    batch: int = 8,
+    batch: int = BATCH,
     scalars: Mapping[str, float] | None = None,
-) -> dict[str, NDArray[Any]]:
-    """All outputs for all pictures, concatenated over the first axis, in the order of `pictures`.
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """The detector's own answer for each picture, one at a time, as `Pipeline.score` streams them.
 
-    `scalars` replaces some or all of the options' values.
+    Args:
+        detector: fitted.
+        pictures: at the detector's frame.
+        run: its device, progress and stop.
+        keep: outputs to keep; None keeps all.
+        batch: pictures that run together.
+        scalars: replace some or all of the options' values.
+
+    Raises:
+        Stopped: `run.stop` was set.
     """
     device = run.torch_device()
     detector.eval().to(device)
@@ -40,15 +51,29 @@ def score(
         name: torch.tensor(value, dtype=torch.float32, device=device)
         for name, value in {**detector.options.scalar_values(), **(scalars or {})}.items()
     }
-    parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in detector.outputs}
+    names = [output.name for output in detector.outputs if keep is None or output.name in keep]
     with run.progress.stage("scoring", len(pictures)) as stage:
         for pixels in pictures.batches(batch):
-            answer = detector(torch.from_numpy(pixels).to(device), **knobs)
-            for name, values in parts.items():
-                values.append(answer[name].cpu().numpy())
+            with torch.inference_mode():
+                answer = detector(torch.from_numpy(pixels).to(device), **knobs)
+            values = {name: answer[name].cpu().numpy() for name in names}
+            yield from ({name: values[name][row] for name in names} for row in range(len(pixels)))
             stage.advance(len(pixels))
             run.check_stop()
-    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def score(
+    detector: Detector,
+    pictures: Pictures,
+    run: Run,
+    *,
+    keep: Collection[str] | None = None,
+    batch: int = BATCH,
+    scalars: Mapping[str, float] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Outputs for all pictures, stacked over the first axis, in their order; as `answers` gives them."""
+    rows = list(answers(detector, pictures, run, keep, batch=batch, scalars=scalars))
+    return {name: np.stack([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
 def restored(

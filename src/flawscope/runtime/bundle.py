@@ -35,11 +35,6 @@ class Bundle:
     manifest: Manifest
 
     @property
-    def graph(self) -> Path:
-        """The ONNX graph."""
-        return self.folder / GRAPH
-
-    @property
     def weights(self) -> Path | None:
         """The tensors for training on and exporting again, or None where they were left out."""
         return self.folder / WEIGHTS if WEIGHTS in self.manifest.files else None
@@ -49,7 +44,7 @@ class Draft:
     """A model folder in the making.
 
     Attributes:
-        folder: where to write its files: at least `model.onnx`.
+        folder: where to write its files: at least the graph of each stage.
         manifest: to be set; hashes and sizes of the files are added to it.
         bundle: the finished model, once it stands in its place.
     """
@@ -84,7 +79,7 @@ def writing(folder: Path) -> Iterator[Draft]:
             written = sorted(path for path in fresh.rglob("*") if path.is_file())
             files = {path.relative_to(fresh).as_posix(): _entry(path) for path in written}
             manifest = draft.manifest.model_copy(update={"files": files})
-            _require_graph(manifest, folder)
+            _require_graphs(manifest, folder)
             write_text(fresh / MANIFEST, _dump(manifest))
             _swap(fresh, folder, old=Path(f"{aside}.old"))
     except OSError as error:
@@ -117,7 +112,7 @@ def load(folder: Path) -> Bundle:
     """
     folder = Path(folder)
     manifest = _read(folder)
-    _require_graph(manifest, folder)
+    _require_graphs(manifest, folder)
     for name, entry in manifest.files.items():
         _check_file(folder, name, entry)
     return Bundle(folder, manifest)
@@ -160,9 +155,10 @@ def _entry(path: Path) -> FileEntry:
     return FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
 
 
-def _require_graph(manifest: Manifest, folder: Path) -> None:
-    if GRAPH not in manifest.files:
-        raise _broken(folder, f"a model folder with {GRAPH}", "a manifest that does not list it")
+def _require_graphs(manifest: Manifest, folder: Path) -> None:
+    for stage in manifest.stages:
+        if stage.file not in manifest.files:
+            raise _broken(folder, f"a model folder with {stage.file}", "a manifest that does not list it")
 
 
 def _swap(fresh: Path, folder: Path, *, old: Path) -> None:

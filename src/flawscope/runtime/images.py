@@ -24,7 +24,8 @@ from flawscope.runtime.decoding import (
     pixels_of,
     unsupported,
 )
-from flawscope.runtime.resize import resize_map, resize_planes
+from flawscope.runtime.placement import Placement
+from flawscope.runtime.resize import resize_planes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
@@ -37,7 +38,7 @@ class Frame:
     """Height and width in pixels at which pictures reach a detector, and how they get there.
 
     `stretch` resizes both sides freely. `pad` keeps the aspect, centres the picture and repeats its
-    border pixels outward, so that no artificial edge appears; `from_frame` cuts the padding off again.
+    border pixels outward, so that no artificial edge appears; `Placement.back` cuts the padding off again.
 
     Raises:
         OptionError: a side outside 1 to 8192, or an unknown aspect.
@@ -61,14 +62,16 @@ class Frame:
                 "aspect", expected='"stretch" or "pad"', got=repr(self.aspect), fix="Choose one."
             )
 
-    def placement(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Where a picture of this size lies in the frame: (top, left, height, width) in frame pixels."""
+    def placement(self, height: int, width: int) -> Placement:
+        """How a picture of this height and width lies in the frame."""
+        frame, picture = (self.height, self.width), (height, width)
         if self.aspect == "stretch":
-            return 0, 0, self.height, self.width
+            return Placement(frame, picture, (0, 0), frame)
         scale = min(self.height / height, self.width / width)
         inner_height = min(max(round(height * scale), 1), self.height)
         inner_width = min(max(round(width * scale), 1), self.width)
-        return (self.height - inner_height) // 2, (self.width - inner_width) // 2, inner_height, inner_width
+        corner = (self.height - inner_height) // 2, (self.width - inner_width) // 2
+        return Placement(frame, picture, corner, (inner_height, inner_width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,12 @@ def to_frame(
     """
     if out is None:
         out = np.empty((3, frame.height, frame.width), np.float32)
-    top, left, height, width = frame.placement(*image.shape[:2])
+    placement = frame.placement(*image.shape[:2])
     full_scale = float(np.iinfo(image.dtype).max)
-    planes = resize_planes(image, height, width, 1.0 / full_scale)  # (C, height, width)
+    planes = resize_planes(image, *placement.inner, 1.0 / full_scale)  # (C, height, width)
     np.minimum(planes, 1.0, out=planes)
     if frame.aspect == "pad":
-        below, right = frame.height - top - height, frame.width - left - width
-        planes = np.pad(planes, ((0, 0), (top, below), (left, right)), mode="edge")
+        planes = np.pad(planes, ((0, 0), *placement.padding), mode="edge")
     out[:] = planes
     return out
 
@@ -121,32 +123,6 @@ def to_frame(
 def load(path: Path, frame: Frame, *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """`read_image`, then `to_frame`: from file to (3, height, width) float32 in [0, 1]."""
     return to_frame(read_image(path), frame, out=out)
-
-
-def from_frame(heatmap: NDArray[np.float32], frame: Frame, height: int, width: int) -> NDArray[np.float32]:
-    """Bring a map (h, w) over `frame`, at any resolution, to the picture's own (height, width).
-
-    Padding is cut off; the rest is resized as `to_frame` resizes.
-    """
-    top, left, inner_height, inner_width = frame.placement(height, width)
-    rows, columns = heatmap.shape
-    vertical = (top * rows / frame.height, (top + inner_height) * rows / frame.height)
-    horizontal = (left * columns / frame.width, (left + inner_width) * columns / frame.width)
-    return resize_map(heatmap, height, width, vertical, horizontal)
-
-
-def labels_from_frame(
-    labels: NDArray[np.integer], frame: Frame, height: int, width: int
-) -> NDArray[np.integer]:
-    """Bring a label map (h, w) over `frame`, at any resolution, to the picture's own (height, width).
-
-    Padding is cut off; each pixel takes the label of the cell that its centre lies in.
-    """
-    top, left, inner_height, inner_width = frame.placement(height, width)
-    rows = (top + (np.arange(height) + 0.5) * inner_height / height) * labels.shape[0] / frame.height
-    columns = (left + (np.arange(width) + 0.5) * inner_width / width) * labels.shape[1] / frame.width
-    own: NDArray[np.integer] = labels[rows.astype(np.intp)[:, None], columns.astype(np.intp)]
-    return own
 
 
 def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +15,13 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError
+from flawscope.errors import FlawscopeError, InputError, OptionError
 from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.engines import Engine, open_engine, scalars_differ, usable_cores
-from flawscope.runtime.engines.choice import choose
 from flawscope.runtime.explain import explainer
-from flawscope.runtime.images import from_frame, read_image, to_frame
+from flawscope.runtime.images import read_image, to_frame
 from flawscope.runtime.overlay import find_regions
+from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Prediction
 
 Answer = Prediction | FlawscopeError
@@ -33,20 +33,18 @@ _MOST_WORKERS = 4
 class Inspector:
     """A loaded model; its methods may be called from several threads.
 
-    `Inspector.load("models/bracket").inspect("part.png").decision` tells the verdict on one picture.
+    `Inspector.load("models/bracket").inspect("part.png").decision` tells the verdict on one picture. Its
+    threads for many pictures start when they are first needed; `close`, or the end of a `with`, ends them.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, *, threads: int | None = None) -> None:
-        self.bundle = bundle
-        self.engine = engine
+    def __init__(self, bundle: Bundle, pipeline: Pipeline) -> None:
+        self.bundle, self.pipeline = bundle, pipeline
         self._frame = bundle.manifest.frame
         self._score = str(bundle.manifest.output("score"))
         self._heatmap = bundle.manifest.output("heatmap")
-        self._scalars = bundle.manifest.scalar_values()
         self._explain = explainer(bundle.manifest.explains)
-        if set(engine.scalars) != set(self._scalars):
-            raise scalars_differ(f"model {bundle.folder}", engine.scalars, self._scalars)
-        self._workers = min(threads or usable_cores(), _MOST_WORKERS)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
     def load(cls, bundle: Path | str | Bundle, *, engine: str = "auto", threads: int | None = None) -> Self:
@@ -54,13 +52,24 @@ class Inspector:
 
         Raises:
             BundleError: a damaged or foreign model, or an engine whose parity was not measured.
-            OptionError: an unknown engine.
+            OptionError: an unknown engine, or fewer than one thread.
             MissingExtraError: the engine's package is not installed.
         """
         loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle))
-        name, precision = choose(loaded.manifest, engine)
-        opened = open_engine(name, loaded.graph, precision=precision, threads=threads)
-        return cls(loaded, opened, threads=threads)
+        return cls(loaded, Pipeline.open(loaded, engine, threads=threads))
+
+    def close(self) -> None:
+        """End the threads, once what they work on is done; the model stays usable."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @cached_property
     def identity(self) -> str:
@@ -83,7 +92,7 @@ class Inspector:
     def look(self, picture: Path | str | bytes | NDArray[Any]) -> tuple[NDArray[Any], Prediction]:
         """`inspect`, and the pixels (H, W, C) before it, for whoever would decode the picture again."""
         image = _checked(picture) if isinstance(picture, np.ndarray) else read_image(_source(picture))
-        outputs = self.run(to_frame(image, self._frame)[None])
+        outputs = self.pipeline.run(to_frame(image, self._frame)[None])
         return image, self._predict(outputs, *image.shape[:2])
 
     def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
@@ -112,17 +121,18 @@ class Inspector:
         return self._stream(work, items, batch)
 
     def _stream(self, work: Callable[[Item], Made], items: Iterable[Item], batch: int) -> Iterator[Made]:
-        pool = ThreadPoolExecutor(min(self._workers, batch), thread_name_prefix="inspect")
         working: deque[Future[Made]] = deque()
         try:
             for item in items:
-                working.append(pool.submit(work, item))
+                working.append(self._submit(work, item))
                 if len(working) == batch:
                     yield working.popleft().result()
             while working:
                 yield working.popleft().result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for future in working:
+                future.cancel()
+            wait(working)
 
     def _answer(self, path: Path) -> tuple[Path, Answer]:
         try:
@@ -130,26 +140,12 @@ class Inspector:
         except FlawscopeError as error:
             return path, error
 
-    def run(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """The graph's outputs for pixels (N, 3, H, W) in [0, 1] at the model's frame and scalars.
-
-        Raises:
-            BundleError: the graph fails, or answers otherwise than its manifest says.
-        """
-        try:
-            outputs = self.engine.run(pixels, self._scalars)
-        except Exception as error:
-            raise self._broken("a graph that runs", " ".join(str(error).split())[:300]) from error
-        missing = [output.name for output in self.bundle.manifest.outputs if output.name not in outputs]
-        if missing:
-            raise self._broken("the outputs that its manifest names", f"none called {', '.join(missing)}")
-        ranks = {self._score: 1} | ({} if self._heatmap is None else {self._heatmap: 3})
-        for name, rank in ranks.items():
-            if outputs[name].ndim != rank or len(outputs[name]) != len(pixels):
-                raise self._broken(f"{name} with {rank} axes, one entry a picture", f"{outputs[name].shape}")
-            if not np.isfinite(outputs[name]).all():
-                raise self._broken("finite scores and heatmaps", "values that are not")
-        return outputs
+    def _submit(self, work: Callable[[Item], Made], item: Item) -> Future[Made]:
+        with self._lock:
+            if self._pool is None:
+                workers = min(self.pipeline.engines[0].threads, _MOST_WORKERS)
+                self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
+            return self._pool.submit(work, item)
 
     def _predict(self, outputs: dict[str, NDArray[Any]], height: int, width: int) -> Prediction:
         """Read the outputs for one picture of `height` × `width`."""
@@ -167,18 +163,10 @@ class Inspector:
             },
         )
         if heatmap is not None and manifest.heatmap is not None:
-            own = from_frame(heatmap, self._frame, height, width)
-            above = float(np.nextafter(np.float32(manifest.heatmap.threshold), np.float32(np.inf)))
-            prediction = replace(prediction, heatmap=own, regions=find_regions(own, above))
+            own = self._frame.placement(height, width).back(heatmap)
+            regions = find_regions(own, manifest.heatmap.threshold)
+            prediction = replace(prediction, heatmap=own, regions=regions)
         return self._explain(manifest, prediction).of(prediction)
-
-    def _broken(self, expected: str, got: str) -> BundleError:
-        return BundleError(
-            f"model {self.bundle.folder}",
-            expected=expected,
-            got=got,
-            fix="Train or export again.",
-        )
 
 
 def _source(picture: Path | str | bytes) -> Path | bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, JsonValue, model_validator
 
 from flawscope.errors import OptionError, suggest
-from flawscope.files import sha256
+from flawscope.files import remembered_sha256
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
 
 FORMAT = 2
-Precision = Literal["fp32", "bf16"]
 Role = Literal["normal", "tuning", "calibration", "defective"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -63,6 +63,20 @@ class ScalarSpec(Frozen):
         if not self.low <= self.value <= self.high:
             raise ValueError(f"{self.name} must lie between {self.low:g} and {self.high:g}")
         return self
+
+
+class StageSpec(Frozen):
+    """One graph file of the model: a stretch of the way from pixels to the outputs.
+
+    Attributes:
+        file: its name in the model folder.
+        inputs: `pixels`, scalars, and outputs of stages before it, in the graph's order.
+        outputs: what it gives, in the graph's order: outputs of the model, or what later stages take.
+    """
+
+    file: str = Field(min_length=1)
+    inputs: tuple[str, ...] = Field(min_length=1)
+    outputs: tuple[str, ...] = Field(min_length=1)
 
 
 class HeatmapRange(Frozen):
@@ -172,7 +186,8 @@ class Manifest(Frozen):
     scalars: tuple[ScalarSpec, ...] = ()
     explains: str = "levels"
     learnt: dict[str, JsonValue] = Field(default_factory=dict)
-    engine: str = "onnxruntime"
+    stages: tuple[StageSpec, ...] = Field(min_length=1)
+    engine: str = DEFAULT
     precision: Precision = "fp32"
     calibration: Calibration
     heatmap: HeatmapRange | None = None
@@ -191,6 +206,7 @@ class Manifest(Frozen):
             raise ValueError("exactly one output must be the score")
         if any(output.parity not in (None, *names) for output in self.outputs):
             raise ValueError("parity must be judged on an output")
+        _check_stages(self.stages, {"pixels", *self.scalar_values()}, names)
         if self.heatmap is None and self.output("heatmap") is not None:
             raise ValueError("a model with a heatmap needs its range")
         return self
@@ -223,19 +239,38 @@ class Manifest(Frozen):
         return self.model_copy(update={"scalars": tuple(known.values())})
 
 
-def heatmap_range(maps: Iterable[NDArray[np.float32]]) -> HeatmapRange:
-    """Levels of the calibration pictures' maps, each (h, w), read one at a time."""
-    medians, maxima = [], []
-    for values in maps:
-        medians.append(float(np.median(values)))
-        maxima.append(float(values.max()))
+def _check_stages(stages: tuple[StageSpec, ...], given: set[str], wanted: Iterable[str]) -> None:
+    """Raise a ValueError unless stages lead from all that is `given` to what is `wanted`, each made once."""
+    if idle := sorted(given.difference(*(stage.inputs for stage in stages))):
+        raise ValueError(f"no stage takes the input {idle[0]}")
+    known = set(given)
+    for stage in stages:
+        if lacking := [name for name in stage.inputs if name not in known]:
+            raise ValueError(f"stage {stage.file} needs {lacking[0]}, which nothing before it gives")
+        if twice := [name for name in stage.outputs if name in known]:
+            raise ValueError(f"stage {stage.file} gives {twice[0]}, which is there already")
+        known.update(stage.outputs)
+    if lacking := [name for name in wanted if name not in known]:
+        raise ValueError(f"no stage gives the output {lacking[0]}")
+
+
+def map_level(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Median and maximum of one anomaly map (h, w): what `heatmap_range` is read from."""
+    return float(np.median(values)), float(values.max())
+
+
+def heatmap_range(levels: Iterable[Sequence[float]]) -> HeatmapRange:
+    """Levels of the calibration pictures' maps, from the `map_level` of each."""
+    medians, maxima = zip(*levels, strict=True)
     low, threshold = float(np.median(medians)), float(np.quantile(maxima, REGION_QUANTILE))
     return HeatmapRange(low=low, high=2 * threshold - low, threshold=threshold)
 
 
 def seen(paths: Iterable[Path], role: Role) -> tuple[SeenPicture, ...]:
     """Name and content hash of each picture, with its role."""
-    return tuple(SeenPicture(name=Path(path).name, sha256=sha256(path), role=role) for path in paths)
+    return tuple(
+        SeenPicture(name=Path(path).name, sha256=remembered_sha256(path), role=role) for path in paths
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -33,11 +33,11 @@ def to_bytes(pixels: NDArray[np.float32]) -> Picture:
 def find_regions(
     heatmap: NDArray[np.float32], threshold: float, *, minimum_area: int = 1, most: int = 10
 ) -> tuple[Region, ...]:
-    """Connected areas (8 neighbours) of a heatmap (H, W) at or above `threshold`, highest peak first.
+    """Connected areas (8 neighbours) of a heatmap (H, W) strictly above `threshold`, highest peak first.
 
     Areas below `minimum_area` pixels are left out, and so is all beyond the first `most`.
     """
-    mask = heatmap >= threshold
+    mask = heatmap > threshold
     if not mask.any():
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -75,7 +75,7 @@ def heatmap_overlay(
     The scale runs from `low`, drawn fully transparent, to `high`. Take both from the calibration pictures,
     not from this one: then good parts stay as they are, and colours compare between pictures. Lightness
     rises along the colours (inferno), so they read without colour vision and in print. `threshold` draws
-    the outline of all that lies at or above it, `regions` their boxes.
+    the outline of all that lies strictly above it, `regions` their boxes.
     """
     strength = np.clip((heatmap - low) / max(high - low, 1e-12), 0.0, 1.0).astype(np.float32)
     colours = colour_map()[(strength * 255 + 0.5).astype(np.uint8)]  # (H, W) -> (H, W, 3)
@@ -84,7 +84,7 @@ def heatmap_overlay(
     picture = np.ascontiguousarray((base + (colours - base) * opacity + 0.5).astype(np.uint8))
     thickness = max(1, round(min(picture.shape[:2]) / 400))
     if threshold is not None:
-        mask = (heatmap >= threshold).astype(np.uint8)
+        mask = (heatmap > threshold).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, outlines, -1, _LINE, thickness)
     for region in regions:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
-from flawscope.errors import CalibrationError, FlawscopeError, OptionError
-from flawscope.files import sha256
-from flawscope.progress import Progress, Silent
+from flawscope.errors import CalibrationError, OptionError
+from flawscope.files import remembered_sha256
+from flawscope.progress import Progress, Silent, counted
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
-from flawscope.runtime.images import check_image
-from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.images import Frame, check_image
 from flawscope.runtime.manifest import HeatmapRange, Manifest, heatmap_range, seen
+from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ def calibrate(
     if scalars:
         turned = Bundle(opened.folder, opened.manifest.with_scalars(scalars))
         paths = _apart_from_fit(opened.manifest, normals, ", ".join(scalars))
-        updated = _reweigh(Inspector.load(turned, engine=engine), paths, wish, progress)
+        updated = _reweigh(turned, Pipeline.open(turned, engine), paths, wish, progress)
         return CalibrateResult(
             updated, len(paths), len(normals) - len(paths), replaced=len(calibration.scores)
         )
@@ -110,26 +106,29 @@ def calibrate(
                 got=f"{len(normals)} pictures that it knows already",
                 fix="Take new pictures of good parts.",
             )
-        scores = _scores(Inspector.load(opened, engine=engine), unseen, progress)
+        frame = opened.manifest.frame
+        scores, _ = _judged(Pipeline.open(opened, engine), frame, unseen, progress)
     changed = wish.extended(calibration, scores)
     updated = bundle.update_calibration(model, changed, seen=seen(unseen, "calibration"))
     return CalibrateResult(updated, len(unseen), len(normals) - len(unseen))
 
 
-def _reweigh(inspector: Inspector, paths: Sequence[Path], wish: _Wish, progress: Progress) -> Bundle:
-    """Put the scores that `inspector` gives `paths` in place of the stored ones, in one atomic write."""
-    turned = inspector.bundle.manifest
-    scores, levels = _rescored(inspector, paths, progress)
+def _reweigh(
+    model: Bundle, pipeline: Pipeline, paths: Sequence[Path], wish: _Wish, progress: Progress
+) -> Bundle:
+    """Put the scores that `pipeline` gives `paths` in place of the stored ones, in one atomic write."""
+    turned = model.manifest
+    scores, levels = _judged(pipeline, turned.frame, paths, progress)
     kept = [picture for picture in turned.provenance.pictures if picture.role != "calibration"]
     pictures = (*kept, *seen(paths, "calibration"))
     changes = {
         "calibration": wish.afresh(turned.calibration, scores),
         "heatmap": levels,
-        "engine": inspector.engine.name,
-        "precision": inspector.engine.precision,
+        "engine": pipeline.engine,
+        "precision": pipeline.precision,
         "provenance": turned.provenance.model_copy(update={"pictures": pictures}),
     }
-    return bundle.replace_manifest(inspector.bundle, turned.model_copy(update=changes))
+    return bundle.replace_manifest(model, turned.model_copy(update=changes))
 
 
 def _apart_from_fit(manifest: Manifest, normals: Sequence[Path], knobs: str) -> list[Path]:
@@ -155,26 +154,15 @@ def _apart_from_fit(manifest: Manifest, normals: Sequence[Path], knobs: str) -> 
     return paths
 
 
-def _rescored(
-    inspector: Inspector, paths: Sequence[Path], progress: Progress
+def _judged(
+    pipeline: Pipeline, frame: Frame, paths: Sequence[Path], progress: Progress
 ) -> tuple[list[float], HeatmapRange | None]:
     """Scores of the pictures, and the levels of their maps where the model has any; one map at a time."""
-    manifest, scores = inspector.bundle.manifest, list[float]()
-    score, heatmap = str(manifest.output("score")), manifest.output("heatmap")
-
-    def outputs() -> Iterator[dict[str, NDArray[Any]]]:
-        pictures = Pictures([Sample(path, "train", defective=False) for path in paths], manifest.frame)
-        with progress.stage("scoring good pictures", len(paths)) as stage:
-            for pixels in pictures.batches(1):
-                answer = inspector.run(pixels)
-                scores.append(float(answer[score][0]))
-                stage.advance()
-                yield answer
-
-    if heatmap is None:
-        deque(outputs(), maxlen=0)
-        return scores, None
-    return scores, heatmap_range(answer[heatmap][0] for answer in outputs())
+    pictures = PictureFiles([Sample(path, "train", defective=False) for path in paths], frame)
+    with progress.stage("scoring good pictures", len(paths)) as stage:
+        stream = pipeline.score(counted(pictures, stage), pipeline.judged)
+        scores, levels = scores_and_levels(stream, pipeline.judged)
+    return scores, heatmap_range(levels) if levels else None
 
 
 def _unseen(normals: Sequence[Path], seen: set[str]) -> list[Path]:
@@ -182,19 +170,8 @@ def _unseen(normals: Sequence[Path], seen: set[str]) -> list[Path]:
     kept = []
     for path in normals:
         check_image(path)
-        digest = sha256(path)
+        digest = remembered_sha256(path)
         if digest not in seen:
             seen = seen | {digest}
             kept.append(path)
     return kept
-
-
-def _scores(inspector: Inspector, paths: list[Path], progress: Progress) -> list[float]:
-    scores = []
-    with progress.stage("scoring good pictures", len(paths)) as stage:
-        for _, answer in inspector.inspect_many(paths):
-            if isinstance(answer, FlawscopeError):
-                raise answer
-            scores.append(answer.score)
-            stage.advance()
-    return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from flawscope.errors import BundleError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.engines import open_engine
+from flawscope.runtime.pipeline import Graphs, Pipeline
 
 LEFT_BEHIND = (bundle.WEIGHTS, bundle.RECIPE)
 PROBES = 2  # pictures of seeded noise on which the copy must answer bit for bit
@@ -33,23 +34,21 @@ def deploy(model: Path, out: Path, *, overwrite: bool = False, progress: Progres
                 if name not in LEFT_BEHIND:
                     (draft.folder / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source.folder / name, draft.folder / name)
-            _check_alike(source, draft.folder / bundle.GRAPH)
+            _check_alike(source, draft.folder)
             draft.manifest = source.manifest
         stage.advance()
     return draft.bundle
 
 
-def _check_alike(source: Bundle, graph: Path) -> None:
-    manifest = source.manifest
+def _check_alike(source: Bundle, copy: Path) -> None:
+    manifest, ours = source.manifest, Graphs.of(source)
     shape = (PROBES, 3, manifest.frame.height, manifest.frame.width)
     pixels = np.random.default_rng(0).random(shape, np.float32)
-    ours, theirs = (
-        open_engine(manifest.engine, path, precision=manifest.precision, threads=1).run(
-            pixels, manifest.scalar_values()
-        )
-        for path in (source.graph, graph)
+    expected, got = (
+        Pipeline.in_engine(graphs, manifest.engine, manifest.precision, threads=1).run(pixels)
+        for graphs in (ours, replace(ours, folder=copy))
     )
-    if any(not np.array_equal(ours[name], theirs[name]) for name in ours):
+    if any(not np.array_equal(expected[name], got[name]) for name in expected):
         raise BundleError(
             "exported model",
             expected="the answers of the trained model",

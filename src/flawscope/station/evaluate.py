@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.errors import DataError
-from flawscope.files import sha256
+from flawscope.files import remembered_sha256
 from flawscope.metrics import (
     Interval,
     RegionOverlap,
@@ -163,7 +163,7 @@ def evaluate(
 def _digest(path: Path) -> str:
     """Of the file's content; empty where it cannot be read, which the inspection then reports."""
     try:
-        return sha256(path)
+        return remembered_sha256(path)
     except OSError:
         return ""
 

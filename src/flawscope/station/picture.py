@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.errors import FlawscopeError
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.images import labels_from_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import (
@@ -112,7 +110,7 @@ def laid_over(
     segments = prediction.segments
     if segments is None:
         return picture
-    labels = labels_from_frame(segments.labels.astype(np.int16), manifest.frame, *prediction.heatmap.shape)
+    labels = manifest.frame.placement(*prediction.heatmap.shape).labels_back(segments.labels)
     return segment_outlines(picture, labels, segments.marks)
 
 

@@ -26,16 +26,13 @@ from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle, manifest
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.engines import Engine, open_engine
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import ScalarSpec
+from flawscope.runtime.pipeline import Pipeline
 from flawscope.testing.rings import SIDE, damaged_rings, good_rings, test_rings, written
-from flawscope.training.export import (
-    check_parity,
-    engine_outputs,
-    export_onnx,
-    parity,
-)
+from flawscope.training.export import export
+from flawscope.training.fold_scores import score_by_itself
+from flawscope.training.parity import check_parity, parity
 
 NORMALS, DEFECTS, TESTS = 12, 6, 6
 TOLERANCE = 1e-4  # of the spread of the compared values: what another order of summation may cost in float32
@@ -233,14 +230,15 @@ class _Check:
             bare = {name: value.numpy() for name, value in answer.items()}
             self._same("without values for its scalars it gives", outputs, bare)
 
-    def _turned(self, detector: Detector, engine: Engine, tests: Pictures, knob: ScalarSpec) -> None:
+    def _turned(self, detector: Detector, pipeline: Pipeline, tests: Pictures, knob: ScalarSpec) -> None:
         """The graph follows the detector as the scalar moves, and its outputs follow the scalar."""
         ends = []
         for value in (knob.low, knob.high):
-            moved = {**detector.options.scalar_values(), knob.name: value}
+            moved = pipeline.turned({knob.name: value})
             where = f"with {knob.name} at {value:g}"
-            self._same_graph(detector, engine, tests, where, moved)
-            ends.append(engine_outputs(engine, tests, scalars=moved))
+            self._same_graph(detector, moved, tests, where)
+            answers = list(moved.score(tests))
+            ends.append({name: np.stack([answer[name] for answer in answers]) for name in answers[0]})
             for name, values in ends[-1].items():
                 self._finite(f"output {name} {where}", values)
         if all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0]):
@@ -249,9 +247,9 @@ class _Check:
             )
 
     def _same_graph(
-        self, detector: Detector, engine: Engine, tests: Pictures, where: str, scalars: Mapping[str, float]
+        self, detector: Detector, pipeline: Pipeline, tests: Pictures, where: str
     ) -> manifest.ParityFigures:
-        figures = parity(detector, engine, tests, Run(seed=self.seed), scalars=scalars)
+        (figures,) = parity(detector, [pipeline], tests, Run(seed=self.seed))
         try:
             check_parity(figures)
         except FlawscopeError as error:
@@ -282,22 +280,24 @@ class _Check:
                 )
 
     def _fill(self, detector: Detector, normals: Pictures, tests: Pictures, place: Path) -> manifest.Manifest:
-        engine = open_engine("onnxruntime", export_onnx(detector, place / bundle.GRAPH))
-        figures = self._same_graph(detector, engine, tests, "as trained", {})
+        graphs = export(detector, place)
+        pipeline = Pipeline.in_engine(graphs)
+        figures = self._same_graph(detector, pipeline, tests, "as trained")
         for knob in detector.options.scalars:
-            self._turned(detector, engine, tests, knob)
-        outputs = score(detector, normals, Run(seed=self.seed))
+            self._turned(detector, pipeline, tests, knob)
+        held_out = score_by_itself(detector, normals, Run(seed=self.seed))
         return manifest.Manifest(
             flawscope=flawscope.__version__,
             method=detector.name,
             options=detector.options.model_dump(mode="json"),
             frame=detector.options.frame,
-            outputs=detector.outputs,
+            outputs=graphs.outputs,
+            stages=graphs.stages,
             scalars=detector.options.scalars,
             explains=detector.explains,
             learnt=dict(detector.learnt.facts),
-            calibration=Calibration(scores=outputs["score"].tolist(), alpha=0.2, promise="on_average"),
-            heatmap=manifest.heatmap_range(outputs["heatmap"]) if "heatmap" in outputs else None,
+            calibration=Calibration(scores=held_out.scores[0].tolist(), alpha=0.2, promise="on_average"),
+            heatmap=None if held_out.levels is None else manifest.heatmap_range(held_out.levels),
             parity=(figures,),
             provenance=manifest.Provenance.now(self.seed, ()),
         )

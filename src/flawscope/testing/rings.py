@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import GOOD, Sample
 from flawscope.runtime.images import Frame
 
@@ -61,4 +61,4 @@ def written(
         Image.fromarray(array).save(path)
         kind = f"kind {index % 2}" if defective else GOOD
         samples.append(Sample(path, "train", defective=defective, kind=kind))
-    return Pictures(samples, frame)
+    return PictureFiles(samples, frame)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,37 +17,33 @@ from numpy.typing import NDArray
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
-from flawscope.methods.running import score
+from flawscope.methods.running import answers
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.engines import Engine, open_engine
-from flawscope.runtime.manifest import Precision
-from flawscope.training.export import engine_outputs, export_onnx
-
-Maps = dict[str, NDArray[np.float32]]
+from flawscope.progress import counted
+from flawscope.runtime.engines import DEFAULT, Precision
+from flawscope.runtime.pipeline import Judged, Pipeline, judged_outputs, scores_and_levels
+from flawscope.training.export import export
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Scores and maps of good pictures that fit did not see.
+    """What calibration reads of good pictures that fit did not see.
 
     Attributes:
         scores: of all pictures in one array (N,), or an array for each fold.
-        heatmaps: their maps (N, h, w), where the method has any.
+        levels: the `map_level` of each picture's map (N, 2), where the method has any.
         in_folds: whether models of folds gave them, each on the pictures that it had not seen.
     """
 
     scores: tuple[NDArray[np.float32], ...]
-    heatmaps: NDArray[np.float32] | None
+    levels: NDArray[np.float32] | None
     in_folds: bool
 
 
-def score_apart(detector: Detector, engine: Engine, pictures: Pictures, run: Run) -> HeldOut:
-    """The engine's answers on pictures that were set aside, at the detector's values of its scalars."""
+def score_apart(pipeline: Pipeline, pictures: Pictures, run: Run) -> HeldOut:
+    """The pipeline's answers on pictures that were set aside, one map at a time."""
     with run.progress.stage("calibrating", len(pictures)) as stage:
-        outputs = engine_outputs(engine, pictures, scalars=detector.options.scalar_values())
-        stage.advance(len(pictures))
-    return HeldOut((outputs["score"],), outputs.get("heatmap"), in_folds=False)
+        return _held_out(pipeline.score(counted(pictures, stage), pipeline.judged), pipeline.judged)
 
 
 def score_in_folds(
@@ -54,7 +51,7 @@ def score_in_folds(
     fresh: Callable[[], Detector],
     run: Run,
     *,
-    engine: tuple[str, Precision] = ("onnxruntime", "fp32"),
+    engine: tuple[str, Precision] = (DEFAULT, "fp32"),
 ) -> HeldOut:
     """Scores of every good picture by a model that has not seen it (K-fold cross-conformal).
 
@@ -62,14 +59,20 @@ def score_in_folds(
     run the model: in half precision each fold's model is exported and scores there too; in float32 the
     detector itself does, since parity keeps both alike.
     """
-    outputs = []
+    found = []
     with run.progress.stage("cross-conformal folds", len(folds)) as stage:
         for index, fold in enumerate(folds):
-            outputs.append(_fold(index, fold, fresh, run, engine))
+            found.append(_fold(index, fold, fresh, run, engine))
             stage.advance()
-    maps = [fold["heatmap"] for fold in outputs if "heatmap" in fold]
-    joined = np.concatenate(maps) if maps else None
-    return HeldOut(tuple(fold["score"] for fold in outputs), joined, in_folds=True)
+    levels = [one.levels for one in found if one.levels is not None]
+    joined = np.concatenate(levels) if levels else None
+    return HeldOut(tuple(one.scores[0] for one in found), joined, in_folds=True)
+
+
+def score_by_itself(detector: Detector, pictures: Pictures, run: Run) -> HeldOut:
+    """The trained detector's own answers, in torch, one map at a time."""
+    names = judged_outputs(detector.outputs)
+    return _held_out(answers(detector, pictures, run, names), names)
 
 
 def _fold(
@@ -78,29 +81,34 @@ def _fold(
     fresh: Callable[[], Detector],
     run: Run,
     engine: tuple[str, Precision],
-) -> Maps:
+) -> HeldOut:
     exact = engine[1] == "fp32"
     name = f"fold-{index}" if exact else f"fold-{index}-{'-'.join(engine)}"
     checkpoints = run.checkpoints
     kept = checkpoints.load(name) if checkpoints else None
     if kept is not None:
-        return {key: tensor.numpy() for key, tensor in kept.items()}
-    training, held_out = fold
+        tensors = {key: tensor.numpy() for key, tensor in kept.items()}
+        return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False)
+    training, apart = fold
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"unfinished-{index}")
     quiet = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, quiet)
-    scored = score(detector, held_out, quiet) if exact else _exported(detector, held_out, engine)
-    outputs: Maps = {key: scored[key] for key in ("score", "heatmap") if key in scored}
+    found = score_by_itself(detector, apart, quiet) if exact else _exported(detector, apart, engine)
     if checkpoints:
-        checkpoints.save(name, {key: torch.from_numpy(value) for key, value in outputs.items()})
+        arrays = {"scores": found.scores[0]} | ({} if found.levels is None else {"levels": found.levels})
+        checkpoints.save(name, {key: torch.from_numpy(value) for key, value in arrays.items()})
     if unfinished:
         shutil.rmtree(unfinished.folder, ignore_errors=True)
-    return outputs
+    return found
 
 
-def _exported(detector: Detector, pictures: Pictures, engine: tuple[str, Precision]) -> Maps:
-    name, precision = engine
+def _exported(detector: Detector, pictures: Pictures, engine: tuple[str, Precision]) -> HeldOut:
     with tempfile.TemporaryDirectory() as folder:
-        graph = export_onnx(detector, Path(folder) / GRAPH)
-        opened = open_engine(name, graph, precision=precision)
-        return engine_outputs(opened, pictures, scalars=detector.options.scalar_values())
+        pipeline = Pipeline.in_engine(export(detector, Path(folder)), *engine)
+        return _held_out(pipeline.score(pictures, pipeline.judged), pipeline.judged)
+
+
+def _held_out(stream: Iterable[Mapping[str, NDArray[Any]]], names: Judged) -> HeldOut:
+    scores, levels = scores_and_levels(stream, names)
+    joined = np.array(levels, np.float32) if levels else None
+    return HeldOut((np.array(scores, np.float32),), joined, in_folds=False)

@@ -17,9 +17,9 @@ from flawscope.data.defects import read_defects, refuse_repeated
 from flawscope.data.samples import Sample
 from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
 from flawscope.errors import BundleError, DataError, OptionError
-from flawscope.files import sha256, writable_folder
+from flawscope.files import remembered_sha256, writable_folder
 from flawscope.methods.registry import parse_options
-from flawscope.methods.running import score, with_tensors
+from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import Table
 from flawscope.nn.run import Run
@@ -30,7 +30,7 @@ from flawscope.runtime.engines import require_engine
 from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import Manifest, Provenance
 from flawscope.station.sources import collect
-from flawscope.training.fold_scores import HeldOut
+from flawscope.training.fold_scores import HeldOut, score_by_itself
 from flawscope.training.gain import Gain, cross_validated, gains
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import LearnCalibration, LearnRecipe
@@ -97,8 +97,8 @@ def learn(
     detector.learnt = detector.settle(table, run.seed, remarks)
     held_out = None
     if chosen.split.folds:
-        maps = score(detector, chosen.apart(detector.options.frame), run)["heatmap"]
-        held_out = HeldOut(_good_by_fold(table, scores, fold_of), maps, in_folds=True)
+        levels = score_by_itself(detector, chosen.apart(detector.options.frame), run).levels
+        held_out = HeldOut(_good_by_fold(table, scores, fold_of), levels, in_folds=True)
 
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
     contents = Contents(
@@ -215,7 +215,7 @@ def _unseen(manifest: Manifest, normals: Sequence[Path]) -> tuple[Sample, ...]:
     fresh = []
     for path in normals:
         check_image(path)
-        digest = sha256(path)
+        digest = remembered_sha256(path)
         if digest not in taken:
             taken.add(digest)
             fresh.append(Sample(path, "train", defective=False))
@@ -246,7 +246,7 @@ def _defective(manifest: Manifest, folder: Path, normals: Sequence[Sample]) -> t
     refuse_repeated(normals, found)
     known = {picture.sha256: picture.name for picture in manifest.provenance.pictures}
     for sample in found:
-        name = known.get(sha256(sample.path))
+        name = known.get(remembered_sha256(sample.path))
         if name is not None:
             raise DataError(
                 f"defective picture {sample.path}",

@@ -18,10 +18,12 @@ from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
-from flawscope.runtime.engines import open_engine
-from flawscope.runtime.manifest import Manifest, Precision, Provenance, heatmap_range
-from flawscope.training.export import export_onnx, parity_of_engines
+from flawscope.runtime.engines import Precision
+from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
+from flawscope.runtime.pipeline import Graphs, Pipeline
+from flawscope.training.export import export
 from flawscope.training.fold_scores import HeldOut, score_apart
+from flawscope.training.parity import parity_of_engines
 
 PARITY_PICTURES = 100
 LOSSES = "losses.json"
@@ -80,37 +82,36 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
     """
     with bundle.writing(out) as draft:
         with run.progress.stage("exporting", 1) as stage:
-            graph = _write_files(draft.folder, detector, contents)
+            graphs = _write_files(draft.folder, detector, contents)
             stage.advance()
         compared = contents.apart.subset(range(min(PARITY_PICTURES, len(contents.apart))))
-        figures = parity_of_engines(detector, graph, compared, run, calibrated=contents.engine)
+        figures = parity_of_engines(detector, graphs, compared, run, calibrated=contents.engine)
         held_out = contents.held_out
         if held_out is None:
-            name, precision = contents.engine
-            opened = open_engine(name, graph, precision=precision)
-            held_out = score_apart(detector, opened, contents.apart, run)
+            held_out = score_apart(Pipeline.in_engine(graphs, *contents.engine), contents.apart, run)
         draft.manifest = Manifest(
             flawscope=flawscope.__version__,
             method=detector.name,
             options=detector.options.model_dump(mode="json"),
             frame=detector.options.frame,
-            outputs=detector.outputs,
+            outputs=graphs.outputs,
+            stages=graphs.stages,
             scalars=detector.options.scalars,
             explains=detector.explains,
             learnt=dict(detector.learnt.facts),
             engine=contents.engine[0],
             precision=contents.engine[1],
             calibration=contents.wish.thresholds(held_out),
-            heatmap=None if held_out.heatmaps is None else heatmap_range(held_out.heatmaps),
+            heatmap=None if held_out.levels is None else heatmap_range(held_out.levels),
             parity=figures,
             provenance=contents.provenance,
         )
     return draft.bundle
 
 
-def _write_files(folder: Path, detector: Detector, contents: Contents) -> Path:
-    """Write graph, weights, recipe and the rest; returns the graph."""
-    graph = export_onnx(detector, folder / bundle.GRAPH)
+def _write_files(folder: Path, detector: Detector, contents: Contents) -> Graphs:
+    """Write graphs, weights, recipe and the rest; returns the graphs."""
+    graphs = export(detector, folder)
     tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
     write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
     write_files(detector, folder)
@@ -119,4 +120,4 @@ def _write_files(folder: Path, detector: Detector, contents: Contents) -> Path:
         texts[LOSSES] = json.dumps(list(detector.learnt.history)) + "\n"
     for name, text in texts.items():
         write_text(folder / name, text)
-    return graph
+    return graphs

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from flawscope.errors import OptionError, suggest
+from flawscope.runtime.engines import DEFAULT, EngineName, Precision
 from flawscope.runtime.frozen import Frozen
-from flawscope.runtime.manifest import Precision
 from flawscope.training.settings import yaml_package
 
 
@@ -100,7 +100,7 @@ class CalibrationChoice(Frozen):
 class EngineChoice(Frozen):
     """What will run the model at the station, on which therefore it is calibrated."""
 
-    name: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    name: EngineName = DEFAULT
     precision: Precision = Field("fp32", description="number format that it computes in")
 
     @property

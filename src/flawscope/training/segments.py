@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of, spread
 from flawscope.data.segment_maps import (
     MOST_SEGMENTS,
@@ -126,7 +126,9 @@ def draft(
             fix="Leave it out to let it choose.",
         )
     height, width = size or common_size(paths)
-    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], _working(height, width))
+    pictures = PictureFiles(
+        [Sample(path, "train", defective=False) for path in paths], _working(height, width)
+    )
     guide = pictures[0] if first else mean_picture(pictures, run)
     shown = to_bytes(guide)
     if by == "sam":

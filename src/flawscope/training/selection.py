@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, Sample, paths_of
 from flawscope.data.splits import (
     HELD_OUT_SHARE,
@@ -47,23 +47,23 @@ class Selection:
         normal = self.split.training if training is None else training
         annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
-            normal=Pictures(normal, frame),
-            tuning=Pictures(self.split.tuning, frame),
-            natural=Pictures(self.natural, frame) if self.natural else None,
-            defective=Pictures(self.defective, frame) if self.defective else None,
-            parts=Pictures(annotated, frame) if annotated else None,
+            normal=PictureFiles(normal, frame),
+            tuning=PictureFiles(self.split.tuning, frame),
+            natural=PictureFiles(self.natural, frame) if self.natural else None,
+            defective=PictureFiles(self.defective, frame) if self.defective else None,
+            parts=PictureFiles(annotated, frame) if annotated else None,
         )
 
     def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
         """For each fold what its model learns from, and the good pictures that it then scores."""
         return [
-            (self.data(frame, training), Pictures(held_out, frame))
+            (self.data(frame, training), PictureFiles(held_out, frame))
             for training, held_out in folds(self.split.training, self.split.folds, seed=seed)
         ]
 
     def apart(self, frame: Frame) -> Pictures:
         """Good pictures to measure parity on, and to calibrate on where there are no folds."""
-        return Pictures(self.split.calibration or self.split.training or self.split.tuning, frame)
+        return PictureFiles(self.split.calibration or self.split.training or self.split.tuning, frame)
 
     def seen(self) -> list[SeenPicture]:
         """Name, content and role of every picture, for the manifest."""

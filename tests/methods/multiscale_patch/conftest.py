@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.methods.multiscale_patch import MultiScalePatch
@@ -49,5 +49,5 @@ def black(tmp_path: Path) -> TrainingData:
     paths = [tmp_path / f"{index}.png" for index in range(4)]
     for path in paths:
         Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(path)
-    pictures = Pictures([Sample(path, "train", defective=False) for path in paths], Frame(64, 64))
+    pictures = PictureFiles([Sample(path, "train", defective=False) for path in paths], Frame(64, 64))
     return TrainingData(pictures, pictures.subset([]))

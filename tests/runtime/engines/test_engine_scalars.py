@@ -1,4 +1,4 @@
-"""Scalar inputs of a graph reach both engines by name, and none is left out in silence."""
+"""Inputs of a graph reach both engines by name, and none is left out in silence."""
 
 from __future__ import annotations
 
@@ -38,27 +38,32 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_scalars_are_taken_by_name(graph: Path, name: str) -> None:
-    engine = open_engine(name, graph, threads=1)
-    assert engine.scalars == ("gain", "offset")
+def feeds(**scalars: float) -> dict[str, np.ndarray]:
     pixels = np.random.default_rng(0).random((2, 3, 4, 4), np.float32)
-    answer = engine.run(pixels, {"offset": 10.0, "gain": 2})["score"]
-    np.testing.assert_allclose(answer, 2 * pixels.mean((1, 2, 3)) + 10, rtol=1e-5)
+    return {name: np.array(value, np.float32) for name, value in scalars.items()} | {"pixels": pixels}
+
+
+def test_inputs_are_taken_by_name(graph: Path, name: str) -> None:
+    engine = open_engine(name, graph, threads=1)
+    assert engine.inputs == ("pixels", "gain", "offset")
+    given = feeds(offset=10.0, gain=2)
+    expected = 2 * given["pixels"].mean((1, 2, 3)) + 10
+    np.testing.assert_allclose(engine.run(given)["score"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("values", "got"),
     [
-        (None, "got none"),
-        ({"gain": 1.0}, "got gain"),
-        ({"gain": 1.0, "shift": 1.0}, "got gain, shift"),
-        ({"gain": 1.0, "offset": 0.0, "shift": 1.0}, "got gain, offset, shift"),
+        ({}, "got pixels"),
+        ({"gain": 1.0}, "got gain, pixels"),
+        ({"gain": 1.0, "shift": 1.0}, "got gain, shift, pixels"),
+        ({"gain": 1.0, "offset": 0.0, "shift": 1.0}, "got gain, offset, shift, pixels"),
     ],
 )
-def test_other_scalars_are_refused(graph: Path, name: str, values: dict[str, float] | None, got: str) -> None:
+def test_other_inputs_are_refused(graph: Path, name: str, values: dict[str, float], got: str) -> None:
     engine = open_engine(name, graph, threads=1)
-    with pytest.raises(BundleError, match=rf"scalar inputs \(gain, offset\), {got}\."):
-        engine.run(np.zeros((1, 3, 4, 4), np.float32), values)
+    with pytest.raises(BundleError, match=rf"inputs \(pixels, gain, offset\), {got}\."):
+        engine.run(feeds(**values))
 
 
 def test_an_engine_is_required_before_there_is_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:

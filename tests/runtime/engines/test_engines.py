@@ -11,8 +11,8 @@ import pytest
 
 from brightness_model import SIDE, make_manifest, parity_of, write_graph
 from flawscope.errors import BundleError, MissingExtraError, OptionError
-from flawscope.runtime.engines import ENGINES, open_engine
-from flawscope.runtime.engines.choice import choose
+from flawscope.runtime.choice import choose
+from flawscope.runtime.engines import ENGINES, installed, open_engine
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_named_outputs(graph: Path, name: str, count: int) -> None:
     pixels = np.random.default_rng(0).random((count, 3, SIDE, SIDE), np.float32)
     engine = open_engine(name, graph, threads=1)
-    outputs = engine.run(pixels)
+    outputs = engine.run({"pixels": pixels})
     assert (engine.name, engine.precision) == (name, "fp32")
     assert set(outputs) == {"score", "heatmap", "colour"}
     np.testing.assert_allclose(outputs["heatmap"], pixels.mean(1), rtol=1e-5)
@@ -41,8 +41,8 @@ def test_named_outputs(graph: Path, name: str, count: int) -> None:
 
 def test_answers_stay_when_the_engine_runs_again(graph: Path, name: str) -> None:
     engine = open_engine(name, graph, threads=1)
-    first = engine.run(np.zeros((1, 3, SIDE, SIDE), np.float32))["heatmap"]
-    engine.run(np.ones((1, 3, SIDE, SIDE), np.float32))
+    first = engine.run({"pixels": np.zeros((1, 3, SIDE, SIDE), np.float32)})["heatmap"]
+    engine.run({"pixels": np.ones((1, 3, SIDE, SIDE), np.float32)})
     assert first.max() == 0
 
 
@@ -50,7 +50,7 @@ def test_several_threads(graph: Path, name: str) -> None:
     engine = open_engine(name, graph, threads=1)
 
     def score(level: float) -> float:
-        return float(engine.run(np.full((1, 3, SIDE, SIDE), level, np.float32))["score"][0])
+        return float(engine.run({"pixels": np.full((1, 3, SIDE, SIDE), level, np.float32)})["score"][0])
 
     levels = np.linspace(0, 1, 40, dtype=np.float32)
     with ThreadPoolExecutor(4) as pool:
@@ -94,7 +94,7 @@ def test_choice_follows_the_calibration() -> None:
 
 
 def test_auto_leaves_an_engine_that_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flawscope.runtime.engines.choice.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     manifest = make_manifest(engine="openvino", precision="bf16")
     assert choose(manifest) == ("onnxruntime", "fp32")
     alone = make_manifest(engine="openvino", precision="bf16", parity=(parity_of("openvino"),))
@@ -121,3 +121,27 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path, name: str, relat
     path.write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="expected an ONNX graph"):
         open_engine(name, path)
+
+
+def test_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "BF16"])
+    both = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+    assert installed() == both
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    assert installed() == both[:2]
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert installed() == both[:1]
+
+
+def test_requests_are_used_again(graph: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    engine = open_engine("openvino", graph, threads=1)
+    feeds = {"pixels": np.zeros((1, 3, SIDE, SIDE), np.float32)}
+    made = []
+    create = engine._model.create_infer_request
+    engine._model.create_infer_request = lambda: made.append(1) or create()
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as pool:  # a new thread each time
+            pool.submit(engine.run, feeds).result()
+    assert len(made) == 1

@@ -11,7 +11,14 @@ import pytest
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.explain import explainer
 from flawscope.runtime.images import Frame
-from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec, Provenance, ScalarSpec
+from flawscope.runtime.manifest import (
+    HeatmapRange,
+    Manifest,
+    OutputSpec,
+    Provenance,
+    ScalarSpec,
+    StageSpec,
+)
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Decision, Finding, Prediction
 
@@ -32,6 +39,7 @@ def model(weight: float = 0.5, **frame: Any) -> Manifest:
             OutputSpec(name="score", kind="score"),
             *(OutputSpec(name=name, kind="heatmap") for name in maps),
         ),
+        stages=(StageSpec(file="model.onnx", inputs=("pixels", "local_weight"), outputs=("score", *maps)),),
         scalars=(ScalarSpec(name="local_weight", value=weight, low=0, high=1),),
         calibration=Calibration(scores=tuple(np.linspace(0, 1, 299)), alpha=0.01, delta=0.05),
         heatmap=HeatmapRange(low=0.0, high=0.2, threshold=0.1),

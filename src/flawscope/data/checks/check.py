@@ -20,7 +20,7 @@ from flawscope.data.masks import union_mask
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.splits import FEWEST_NORMALS, HELD_OUT_SHARE, split_dataset
 from flawscope.errors import DataError, InputError
-from flawscope.files import sha256
+from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.calibration import normals_needed
 from flawscope.runtime.images import check_image, read_image
@@ -102,7 +102,7 @@ def _look(sample: Sample, masked: bool, near: bool) -> _Look:
     try:
         info = check_image(sample.path)
         image = read_image(sample.path)
-        digest = sha256(sample.path)
+        digest = remembered_sha256(sample.path)
     except InputError as error:
         message = f"{sample.path.name} cannot be used: expected {error.expected}, got {error.got}."
         return _Look(sample, issues=(found("unreadable", [sample], message, error.fix),))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from flawscope.data.ground import foreground
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, spread
 from flawscope.data.sheets.captions import fitted
 from flawscope.data.synthetic.appearance import Appearance
@@ -62,7 +62,7 @@ def choose_pictures(dataset: Dataset, count: int, size: int) -> Pictures:
             got="none",
             fix="Point at the folder that holds the good pictures.",
         )
-    return Pictures(spread(goods, count), Frame(size, size))
+    return PictureFiles(spread(goods, count), Frame(size, size))
 
 
 def draw_examples(

@@ -32,27 +32,24 @@ def held_out_scores(
     """
     defective = unseen.defective
     assert defective is not None  # noqa: S101 - SegAD asks for defective pictures first
-    good = _joined(unseen.learnt, unseen.normal)
-    both = _joined(unseen.normal, defective)
+    good, both = unseen.learnt + unseen.normal, unseen.normal + defective
     if not folds:
         chosen = [
             pictures.subset(_four_fifths(pictures, run.seed))
             for pictures in (unseen.learnt, unseen.normal, defective)
         ]
-        classifier = fit_once(classifier, _data(_joined(chosen[0], chosen[1]), chosen[2]), run)
+        classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run)
         return classifier, _scores(classifier, both, run)
     parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed)
     _check_folds(parts[len(unseen.normal) :], folds)
     scores = np.empty(len(both), np.float32)
     with run.progress.stage("classifier in folds", folds) as stage:
         for fold in range(folds):
-            apart, learnt = parts == fold, parts != fold
-            others = [sample for sample, inside in zip(both.samples, learnt, strict=True) if inside]
-            known = Pictures([s for s in others if not s.defective], good.frame, threads=good.threads)
-            data = _data(
-                _joined(unseen.learnt, known),
-                Pictures([s for s in others if s.defective], good.frame, threads=good.threads),
-            )
+            apart = parts == fold
+            others = [int(row) for row in np.flatnonzero(~apart)]
+            known = both.subset([row for row in others if not both.samples[row].defective])
+            known_defects = both.subset([row for row in others if both.samples[row].defective])
+            data = _data(unseen.learnt + known, known_defects)
             fresh = fit_once(create(classifier.name, classifier.options.model_dump()), data, run)
             scores[apart] = _scores(fresh, both.subset([int(row) for row in np.flatnonzero(apart)]), run)
             stage.advance()
@@ -65,10 +62,6 @@ def _scores(classifier: Detector, pictures: Pictures, run: Run) -> NDArray[np.fl
 
 def _data(normal: Pictures, defective: Pictures) -> TrainingData:
     return TrainingData(normal, normal.subset([]), defective=defective)
-
-
-def _joined(first: Pictures, second: Pictures) -> Pictures:
-    return Pictures((*first.samples, *second.samples), first.frame, threads=first.threads)
 
 
 def _four_fifths(pictures: Pictures, seed: int) -> list[int]:

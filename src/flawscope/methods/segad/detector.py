@@ -203,7 +203,7 @@ class SegAD(Detector):
         return {
             "score": score,
             "heatmap": self.levels(maps).mean(1) if len(self.reader.bases) > 1 else maps[:, 0],
-            "segments": labels,
+            "segments": labels.to(torch.uint8),  # at most 64
             "features": features,
             "contributions": contributions,
             "usual_low": low,

@@ -1,4 +1,4 @@
-"""Engines run a model's graph: pixels in, named outputs out. They are chosen by name."""
+"""Engines run a graph: named arrays in, named arrays out. They are chosen by name."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
-import numpy as np
-
-from flawscope.errors import BundleError, OptionError, suggest
-from flawscope.runtime.manifest import Precision
+from flawscope.errors import BundleError, FlawscopeError, OptionError, suggest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ENGINES = {
+EngineName = Literal["onnxruntime", "openvino"]
+Precision = Literal["fp32", "bf16"]
+
+DEFAULT: EngineName = "onnxruntime"  # which every installation has
+ENGINES: dict[EngineName, str] = {
     "onnxruntime": "flawscope.runtime.engines.onnxruntime:OnnxRuntime",
     "openvino": "flawscope.runtime.engines.openvino:OpenVino",
 }
@@ -37,17 +38,20 @@ class Engine(Protocol):
         ...
 
     @property
-    def scalars(self) -> tuple[str, ...]:
-        """Names of the graph's scalar inputs, in its order."""
+    def threads(self) -> int:
+        """Processor threads that a call takes."""
         ...
 
-    def run(
-        self, pixels: NDArray[np.float32], scalars: Mapping[str, float] | None = None
-    ) -> dict[str, NDArray[Any]]:
-        """Map pixels (N, 3, H, W) float32 in [0, 1] to the graph's outputs by name.
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the graph's inputs, in its order."""
+        ...
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Map the graph's inputs to its outputs, both by name.
 
         Raises:
-            BundleError: `scalars` are not exactly the graph's scalar inputs.
+            BundleError: `feeds` are not exactly the graph's inputs.
         """
         ...
 
@@ -69,7 +73,7 @@ def open_engine(
             "threads", expected="1 or more", got=str(threads), fix="Leave it out to use every core."
         )
     build = getattr(module, factory)
-    return cast("Engine", build(Path(graph), precision=precision, threads=threads))
+    return cast("Engine", build(Path(graph), precision=precision, threads=threads or usable_cores()))
 
 
 def require_engine(name: str, precision: Precision = "fp32") -> None:
@@ -83,28 +87,42 @@ def require_engine(name: str, precision: Precision = "fp32") -> None:
     module.require(precision)
 
 
-def feeds(pixels: NDArray[np.float32], names: Sequence[str], scalars: Mapping[str, float]) -> list[Any]:
-    """The graph's inputs in its order: `pixels`, then the value of each scalar input, float32 of shape ()."""
-    if len(scalars) != len(names) or any(name not in scalars for name in names):
-        raise scalars_differ("graph", names, scalars)
-    return [pixels, *(np.array(scalars[name], np.float32) for name in names)]
+def runs(name: str, precision: Precision = "fp32") -> bool:
+    """Whether engine and precision can run here; told at run time, never assumed."""
+    try:
+        require_engine(name, precision)
+    except FlawscopeError:
+        return False
+    return True
 
 
-def scalars_differ(what: str, names: Sequence[str], scalars: Mapping[str, float]) -> BundleError:
-    """The error for values that are not those of the graph's scalar inputs."""
-    return BundleError(
-        what,
-        expected=f"values of its scalar inputs ({', '.join(names) or 'none'})",
-        got=", ".join(scalars) or "none",
-        fix="Take the model folder from its source again, or train again.",
-    )
+def installed() -> tuple[tuple[EngineName, Precision], ...]:
+    """Every engine and precision that can run here, the default engine in float32 first."""
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    return tuple((name, precision) for precision in precisions for name in ENGINES if runs(name, precision))
+
+
+def check_inputs(what: str, expected: Sequence[str], got: Mapping[str, object] | Sequence[str]) -> None:
+    """Let names pass that are exactly the inputs of `what`, in any order.
+
+    Raises:
+        BundleError: they are not.
+    """
+    if len(got) != len(expected) or any(name not in got for name in expected):
+        raise BundleError(
+            what,
+            expected=f"its inputs ({', '.join(expected)})",
+            got=", ".join(got) or "none",
+            fix="Take the model folder from its source again, or train again.",
+        )
 
 
 def _found(name: str) -> tuple[ModuleType, str]:
     """The engine's module, and its class in there."""
-    if name not in ENGINES:
+    path = ENGINES.get(cast("EngineName", name))
+    if path is None:
         raise OptionError("engine", expected="a known name", got=repr(name), fix=suggest(name, ENGINES))
-    module, factory = ENGINES[name].split(":")
+    module, factory = path.split(":")
     return importlib.import_module(module), factory
 
 

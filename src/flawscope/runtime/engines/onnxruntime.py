@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime
 
 from flawscope.errors import BundleError, OptionError
-from flawscope.runtime.engines import feeds, usable_cores
-from flawscope.runtime.manifest import Precision
+from flawscope.runtime.engines import Precision, check_inputs
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3
@@ -24,12 +22,12 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, graph: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
+    def __init__(self, graph: Path, *, precision: Precision, threads: int) -> None:
         require(precision)
-        self.precision: Precision = precision
+        self.precision, self.threads = precision, threads
         try:
             self._session = onnxruntime.InferenceSession(
-                str(graph), _settings(threads or usable_cores()), providers=["CPUExecutionProvider"]
+                str(graph), _settings(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise BundleError(
@@ -38,16 +36,13 @@ class OnnxRuntime:
                 got=" ".join(str(error).split())[:300],
                 fix="Take the model folder from its source again, or upgrade onnxruntime.",
             ) from error
-        self._inputs = [part.name for part in self._session.get_inputs()]
-        self.scalars = tuple(self._inputs[1:])
+        self.inputs = tuple(value.name for value in self._session.get_inputs())
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def run(
-        self, pixels: NDArray[np.float32], scalars: Mapping[str, float] | None = None
-    ) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See `Engine.run`."""
-        inputs = feeds(pixels, self.scalars, scalars or {})
-        values = self._session.run(self._names, dict(zip(self._inputs, inputs, strict=True)))
+        check_inputs("graph", self.inputs, feeds)
+        values = self._session.run(self._names, dict(feeds))
         return dict(zip(self._names, values, strict=True))
 
 

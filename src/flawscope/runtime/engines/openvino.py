@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flawscope.errors import BundleError, MissingExtraError, OptionError
-from flawscope.runtime.engines import feeds, usable_cores
-from flawscope.runtime.manifest import Precision
+from flawscope.runtime.engines import Precision, check_inputs
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
 class OpenVino:
-    """A graph compiled by OpenVINO; each thread that calls `run` has a request of its own."""
+    """A graph compiled by OpenVINO; a call takes an idle request, or makes one where all are at work."""
 
     name = "openvino"
 
-    def __init__(self, graph: Path, *, precision: Precision = "fp32", threads: int | None = None) -> None:
+    def __init__(self, graph: Path, *, precision: Precision, threads: int) -> None:
         core = _openvino().Core()
-        self.precision: Precision = precision
+        self.precision, self.threads = precision, threads
         require(precision, core)
         try:
-            self._model = core.compile_model(
-                str(graph), "CPU", _settings(precision, threads or usable_cores())
-            )
+            self._model = core.compile_model(str(graph), "CPU", _settings(precision, threads))
         except RuntimeError as error:
             raise BundleError(
                 f"graph {graph}",
@@ -38,19 +34,19 @@ class OpenVino:
                 got=" ".join(str(error).split())[:300],
                 fix='Use engine "onnxruntime", or upgrade openvino.',
             ) from error
-        self.scalars = tuple(part.get_any_name() for part in self._model.inputs[1:])
+        self.inputs = tuple(value.get_any_name() for value in self._model.inputs)
         self._names = [output.get_any_name() for output in self._model.outputs]
-        self._requests = threading.local()
+        self._idle: deque[Any] = deque()
 
-    def run(
-        self, pixels: NDArray[np.float32], scalars: Mapping[str, float] | None = None
-    ) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See `Engine.run`."""
-        inputs = feeds(pixels, self.scalars, scalars or {})
-        request = getattr(self._requests, "request", None)
-        if request is None:
-            request = self._requests.request = self._model.create_infer_request()
-        values = request.infer(inputs, share_inputs=True, share_outputs=False)
+        check_inputs("graph", self.inputs, feeds)
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
+        values = request.infer([feeds[name] for name in self.inputs], share_inputs=True, share_outputs=False)
+        self._idle.append(request)  # not after an error, which may leave it in any state
         return {name: values[index] for index, name in enumerate(self._names)}
 
 

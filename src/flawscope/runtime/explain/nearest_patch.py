@@ -58,12 +58,8 @@ def find_match(manifest: Manifest, prediction: Prediction, region: Region) -> Pa
     """
     if prediction.heatmap is None:
         return None
-    frame = manifest.frame
-    top, left, height, width = frame.placement(*prediction.heatmap.shape)
-    x, y = region.peak
-    row = min(int(top + (y + 0.5) * height / prediction.heatmap.shape[0]), frame.height - 1)
-    column = min(int(left + (x + 0.5) * width / prediction.heatmap.shape[1]), frame.width - 1)
-    matches = [grid.match(row, column) for grid in _grids(manifest, prediction)]
+    row, column = manifest.frame.placement(*prediction.heatmap.shape).to_frame(region.peak)
+    matches = [grid.match(int(row), int(column)) for grid in _grids(manifest, prediction)]
     return max(matches, key=lambda match: match.excess, default=None)
 
 
@@ -126,12 +122,10 @@ def _with_match(manifest: Manifest, prediction: Prediction, finding: Finding, ma
     if prediction.heatmap is None:
         return finding
     tall, wide = prediction.heatmap.shape
-    top, left, height, width = manifest.frame.placement(tall, wide)
-    down, across, from_top, from_left = (
-        (corner + match.side / 2 - start) / length
-        for corner, start, length in zip(
-            (*match.corner, *match.origin), (top, left) * 2, (height, width) * 2, strict=True
-        )
+    placement = manifest.frame.placement(tall, wide)
+    (down, across), (from_top, from_left) = (
+        placement.share(row + match.side / 2, column + match.side / 2)
+        for row, column in (match.corner, match.origin)
     )
     far = "" if match.times is None else f", {match.times:.3g} times as far from it as usual here"
     text = (

@@ -184,9 +184,5 @@ def _segment_at(manifest: Manifest, prediction: Prediction, region: Region) -> i
     labels, heatmap = prediction.outputs["segments"], prediction.heatmap
     if heatmap is None:
         return None
-    frame = manifest.frame
-    top, left, height, width = frame.placement(*heatmap.shape)
-    x, y = region.peak
-    row = (top + (y + 0.5) * height / heatmap.shape[0]) * labels.shape[0] / frame.height
-    column = (left + (x + 0.5) * width / heatmap.shape[1]) * labels.shape[1] / frame.width
-    return int(labels[int(row), int(column)])
+    placement = manifest.frame.placement(*heatmap.shape)
+    return int(labels[placement.to_map(region.peak, labels.shape)])

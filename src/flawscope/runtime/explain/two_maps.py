@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -58,17 +57,6 @@ def _highest(
     manifest: Manifest, values: NDArray[np.float32], region: Region, picture: tuple[int, ...]
 ) -> float:
     """Maximum of the map (h, w) over the region's box, at least 0."""
-    frame = manifest.frame
-    top, left, height, width = frame.placement(picture[0], picture[1])
+    placement = manifest.frame.placement(picture[0], picture[1])
     rows, columns = values.shape
-    x0, y0, x1, y1 = region.box
-    down, across = rows / frame.height, columns / frame.width
-    first, last = _cells(top + y0 * height / picture[0], top + y1 * height / picture[0], down, rows)
-    start, end = _cells(left + x0 * width / picture[1], left + x1 * width / picture[1], across, columns)
-    return max(0.0, float(values[first:last, start:end].max()))
-
-
-def _cells(low: float, high: float, scale: float, count: int) -> tuple[int, int]:
-    """Cells that a stretch of frame pixels touches: first, and one past the last."""
-    first = min(max(math.floor(low * scale), 0), count - 1)
-    return first, min(max(math.ceil(high * scale), first + 1), count)
+    return max(0.0, float(values[placement.cells(region.box, (rows, columns))].max()))

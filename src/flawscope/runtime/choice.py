@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from flawscope.errors import BundleError, OptionError, suggest
-from flawscope.runtime.engines import ENGINES
-from flawscope.runtime.manifest import Manifest, Precision
+from flawscope.runtime.engines import ENGINES, Precision, runs
+from flawscope.runtime.manifest import Manifest
 
 
 def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
@@ -23,7 +21,7 @@ def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
     measured = [(part.engine, part.precision) for part in manifest.parity if part.within]
     allowed = [calibrated, *(pair for pair in measured if pair != calibrated)]
     if engine == "auto":
-        return next((pair for pair in allowed if _runs(*pair)), calibrated)
+        return next((pair for pair in allowed if runs(*pair)), calibrated)
     if engine not in ENGINES:
         known = suggest(engine, ["auto", *ENGINES])
         raise OptionError("engine", expected="a known name", got=repr(engine), fix=known)
@@ -36,15 +34,4 @@ def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
             got="one that was not measured with this model",
             fix="Train again with this engine installed, or use engine auto.",
         )
-    return next((pair for pair in fitting if _runs(*pair)), fitting[0])
-
-
-def _runs(engine: str, precision: Precision) -> bool:
-    """Whether engine and precision can run here; told at run time, never assumed."""
-    if engine != "openvino":
-        return engine in ENGINES
-    if find_spec("openvino") is None:
-        return False
-    from flawscope.runtime.engines.openvino import supported  # noqa: PLC0415 - loads OpenVINO
-
-    return precision in supported()
+    return next((pair for pair in fitting if runs(*pair)), fitting[0])
