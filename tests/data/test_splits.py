@@ -22,7 +22,6 @@ def parts(count: int, *, views: int = 1, root: str = "/data", split: Split = "tr
             split,
             defective=False,
             group=f"part{part}" if views > 1 else None,
-            view=str(view),
         )
         for part in range(count)
         for view in range(views)
