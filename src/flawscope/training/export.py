@@ -71,13 +71,14 @@ def _write(detector: Detector, stage: Stage, inputs: Mapping[str, Tensor], path:
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=list(stage.inputs),
             output_names=list(stage.outputs),
             dynamic_shapes=shapes,
         )
     if program is None:  # pragma: no cover - dynamo=True always returns one
         raise RuntimeError("torch.onnx.export returned no program")
     _clean(program.model)
+    for value, name in zip(program.model.graph.inputs, stage.inputs, strict=True):
+        value.name = name  # asked for at export, old versions of torch look for them among the shapes
     program.model.metadata_props["flawscope.outputs"] = ", ".join(stage.outputs)
     tensors = (value.const_value for value in program.model.graph.initializers.values())
     size = sum(tensor.nbytes for tensor in tensors if tensor is not None)
