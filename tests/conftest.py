@@ -12,6 +12,7 @@ from hypothesis import settings
 from PIL import Image
 
 import two_filters
+from flawscope.testing import Check, Subject
 from trained import Trained, make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,34 @@ SHARED = ROOT.parent / "shared"
 # the same examples every time; HYPOTHESIS_PROFILE=default draws new ones
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+# Files whose single tests are long come first, so that no worker is left with one of them at the end.
+LONG = ("test_quickstart", "test_contract", "test_segad_runs", "test_train_efficientad", "test_learn")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker gets all tests about a method, or all of a file: what they share is made once."""
+    for item in items:
+        subject = _subject(item)
+        item.add_marker(pytest.mark.xdist_group(subject.label if subject else item.nodeid.partition("::")[0]))
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Give back the memory of a method when its last check is over."""
+    subject = _subject(item)
+    if subject is not None and (nextitem is None or _subject(nextitem) is not subject):
+        subject.release()
+
+
+def _subject(item: pytest.Item) -> Subject | None:
+    """The method that a test is about, by its parameter `check` or `subject`."""
+    given = getattr(getattr(item, "callspec", None), "params", {})
+    check = given.get("check")
+    return check.subject if isinstance(check, Check) else given.get("subject")
 
 
 @pytest.fixture(scope="session")

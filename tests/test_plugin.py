@@ -12,7 +12,7 @@ from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.deploy import deploy
-from flawscope.testing import check_detector
+from flawscope.testing import Check, Subject, detector_checks, parametrize_with_checks
 from flawscope.training.train import train
 from trained import recipe, write_pictures
 
@@ -20,6 +20,7 @@ PLUGIN = Path(__file__).parent / "plugin"
 PAGE = Path(__file__).parents[1] / "docs/methods.md"
 NAME = "anomaly_dino"
 OPTIONS = {"backbone": "resnet18", "layers": ["layer2"], "weights": "random", "size": [64, 64]}
+DRAWS_NOTHING = {"another_seed_gives_another_model": "all tokens are kept: nothing is drawn"}
 
 
 @pytest.fixture
@@ -31,7 +32,12 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_a_method_like_any_other() -> None:
     assert NAME in available()
     assert describe(NAME).presets["default"]["backbone"] == "tf_efficientnet_lite0"
-    check_detector(NAME, OPTIONS)
+
+
+@pytest.mark.usefixtures("plugin")
+@parametrize_with_checks(detector_checks(Subject(NAME, OPTIONS), exceptions=DRAWS_NOTHING))
+def test_it_keeps_the_contract(check: Check) -> None:
+    check.run()
 
 
 @pytest.mark.usefixtures("plugin")
@@ -54,7 +60,7 @@ def test_the_page_shows_that_very_file() -> None:
     shown = re.findall(
         r"^```python\n(.*?)^```", page[page.index("## Write your own") :], re.DOTALL | re.MULTILINE
     )
-    assert shown == [(PLUGIN / f"{NAME}.py").read_text(encoding="utf-8")]
+    assert shown[0] == (PLUGIN / f"{NAME}.py").read_text(encoding="utf-8")
     points = (PLUGIN / f"{NAME}-1.0.dist-info/entry_points.txt").read_text(encoding="utf-8")
     assert re.findall(r'^(\w+) = "(.*)"$', page, re.MULTILINE)[-2:] == re.findall(
         r"^(\w+) = (.*)$", points, re.MULTILINE

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from flawscope.data.pictures import PictureFiles
-from flawscope.data.samples import Sample
-from flawscope.data.training import TrainingData
-from flawscope.nn.run import Run
-from flawscope.runtime.images import list_images
 from flawscope.runtime.manifest import StageSpec
 from flawscope.runtime.pipeline import Graphs, Pipeline
-from flawscope.testing import check_detector
-from flawscope.testing.check import _Check
-from trained import Trained
-from two_filters import TwoFilters, TwoFiltersOptions
+from flawscope.testing import Check, Subject, check_detector, detector_checks, parametrize_with_checks
+from two_filters import TwoFilters
+
+SMALL = {"size": (32, 32)}
+NO_DRAWS = {"another_seed_gives_another_model": "it draws nothing"}
 
 
-def test_the_contract_holds_for_a_detector_with_a_knob() -> None:
-    check_detector(TwoFilters, {"size": (32, 32)})
+@parametrize_with_checks(detector_checks(Subject(TwoFilters, SMALL), exceptions=NO_DRAWS))
+def test_the_contract_holds_for_a_detector_with_a_knob(check: Check) -> None:
+    check.run()
 
 
 class Absent(TwoFilters):
@@ -34,7 +30,7 @@ class Absent(TwoFilters):
 
 def test_a_default_that_does_not_hold_is_told() -> None:
     with pytest.raises(AssertionError, match="without values for its scalars it gives another score"):
-        check_detector(Absent, {"size": (32, 32)}, export=False)
+        check_detector(Absent, SMALL, export=False, exceptions=NO_DRAWS)
 
 
 class Deaf(TwoFilters):
@@ -65,18 +61,14 @@ class InTorch:
     ],
 )
 def test_a_knob_that_turns_nothing_is_told(
-    knobbed: Trained, tmp_path: Path, kind: type[TwoFilters], deaf: bool, words: str
+    monkeypatch: pytest.MonkeyPatch, kind: type[TwoFilters], deaf: bool, words: str
 ) -> None:
-    unfitted = kind(TwoFiltersOptions())
-    paths = list_images(knobbed.pictures / "good")[:4]
-    pictures = PictureFiles(
-        [Sample(path, "train", defective=False) for path in paths], unfitted.options.frame
-    )
-    fitted = unfitted.fit(TrainingData(pictures, pictures.subset([])), Run())
+    subject = Subject(kind, SMALL)
     stage = StageSpec(file="none", inputs=InTorch.inputs, outputs=("score", "heatmap"))
-    graphs = Graphs(tmp_path, (stage,), fitted.outputs, fitted.options.scalar_values())
-    check = _Check(kind, {}, 0, 1e-4, tmp_path)
+    values = subject.detector.options.scalar_values()
+    graphs = Graphs(subject.folder, (stage,), subject.detector.outputs, values)
+    pipeline = Pipeline(graphs, [InTorch(subject.detector, deaf=deaf)])
+    monkeypatch.setattr(subject, "pipeline", lambda: pipeline)
+    checks = {check.name: check for check in detector_checks(subject)}
     with pytest.raises(AssertionError, match=words):
-        check._turned(
-            fitted, Pipeline(graphs, [InTorch(fitted, deaf=deaf)]), pictures, fitted.options.scalars[0]
-        )
+        checks["scalars_turn_the_graph"].run()

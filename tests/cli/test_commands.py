@@ -13,8 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
+from flawscope.cli.app import app
 from flawscope.runtime import bundle
 from trained import Trained, write_pictures
 
@@ -41,10 +43,18 @@ def test_the_documented_help_is_the_help(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_every_command_has_help_with_examples(flawscope: Run) -> None:
-    for command in ("demo", "train", "inspect", "evaluate", "calibrate", "export", "methods", "weights"):
-        ended = flawscope(command, "--help")
+    group: Any = typer.main.get_command(app)
+    commands = [
+        [name, *inner]
+        for name, one in group.commands.items()
+        for inner in ([[sub] for sub in getattr(one, "commands", {})] or [[]])
+    ]
+    assert len(commands) > 12
+    for command in commands:
+        ended = flawscope(*command, "--help")
         assert ended.code == 0
-        assert f"flawscope {command}" in ended.out
+        _, _, examples = ended.out.partition("Examples")
+        assert f"flawscope {' '.join(command)}" in examples, command
 
 
 def test_inspect_prints_one_object_a_picture_and_counts_bad_files(

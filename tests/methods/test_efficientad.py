@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError, Stopped, WeightsError
+from flawscope.errors import DataError, OptionError, WeightsError
 from flawscope.methods.efficientad.detector import EfficientAD
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
@@ -24,7 +23,6 @@ from flawscope.methods.running import score
 from flawscope.nn.backbones.pdn import Cells
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.student_teacher.networks import at_centres
-from stop_after import StopAfter
 
 TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
 
@@ -84,26 +82,6 @@ def test_training_teaches_the_student(data: TrainingData) -> None:
         "stae",
         "learning_rate",
     }
-
-
-@pytest.mark.parametrize(
-    ("changes", "precision"),
-    [({}, "bf16"), ({"appearance": "efficientad", "batch": 2, "padding": False}, "fp32")],
-)
-def test_a_stopped_training_resumes_to_the_same_weights(
-    data: TrainingData, tmp_path: Path, changes: dict[str, Any], precision: Any
-) -> None:
-    options = EfficientADOptions(**{**TINY, "steps": 6, "early_stop": 4, **changes})
-    whole = EfficientAD(options).fit(data, Run(precision=precision))
-    stop = threading.Event()
-    run = Run(checkpoints=Checkpoints(tmp_path), stop=stop, precision=precision)
-    with pytest.raises(Stopped, match="Run the same command again"):
-        EfficientAD(options).fit(data, replace(run, progress=StopAfter(3, stop)))
-    stop.clear()
-    again = EfficientAD(options).fit(data, run)
-    assert again.learnt.history == whole.learnt.history
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_early_stop_ends_a_training_that_no_longer_improves(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError, Stopped
+from flawscope.errors import DataError, OptionError
 from flawscope.methods.fastflow.detector import FastFlow
-from flawscope.methods.registry import create, options_of
+from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.training.export import export
-from flawscope.training.parity import check_parity, parity_of_engines
-from stop_after import StopAfter
 
 TINY: dict[str, Any] = {
     "size": (64, 64),
@@ -90,24 +86,6 @@ def test_training_raises_the_likelihood_and_leaves_the_backbone(
     assert not any(value.requires_grad for value in detector.parameters())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_stopped_training_resumes_to_the_same_weights(
-    training_data: Callable[..., TrainingData], tmp_path: Path, precision: Any
-) -> None:
-    data = training_data(5)
-    whole = made().fit(data, Run(precision=precision))
-    stop = threading.Event()
-    run = Run(checkpoints=Checkpoints(tmp_path / "kept"), stop=stop, precision=precision)
-    (tmp_path / "kept").mkdir()
-    with pytest.raises(Stopped, match="Run the same command again"):
-        made().fit(data, replace(run, progress=StopAfter(2, stop)))
-    stop.clear()
-    again = made().fit(data, run)
-    assert again.learnt.history == whole.learnt.history
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
-
-
 def test_checkpoints_of_another_training_are_left_alone(
     training_data: Callable[..., TrainingData], tmp_path: Path
 ) -> None:
@@ -150,12 +128,6 @@ def test_epochs_are_counted_in_pictures_and_steps_replace_them() -> None:
     assert options.model_copy(update={"steps": 7}).steps_for(5) == 7
 
 
-def test_defaults_are_the_papers_and_the_preset_is_segads() -> None:
-    options = FastFlow.Options()
-    assert (options.backbone, options.batch, options.epochs) == ("wide_resnet50_2", 32, 500)
-    assert options_of("fastflow", "segad", {}) == {"epochs": 200}
-
-
 def test_seeds_draw_other_flows(training_data: Callable[..., TrainingData]) -> None:
     data = training_data(4)
     orders = [
@@ -163,16 +135,6 @@ def test_seeds_draw_other_flows(training_data: Callable[..., TrainingData]) -> N
     ]
     assert torch.equal(orders[0], orders[1])
     assert not torch.equal(orders[0], orders[2])
-
-
-def test_engines_agree(training_data: Callable[..., TrainingData], tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    data = training_data(6)
-    detector = made().fit(data, Run())
-    figures = parity_of_engines(detector, export(detector, tmp_path), data.normal, Run())
-    assert {one.engine for one in figures} == {"onnxruntime", "openvino"}
-    for one in figures:
-        check_parity(one)
 
 
 def test_bad_input(training_data: Callable[..., TrainingData]) -> None:

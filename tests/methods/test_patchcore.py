@@ -93,7 +93,7 @@ def test_image_scores(training_data: Make) -> None:
 
 
 def test_the_mean_of_the_top_hundredth() -> None:
-    assert top_mean(torch.arange(300.0).repeat(2, 1)).tolist() == [298.0, 298.0]
+    assert top_mean(torch.arange(300.0).repeat(2, 1), 0.01).tolist() == [298.0, 298.0]
 
 
 def test_one_neighbour_alone_weighs_nothing() -> None:

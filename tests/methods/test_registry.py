@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +103,8 @@ def test_options_that_contradict_each_other_are_told_in_one_sentence() -> None:
         "options of multiscale_patch: expected ones that fit together, got others: scales must fall, each "
         "once. `flawscope methods multiscale_patch` lists them."
     )
+
+
+def test_the_documentation_names_every_method() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert [name for name in registry.BUILT_IN if f"`{name}`" not in page] == []

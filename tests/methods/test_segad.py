@@ -26,7 +26,6 @@ from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
 from flawscope.runtime.pipeline import Pipeline
-from flawscope.testing import check_detector
 from flawscope.testing.rings import damaged_rings, good_rings
 from flawscope.training.export import export
 from segment_loop import NAMES, by_loop
@@ -294,17 +293,3 @@ def test_a_segment_that_no_picture_shows_is_refused(rings: Make, tmp_path: Path)
     segad.reader.segmenter.shares = torch.tensor([1.0, 0.0])
     with pytest.raises(DataError, match="segment 1: expected pixels of it"):
         segad.fit(_data_again(rings), Run())
-
-
-def test_with_a_classifier_it_keeps_the_contract() -> None:
-    check_detector(
-        "segad",
-        {
-            "size": (64, 64),
-            "detectors": [PATCHCORE],
-            "classifier": CLASSIFIER,
-            "classifier_folds": 2,
-            "segments": {"kind": "one"},
-            "detector_scores": True,
-        },
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,13 @@ import torch
 from torch import nn
 
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError, Stopped
+from flawscope.errors import DataError, OptionError
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.methods.supervised import base as supervised
 from flawscope.methods.supervised.base import SupervisedDetector, TrainingPictures
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Checkpoints, Run
-from stop_after import StopAfter
 
 METHODS = ("classifier", "devnet", "dra")
 SMALL = {
@@ -54,23 +52,6 @@ def test_one_defective_picture_is_enough(method: str, supervised_data: Make) -> 
     data = supervised_data(3, 1)
     answer = score(small(method).fit(data, Run()), data.normal, Run())
     assert answer["score"].shape == (3,)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_stopped_training_resumes_to_the_same_result(
-    method: str, supervised_data: Make, tmp_path: Path
-) -> None:
-    data = supervised_data(5, 3)
-    whole = small(method, steps=4).fit(data, Run())
-    stop = threading.Event()
-    run = Run(checkpoints=Checkpoints(tmp_path / "kept"), stop=stop)
-    with pytest.raises(Stopped):
-        small(method, steps=4).fit(data, replace(run, progress=StopAfter(2, stop)))
-    stop.clear()
-    again = small(method, steps=4).fit(data, run)
-    assert again.learnt.history == whole.learnt.history
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_another_seed_or_other_pictures_do_not_take_up_a_checkpoint(

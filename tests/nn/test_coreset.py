@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.nn.banks import coreset
+from flawscope.nn.banks import coreset, preflight
 from flawscope.nn.banks.coreset import coreset_size, patch_store, select_coreset
 from flawscope.nn.banks.preflight import Preflight, estimate
 from flawscope.nn.memory import available_bytes
@@ -221,9 +221,18 @@ def test_the_estimate_grows_with_the_work_and_refuses_what_cannot_fit():
     assert str(Preflight(300.0, 2**31, None)) == "about 5 min and 2.0 GiB of memory"
 
 
-def test_available_memory_is_a_size_or_unknown():
-    size = available_bytes()
-    assert size is None or size > 2**20
+def test_available_memory_is_the_lesser_of_kernel_and_control_group(monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight, "Path", lambda path: tmp_path / path.removeprefix("/"))
+    assert available_bytes() is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
+    assert available_bytes() == 2 * 2**20
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.current").write_text("3000000\n")
+    for limit, expected in (("max", 2 * 2**20), ("3500000", 500_000), ("2000000", 0), ("9000000", 2 * 2**20)):
+        (group / "memory.max").write_text(f"{limit}\n")
+        assert available_bytes() == expected
 
 
 MILLION = """

@@ -13,6 +13,7 @@ from brightness_model import make_manifest
 from flawscope.data.layouts import read_dataset
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.report.content import Scatter
 from flawscope.runtime.bundle import WEIGHTS, Bundle
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import FileEntry
@@ -41,6 +42,16 @@ def bundle(folder: Path, *, method: str = "multiscale_patch", weights: bool = Tr
     return Bundle(folder, manifest)
 
 
+def neighbours_of_their_own(drawing: Scatter) -> float:
+    """Mean over both kinds of the share of points whose nearest neighbour is of their kind."""
+    points = np.array([*drawing.normal, *drawing.anomalous])
+    anomalous = np.arange(len(points)) >= len(drawing.normal)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)  # (n, n)
+    np.fill_diagonal(distances, np.inf)
+    alike = anomalous[distances.argmin(1)] == anomalous
+    return float((alike[anomalous].mean() + alike[~anomalous].mean()) / 2)
+
+
 def test_every_size_has_a_drawing_of_normal_and_anomalous_patches(tmp_path: Path) -> None:
     dataset = read_dataset(write_product(tmp_path / "product", good=1, spotted=3))
     samples = dataset.select(split="test")
@@ -53,6 +64,7 @@ def test_every_size_has_a_drawing_of_normal_and_anomalous_patches(tmp_path: Path
         assert points.min() == 0
         assert points.max() == 1
         assert len(drawing.anomalous) >= 4
+        assert neighbours_of_their_own(drawing) > 0.8
         assert drawing.title.endswith(f"{len(drawing.normal)} normal, {len(drawing.anomalous)} anomalous")
 
 

@@ -14,10 +14,12 @@ import xgboost
 from PIL import Image
 
 from flawscope.errors import BundleError, DataError, OptionError
+from flawscope.metrics import Interval
 from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame, load
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.deploy import deploy
+from flawscope.training.gain import Gain
 from flawscope.training.learn import LearnResult, learn
 from flawscope.training.recipe import LearnRecipe
 from flawscope.training.settings import read_recipe
@@ -110,7 +112,28 @@ def test_no_gain_is_said_plainly(learnt: tuple[LearnResult, Path]) -> None:
     overall = learnt[0].gains[0]
     assert overall.before == 1.0  # spots this dark need no forest
     assert overall.verdict != "gain"
-    assert "No gain" in overall.statement() or "falls" in overall.statement()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (
+            -0.02,
+            0.01,
+            "No gain that these pictures can show: AUROC goes from 0.900 to 0.890 (-2.0 to +1.0 points",
+        ),
+        (
+            -0.02,
+            -0.005,
+            "AUROC falls from 0.900 to 0.890 (-2.0 to -0.5 points, 95 %): keep the model as it was",
+        ),
+        (0.005, 0.02, "AUROC rises from 0.900 to 0.890 (+0.5 to +2.0 points"),
+    ],
+)
+def test_gain_and_loss_are_said_plainly(low: float, high: float, words: str) -> None:
+    gain = Gain((12, 8), 0.9, 0.89, Interval(-0.01, low, high), "held out by folds")
+    assert gain.statement().startswith(words)
+    assert gain.statement().endswith("on 12 good and 8 defective pictures, held out by folds.")
 
 
 def test_the_graph_scores_as_xgboost_does_on_its_features(

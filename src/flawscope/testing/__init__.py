@@ -1,5 +1,6 @@
-"""For the authors of methods: `check_detector` checks what every detector must keep."""
+"""For the authors of methods: what every detector must keep, as one call or as named checks."""
 
-from flawscope.testing.check import check_detector
+from flawscope.testing.check import Check, check_detector, detector_checks, parametrize_with_checks
+from flawscope.testing.subject import Subject
 
-__all__ = ["check_detector"]
+__all__ = ["Check", "Subject", "check_detector", "detector_checks", "parametrize_with_checks"]

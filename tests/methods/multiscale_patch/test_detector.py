@@ -229,5 +229,5 @@ def test_too_many_patches_for_memory(tiny: Make, data: TrainingData, monkeypatch
 
 
 def test_no_picture(tiny: Make, training_data: Callable[..., TrainingData]) -> None:
-    with pytest.raises(DataError, match="at least 1 good pictures for MultiScalePatch, got 0"):
+    with pytest.raises(DataError, match="at least 1 good pictures for multiscale_patch, got 0"):
         tiny().fit(training_data(0), Run())

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, Stopped
+from flawscope.errors import DataError
 from flawscope.methods.multiscale_patch import MultiScalePatch, clusters, sampler
 from flawscope.methods.multiscale_patch.training import (
     _PLACES,
@@ -23,7 +18,7 @@ from flawscope.methods.multiscale_patch.training import (
     descend,
     standardise,
 )
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import Run
 from flawscope.nn.training.stores import PixelStore
 
 Make = Callable[..., MultiScalePatch]
@@ -103,40 +98,6 @@ def test_learning_lowers_the_loss(tiny: Make, data: TrainingData) -> None:
     detector = tiny(steps=30, learning_rate=1e-3, losses=("svdd", "kmeans"), closeness=1.0, kmeans_every=100)
     detector.fit(data, Run())
     assert detector.learnt.history[-1]["total"] < 0.7 * detector.learnt.history[0]["total"]
-
-
-@pytest.mark.parametrize("changes", [{}, {"noise": 0.02, "directions": 8}])
-def test_a_stopped_training_resumes_to_the_same_weights(
-    tiny: Make, data: TrainingData, tmp_path: Path, changes: dict[str, Any]
-) -> None:
-    changes = {"steps": 7, "kmeans_every": 1, "learning_rate": 1e-3, **changes}
-    whole = tiny(**changes).fit(data, Run())
-    stop = threading.Event()
-    run = Run(checkpoints=Checkpoints(tmp_path), stop=stop)
-    with pytest.raises(Stopped, match="Run the same command again"):
-        tiny(**changes).fit(data, replace(run, progress=StopAfter(4, stop)))
-    stop.clear()
-    again = tiny(**changes).fit(data, run)
-    assert again.learnt.history == whole.learnt.history
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
-
-
-class StopAfter:
-    """Progress that asks to stop after some training steps."""
-
-    def __init__(self, steps: int, stop: threading.Event) -> None:
-        self.left, self.stop, self.training = steps, stop, False
-
-    @contextlib.contextmanager
-    def stage(self, title: str, total: int) -> Iterator[StopAfter]:
-        self.training = title == "training"
-        yield self
-
-    def advance(self, steps: int = 1) -> None:
-        self.left -= steps * self.training
-        if self.training and self.left <= 0:
-            self.stop.set()
 
 
 def test_centres_come_every_five_epochs(tiny: Make) -> None:

@@ -2,8 +2,9 @@
 
 Squared distances are |q|^2 + |b|^2 - 2 q.b. Both sides are first moved by the bank's mean, which leaves
 every distance as it is and makes the three terms small, so that little is lost where they cancel: for
-features of norm n after the move, float32 resolves distances down to about n / 1000. What rounding makes
-negative counts as zero. No block of distances exceeds a stated budget.
+features of D dimensions and norm n after the move, float32 resolves distances down to about n / 1000, and in
+the worst order of summation to 2 n sqrt(D / 2^24). What rounding makes negative counts as zero. No block of
+distances exceeds a stated budget.
 """
 
 from __future__ import annotations

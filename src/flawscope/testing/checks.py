@@ -1,0 +1,209 @@
+"""The properties that every detector has, each a function of a `Subject`.
+
+A broken one raises an AssertionError that says by how much it is broken; one that does not apply to the
+method raises `unittest.SkipTest` with the reason.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from unittest import SkipTest
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from flawscope.errors import BundleError, DataError
+from flawscope.methods.registry import parse_options
+from flawscope.methods.running import with_tensors
+from flawscope.nn.run import Checkpoints
+from flawscope.testing.stops import stopped_in_every_stage
+from flawscope.testing.subject import Outputs, Subject
+
+
+def outputs_are_those_declared(subject: Subject) -> None:
+    """`forward` returns what `outputs` declares: finite, of the declared shapes, the score first."""
+    detector, count = subject.detector, len(subject.tests)
+    declared = [output.name for output in detector.outputs]
+    with torch.inference_mode():
+        returned = list(detector(torch.zeros(1, 3, *detector.options.size)))
+    require(sorted(returned) == sorted(declared), f"declares outputs {declared}, returns {returned}")
+    kinds = [output.kind for output in detector.outputs]
+    sole = kinds[0] == "score" and kinds.count("score") == 1
+    require(sole, f"the first output and no other must be the score, got {kinds}")
+    for name, kind, value in zip(declared, kinds, subject.outputs.values(), strict=True):
+        what, dimensions = f"output {name} of kind {kind}", {"score": 1, "vector": 2}.get(kind, 3)
+        require_finite(what, value)
+        require(
+            value.ndim == dimensions and len(value) == count,
+            f"{what} must have {dimensions} dimensions and {count} rows for {count} pictures, has shape "
+            f"{value.shape}",
+        )
+        whole = kind in ("label_map", "index_map") and np.issubdtype(value.dtype, np.integer)
+        require(value.dtype == np.float32 or whole, f"{what} is {value.dtype}")
+
+
+def few_pictures_are_refused(subject: Subject) -> None:
+    """One good picture fewer than the method needs gives a DataError."""
+    count = max(subject.needs.normal - 1, 0)
+    few = replace(subject.data, normal=subject.data.normal.subset(range(count)))
+    _refuses(f"fitting on {count} pictures", DataError, lambda: subject.fit(data=few))
+
+
+def fitting_again_gives_the_same(subject: Subject) -> None:
+    """The same seed and pictures give the same scores, also where the object was fitted before."""
+    again = copy.deepcopy(subject.detector).fit(subject.data, subject.run())
+    _same(subject, "fitting twice gives", subject.score(again))
+
+
+def stopped_and_resumed_gives_the_same(subject: Subject) -> None:
+    """A fit stopped in the middle of each stage and begun again ends as an uninterrupted one does."""
+    run = subject.run(checkpoints=Checkpoints(subject.folder / "unfinished"))
+    resumed, stages = stopped_in_every_stage(subject.fit, run)
+    if not stages:
+        raise SkipTest("its fit is over before it can be stopped")
+    whole, names = subject.detector, ("facts", "history", "remarks")
+    moved = _moved(whole.state_dict(), resumed.state_dict())
+    moved += [name for name in names if getattr(whole.learnt, name) != getattr(resumed.learnt, name)]
+    deed = f"stopped in {', '.join(stages)} and resumed it ends with another"
+    require(not moved, f"{deed} {', '.join(moved)}")
+
+
+def another_seed_gives_another_model(subject: Subject) -> None:
+    """The seed reaches what is drawn."""
+    seed = subject.seed + 1
+    other = subject.fit(subject.run(seed=seed))
+    moved = _moved(subject.detector.state_dict(), other.state_dict())
+    require(bool(moved), f"seeds {subject.seed} and {seed} give the same model")
+
+
+def tuning_pictures_teach_nothing(subject: Subject) -> None:
+    """Other tuning pictures change no learnt weight: scales at most, and nothing where none are used."""
+    detector, tuning = subject.detector, subject.data.tuning
+    other = subject.fit(data=replace(subject.data, tuning=tuning.subset(range(1, len(tuning)))))
+    scales = {name for name, _ in detector.named_buffers()} if subject.needs.tuning else set[str]()
+    moved = [name for name in _moved(detector.state_dict(), other.state_dict()) if name not in scales]
+    require(not moved, f"other tuning pictures change {', '.join(moved)}")
+
+
+def single_pictures_give_what_a_batch_gives(subject: Subject) -> None:
+    """No picture's answer depends on the others of its batch."""
+    _same(subject, "single pictures give", subject.score(subject.detector, batch=1))
+
+
+def another_order_gives_the_same(subject: Subject) -> None:
+    """No picture's answer depends on those before it."""
+    backwards = subject.tests.subset(range(len(subject.tests))[::-1])
+    outputs = subject.score(subject.detector, backwards, batch=4)
+    _same(subject, "another order gives", {name: values[::-1] for name, values in outputs.items()})
+
+
+def scoring_changes_no_state(subject: Subject) -> None:
+    """Scoring leaves weights, buffers and torch's global random numbers as they were."""
+    detector = subject.detector
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    random = torch.random.get_rng_state()
+    subject.score(detector, subject.tests.subset(range(2)))
+    moved = _moved(before, detector.state_dict())
+    require(not moved, f"scoring changes state: {', '.join(moved)}")
+    still = torch.equal(random, torch.random.get_rng_state())
+    require(still, "scoring draws from torch's global random numbers")
+
+
+def saved_and_loaded_gives_the_same(subject: Subject) -> None:
+    """All that was learnt lies in the tensors that are saved."""
+    path, detector = subject.folder / "weights.safetensors", subject.detector
+    save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, path)
+    loaded = with_tensors(subject.new(detector.learnt.facts), load_file(path))
+    _same(subject, "saved and loaded again it gives", subject.score(loaded))
+
+
+def foreign_weights_are_refused(subject: Subject) -> None:
+    """Tensors that lack one, or hold one too many, give a BundleError."""
+    tensors, other = subject.detector.state_dict(), copy.deepcopy(subject.detector)
+    foreign = {"one too many": {**tensors, "foreign": torch.zeros(1)}}
+    if tensors:
+        foreign["one too few"] = {name: tensors[name] for name in list(tensors)[1:]}
+    for what, wrong in foreign.items():
+        _refuses(f"weights with {what}", BundleError, partial(with_tensors, other, wrong))
+
+
+def options_survive_json(subject: Subject) -> None:
+    """Options written to JSON and read again are the same options."""
+    options = subject.detector.options
+    again = parse_options(subject.label, type(options), json.loads(options.model_dump_json()))
+    require(again == options, f"options {options!r} come back from JSON as {again!r}")
+
+
+def plain_pictures_are_scored(subject: Subject) -> None:
+    """Pictures all black and all white have finite answers."""
+    detector = subject.detector
+    for name, level in (("black", 0.0), ("white", 1.0)):
+        with torch.inference_mode():
+            answer = detector(torch.full((1, 3, *detector.options.size), level))
+        for output, value in answer.items():
+            require_finite(f"output {output} of a {name} picture", value.numpy())
+
+
+def scalars_have_their_defaults(subject: Subject) -> None:
+    """A scalar that nobody names has the value of its option."""
+    if not subject.detector.options.scalars:
+        raise SkipTest("it has no scalars")
+    with torch.inference_mode():
+        answer = subject.detector(torch.from_numpy(np.stack(list(subject.tests))))
+    bare = {name: value.numpy() for name, value in answer.items()}
+    _same(subject, "without values for its scalars it gives", bare)
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise an AssertionError with that message unless it holds."""
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def require_finite(what: str, values: NDArray[Any]) -> None:
+    """No value is NaN or infinite."""
+    wrong = int(values.size - np.isfinite(values).sum())
+    require(wrong == 0, f"{what}: {wrong} of {values.size} values are NaN or infinite")
+
+
+def _same(subject: Subject, deed: str, got: Outputs) -> None:
+    """Compare real-valued outputs; indices may differ where two members are equally near."""
+    for name, values in subject.outputs.items():
+        if not np.issubdtype(values.dtype, np.floating):
+            continue
+        require(
+            values.shape == got[name].shape, f"{deed} {name} of shape {got[name].shape}, not {values.shape}"
+        )
+        difference = float(np.abs(values.astype(np.float64) - got[name]).max())
+        spread = max(float(np.ptp(values)), 0.01 * float(np.abs(values).max()))
+        require(
+            difference <= subject.tolerance * spread,
+            f"{deed} another {name}: it differs by up to {difference:.3g}, with a spread of {spread:.3g} "
+            f"over {len(values)} pictures; {subject.tolerance:g} of it may",
+        )
+
+
+def _refuses(deed: str, error: type[Exception], act: Callable[[], object]) -> None:
+    wish = f"{deed} must raise a {error.__name__}, got"
+    try:
+        act()
+    except error:
+        return
+    except Exception as other:
+        raise AssertionError(f"{wish} {other!r}") from other
+    raise AssertionError(f"{wish} a model")
+
+
+def _moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that differ, or that only one side has."""
+    shared = [name for name in before if name in after]
+    moved = [name for name in shared if not torch.equal(before[name].cpu(), after[name].cpu())]
+    return moved + sorted(before.keys() ^ after.keys())

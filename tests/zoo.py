@@ -1,0 +1,259 @@
+"""Every method with small options, fitted and exported once for the contract and for who needs a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flawscope.methods.registry import options_of
+from flawscope.nn.run import RunPrecision
+from flawscope.testing import Subject
+
+SMALL = {"size": (64, 64), "weights": "random", "backbone": "resnet18"}
+LITE = {"aspect": "pad", "backbone": "tf_efficientnet_lite0", "weights": "random"}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A method's options under check, whether its graph is checked too, and why a check need not hold."""
+
+    options: Mapping[str, Any]
+    export: bool = True
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    precision: RunPrecision = "auto"
+
+
+TUNED = {"tuning_pictures_teach_nothing": "forest and classifier learn from them; its detectors do not"}
+
+# each method once, at its defaults but for size and weights
+METHODS: dict[str, Kept] = {
+    "classifier": Kept({**SMALL, "steps": 2}),
+    "devnet": Kept({**SMALL, "steps": 2, "batch": 4}),
+    "dra": Kept({**SMALL, "steps": 2, "batch": 4}),
+    "efficientad": Kept({"size": (48, 48), "weights": "random", "steps": 2}),
+    "fastflow": Kept({**SMALL, "flow_steps": 2, "steps": 2, "batch": 4}),
+    "multiscale_patch": Kept(
+        {
+            "size": (64, 64),
+            "weights": "random",
+            "scales": (32, 16),
+            "embedding": 16,
+            "patches": 2,
+            "clusters": 4,
+            "steps": 2,
+            "batch": 4,
+        }
+    ),
+    "padim": Kept({**SMALL, "channels": 16}),
+    "patchcore": Kept({**SMALL, "coreset": 0.2}),
+    "rd4ad": Kept({**SMALL, "steps": 2, "batch": 4}),
+    "segad": Kept(
+        {
+            "size": (64, 64),
+            "detectors": [
+                {
+                    "method": "patchcore",
+                    "options": {"backbone": "resnet18", "weights": "random", "coreset": 0.1},
+                },
+                {
+                    "method": "padim",
+                    "options": {"backbone": "resnet18", "weights": "random", "channels": 8},
+                },
+            ],
+            "segments": {"kind": "object"},
+        },
+    ),
+}
+
+DEVIATION = {
+    **LITE,
+    "size": (40, 56),
+    "layers": ("blocks.2",),
+    "batch_norm": "frozen",
+    "epochs": 1,
+    "epoch_steps": 2,
+    "batch": 5,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "top": 0.2,
+    "absolute": True,
+    "margin": 3.0,
+    "references": 100,
+    "rotation": 0.0,
+}
+
+# every option away from its default; exported where an option changes what `forward` computes
+CHANGED: dict[str, Kept] = {
+    "classifier": Kept(
+        {
+            **LITE,
+            "size": (64, 88),
+            "layers": ("blocks.4",),
+            "batch_norm": "frozen",
+            "batch": 3,
+            "epochs": 1,
+            "learning_rate": 1e-3,
+            "momentum": 0.5,
+            "balanced": True,
+            "alpha": 0.5,
+            "gamma": 1.0,
+        },
+        export=False,
+        precision="bf16",
+    ),
+    "devnet": Kept(DEVIATION, precision="bf16"),
+    "dra": Kept({**DEVIATION, "scales": 3, "reference_pictures": 2}),
+    "efficientad": Kept(
+        {
+            "size": (40, 48),
+            "aspect": "pad",
+            "weights": "random",
+            "pdn": "medium",
+            "padding": False,
+            "steps": 3,
+            "batch": 2,
+            "learning_rate": 1e-3,
+            "early_stop": 2,
+            "hard_quantile": 0.999,
+            "gamma": 1.0,
+            "hierarchy": (0.5, 0.0, 1.0),
+            "stae_weight": 0.0,
+            "appearance": "efficientad",
+            "defect_probability": 1.0,
+            "defects_reach": "all",
+            "skip_background": True,
+            "quantiles": (0.5, 0.9),
+            "local_weight": 0.2,
+        }
+    ),
+    "fastflow": Kept(
+        {
+            **LITE,
+            "size": (64, 88),
+            "layers": ("blocks.2", "blocks.4"),
+            "flow_steps": 3,
+            "only_3x3": True,
+            "hidden_ratio": 0.2,
+            "clamp": 1.5,
+            "epochs": 1,
+            "batch": 3,
+            "learning_rate": 1e-4,
+            "weight_decay": 0.0,
+        },
+        export=False,
+        precision="bf16",
+    ),
+    "multiscale_patch": Kept(
+        {
+            "size": (72, 100),
+            "aspect": "pad",
+            "scales": (32, 16),
+            "strides": (8, 5),
+            "backbone": "resnet18",
+            "layers": ("layer2", "layer1"),
+            "weights": "random",
+            "padding": True,
+            "embedding": 12,
+            "losses": ("kmeans", "cos", "ssl"),
+            "directions": 8,
+            "distance": (0.6, 0.9),
+            "noise": 0.02,
+            "closeness": 0.1,
+            "patches": 3,
+            "reach": 0.1,
+            "clusters": 3,
+            "kmeans_every": 1,
+            "steps": 3,
+            "batch": 3,
+            "learning_rate": 1e-3,
+            "coreset": 0.5,
+            "bank_limit": 300,
+            "combination": "product",
+            "window": (5, 2),
+            "examples": 0,
+        }
+    ),
+    "patchcore": Kept(
+        {
+            **LITE,
+            "size": (64, 96),
+            "layers": ("blocks.1", "blocks.2", "blocks.4"),
+            "stride": 8,
+            "balance": True,
+            "bank_limit": 40,
+            "neighbourhood": 5,
+            "coreset": 0.3,
+            "projection": 16,
+            "reweighting": 0,
+            "score": "smoothed maximum",
+            "smoothing": 8.0,
+        }
+    ),
+    "rd4ad": Kept(
+        {
+            **LITE,
+            "size": (40, 56),
+            "layers": ("blocks.1", "blocks.2"),
+            "block": "bottleneck",
+            "blocks": (1, 2, 1),
+            "loss": "maps",
+            "combine": "multiply",
+            "smoothing": 2.0,
+            "epochs": 1,
+            "batch": 3,
+            "learning_rate": 1e-3,
+            "betas": (0.9, 0.99),
+        },
+        precision="bf16",
+    ),
+}
+
+OTHERS: dict[str, tuple[str, Kept]] = {
+    "patch_svdd": (
+        "multiscale_patch",
+        Kept(options_of("multiscale_patch", "patch_svdd", {"size": (128, 128), "steps": 2, "batch": 4})),
+    ),
+    "segad with a classifier": (
+        "segad",
+        Kept(
+            {
+                "size": (64, 64),
+                "detectors": [
+                    {
+                        "method": "patchcore",
+                        "options": {
+                            "backbone": "resnet18",
+                            "weights": "random",
+                            "coreset": 0.05,
+                            "layers": ["layer2"],
+                        },
+                    }
+                ],
+                "classifier": {
+                    "method": "classifier",
+                    "options": {"backbone": "resnet18", "weights": "random", "steps": 1},
+                },
+                "classifier_folds": 2,
+                "segments": {"kind": "one"},
+                "detector_scores": True,
+            },
+            exceptions=TUNED,
+        ),
+    ),
+}
+
+
+def subject_of(method: str, label: str, kept: Kept) -> Subject:
+    """The method with these options."""
+    return Subject(method, kept.options, label=label, precision=kept.precision)
+
+
+ZOO: dict[str, tuple[Subject, Kept]] = {
+    **{name: (subject_of(name, name, kept), kept) for name, kept in METHODS.items()},
+    **{
+        f"{name}, every option changed": (subject_of(name, f"{name}, every option changed", kept), kept)
+        for name, kept in CHANGED.items()
+    },
+    **{label: (subject_of(name, label, kept), kept) for label, (name, kept) in OTHERS.items()},
+}
