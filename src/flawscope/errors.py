@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
 
 
 class FlawscopeError(Exception):
@@ -25,12 +26,7 @@ class FlawscopeError(Exception):
         super().__init__(" ".join(line.split()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        rebuild = (type(self), self.what, self.expected, self.got, self.fix)
-        return (_rebuild, rebuild)
-
-
-def _rebuild(kind: type[FlawscopeError], what: str, expected: str, got: str, fix: str) -> FlawscopeError:
-    return kind(what, expected=expected, got=got, fix=fix)
+        return partial(type(self), self.what, expected=self.expected, got=self.got, fix=self.fix), ()
 
 
 class InputError(FlawscopeError):

@@ -19,8 +19,7 @@ from flawscope.errors import InputError, OutputError
 from flawscope.report import Curve, Facts, Figure, ReportContent, ReportItem, write_report
 from flawscope.report.charts import pro_chart, roc_chart, score_chart
 from flawscope.report.content import GOOD, Scatter
-from flawscope.report.environment import environment
-from flawscope.report.page import render
+from flawscope.report.page import environment, render
 from flawscope.report.svg import nice_ticks
 from flawscope.runtime.overlay import to_webp_bytes
 from flawscope.runtime.prediction import Decision, Finding

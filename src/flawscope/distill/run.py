@@ -24,12 +24,13 @@ from flawscope.distill.options import DistillOptions
 from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import Student, build_student
 from flawscope.distill.training import Distilled, distill, measure
-from flawscope.errors import DataError, InputError, OptionError, WeightsError, suggest
+from flawscope.errors import DataError, InputError, OptionError, WeightsError
 from flawscope.files import sha256, writable_folder, write_text, write_with
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.teachers import STATISTICS, SUFFIX, load_teacher
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.runtime.frozen import option_error
 from flawscope.runtime.images import list_images
 
 _FINGERPRINT = "fingerprint"
@@ -72,15 +73,7 @@ def parse_options(values: Mapping[str, Any]) -> DistillOptions:
     try:
         return DistillOptions.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "options"
-        field = DistillOptions.model_fields.get(name)
-        raise OptionError(
-            f"option {name!r}",
-            expected=first["msg"].removeprefix("Input should be ") if field else "an option of distill",
-            got=repr(first["input"])[:80] if field else "an unknown one",
-            fix=f"It is: {field.description}." if field else suggest(name, DistillOptions.model_fields),
-        ) from error
+        raise option_error(DistillOptions, error, "option {!r}") from error
 
 
 def distill_teacher(

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from flawscope.errors import MissingExtraError, OptionError, suggest
 from flawscope.methods.detector import Detector, DetectorOptions, Facts
+from flawscope.runtime.frozen import first_problem, option_error
 from flawscope.runtime.manifest import OutputSpec
 
 GROUP = "flawscope.methods"
@@ -105,7 +106,11 @@ def parse_options(name: str, model: type[AnyOptions], values: Mapping[str, Any])
     try:
         return model.model_validate(dict(values)).resolved()
     except ValidationError as error:
-        raise _option_error(name, model, error) from error
+        place, wanted = first_problem(error)
+        if not place:
+            raise contradiction(name, wanted) from error
+        what = f"option {{!r}} of {name}"
+        raise option_error(model, error, what, otherwise="See `flawscope methods`.") from error
 
 
 def options_of(method: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,31 +196,3 @@ def _load(point: EntryPoint) -> Any:
             got=" ".join(str(error).split()),
             fix="Install what the package that adds it needs.",
         ) from error
-
-
-def _option_error(name: str, model: type[DetectorOptions], error: ValidationError) -> OptionError:
-    first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    if not path:
-        return contradiction(name, _plain(first["msg"]))
-    if first["type"] == "extra_forbidden":
-        return OptionError(
-            f"option {path!r} of {name}",
-            expected="an option of the method",
-            got="an unknown one",
-            fix=suggest(path, model.model_fields),
-        )
-    option = path.split(".", maxsplit=1)[0]
-    about = model.model_fields[option].description if option in model.model_fields else None
-    return OptionError(
-        f"option {path!r} of {name}",
-        expected=_plain(first["msg"]),
-        got=repr(first["input"])[:80],
-        fix=f"It is: {about}." if about else "See `flawscope methods`.",
-    )
-
-
-def _plain(message: str) -> str:
-    """Pydantic's sentence as the object of `expected`."""
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return text[:1].lower() + text[1:]

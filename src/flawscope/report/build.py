@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import flawscope
 from flawscope.data.samples import Sample
 from flawscope.errors import FlawscopeError
 from flawscope.files import writable_folder, write_text
-from flawscope.report.content import Curve, Facts, Figure, ReportContent, ReportItem, Scatter
+from flawscope.report.content import NOT_SHOWN, Curve, Facts, Figure, ReportContent, ReportItem, Scatter
 from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.record import Record
+from flawscope.runtime.record import Record, Views
 from flawscope.station.evaluate import Evaluation, write_pictures
 from flawscope.station.picture import MOST
 from flawscope.station.results import read_records, read_views
@@ -54,14 +54,14 @@ def evaluation_report(
     where training's packages are at hand.
     """
     writable_folder(path.parent)
-    items = tuple(ReportItem(record, evaluation.views.get(record.path)) for record in evaluation.readable)
+    items = _items(evaluation.readable, evaluation.views)
     remarks = [note] if note else []
     if evaluation.known:
         remarks.append(f"{evaluation.known} pictures were left out, because the model has seen them.")
     if len(items) > MOST:
         remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
     drawn: tuple[Scatter, ...] = ()
-    readable = {item.path for item in items}
+    readable = {item.record.path for item in items}
     try:
         drawn = embed(bundle, [sample for sample in evaluation.dataset if str(sample.path) in readable])
     except FlawscopeError as error:  # an extra, for which no figure should be lost
@@ -84,8 +84,8 @@ def evaluation_report(
 
 def inspection_report(bundle: Bundle, folder: Path) -> Path:
     """Write report.html beside the results of an inspection in `folder`; no picture is opened."""
-    records, views = list(read_records(folder)), read_views(folder)
-    items = tuple(ReportItem(record, views.get(record.path)) for record in records if record.error is None)
+    records = list(read_records(folder))
+    items = _items(records, read_views(folder))
     content = _content(
         bundle,
         title=f"Inspection: {bundle.folder.resolve().name}",
@@ -94,6 +94,11 @@ def inspection_report(bundle: Bundle, folder: Path) -> Path:
         note=f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else "",
     )
     return write_report(folder / "report.html", content)
+
+
+def _items(records: Iterable[Record], views: Mapping[str, Views]) -> tuple[ReportItem, ...]:
+    readable = (record for record in records if record.error is None)
+    return tuple(ReportItem(record, views.get(record.path, NOT_SHOWN)) for record in readable)
 
 
 def _unreadable(records: Iterable[Record]) -> tuple[tuple[str, str], ...]:

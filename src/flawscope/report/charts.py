@@ -33,7 +33,7 @@ def score_chart(content: ReportContent) -> Markup:
     of its own.
     """
     thresholds = [content.review_threshold, content.reject_threshold]
-    scores = [item.score for item in content.items]
+    scores = [item.record.rank for item in content.items]
     axis = Axis.over(scores + thresholds, _LEFT, _WIDTH - _RIGHT, room=0.03)
     groups = content.by_kind()
     upper = content.good if content.judged else content.items
@@ -44,7 +44,8 @@ def score_chart(content: ReportContent) -> Markup:
     bottom = base + (14 + _ROW * len(strips) if strips else 0)
     edges = np.linspace(axis.low, axis.high, _BINS + 1)
     places = axis(edges)
-    heights = [np.histogram([item.score for item in items], edges)[0] for _, items in (("", upper), *lower)]
+    drawn = [[item.record.rank for item in items] for _, items in (("", upper), *lower)]
+    heights = [np.histogram(scores, edges)[0] for scores in drawn]
     scale = _HALF / max(1, *(int(counts.max()) for counts in heights))
     named = "good" if content.judged else "all"
     parts = [
@@ -120,8 +121,8 @@ def _bars(name: str, spans: Spans, base: float, heights: NDArray[np.floating]) -
 
 
 def _strip(name: str, items: Sequence[ReportItem], axis: Axis, top: float, *, withheld: bool) -> Markup:
-    marks = "".join(f"M{axis(item.score):.1f} {top + 4}v{_ROW - 8}" for item in items)
-    side = "unseen" if withheld else "good" if items[0].defective is False else "defective"
+    marks = "".join(f"M{axis(item.record.rank):.1f} {top + 4}v{_ROW - 8}" for item in items)
+    side = "unseen" if withheld else "good" if items[0].record.defective is False else "defective"
     title = element("title", f"{name}: {len(items)}")
     return element("g", title, _label(12, top + 15, short(name, 17)), path(f"strip {side}", marks))
 
@@ -153,12 +154,12 @@ def _thresholds(content: ReportContent, axis: Axis, bottom: float) -> list[Marku
 
 def roc_chart(content: ReportContent) -> Markup:
     """ROC curve of good against defective, with the two thresholds as operating points."""
-    labels = [bool(item.defective) for item in content.judged]
-    found = roc_curve(labels, [item.score for item in content.judged])
+    labels = [bool(item.record.defective) for item in content.judged]
+    found = roc_curve(labels, [item.record.rank for item in content.judged])
     points = []
     for name, threshold in (("reject", content.reject_threshold), ("review", content.review_threshold)):
         false, true = (
-            sum(item.score > threshold for item in items) / len(items)
+            sum(item.record.rank > threshold for item in items) / len(items)
             for items in (content.good, content.defective)
         )
         points.append((name, false, true))
@@ -210,10 +211,10 @@ def _curve_chart(curve: Curve, across: str, up: str, points: Sequence[tuple[str,
 def contribution_chart(item: ReportItem) -> Markup:
     """What moved one picture's score: a bar to the right for what raises it, to the left for what lowers it.
 
-    Below stands the sum. Empty where the item has no contributions.
+    Below stands the sum. Empty where the picture is not shown or the method tells none.
     """
-    bars = item.contributions
-    if not bars:
+    bars = item.record.contributions
+    if not bars or not item.views.thumbnail:
         return Markup()
     axis = Axis.over([0.0, *(value for _, value in bars)], _EDGE, _MOVED - _EDGE)
     zero = axis(0.0)
@@ -232,8 +233,8 @@ def contribution_chart(item: ReportItem) -> Markup:
             )
         )
     bottom = _MOVE * len(bars)
-    start = item.score - sum(value for _, value in bars)
-    total = f"start {number(start, 3)}, with all of these score {number(item.score)}"
+    start = item.record.rank - sum(value for _, value in bars)
+    total = f"start {number(start, 3)}, with all of these score {number(item.record.rank)}"
     return drawing(_MOVED, bottom + 26, "What moved the score", *rows, text(_EDGE, bottom + 18, total))
 
 

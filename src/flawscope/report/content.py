@@ -6,24 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flawscope.errors import InputError
-from flawscope.runtime.prediction import Decision
-from flawscope.runtime.record import Inset, Record, Views
+from flawscope.runtime.record import Record, Views
 
 GOOD = "good"
+NOT_SHOWN = Views()
 
 
 @dataclass(frozen=True, slots=True)
 class ReportItem:
-    """One inspected picture: its record, which holds a verdict, and small pictures of it.
-
-    Attributes:
-        record: path, score, p-value, verdict, findings, contributions and, where known, truth.
-        views: the picture, the picture under its heatmap and further ones, as small files of about 360
-            pixels a side; None where it is not shown.
-    """
+    """One inspected picture: its record, which holds a verdict, and small pictures of it if it is shown."""
 
     record: Record
-    views: Views | None = None
+    views: Views = NOT_SHOWN
 
     def __post_init__(self) -> None:
         if self.record.decision is None:
@@ -35,79 +29,14 @@ class ReportItem:
             )
 
     @property
-    def path(self) -> str:
-        """The file, as the user named it; shown, never opened."""
-        return self.record.path
-
-    @property
-    def name(self) -> str:
-        """Short name for tables and captions."""
-        return self.record.name
-
-    @property
-    def score(self) -> float:
-        """Raw anomaly score, finite, higher is more anomalous."""
-        return self.record.rank
-
-    @property
-    def p_value(self) -> float:
-        """Share of good pictures expected to score as high, in (0, 1]."""
-        return self.record.p_value or 0.0
-
-    @property
-    def decision(self) -> Decision:
-        """The verdict."""
-        return Decision(str(self.record.decision))
-
-    @property
-    def defective(self) -> bool | None:
-        """The truth, or None where nobody knows."""
-        return None if self.record.truth is None else self.record.truth.defective
-
-    @property
-    def kind(self) -> str | None:
-        """`good` or the defect kind, where the truth tells."""
-        return None if self.record.truth is None else self.record.truth.kind
+    def kind(self) -> str:
+        """`good` or the defect kind; empty where nobody knows."""
+        return "" if self.record.truth is None else self.record.truth.kind
 
     @property
     def seen(self) -> bool:
         """False for defective pictures of a kind that is withheld from training."""
         return self.record.truth is None or self.record.truth.seen
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """Sentences about what is wrong."""
-        return tuple(finding.text for finding in self.record.findings)
-
-    @property
-    def contributions(self) -> tuple[tuple[str, float], ...]:
-        """(label, contribution to the score), strongest first; of shown pictures alone."""
-        return () if self.views is None else self.record.contributions
-
-    @property
-    def thumbnail(self) -> bytes:
-        """The picture as a small file; empty where it is not shown."""
-        return b"" if self.views is None else self.views.thumbnail
-
-    @property
-    def overlay(self) -> bytes:
-        """The picture under its heatmap, likewise."""
-        return b"" if self.views is None else self.views.overlay
-
-    @property
-    def insets(self) -> tuple[Inset, ...]:
-        """Further small pictures."""
-        return () if self.views is None else self.views.insets
-
-    @property
-    def missed(self) -> bool:
-        """A defective part that was accepted."""
-        return self.defective is True and self.decision is Decision.ACCEPT
-
-    @property
-    def false_reject(self) -> bool:
-        """A good part that was rejected."""
-        return self.defective is False and self.decision is Decision.REJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +116,17 @@ class ReportContent:
     @property
     def judged(self) -> tuple[ReportItem, ...]:
         """Items whose truth is known."""
-        return tuple(item for item in self.items if item.defective is not None)
+        return tuple(item for item in self.items if item.record.truth is not None)
 
     @property
     def good(self) -> tuple[ReportItem, ...]:
         """Items known to be good."""
-        return tuple(item for item in self.items if item.defective is False)
+        return tuple(item for item in self.items if item.record.defective is False)
 
     @property
     def defective(self) -> tuple[ReportItem, ...]:
         """Items known to be defective."""
-        return tuple(item for item in self.items if item.defective)
+        return tuple(item for item in self.items if item.record.defective)
 
     @property
     def unseen(self) -> tuple[ReportItem, ...]:
@@ -212,10 +141,6 @@ class ReportContent:
     def by_kind(self) -> dict[str, tuple[ReportItem, ...]]:
         """Judged items by kind: `good` first, then the defect kinds by name."""
         groups = {GOOD: self.good} if self.good else {}
-        for kind in sorted({item.kind or "defective" for item in self.defective}):
-            groups[kind] = tuple(item for item in self.defective if (item.kind or "defective") == kind)
+        for kind in sorted({item.kind for item in self.defective}):
+            groups[kind] = tuple(item for item in self.defective if item.kind == kind)
         return groups
-
-    def count(self, decision: Decision) -> int:
-        """Pictures with this verdict."""
-        return sum(item.decision is decision for item in self.items)

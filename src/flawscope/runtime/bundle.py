@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from flawscope.errors import BundleError, FlawscopeError, OptionError
 from flawscope.files import inside, sha256, unwritable, write_text
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.frozen import first_problem
 from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest, SeenPicture
 
 MANIFEST = "manifest.json"
@@ -25,6 +26,7 @@ WEIGHTS = "weights.safetensors"
 RECIPE = "recipe.yaml"
 
 _AGAIN = "Take the model folder from its source again, or train again."
+_TAMPERED = "Do not use it: it was tampered with."
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,21 +202,17 @@ def _read(folder: Path) -> Manifest:
     try:
         content = path.read_bytes()
     except OSError as error:
-        got = "no such file" if folder.is_dir() else "no such folder"
-        raise _broken(
-            folder, f"a folder with {MANIFEST}", got, "Check the path, or train a model first."
-        ) from error
+        got, fix = (
+            f"no such {'file' if folder.is_dir() else 'folder'}",
+            "Check the path, or train a model first.",
+        )
+        raise _broken(folder, f"a folder with {MANIFEST}", got, fix) from error
     _check_format(folder, content)
     try:
         return Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _broken(
-            folder, "a manifest that this version understands", f"{where}: {first['msg']}"
-        ) from error
-    except FlawscopeError as error:
-        raise _broken(folder, "a manifest that this version understands", str(error)) from error
+    except (ValidationError, FlawscopeError) as error:
+        got = str(error) if isinstance(error, FlawscopeError) else ": ".join(first_problem(error))
+        raise _broken(folder, "a manifest that this version understands", got) from error
 
 
 def _check_format(folder: Path, content: bytes) -> None:
@@ -239,11 +237,9 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     try:
         path = inside(folder, name)
     except (FlawscopeError, ValueError, OSError) as error:
-        raise _broken(
-            folder, "files inside the folder", repr(name), "Do not use it: it was tampered with."
-        ) from error
+        raise _broken(folder, "files inside the folder", repr(name), _TAMPERED) from error
     if PurePosixPath(name).is_absolute() or name in ("", ".", MANIFEST):
-        raise _broken(folder, "names of its own files", repr(name), "Do not use it: it was tampered with.")
+        raise _broken(folder, "names of its own files", repr(name), _TAMPERED)
     try:
         size = path.stat().st_size
         found = sha256(path) if size == entry.bytes else ""

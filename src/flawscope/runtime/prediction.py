@@ -32,15 +32,6 @@ class Region:
     peak: tuple[int, int]
     peak_score: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "box": list(self.box),
-            "area": self.area,
-            "peak": list(self.peak),
-            "peak_score": self.peak_score,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -49,11 +40,6 @@ class Finding:
     text: str
     values: dict[str, float] = field(default_factory=dict)
     region: Region | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        region = self.region.to_json() if self.region else None
-        return {"text": self.text, "values": dict(self.values), "region": region}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,13 +81,3 @@ class Prediction:
     contributions: tuple[tuple[str, float], ...] = ()
     segments: Segments | None = None
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; arrays stay out."""
-        return {
-            "score": self.score,
-            "p_value": self.p_value,
-            "decision": str(self.decision),
-            "regions": [region.to_json() for region in self.regions],
-            "findings": [finding.to_json() for finding in self.findings],
-        }

@@ -7,25 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, InstanceOf, model_validator
+from pydantic import FiniteFloat, InstanceOf, model_validator
 
 from flawscope.errors import FlawscopeError
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.prediction import Decision, Finding, Prediction
 
 State = tuple[int, int]
 
 
-class Truth(BaseModel):
+class Truth(Frozen):
     """What is known about a picture: `good` or its defect kind, and whether that kind may be learnt from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: InstanceOf[str]  # names of folders and files need not be text that pydantic takes for a string
     defective: bool
     seen: bool = True
 
 
-class Record(BaseModel):
+class Record(Frozen):
     """What an inspection says about one picture: a verdict, or the error that stood in its way.
 
     Attributes:
@@ -41,8 +40,6 @@ class Record(BaseModel):
         truth: where it is known.
         error: why the picture could not be inspected, in one line.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: InstanceOf[str]
     state: State | None = None
@@ -73,19 +70,12 @@ class Record(BaseModel):
         truth: Truth | None = None,
     ) -> Self:
         """The record of one answer; contributions keep six significant digits."""
+        values: dict[str, Any] = {"path": str(path), "state": state, "model": model, "truth": truth}
         if isinstance(answer, FlawscopeError):
-            return cls(path=str(path), state=state, model=model, truth=truth, error=str(answer))
-        return cls(
-            path=str(path),
-            state=state,
-            model=model,
-            score=answer.score,
-            p_value=answer.p_value,
-            decision=answer.decision,
-            findings=answer.findings,
-            contributions=tuple((label, float(f"{value:.6g}")) for label, value in answer.contributions),
-            truth=truth,
-        )
+            return cls(**values, error=str(answer))
+        values |= {name: getattr(answer, name) for name in ("score", "p_value", "decision", "findings")}
+        moved = tuple((label, float(f"{value:.6g}")) for label, value in answer.contributions)
+        return cls(**values, contributions=moved)
 
     @classmethod
     def of_json(cls, line: Mapping[str, Any], *, model: str = "") -> Self:
@@ -99,18 +89,11 @@ class Record(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: path, score, p_value, decision, findings and contributions; or path and error."""
-        if self.error is not None:
-            return {"path": self.path, "error": self.error}
-        values: dict[str, Any] = {
-            "path": self.path,
-            "score": self.score,
-            "p_value": self.p_value,
-            "decision": str(self.decision),
-            "findings": [finding.to_json() for finding in self.findings],
-        }
-        if self.contributions:
-            values["contributions"] = [list(pair) for pair in self.contributions]
-        return values
+        wanted = {"path", "error"}
+        if self.error is None:
+            wanted = {"path", "score", "p_value", "decision", "findings"}
+            wanted |= {"contributions"} if self.contributions else set()
+        return self.model_dump(mode="json", include=wanted)
 
     @property
     def name(self) -> str:
@@ -121,6 +104,21 @@ class Record(BaseModel):
     def flagged(self) -> bool:
         """Whether a person should look at it: not accepted."""
         return self.decision in (Decision.REVIEW, Decision.REJECT)
+
+    @property
+    def defective(self) -> bool | None:
+        """The truth, or None where nobody knows."""
+        return None if self.truth is None else self.truth.defective
+
+    @property
+    def missed(self) -> bool:
+        """A defective product that was accepted."""
+        return self.defective is True and self.decision is Decision.ACCEPT
+
+    @property
+    def false_reject(self) -> bool:
+        """A good product that was rejected."""
+        return self.defective is False and self.decision is Decision.REJECT
 
     @property
     def rank(self) -> float:
@@ -140,6 +138,6 @@ class Inset:
 class Views:
     """Small pictures made while the pixels are at hand: WebP files; `overlay` is empty without a heatmap."""
 
-    thumbnail: bytes
+    thumbnail: bytes = b""
     overlay: bytes = b""
     insets: tuple[Inset, ...] = ()

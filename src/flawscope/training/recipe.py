@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
-from flawscope.errors import OptionError, suggest
+from flawscope.errors import OptionError
 from flawscope.runtime.engines import DEFAULT, EngineName, Precision
-from flawscope.runtime.frozen import Frozen
+from flawscope.runtime.frozen import Frozen, option_error
 from flawscope.training.settings import yaml_package
 
 
@@ -150,35 +149,4 @@ class LearnRecipe(_Document):
 
 def recipe_error(model: type[BaseModel], error: ValidationError) -> OptionError:
     """The first problem of a pydantic error as one line, with a spelling suggestion for unknown keys."""
-    problem = error.errors()[0]
-    place = ".".join(str(step) for step in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(model, problem["loc"][:-1])
-        return OptionError(
-            f"recipe key {place!r}",
-            expected="a known key",
-            got=f"{problem['loc'][-1]!r}",
-            fix=suggest(str(problem["loc"][-1]), known),
-        )
-    return OptionError(
-        f"recipe key {place!r}",
-        expected=problem["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
-        got=repr(problem.get("input")),
-        fix="Correct the recipe or the --set option.",
-    )
-
-
-def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    for step in place:
-        if isinstance(step, int):  # an item of a list, whose model is already the current one
-            continue
-        annotation = model.model_fields[step].annotation if step in model.model_fields else None
-        models = [
-            kind
-            for kind in (annotation, *get_args(annotation))
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-        ]
-        if not models:
-            return []
-        model = models[0]
-    return list(model.model_fields)
+    return option_error(model, error, "recipe key {!r}", otherwise="Correct the recipe or the --set option.")
