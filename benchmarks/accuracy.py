@@ -34,7 +34,7 @@ from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
-from flawscope.metrics.pixels import pixel_auroc
+from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Run

@@ -35,7 +35,7 @@ from flawscope.files import write_text
 from flawscope.methods.multiscale_patch import MultiScalePatch
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
-from flawscope.metrics.pixels import pixel_auroc
+from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Checkpoints, Run

@@ -42,30 +42,30 @@ def test_equal_to_scikit_learn(decimals, dtype):
 @pytest.mark.parametrize("chunk", [37, 600])
 def test_chunks_on_disk_change_nothing(chunk):
     masks, heatmaps = _pictures(1, decimals=1)
-    ranking = metrics.PixelRanking(chunk=chunk)
+    overlap = metrics.RegionOverlap(chunk=chunk)
     for mask, heatmap in zip(masks, heatmaps, strict=True):
-        ranking.update(mask, heatmap)
-    whole = metrics.PixelRanking()
+        overlap.update(mask, heatmap)
+    whole = metrics.RegionOverlap()
     for mask, heatmap in zip(masks, heatmaps, strict=True):
         whole.update(mask, heatmap)
-    assert ranking.compute() == pytest.approx(whole.compute(), abs=1e-12)
+    assert overlap.ranking() == pytest.approx(whole.ranking(), abs=1e-12)
 
 
 def test_pictures_may_follow_after_compute():
     masks, heatmaps = _pictures(2)
-    ranking = metrics.PixelRanking(chunk=50)
+    overlap = metrics.RegionOverlap(chunk=50)
     for mask, heatmap in zip(masks, heatmaps, strict=True):
-        ranking.update(mask, heatmap)
-        ranking.compute()
-    assert ranking.compute().auroc == pytest.approx(metrics.pixel_auroc(masks, heatmaps), abs=1e-12)
+        overlap.update(mask, heatmap)
+        overlap.ranking()
+    assert overlap.ranking().auroc == pytest.approx(metrics.pixel_auroc(masks, heatmaps), abs=1e-12)
 
 
 def test_accumulating_does_not_keep_the_callers_array():
-    ranking = metrics.PixelRanking()
+    overlap = metrics.RegionOverlap()
     heatmap = np.array([[0.1, 0.2], [0.9, 0.3]])
-    ranking.update(np.array([[0, 0], [1, 0]]), heatmap)
+    overlap.update(np.array([[0, 0], [1, 0]]), heatmap)
     heatmap[:] = 0
-    assert ranking.compute().auroc == 1.0
+    assert overlap.ranking().auroc == 1.0
 
 
 def test_refusals():
@@ -94,17 +94,17 @@ def test_values_that_are_not_finite_are_refused_with_the_picture_named(value):
         metrics.pixel_auroc([None, None], [good, bad])
 
 
-@pytest.mark.parametrize("accumulator", [metrics.PixelRanking, metrics.RegionOverlap])
-def test_memory_stays_near_the_chunk_and_not_near_the_data(accumulator):
+@pytest.mark.parametrize("measure", [metrics.RegionOverlap.compute, metrics.RegionOverlap.ranking])
+def test_memory_stays_near_the_chunk_and_not_near_the_data(measure):
     rng = np.random.default_rng(0)
     mask = np.zeros((128, 128), np.uint8)
     mask[:20, :20] = 1
     heatmap = rng.random((128, 128), np.float32)
     tracemalloc.start()
-    streamed = accumulator(chunk=1 << 14)
+    streamed = metrics.RegionOverlap(chunk=1 << 14)
     for _ in range(100):  # 6.5 MB of float32
         streamed.update(mask, heatmap)
-    streamed.compute()
+    measure(streamed)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3e6

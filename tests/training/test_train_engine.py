@@ -18,11 +18,10 @@ from flawscope.errors import BundleError, FlawscopeError, MissingExtraError, Opt
 from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime import pipeline
-from flawscope.runtime.choice import choose
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.pipeline import Graphs
+from flawscope.runtime.pipeline import Graphs, choose
 from flawscope.training import fold_scores
 from flawscope.training.fold_scores import HeldOut, score_by_itself, score_in_folds
 from flawscope.training.parity import parity_of_engines

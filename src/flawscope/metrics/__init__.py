@@ -1,12 +1,6 @@
 """Exact metrics of detection and localisation: pure functions and streaming accumulators."""
 
 from flawscope.metrics.bootstrap import Interval, bootstrap_interval
-from flawscope.metrics.pixels import (
-    PixelMetrics,
-    PixelRanking,
-    pixel_auroc,
-    pixel_average_precision,
-)
 from flawscope.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -18,18 +12,20 @@ from flawscope.metrics.ranking import (
     roc_curve,
 )
 from flawscope.metrics.regions import (
+    PixelMetrics,
     ProCurve,
     RegionOverlap,
     Saturation,
     au_spro,
     aupro,
+    pixel_auroc,
+    pixel_average_precision,
     pro_curve,
 )
 
 __all__ = [
     "Interval",
     "PixelMetrics",
-    "PixelRanking",
     "PrecisionRecallCurve",
     "ProCurve",
     "RegionOverlap",

@@ -6,6 +6,7 @@ it, and how many at least as high. Sets are kept in chunks of fixed size; full c
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import weakref
@@ -186,23 +187,16 @@ def pairs(
     masks: Iterable[NDArray[Any] | None], heatmaps: Iterable[NDArray[Any]]
 ) -> Iterator[tuple[NDArray[Any] | None, NDArray[Any]]]:
     """Mask and heatmap of each picture, or an InputError where one list is longer."""
-    left, right = iter(masks), iter(heatmaps)
-    end = object()
-    count = 0
-    while True:
-        mask, heatmap = next(left, end), next(right, end)
-        if mask is end and heatmap is end:
-            return
+    end: Any = object()
+    for count, (mask, heatmap) in enumerate(itertools.zip_longest(masks, heatmaps, fillvalue=end)):
         if mask is end or heatmap is end:
-            more = "heatmaps" if mask is end else "masks"
             raise InputError(
                 "masks and heatmaps",
                 expected="one mask (or None) per heatmap",
-                got=f"{count} pairs and then more {more}",
+                got=f"{count} pairs and then more {'heatmaps' if mask is end else 'masks'}",
                 fix="Give both for the same pictures, in the same order.",
             )
-        yield mask, heatmap  # type: ignore[misc]  # neither is the sentinel here
-        count += 1
+        yield mask, heatmap
 
 
 def need_both(normal: int, defective: int) -> None:

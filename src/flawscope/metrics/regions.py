@@ -1,4 +1,4 @@
-"""Localisation per defect: AU-PRO and AU-sPRO, exact at every distinct threshold.
+"""Localisation, exact and in bounded memory: pixel AUROC and AP, and AU-PRO and AU-sPRO for each defect.
 
 PRO (Bergmann et al., IJCV 2021, section 5.2): the share of a connected defect region that a threshold finds,
 averaged over regions. sPRO (Bergmann et al., "Beyond Dents and Scratches", IJCV 2022, equation 1): the same
@@ -21,18 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.errors import InputError, OptionError
-from flawscope.metrics._spool import (
-    CHUNK,
-    Spool,
-    check_heatmap,
-    check_mask,
-    counts,
-    need_both,
-    pairs,
-)
-from flawscope.metrics.pixels import PixelMetrics, ranked
+from flawscope.metrics._spool import CHUNK, Spool, check_heatmap, check_mask, counts, need_both, pairs
 
 Floats = NDArray[np.float64]
+
+
+class PixelMetrics(NamedTuple):
+    """Ranking of defective above normal pixels, each in [0, 1]."""
+
+    auroc: float
+    average_precision: float
 
 
 class ProCurve(NamedTuple):
@@ -58,15 +56,15 @@ class Saturation(NamedTuple):
 
 
 class RegionOverlap:
-    """Accumulates pictures of any sizes; `compute` gives AU-PRO or AU-sPRO without binning.
+    """Accumulates pictures of any sizes; `compute` gives AU-PRO or AU-sPRO, `ranking` the rest, unbinned.
 
     Args:
         chunk: pixels held in memory per class; beyond that they wait in a temporary file.
 
     >>> overlap = RegionOverlap()
     >>> overlap.update(np.array([[0, 0, 1, 1]]), np.array([[0.1, 0.6, 0.9, 0.4]]))
-    >>> overlap.compute(limit=0.5)
-    0.5
+    >>> overlap.compute(limit=0.5), overlap.ranking()
+    (0.5, PixelMetrics(auroc=0.75, average_precision=0.8333333333333333))
     """
 
     def __init__(self, *, chunk: int = CHUNK) -> None:
@@ -150,12 +148,21 @@ class RegionOverlap:
         return min(area / (end * self._regions), 1.0)
 
     def ranking(self) -> PixelMetrics:
-        """The pixels of `update` ranked as `PixelRanking` does, without another copy of them on the disk.
+        """Pixel AUROC and pixel average precision of all pictures of `update` so far; more may follow.
 
         Raises:
             InputError: no defective or no normal pixel so far.
         """
-        return ranked(self._normal, self._defective)
+        normal, defective = self._normal.total, self._defective.total
+        need_both(normal, defective)
+        losses, precision = 0.0, 0.0
+        for scores in self._defective.chunks():
+            scores.sort()
+            above, at_least = counts(self._normal, scores)
+            _, found = counts(self._defective, scores)
+            losses += float(np.sum(above + at_least, dtype=np.float64)) / 2
+            precision += float(np.sum(found / (found + at_least)))
+        return PixelMetrics(1.0 - losses / (float(normal) * defective), precision / defective)
 
     def curve(self) -> ProCurve:
         """The whole curve; unlike `compute` it holds all defective pixels in memory.
@@ -175,6 +182,16 @@ class RegionOverlap:
         fpr, pro = np.concatenate(([0.0], fpr, [1.0])), np.concatenate(([0.0], pro, [1.0]))
         fresh = np.append(True, (np.diff(fpr) > 0) | (np.diff(pro) > 0))
         return ProCurve(fpr[fresh], pro[fresh])
+
+
+def pixel_auroc(masks: Iterable[NDArray[Any] | None], heatmaps: Iterable[NDArray[Any]]) -> float:
+    """Area under the ROC curve over all pixels of all pictures. Arguments and errors are those of `aupro`."""
+    return _overlap(masks, heatmaps).ranking().auroc
+
+
+def pixel_average_precision(masks: Iterable[NDArray[Any] | None], heatmaps: Iterable[NDArray[Any]]) -> float:
+    """Average precision over all pixels of all pictures. Arguments and errors are those of `aupro`."""
+    return _overlap(masks, heatmaps).ranking().average_precision
 
 
 def aupro(

@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 
 from flawscope.errors import BundleError
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.choice import choose
-from flawscope.runtime.engines import DEFAULT, Engine, Precision, check_inputs, open_engine
+from flawscope.runtime.engines import (
+    DEFAULT,
+    Engine,
+    Precision,
+    check_inputs,
+    open_engine,
+    require_known,
+    runs,
+)
 from flawscope.runtime.engines.budget import BUDGET
-from flawscope.runtime.manifest import OutputSpec, StageSpec, map_level
+from flawscope.runtime.manifest import Manifest, OutputSpec, StageSpec, map_level
 
 Outputs = dict[str, NDArray[Any]]
 Judged = tuple[str, ...]  # names of the score and, where there is any, of the heatmap
@@ -152,6 +159,34 @@ class Pipeline:
         return BundleError(
             f"model {self.graphs.folder}", expected=expected, got=got, fix="Train or export again."
         )
+
+
+def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
+    """Engine and precision to run a model with.
+
+    `auto` takes what made the calibration's scores; where that is not installed, or lacks the units for
+    its precision on this machine, another one whose measured parity is within its bound.
+
+    Raises:
+        OptionError: an unknown engine.
+        BundleError: the engine's parity with the model was not measured, or exceeds the bound.
+    """
+    calibrated: tuple[str, Precision] = (manifest.engine, manifest.precision)
+    measured = [(entry.engine, entry.precision) for entry in manifest.parity if entry.within]
+    allowed = [calibrated, *(pair for pair in measured if pair != calibrated)]
+    if engine == "auto":
+        return next((pair for pair in allowed if runs(*pair)), calibrated)
+    require_known(engine, "auto")
+    fitting = [pair for pair in allowed if pair[0] == engine]
+    if not fitting:
+        names = ", ".join(sorted({pair[0] for pair in allowed}))
+        raise BundleError(
+            f"engine {engine!r}",
+            expected=f"one whose scores agree with the calibration ({names})",
+            got="one that was not measured with this model",
+            fix="Train again with this engine installed, or use engine auto.",
+        )
+    return next((pair for pair in fitting if runs(*pair)), fitting[0])
 
 
 def judged_outputs(outputs: Iterable[Any]) -> Judged:

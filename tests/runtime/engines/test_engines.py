@@ -11,8 +11,8 @@ import pytest
 
 from brightness_model import SIDE, make_manifest, parity_of, write_graph
 from flawscope.errors import BundleError, MissingExtraError, OptionError
-from flawscope.runtime.choice import choose
 from flawscope.runtime.engines import ENGINES, installed, open_engine
+from flawscope.runtime.pipeline import choose
 
 
 @pytest.fixture

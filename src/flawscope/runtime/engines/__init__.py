@@ -25,27 +25,19 @@ ENGINES: dict[EngineName, str] = {
 
 
 class Engine(Protocol):
-    """A loaded graph. `run` may be called from several threads."""
+    """A loaded graph. `run` may be called from several threads.
 
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        ...
+    Attributes:
+        name: in the registry.
+        precision: number format that the graph runs in.
+        threads: processor threads that a call takes.
+        inputs: names of the graph's inputs, in its order.
+    """
 
-    @property
-    def precision(self) -> Precision:
-        """Number format that the graph runs in."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """Processor threads that a call takes."""
-        ...
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the graph's inputs, in its order."""
-        ...
+    name: str
+    precision: Precision
+    threads: int
+    inputs: tuple[str, ...]
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Map the graph's inputs to its outputs, both by name.
@@ -117,12 +109,20 @@ def check_inputs(what: str, expected: Sequence[str], got: Mapping[str, object] |
         )
 
 
+def require_known(name: str, *besides: str) -> None:
+    """Let the names of engines and those `besides` pass.
+
+    Raises:
+        OptionError: any other name.
+    """
+    if name not in (known := (*besides, *ENGINES)):
+        raise OptionError("engine", expected="a known name", got=repr(name), fix=suggest(name, known))
+
+
 def _found(name: str) -> tuple[ModuleType, str]:
     """The engine's module, and its class in there."""
-    path = ENGINES.get(cast("EngineName", name))
-    if path is None:
-        raise OptionError("engine", expected="a known name", got=repr(name), fix=suggest(name, ENGINES))
-    module, factory = path.split(":")
+    require_known(name)
+    module, factory = ENGINES[cast("EngineName", name)].split(":")
     return importlib.import_module(module), factory
 
 

@@ -50,17 +50,6 @@ class OpenVino:
         return {name: values[index] for index, name in enumerate(self._names)}
 
 
-def supported(core: Any | None = None) -> frozenset[str]:
-    """Precisions that this processor has units for, as OpenVINO reports them; fp32 always.
-
-    Raises:
-        MissingExtraError: openvino is not installed.
-    """
-    core = core or _openvino().Core()
-    reported = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return frozenset({"fp32", "bf16"} if "BF16" in reported else {"fp32"})
-
-
 def _openvino() -> ModuleType:
     try:
         import openvino  # noqa: PLC0415 - an extra
@@ -76,16 +65,16 @@ def _openvino() -> ModuleType:
 
 
 def require(precision: Precision, core: Any | None = None) -> None:
-    """Raise an OptionError where this processor lacks the units for `precision`.
+    """Raise an OptionError where this processor, by OpenVINO's report, lacks the units for `precision`.
 
     Raises:
         MissingExtraError: openvino is not installed.
     """
-    found = supported(core)
-    if precision not in found:
+    core = core or _openvino().Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise OptionError(
             "precision",
-            expected=f"one that this processor has units for ({', '.join(sorted(found))})",
+            expected="one that this processor has units for (fp32)",
             got=precision,
             fix="Use precision fp32, or a machine that has them.",
         )
