@@ -16,7 +16,6 @@ from brightness_model import make_manifest, save_model, write_graph
 from flawscope import files
 from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle
-from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.manifest import SeenPicture, heatmap_range, map_level, seen
 
 
@@ -200,12 +199,13 @@ def test_full_disk_while_writing_keeps_the_old_model(model: Path) -> None:
 def test_full_disk_while_writing_the_manifest_keeps_the_old_model(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = bundle.load(model).manifest
+    found = bundle.load(model)
+    before = found.manifest
     monkeypatch.setattr(files.os, "fsync", failing_write)
     with pytest.raises(OutputError, match="no space left"):
         save_model(model, divide_by=3.0)
     with pytest.raises(OutputError, match="no space left"):
-        bundle.update_calibration(model, Calibration(scores=range(99), alpha=0.05))
+        bundle.replace_manifest(found, before.model_copy(update={"method": "other"}))
     assert bundle.load(model).manifest == before
     assert entries(model.parent) == ["model"]
 
@@ -245,14 +245,16 @@ def test_an_error_passes_and_nothing_stays(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
-def test_update_calibration_touches_the_manifest_only(model: Path) -> None:
+def test_replacing_the_manifest_touches_no_other_file(model: Path) -> None:
     graph = (model / bundle.GRAPH).read_bytes()
-    changed = bundle.load(model).manifest.calibration.with_settings(alpha=0.1)
+    found = bundle.load(model)
+    changed = found.manifest.calibration.with_settings(alpha=0.1)
     picture = SeenPicture(name="a.png", sha256="0" * 64, role="calibration")
-    bundle.update_calibration(model, changed, seen=[picture])
+    provenance = found.manifest.provenance.model_copy(update={"pictures": (picture,)})
+    update = {"calibration": changed, "provenance": provenance}
+    bundle.replace_manifest(found, found.manifest.model_copy(update=update))
     again = bundle.load(model)
     assert again.manifest.calibration == changed
-    assert again.manifest.provenance.pictures == (picture,)
     assert again.manifest.provenance.count("calibration") == 1
     assert (model / bundle.GRAPH).read_bytes() == graph
     assert entries(model) == ["manifest.json", "model.onnx"]

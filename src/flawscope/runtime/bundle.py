@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,9 +16,8 @@ from pydantic import ValidationError
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError
 from flawscope.files import inside, sha256, unwritable, write_text
-from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.frozen import first_problem
-from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest, SeenPicture
+from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest
 
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
@@ -118,20 +117,6 @@ def load(folder: Path) -> Bundle:
     for name, entry in manifest.files.items():
         _check_file(folder, name, entry)
     return Bundle(folder, manifest)
-
-
-def update_calibration(folder: Path, calibration: Calibration, *, seen: Iterable[SeenPicture] = ()) -> Bundle:
-    """Put another calibration into the manifest, and note further pictures that it has seen.
-
-    Raises:
-        BundleError: as `load` does.
-        OutputError: the manifest cannot be written; the old one stays.
-    """
-    found = load(folder)
-    provenance = found.manifest.provenance
-    provenance = provenance.model_copy(update={"pictures": (*provenance.pictures, *seen)})
-    manifest = found.manifest.model_copy(update={"calibration": calibration, "provenance": provenance})
-    return replace_manifest(found, manifest)
 
 
 def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:

@@ -188,23 +188,12 @@ class Calibration(Frozen):
         self, *, alpha: float | None = None, delta: float | None = None, promise: Promise | None = None
     ) -> Self:
         """The same scores read for another promise; what is None stays. Raises as the class."""
-        return type(self)(
-            scores=self.scores,
-            alpha=self.alpha if alpha is None else alpha,
-            delta=self.delta if delta is None else delta,
-            promise=self.promise if promise is None else promise,
-            cross_conformal=self.cross_conformal,
-        )
+        wished = {"alpha": alpha, "delta": delta, "promise": promise}
+        return type(self)(**dict(self) | {name: value for name, value in wished.items() if value is not None})
 
     def with_more(self, scores: Iterable[float]) -> Self:
         """Further good pictures added, which fit never saw either; folds stay marked. Raises as the class."""
-        return type(self)(
-            scores=self.scores + _check_scores(scores),
-            alpha=self.alpha,
-            delta=self.delta,
-            promise=self.promise,
-            cross_conformal=self.cross_conformal,
-        )
+        return type(self)(**dict(self) | {"scores": self.scores + _check_scores(scores)})
 
     def statement(self) -> str:
         """What is promised, on what ground, and what more good pictures would buy, in plain sentences."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
@@ -15,7 +16,7 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
 from flawscope.runtime.images import Frame, check_image
-from flawscope.runtime.manifest import HeatmapRange, Manifest, heatmap_range, seen
+from flawscope.runtime.manifest import HeatmapRange, heatmap_range, seen
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 
 
@@ -31,33 +32,29 @@ class CalibrateResult:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    alpha: float | None
-    delta: float | None
+    """The rates in force, and the promise where one is asked for."""
+
+    alpha: float
+    delta: float
     promise: Promise | None
 
     def afresh(self, calibration: Calibration, scores: Sequence[float]) -> Calibration:
-        """Held-out `scores` alone, under the wish; what is None stays as in `calibration`.
-
-        A cross-conformal promise gives way to one with confidence where the scores support it.
-        """
-        alpha = calibration.alpha if self.alpha is None else self.alpha
-        delta = calibration.delta if self.delta is None else self.delta
+        """Held-out `scores` alone; a cross-conformal promise becomes one with confidence if it can."""
         promise = self.promise or calibration.promise
-        if calibration.cross_conformal and self.promise is None:
-            enough = len(scores) >= normals_needed(alpha, delta, "with_confidence")
-            promise = "with_confidence" if enough else promise
-        return Calibration(scores=tuple(scores), alpha=alpha, delta=delta, promise=promise)
+        if calibration.cross_conformal and self.promise is None and self._kept_by(scores):
+            promise = "with_confidence"
+        return Calibration(scores=tuple(scores), alpha=self.alpha, delta=self.delta, promise=promise)
 
     def extended(self, calibration: Calibration, scores: Sequence[float]) -> Calibration:
         """The stored scores and `scores`; a cross-conformal model leaves its own once these suffice."""
-        if calibration.cross_conformal and scores:
-            alpha = calibration.alpha if self.alpha is None else self.alpha
-            delta = calibration.delta if self.delta is None else self.delta
-            needed = normals_needed(alpha, delta, self.promise or "with_confidence")
-            if self.promise == "with_confidence" or len(scores) >= needed:
-                return self.afresh(calibration, scores)
+        enough = self.promise == "with_confidence" or self._kept_by(scores)
+        if calibration.cross_conformal and scores and enough:
+            return self.afresh(calibration, scores)
         changed = calibration.with_settings(alpha=self.alpha, delta=self.delta, promise=self.promise)
         return changed.with_more(scores) if scores else changed
+
+    def _kept_by(self, scores: Sequence[float]) -> bool:
+        return len(scores) >= normals_needed(self.alpha, self.delta, self.promise or "with_confidence")
 
 
 def calibrate(
@@ -86,53 +83,33 @@ def calibrate(
         InputError: a picture that cannot be read.
         OptionError: a knob that the model does not have, or a value outside its range.
     """
-    opened, wish, progress = bundle.load(model), _Wish(alpha, delta, promise), progress or Silent()
-    calibration = opened.manifest.calibration
+    opened = bundle.load(model)
+    before, pictures = opened.manifest.calibration, opened.manifest.provenance.pictures
+    wish = _Wish(before.alpha if alpha is None else alpha, before.delta if delta is None else delta, promise)
+    changes: dict[str, Any] = {}
+    hint = ""
     if scalars:
-        turned = Bundle(opened.folder, opened.manifest.with_scalars(scalars))
-        paths = _apart_from_fit(opened.manifest, normals, ", ".join(scalars))
-        updated = _reweigh(turned, Pipeline.open(turned, engine), paths, wish, progress)
-        return CalibrateResult(
-            updated, len(paths), len(normals) - len(paths), replaced=len(calibration.scores)
-        )
-    unseen: list[Path] = []
-    scores: list[float] = []
+        opened = Bundle(opened.folder, opened.manifest.with_scalars(scalars))
+        _require(normals, ", ".join(scalars))
+        pictures = tuple(picture for picture in pictures if picture.role != "calibration")
+        few = "; with few pictures, all of them serve to train"
+        hint = few if before.cross_conformal else ", or those set aside"
+    paths, scores = list[Path](), list[float]()
     if normals:
-        unseen = _unseen(normals, {picture.sha256 for picture in opened.manifest.provenance.pictures})
-        if not unseen:
-            raise CalibrationError(
-                "calibration pictures",
-                expected="good pictures that the model has not seen",
-                got=f"{len(normals)} pictures that it knows already",
-                fix="Take new pictures of good parts.",
-            )
-        frame = opened.manifest.frame
-        scores, _ = _judged(Pipeline.open(opened, engine), frame, unseen, progress)
-    changed = wish.extended(calibration, scores)
-    updated = bundle.update_calibration(model, changed, seen=seen(unseen, "calibration"))
-    return CalibrateResult(updated, len(unseen), len(normals) - len(unseen))
+        paths = _unseen(normals, {picture.sha256 for picture in pictures}, hint)
+        pipeline = Pipeline.open(opened, engine)
+        scores, levels = _judged(pipeline, opened.manifest.frame, paths, progress or Silent())
+        if scalars:
+            changes = {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
+    changes["calibration"] = wish.afresh(before, scores) if scalars else wish.extended(before, scores)
+    known = {"pictures": (*pictures, *seen(paths, "calibration"))}
+    changes["provenance"] = opened.manifest.provenance.model_copy(update=known)
+    updated = bundle.replace_manifest(opened, opened.manifest.model_copy(update=changes))
+    replaced = len(before.scores) if scalars else 0
+    return CalibrateResult(updated, len(paths), len(normals) - len(paths), replaced)
 
 
-def _reweigh(
-    model: Bundle, pipeline: Pipeline, paths: Sequence[Path], wish: _Wish, progress: Progress
-) -> Bundle:
-    """Put the scores that `pipeline` gives `paths` in place of the stored ones, in one atomic write."""
-    turned = model.manifest
-    scores, levels = _judged(pipeline, turned.frame, paths, progress)
-    kept = [picture for picture in turned.provenance.pictures if picture.role != "calibration"]
-    pictures = (*kept, *seen(paths, "calibration"))
-    changes = {
-        "calibration": wish.afresh(turned.calibration, scores),
-        "heatmap": levels,
-        "engine": pipeline.engine,
-        "precision": pipeline.precision,
-        "provenance": turned.provenance.model_copy(update={"pictures": pictures}),
-    }
-    return bundle.replace_manifest(model, turned.model_copy(update=changes))
-
-
-def _apart_from_fit(manifest: Manifest, normals: Sequence[Path], knobs: str) -> list[Path]:
-    """Those of `normals` that fit has not seen, each content once; there must be some."""
+def _require(normals: Sequence[Path], knobs: str) -> None:
     if not normals:
         raise OptionError(
             knobs,
@@ -140,18 +117,6 @@ def _apart_from_fit(manifest: Manifest, normals: Sequence[Path], knobs: str) -> 
             got="none",
             fix="The stored scores hold for the old value; name good pictures that training has not seen.",
         )
-    pictures = manifest.provenance.pictures
-    paths = _unseen(normals, {picture.sha256 for picture in pictures if picture.role != "calibration"})
-    if not paths:
-        folds = manifest.calibration.cross_conformal
-        raise CalibrationError(
-            "calibration pictures",
-            expected="good pictures that training has not seen",
-            got=f"{len(normals)} pictures that it has",
-            fix="Take new pictures of good parts"
-            + ("; with few pictures, all of them serve to train." if folds else ", or those set aside."),
-        )
-    return paths
 
 
 def _judged(
@@ -165,13 +130,19 @@ def _judged(
     return scores, heatmap_range(levels) if levels else None
 
 
-def _unseen(normals: Sequence[Path], seen: set[str]) -> list[Path]:
-    """Files whose content is neither known to the model nor given twice."""
-    kept = []
+def _unseen(normals: Sequence[Path], known: set[str], hint: str) -> list[Path]:
+    """Files whose content is neither known to the model nor given twice; there must be some."""
+    fresh: dict[str, Path] = {}
     for path in normals:
         check_image(path)
         digest = remembered_sha256(path)
-        if digest not in seen:
-            seen = seen | {digest}
-            kept.append(path)
-    return kept
+        if digest not in known:
+            fresh.setdefault(digest, path)
+    if not fresh:
+        raise CalibrationError(
+            "calibration pictures",
+            expected="good pictures that the model has not seen",
+            got=f"{len(normals)} pictures that it knows already",
+            fix=f"Take new pictures of good parts{hint}.",
+        )
+    return list(fresh.values())
