@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,11 +16,11 @@ BLOCK = 1 << 22  # drawn indices, or cells of the round-by-score table, held at 
 
 
 class Interval(NamedTuple):
-    """A metric's value on all pictures and the ends of its bootstrap interval."""
+    """A metric's value on all pictures, and the ends of its bootstrap interval; NaN where it has none."""
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
 
 
 def bootstrap_interval(

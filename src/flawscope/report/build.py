@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,13 @@ import flawscope
 from flawscope.data.samples import Sample
 from flawscope.errors import FlawscopeError
 from flawscope.files import writable_folder, write_text
+from flawscope.metrics import Interval
 from flawscope.report.content import NOT_SHOWN, Curve, Facts, Figure, ReportContent, ReportItem, Scatter
 from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.record import Record, Views
-from flawscope.station.evaluate import Evaluation, write_pictures
+from flawscope.station import tables
+from flawscope.station.evaluate import Evaluation
 from flawscope.station.picture import MOST
 from flawscope.station.results import read_records, read_views
 
@@ -78,7 +79,7 @@ def evaluation_report(
     )
     write_report(path, content)
     write_text(path.parent / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
-    write_pictures(path.parent / "pictures.csv", evaluation)
+    tables.write_table(path.parent / "pictures.csv", tables.PICTURES, evaluation.records)
     return path
 
 
@@ -145,15 +146,9 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
 
 
 def _figures(evaluation: Evaluation) -> tuple[Figure, ...]:
-    found = []
-    for name, interval in evaluation.detection.items():
-        label, about = LABELS[name]
-        low, high = (None if math.isnan(end) else end for end in (interval.low, interval.high))
-        found.append(Figure(label, interval.value, low, high, about))
-    for name, value in evaluation.localisation.items():
-        label, about = LABELS[name]
-        found.append(Figure(label, value, about=about))
-    return tuple(found)
+    pixels = {name: Interval(value) for name, value in evaluation.localisation.items()}
+    measured = [(*LABELS[name], interval) for name, interval in (evaluation.detection | pixels).items()]
+    return tuple(Figure(label, *interval, about=about) for label, about, interval in measured)
 
 
 def _pro(evaluation: Evaluation, limit: float = 0.3) -> Curve | None:

@@ -133,6 +133,6 @@ def auroc_against(good: Sequence[ReportItem], items: Sequence[ReportItem]) -> fl
 
 def interval(figure: Figure) -> str:
     """The figure's 95 % interval in words; empty without one."""
-    if figure.low is None or figure.high is None or not isfinite(figure.low + figure.high):
+    if not isfinite(figure.low + figure.high):
         return ""
     return f"95 %: {figure.low:.3f} to {figure.high:.3f}"

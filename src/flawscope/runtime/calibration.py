@@ -189,11 +189,13 @@ class Calibration(Frozen):
     ) -> Self:
         """The same scores read for another promise; what is None stays. Raises as the class."""
         wished = {"alpha": alpha, "delta": delta, "promise": promise}
-        return type(self)(**dict(self) | {name: value for name, value in wished.items() if value is not None})
+        return type(self)(
+            **self.model_dump() | {name: value for name, value in wished.items() if value is not None}
+        )
 
     def with_more(self, scores: Iterable[float]) -> Self:
         """Further good pictures added, which fit never saw either; folds stay marked. Raises as the class."""
-        return type(self)(**dict(self) | {"scores": self.scores + _check_scores(scores)})
+        return type(self)(**self.model_dump() | {"scores": self.scores + _check_scores(scores)})
 
     def statement(self) -> str:
         """What is promised, on what ground, and what more good pictures would buy, in plain sentences."""

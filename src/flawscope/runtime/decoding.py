@@ -25,6 +25,13 @@ from flawscope.errors import FlawscopeError, InputError
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
+_READERS: dict[bytes, Callable[..., ImageFile.ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+    b"II*\0": TiffImagePlugin.TiffImageFile,
+    b"MM\0*": TiffImagePlugin.TiffImageFile,
+}
 _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"%PDF": "a PDF",
@@ -36,17 +43,9 @@ _READABLE = "a PNG, JPEG, BMP, TIFF or WebP picture"
 
 
 def _factory(head: bytes) -> Callable[..., ImageFile.ImageFile] | None:
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImagePlugin.PngImageFile
-    if head.startswith(b"\xff\xd8\xff"):
-        return JpegImagePlugin.JpegImageFile
-    if head.startswith(b"BM"):
-        return BmpImagePlugin.BmpImageFile
-    if head.startswith((b"II*\0", b"MM\0*")):
-        return TiffImagePlugin.TiffImageFile
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return WebPImagePlugin.WebPImageFile
-    return None
+    return next((reader for mark, reader in _READERS.items() if head.startswith(mark)), None)
 
 
 def _kind(head: bytes) -> str:

@@ -91,7 +91,10 @@ class Inspector:
 
     def look(self, picture: Path | str | bytes | NDArray[Any]) -> tuple[NDArray[Any], Prediction]:
         """`inspect`, and the pixels (H, W, C) before it, for whoever would decode the picture again."""
-        image = _checked(picture) if isinstance(picture, np.ndarray) else read_image(_source(picture))
+        if isinstance(picture, np.ndarray):
+            image = _checked(picture)
+        else:
+            image = read_image(Path(picture) if isinstance(picture, str) else picture)
         outputs = self.pipeline.run(to_frame(image, self._frame)[None])
         return image, self._predict(outputs, *image.shape[:2])
 
@@ -156,11 +159,7 @@ class Inspector:
             score=score,
             p_value=manifest.calibration.p_value(score),
             decision=manifest.calibration.decide(score),
-            outputs={
-                name: values[0]
-                for name, values in outputs.items()
-                if name not in (self._score, self._heatmap)
-            },
+            outputs={name: values[0] for name, values in outputs.items() if name not in self.pipeline.judged},
         )
         if heatmap is not None and manifest.heatmap is not None:
             own = self._frame.placement(height, width).back(heatmap)
@@ -169,19 +168,11 @@ class Inspector:
         return self._explain(manifest, prediction).of(prediction)
 
 
-def _source(picture: Path | str | bytes) -> Path | bytes:
-    return picture if isinstance(picture, bytes) else Path(picture)
-
-
 def _checked(pixels: NDArray[Any]) -> NDArray[Any]:
     """Pixels as (H, W, C), or an InputError."""
     image = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    if (
-        image.ndim != 3
-        or image.shape[2] not in (1, 3)
-        or 0 in image.shape
-        or image.dtype not in (np.uint8, np.uint16)
-    ):
+    shaped = image.ndim == 3 and image.shape[2] in (1, 3) and 0 not in image.shape
+    if not shaped or image.dtype not in (np.uint8, np.uint16):
         raise InputError(
             "pixels",
             expected="(H, W), (H, W, 1) or (H, W, 3) uint8 or uint16",

@@ -170,12 +170,12 @@ def thumbnail(image: NDArray[Any], side: int) -> Picture:
 
 def to_png_bytes(picture: Picture) -> bytes:
     """(H, W, 3) RGB as a PNG file."""
-    return _encode(".png", picture, [])
+    return _encode(".png", picture)
 
 
 def to_webp_bytes(picture: Picture, quality: int = 80) -> bytes:
     """(H, W, 3) RGB as a lossy WebP file, quality 1 to 100: for reports, at a tenth of a PNG's size."""
-    return _encode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return _encode(".webp", picture, cv2.IMWRITE_WEBP_QUALITY, quality)
 
 
 def write_png(path: Path, picture: Picture) -> None:
@@ -189,7 +189,7 @@ def write_png(path: Path, picture: Picture) -> None:
         stream.write(data)
 
 
-def _encode(suffix: str, picture: Picture, options: list[int]) -> bytes:
+def _encode(suffix: str, picture: Picture, *options: int) -> bytes:
     done, data = cv2.imencode(suffix, picture[..., ::-1], options)
     if not done:
         raise OutputError(

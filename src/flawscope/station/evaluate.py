@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
-from flawscope.station import tables
 from flawscope.station.cuts import Cuts
 from flawscope.station.localisation import Localisation
 from flawscope.station.picture import Inspected, Wish, inspect_one
@@ -101,12 +100,7 @@ class Evaluation:
             "left_out_of_localisation_without_mask": self.unmasked,
             "detection": {name: _finite(interval._asdict()) for name, interval in self.detection.items()},
             "localisation": self.localisation,
-            "kinds": {
-                name: {
-                    key: getattr(rates, key) for key in ("pictures", "accept", "review", "reject", "auroc")
-                }
-                for name, rates in self.kinds.items()
-            },
+            "kinds": {name: asdict(rates) for name, rates in self.kinds.items()},
         }
 
 
@@ -172,11 +166,6 @@ def _finite(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def write_pictures(path: Path, evaluation: Evaluation) -> None:
-    """Write a table with a row a picture: path, kind, truth, score, p-value, verdict, error."""
-    tables.write_table(path, tables.PICTURES, evaluation.records)
-
-
 def _inspected(inspector: Inspector, wants: Wish, sample: Sample) -> Inspected:
     truth = Truth(kind=sample.kind, defective=sample.defective, seen=sample.seen)
     return inspect_one(inspector, sample.path, truth=truth, views=wants, boxes=False)
@@ -221,13 +210,11 @@ def _telling(record: Record) -> tuple[bool, float]:
 
 
 def _detection(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, Interval]:
-    f1, _ = max_f1(labels, scores)
-    fpr = fpr_at_tpr(labels, scores)
     return {
         "auroc": bootstrap_interval(auroc, labels, scores),
         "average_precision": bootstrap_interval(average_precision, labels, scores),
-        "max_f1": Interval(f1, float("nan"), float("nan")),
-        "fpr_at_95_tpr": Interval(fpr, float("nan"), float("nan")),
+        "max_f1": Interval(max_f1(labels, scores)[0]),
+        "fpr_at_95_tpr": Interval(fpr_at_tpr(labels, scores)),
     }
 
 
@@ -243,11 +230,7 @@ def _kinds(records: list[Record]) -> dict[str, Rates]:
 
 def _rates(group: list[Record], good: list[Record]) -> Rates:
     verdicts = [record.decision for record in group]
-    shares = {verdict: verdicts.count(verdict) / len(group) for verdict in Decision}
-    ranked = None
-    if good:
-        labels = [0] * len(good) + [1] * len(group)
-        ranked = auroc(labels, [record.rank for record in (*good, *group)])
-    return Rates(
-        len(group), shares[Decision.ACCEPT], shares[Decision.REVIEW], shares[Decision.REJECT], ranked
-    )
+    shares = {verdict.value: verdicts.count(verdict) / len(group) for verdict in Decision}
+    labels = [0] * len(good) + [1] * len(group)
+    ranked = auroc(labels, [record.rank for record in (*good, *group)]) if good else None
+    return Rates(len(group), **shares, auroc=ranked)

@@ -135,14 +135,7 @@ def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:
 
 
 def _stopped(out: Path | None) -> Stopped:
-    fix = (
-        f"Run the same command again to go on; results so far are in {out}."
-        if out is not None
-        else "Nothing was written; with --out, the same command again goes on where it stopped."
-    )
-    return Stopped(
-        "inspection",
-        expected="to run to its end",
-        got="a request to stop",
-        fix=fix,
-    )
+    fix = "Nothing was written; with --out, the same command again goes on where it stopped."
+    if out is not None:
+        fix = f"Run the same command again to go on; results so far are in {out}."
+    return Stopped("inspection", expected="to run to its end", got="a request to stop", fix=fix)

@@ -50,17 +50,11 @@ def match_insets(
         if good is None:
             continue
         scale = tile_size((frame.height, frame.width))[0] / frame.height
-        pair = (
-            _cut(seen, values["patch_top"], values["patch_left"], values["patch_side"]),
-            _cut(
-                to_rgb(good),
-                values["nearest_top"] * scale,
-                values["nearest_left"] * scale,
-                values["patch_side"] * scale,
-            ),
-        )
+        side, top, left = (values[f"patch_{name}"] for name in ("side", "top", "left"))
+        good_top, good_left = scale * values["nearest_top"], scale * values["nearest_left"]
+        beside = _cut(to_rgb(good), good_top, good_left, scale * side)
         gap = np.full((_SIDE, _GAP, 3), 128, np.uint8)
-        picture = np.concatenate([pair[0], gap, pair[1]], 1)
+        picture = np.concatenate([_cut(seen, top, left, side), gap, beside], 1)
         about = f"patch, and the nearest good one in {picture_name(bundle.manifest, number)}"
         insets.append(Inset(to_webp_bytes(picture), about))
     return tuple(insets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -115,15 +116,8 @@ def laid_over(
 
 
 def _views(bundle: Bundle, image: NDArray[Any], laid: Picture | None, findings: Iterable[Finding]) -> Views:
-    return Views(
-        to_webp_bytes(thumbnail(image, SIDE)),
-        b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE)),
-        _insets(bundle, image, findings),
-    )
-
-
-def _insets(bundle: Bundle, image: NDArray[Any], findings: Iterable[Finding]) -> tuple[Inset, ...]:
-    try:
-        return match_insets(bundle, image, [finding.values for finding in findings])
-    except FlawscopeError:  # a damaged sheet of good pictures; the verdict stands
-        return ()
+    small = b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE))
+    insets: tuple[Inset, ...] = ()
+    with contextlib.suppress(FlawscopeError):  # a damaged sheet of good pictures; the verdict stands
+        insets = match_insets(bundle, image, [finding.values for finding in findings])
+    return Views(to_webp_bytes(thumbnail(image, SIDE)), small, insets)

@@ -50,10 +50,7 @@ def require(precision: Precision) -> None:
     """Raise an OptionError for what this engine has not."""
     if precision == "bf16":
         raise OptionError(
-            "precision",
-            expected="fp32 with onnxruntime",
-            got="bf16",
-            fix='Choose engine "openvino".',
+            "precision", expected="fp32 with onnxruntime", got="bf16", fix='Choose engine "openvino".'
         )
 
 

@@ -32,10 +32,9 @@ def explainer(name: str) -> Explainer:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    for point in entry_points(group=GROUP):
-        if point.name == name:
-            found: Explainer = point.load()
-            return found
+    for point in entry_points(group=GROUP, name=name):
+        found: Explainer = point.load()
+        return found
     raise BundleError(
         "explanations of the model",
         expected=f"one of {', '.join(sorted(BUILT_IN))}, or what an installed package adds",

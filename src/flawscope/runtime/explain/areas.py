@@ -36,17 +36,10 @@ def _area(region: Region, levels: HeatmapRange, describe: Describe) -> Finding:
     width, height = right - left, bottom - top
     x, y = (left + right) // 2, (top + bottom) // 2
     words, times = describe(region.peak_score, levels)
-    values = {
-        "x": float(x),
-        "y": float(y),
-        "width": float(width),
-        "height": float(height),
-        "area": float(region.area),
-        "peak": region.peak_score,
-    }
-    if times is not None:
-        values["times"] = times
-    return Finding(f"unusual area {width} × {height} px around ({x}, {y}), {words}", values, region)
+    values: dict[str, float] = {"x": x, "y": y, "width": width, "height": height, "area": region.area}
+    values |= {"peak": region.peak_score} | ({} if times is None else {"times": times})
+    text = f"unusual area {width} × {height} px around ({x}, {y}), {words}"
+    return Finding(text, {name: float(value) for name, value in values.items()}, region)
 
 
 def _whole(manifest: Manifest, prediction: Prediction) -> Finding:

@@ -22,12 +22,8 @@ class Explanation:
 
     def of(self, prediction: Prediction) -> Prediction:
         """The prediction with its explanation."""
-        return replace(
-            prediction,
-            findings=self.findings,
-            contributions=self.contributions,
-            segments=self.segments,
-        )
+        told, moved, segments = self.findings, self.contributions, self.segments
+        return replace(prediction, findings=told, contributions=moved, segments=segments)
 
 
 Explainer = Callable[[Manifest, Prediction], Explanation]

@@ -43,11 +43,8 @@ class PatchMatch:
 
 def from_nearest_patches(manifest: Manifest, prediction: Prediction) -> Explanation:
     """Areas as `from_distances` finds them, each with the patch at its peak and the nearest good one."""
-    found = []
-    for finding in from_distances(manifest, prediction).findings:
-        match = find_match(manifest, prediction, finding.region) if finding.region else None
-        found.append(finding if match is None else _with_match(manifest, prediction, finding, match))
-    return Explanation(tuple(found))
+    findings = from_distances(manifest, prediction).findings
+    return Explanation(tuple(_matched(manifest, prediction, finding) for finding in findings))
 
 
 def find_match(manifest: Manifest, prediction: Prediction, region: Region) -> PatchMatch | None:
@@ -109,17 +106,13 @@ def _grids(manifest: Manifest, prediction: Prediction) -> Iterator[_Grid]:
         return
     for side, stride in zip(scales, strides, strict=True):
         distances, nearest = (prediction.outputs.get(f"{name}_{side}") for name in ("distance", "nearest"))
-        if (
-            isinstance(side, int)
-            and isinstance(stride, int)
-            and distances is not None
-            and nearest is not None
-        ):
+        if isinstance(side, int) and isinstance(stride, int) and not (distances is None or nearest is None):
             yield _Grid(side, stride, distances, nearest)
 
 
-def _with_match(manifest: Manifest, prediction: Prediction, finding: Finding, match: PatchMatch) -> Finding:
-    if prediction.heatmap is None:
+def _matched(manifest: Manifest, prediction: Prediction, finding: Finding) -> Finding:
+    match = find_match(manifest, prediction, finding.region) if finding.region else None
+    if match is None or prediction.heatmap is None:
         return finding
     tall, wide = prediction.heatmap.shape
     placement = manifest.frame.placement(tall, wide)
@@ -132,15 +125,9 @@ def _with_match(manifest: Manifest, prediction: Prediction, finding: Finding, ma
         f"{finding.text}; its patch around ({across * wide:.0f}, {down * tall:.0f}) comes closest to the "
         f"good one at ({from_left:.0%}, {from_top:.0%}) of {picture_name(manifest, match.picture)}{far}"
     )
-    values = {
-        **finding.values,
-        "patch_side": float(match.side),
-        "patch_top": float(match.corner[0]),
-        "patch_left": float(match.corner[1]),
-        "nearest_picture": float(match.picture),
-        "nearest_top": float(match.origin[0]),
-        "nearest_left": float(match.origin[1]),
-    }
-    if match.times is not None:
-        values["patch_times"] = match.times
-    return replace(finding, text=text, values=values)
+    (top, left), (nearest_top, nearest_left) = match.corner, match.origin
+    values = {"patch_side": match.side, "patch_top": top, "patch_left": left}
+    values |= {"nearest_picture": match.picture, "nearest_top": nearest_top, "nearest_left": nearest_left}
+    told = finding.values | {name: float(value) for name, value in values.items()}
+    told |= {} if match.times is None else {"patch_times": match.times}
+    return replace(finding, text=text, values=told)

@@ -25,6 +25,12 @@ MOST_BARS = 8
 CLEAR = 0.2  # share of the largest contribution, of either sign, from which on one is worth a sentence
 OUTPUTS = frozenset({"segments", "contributions", "features", "usual_low", "usual_high"})
 
+_VALUES = {  # of a finding, from the output of that name
+    "value": "features",
+    "contribution": "contributions",
+    "usual_low": "usual_low",
+    "usual_high": "usual_high",
+}
 _SUBJECTS = {
     "quantile": "the highest values of {owner}'s map (99.5 % quantile",
     "maximum": "the highest value of {owner}'s map (maximum",
@@ -96,9 +102,8 @@ def from_segments(manifest: Manifest, prediction: Prediction) -> Explanation:
     bars = _bars(manifest, features, moved)
     if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, bars, segments)
-    told = tuple(
-        _finding(manifest, prediction, features[index], index) for index in _telling(manifest, prediction)
-    )
+    telling = _telling(manifest, prediction)
+    told = tuple(_finding(manifest, prediction, features[index], index) for index in telling)
     raised = any(finding.values["contribution"] > 0 for finding in told)
     return Explanation(told if raised and not prediction.regions else told + areas, bars, segments)
 
@@ -135,9 +140,7 @@ def _telling(manifest: Manifest, prediction: Prediction) -> list[int]:
 
 
 def _finding(manifest: Manifest, prediction: Prediction, feature: Feature, index: int) -> Finding:
-    names = {"value": "features", "contribution": "contributions"}
-    names |= {name: name for name in ("usual_low", "usual_high")}
-    values = {name: float(prediction.outputs[output][index]) for name, output in names.items()}
+    values = {name: float(prediction.outputs[output][index]) for name, output in _VALUES.items()}
     if feature.segment is None:
         return Finding(_sentence("", feature, values), values)
     values["segment"] = float(feature.segment)
@@ -175,14 +178,11 @@ def _place(manifest: Manifest, segment: int) -> str:
 
 
 def _largest(manifest: Manifest, prediction: Prediction, segment: int) -> Region | None:
-    inside = [region for region in prediction.regions if _segment_at(manifest, prediction, region) == segment]
-    return max(inside, key=lambda region: region.area, default=None)
-
-
-def _segment_at(manifest: Manifest, prediction: Prediction, region: Region) -> int | None:
-    """The segment under the region's peak."""
+    """The largest region whose peak lies in the segment."""
     labels, heatmap = prediction.outputs["segments"], prediction.heatmap
     if heatmap is None:
         return None
     placement = manifest.frame.placement(*heatmap.shape)
-    return int(labels[placement.to_map(region.peak, labels.shape)])
+    places = ((region, placement.to_map(region.peak, labels.shape)) for region in prediction.regions)
+    inside = (region for region, place in places if labels[place] == segment)
+    return max(inside, key=lambda region: region.area, default=None)

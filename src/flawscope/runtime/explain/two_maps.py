@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flawscope.runtime.explain.areas import from_levels
 from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Finding, Prediction, Region
 
 CLEAR = 2 / 3  # share from which on one map is said to be the cause
@@ -25,18 +26,20 @@ def from_two_maps(manifest: Manifest, prediction: Prediction) -> Explanation:
 
     The shares are those of α · local and (1 − α) · global, at their highest within the area, below 0 as 0.
     """
-    found = from_levels(manifest, prediction)
-    if prediction.heatmap is None or not {"local_map", "global_map"} <= prediction.outputs.keys():
+    found, outputs = from_levels(manifest, prediction), prediction.outputs
+    if prediction.heatmap is None or not {"local_map", "global_map"} <= outputs.keys():
         return found
     weight = manifest.scalar_values().get("local_weight", 0.5)
-    picture = prediction.heatmap.shape
-    findings = tuple(
-        finding
-        if finding.region is None
-        else _with_cause(finding, _share(manifest, prediction, finding.region, weight, picture))
-        for finding in found.findings
-    )
-    return replace(found, findings=findings)
+    placement = manifest.frame.placement(*prediction.heatmap.shape)
+
+    def shared(finding: Finding) -> Finding:
+        if finding.region is None:
+            return finding
+        local = weight * _highest(outputs["local_map"], finding.region, placement)
+        whole = (1 - weight) * _highest(outputs["global_map"], finding.region, placement)
+        return _with_cause(finding, local / (local + whole) if local + whole > 0 else weight)
+
+    return replace(found, findings=tuple(map(shared, found.findings)))
 
 
 def _with_cause(finding: Finding, share: float) -> Finding:
@@ -45,18 +48,7 @@ def _with_cause(finding: Finding, share: float) -> Finding:
     return replace(finding, text=f"{finding.text}; {text}", values={**finding.values, "local_share": share})
 
 
-def _share(
-    manifest: Manifest, prediction: Prediction, region: Region, weight: float, picture: tuple[int, ...]
-) -> float:
-    local = weight * _highest(manifest, prediction.outputs["local_map"], region, picture)
-    whole = (1 - weight) * _highest(manifest, prediction.outputs["global_map"], region, picture)
-    return local / (local + whole) if local + whole > 0 else weight
-
-
-def _highest(
-    manifest: Manifest, values: NDArray[np.float32], region: Region, picture: tuple[int, ...]
-) -> float:
+def _highest(values: NDArray[np.float32], region: Region, placement: Placement) -> float:
     """Maximum of the map (h, w) over the region's box, at least 0."""
-    placement = manifest.frame.placement(picture[0], picture[1])
     rows, columns = values.shape
     return max(0.0, float(values[placement.cells(region.box, (rows, columns))].max()))
