@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from functools import partial
+from importlib import import_module
+from types import ModuleType
 
 
 class FlawscopeError(Exception):
@@ -79,6 +81,21 @@ class Stopped(FlawscopeError):  # noqa: N818 - asked for by the user, so no erro
     """Training or inspection that was asked to stop; what was made so far is kept."""
 
     exit_code = 130
+
+
+def need(package: str, *, what: str, extra: str) -> ModuleType:
+    """An optional package, imported.
+
+    Raises:
+        MissingExtraError: it is not installed; `extra` is where it comes from, `what` what asks for it.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        fix = f"Install it: pip install 'flawscope[{extra}]'."
+        raise MissingExtraError(
+            what, expected=f"the package {package}", got="an installation without it", fix=fix
+        ) from error
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

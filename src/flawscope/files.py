@@ -21,24 +21,10 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OutputError: the folder cannot be written or the disk is full; what stood at `path` is untouched.
     """
-    path = Path(path)
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_UMASK)
-        temporary.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    with _replacing(Path(path)) as temporary, temporary.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -49,12 +35,18 @@ def write_text(path: Path, text: str) -> None:
 
 def write_with(path: Path, save: Callable[[Path], None]) -> None:
     """Let `save` write a file by name, atomically: for libraries that take a path and no stream."""
-    path = Path(path)
+    with _replacing(Path(path)) as temporary:
+        save(temporary)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name for a file that takes the place of `path` when the block ends well."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
             temporary = Path(folder) / path.name
-            save(temporary)
+            yield temporary
             temporary.chmod(0o666 & ~_UMASK)
             temporary.replace(path)
     except OSError as error:

@@ -14,7 +14,6 @@ class Stage(Protocol):
 
     def advance(self, steps: int = 1) -> None:
         """Report `steps` more done."""
-        ...
 
 
 class Progress(Protocol):
@@ -22,7 +21,6 @@ class Progress(Protocol):
 
     def stage(self, title: str, total: int) -> contextlib.AbstractContextManager[Stage]:
         """Open a stage of `total` steps; it ends with the block."""
-        ...
 
 
 class Silent:

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from flawscope.report import ReportContent, ReportItem
 from flawscope.report.charts import contribution_chart
+from flawscope.report.content import ReportContent, ReportItem
 from flawscope.report.page import render
 from flawscope.runtime.overlay import to_webp_bytes
 from flawscope.runtime.prediction import Decision

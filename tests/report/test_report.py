@@ -16,10 +16,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from flawscope.errors import InputError, OutputError
-from flawscope.report import Curve, Facts, Figure, ReportContent, ReportItem, write_report
 from flawscope.report.charts import pro_chart, roc_chart, score_chart
-from flawscope.report.content import GOOD, Scatter
-from flawscope.report.page import environment, render
+from flawscope.report.content import GOOD, Curve, Facts, Figure, ReportContent, ReportItem, Scatter
+from flawscope.report.page import environment, render, write_report
 from flawscope.report.svg import nice_ticks
 from flawscope.runtime.overlay import to_webp_bytes
 from flawscope.runtime.prediction import Decision, Finding

@@ -10,7 +10,7 @@ import numpy as np
 from flawscope.data.samples import Sample
 from flawscope.runtime.images import read_image
 from flawscope.runtime.prediction import Decision, Prediction
-from flawscope.station.cuts import Cuts
+from flawscope.station.localisation import Cuts
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,11 @@ class RegionOverlap:
             self._weights.append(np.full(size, 1.0 / size))
         self._regions += len(channels)
 
+    @property
+    def usable(self) -> bool:
+        """Whether there are normal and defective pixels."""
+        return self._normal.total > 0 and self._defective.total > 0
+
     def compute(self, limit: float = 0.3) -> float:
         """Area under the curve up to false positive rate `limit`, divided by `limit`, in [0, 1].
 

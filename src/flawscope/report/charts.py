@@ -131,25 +131,15 @@ def _thresholds(content: ReportContent, axis: Axis, bottom: float) -> list[Marku
     """Both lines with their labels, which stay within the drawing and do not meet."""
     review, reject = axis(content.review_threshold), axis(content.reject_threshold)
     crowded = reject + _LABEL > _WIDTH
-    roof, anchor = (_TOP - 22, "end") if crowded else (_TOP - 10, "start")
-    return [
-        path("threshold review", f"M{review:.1f} {_TOP - 4}V{bottom}"),
-        text(
-            review - 5,
-            _TOP - 10,
-            f"review beyond {number(content.review_threshold)}",
-            "end",
-            class_="threshold review",
-        ),
-        path("threshold reject", f"M{reject:.1f} {_TOP - 4}V{bottom}"),
-        text(
-            reject + 5,
-            roof,
-            f"reject beyond {number(content.reject_threshold)}",
-            anchor,
-            class_="threshold reject",
-        ),
-    ]
+    label = (reject + 5, _TOP - 22, "end") if crowded else (reject + 5, _TOP - 10, "start")
+    found = []
+    for name, x, threshold, (left, foot, anchor) in (
+        ("review", review, content.review_threshold, (review - 5, _TOP - 10, "end")),
+        ("reject", reject, content.reject_threshold, label),
+    ):
+        kind, words = f"threshold {name}", f"{name} beyond {number(threshold)}"
+        found += [path(kind, f"M{x:.1f} {_TOP - 4}V{bottom}"), text(left, foot, words, anchor, class_=kind)]
+    return found
 
 
 def roc_chart(content: ReportContent) -> Markup:

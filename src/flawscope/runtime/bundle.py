@@ -78,13 +78,10 @@ def writing(folder: Path) -> Iterator[Draft]:
             draft = Draft(fresh)
             yield draft
             written = sorted(path for path in fresh.rglob("*") if path.is_file())
-            files = {
-                path.relative_to(fresh).as_posix(): FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
-                for path in written
-            }
+            files = {path.relative_to(fresh).as_posix(): _entry(path) for path in written}
             manifest = draft.manifest.model_copy(update={"files": files})
             _require_graphs(manifest, folder)
-            replace_manifest(Bundle(fresh, draft.manifest), manifest)
+            write_text(fresh / MANIFEST, _dump(manifest))
             _swap(fresh, folder, old=Path(f"{aside}.old"))
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -128,13 +125,21 @@ def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:
     Raises:
         OutputError: the manifest cannot be written; the old one stays.
     """
-    write_text(found.folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    write_text(found.folder / MANIFEST, _dump(manifest))
     return Bundle(found.folder, manifest)
 
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder looks like a model folder at all."""
     return (Path(folder) / MANIFEST).is_file()
+
+
+def _dump(manifest: Manifest) -> str:
+    return manifest.model_dump_json(indent=1) + "\n"
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
 
 
 def _require_graphs(manifest: Manifest, folder: Path) -> None:

@@ -79,20 +79,14 @@ def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[ImageFile.I
         yield image, name
 
 
-@contextmanager
-def _stream(source: Path | bytes, name: str) -> Iterator[IO[bytes]]:
-    if isinstance(source, bytes):
-        yield BytesIO(source)
-        return
+def _stream(source: Path | bytes, name: str) -> IO[bytes]:
     try:
-        stream = Path(source).open("rb")  # noqa: SIM115 - errors of opening are told apart from errors of reading
+        return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
     except OSError as error:
-        got = "a folder" if Path(source).is_dir() else (error.strerror or str(error)).lower()
+        got = "a folder" if Path(str(source)).is_dir() else (error.strerror or str(error)).lower()
         raise InputError(
             name, expected=_READABLE, got=got, fix="Check the path and its permissions."
         ) from error
-    with stream:
-        yield stream
 
 
 @contextmanager

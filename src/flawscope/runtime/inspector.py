@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,7 +21,7 @@ from flawscope.runtime.explain import explainer
 from flawscope.runtime.images import read_image, to_frame
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.pipeline import Pipeline
-from flawscope.runtime.prediction import Prediction
+from flawscope.runtime.prediction import Prediction, Region
 
 Answer = Prediction | FlawscopeError
 Item = TypeVar("Item")
@@ -51,9 +50,7 @@ class Inspector:
         """Open a model folder; `auto` takes the engine whose scores the calibration holds.
 
         Raises:
-            BundleError: a damaged or foreign model, or an engine whose parity was not measured.
-            OptionError: an unknown engine, or fewer than one thread.
-            MissingExtraError: the engine's package is not installed.
+            BundleError, OptionError, MissingExtraError: as `Pipeline.open`.
         """
         loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle))
         return cls(loaded, Pipeline.open(loaded, engine, threads=threads))
@@ -103,11 +100,7 @@ class Inspector:
 
         Up to `batch` pictures are in work at once: while one is in the graph, others are decoded and read
         out. Each runs through the graph alone, which takes a processor no longer than a joint call and
-        gives bit for bit what `inspect` gives. With `batch=1` each path is taken only once the one before
-        is answered.
-
-        Raises:
-            OptionError: `batch` below 1.
+        gives bit for bit what `inspect` gives. Otherwise as `each`.
         """
         return self.each(self._answer, map(Path, paths), batch=batch)
 
@@ -154,17 +147,18 @@ class Inspector:
         """Read the outputs for one picture of `height` × `width`."""
         manifest = self.bundle.manifest
         score = float(outputs[self._score][0])
-        heatmap = None if self._heatmap is None else outputs[self._heatmap][0]
+        own, regions = None, tuple[Region, ...]()
+        if self._heatmap is not None and manifest.heatmap is not None:
+            own = self._frame.placement(height, width).back(outputs[self._heatmap][0])
+            regions = find_regions(own, manifest.heatmap.threshold)
         prediction = Prediction(
             score=score,
             p_value=manifest.calibration.p_value(score),
             decision=manifest.calibration.decide(score),
+            heatmap=own,
+            regions=regions,
             outputs={name: values[0] for name, values in outputs.items() if name not in self.pipeline.judged},
         )
-        if heatmap is not None and manifest.heatmap is not None:
-            own = self._frame.placement(height, width).back(heatmap)
-            regions = find_regions(own, manifest.heatmap.threshold)
-            prediction = replace(prediction, heatmap=own, regions=regions)
         return self._explain(manifest, prediction).of(prediction)
 
 

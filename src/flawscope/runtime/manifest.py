@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
@@ -276,10 +277,8 @@ def seen(paths: Iterable[Path], role: Role) -> tuple[SeenPicture, ...]:
 def _versions() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -63,12 +63,10 @@ class Placement:
 
     def back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """A map (h, w) over the frame at the picture's own size; padding is cut off, the rest resized."""
+        starts, sides = self.corner, self.inner
         vertical, horizontal = (
-            (
-                self.corner[axis] * cells / self.frame[axis],
-                (self.corner[axis] + self.inner[axis]) * cells / self.frame[axis],
-            )
-            for axis, cells in enumerate(values.shape)
+            (start * cells / whole, (start + side) * cells / whole)
+            for start, side, cells, whole in zip(starts, sides, values.shape, self.frame, strict=True)
         )
         return resize_map(values, *self.picture, vertical, horizontal)
 

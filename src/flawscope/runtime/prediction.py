@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -81,3 +81,20 @@ class Prediction:
     contributions: tuple[tuple[str, float], ...] = ()
     segments: Segments | None = None
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What explains one picture; see the fields of `Prediction`.
+
+    `findings` are sentences about it, most anomalous first; empty where nothing stands out.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    contributions: tuple[tuple[str, float], ...] = ()
+    segments: Segments | None = None
+
+    def of(self, prediction: Prediction) -> Prediction:
+        """The prediction with its explanation."""
+        told, moved, segments = self.findings, self.contributions, self.segments
+        return replace(prediction, findings=told, contributions=moved, segments=segments)

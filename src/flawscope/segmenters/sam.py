@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.segment_maps import Labels
-from flawscope.errors import DataError, MissingExtraError, WeightsError
+from flawscope.errors import DataError, WeightsError, need
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.run import Run
 from flawscope.segmenters.cleanup import cleaned
@@ -148,17 +148,9 @@ def _without_repetitions(masks: list[Tensor], height: int, width: int) -> NDArra
 
 
 def _loaded(model: str) -> Any:
+    kind = need("transformers", what="segments by sam", extra="foundation").SamModel
     try:
-        from transformers import SamModel  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError(
-            "segments by sam",
-            expected="the package transformers",
-            got="an installation without it",
-            fix="Install it: pip install 'flawscope[foundation]'.",
-        ) from error
-    try:
-        return SamModel.from_pretrained(model, local_files_only=True, use_safetensors=True)
+        return kind.from_pretrained(model, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         place = "that folder" if Path(model).exists() else "the hub's cache, or name a folder"
         raise WeightsError(

@@ -27,8 +27,7 @@ from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
-from flawscope.station.cuts import Cuts
-from flawscope.station.localisation import Localisation
+from flawscope.station.localisation import Cuts, Localisation
 from flawscope.station.picture import Inspected, Wish, inspect_one
 
 
@@ -146,7 +145,7 @@ def evaluate(
     evaluation.views = gallery.finished()
     evaluation.unmasked = pixels.unmasked
     evaluation.localisation = pixels.metrics()
-    evaluation.overlap = pixels.overlap if pixels.usable else None
+    evaluation.overlap = pixels.overlap if pixels.overlap.usable else None
     labels, scores = evaluation.truth()
     if 0 < labels.sum() < len(labels):
         evaluation.detection = _detection(labels, scores)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -101,19 +101,12 @@ def inspect_pictures(
 
 
 def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> Iterable[Path]:
+    """Those that wait: of a list at once, of a stream one by one, for it may know no more than the next."""
     if not isinstance(paths, list):
-        return _counted(paths, results, summary)
+        return (path for one in paths for path in _waiting([one], results, summary))
     waiting = list(results.waiting(paths))
-    summary.skipped = len(paths) - len(waiting)
+    summary.skipped += len(paths) - len(waiting)
     return waiting
-
-
-def _counted(paths: Iterable[Path], results: Results, summary: Summary) -> Iterator[Path]:
-    """Those that wait, of a stream that must not be asked for more than one ahead."""
-    for path in paths:
-        waiting = list(results.waiting([path]))
-        summary.skipped += 1 - len(waiting)
-        yield from waiting
 
 
 def _write_overlay(folder: Path, inspected: Inspected) -> None:

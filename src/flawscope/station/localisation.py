@@ -1,33 +1,35 @@
-"""Pixel metrics of an evaluation, fed picture by picture."""
+"""What an evaluation measures of heatmaps, picture by picture, and maps cut beside the truth."""
 
 from __future__ import annotations
 
+from collections.abc import Container
+
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from flawscope.data.masks import defect_areas, union_mask
 from flawscope.data.samples import Dataset, Sample
-from flawscope.errors import FlawscopeError
-from flawscope.metrics import RegionOverlap, Saturation
+from flawscope.metrics import RegionOverlap, Saturation, max_f1
+from flawscope.runtime.overlay import Picture, to_webp_bytes
 from flawscope.runtime.prediction import Prediction
+from flawscope.runtime.record import Inset
+
+_SAMPLED = 64  # rows and columns of a picture's pixels that count
+_SIDE = 180  # longest side of a drawn mask in pixels, at most twice that
+_GROUND, _CUT, _TRUTH = (24, 30, 42), (242, 146, 77), (98, 168, 229)
 
 
 class Localisation:
     """Pixel metrics, fed picture by picture at each picture's own resolution."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self._masked = dataset.masked
-        self._loco = any(sample.category for sample in dataset)
-        self.overlap = RegionOverlap()
-        self.defects = {name: RegionOverlap() for name in ("logical", "structural")} if self._loco else {}
-        self.unmasked = 0
-        self._defective = 0
-        self._normal = 0
-
-    @property
-    def usable(self) -> bool:
-        return self._defective > 0 and self._normal > 0
+        self._masked, self.unmasked = dataset.masked, 0
+        categories = ("logical", "structural") if any(sample.category for sample in dataset) else ()
+        self.overlap, self.defects = RegionOverlap(), {name: RegionOverlap() for name in categories}
 
     def add(self, sample: Sample, prediction: Prediction) -> None:
+        """Count one picture; a defective one without an annotated area is left out, and counted as such."""
         heatmap = prediction.heatmap
         if not self._masked or heatmap is None:
             return
@@ -35,8 +37,6 @@ class Localisation:
         if sample.defective and not mask.any():
             self.unmasked += 1
             return
-        self._defective += int(mask.any())
-        self._normal += int(not mask.all())
         self.overlap.update(mask, heatmap)
         for name, overlap in self.defects.items():
             if sample.category == name:
@@ -47,7 +47,8 @@ class Localisation:
                 overlap.update_defects(None, heatmap)
 
     def metrics(self) -> dict[str, float]:
-        if not self.usable:
+        """By name; empty unless there are normal and defective pixels."""
+        if not self.overlap.usable:
             return {}
         ranked = self.overlap.ranking()
         found = {
@@ -56,9 +57,66 @@ class Localisation:
             "aupro_30": self.overlap.compute(0.3),
             "aupro_05": self.overlap.compute(0.05),
         }
-        for name, overlap in self.defects.items():
-            try:
-                found[f"au_spro_05_{name}"] = overlap.compute(0.05)
-            except FlawscopeError:
-                continue
-        return found
+        usable = {name: overlap for name, overlap in self.defects.items() if overlap.usable}
+        return found | {f"au_spro_05_{name}": overlap.compute(0.05) for name, overlap in usable.items()}
+
+
+class Cuts:
+    """Heatmaps cut at the threshold with the highest F1 over all pixels, beside the truth.
+
+    The threshold needs annotated defects, and so serves comparison with papers that cut there; verdicts never
+    use it. It is read off a regular sample of each picture's pixels; memory stays bounded by what is drawn.
+    """
+
+    def __init__(self) -> None:
+        self._labels: list[NDArray[np.bool_]] = []
+        self._values: list[NDArray[np.float32]] = []
+        self._maps: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+
+    def add(self, sample: Sample, prediction: Prediction, drawn: Container[str]) -> None:
+        """Count one picture's pixels, and keep its map where its path is among those `drawn`.
+
+        Pictures that were kept before and are no longer drawn are forgotten. A defective picture without an
+        annotated area, or an answer without a heatmap, counts for nothing.
+        """
+        heatmap = prediction.heatmap
+        if heatmap is None:
+            return
+        mask = union_mask(sample, *heatmap.shape)
+        if sample.defective and not mask.any():
+            return
+        rows, columns = (
+            (np.arange(_SAMPLED) + 0.5) * length // _SAMPLED if length > _SAMPLED else np.arange(length)
+            for length in heatmap.shape
+        )
+        places = np.ix_(rows.astype(np.intp), columns.astype(np.intp))
+        self._labels.append(mask[places].ravel())
+        self._values.append(heatmap[places].ravel())
+        step = max(1, max(heatmap.shape) // _SIDE)
+        self._maps = {path: kept for path, kept in self._maps.items() if path in drawn}
+        if str(sample.path) in drawn:
+            self._maps[str(sample.path)] = (heatmap[::step, ::step].copy(), mask[::step, ::step].copy())
+
+    def insets(self) -> dict[str, Inset]:
+        """A drawing for each kept picture by its path; empty where no pixel, or every one, is defective."""
+        if not self._labels:
+            return {}
+        labels, values = np.concatenate(self._labels), np.concatenate(self._values)
+        if labels.all() or not labels.any():
+            return {}
+        f1, threshold = max_f1(labels, values)
+        level = f"{threshold:.4g}".replace("-", "\N{MINUS SIGN}")
+        about = f"area: map from {level} on, F1 over all pixels at its highest, {f1:.2f}; line: truth"
+        return {
+            path: Inset(to_webp_bytes(_draw(heatmap >= threshold, mask)), about)
+            for path, (heatmap, mask) in self._maps.items()
+        }
+
+
+def _draw(cut: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Picture:
+    """The cut map as an area and the truth as a line, (h, w, 3)."""
+    picture = np.full((*cut.shape, 3), _GROUND, np.uint8)
+    picture[cut] = _CUT
+    outlines, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, _TRUTH, 1)
+    return picture

@@ -38,6 +38,7 @@ DELETE FROM views WHERE record NOT IN (
     SELECT id FROM records WHERE id IN (SELECT record FROM views) ORDER BY score DESC LIMIT ?)
 """
 _KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path IN ({})"
+_PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
 _IN_ORDER = "SELECT line FROM records ORDER BY id"
 _BY_SCORE = "SELECT line FROM records ORDER BY score DESC, path"
 _CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM model")
@@ -122,7 +123,9 @@ class Results:
         (number,) = base.execute("SELECT id FROM records WHERE path = ?", (key,)).fetchone()
         base.execute("DELETE FROM views WHERE record = ?", (number,))
         if one.views is not None:
-            base.executemany("INSERT INTO views VALUES (?, ?, ?, ?)", _rows(number, one.views))
+            pictures = (Inset(one.views.thumbnail, ""), Inset(one.views.overlay, ""), *one.views.insets)
+            rows = ((number, picture.about, picture.picture) for picture in pictures)
+            base.executemany("INSERT INTO views VALUES (?, ?, ?)", rows)
         return one.views is not None
 
     def export(self) -> None:
@@ -169,25 +172,14 @@ def read_views(folder: Path) -> dict[str, Views]:
     """Small pictures of the most anomalous pictures, by path."""
     if not (folder / STORE).is_file():
         return {}
-    found: dict[str, dict[str, list[Inset]]] = {}
+    found: dict[str, list[Inset]] = {}
     with contextlib.closing(opened(folder)) as base, told(folder):
-        for path, kind, about, picture in base.execute(
-            "SELECT path, kind, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
-        ):
-            found.setdefault(os.fsdecode(path), {}).setdefault(kind, []).append(Inset(picture, about))
-    return {path: _views(kinds) for path, kinds in found.items()}
-
-
-def _rows(number: int, views: Views) -> Iterator[tuple[int, str, str, bytes]]:
-    yield number, "thumbnail", "", views.thumbnail
-    yield number, "overlay", "", views.overlay
-    for inset in views.insets:
-        yield number, "inset", inset.about, inset.picture
-
-
-def _views(kinds: dict[str, list[Inset]]) -> Views:
-    thumbnail, overlay = (kinds[kind][0].picture for kind in ("thumbnail", "overlay"))
-    return Views(thumbnail, overlay, tuple(kinds.get("inset", ())))
+        for path, about, picture in base.execute(_PICTURES):
+            found.setdefault(os.fsdecode(path), []).append(Inset(picture, about))
+    return {
+        path: Views(thumbnail.picture, overlay.picture, tuple(insets))
+        for path, (thumbnail, overlay, *insets) in found.items()
+    }
 
 
 def _records(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Record]:

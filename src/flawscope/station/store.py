@@ -20,7 +20,7 @@ CREATE TABLE model (identity TEXT NOT NULL);
 CREATE TABLE records (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER, mtime_ns INTEGER,
     score REAL, line TEXT NOT NULL);
 CREATE INDEX by_score ON records (score DESC, path);
-CREATE TABLE views (record INTEGER NOT NULL, kind TEXT NOT NULL, about TEXT NOT NULL, picture BLOB NOT NULL);
+CREATE TABLE views (record INTEGER NOT NULL, about TEXT NOT NULL, picture BLOB NOT NULL);
 CREATE INDEX by_record ON views (record);
 """
 

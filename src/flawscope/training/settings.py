@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flawscope.errors import InputError, MissingExtraError, OptionError
+from flawscope.errors import InputError, OptionError, need
 
 RECIPE_LIMIT = 1 << 20  # bytes; a recipe is a page, not a data set
 
@@ -118,13 +118,4 @@ def yaml_package() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        import yaml  # noqa: PLC0415 - recipes belong to training; the runtime has no YAML
-    except ImportError as error:
-        raise MissingExtraError(
-            "recipes",
-            expected="the training packages",
-            got="an installation for inspection only",
-            fix="Install them with: pip install 'flawscope[train]'",
-        ) from error
-    return yaml
+    return need("yaml", what="recipes", extra="train")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flawscope.errors import BundleError, MissingExtraError, OptionError
+from flawscope.errors import BundleError, OptionError, need
 from flawscope.runtime.engines import Precision, check_inputs
 
 if TYPE_CHECKING:
@@ -51,17 +51,7 @@ class OpenVino:
 
 
 def _openvino() -> ModuleType:
-    try:
-        import openvino  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError(
-            "engine openvino",
-            expected="the package openvino",
-            got="an installation without it",
-            fix="Install it: pip install 'flawscope[openvino]'.",
-        ) from error
-    module: ModuleType = openvino
-    return module
+    return need("openvino", what="engine openvino", extra="openvino")
 
 
 def require(precision: Precision, core: Any | None = None) -> None:

@@ -6,13 +6,17 @@ the group `flawscope.explainers`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain import areas, nearest_patch, segment_statistics, two_maps
-from flawscope.runtime.explain.explanation import Explainer, Explanation
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.prediction import Explanation, Prediction
 
 __all__ = ["GROUP", "Explainer", "Explanation", "explainer"]
+
+Explainer = Callable[[Manifest, Prediction], Explanation]
 
 GROUP = "flawscope.explainers"
 BUILT_IN: dict[str, Explainer] = {

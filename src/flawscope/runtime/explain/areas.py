@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import HeatmapRange, Manifest
-from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region
 
 MOST_AREAS = 5
 REFERENCE = "the level that 19 of 20 good pictures stay below"

@@ -18,6 +18,7 @@ from flawscope.runtime.overlay import Picture, thumbnail, to_bytes, to_webp_byte
 
 ACROSS = 4
 LONGEST = 512
+_NAME = "good-{:02d}.webp"
 
 
 class Examples:
@@ -45,12 +46,7 @@ class Examples:
     def files(self) -> dict[str, bytes]:
         """All sheets by file name."""
         sheets = [*self._sheets, *([_sheet(self._tiles)] if self._tiles else [])]
-        return {sheet_name(index): sheet for index, sheet in enumerate(sheets)}
-
-
-def sheet_name(index: int) -> str:
-    """File name of a sheet."""
-    return f"good-{index:02d}.webp"
+        return {_NAME.format(index): sheet for index, sheet in enumerate(sheets)}
 
 
 def example(folder: Path, size: Sequence[int], index: int) -> NDArray[Any] | None:
@@ -64,7 +60,7 @@ def example(folder: Path, size: Sequence[int], index: int) -> NDArray[Any] | Non
     Raises:
         InputError: the sheet is damaged.
     """
-    path = folder / sheet_name(index // ACROSS**2)
+    path = folder / _NAME.format(index // ACROSS**2)
     if not path.is_file():
         return None
     sheet = read_image(path)

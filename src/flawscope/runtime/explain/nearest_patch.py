@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_distances
-from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Finding, Prediction, Region
+from flawscope.runtime.prediction import Explanation, Finding, Prediction, Region
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
-from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Decision, Finding, Prediction, Region, Segments
+from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region, Segments
 
 MOST_SENTENCES = 4
 MOST_BARS = 8

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_levels
-from flawscope.runtime.explain.explanation import Explanation
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.placement import Placement
-from flawscope.runtime.prediction import Finding, Prediction, Region
+from flawscope.runtime.prediction import Explanation, Finding, Prediction, Region
 
 CLEAR = 2 / 3  # share from which on one map is said to be the cause
 _CAUSES = {
