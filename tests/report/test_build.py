@@ -11,7 +11,7 @@ from PIL import Image
 
 from flawscope.data.samples import Dataset, Sample
 from flawscope.report.build import evaluation_report, inspection_report
-from flawscope.runtime import decoding, images
+from flawscope.runtime import decoding
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import evaluate
@@ -80,12 +80,13 @@ def test_every_picture_is_decoded_once(
     inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
+    open_picture = decoding.opened
 
     def counted(source: Path | bytes, pixel_limit: int) -> Any:
         opened.append(str(source))
-        return decoding.opened(source, pixel_limit)
+        return open_picture(source, pixel_limit)
 
-    monkeypatch.setattr(images, "opened", counted)
+    monkeypatch.setattr(decoding, "opened", counted)
     paths = sorted(str(sample.path) for sample in samples(tmp_path))
     inspect_pictures(inspector, [Path(path) for path in paths], out=tmp_path / "out", overlays="all")
     page = inspection_report(inspector.bundle, tmp_path / "out").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import Examples
 from flawscope.runtime.images import Frame, read_image
 from flawscope.runtime.manifest import Provenance, SeenPicture
-from flawscope.station.patches import MOST, match_insets
+from flawscope.station.picture import MOST_INSETS, match_insets
 
 VALUES = {
     "patch_side": 16.0,
@@ -70,7 +70,7 @@ def test_a_pair_shows_both_patches(tmp_path: Path) -> None:
 def test_only_findings_that_tell_a_patch_are_drawn(tmp_path: Path) -> None:
     found = bundle(tmp_path)
     assert match_insets(found, flawed(), [{"area": 3.0}]) == ()
-    assert len(match_insets(found, flawed(), [VALUES, {"area": 3.0}, *[VALUES] * 5])) == MOST
+    assert len(match_insets(found, flawed(), [VALUES, {"area": 3.0}, *[VALUES] * 5])) == MOST_INSETS
 
 
 def test_pictures_that_are_not_kept(tmp_path: Path) -> None:

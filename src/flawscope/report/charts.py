@@ -172,26 +172,19 @@ def _curve_chart(curve: Curve, across: str, up: str, points: Sequence[tuple[str,
     places = np.round(2 * np.stack([x_axis(x), y_axis(y)], axis=1)) / 2  # (n, 2), half pixels
     kept = places[np.append(True, (np.diff(places, axis=0) != 0).any(axis=1))]
     line = "L".join(f"{a:g} {b:g}" for a, b in kept)
+    dots = []
+    for name, false, true in points:
+        said = element("title", f"{name} threshold: {100 * true:.1f} % found, {100 * false:.1f} % false")
+        dots.append(element("circle", said, class_=f"point {name}", r=5.5, cx=x_axis(false), cy=y_axis(true)))
     quarters = [step / 4 for step in range(5)]
-    dots = [
-        element(
-            "circle",
-            element("title", f"{name} threshold: {100 * true:.1f} % found, {100 * false:.1f} % false"),
-            class_=f"point {name}",
-            r=5.5,
-            cx=x_axis(false),
-            cy=y_axis(true),
-        )
-        for name, false, true in points
-    ]
+    below = [(quarter * curve.limit, f"{quarter * curve.limit:g}") for quarter in quarters]
+    beside = [(quarter, f"{quarter:g}") for quarter in quarters]
     return drawing(
         right + 14,
         bottom + 44,
         f"{up} against {across}",
-        horizontal(
-            x_axis, bottom, across, [(q * curve.limit, f"{q * curve.limit:g}") for q in quarters], top=_ROOF
-        ),
-        vertical(y_axis, _MARGIN, up, [(q, f"{q:g}") for q in quarters], right=right),
+        horizontal(x_axis, bottom, across, below, top=_ROOF),
+        vertical(y_axis, _MARGIN, up, beside, right=right),
         path("area", f"M{_MARGIN} {bottom}L{line}L{right} {bottom}Z"),
         path("curve", f"M{line}"),
         *dots,

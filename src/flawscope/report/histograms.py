@@ -85,25 +85,13 @@ def _histogram(title: str, groups: Groups, colours: Mapping[str, str]) -> list[M
     }  # (40,) each
     y_axis = Axis(0.0, max(float(heights.max()) for heights in shares.values()), bottom, _TOP)
     lines = textwrap.wrap(title, _TITLE, max_lines=2, placeholder="…")
-    return [
-        *(
-            text(_LEFT, _TOP - 11 - _LINE * above, line, class_="title")
-            for above, line in enumerate(reversed(lines))
-        ),
-        vertical(
-            y_axis,
-            _LEFT,
-            "share of the group's pictures",
-            y_axis.ticks(6, lambda v: f"{100 * v:g} %"),
-            right=right,
-        ),
-        *(
-            _stair(x_axis(edges), y_axis(shares[group]), bottom, colour)
-            for group, colour in colours.items()
-            if group in shares
-        ),
-        horizontal(x_axis, bottom, "anomaly score", x_axis.ticks(5)),
-    ]
+    heads = enumerate(reversed(lines))
+    titles = [text(_LEFT, _TOP - 11 - _LINE * above, line, class_="title") for above, line in heads]
+    ticks = y_axis.ticks(6, lambda share: f"{100 * share:g} %")
+    upright = vertical(y_axis, _LEFT, "share of the group's pictures", ticks, right=right)
+    drawn = [(shares[group], colour) for group, colour in colours.items() if group in shares]
+    stairs = [_stair(x_axis(edges), y_axis(heights), bottom, colour) for heights, colour in drawn]
+    return [*titles, upright, *stairs, horizontal(x_axis, bottom, "anomaly score", x_axis.ticks(5))]
 
 
 def _stair(places: NDArray[np.float64], heights: NDArray[np.float64], bottom: float, colour: str) -> Markup:

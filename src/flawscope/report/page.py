@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -101,13 +102,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     filters = (number, decimal, share, plural, data_uri, verdicts)
-    drawn = (
-        charts.score_chart,
-        charts.roc_chart,
-        charts.pro_chart,
-        charts.contribution_chart,
-        charts.scatter_chart,
-    )
+    drawn = [function for name, function in vars(charts).items() if re.fullmatch("[a-z]+_chart", name)]
     made.filters |= {function.__name__: function for function in filters}
     made.globals |= {function.__name__: function for function in (*drawn, auroc_against, interval)}
     heat = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colour_map()[::32].tolist()]

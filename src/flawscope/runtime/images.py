@@ -13,17 +13,7 @@ from numpy.typing import NDArray
 from PIL import JpegImagePlugin, PngImagePlugin
 
 from flawscope.errors import InputError, OptionError
-from flawscope.runtime.decoding import (
-    CONVERSIONS,
-    bits_of,
-    damage_named,
-    ends_whole,
-    opened,
-    orientation_of,
-    oriented,
-    pixels_of,
-    unsupported,
-)
+from flawscope.runtime import decoding
 from flawscope.runtime.placement import Placement
 from flawscope.runtime.resize import resize_planes
 
@@ -94,10 +84,10 @@ def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArr
         InputError: the file is missing, empty, no picture, truncated, damaged, larger than `pixel_limit`
             pixels (told by its header, before decoding), or of another pixel type.
     """
-    with opened(source, pixel_limit) as (image, name):
-        orientation = orientation_of(image)
-        pixels = pixels_of(image, source, name)
-    return oriented(pixels, orientation)
+    with decoding.opened(source, pixel_limit) as (image, name):
+        orientation = decoding.orientation_of(image)
+        pixels = decoding.pixels_of(image, source, name)
+    return decoding.oriented(pixels, orientation)
 
 
 def to_frame(
@@ -131,16 +121,16 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     Raises:
         InputError: as `read_image` does.
     """
-    with opened(path, pixel_limit) as (image, name):
-        bits = bits_of(image)
-        if image.mode not in CONVERSIONS:
-            raise unsupported(name, image)
-        swapped = orientation_of(image) >= 5
+    with decoding.opened(path, pixel_limit) as (image, name):
+        bits = decoding.bits_of(image)
+        if image.mode not in decoding.CONVERSIONS:
+            raise decoding.unsupported(name, image)
+        swapped = decoding.orientation_of(image) >= 5
         info = ImageInfo(*(image.size if swapped else image.size[::-1]), mode=image.mode, bits=bits)
-        with damage_named(name):
+        with decoding.damage_named(name):
             if isinstance(image, PngImagePlugin.PngImageFile):
                 image.verify()
-            elif not (isinstance(image, JpegImagePlugin.JpegImageFile) and ends_whole(Path(path))):
+            elif not (isinstance(image, JpegImagePlugin.JpegImageFile) and decoding.ends_whole(Path(path))):
                 image.load()
     return info
 

@@ -184,9 +184,8 @@ def write_png(path: Path, picture: Picture) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    data = to_png_bytes(picture)
     with write_atomically(path) as stream:
-        stream.write(data)
+        stream.write(to_png_bytes(picture))
 
 
 def _encode(suffix: str, picture: Picture, *options: int) -> bytes:

@@ -31,11 +31,6 @@ class _Band:
     last: int
     weights: Floats
 
-    @property
-    def columns(self) -> int:
-        """Columns that one product may span."""
-        return max(_PRODUCT_LIMIT // max(self.weights.size, 1), 16)
-
 
 def resize_planes(image: NDArray[np.generic], height: int, width: int, gain: float) -> Floats:
     """Resize (H, W, C) of any number type to planes (C, height, width) float32, times `gain`.
@@ -80,8 +75,9 @@ def _multiply(bands: tuple[_Band, ...], source: NDArray[np.generic], target: Flo
     """target = weights @ source, band by band and in column blocks that stay in the cache."""
     columns = source.shape[1]
     for band in bands:
-        for left in range(0, columns, band.columns):
-            right = min(left + band.columns, columns)
+        step = max(_PRODUCT_LIMIT // max(band.weights.size, 1), 16)  # columns that one product may span
+        for left in range(0, columns, step):
+            right = min(left + step, columns)
             block = source[band.first : band.last, left:right].astype(np.float32, copy=False)
             np.matmul(band.weights, block, out=target[band.start : band.stop, left:right])
 

@@ -11,18 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope import metrics
 from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.errors import DataError
 from flawscope.files import remembered_sha256
-from flawscope.metrics import (
-    Interval,
-    RegionOverlap,
-    auroc,
-    average_precision,
-    bootstrap_interval,
-    fpr_at_tpr,
-    max_f1,
-)
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
@@ -61,10 +53,10 @@ class Evaluation:
     records: list[Record] = field(default_factory=list)
     known: int = 0
     unmasked: int = 0
-    detection: dict[str, Interval] = field(default_factory=dict)
+    detection: dict[str, metrics.Interval] = field(default_factory=dict)
     localisation: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, Rates] = field(default_factory=dict)
-    overlap: RegionOverlap | None = None
+    overlap: metrics.RegionOverlap | None = None
     views: dict[str, Views] = field(default_factory=dict)
 
     @property
@@ -208,12 +200,12 @@ def _telling(record: Record) -> tuple[bool, float]:
     return mistake, record.rank
 
 
-def _detection(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, Interval]:
+def _detection(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, metrics.Interval]:
     return {
-        "auroc": bootstrap_interval(auroc, labels, scores),
-        "average_precision": bootstrap_interval(average_precision, labels, scores),
-        "max_f1": Interval(max_f1(labels, scores)[0]),
-        "fpr_at_95_tpr": Interval(fpr_at_tpr(labels, scores)),
+        "auroc": metrics.bootstrap_interval(metrics.auroc, labels, scores),
+        "average_precision": metrics.bootstrap_interval(metrics.average_precision, labels, scores),
+        "max_f1": metrics.Interval(metrics.max_f1(labels, scores)[0]),
+        "fpr_at_95_tpr": metrics.Interval(metrics.fpr_at_tpr(labels, scores)),
     }
 
 
@@ -231,5 +223,5 @@ def _rates(group: list[Record], good: list[Record]) -> Rates:
     verdicts = [record.decision for record in group]
     shares = {verdict.value: verdicts.count(verdict) / len(group) for verdict in Decision}
     labels = [0] * len(good) + [1] * len(group)
-    ranked = auroc(labels, [record.rank for record in (*good, *group)]) if good else None
+    ranked = metrics.auroc(labels, [record.rank for record in (*good, *group)]) if good else None
     return Rates(len(group), **shares, auroc=ranked)

@@ -89,11 +89,9 @@ class Results:
             with told(self.folder):
                 rows = self._base.execute(_KNOWN.format(",".join("?" * len(keys))), keys).fetchall()
             known = {row[0]: row[1:] for row in rows}
-            yield from (
-                path
-                for path, key in zip(chunk, keys, strict=True)
-                if key not in known or known[key] != (file_state(path) or _ABSENT)
-            )
+            for path, key in zip(chunk, keys, strict=True):
+                if known.get(key) != (file_state(path) or _ABSENT):
+                    yield path
 
     def shows(self, record: Record) -> bool:
         """Whether this record is among the most anomalous so far, of which small pictures are kept."""
