@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
+from flawscope.data.samples import GOOD
 from flawscope.errors import InputError, OutputError
 from flawscope.report.charts import pro_chart, roc_chart, score_chart
-from flawscope.report.content import GOOD, Curve, Facts, Figure, ReportContent, ReportItem, Scatter
+from flawscope.report.content import Curve, Facts, Figure, ReportContent, ReportItem, Scatter
 from flawscope.report.page import environment, render, write_report
 from flawscope.report.svg import nice_ticks
 from flawscope.runtime.overlay import to_webp_bytes

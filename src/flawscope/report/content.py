@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flawscope.data.samples import GOOD
 from flawscope.errors import InputError
 from flawscope.runtime.record import Record, Views
 
-GOOD = "good"
 NOT_SHOWN = Views()
 
 

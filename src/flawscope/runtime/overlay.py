@@ -88,12 +88,12 @@ def heatmap_overlay(
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, outlines, -1, _LINE, thickness)
     for region in regions:
-        _draw_box(picture, region.box, thickness)
+        _draw_region(picture, region.box, thickness)
     return picture
 
 
-def _draw_box(picture: Picture, box: tuple[int, int, int, int], thickness: int) -> None:
-    """A light box with a dark rim, a little outside the region, that shows on any picture."""
+def _draw_region(picture: Picture, box: tuple[int, int, int, int], thickness: int) -> None:
+    """A box a little outside the region."""
     margin = 3 * thickness
     height, width = picture.shape[:2]
     corner = (max(box[0] - margin, thickness), max(box[1] - margin, thickness))
@@ -101,6 +101,13 @@ def _draw_box(picture: Picture, box: tuple[int, int, int, int], thickness: int) 
         min(box[2] - 1 + margin, width - 1 - thickness),
         min(box[3] - 1 + margin, height - 1 - thickness),
     )
+    draw_box(picture, corner, opposite, thickness)
+
+
+def draw_box(
+    picture: Picture, corner: tuple[int, int], opposite: tuple[int, int], thickness: int = 1
+) -> None:
+    """Draw a light box with a dark rim, which shows on any picture, between two corners (x, y)."""
     cv2.rectangle(picture, corner, opposite, _RIM, 3 * thickness)
     cv2.rectangle(picture, corner, opposite, _LINE, thickness)
 

@@ -71,13 +71,9 @@ class Evaluation:
             seen: beside the good ones only defects of kinds that may be learnt from (True), only those of
                 withheld kinds (False), or all (None).
         """
-        chosen = [
-            (truth.defective, record.rank)
-            for record in self.readable
-            if (truth := record.truth) is not None
-            and (seen is None or not truth.defective or truth.seen == seen)
-        ]
-        labels = np.array([defective for defective, _ in chosen], np.int64)
+        known = [(record.truth, record.rank) for record in self.readable if record.truth is not None]
+        chosen = [pair for pair in known if seen is None or not pair[0].defective or pair[0].seen == seen]
+        labels = np.array([truth.defective for truth, _ in chosen], np.int64)
         return labels, np.array([score for _, score in chosen], np.float64)
 
     def to_json(self) -> dict[str, Any]:

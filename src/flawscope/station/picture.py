@@ -25,6 +25,7 @@ from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import (
     Picture,
+    draw_box,
     heatmap_overlay,
     segment_outlines,
     thumbnail,
@@ -40,7 +41,6 @@ SIDE = 360  # pixels of a small picture
 MOST = 300  # pictures of a report that are shown; memory and disk stay bounded by it
 MOST_INSETS = 3  # pairs of cut-outs a picture
 _INSET, _GAP, _AROUND = 144, 8, 3  # pixels of a cut-out, between two of them, and its side in patches
-_LINE, _RIM = (255, 255, 255), (20, 20, 20)
 _NEEDED = {"patch_side", "patch_top", "patch_left", "nearest_picture", "nearest_top", "nearest_left"}
 
 Wish = Callable[[Record], bool]
@@ -181,10 +181,9 @@ def _cut(picture: Picture, top: float, left: float, side: float) -> Picture:
     first = min(max(round(top + side / 2 - window / 2), 0), height - window)
     start = min(max(round(left + side / 2 - window / 2), 0), width - window)
     part = np.ascontiguousarray(picture[first : first + window, start : start + window])
-    drawn = cv2.resize(part, (_INSET, _INSET), interpolation=cv2.INTER_CUBIC)
+    drawn = np.asarray(cv2.resize(part, (_INSET, _INSET), interpolation=cv2.INTER_CUBIC), np.uint8)
     scale = _INSET / window
     corner = (round((left - start) * scale), round((top - first) * scale))
     opposite = (round((left - start + side) * scale) - 1, round((top - first + side) * scale) - 1)
-    for colour, thickness in ((_RIM, 3), (_LINE, 1)):
-        cv2.rectangle(drawn, corner, opposite, colour, thickness)
-    return np.asarray(drawn, np.uint8)
+    draw_box(drawn, corner, opposite, 1)
+    return drawn
