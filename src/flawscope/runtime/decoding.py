@@ -124,7 +124,7 @@ def _check_size(image: Image.Image, name: str, pixel_limit: int) -> None:
 
 
 # How each of Pillow's modes becomes grey (L), RGB or grey with alpha (LA); None keeps it.
-CONVERSIONS: dict[str, str | None] = {
+_CONVERSIONS: dict[str, str | None] = {
     "1": "L", "L": None, "LA": None, "P": "RGB", "PA": "RGBA", "RGB": None, "RGBA": None, "RGBX": "RGB",
     "CMYK": "RGB", "YCbCr": "RGB", "I;16": None, "I;16L": None, "I;16B": None, "I;16N": None,
 }  # fmt: skip
@@ -132,8 +132,7 @@ CONVERSIONS: dict[str, str | None] = {
 
 def pixels_of(image: ImageFile.ImageFile, source: Path | bytes, name: str) -> NDArray[Any]:
     """Decode to (H, W, C), C = 1 or 3, not yet oriented."""
-    if image.mode not in CONVERSIONS:
-        raise unsupported(name, image)
+    check_mode(image, name)
     deep = bits_of(image) == 16 and not image.mode.startswith("I;16")
     with damage_named(name):
         image.load()
@@ -148,7 +147,7 @@ def _flatten(image: Image.Image) -> NDArray[Any]:
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
         return _over_black(np.asarray(image))
-    mode = CONVERSIONS[image.mode]
+    mode = _CONVERSIONS[image.mode]
     pixels = np.asarray(image.convert(mode) if mode else image)
     return pixels if pixels.ndim == 3 else pixels[..., None]  # (H, W) -> (H, W, 1)
 
@@ -215,11 +214,12 @@ def ends_whole(path: Path) -> bool:
         return stream.read().rstrip(b"\0").endswith(b"\xff\xd9")
 
 
-def unsupported(name: str, image: Image.Image) -> InputError:
-    """The error for a pixel type outside `CONVERSIONS`."""
-    return InputError(
-        name,
-        expected="8 or 16 bits a channel, grey or colour",
-        got=f"pixel type {image.mode}",
-        fix="Save the picture as 8- or 16-bit PNG or TIFF.",
-    )
+def check_mode(image: Image.Image, name: str) -> None:
+    """Raise an InputError for a pixel type that no picture here has."""
+    if image.mode not in _CONVERSIONS:
+        raise InputError(
+            name,
+            expected="8 or 16 bits a channel, grey or colour",
+            got=f"pixel type {image.mode}",
+            fix="Save the picture as 8- or 16-bit PNG or TIFF.",
+        )

@@ -123,8 +123,7 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     """
     with decoding.opened(path, pixel_limit) as (image, name):
         bits = decoding.bits_of(image)
-        if image.mode not in decoding.CONVERSIONS:
-            raise decoding.unsupported(name, image)
+        decoding.check_mode(image, name)
         swapped = decoding.orientation_of(image) >= 5
         info = ImageInfo(*(image.size if swapped else image.size[::-1]), mode=image.mode, bits=bits)
         with decoding.damage_named(name):

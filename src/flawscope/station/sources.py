@@ -37,26 +37,19 @@ def _within(path: Path, folder: Path | None) -> bool:
 def _expand(source: str | Path, besides: Path | None) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        pictures = [found for found in list_images(path, recursive=True) if not _within(found, besides)]
-        if not pictures:
-            raise DataError(
-                f"folder {path}",
-                expected="at least one picture",
-                got="none",
-                fix=f"Put pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) into it, or name another folder.",
-            )
-        return pictures
-    if path.exists() or not glob.has_magic(str(source)):
+        what, wanted = f"folder {path}", "at least one picture"
+        fix = f"Put pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) into it, or name another folder."
+        found = list_images(path, recursive=True)
+    elif path.exists() or not glob.has_magic(str(source)):
         return [path]
-    matches = sorted(Path(match) for match in glob.glob(str(source), recursive=True))  # noqa: PTH207 - may be absolute
-    pictures = [match for match in matches if match.is_file() and not _within(match, besides)]
+    else:
+        what, wanted = f"pattern {str(source)!r}", "at least one matching file"
+        fix = "Correct the pattern; put it in quotes so that the shell leaves it alone."
+        matches = map(Path, glob.glob(str(source), recursive=True))  # noqa: PTH207 - may be absolute
+        found = sorted(match for match in matches if match.is_file())
+    pictures = [picture for picture in found if not _within(picture, besides)]
     if not pictures:
-        raise DataError(
-            f"pattern {str(source)!r}",
-            expected="at least one matching file",
-            got="none",
-            fix="Correct the pattern; put it in quotes so that the shell leaves it alone.",
-        )
+        raise DataError(what, expected=wanted, got="none", fix=fix)
     return pictures
 
 

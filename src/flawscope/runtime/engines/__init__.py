@@ -128,6 +128,4 @@ def _found(name: str) -> tuple[ModuleType, str]:
 
 def usable_cores() -> int:
     """Cores that this process may run on, which in a container can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
