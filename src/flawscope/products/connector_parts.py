@@ -159,6 +159,4 @@ def screw(canvas: Canvas, place: int, turn: float) -> Stamp:
 def recess(canvas: Canvas, place: int) -> Mask:
     """The mask of a place's wire entry, in which a wire is or is not."""
     frame = canvas.frame(centre(place), ENTRY, 0, 0.06)
-    return canvas.footprint(
-        Stamp(frame, box_distance(frame.u, frame.v, *RECESS, 0.006) < 0, 0.0, COPPER, HOUSING)
-    )
+    return canvas.mask(frame, box_distance(frame.u, frame.v, *RECESS, 0.006) < 0)
