@@ -95,3 +95,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f'Did you mean "{near[0]}"? ' if near else ""
     return f"{hint}Known: {', '.join(names)}."
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> OptionError:
+    """The error for a name that is none of `known`."""
+    return OptionError(what, expected="a known name", got=f'"{name}"', fix=suggest(name, known))

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from flawscope.benchmark.measures import Measure, SpreadKind
 from flawscope.benchmark.rows import Chart, Row
-from flawscope.errors import InputError, OptionError, suggest
+from flawscope.errors import InputError, OptionError, suggest, unknown
 from flawscope.files import inside
 from flawscope.methods.spec import MethodSpec
 from flawscope.runtime.frozen import Frozen
@@ -128,12 +128,7 @@ class Benchmark(Frozen):
         wanted = {label.casefold() for label in labels}
         known = {row.label.casefold(): row for row in self.rows}
         for label in sorted(wanted - set(known)):
-            raise OptionError(
-                f"row {label!r}",
-                expected="a row of the benchmark",
-                got="an unknown label",
-                fix=suggest(label, [row.label for row in known.values()]),
-            )
+            raise unknown("row", label, [row.label for row in known.values()])
         wanted |= {other.casefold() for label in wanted for other in known[label].mean_of}
         return tuple(row for row in self.rows if not wanted or row.label.casefold() in wanted)
 
@@ -143,12 +138,7 @@ class Benchmark(Frozen):
         named = [label for row in self.rows for label in row.mean_of]
         for label in (*named, *(label for chart in self.charts for label in chart.rows)):
             if label not in running:
-                raise OptionError(
-                    f"row {label!r}",
-                    expected="the label of a row that runs, in mean_of and in charts",
-                    got="an unknown one",
-                    fix=suggest(label, running),
-                )
+                raise unknown("row that runs, in mean_of or charts", label, running)
 
 
 def _methods(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, MethodSpec]:
@@ -203,9 +193,4 @@ def load_benchmark(name: str) -> Benchmark:
             got=f"a file ending in {path.suffix!r}",
             fix="Let its name end in .yaml.",
         )
-    raise OptionError(
-        f"benchmark {name!r}",
-        expected="a shipped benchmark or the path of a YAML file",
-        got="an unknown name",
-        fix=suggest(name, shipped()),
-    )
+    raise unknown("benchmark, shipped or a path ending in .yaml", name, shipped())

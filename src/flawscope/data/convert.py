@@ -19,7 +19,7 @@ from flawscope.data.layouts import read_dataset, real_iad
 from flawscope.data.masks import MaskFile, union_mask
 from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.data.splits import split_normals
-from flawscope.errors import DataError, OptionError, OutputError, suggest
+from flawscope.errors import DataError, OutputError, unknown
 from flawscope.files import unwritable
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.images import IMAGE_SUFFIXES, check_image, read_image
@@ -79,7 +79,7 @@ def convert_dataset(
         OutputError: the product's folder is there already and not empty, or cannot be written.
     """
     if split not in SPLITS:
-        raise OptionError("split", expected="a known name", got=f'"{split}"', fix=suggest(split, SPLITS))
+        raise unknown("split", split, SPLITS)
     names: Sequence[str | None] = (product,)
     if product == "all" and real_iad.recognises(folder):
         names = real_iad.products(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 from flawscope.data.layouts.plain import GOOD_NAMES, MASK_FOLDERS
 from flawscope.data.layouts.reader import pictures, subfolders
 from flawscope.data.samples import Dataset, Sample
-from flawscope.errors import DataError, OptionError, suggest
+from flawscope.errors import DataError, OptionError, unknown
 from flawscope.files import remembered_sha256
 
 Samples = tuple[Sample, ...]
@@ -49,12 +49,7 @@ def withhold(dataset: Dataset, kinds: Sequence[str]) -> Dataset:
     """
     for kind in kinds:
         if kind not in dataset.kinds():
-            raise OptionError(
-                f"withheld kind {kind!r}",
-                expected="a defect kind of the data set",
-                got="an unknown one",
-                fix=suggest(kind, dataset.kinds()),
-            )
+            raise unknown("withheld kind of defect", kind, dataset.kinds())
     samples = (replace(sample, seen=sample.seen and sample.kind not in kinds) for sample in dataset)
     return replace(dataset, samples=tuple(samples))
 

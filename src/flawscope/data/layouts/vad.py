@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import good_samples, pictures, subfolders
+from flawscope.data.layouts.reader import labelled, one_product, pictures, subfolders
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 
 NAME = "vad"
 SPLITS: tuple[Split, ...] = ("train", "test")
+products = one_product
 
 
 def recognises(folder: Path) -> bool:
@@ -22,18 +23,12 @@ def recognises(folder: Path) -> bool:
     return (folder / "train" / GOOD).is_dir() and (folder / "train" / "bad").is_dir()
 
 
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`: VAD is one product."""
-    del folder
-    return ()
-
-
 def read(folder: Path, product: str | None) -> Dataset:
     """See `Reader.read`."""
     del product
     samples: list[Sample] = []
     for split in SPLITS:
-        samples += good_samples(folder / split / GOOD, split)
+        samples += labelled(pictures(folder / split / GOOD), split)
         if not (folder / split).is_dir():
             continue
         samples += [
