@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, print_json
+from flawscope.cli.console import Bars, console, print_json, say
 
 CHECK_EXAMPLES = """Examples:
 
@@ -56,8 +56,6 @@ def check(
     as_json: options.JsonLines = False,
 ) -> None:
     """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit."""
-    import dataclasses
-
     from flawscope.data.checks.check import check_data
     from flawscope.data.layouts import read_dataset
     from flawscope.runtime.calibration import parse_rate
@@ -72,15 +70,15 @@ def check(
     )
     for issue in issues:
         if as_json:
-            print_json(dataclasses.asdict(issue) | {"files": [str(file) for file in issue.files]})
+            print_json(issue)
         else:
             style = {"error": "bold red", "warning": "yellow", "note": "dim"}[issue.severity]
             console.print(f"{issue.severity:<8}", style=style, end="")
-            console.print(f"{issue.message} {issue.fix}", markup=False)
+            say(f"{issue.message} {issue.fix}")
             for file in issue.files[:5]:
-                console.print(f"          {file}", markup=False)
+                say(f"          {file}")
             if len(issue.files) > 5:
-                console.print(f"          and {len(issue.files) - 5} more (--json lists all)", markup=False)
+                say(f"          and {len(issue.files) - 5} more (--json lists all)")
     if not as_json:
         count = sum(issue.severity == "error" for issue in issues)
         console.print(
@@ -117,9 +115,9 @@ def render(
             progress=lambda done, total: stage.advance(),
         )
     if as_json:
-        print_json({"folder": str(folder)})
+        print_json({"folder": folder})
     else:
-        console.print(f"{folder}", markup=False)
+        say(str(folder))
 
 
 def defects(
@@ -159,9 +157,9 @@ def defects(
     write_png(out, contact_sheet(examples))
     shares = [float(example.mask.mean()) for example in examples]
     if as_json:
-        print_json({"sheet": str(out), "pictures": len(examples), "defect_share": shares})
+        print_json({"sheet": out, "pictures": len(examples), "defect_share": shares})
     else:
-        console.print(f"{out}: {len(examples)} pictures", markup=False)
+        say(f"{out}: {len(examples)} pictures")
 
 
 def convert(
@@ -180,8 +178,6 @@ def convert(
     as_json: options.JsonLines = False,
 ) -> None:
     """Rearrange Real-IAD in the layout of MVTec AD: good pictures in training, every defect in the test."""
-    import dataclasses
-
     from flawscope.data.convert import convert_dataset
 
     converted = convert_dataset(
@@ -195,10 +191,9 @@ def convert(
     )
     for one in converted:
         if as_json:
-            print_json(dataclasses.asdict(one) | {"folder": str(one.folder)})
+            print_json(one)
         else:
-            console.print(
+            say(
                 f"{one.folder}: {one.train} good pictures to train on; to test {one.test_good} good and "
-                f"{one.test_defective} defective, {one.masks} with masks.",
-                markup=False,
+                f"{one.test_defective} defective, {one.masks} with masks."
             )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, print_json
+from flawscope.cli.console import interruptible_run, print_json, say
 
 EXAMPLES = """Examples:
 
@@ -22,11 +22,6 @@ EXAMPLES = """Examples:
 
 Keys of --set: channels, student_layer, student_size, teacher_size, enlarge, crop, flips, grey, batch,
 learning_rate, weight_decay, schedule, statistics, held_out, compile, weights; docs/teachers.md tells each."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("distill", epilog=EXAMPLES)(distill)
 
 
 def distill(
@@ -85,10 +80,10 @@ def distill(
             _show(figures.r2, {"teacher": evaluate, "pictures": figures.pictures}, "r2", as_json=as_json)
             return
         result = distill_teacher(folder, out, wishes, run, overwrite=overwrite)
-    about = {"weights": str(result.weights), "card": str(result.card), "pictures": result.counts}
+    about = {"weights": result.weights, "card": result.card, "pictures": result.counts}
     _show(result.r2, about | {"seconds": round(result.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:
-        console.print(f"Next: {NEXT.format(weights=result.weights)}", markup=False)
+        say(f"Next: {NEXT.format(weights=result.weights)}")
 
 
 def _check(out: Path | None, evaluate: str | None) -> None:
@@ -108,6 +103,6 @@ def _show(r2: dict[str, float], about: dict[str, Any], name: str, *, as_json: bo
         print_json(about | {name: {layer: round(value, 6) for layer, value in r2.items()}})
         return
     for key, value in about.items():
-        console.print(f"{key}: {value}", markup=False)
+        say(f"{key}: {value}")
     figures = ", ".join(f"{layer} {value:.3f}" for layer, value in r2.items())
-    console.print(f"R²: {figures or 'not measured, nothing was held out'}", markup=False)
+    say(f"R²: {figures or 'not measured, nothing was held out'}")

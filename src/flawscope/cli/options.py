@@ -61,11 +61,9 @@ def precision(text: str) -> RunPrecision:
     Raises:
         OptionError: an unknown one.
     """
-    from flawscope.errors import OptionError, suggest
+    from flawscope.errors import unknown
 
     known = ("auto", "fp32", "bf16")
     if text not in known:
-        raise OptionError(
-            "--precision", expected="auto, fp32 or bf16", got=repr(text), fix=suggest(text, known)
-        )
+        raise unknown("--precision", text, known)
     return text  # type: ignore[return-value]
