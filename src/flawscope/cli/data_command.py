@@ -102,18 +102,17 @@ def render(
     """Render a practice product with truth, in the MVTec LOCO AD layout."""
     from flawscope.products import write_loco
 
-    with Bars(quiet=as_json).stage("rendering", 0) as stage:
-        folder = write_loco(
-            out,
-            product,
-            seed=seed,
-            train=train,
-            validation=validation,
-            test_good=test_good,
-            per_flaw=per_flaw,
-            size=size,
-            progress=lambda done, total: stage.advance(),
-        )
+    folder = write_loco(
+        out,
+        product,
+        seed=seed,
+        train=train,
+        validation=validation,
+        test_good=test_good,
+        per_flaw=per_flaw,
+        size=size,
+        progress=Bars(quiet=as_json),
+    )
     if as_json:
         print_json({"folder": folder})
     else:
@@ -138,14 +137,13 @@ def defects(
 ) -> None:
     """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
     from flawscope.data.layouts import read_dataset
+    from flawscope.data.sheets import require_png
     from flawscope.data.sheets.defects import choose_pictures, contact_sheet, draw_examples
     from flawscope.data.synthetic.appearance import appearance_named
     from flawscope.data.synthetic.noise import SyntheticDefects
-    from flawscope.errors import OptionError
     from flawscope.runtime.overlay import write_png
 
-    if out.suffix.lower() != ".png":
-        raise OptionError("out", expected="a file name that ends in .png", got=str(out), fix="Rename it.")
+    require_png(out)
     changes = appearance_named(appearance)
     noise = SyntheticDefects(probability=1.0, skip_background=skip_background)
     pictures = choose_pictures(read_dataset(folder, layout=layout, product=product), count, size)

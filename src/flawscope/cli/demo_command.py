@@ -78,17 +78,16 @@ def _model(
     if (earlier / "truth.jsonl").is_file():
         shutil.rmtree(earlier)
     announce(f"Rendering {product}: {TRAIN + VALIDATION} good pictures to learn from, then a test set.")
-    with run.progress.stage("rendering", 0) as stage:
-        pictures = write_loco(
-            out / "pictures",
-            product,
-            seed=run.seed,
-            train=TRAIN,
-            validation=VALIDATION,
-            test_good=TEST_GOOD,
-            per_flaw=PER_FLAW,
-            size=size,
-            progress=lambda done, total: stage.advance(),
-        )
+    pictures = write_loco(
+        out / "pictures",
+        product,
+        seed=run.seed,
+        train=TRAIN,
+        validation=VALIDATION,
+        test_good=TEST_GOOD,
+        per_flaw=PER_FLAW,
+        size=size,
+        progress=run.progress,
+    )
     recipe = Recipe.parse({"data": {"folder": str(pictures)}, "seed": run.seed})
     return pictures, train(recipe, out / "model", run, overwrite=True, announce=announce)

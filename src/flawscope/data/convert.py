@@ -113,7 +113,8 @@ def _convert(
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".part-") as temporary:
             root = Path(temporary) / "product"
-            for folder in {"train/good", "test/good", "ground_truth", *(str(m.place.parent) for m in moves)}:
+            places = [place for move in moves for place in (move.place, move.mask) if place is not None]
+            for folder in {"train/good", "test/good", "ground_truth", *(str(p.parent) for p in places)}:
                 (root / folder).mkdir(parents=True, exist_ok=True)
             _carry_all(moves, root, link=link, title=dataset.name, progress=progress)
             root.rename(place)
@@ -149,8 +150,6 @@ def _moves(divided: list[tuple[Sample, str]]) -> list[_Move]:
 
 
 def _carry_all(moves: list[_Move], root: Path, *, link: bool, title: str, progress: Progress) -> None:
-    for folder in {move.mask.parent for move in moves if move.mask is not None}:
-        (root / folder).mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="convert")
     try:
         with progress.stage(f"converting {title}", len(moves)) as stage:

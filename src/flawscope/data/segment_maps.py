@@ -194,7 +194,7 @@ def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SE
         raise DataError(
             f"segment map {path}",
             expected=f"indices from 0 to {known - 1} ({limit})",
-            got=_where(labels, wrong),
+            got=f"index {wrong} in {pixels_of(labels, wrong)}",
             fix="Paint without soft edges, and with the indices of the segments only.",
         )
     missing = sorted({*range(highest)} - {int(index) for index in present})
@@ -203,12 +203,12 @@ def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SE
         raise DataError(
             f"segment map {path}",
             expected=f"every index from 0 to {highest}",
-            got=f"no pixel of index {names}, but {_where(labels, highest)}",
+            got=f"no pixel of index {names}, but index {highest} in {pixels_of(labels, highest)}",
             fix="Number the segments without gaps, or paint over a slip of the brush.",
         )
 
 
-def _where(labels: NDArray[np.integer], index: int) -> str:
+def pixels_of(labels: NDArray[np.integer], index: int) -> str:
     """How many pixels have the index, and the first of them, for a person who looks for it."""
     rows, columns = np.nonzero(labels == index)
-    return f"index {index} in {len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}"
+    return f"{len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}"

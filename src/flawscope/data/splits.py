@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.samples import Dataset, Sample, ordered
 from flawscope.data.training import evenly
 from flawscope.errors import DataError, OptionError
 from flawscope.runtime.calibration import normals_needed
@@ -185,8 +185,8 @@ def split_normals(
         drawn: list[Sample] = []
         while len(drawn) < count and len(units) > kept_for_others:
             drawn += units.pop()
-        chosen.append(_ordered(drawn))
-    training = _ordered(sample for unit in units for sample in unit)
+        chosen.append(ordered(drawn))
+    training = ordered(sample for unit in units for sample in unit)
     return NormalSplit(training, tuning=chosen[2], calibration=chosen[1], test=chosen[0])
 
 
@@ -210,14 +210,14 @@ def limit_training(split: NormalSplit, pictures: int, *, seed: int) -> NormalSpl
             got=str(pictures),
             fix="Ask for fewer, add good pictures, or set less aside for tuning and calibration.",
         )
-    return replace(split, training=_ordered(drawn))
+    return replace(split, training=ordered(drawn))
 
 
 def scale_within(split: NormalSplit, share: float) -> NormalSplit:
     """The split whose tuning pictures are a share of its training pictures, evenly spread; the old ones drop.
 
     A detector then learns what it learns inside a method that takes the old tuning pictures for itself (see
-    `flawscope.data.samples.TrainingData.for_detector`).
+    `flawscope.data.training.TrainingData.for_detector`).
     """
     chosen = set(evenly(len(split.training), share))
     return replace(
@@ -244,9 +244,9 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
             got=str(len(units)),
             fix="Add more pictures.",
         )
-    held_out = [_ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
+    held_out = [ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
     return [
-        (_ordered(sample for other in held_out if other is not fold for sample in other), fold)
+        (ordered(sample for other in held_out if other is not fold for sample in other), fold)
         for fold in held_out
     ]
 
@@ -254,15 +254,11 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
 def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
     """Samples that must stay together, in seeded order."""
     units: dict[str | int, list[Sample]] = {}
-    for index, sample in enumerate(_ordered(samples)):
+    for index, sample in enumerate(ordered(samples)):
         units.setdefault(index if sample.group is None else sample.group, []).append(sample)
     draw = random.Random(seed)
     keys = [draw.random() for _ in units]
     return [unit for _, unit in sorted(zip(keys, units.values(), strict=True), key=lambda pair: pair[0])]
-
-
-def _ordered(samples: Iterable[Sample]) -> Samples:
-    return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
 
 
 def _counts(wishes: dict[str, float], total: int) -> list[int]:
@@ -284,8 +280,7 @@ def _counts(wishes: dict[str, float], total: int) -> list[int]:
             got=", ".join(f"{name} {value:g}" for name, value in wishes.items()),
             fix="Ask for less, or add more pictures of good parts.",
         )
-    return [value if isinstance(value, int) else _share(value, total) for value in wishes.values()]
-
-
-def _share(share: float, total: int) -> int:
-    return max(round(share * total), 1) if share else 0
+    return [
+        value if isinstance(value, int) else max(round(value * total), 1) if value else 0
+        for value in wishes.values()
+    ]

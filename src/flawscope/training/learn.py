@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from flawscope.data.defects import read_defects, refuse_repeated
 from flawscope.data.samples import Sample
@@ -22,6 +21,7 @@ from flawscope.methods.registry import parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import Table
+from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
@@ -205,7 +205,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
         "aspect": own["aspect"],
     }
     detector = SegAD(parse_options(SegAD.name, SegADOptions, values), {"bases": [manifest.learnt]})
-    with_tensors(detector.bases[0], load_file(weights))
+    with_tensors(detector.bases[0], read_weights(weights))
     return detector
 
 

@@ -126,11 +126,5 @@ def _join(
     difference = thumbnails[rows[first]].astype(np.float32) - thumbnails[rows[second]]  # (P, 1024)
     same = np.mean(difference**2, axis=1) <= limit**2
     for one, two in zip(first[same].tolist(), second[same].tolist(), strict=True):
-        low, high = sorted((_root(parent, one), _root(parent, two)))
+        low, high = sorted(_roots(parent, np.array([one, two])).tolist())
         parent[high] = low
-
-
-def _root(parent: NDArray[np.intp], index: int) -> int:
-    while parent[index] != index:
-        index = int(parent[index])
-    return index
