@@ -116,10 +116,8 @@ def _list(*, as_json: bool) -> None:
 
     recipes = {name: load_benchmark(name) for name in shipped()}
     if as_json:
-        facts = {"title", "source", "paper", "pictures"}
-        for_json = {name: entry.model_dump(include=facts) for name, entry in recipes.items()}
-        labels = {name: [row.label for row in entry.rows] for name, entry in recipes.items()}
-        print_json([{"name": name, **for_json[name], "rows": labels[name]} for name in recipes])
+        rows = {name: [row.label for row in entry.rows] for name, entry in recipes.items()}
+        print_json([{"name": name, **entry.about(), "rows": rows[name]} for name, entry in recipes.items()])
         return
     table = Table("recipe", "what it compares, and its source", "rows")
     table.columns[0].no_wrap = True

@@ -35,8 +35,7 @@ def calibrate(
         typer.Option("--local-weight", help="Share of the local map, for models with this knob."),
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated."),
+        list[str] | None, typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

@@ -96,7 +96,7 @@ def render(
     validation: Annotated[int, typer.Option("--validation", help="Good validation pictures.", min=0)] = 20,
     test_good: Annotated[int, typer.Option("--test-good", help="Good test pictures.", min=0)] = 20,
     per_flaw: Annotated[int, typer.Option("--per-flaw", help="Test pictures of each flaw.", min=0)] = 4,
-    size: Annotated[int, typer.Option("--size", help="Side in pixels.", min=64, max=2048)] = 256,
+    size: Annotated[int, typer.Option("--size", help="Side in pixels.", min=64, max=1024)] = 256,
     as_json: options.AsJson = False,
 ) -> None:
     """Render a practice product with truth, in the MVTec LOCO AD layout."""
@@ -179,13 +179,7 @@ def convert(
     from flawscope.data.convert import convert_dataset
 
     converted = convert_dataset(
-        folder,
-        out,
-        product=product,
-        split=split,
-        seed=seed,
-        link=link,
-        progress=Bars(quiet=as_json),
+        folder, out, product=product, split=split, seed=seed, link=link, progress=Bars(quiet=as_json)
     )
     for one in converted:
         if as_json:

@@ -41,8 +41,7 @@ def distill(
         typer.Option("--teacher", help="Networks to imitate, joined by commas (default: wide_resnet101_2)."),
     ] = None,
     layers: Annotated[
-        str | None,
-        typer.Option("--layers", help="Their layers: layer2,layer3; a slash between teachers."),
+        str | None, typer.Option("--layers", help="Their layers: layer2,layer3; a slash between teachers.")
     ] = None,
     features: Annotated[
         str | None,
@@ -68,11 +67,15 @@ def distill(
     """Distil pretrained networks into a small teacher network for EfficientAD, over any natural pictures."""
     from flawscope.distill.cards import NEXT
     from flawscope.distill.run import distill_teacher, evaluate_teacher, parse_options
+    from flawscope.errors import OptionError
     from flawscope.training.settings import settled
 
     named = {"teacher": teacher, "layers": layers, "features": features, "student": student, "steps": steps}
     wishes = parse_options(settled({}, named, settings or []))
-    _check(out, evaluate)
+    if (out is None) == (evaluate is None):
+        got = "neither" if out is None else "both"
+        fix = "Run: flawscope distill FOLDER --out my_teacher.safetensors"
+        raise OptionError("distill", expected="either --out or --evaluate", got=got, fix=fix)
     number_format = options.precision(precision)
     with interruptible_run(seed=seed, device=device, precision=number_format, quiet=as_json) as run:
         if out is None:
@@ -84,18 +87,6 @@ def distill(
     _show(result.r2, about | {"seconds": round(result.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:
         say(f"Next: {NEXT.format(weights=result.weights)}")
-
-
-def _check(out: Path | None, evaluate: str | None) -> None:
-    from flawscope.errors import OptionError
-
-    if (out is None) == (evaluate is None):
-        raise OptionError(
-            "distill",
-            expected="either --out or --evaluate",
-            got="neither" if out is None else "both",
-            fix="Run: flawscope distill FOLDER --out my_teacher.safetensors",
-        )
 
 
 def _show(r2: dict[str, float], about: dict[str, Any], name: str, *, as_json: bool) -> None:

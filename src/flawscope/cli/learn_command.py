@@ -52,16 +52,18 @@ def learn(
     from flawscope.training.recipe import LearnRecipe
     from flawscope.training.settings import read_recipe, settled
 
-    named = {
+    named: dict[str, Any] = {
         "model": None if model is None else str(model),
         "normals": normals or None,
         "defects": None if defects is None else str(defects),
-        "options.segments": None if segments is None else _segments(segments),
+        "options.segments": None if segments is None else {"kind": segments},
         "calibration.false_rejects": options.rate(false_rejects),
         "calibration.confidence": options.rate(confidence),
         "seed": seed,
         "device": device,
     }
+    if segments is not None and segments.lower().endswith(".png"):
+        named["options.segments"] = {"kind": "static", "map": segments}
     values = settled(read_recipe(recipe) if recipe else {}, named, settings or [])
     for key, option in (("model", "MODEL"), ("normals", "--normals"), ("defects", "--defects")):
         if values.get(key) is None:
@@ -77,12 +79,6 @@ def learn(
     ) as run:
         result = run_learning(wish, out, run, overwrite=overwrite, announce=note)
     _show(result, as_json=as_json)
-
-
-def _segments(text: str) -> dict[str, Any]:
-    if text.lower().endswith(".png"):
-        return {"kind": "static", "map": text}
-    return {"kind": text}
 
 
 def _show(result: LearnResult, *, as_json: bool) -> None:

@@ -44,12 +44,6 @@ def weights(
         return
     table = Table("backbone", "at hand", "MB", "where", "licence")
     for entry in backbones:
-        place = str(entry.where or entry.source)
-        table.add_row(
-            entry.name,
-            "yes" if entry.available else "no",
-            f"{entry.size / 1e6:.0f}",
-            escape(place),
-            entry.licence,
-        )
+        place, at_hand = str(entry.where or entry.source), "yes" if entry.available else "no"
+        table.add_row(entry.name, at_hand, f"{entry.size / 1e6:.0f}", escape(place), entry.licence)
     console.print(table)

@@ -93,20 +93,14 @@ def convert_dataset(
 
 def _divided(dataset: Dataset, split: str, seed: int) -> list[tuple[Sample, str]]:
     """Each sample with the folder below the product that receives it, such as train/good."""
+    train = set(dataset.select(split="train", defective=False))
     if split == "thesis":
         train = set(split_normals(dataset.select(defective=False), seed=seed, test=TEST_SHARE).training)
-    else:
-        train = set(dataset.select(split="train", defective=False))
     return [(sample, f"{'train' if sample in train else 'test'}/{sample.kind}") for sample in dataset]
 
 
 def _convert(
-    dataset: Dataset,
-    place: Path,
-    divided: list[tuple[Sample, str]],
-    *,
-    link: bool,
-    progress: Progress,
+    dataset: Dataset, place: Path, divided: list[tuple[Sample, str]], *, link: bool, progress: Progress
 ) -> Converted:
     moves = _moves(divided)
     try:
@@ -222,11 +216,7 @@ def _free_place(out: Path, dataset: Dataset) -> Path:
 
 def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return suffix
-    raise DataError(
-        f"picture {path}",
-        expected=f"one of {', '.join(IMAGE_SUFFIXES)}",
-        got=suffix or "no suffix",
-        fix="Convert it.",
-    )
+    if suffix not in IMAGE_SUFFIXES:
+        known, got = ", ".join(IMAGE_SUFFIXES), suffix or "no suffix"
+        raise DataError(f"picture {path}", expected=f"one of {known}", got=got, fix="Convert it.")
+    return suffix

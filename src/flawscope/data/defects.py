@@ -23,8 +23,7 @@ def read_defects(folder: Path) -> Samples:
         DataError: no such folder, no picture in it, or a sub-folder of good pictures.
     """
     folder = Path(folder)
-    inner = subfolders(folder) if folder.is_dir() else []
-    kinds = [path for path in inner if path.name.lower() not in MASK_FOLDERS]
+    kinds = [path for path in subfolders(folder) if path.name.lower() not in MASK_FOLDERS]
     good = [path.name for path in kinds if path.name.lower() in GOOD_NAMES]
     found = [(folder.resolve().name, path) for path in pictures(folder)]
     found += [(kind.name, path) for kind in kinds for path in pictures(kind)]

@@ -75,12 +75,7 @@ def plan_split(n: int, *, false_rejects: float = 0.01, confidence: float = 0.95)
     299
     """
     if n < FEWEST_NORMALS:
-        raise DataError(
-            "good pictures",
-            expected=f"at least {FEWEST_NORMALS}",
-            got=str(n),
-            fix="Add more pictures of good parts; 30 make a start, a few hundred a reliable inspection.",
-        )
+        raise _too_few(f"at least {FEWEST_NORMALS}", n)
     tuning = min(max(round(n * TUNING_SHARE), FEWEST_TUNING), MAX_TUNING)
     held_out = math.floor(n * HELD_OUT_SHARE)
     if held_out < FEWEST_HELD_OUT:
@@ -152,12 +147,7 @@ def _told(calibration: float | None, folds: int | None) -> tuple[float, int]:
 
 
 def split_normals(
-    samples: Iterable[Sample],
-    *,
-    seed: int,
-    tuning: float = 0.0,
-    calibration: float = 0.0,
-    test: float = 0.0,
+    samples: Iterable[Sample], *, seed: int, tuning: float = 0.0, calibration: float = 0.0, test: float = 0.0
 ) -> NormalSplit:
     """Divide samples by a seeded draw; each gets exactly one role.
 
@@ -173,12 +163,7 @@ def split_normals(
     wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, sum(map(len, units)))
     needed = sum(count > 0 for count in wanted) + 1
     if len(units) < needed:
-        raise DataError(
-            "good pictures",
-            expected=f"at least {needed} to divide",
-            got=str(len(units)),
-            fix="Add more pictures of good parts.",
-        )
+        raise _too_few(f"at least {needed} to divide", len(units))
     chosen: list[Samples] = []
     for index, count in enumerate(wanted):
         kept_for_others = sum(other > 0 for other in wanted[index + 1 :]) + 1
@@ -238,17 +223,17 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
     if k < 2:
         raise OptionError("folds", expected="at least 2", got=str(k), fix=f"Use {FOLDS}.")
     if len(units) < k:
-        raise DataError(
-            "good pictures",
-            expected=f"at least {k}, one a fold",
-            got=str(len(units)),
-            fix="Add more pictures.",
-        )
+        raise _too_few(f"at least {k}, one a fold", len(units))
     held_out = [ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
     return [
         (ordered(sample for other in held_out if other is not fold for sample in other), fold)
         for fold in held_out
     ]
+
+
+def _too_few(expected: str, got: int) -> DataError:
+    fix = "Add more pictures of good parts; 30 make a start, a few hundred a reliable inspection."
+    return DataError("good pictures", expected=expected, got=str(got), fix=fix)
 
 
 def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:

@@ -113,12 +113,8 @@ def draft(
 
     require_png(out)
     if segments is not None and not 2 <= segments <= MOST_SEGMENTS:
-        raise OptionError(
-            "segments",
-            expected=f"2 to {MOST_SEGMENTS}",
-            got=str(segments),
-            fix="Leave it out to let it choose.",
-        )
+        wanted, fix = f"2 to {MOST_SEGMENTS}", "Leave it out to let it choose."
+        raise OptionError("segments", expected=wanted, got=str(segments), fix=fix)
     height, width = size or common_size(paths)
     samples = [Sample(path, "train", defective=False) for path in paths]
     pictures = PictureFiles(samples, _working(height, width))

@@ -34,8 +34,9 @@ class Reader(Protocol):
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders directly in `folder`, sorted by name, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Folders directly in `folder`, sorted by name, without hidden ones; none where it does not exist."""
+    inner = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in inner if path.is_dir() and not path.name.startswith("."))
 
 
 def pictures(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ says `unseen` is read as such.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from flawscope.data.layouts.reader import labelled, one_product, pictures, subfolders
@@ -29,12 +30,8 @@ def read(folder: Path, product: str | None) -> Dataset:
     samples: list[Sample] = []
     for split in SPLITS:
         samples += labelled(pictures(folder / split / GOOD), split)
-        if not (folder / split).is_dir():
-            continue
-        samples += [
-            Sample(path, split, defective=True, kind=kind.name, seen="unseen" not in kind.name)
-            for kind in subfolders(folder / split)
-            if kind.name.startswith("bad")
-            for path in pictures(kind)
-        ]
+        for kind in subfolders(folder / split):
+            if kind.name.startswith("bad"):
+                bad = labelled(pictures(kind), split, kind.name)
+                samples += [replace(sample, seen="unseen" not in kind.name) for sample in bad]
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples))
