@@ -107,4 +107,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f'Did you mean "{near[0]}"? ' if near else ""
-    return f"{hint}Known: {', '.join(names)}."
+    return f"{hint}Known: {', '.join(names) or 'none'}."
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> OptionError:
+    """The error for a name that is none of `known`."""
+    return OptionError(what, expected="a known name", got=f'"{name}"', fix=suggest(name, known))

@@ -116,7 +116,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         (BENCHMARK | {"rows": [{"label": "A b"}, {"label": "a-B"}]}, "a-b comes twice"),
         (BENCHMARK | {"charts": [{"kind": "pie", "title": "x"}]}, "'losses', 'shares', 'sweep'"),
         (BENCHMARK | {"charts": [{"kind": "histograms", "title": "x", "rows": ["ten"]}]}, "Ten pictures"),
-        (changed("mean_of", ["one"]), "the label of a row that runs"),
+        (changed("mean_of", ["one"]), "row that runs, in mean_of or charts"),
         (changed("paper", {"std": {"image_auroc": 1}}), "of what is printed"),
         (BENCHMARK | {"methods": {"p": {"method": "x", "optoins": {}}}}, "methods.p.optoins"),
         (BENCHMARK | {"seeds": [1, 1]}, "different whole numbers"),

@@ -202,7 +202,7 @@ def test_rows_that_need_natural_pictures_say_so(done: Done) -> None:
 def test_several_seeds_give_mean_and_range() -> None:
     found = Spread.of((0.9, 0.93, 0.96))
     assert found is not None
-    assert str(found) == "93.00 (90.00–96.00)"
+    assert found.text("range") == "93.00 (90.00–96.00)"
     assert found.text("std") == "93.00 ± 3.00", "of a sample: n − 1"
     assert Spread.of(()) is None
     assert parse_seeds("3") == (3,)

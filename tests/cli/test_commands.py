@@ -17,6 +17,7 @@ import typer
 from PIL import Image
 
 from flawscope.cli.app import app
+from flawscope.methods.registry import available
 from flawscope.runtime import bundle
 from trained import Trained, write_pictures
 
@@ -55,6 +56,24 @@ def test_every_command_has_help_with_examples(flawscope: Run) -> None:
         assert ended.code == 0
         _, _, examples = ended.out.partition("Examples")
         assert f"flawscope {' '.join(command)}" in examples, command
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_method_is_told_as_json(flawscope: Run, name: str) -> None:
+    (told,) = json.loads(flawscope("methods", name, "--json").out)
+    assert told["name"] == name
+    assert told["summary"]
+    assert {"name", "default", "type", "help"} == set(told["options"][0])
+    assert {"score", "heatmap"} >= {output["kind"] for output in told["outputs"][:2]}
+    for values in told["presets"].values():
+        assert set(values) <= {option["name"] for option in told["options"]}
+
+
+def test_methods_built_on_others_tell_them_as_json(flawscope: Run) -> None:
+    (told,) = json.loads(flawscope("methods", "segad", "--json").out)
+    (detectors,) = (option["default"] for option in told["options"] if option["name"] == "detectors")
+    assert detectors
+    assert {detector["method"] for detector in detectors} <= set(available())
 
 
 def test_inspect_prints_one_object_a_picture_and_counts_bad_files(

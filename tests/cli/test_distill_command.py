@@ -47,7 +47,7 @@ def test_distil_then_measure(
     [
         ((), "either --out or --evaluate, got neither"),
         (("--out", "x.safetensors", "--evaluate", "pdn_s"), "got both"),
-        (("--out", "x.safetensors", "--precision", "fp8"), "auto, fp32 or bf16, got 'fp8'"),
+        (("--out", "x.safetensors", "--precision", "fp8"), 'a known name, got "fp8". Known: auto, bf16'),
         (("--out", "x.safetensors", "--set", "schedule=step"), "'constant' or 'cosine', got 'step'"),
         (("--out", "x.safetensors", "--set", "teacher_size=big"), "option 'teacher_size'"),
         (("--out", "x.safetensors", "--set", "crops=0.5"), 'Did you mean "crop"?'),

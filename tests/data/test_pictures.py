@@ -29,8 +29,11 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("size", [1, 4, 11, 50])
-def test_batches_keep_the_order(samples: list[Sample], size: int, threads: int) -> None:
-    batches = list(PictureFiles(samples, Frame(8, 8), threads=threads).batches(size))
+def test_batches_keep_the_order(
+    samples: list[Sample], size: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flawscope.data.pictures.THREADS", threads)
+    batches = list(PictureFiles(samples, Frame(8, 8)).batches(size))
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
     joined = np.concatenate(batches)
     assert joined.shape == (11, 3, 8, 8)
@@ -78,7 +81,7 @@ def test_decoding_ahead_is_bounded(samples: list[Sample], monkeypatch: pytest.Mo
         return original(path, frame, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "load", counted)
-    batches = PictureFiles(samples, Frame(8, 8), threads=2).batches(1)
+    batches = PictureFiles(samples, Frame(8, 8)).batches(1)
     next(batches)
     assert len(seen) <= 4
     batches.close()  # type: ignore[attr-defined]
@@ -121,5 +124,3 @@ def test_no_pictures_give_no_batches() -> None:
 def test_sizes_are_checked(samples: list[Sample]) -> None:
     with pytest.raises(OptionError, match="batch size"):
         next(PictureFiles(samples, Frame(8, 8)).batches(0))
-    with pytest.raises(OptionError, match="threads"):
-        PictureFiles(samples, Frame(8, 8), threads=0)

@@ -7,8 +7,8 @@ import pytest
 from PIL import ImageFont
 
 from flawscope.data.segment_maps import segment_colours
-from flawscope.data.sheets.captions import fitted
-from flawscope.data.sheets.segments import CAPTION, GAP, Cell, overlay_segments, segment_sheet
+from flawscope.data.sheets import CAPTION, fitted
+from flawscope.data.sheets.segments import GAP, Cell, overlay_segments, segment_sheet
 
 
 def halves() -> np.ndarray:

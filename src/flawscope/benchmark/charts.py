@@ -53,12 +53,12 @@ def lines_of(outcome: Outcome, chart: Chart) -> list[Line]:
 
 def score_columns(outcome: Outcome, chart: Chart) -> dict[str, dict[str, list[float]]]:
     """Scores by row and group of the chart's rows, each of its first finished seed."""
-    columns = {}
-    for row in outcome.benchmark.rows:
-        scores = [planned.scores for planned in outcome.of(row) if planned.result is not None]
-        if row.label in chart.rows and scores and scores[0] is not None:
-            columns[row.label] = scores[0].groups()
-    return {label: columns[label] for label in chart.rows if label in columns}
+    rows, columns = {row.label: row for row in outcome.benchmark.rows}, {}
+    for label in chart.rows:
+        scores = [planned.scores for planned in outcome.of(rows[label]) if planned.result is not None]
+        if scores and scores[0] is not None:
+            columns[label] = scores[0].groups()
+    return columns
 
 
 def line_chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
@@ -102,11 +102,8 @@ def _losses(outcome: Outcome, chart: Chart) -> list[Line]:
             points = [(entry["step"], entry[chart.loss]) for entry in records]
             if chart.kind == "shares":
                 weight = 100 * (_value(planned, chart.key) or 0)
-                points = [
-                    (entry["step"], weight * entry[chart.loss] / entry["total"])
-                    for entry in records
-                    if entry["total"] > 0
-                ]
+                records = [entry for entry in records if entry["total"] > 0]
+                points = [(entry["step"], weight * entry[chart.loss] / entry["total"]) for entry in records]
             lines.append(Line(row.label, _thinned([point for point in points if math.isfinite(point[1])])))
     return lines
 

@@ -47,11 +47,9 @@ class RowPictures:
         """Of everything that decides the figures: recipe with every option, and all picture files."""
         values = recipe.model_dump(mode="json")
         values["options"], values["preset"] = _by_content(self.options), None
-        values["data"]["folder"] = (
-            self.row.data.folder
-        )  # relative, so that results survive a move of the data
-        digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode() + self.state.encode())
-        return digest.hexdigest()[:12]
+        values["data"]["folder"] = self.row.data.folder  # relative: results survive a move of the data
+        text = json.dumps(values, sort_keys=True) + self.state
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def tested(self, recipe: Recipe, others: Iterable[RowPictures]) -> Dataset:
         """The row's pictures without those that some row on the same pictures learns from.
@@ -103,20 +101,16 @@ class DatasetReader:
             self.known[place] = (whole, _state(whole))
         dataset, state = self.known[place]
         dataset = withhold(dataset, recipe.split.withheld)
-        _check_enough(row, dataset)
+        good, wanted = len(dataset.select(split="train", defective=False)), row.training_pictures or 0
+        if wanted > good:
+            raise DataError(
+                f"row {row.label}",
+                expected=f"{wanted} good training pictures",
+                got=str(good),
+                fix="Take a larger data set, or a benchmark with fewer pictures.",
+            )
         defects_of(dataset, recipe)
         return RowPictures(row, recipes, options, dataset, state)
-
-
-def _check_enough(row: Row, dataset: Dataset) -> None:
-    good = len(dataset.select(split="train", defective=False))
-    if row.training_pictures is not None and row.training_pictures > good:
-        raise DataError(
-            f"row {row.label}",
-            expected=f"{row.training_pictures} good training pictures",
-            got=str(good),
-            fix="Take a larger data set, or a benchmark with fewer pictures.",
-        )
 
 
 def _state(dataset: Dataset) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,21 +91,14 @@ class Spread:
         std = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(sum(values) / len(values), min(values), max(values), std)
 
-    def __str__(self) -> str:
-        """In percent; with the range where the seeds differ.
-
-        >>> print(Spread(0.97, 0.965, 0.975))
-        97.00 (96.50–97.50)
-        """
-        text = f"{100 * self.mean:.2f}"
-        return text if self.low == self.high else f"{text} ({100 * self.low:.2f}–{100 * self.high:.2f})"
-
     def text(self, kind: SpreadKind) -> str:
         """In percent, with the range or the standard deviation where the seeds differ.
 
-        >>> Spread(0.97, 0.965, 0.975, 0.005).text("std")
-        '97.00 ± 0.50'
+        >>> spread = Spread(0.97, 0.965, 0.975, 0.005)
+        >>> print(spread.text("std"), "or", spread.text("range"))
+        97.00 ± 0.50 or 97.00 (96.50–97.50)
         """
-        if kind == "range" or self.low == self.high:
-            return str(self)
-        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f}"
+        mean, low, high, std = (f"{100 * value:.2f}" for value in dataclasses.astuple(self))
+        if self.low == self.high:
+            return mean
+        return f"{mean} ({low}–{high})" if kind == "range" else f"{mean} ± {std}"

@@ -126,9 +126,10 @@ def plan(benchmark: Benchmark, data: Path, out: Path, wishes: Wishes, run: Run) 
     benchmark.choose(wishes.only)
     outcome = Outcome(benchmark, wishes)
     rows = [(row, _recipes(outcome, row, data, run)) for row in benchmark.runs]
-    resolved = [resolved_options(_first(recipes)) for _, recipes in rows]
+    firsts = [next(iter(recipes.values())) for _, recipes in rows]
+    resolved = [resolved_options(recipe) for recipe in firsts]
     if wishes.steps is not None:
-        _check_steps([_first(recipes) for _, recipes in rows], resolved, wishes.steps)
+        _check_steps(firsts, resolved, wishes.steps)
     reader, runnable = DatasetReader(wishes.natural), list[RowPictures]()
     problem: FlawscopeError | None = None
     for (row, recipes), options in zip(rows, resolved, strict=True):
@@ -163,10 +164,6 @@ def _recipes(outcome: Outcome, row: Row, data: Path, run: Run) -> dict[int, Reci
     if wishes.steps is None:
         return recipes
     return {seed: shortened(recipe, wishes.steps) for seed, recipe in recipes.items()}
-
-
-def _first(recipes: Mapping[int, Recipe]) -> Recipe:
-    return next(iter(recipes.values()))
 
 
 def _check_steps(recipes: Sequence[Recipe], resolved: Sequence[dict[str, Any]], steps: int) -> None:
@@ -226,13 +223,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     >>> parse_seeds("0, 1,2")
     (0, 1, 2)
     """
-    seeds: Sequence[str] = [seed.strip() for seed in text.split(",")]
+    seeds = [seed.strip() for seed in text.split(",")]
     whole = all(seed.isascii() and seed.isdigit() for seed in seeds)
     if not whole or len(set(map(int, seeds))) < len(seeds):
-        raise OptionError(
-            "--seeds",
-            expected="different whole numbers such as 0,1,2",
-            got=repr(text),
-            fix="Use --seeds 0,1,2.",
-        )
+        wanted = "different whole numbers such as 0,1,2"
+        raise OptionError("--seeds", expected=wanted, got=repr(text), fix="Use --seeds 0,1,2.")
     return tuple(int(seed) for seed in seeds)

@@ -10,17 +10,16 @@ from pydantic import Field, ValidationError, field_validator
 
 from flawscope.benchmark.measures import Measure, SpreadKind
 from flawscope.benchmark.rows import Chart, Row
-from flawscope.errors import InputError, OptionError, suggest
+from flawscope.errors import InputError, unknown
 from flawscope.files import inside
 from flawscope.methods.spec import MethodSpec
-from flawscope.runtime.frozen import Frozen
-from flawscope.training.recipe import Recipe, recipe_error
+from flawscope.training.recipe import Document, Recipe, recipe_error
 from flawscope.training.settings import apply_settings, read_recipe, set_key
 
 FOLDER = Path(__file__).with_name("recipes")
 
 
-class Benchmark(Frozen):
+class Benchmark(Document):
     """A published table or figure."""
 
     title: str
@@ -64,15 +63,8 @@ class Benchmark(Frozen):
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate plain values.
-
-        Raises:
-            OptionError: the first wrong key or value, by its dotted name.
-        """
-        try:
-            found = cls.model_validate(values)
-        except ValidationError as error:
-            raise recipe_error(cls, error) from error
+        """As any recipe; labels must be known, and every row must resolve."""
+        found = super().parse(values)
         found._check_labels()
         for row in found.runs:
             found.resolve(row, Path())
@@ -82,6 +74,10 @@ class Benchmark(Frozen):
     def runs(self) -> tuple[Row, ...]:
         """The rows that train and evaluate: all but means."""
         return tuple(row for row in self.rows if not row.mean_of)
+
+    def about(self) -> dict[str, str]:
+        """Title, source, paper and pictures."""
+        return self.model_dump(include={"title", "source", "paper", "pictures"})
 
     def resolve(
         self, row: Row, data: Path, *, settings: Sequence[str] = (), over: dict[str, Any] | None = None
@@ -128,12 +124,7 @@ class Benchmark(Frozen):
         wanted = {label.casefold() for label in labels}
         known = {row.label.casefold(): row for row in self.rows}
         for label in sorted(wanted - set(known)):
-            raise OptionError(
-                f"row {label!r}",
-                expected="a row of the benchmark",
-                got="an unknown label",
-                fix=suggest(label, [row.label for row in known.values()]),
-            )
+            raise unknown("row", label, [row.label for row in known.values()])
         wanted |= {other.casefold() for label in wanted for other in known[label].mean_of}
         return tuple(row for row in self.rows if not wanted or row.label.casefold() in wanted)
 
@@ -143,24 +134,14 @@ class Benchmark(Frozen):
         named = [label for row in self.rows for label in row.mean_of]
         for label in (*named, *(label for chart in self.charts for label in chart.rows)):
             if label not in running:
-                raise OptionError(
-                    f"row {label!r}",
-                    expected="the label of a row that runs, in mean_of and in charts",
-                    got="an unknown one",
-                    fix=suggest(label, running),
-                )
+                raise unknown("row that runs, in mean_of or charts", label, running)
 
 
 def _methods(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, MethodSpec]:
     """The named methods after the caller's settings."""
     for name in values:
         if name not in known:
-            raise OptionError(
-                f"recipe key 'methods.{name}'",
-                expected="a method that the benchmark names",
-                got="an unknown one",
-                fix=suggest(name, known) if known else "This benchmark names none.",
-            )
+            raise unknown("recipe key below methods", name, known)
     try:
         return {name: MethodSpec.model_validate(value) for name, value in values.items()}
     except ValidationError as error:
@@ -203,9 +184,4 @@ def load_benchmark(name: str) -> Benchmark:
             got=f"a file ending in {path.suffix!r}",
             fix="Let its name end in .yaml.",
         )
-    raise OptionError(
-        f"benchmark {name!r}",
-        expected="a shipped benchmark or the path of a YAML file",
-        got="an unknown name",
-        fix=suggest(name, shipped()),
-    )
+    raise unknown("benchmark, shipped or a path ending in .yaml", name, shipped())

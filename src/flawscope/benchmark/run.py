@@ -87,7 +87,13 @@ def _run_one(planned: Planned, run: Run) -> None:
         seed=planned.seed,
         product=planned.dataset.name,
         measures=measured(evaluation),
-        pictures={**training.pictures, **_counts(evaluation)},
+        pictures={
+            **training.pictures,
+            "test": len(evaluation.readable),
+            "test_defective": int(evaluation.truth()[0].sum()),
+            "unreadable": len(evaluation.records) - len(evaluation.readable),
+            "known_to_model": evaluation.known,
+        },
         seconds={**training.seconds, "evaluation": seconds},
         steps=steps if isinstance(steps, int) else None,
         options=dict(planned.options),
@@ -107,15 +113,6 @@ def _scores(evaluation: Evaluation) -> Scores:
         defective=tuple(truth.defective for _, truth in known),
         seen=tuple(truth.seen or not truth.defective for _, truth in known),
     )
-
-
-def _counts(evaluation: Evaluation) -> dict[str, int]:
-    return {
-        "test": len(evaluation.readable),
-        "test_defective": int(evaluation.truth()[0].sum()),
-        "unreadable": len(evaluation.records) - len(evaluation.readable),
-        "known_to_model": evaluation.known,
-    }
 
 
 def _device(name: str) -> str:

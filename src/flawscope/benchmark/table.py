@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def cells(outcome: Outcome, row: Row, *, effort: bool = True) -> list[str]:
     ]
     line = [row.label, *(took if effort else ())]
     for measure in shown(outcome):
-        found = Spread.of(list(values(outcome, row, measure).values()))
+        found = _spread(outcome, row, measure)
         line.append(NOTHING if found is None else found.text(outcome.benchmark.spread))
         if _printed(outcome, measure):
             line.append(row.paper.text(measure) or NOTHING)
@@ -98,10 +99,8 @@ def caption(outcome: Outcome) -> list[str]:
 def _legend(outcome: Outcome) -> str:
     """What the figures are, in one line."""
     measures = shown(outcome)
-    spread = {
-        "range": "mean (range)",
-        "std": "mean ± standard deviation of the sample (n − 1)",
-    }[outcome.benchmark.spread]
+    deviation = "mean ± standard deviation of the sample (n − 1)"
+    spread = {"range": "mean (range)", "std": deviation}[outcome.benchmark.spread]
     facts = ["Percent"]
     if "aupro_30" in measures:
         facts.append("AU-PRO up to a false positive rate of 0.3, at each picture's own resolution")
@@ -117,18 +116,12 @@ def to_json(outcome: Outcome, command: str) -> dict[str, Any]:
     rows = []
     for row in benchmark.rows:
         results = finished(outcome, row)
-        spreads = {
-            measure: Spread.of(list(values(outcome, row, measure).values())) for measure in benchmark.measures
-        }
+        spreads = {measure: _spread(outcome, row, measure) for measure in benchmark.measures}
         rows.append(
             {
                 "label": row.label,
                 "paper_percent": row.paper.model_dump(mode="json", exclude_none=True),
-                "ours": {
-                    measure: {"mean": found.mean, "low": found.low, "high": found.high, "std": found.std}
-                    for measure, found in spreads.items()
-                    if found is not None
-                },
+                "ours": {name: asdict(found) for name, found in spreads.items() if found is not None},
                 "mean_of": list(row.mean_of),
                 "runs": [result.model_dump(mode="json", exclude={"label"}) for result in results],
                 "notes": list(row.notes),
@@ -136,10 +129,7 @@ def to_json(outcome: Outcome, command: str) -> dict[str, Any]:
             }
         )
     return {
-        "title": benchmark.title,
-        "source": benchmark.source,
-        "paper": benchmark.paper,
-        "pictures": benchmark.pictures,
+        **benchmark.about(),
         "command": command,
         "settings": list(wishes.settings),
         "steps": wishes.steps,
@@ -167,11 +157,8 @@ def markdown(outcome: Outcome, command: str, charts: Sequence[str] = ()) -> str:
     """The benchmark as a Markdown page."""
     benchmark = outcome.benchmark
     lines = [
-        f"# {benchmark.title}",
-        "",
-        f"{benchmark.paper}, {benchmark.source}",
-        "",
-        *_paragraphs(caption(outcome)),
+        *(f"# {benchmark.title}", "", f"{benchmark.paper}, {benchmark.source}", ""),
+        *(text for line in caption(outcome) for text in (line, "")),
     ]
     columns = headings(outcome)
     lines += [_line(columns), _line(["---"] * len(columns))]
@@ -227,6 +214,10 @@ def _other_products(outcome: Outcome) -> str:
     return "; ".join(sorted(found))
 
 
+def _spread(outcome: Outcome, row: Row, measure: Measure) -> Spread | None:
+    return Spread.of(list(values(outcome, row, measure).values()))
+
+
 def _printed(outcome: Outcome, measure: Measure) -> bool:
     return any(getattr(row.paper, measure) is not None for row in outcome.benchmark.rows)
 
@@ -238,7 +229,3 @@ def _each(found: Iterable[object]) -> str:
 
 def _line(texts: Sequence[str]) -> str:
     return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
-
-
-def _paragraphs(lines: Sequence[str]) -> list[str]:
-    return [text for line in lines for text in (line, "")]

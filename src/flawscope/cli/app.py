@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,7 +23,7 @@ from flawscope.cli import (
     train_command,
     weights_command,
 )
-from flawscope.errors import FlawscopeError, MissingExtraError
+from flawscope.errors import FlawscopeError, InputError, MissingExtraError
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong option or name; 3 a picture or folder cannot be used (inspect: the "
@@ -60,17 +60,17 @@ def _root(
     del version
 
 
-demo_command.register(app)
-train_command.register(app)
-inspect_command.register(app)
-evaluate_command.register(app)
-calibrate_command.register(app)
-learn_command.register(app)
-export_command.register(app)
-benchmark_command.register(app)
-methods_command.register(app)
-weights_command.register(app)
-distill_command.register(app)
+app.command(epilog=demo_command.EXAMPLES)(demo_command.demo)
+app.command(epilog=train_command.EXAMPLES)(train_command.train)
+app.command(epilog=inspect_command.EXAMPLES)(inspect_command.inspect)
+app.command(epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
+app.command(epilog=calibrate_command.EXAMPLES)(calibrate_command.calibrate)
+app.command(epilog=learn_command.EXAMPLES)(learn_command.learn)
+app.command(epilog=export_command.EXAMPLES)(export_command.export)
+app.command(epilog=benchmark_command.EXAMPLES)(benchmark_command.benchmark)
+app.command(epilog=methods_command.EXAMPLES)(methods_command.methods)
+app.command(epilog=weights_command.EXAMPLES)(weights_command.weights)
+app.command(epilog=distill_command.EXAMPLES)(distill_command.distill)
 segments_command.register(app)
 data_command.register(app)
 
@@ -80,26 +80,24 @@ def main() -> None:
     try:
         app()
     except FlawscopeError as error:
-        sys.stderr.write(f"flawscope: {error}\n")
-        sys.exit(error.exit_code)
+        _end(error)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "flawscope":
             raise
-        missing = MissingExtraError(
-            "this command",
-            expected="the training packages",
-            got=f"an installation without {error.name}",
-            fix="Install them with: pip install 'flawscope[train]'",
+        got, fix = (
+            f"an installation without {error.name}",
+            "Install them with: pip install 'flawscope[train]'",
         )
-        sys.stderr.write(f"flawscope: {missing}\n")
-        sys.exit(missing.exit_code)
+        _end(MissingExtraError("this command", expected="the training packages", got=got, fix=fix))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        place = error.filename or "a file"
-        sys.stderr.write(
-            f"flawscope: {place}: expected to be usable, got {reason}. Check the path and its permissions.\n"
-        )
-        sys.exit(3)
+        place, reason = str(error.filename or "a file"), (error.strerror or str(error)).lower()
+        fix = "Check the path and its permissions."
+        _end(InputError(place, expected="to be usable", got=reason, fix=fix))
     except KeyboardInterrupt:
         sys.stderr.write("flawscope: stopped.\n")
         sys.exit(130)
+
+
+def _end(error: FlawscopeError) -> NoReturn:
+    sys.stderr.write(f"flawscope: {error}\n")
+    sys.exit(error.exit_code)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, note, print_json, silent
+from flawscope.cli.console import console, interruptible_run, note, print_json, say, silent
 
 if TYPE_CHECKING:
     from flawscope.benchmark.plan import Outcome
@@ -26,11 +26,6 @@ EXAMPLES = """Examples:
   flawscope benchmark efficientad_cdo --data mvtec --out screw --set data.product=screw --steps 2000
 
 The same command again goes on where it stopped; finished rows are not repeated."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("benchmark", epilog=EXAMPLES)(benchmark)
 
 
 def benchmark(
@@ -121,19 +116,8 @@ def _list(*, as_json: bool) -> None:
 
     recipes = {name: load_benchmark(name) for name in shipped()}
     if as_json:
-        print_json(
-            [
-                {
-                    "name": name,
-                    "title": entry.title,
-                    "source": entry.source,
-                    "paper": entry.paper,
-                    "pictures": entry.pictures,
-                    "rows": [row.label for row in entry.rows],
-                }
-                for name, entry in recipes.items()
-            ]
-        )
+        rows = {name: [row.label for row in entry.rows] for name, entry in recipes.items()}
+        print_json([{"name": name, **entry.about(), "rows": rows[name]} for name, entry in recipes.items()])
         return
     table = Table("recipe", "what it compares, and its source", "rows")
     table.columns[0].no_wrap = True
@@ -155,5 +139,5 @@ def _show(outcome: Outcome, out: Path) -> None:
         table.add_row(*map(escape, cells(outcome, row, effort=False)))
     console.print(table)
     for line in [f"{published.paper}, {published.source}", *caption(outcome), *published.notes]:
-        console.print(line, markup=False)
-    console.print(f"Results: {out / TABLE}", markup=False)
+        say(line)
+    say(f"Results: {out / TABLE}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, print_json
+from flawscope.cli.console import Bars, print_json, promised, say
 
 EXAMPLES = """Examples:
 
@@ -19,11 +19,6 @@ EXAMPLES = """Examples:
 
 Changing the rate re-reads the stored scores. Turning a knob changes the scores: those of --normals replace
 them. Neither retrains nor re-exports."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("calibrate", epilog=EXAMPLES)(calibrate)
 
 
 def calibrate(
@@ -40,8 +35,7 @@ def calibrate(
         typer.Option("--local-weight", help="Share of the local map, for models with this knob."),
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated."),
+        list[str] | None, typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -68,15 +62,13 @@ def calibrate(
     if as_json:
         print_json(
             {
-                "model": str(model),
+                "model": model,
                 "added": result.added,
                 "known": result.known,
                 "replaced": result.replaced,
                 "scalars": manifest.scalar_values(),
                 "scores": len(calibration.scores),
-                "reject_threshold": calibration.reject_threshold,
-                "review_threshold": calibration.review_threshold,
-                "promise": calibration.statement(),
+                **promised(calibration),
             }
         )
         return
@@ -84,8 +76,8 @@ def calibrate(
         known = f" {result.known} were known to the model and left out." if result.known else ""
         values = ", ".join(f"{name} {manifest.scalar_values()[name]:g}" for name in scalars)
         scored = f"scored with {values}, in place of {result.replaced} scores" if scalars else "added"
-        console.print(f"{result.added} good pictures {scored}.{known}", markup=False)
-    console.print(calibration.statement(), markup=False)
+        say(f"{result.added} good pictures {scored}.{known}")
+    say(calibration.statement())
 
 
 def _knobs(settings: list[str], local_weight: float | None) -> dict[str, float]:

@@ -24,6 +24,7 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run, RunPrecision
+    from flawscope.runtime.calibration import Calibration
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 console = Console(highlight=False, soft_wrap=True)
@@ -71,9 +72,25 @@ class _Bar:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of standard output."""
-    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+    """One JSON value on one line of standard output; models, data classes and paths become plain values."""
+    from pydantic_core import to_jsonable_python
+
+    sys.stdout.write(json.dumps(to_jsonable_python(value), allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for people on standard output, as it is."""
+    console.print(text, markup=False)
+
+
+def promised(calibration: Calibration) -> dict[str, Any]:
+    """What verdicts are made with, for JSON: both thresholds, and the promise in words."""
+    return {
+        "reject_threshold": calibration.reject_threshold,
+        "review_threshold": calibration.review_threshold,
+        "promise": calibration.statement(),
+    }
 
 
 def note(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, print_json
+from flawscope.cli.console import Bars, console, print_json, say
 
 CHECK_EXAMPLES = """Examples:
 
@@ -56,8 +56,6 @@ def check(
     as_json: options.JsonLines = False,
 ) -> None:
     """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit."""
-    import dataclasses
-
     from flawscope.data.checks.check import check_data
     from flawscope.data.layouts import read_dataset
     from flawscope.runtime.calibration import parse_rate
@@ -72,15 +70,15 @@ def check(
     )
     for issue in issues:
         if as_json:
-            print_json(dataclasses.asdict(issue) | {"files": [str(file) for file in issue.files]})
+            print_json(issue)
         else:
             style = {"error": "bold red", "warning": "yellow", "note": "dim"}[issue.severity]
             console.print(f"{issue.severity:<8}", style=style, end="")
-            console.print(f"{issue.message} {issue.fix}", markup=False)
+            say(f"{issue.message} {issue.fix}")
             for file in issue.files[:5]:
-                console.print(f"          {file}", markup=False)
+                say(f"          {file}")
             if len(issue.files) > 5:
-                console.print(f"          and {len(issue.files) - 5} more (--json lists all)", markup=False)
+                say(f"          and {len(issue.files) - 5} more (--json lists all)")
     if not as_json:
         count = sum(issue.severity == "error" for issue in issues)
         console.print(
@@ -98,28 +96,27 @@ def render(
     validation: Annotated[int, typer.Option("--validation", help="Good validation pictures.", min=0)] = 20,
     test_good: Annotated[int, typer.Option("--test-good", help="Good test pictures.", min=0)] = 20,
     per_flaw: Annotated[int, typer.Option("--per-flaw", help="Test pictures of each flaw.", min=0)] = 4,
-    size: Annotated[int, typer.Option("--size", help="Side in pixels.", min=64, max=2048)] = 256,
+    size: Annotated[int, typer.Option("--size", help="Side in pixels.", min=64, max=1024)] = 256,
     as_json: options.AsJson = False,
 ) -> None:
     """Render a practice product with truth, in the MVTec LOCO AD layout."""
     from flawscope.products import write_loco
 
-    with Bars(quiet=as_json).stage("rendering", 0) as stage:
-        folder = write_loco(
-            out,
-            product,
-            seed=seed,
-            train=train,
-            validation=validation,
-            test_good=test_good,
-            per_flaw=per_flaw,
-            size=size,
-            progress=lambda done, total: stage.advance(),
-        )
+    folder = write_loco(
+        out,
+        product,
+        seed=seed,
+        train=train,
+        validation=validation,
+        test_good=test_good,
+        per_flaw=per_flaw,
+        size=size,
+        progress=Bars(quiet=as_json),
+    )
     if as_json:
-        print_json({"folder": str(folder)})
+        print_json({"folder": folder})
     else:
-        console.print(f"{folder}", markup=False)
+        say(str(folder))
 
 
 def defects(
@@ -140,14 +137,13 @@ def defects(
 ) -> None:
     """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
     from flawscope.data.layouts import read_dataset
+    from flawscope.data.sheets import require_png
     from flawscope.data.sheets.defects import choose_pictures, contact_sheet, draw_examples
     from flawscope.data.synthetic.appearance import appearance_named
     from flawscope.data.synthetic.noise import SyntheticDefects
-    from flawscope.errors import OptionError
     from flawscope.runtime.overlay import write_png
 
-    if out.suffix.lower() != ".png":
-        raise OptionError("out", expected="a file name that ends in .png", got=str(out), fix="Rename it.")
+    require_png(out)
     changes = appearance_named(appearance)
     noise = SyntheticDefects(probability=1.0, skip_background=skip_background)
     pictures = choose_pictures(read_dataset(folder, layout=layout, product=product), count, size)
@@ -159,9 +155,9 @@ def defects(
     write_png(out, contact_sheet(examples))
     shares = [float(example.mask.mean()) for example in examples]
     if as_json:
-        print_json({"sheet": str(out), "pictures": len(examples), "defect_share": shares})
+        print_json({"sheet": out, "pictures": len(examples), "defect_share": shares})
     else:
-        console.print(f"{out}: {len(examples)} pictures", markup=False)
+        say(f"{out}: {len(examples)} pictures")
 
 
 def convert(
@@ -180,25 +176,16 @@ def convert(
     as_json: options.JsonLines = False,
 ) -> None:
     """Rearrange Real-IAD in the layout of MVTec AD: good pictures in training, every defect in the test."""
-    import dataclasses
-
     from flawscope.data.convert import convert_dataset
 
     converted = convert_dataset(
-        folder,
-        out,
-        product=product,
-        split=split,
-        seed=seed,
-        link=link,
-        progress=Bars(quiet=as_json),
+        folder, out, product=product, split=split, seed=seed, link=link, progress=Bars(quiet=as_json)
     )
     for one in converted:
         if as_json:
-            print_json(dataclasses.asdict(one) | {"folder": str(one.folder)})
+            print_json(one)
         else:
-            console.print(
+            say(
                 f"{one.folder}: {one.train} good pictures to train on; to test {one.test_good} good and "
-                f"{one.test_defective} defective, {one.masks} with masks.",
-                markup=False,
+                f"{one.test_defective} defective, {one.masks} with masks."
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, interruptible_run, note, print_json, silent
+from flawscope.cli.console import Bars, interruptible_run, note, print_json, say, silent
 from flawscope.cli.evaluate_command import show_evaluation
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ EXAMPLES = """Examples:
   flawscope demo
 
   flawscope demo --product fastener_bag --out demo-bag"""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo", epilog=EXAMPLES)(demo)
 
 
 def demo(
@@ -59,20 +54,14 @@ def demo(
     evaluation = evaluate(inspector, dataset, views=MOST, progress=bars)
     evaluation_report(inspector.bundle, evaluation, report, note=NOTE)
     if as_json:
-        print_json(
-            {
-                "pictures": str(pictures),
-                "model": str(model),
-                "report": str(report),
-                "evaluation": evaluation.to_json(),
-            }
-        )
+        figures = evaluation.to_json()
+        print_json({"pictures": pictures, "model": model, "report": report, "evaluation": figures})
         return
     show_evaluation(evaluation)
-    console.print(f"Model:  {model}", markup=False)
-    console.print(f"Report: {report}  (open it in a browser)", markup=False)
+    say(f"Model:  {model}")
+    say(f"Report: {report}  (open it in a browser)")
     test, results = pictures / "test", out / "results"
-    console.print(f"Next:   flawscope inspect {model} {test} --out {results}", markup=False)
+    say(f"Next:   flawscope inspect {model} {test} --out {results}")
 
 
 def _model(
@@ -89,17 +78,16 @@ def _model(
     if (earlier / "truth.jsonl").is_file():
         shutil.rmtree(earlier)
     announce(f"Rendering {product}: {TRAIN + VALIDATION} good pictures to learn from, then a test set.")
-    with run.progress.stage("rendering", 0) as stage:
-        pictures = write_loco(
-            out / "pictures",
-            product,
-            seed=run.seed,
-            train=TRAIN,
-            validation=VALIDATION,
-            test_good=TEST_GOOD,
-            per_flaw=PER_FLAW,
-            size=size,
-            progress=lambda done, total: stage.advance(),
-        )
+    pictures = write_loco(
+        out / "pictures",
+        product,
+        seed=run.seed,
+        train=TRAIN,
+        validation=VALIDATION,
+        test_good=TEST_GOOD,
+        per_flaw=PER_FLAW,
+        size=size,
+        progress=run.progress,
+    )
     recipe = Recipe.parse({"data": {"folder": str(pictures)}, "seed": run.seed})
     return pictures, train(recipe, out / "model", run, overwrite=True, announce=announce)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, print_json
+from flawscope.cli.console import interruptible_run, print_json, say
 
 EXAMPLES = """Examples:
 
@@ -22,11 +22,6 @@ EXAMPLES = """Examples:
 
 Keys of --set: channels, student_layer, student_size, teacher_size, enlarge, crop, flips, grey, batch,
 learning_rate, weight_decay, schedule, statistics, held_out, compile, weights; docs/teachers.md tells each."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("distill", epilog=EXAMPLES)(distill)
 
 
 def distill(
@@ -46,8 +41,7 @@ def distill(
         typer.Option("--teacher", help="Networks to imitate, joined by commas (default: wide_resnet101_2)."),
     ] = None,
     layers: Annotated[
-        str | None,
-        typer.Option("--layers", help="Their layers: layer2,layer3; a slash between teachers."),
+        str | None, typer.Option("--layers", help="Their layers: layer2,layer3; a slash between teachers.")
     ] = None,
     features: Annotated[
         str | None,
@@ -73,11 +67,15 @@ def distill(
     """Distil pretrained networks into a small teacher network for EfficientAD, over any natural pictures."""
     from flawscope.distill.cards import NEXT
     from flawscope.distill.run import distill_teacher, evaluate_teacher, parse_options
+    from flawscope.errors import OptionError
     from flawscope.training.settings import settled
 
     named = {"teacher": teacher, "layers": layers, "features": features, "student": student, "steps": steps}
     wishes = parse_options(settled({}, named, settings or []))
-    _check(out, evaluate)
+    if (out is None) == (evaluate is None):
+        got = "neither" if out is None else "both"
+        fix = "Run: flawscope distill FOLDER --out my_teacher.safetensors"
+        raise OptionError("distill", expected="either --out or --evaluate", got=got, fix=fix)
     number_format = options.precision(precision)
     with interruptible_run(seed=seed, device=device, precision=number_format, quiet=as_json) as run:
         if out is None:
@@ -85,22 +83,10 @@ def distill(
             _show(figures.r2, {"teacher": evaluate, "pictures": figures.pictures}, "r2", as_json=as_json)
             return
         result = distill_teacher(folder, out, wishes, run, overwrite=overwrite)
-    about = {"weights": str(result.weights), "card": str(result.card), "pictures": result.counts}
+    about = {"weights": result.weights, "card": result.card, "pictures": result.counts}
     _show(result.r2, about | {"seconds": round(result.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:
-        console.print(f"Next: {NEXT.format(weights=result.weights)}", markup=False)
-
-
-def _check(out: Path | None, evaluate: str | None) -> None:
-    from flawscope.errors import OptionError
-
-    if (out is None) == (evaluate is None):
-        raise OptionError(
-            "distill",
-            expected="either --out or --evaluate",
-            got="neither" if out is None else "both",
-            fix="Run: flawscope distill FOLDER --out my_teacher.safetensors",
-        )
+        say(f"Next: {NEXT.format(weights=result.weights)}")
 
 
 def _show(r2: dict[str, float], about: dict[str, Any], name: str, *, as_json: bool) -> None:
@@ -108,6 +94,6 @@ def _show(r2: dict[str, float], about: dict[str, Any], name: str, *, as_json: bo
         print_json(about | {name: {layer: round(value, 6) for layer, value in r2.items()}})
         return
     for key, value in about.items():
-        console.print(f"{key}: {value}", markup=False)
+        say(f"{key}: {value}")
     figures = ", ".join(f"{layer} {value:.3f}" for layer, value in r2.items())
-    console.print(f"R²: {figures or 'not measured, nothing was held out'}", markup=False)
+    say(f"R²: {figures or 'not measured, nothing was held out'}")

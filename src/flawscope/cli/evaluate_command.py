@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, note, print_json
+from flawscope.cli.console import Bars, console, note, print_json, say
 
 if TYPE_CHECKING:
     from flawscope.station.evaluate import Evaluation
@@ -21,11 +21,6 @@ EXAMPLES = """Examples:
   flawscope evaluate models/bracket labelled/ --json
 
 Pictures that the model has seen in training or calibration are left out, by their content."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("evaluate", epilog=EXAMPLES)(evaluate)
 
 
 def evaluate(
@@ -63,7 +58,7 @@ def evaluate(
     else:
         show_evaluation(evaluation)
         if out is not None:
-            console.print(f"Report: {out / 'report.html'}", markup=False)
+            say(f"Report: {out / 'report.html'}")
     if len(evaluation.readable) < len(evaluation.records):
         raise typer.Exit(3)
 

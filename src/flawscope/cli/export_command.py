@@ -8,18 +8,13 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, print_json
+from flawscope.cli.console import Bars, print_json, say
 
 EXAMPLES = """Examples:
 
   flawscope export models/bracket --out station/bracket
 
 The exported folder holds the graph, its thresholds and its provenance, without the training weights."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export", epilog=EXAMPLES)(export)
 
 
 def export(
@@ -32,11 +27,10 @@ def export(
     from flawscope.station.deploy import deploy
 
     station = deploy(model, out, overwrite=overwrite, progress=Bars(quiet=as_json))
-    figures = [entry.model_dump(mode="json") for entry in station.manifest.parity]
     size = sum(entry.bytes for entry in station.manifest.files.values())
     if as_json:
-        print_json({"model": str(station.folder), "bytes": size, "parity": figures})
+        print_json({"model": station.folder, "bytes": size, "parity": station.manifest.parity})
         return
-    console.print(f"Model: {station.folder} ({size / 1e6:.1f} MB)", markup=False)
+    say(f"Model: {station.folder} ({size / 1e6:.1f} MB)")
     for entry in station.manifest.parity:
-        console.print(entry.statement(), markup=False)
+        say(entry.statement())

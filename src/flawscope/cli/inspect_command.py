@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, note, print_json, stop_on_interrupt
+from flawscope.cli.console import Bars, console, note, print_json, say, stop_on_interrupt
 
 if TYPE_CHECKING:
     from flawscope.runtime.record import Record
@@ -23,11 +24,6 @@ EXAMPLES = """Examples:
   flawscope inspect models/bracket incoming/ --watch --out results
 
 With --out, the same command again goes on where it stopped. Exit code 3: some pictures could not be read."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("inspect", epilog=EXAMPLES)(inspect)
 
 
 def inspect(
@@ -55,42 +51,33 @@ def inspect(
     as_json: options.JsonLines = False,
 ) -> None:
     """Inspect pictures with a trained model: verdict, score, p-value and what was found."""
-    from flawscope.errors import OptionError, suggest
+    from flawscope.errors import unknown
     from flawscope.runtime.inspector import Inspector
     from flawscope.station.inspection import OVERLAYS, inspect_pictures
     from flawscope.station.sources import collect
     from flawscope.station.sources import watch as watched
 
     if overlays not in OVERLAYS:
-        raise OptionError(
-            "--overlays", expected="a known choice", got=repr(overlays), fix=suggest(overlays, OVERLAYS)
-        )
+        raise unknown("--overlays", overlays, OVERLAYS)
     inspector = Inspector.load(model, engine=engine, threads=threads)
     with stop_on_interrupt() as stop:
+        paths: Iterable[Path]
         if watch:
-            folder = _one_folder(pictures)
-            note(f"Watching {folder}; Ctrl-C ends.")
-            summary = inspect_pictures(
-                inspector,
-                watched(folder, stopped=stop.is_set, besides=out),
-                out=out,
-                overlays=overlays,
-                batch=1,
-                fresh=fresh,
-                emit=_print_record if as_json else _line,
-            )
+            paths = watched(_one_folder(pictures), stopped=stop.is_set, besides=out)
+            note(f"Watching {pictures[0]}; Ctrl-C ends.")
         else:
-            summary = inspect_pictures(
-                inspector,
-                collect(pictures, besides=out),
-                out=out,
-                overlays=overlays,
-                batch=batch,
-                fresh=fresh,
-                stopped=stop.is_set,
-                progress=Bars(quiet=as_json),
-                emit=_print_record if as_json else _error_line,
-            )
+            paths = collect(pictures, besides=out)
+        summary = inspect_pictures(
+            inspector,
+            paths,
+            out=out,
+            overlays=overlays,
+            batch=1 if watch else batch,
+            fresh=fresh,
+            stopped=(lambda: False) if watch else stop.is_set,  # pictures to watch end by themselves
+            progress=Bars(quiet=as_json or watch),
+            emit=_print_record if as_json else _line if watch else _error_line,
+        )
     if out is not None and report:
         from flawscope.report.build import inspection_report
 
@@ -115,7 +102,7 @@ def _line(record: Record) -> None:
     if record.error is not None:
         _error_line(record)
     else:
-        console.print(f"{record.decision:<7} {record.score:10.4f}  {record.path}", markup=False)
+        say(f"{record.decision:<7} {record.score:10.4f}  {record.path}")
 
 
 def _error_line(record: Record) -> None:
@@ -142,4 +129,4 @@ def _show(summary: Summary, out: Path | None) -> None:
             table.add_row(f"{record.score:.4f}", record.decision, escape(record.path))
         console.print(table)
     if out is not None:
-        console.print(f"Results: {out}", markup=False)
+        say(f"Results: {out}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, note, print_json
+from flawscope.cli.console import interruptible_run, note, print_json, promised, say
 
 if TYPE_CHECKING:
     from flawscope.training.learn import LearnResult
@@ -23,11 +23,6 @@ EXAMPLES = """Examples:
 
 Defects may lie in sub-folders named by kind. Good pictures that the model learnt from are left out by
 content; those that only calibrated it may serve."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("learn", epilog=EXAMPLES)(learn)
 
 
 def learn(
@@ -57,16 +52,18 @@ def learn(
     from flawscope.training.recipe import LearnRecipe
     from flawscope.training.settings import read_recipe, settled
 
-    named = {
+    named: dict[str, Any] = {
         "model": None if model is None else str(model),
         "normals": normals or None,
         "defects": None if defects is None else str(defects),
-        "options.segments": None if segments is None else _segments(segments),
+        "options.segments": None if segments is None else {"kind": segments},
         "calibration.false_rejects": options.rate(false_rejects),
         "calibration.confidence": options.rate(confidence),
         "seed": seed,
         "device": device,
     }
+    if segments is not None and segments.lower().endswith(".png"):
+        named["options.segments"] = {"kind": "static", "map": segments}
     values = settled(read_recipe(recipe) if recipe else {}, named, settings or [])
     for key, option in (("model", "MODEL"), ("normals", "--normals"), ("defects", "--defects")):
         if values.get(key) is None:
@@ -84,32 +81,24 @@ def learn(
     _show(result, as_json=as_json)
 
 
-def _segments(text: str) -> dict[str, Any]:
-    if text.lower().endswith(".png"):
-        return {"kind": "static", "map": text}
-    return {"kind": text}
-
-
 def _show(result: LearnResult, *, as_json: bool) -> None:
     calibration = result.bundle.manifest.calibration
     if as_json:
         print_json(
             {
-                "model": str(result.bundle.folder),
+                "model": result.bundle.folder,
                 "pictures": result.counts,
                 "left_out": result.known,
                 "gains": [gain.to_json() for gain in result.gains],
-                "reject_threshold": calibration.reject_threshold,
-                "review_threshold": calibration.review_threshold,
-                "promise": calibration.statement(),
+                **promised(calibration),
             }
         )
         return
     counts = ", ".join(f"{count} {role}" for role, count in result.counts.items() if count)
     left_out = f" {result.known} known to the model were left out." if result.known else ""
-    console.print(f"Model: {result.bundle.folder}", markup=False)
-    console.print(f"Pictures: {counts}.{left_out}", markup=False)
+    say(f"Model: {result.bundle.folder}")
+    say(f"Pictures: {counts}.{left_out}")
     for gain in result.gains:
-        console.print(gain.statement(), markup=False)
-    console.print(calibration.statement(), markup=False)
-    console.print(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results", markup=False)
+        say(gain.statement())
+    say(calibration.statement())
+    say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")

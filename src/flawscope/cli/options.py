@@ -16,13 +16,11 @@ _DEVICE = Option("--device", help="cpu, cuda, cuda:1 …")
 Model = Annotated[Path, Argument(help="Model folder.")]
 Pictures = Annotated[Path, Argument(help="Folder of pictures or a data set in a known layout.")]
 GoodPictures = Annotated[
-    list[str],
-    Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes."),
+    list[str], Argument(help="Folder of good pictures or a data set; or picture files, patterns in quotes.")
 ]
 Recipe = Annotated[Path | None, Option("--recipe", "-r", help="YAML recipe; the options here override it.")]
 Settings = Annotated[
-    list[str] | None,
-    Option("--set", help="Set one recipe key, such as options.KEY=VALUE; may be repeated."),
+    list[str] | None, Option("--set", help="Set one recipe key, such as options.KEY=VALUE; may be repeated.")
 ]
 Layout = Annotated[str | None, Option("--layout", help="Layout name; recognised by looking otherwise.")]
 Product = Annotated[str | None, Option("--product", help="Product, where there are several.")]
@@ -61,11 +59,9 @@ def precision(text: str) -> RunPrecision:
     Raises:
         OptionError: an unknown one.
     """
-    from flawscope.errors import OptionError, suggest
+    from flawscope.errors import unknown
 
     known = ("auto", "fp32", "bf16")
     if text not in known:
-        raise OptionError(
-            "--precision", expected="auto, fp32 or bf16", got=repr(text), fix=suggest(text, known)
-        )
+        raise unknown("--precision", text, known)
     return text  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, interruptible_run, note, print_json
+from flawscope.cli.console import Bars, interruptible_run, note, print_json, say
 
 if TYPE_CHECKING:
     from flawscope.training.segments import MapFacts
@@ -90,7 +91,7 @@ def draft(
         )
     _show(facts, "preview", as_json=as_json)
     if not as_json:
-        console.print(f"Next: flawscope segments check {out} PICTURES --out sheet.png", markup=False)
+        say(f"Next: flawscope segments check {out} PICTURES --out sheet.png")
 
 
 def check(
@@ -131,24 +132,14 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def _show(facts: MapFacts, kind: str, *, as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "map": str(facts.map),
-                kind: str(facts.drawing),
-                "width": facts.width,
-                "height": facts.height,
-                "pictures": facts.pictures,
-                "shares": [round(share, 6) for share in facts.shares],
-                "remarks": list(facts.remarks),
-            }
-        )
+        values = dataclasses.asdict(facts)
+        values[kind] = values.pop("drawing")
+        print_json(values | {"shares": [round(share, 6) for share in facts.shares]})
         return
     size = f"{facts.width}x{facts.height}"
-    console.print(
-        f"{facts.map}: {len(facts.shares)} segments, {size}, for {facts.pictures} pictures.", markup=False
-    )
+    say(f"{facts.map}: {len(facts.shares)} segments, {size}, for {facts.pictures} pictures.")
     for index, share in enumerate(facts.shares):
-        console.print(f"{index:>4} {share:7.1%}", markup=False)
+        say(f"{index:>4} {share:7.1%}")
     for remark in facts.remarks:
         note(remark)
-    console.print(f"{kind.capitalize()}: {facts.drawing}", markup=False)
+    say(f"{kind.capitalize()}: {facts.drawing}")

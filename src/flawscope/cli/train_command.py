@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, note, print_json, silent
+from flawscope.cli.console import interruptible_run, note, print_json, promised, say, silent
 
 if TYPE_CHECKING:
     from flawscope.training.recipe import Recipe
@@ -25,11 +25,6 @@ EXAMPLES = """Examples:
   flawscope train pictures/good --method segad --defects pictures/defects
 
   flawscope train --recipe models/bracket/recipe.yaml --out models/bracket-2 --set seed=1"""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("train", epilog=EXAMPLES)(train)
 
 
 def train(
@@ -115,23 +110,20 @@ def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Re
 
 def _show(result: TrainResult, *, as_json: bool) -> None:
     manifest = result.bundle.manifest
-    calibration = manifest.calibration
     if as_json:
         print_json(
             {
-                "model": str(result.bundle.folder),
+                "model": result.bundle.folder,
                 "method": manifest.method,
                 "pictures": result.counts,
                 "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
-                "reject_threshold": calibration.reject_threshold,
-                "review_threshold": calibration.review_threshold,
-                "promise": result.statement,
-                "parity": [figures.model_dump(mode="json") for figures in manifest.parity],
+                **promised(manifest.calibration),
+                "parity": manifest.parity,
             }
         )
         return
     counts = ", ".join(f"{count} {role.replace('_', ' ')}" for role, count in result.counts.items() if count)
-    console.print(f"Model: {result.bundle.folder}", markup=False)
-    console.print(f"Pictures: {counts}; {result.seconds['total']:.1f} s in all.", markup=False)
-    console.print(result.statement, markup=False)
-    console.print(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results", markup=False)
+    say(f"Model: {result.bundle.folder}")
+    say(f"Pictures: {counts}; {result.seconds['total']:.1f} s in all.")
+    say(result.statement)
+    say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")

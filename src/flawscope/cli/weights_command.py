@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, print_json
+from flawscope.cli.console import console, print_json, say
 
 EXAMPLES = """Examples:
 
@@ -18,11 +18,6 @@ EXAMPLES = """Examples:
 Weights are looked up in the folders of FLAWSCOPE_WEIGHTS, the cache, the installed packages, then online."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("weights", epilog=EXAMPLES)(weights)
-
-
 def weights(
     name: Annotated[
         str | None, typer.Argument(help="A backbone whose weights to fetch into the cache.")
@@ -30,8 +25,6 @@ def weights(
     as_json: options.JsonLines = False,
 ) -> None:
     """Show which pretrained weights are at hand and where, or fetch some for work offline."""
-    import dataclasses
-
     from rich.markup import escape
     from rich.table import Table
 
@@ -40,25 +33,17 @@ def weights(
     if name is not None:
         path = fetch(name)
         if as_json:
-            print_json({"name": name, "path": str(path)})
+            print_json({"name": name, "path": path})
         else:
-            console.print(f"{name}: {path}", markup=False)
+            say(f"{name}: {path}")
         return
     backbones = list_weights()
     if as_json:
         for entry in backbones:
-            print_json(
-                dataclasses.asdict(entry) | {"where": None if entry.where is None else str(entry.where)}
-            )
+            print_json(entry)
         return
     table = Table("backbone", "at hand", "MB", "where", "licence")
     for entry in backbones:
-        place = str(entry.where or entry.source)
-        table.add_row(
-            entry.name,
-            "yes" if entry.available else "no",
-            f"{entry.size / 1e6:.0f}",
-            escape(place),
-            entry.licence,
-        )
+        place, at_hand = str(entry.where or entry.source), "yes" if entry.available else "no"
+        table.add_row(entry.name, at_hand, f"{entry.size / 1e6:.0f}", escape(place), entry.licence)
     console.print(table)

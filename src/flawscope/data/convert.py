@@ -19,7 +19,7 @@ from flawscope.data.layouts import read_dataset, real_iad
 from flawscope.data.masks import MaskFile, union_mask
 from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.data.splits import split_normals
-from flawscope.errors import DataError, OptionError, OutputError, suggest
+from flawscope.errors import DataError, OutputError, unknown
 from flawscope.files import unwritable
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.images import IMAGE_SUFFIXES, check_image, read_image
@@ -79,7 +79,7 @@ def convert_dataset(
         OutputError: the product's folder is there already and not empty, or cannot be written.
     """
     if split not in SPLITS:
-        raise OptionError("split", expected="a known name", got=f'"{split}"', fix=suggest(split, SPLITS))
+        raise unknown("split", split, SPLITS)
     names: Sequence[str | None] = (product,)
     if product == "all" and real_iad.recognises(folder):
         names = real_iad.products(folder)
@@ -93,27 +93,22 @@ def convert_dataset(
 
 def _divided(dataset: Dataset, split: str, seed: int) -> list[tuple[Sample, str]]:
     """Each sample with the folder below the product that receives it, such as train/good."""
+    train = set(dataset.select(split="train", defective=False))
     if split == "thesis":
         train = set(split_normals(dataset.select(defective=False), seed=seed, test=TEST_SHARE).training)
-    else:
-        train = set(dataset.select(split="train", defective=False))
     return [(sample, f"{'train' if sample in train else 'test'}/{sample.kind}") for sample in dataset]
 
 
 def _convert(
-    dataset: Dataset,
-    place: Path,
-    divided: list[tuple[Sample, str]],
-    *,
-    link: bool,
-    progress: Progress,
+    dataset: Dataset, place: Path, divided: list[tuple[Sample, str]], *, link: bool, progress: Progress
 ) -> Converted:
     moves = _moves(divided)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".part-") as temporary:
             root = Path(temporary) / "product"
-            for folder in {"train/good", "test/good", "ground_truth", *(str(m.place.parent) for m in moves)}:
+            places = [place for move in moves for place in (move.place, move.mask) if place is not None]
+            for folder in {"train/good", "test/good", "ground_truth", *(str(p.parent) for p in places)}:
                 (root / folder).mkdir(parents=True, exist_ok=True)
             _carry_all(moves, root, link=link, title=dataset.name, progress=progress)
             root.rename(place)
@@ -149,8 +144,6 @@ def _moves(divided: list[tuple[Sample, str]]) -> list[_Move]:
 
 
 def _carry_all(moves: list[_Move], root: Path, *, link: bool, title: str, progress: Progress) -> None:
-    for folder in {move.mask.parent for move in moves if move.mask is not None}:
-        (root / folder).mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="convert")
     try:
         with progress.stage(f"converting {title}", len(moves)) as stage:
@@ -223,11 +216,7 @@ def _free_place(out: Path, dataset: Dataset) -> Path:
 
 def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return suffix
-    raise DataError(
-        f"picture {path}",
-        expected=f"one of {', '.join(IMAGE_SUFFIXES)}",
-        got=suffix or "no suffix",
-        fix="Convert it.",
-    )
+    if suffix not in IMAGE_SUFFIXES:
+        known, got = ", ".join(IMAGE_SUFFIXES), suffix or "no suffix"
+        raise DataError(f"picture {path}", expected=f"one of {known}", got=got, fix="Convert it.")
+    return suffix

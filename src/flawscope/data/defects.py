@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flawscope.data.layouts.plain import GOOD_NAMES, MASK_FOLDERS
 from flawscope.data.layouts.reader import pictures, subfolders
-from flawscope.data.samples import Dataset, Sample
-from flawscope.errors import DataError, OptionError, suggest
+from flawscope.data.samples import Dataset, Sample, ordered
+from flawscope.errors import DataError, OptionError, unknown
 from flawscope.files import remembered_sha256
 
 Samples = tuple[Sample, ...]
@@ -23,11 +23,7 @@ def read_defects(folder: Path) -> Samples:
         DataError: no such folder, no picture in it, or a sub-folder of good pictures.
     """
     folder = Path(folder)
-    kinds = (
-        [path for path in subfolders(folder) if path.name.lower() not in MASK_FOLDERS]
-        if folder.is_dir()
-        else []
-    )
+    kinds = [path for path in subfolders(folder) if path.name.lower() not in MASK_FOLDERS]
     good = [path.name for path in kinds if path.name.lower() in GOOD_NAMES]
     found = [(folder.resolve().name, path) for path in pictures(folder)]
     found += [(kind.name, path) for kind in kinds for path in pictures(kind)]
@@ -49,12 +45,7 @@ def withhold(dataset: Dataset, kinds: Sequence[str]) -> Dataset:
     """
     for kind in kinds:
         if kind not in dataset.kinds():
-            raise OptionError(
-                f"withheld kind {kind!r}",
-                expected="a defect kind of the data set",
-                got="an unknown one",
-                fix=suggest(kind, dataset.kinds()),
-            )
+            raise unknown("withheld kind of defect", kind, dataset.kinds())
     samples = (replace(sample, seen=sample.seen and sample.kind not in kinds) for sample in dataset)
     return replace(dataset, samples=tuple(samples))
 
@@ -88,9 +79,9 @@ def draw_defects(dataset: Dataset, count: int | None, seed: int) -> Samples:
             got=str(wanted),
             fix="Ask for fewer, or add defective pictures.",
         )
-    ordered = sorted(pool, key=lambda sample: sample.path.as_posix())
-    random.Random(seed).shuffle(ordered)
-    return tuple(sorted(ordered[:wanted], key=lambda sample: sample.path.as_posix()))
+    drawn = list(ordered(pool))
+    random.Random(seed).shuffle(drawn)
+    return ordered(drawn[:wanted])
 
 
 def without(dataset: Dataset, drawn: Collection[Sample]) -> Dataset:

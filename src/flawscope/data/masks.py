@@ -60,7 +60,7 @@ class MaskFile:
         """
         pixels = read_image(self.path)  # (H, W, C)
         if pixels.shape[:2] != (height, width):
-            raise _size_error(self.path, pixels.shape[0], pixels.shape[1], height, width)
+            raise _size_error(self.path, pixels.shape[:2], (height, width))
         area: NDArray[np.bool_] = np.any(pixels > self.threshold, axis=2)  # (H, W)
         return area
 
@@ -121,7 +121,7 @@ class Polygons:
             DataError: the file states another picture size.
         """
         if (self.height, self.width) != (height, width):
-            raise _size_error(self.path, self.height, self.width, height, width)
+            raise _size_error(self.path, (self.height, self.width), (height, width))
         area = np.zeros((height, width), np.uint8)
         for shape in self.shapes:
             cv2.fillPoly(area, [np.rint(np.asarray(shape)).astype(np.int32)], color=1)
@@ -157,13 +157,10 @@ def defect_areas(sample: Sample, height: int, width: int) -> Iterator[tuple[NDAr
             yield area, mask.saturation(size)
 
 
-def _size_error(path: Path, height: int, width: int, wanted_height: int, wanted_width: int) -> DataError:
-    return DataError(
-        f"mask {path}",
-        expected=f"the picture's size, {wanted_width}x{wanted_height}",
-        got=f"{width}x{height}",
-        fix="Annotate the picture again, or remove the mask.",
-    )
+def _size_error(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> DataError:
+    got, expected = (f"{width}x{height}" for height, width in (size, wanted))
+    fix = "Annotate the picture again, or remove the mask."
+    return DataError(f"mask {path}", expected=f"the picture's size, {expected}", got=got, fix=fix)
 
 
 def _side(path: Path, content: dict[str, Any], key: str) -> int:
@@ -180,11 +177,7 @@ def _corners(path: Path, place: str, shape: Any) -> tuple[tuple[float, float], .
         corners = np.asarray(shape.get("points"), np.float64)
     except (TypeError, ValueError, OverflowError):
         corners = np.empty(0)
-    if (
-        corners.ndim != 2
-        or corners.shape[1] != 2
-        or len(corners) < 3
-        or not (np.abs(corners) < MAX_SIDE).all()
-    ):
+    pairs = corners.ndim == 2 and corners.shape[1] == 2
+    if not pairs or len(corners) < 3 or not (np.abs(corners) < MAX_SIDE).all():
         raise malformed(path, place, "at least three corners [x, y]", repr(shape.get("points"))[:80])
     return tuple((float(x), float(y)) for x, y in corners)

@@ -16,6 +16,7 @@ from flawscope.errors import OptionError
 from flawscope.files import remembered_sha256
 from flawscope.runtime.images import Frame, load
 
+THREADS = min(4, os.cpu_count() or 1)
 _AHEAD = 2
 
 
@@ -64,12 +65,9 @@ class PictureFiles:
     raises the InputError of `flawscope.runtime.images.read_image`, which names the file.
     """
 
-    def __init__(self, samples: Sequence[Sample], frame: Frame, *, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise OptionError("threads", expected="at least 1", got=str(threads), fix="Leave it out.")
+    def __init__(self, samples: Sequence[Sample], frame: Frame) -> None:
         self.samples = tuple(samples)
         self.frame = frame
-        self.threads = threads or min(4, os.cpu_count() or 1)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -82,26 +80,23 @@ class PictureFiles:
             yield batch[0]
 
     def __add__(self, other: Pictures) -> PictureFiles:
-        return PictureFiles((*self.samples, *other.samples), self.frame, threads=self.threads)
+        return PictureFiles((*self.samples, *other.samples), self.frame)
 
     def subset(self, indices: Sequence[int]) -> PictureFiles:
         """See `Pictures.subset`."""
-        return PictureFiles([self.samples[index] for index in indices], self.frame, threads=self.threads)
+        return PictureFiles([self.samples[index] for index in indices], self.frame)
 
     def resized(self, frame: Frame) -> PictureFiles:
         """See `Pictures.resized`."""
-        return PictureFiles(self.samples, frame, threads=self.threads)
+        return PictureFiles(self.samples, frame)
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Batches (n, 3, height, width) float32 in order, n = `size` but for the last.
-
-        Up to two further batches are decoded by a thread pool while one is in use.
-        """
+        """See `Pictures.batches`; two further batches are decoded by a thread pool while one is in use."""
         if size < 1:
             raise OptionError("batch size", expected="at least 1", got=str(size), fix="Choose 8, say.")
         starts = iter(range(0, len(self), size))
         pending: deque[tuple[NDArray[np.float32], list[Future[NDArray[np.float32]]]]] = deque()
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="pictures")
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
 
         def submit() -> None:
             for start in starts:
@@ -128,5 +123,5 @@ class PictureFiles:
 
     def hashes(self) -> list[str]:
         """sha256 of each picture's file, in order; remembered for files that stay as they are."""
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(remembered_sha256, [sample.path for sample in self.samples]))

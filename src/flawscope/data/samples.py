@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from flawscope.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,9 +117,26 @@ class Dataset:
             and (kind is None or sample.kind == kind)
         )
 
+    def good(self) -> tuple[Sample, ...]:
+        """Good pictures, the training ones where there are any.
+
+        Raises:
+            DataError: there are none.
+        """
+        found = self.select(split="train", defective=False) or self.select(defective=False)
+        if not found:
+            fix = "Point at the folder that holds the good pictures."
+            raise DataError(str(self.root), expected="good pictures", got="none", fix=fix)
+        return found
+
     def kinds(self) -> tuple[str, ...]:
         """Defect kinds in this data set, sorted, without `good`."""
         return tuple(sorted({sample.kind for sample in self.samples if sample.defective}))
+
+
+def ordered(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Samples by path: what is drawn from them then depends on a seed alone."""
+    return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
 
 
 def paths_of(samples: Sequence[Sample]) -> list[Path]:

@@ -112,21 +112,19 @@ def common_size(paths: Iterable[Path]) -> Size:
         InputError: a picture that cannot be read.
         DataError: two pictures of different sizes, both named.
     """
-    first: tuple[Path, Size] | None = None
+    seen: dict[Size, Path] = {}
     for path in paths:
-        size = picture_size(path)
-        if first is None:
-            first = path, size
-        elif size != first[1]:
+        seen.setdefault(picture_size(path), path)
+        if len(seen) > 1:
             raise DataError(
                 "pictures of one segment map",
                 expected="one size, for a static map needs a fixed camera",
-                got=f"{_text(first[1])} of {first[0]} and {_text(size)} of {path}",
+                got=" and ".join(f"{_text(size)} of {first}" for size, first in seen.items()),
                 fix="Keep pictures of one camera, or name a size to stretch them to (--size 256x256).",
             )
-    if first is None:
+    if not seen:
         raise DataError("pictures", expected="at least one", got="none", fix="Name a folder of pictures.")
-    return first[1]
+    return next(iter(seen))
 
 
 def check_map_fits(path: Path, size: Size, pictures: Iterable[Path], frame: Frame | None = None) -> None:
@@ -138,19 +136,18 @@ def check_map_fits(path: Path, size: Size, pictures: Iterable[Path], frame: Fram
         InputError: a picture that cannot be read.
         DataError: a picture that the map does not fit.
     """
-    if frame is not None and frame.aspect == "stretch" and size == (frame.height, frame.width):
+    stretched = frame if frame is not None and frame.aspect == "stretch" else None
+    if stretched is not None and size == (stretched.height, stretched.width):
         return
+    drawn = "" if stretched is None else f", or {stretched.width}x{stretched.height}"
     for picture in pictures:
         height, width = picture_size(picture)
         proportion = (width / height) / (size[1] / size[0])
         if abs(proportion - 1.0) > SAME_PROPORTIONS:
-            stretched = ""
-            if frame is not None and frame.aspect == "stretch":
-                stretched = f", or {frame.width}x{frame.height}"
             raise DataError(
                 f"segment map {path}",
                 expected=f"the size of the pictures ({_text((height, width))} of {picture}), "
-                f"their proportions within 1 %{stretched}",
+                f"their proportions within 1 %{drawn}",
                 got=_text(size),
                 fix="Draw it on one of the pictures, or at the size that they are stretched to.",
             )
@@ -171,10 +168,11 @@ def _text(size: Size) -> str:
 def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
     indexed = image.mode == "P"
     grey = image.mode == "L" and image.tile and ";" not in str(image.tile[0].args)
-    if isinstance(image, PngImageFile) and (indexed or grey):
+    png = isinstance(image, PngImageFile)
+    if png and (indexed or grey):
         return
-    kind = f"a PNG of pixel type {image.mode}" if isinstance(image, PngImageFile) else f"a {image.format}"
-    if isinstance(image, PngImageFile) and image.mode == "L":
+    kind = f"a PNG of pixel type {image.mode}" if png else f"a {image.format}"
+    if png and image.mode == "L":
         kind = "a PNG of fewer than 8 bits of grey"
     raise DataError(
         f"segment map {path}",
@@ -194,7 +192,7 @@ def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SE
         raise DataError(
             f"segment map {path}",
             expected=f"indices from 0 to {known - 1} ({limit})",
-            got=_where(labels, wrong),
+            got=f"index {wrong} in {pixels_of(labels, wrong)}",
             fix="Paint without soft edges, and with the indices of the segments only.",
         )
     missing = sorted({*range(highest)} - {int(index) for index in present})
@@ -203,12 +201,12 @@ def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SE
         raise DataError(
             f"segment map {path}",
             expected=f"every index from 0 to {highest}",
-            got=f"no pixel of index {names}, but {_where(labels, highest)}",
+            got=f"no pixel of index {names}, but index {highest} in {pixels_of(labels, highest)}",
             fix="Number the segments without gaps, or paint over a slip of the brush.",
         )
 
 
-def _where(labels: NDArray[np.integer], index: int) -> str:
+def pixels_of(labels: NDArray[np.integer], index: int) -> str:
     """How many pixels have the index, and the first of them, for a person who looks for it."""
     rows, columns = np.nonzero(labels == index)
-    return f"index {index} in {len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}"
+    return f"{len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}"

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.samples import Dataset, Sample, ordered
 from flawscope.data.training import evenly
 from flawscope.errors import DataError, OptionError
 from flawscope.runtime.calibration import normals_needed
@@ -75,12 +75,7 @@ def plan_split(n: int, *, false_rejects: float = 0.01, confidence: float = 0.95)
     299
     """
     if n < FEWEST_NORMALS:
-        raise DataError(
-            "good pictures",
-            expected=f"at least {FEWEST_NORMALS}",
-            got=str(n),
-            fix="Add more pictures of good parts; 30 make a start, a few hundred a reliable inspection.",
-        )
+        raise _too_few(f"at least {FEWEST_NORMALS}", n)
     tuning = min(max(round(n * TUNING_SHARE), FEWEST_TUNING), MAX_TUNING)
     held_out = math.floor(n * HELD_OUT_SHARE)
     if held_out < FEWEST_HELD_OUT:
@@ -152,12 +147,7 @@ def _told(calibration: float | None, folds: int | None) -> tuple[float, int]:
 
 
 def split_normals(
-    samples: Iterable[Sample],
-    *,
-    seed: int,
-    tuning: float = 0.0,
-    calibration: float = 0.0,
-    test: float = 0.0,
+    samples: Iterable[Sample], *, seed: int, tuning: float = 0.0, calibration: float = 0.0, test: float = 0.0
 ) -> NormalSplit:
     """Divide samples by a seeded draw; each gets exactly one role.
 
@@ -173,20 +163,15 @@ def split_normals(
     wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, sum(map(len, units)))
     needed = sum(count > 0 for count in wanted) + 1
     if len(units) < needed:
-        raise DataError(
-            "good pictures",
-            expected=f"at least {needed} to divide",
-            got=str(len(units)),
-            fix="Add more pictures of good parts.",
-        )
+        raise _too_few(f"at least {needed} to divide", len(units))
     chosen: list[Samples] = []
     for index, count in enumerate(wanted):
         kept_for_others = sum(other > 0 for other in wanted[index + 1 :]) + 1
         drawn: list[Sample] = []
         while len(drawn) < count and len(units) > kept_for_others:
             drawn += units.pop()
-        chosen.append(_ordered(drawn))
-    training = _ordered(sample for unit in units for sample in unit)
+        chosen.append(ordered(drawn))
+    training = ordered(sample for unit in units for sample in unit)
     return NormalSplit(training, tuning=chosen[2], calibration=chosen[1], test=chosen[0])
 
 
@@ -210,14 +195,14 @@ def limit_training(split: NormalSplit, pictures: int, *, seed: int) -> NormalSpl
             got=str(pictures),
             fix="Ask for fewer, add good pictures, or set less aside for tuning and calibration.",
         )
-    return replace(split, training=_ordered(drawn))
+    return replace(split, training=ordered(drawn))
 
 
 def scale_within(split: NormalSplit, share: float) -> NormalSplit:
     """The split whose tuning pictures are a share of its training pictures, evenly spread; the old ones drop.
 
     A detector then learns what it learns inside a method that takes the old tuning pictures for itself (see
-    `flawscope.data.samples.TrainingData.for_detector`).
+    `flawscope.data.training.TrainingData.for_detector`).
     """
     chosen = set(evenly(len(split.training), share))
     return replace(
@@ -238,31 +223,27 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
     if k < 2:
         raise OptionError("folds", expected="at least 2", got=str(k), fix=f"Use {FOLDS}.")
     if len(units) < k:
-        raise DataError(
-            "good pictures",
-            expected=f"at least {k}, one a fold",
-            got=str(len(units)),
-            fix="Add more pictures.",
-        )
-    held_out = [_ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
+        raise _too_few(f"at least {k}, one a fold", len(units))
+    held_out = [ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
     return [
-        (_ordered(sample for other in held_out if other is not fold for sample in other), fold)
+        (ordered(sample for other in held_out if other is not fold for sample in other), fold)
         for fold in held_out
     ]
+
+
+def _too_few(expected: str, got: int) -> DataError:
+    fix = "Add more pictures of good parts; 30 make a start, a few hundred a reliable inspection."
+    return DataError("good pictures", expected=expected, got=str(got), fix=fix)
 
 
 def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
     """Samples that must stay together, in seeded order."""
     units: dict[str | int, list[Sample]] = {}
-    for index, sample in enumerate(_ordered(samples)):
+    for index, sample in enumerate(ordered(samples)):
         units.setdefault(index if sample.group is None else sample.group, []).append(sample)
     draw = random.Random(seed)
     keys = [draw.random() for _ in units]
     return [unit for _, unit in sorted(zip(keys, units.values(), strict=True), key=lambda pair: pair[0])]
-
-
-def _ordered(samples: Iterable[Sample]) -> Samples:
-    return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
 
 
 def _counts(wishes: dict[str, float], total: int) -> list[int]:
@@ -284,8 +265,7 @@ def _counts(wishes: dict[str, float], total: int) -> list[int]:
             got=", ".join(f"{name} {value:g}" for name, value in wishes.items()),
             fix="Ask for less, or add more pictures of good parts.",
         )
-    return [value if isinstance(value, int) else _share(value, total) for value in wishes.values()]
-
-
-def _share(share: float, total: int) -> int:
-    return max(round(share * total), 1) if share else 0
+    return [
+        value if isinstance(value, int) else max(round(value * total), 1) if value else 0
+        for value in wishes.values()
+    ]

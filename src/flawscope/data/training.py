@@ -37,14 +37,11 @@ class TrainingData:
         others = {"the tuning pictures": self.tuning, "the defective ones": self.defective}
         _apart({"the normal pictures": self.normal, **others})
         _apart({"the annotated pictures": self.parts, **others})
-        for sample in self.parts.samples if self.parts is not None else ():
-            if not sample.parts:
-                raise DataError(
-                    f"picture {sample.path}",
-                    expected="annotated parts",
-                    got="a picture without any",
-                    fix="Annotate it, or remove it from the annotated pictures.",
-                )
+        bare = [sample for sample in self.parts.samples if not sample.parts] if self.parts is not None else []
+        if bare:
+            fix = "Annotate it, or remove it from the annotated pictures."
+            what = f"picture {bare[0].path}"
+            raise DataError(what, expected="annotated parts", got="a picture without any", fix=fix)
 
     def for_detector(self, scaled: float) -> TrainingData:
         """What a detector learns from whose answers another method learns from: pictures of `normal` alone.

@@ -135,11 +135,22 @@ class Canvas:
         np.copyto(self.gloss[window], np.float32(stamp.gloss), where=cover)
         np.copyto(self.parts[window], np.uint8(stamp.label), where=cover)
 
+    def lower(self, frame: Frame, cover: Mask, height: NDArray[np.floating] | float) -> None:
+        """Take away what stands above `height` (product units) where `cover` marks the window."""
+        surface = self.height[frame.rows, frame.cols]
+        np.minimum(surface, np.float32(height * self.pose.unit), out=surface, where=cover)
+
     def footprint(self, *stamps: Stamp) -> Mask:
         """(S, S) bool: the points that any of the parts covers, painted or not."""
         mask = np.zeros(self.parts.shape, np.bool_)
         for stamp in stamps:
             mask[stamp.frame.rows, stamp.frame.cols] |= stamp.cover
+        return mask
+
+    def mask(self, frame: Frame, cover: Mask) -> Mask:
+        """(S, S) bool: the points of a window that `cover` marks."""
+        mask = np.zeros(self.parts.shape, np.bool_)
+        mask[frame.rows, frame.cols] = cover
         return mask
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from flawscope.products import damage
-from flawscope.products.canvas import Canvas, Float, Stamp, colour
+from flawscope.products.canvas import Canvas, colour
 from flawscope.products.connector_parts import (
     BLOCK,
     BLOCK_Y,
-    COPPER,
     ORDER,
     PLACES,
-    STEEL,
-    TAB,
     WIRE_RADIUS,
     Wire,
     bundle,
@@ -30,7 +29,7 @@ from flawscope.products.connector_parts import (
     stretch,
     tab,
 )
-from flawscope.products.scene import Outcome, Product, Streams
+from flawscope.products.scene import Mark, Outcome, Product, Streams, kinds_of
 from flawscope.products.shapes import blob
 
 
@@ -133,24 +132,14 @@ def _bent_tab(canvas: Canvas, assembly: Assembly, rng: np.random.Generator) -> O
     assembly.tabs[place] = slope
     changed = canvas.footprint(tab(canvas, place, 0.0), tab(canvas, place, slope))
     frame = canvas.frame(centre(place), 0.345, 0, 0.065, 0.09)
-    beyond = Stamp(frame, frame.v > -0.03, 0.0, STEEL, TAB)
-    return Outcome(f"tab {place + 1} is bent", (changed & canvas.footprint(beyond),))
+    return Outcome(f"tab {place + 1} is bent", (changed & canvas.mask(frame, frame.v > -0.03),))
 
 
-def _on_housing(rng: np.random.Generator) -> tuple[float, float]:
-    """A point on the open face of the housing: beside a screw or a window."""
+def _marked(canvas: Canvas, rng: np.random.Generator, mark: Mark, tint: str, what: str) -> Outcome:
+    """Damage on the open face of the housing, beside a screw or a window."""
     place, side = int(rng.integers(PLACES)), float(rng.choice([-1, 1]))
-    return centre(place) + side * 0.045, float(rng.uniform(0.05, 0.25))
-
-
-def _scratched(canvas: Canvas, rng: np.random.Generator) -> Outcome:
-    x, y = _on_housing(rng)
-    return Outcome("scratch on the housing", (damage.scratch(canvas, x, y, rng, colour("6f6a5e")),))
-
-
-def _burnt(canvas: Canvas, rng: np.random.Generator) -> Outcome:
-    x, y = _on_housing(rng)
-    return Outcome("burn mark on the housing", (damage.stain(canvas, x, y, rng, colour("3a2a1c")),))
+    x, y = centre(place) + side * 0.045, float(rng.uniform(0.05, 0.25))
+    return Outcome(f"{what} on the housing", (mark(canvas, x, y, rng, colour(tint)),))
 
 
 def _pitted(canvas: Canvas, rng: np.random.Generator) -> Outcome:
@@ -164,19 +153,13 @@ def _chipped(canvas: Canvas, rng: np.random.Generator) -> Outcome:
     frame = canvas.frame(x, BLOCK_Y + BLOCK[1], 0, 0.06)
     cover, depth = blob(frame, float(rng.uniform(0.024, 0.034)), rng)
     cover &= frame.v < 0
-    window = (frame.rows, frame.cols)
-    rough = 0.006 + 0.02 * np.asarray(depth, np.float32) ** 2 + 0.002 * np.sin(frame.u * 500)
-    broken: Float = (rough * canvas.pose.unit).astype(np.float32)
-    canvas.height[window] = np.where(cover, np.minimum(canvas.height[window], broken), canvas.height[window])
-    canvas.gloss[window][cover] = 0
-    return Outcome(
-        "piece broken out of the housing", (canvas.footprint(Stamp(frame, cover, 0.0, COPPER, 0)),)
-    )
+    canvas.lower(frame, cover, 0.006 + 0.02 * depth**2 + 0.002 * np.sin(frame.u * 500))
+    canvas.gloss[frame.rows, frame.cols][cover] = 0
+    return Outcome("piece broken out of the housing", (canvas.mask(frame, cover),))
 
 
-_ON_ASSEMBLY = {
-    "cut_insulation": _cut_insulation,
-    "bent_tab": _bent_tab,
+_DAMAGED = {"cut_insulation": _cut_insulation, "bent_tab": _bent_tab}
+_MISTAKEN = {
     "swapped_wires": _swapped,
     "missing_wire": _missing_wire,
     "extra_wire": _extra_wire,
@@ -184,9 +167,10 @@ _ON_ASSEMBLY = {
     "wrong_colour": _wrong_colour,
     "missing_screw": _missing_screw,
 }
-_ON_BLOCK = {
-    "scratched_housing": _scratched,
-    "burn_mark": _burnt,
+_ON_ASSEMBLY = _DAMAGED | _MISTAKEN
+_ON_BLOCK: dict[str, Callable[[Canvas, np.random.Generator], Outcome]] = {
+    "scratched_housing": partial(_marked, mark=damage.scratch, tint="6f6a5e", what="scratch"),
+    "burn_mark": partial(_marked, mark=damage.stain, tint="3a2a1c", what="burn mark"),
     "sink_hole": _pitted,
     "chipped_housing": _chipped,
 }
@@ -194,19 +178,6 @@ _ON_BLOCK = {
 CONNECTOR_BLOCK = Product(
     name="connector_block",
     part_names=("background", "housing", "screw", "tab", *(f"{name} wire" for name in ORDER)),
-    flaws={
-        "scratched_housing": "structural",
-        "burn_mark": "structural",
-        "sink_hole": "structural",
-        "chipped_housing": "structural",
-        "cut_insulation": "structural",
-        "bent_tab": "structural",
-        "swapped_wires": "logical",
-        "missing_wire": "logical",
-        "extra_wire": "logical",
-        "misplaced_wire": "logical",
-        "wrong_colour": "logical",
-        "missing_screw": "logical",
-    },
+    flaws=kinds_of(structural=(*_ON_BLOCK, *_DAMAGED), logical=_MISTAKEN),
     draw=draw,
 )

@@ -85,14 +85,8 @@ def stretch(canvas: Canvas, wire: Wire, radius: float, span: tuple[float, float]
     cover = (np.abs(across) < radius) & (t > low) & (t < high)
     height = np.sqrt(np.maximum(radius * radius - across * across, 0)) + 0.5 * radius
     height += np.asarray(0.03 * np.clip(t / 0.2, 0, 1), np.float32)
-    return Stamp(
-        frame,
-        cover,
-        np.asarray(height, np.float32),
-        COLOURS[wire.name],
-        WIRE + ORDER.index(wire.name),
-        gloss=0.3,
-    )
+    label, tint = WIRE + ORDER.index(wire.name), COLOURS[wire.name]
+    return Stamp(frame, cover, np.asarray(height, np.float32), tint, label, gloss=0.3)
 
 
 def insulation(canvas: Canvas, wire: Wire) -> Stamp:
@@ -159,6 +153,4 @@ def screw(canvas: Canvas, place: int, turn: float) -> Stamp:
 def recess(canvas: Canvas, place: int) -> Mask:
     """The mask of a place's wire entry, in which a wire is or is not."""
     frame = canvas.frame(centre(place), ENTRY, 0, 0.06)
-    return canvas.footprint(
-        Stamp(frame, box_distance(frame.u, frame.v, *RECESS, 0.006) < 0, 0.0, COPPER, HOUSING)
-    )
+    return canvas.mask(frame, box_distance(frame.u, frame.v, *RECESS, 0.006) < 0)

@@ -23,7 +23,7 @@ def scratch(canvas: Canvas, x: float, y: float, rng: np.random.Generator, pale: 
     canvas.height[window][groove] -= 0.004 * canvas.pose.unit
     canvas.height[window][burr] += 0.0015 * canvas.pose.unit
     _tint(canvas, frame, np.where(groove, np.float32(0.75), np.float32(0)), pale)
-    return _mask(canvas, frame, groove | burr)
+    return canvas.mask(frame, groove | burr)
 
 
 def stain(canvas: Canvas, x: float, y: float, rng: np.random.Generator, tint: Colour) -> Mask:
@@ -34,7 +34,7 @@ def stain(canvas: Canvas, x: float, y: float, rng: np.random.Generator, tint: Co
     strength = (1 - smoothstep(depth, 0.8, 1.0)) * (0.72 + 0.22 * smoothstep(depth, 0.5, 0.9))
     _tint(canvas, frame, strength * np.float32(rng.uniform(0.85, 1)), tint)
     canvas.metal[frame.rows, frame.cols] *= 1 - 0.7 * strength
-    return _mask(canvas, frame, cover)
+    return canvas.mask(frame, cover)
 
 
 def pit(canvas: Canvas, x: float, y: float, rng: np.random.Generator) -> Mask:
@@ -46,7 +46,7 @@ def pit(canvas: Canvas, x: float, y: float, rng: np.random.Generator) -> Mask:
     rim = 0.12 * radius * np.exp(-(((depth - 1.05) / 0.12) ** 2))
     _tint(canvas, frame, np.where(cover, 0.45 * (1 - depth**2), np.float32(0)), (0.02, 0.02, 0.02))
     canvas.height[frame.rows, frame.cols] += ((bowl + rim) * canvas.pose.unit).astype(np.float32)
-    return _mask(canvas, frame, cover)
+    return canvas.mask(frame, cover)
 
 
 def fibre(canvas: Canvas, x: float, y: float, rng: np.random.Generator, tint: Colour) -> Mask:
@@ -64,16 +64,10 @@ def fibre(canvas: Canvas, x: float, y: float, rng: np.random.Generator, tint: Co
     canvas.height[window] += np.where(cover, rise * canvas.pose.unit, 0).astype(np.float32)
     canvas.metal[window][cover] = 0
     _tint(canvas, frame, cover.astype(np.float32), tint)
-    return _mask(canvas, frame, cover)
+    return canvas.mask(frame, cover)
 
 
 def _tint(canvas: Canvas, frame: Frame, strength: Float, tint: Colour) -> None:
     """Mix the surface's colour with `tint`, by a strength of 0 to 1 at each point."""
     planes = canvas.albedo[:, frame.rows, frame.cols]  # (3, h, w)
     planes += strength * (np.asarray(tint, np.float32)[:, None, None] - planes)
-
-
-def _mask(canvas: Canvas, frame: Frame, cover: Mask) -> Mask:
-    mask = np.zeros(canvas.parts.shape, np.bool_)
-    mask[frame.rows, frame.cols] = cover
-    return mask

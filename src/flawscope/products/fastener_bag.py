@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from flawscope.products import damage
-from flawscope.products.canvas import Canvas, Frame, Mask, Stamp, colour
+from flawscope.products.canvas import Canvas, Frame, Mask, colour
 from flawscope.products.fasteners import LABELS, LENGTHS, RADII, Fastener, Sort, stamp
-from flawscope.products.scene import Outcome, Product, Streams
+from flawscope.products.scene import Outcome, Product, Streams, kinds_of
 from flawscope.products.shapes import blob, box_distance, ridge, smoothstep
 from flawscope.products.texture import texture
 
@@ -154,8 +154,7 @@ def _added(scene: Scene, rng: np.random.Generator, sort: Sort) -> Outcome:
 def _replaced(scene: Scene, rng: np.random.Generator, old: Sort, new: Sort) -> Outcome:
     index = scene.pick(rng, old)
     before, scene.parts[index] = scene.parts[index], replace(scene.parts[index], sort=new)
-    mask = scene.footprint(before, scene.parts[index])
-    return Outcome(f"{new} instead of a {old}", (mask,))
+    return Outcome(f"{new} instead of a {old}", (scene.footprint(before, scene.parts[index]),))
 
 
 def _outside(scene: Scene, rng: np.random.Generator) -> Outcome:
@@ -164,8 +163,7 @@ def _outside(scene: Scene, rng: np.random.Generator) -> Outcome:
     x, y = float(rng.choice([-0.433, 0.433])), float(rng.uniform(-0.4, 0.4))
     scene.parts[index] = replace(scene.parts[index], x=x, y=y)
     found = scene.footprint(scene.parts[index])
-    lost = scene.free()
-    return Outcome("washer lies outside the bag", (found, lost))
+    return Outcome("washer lies outside the bag", (found, scene.free()))
 
 
 def _marred(scene: Scene, index: int, new: Fastener) -> Mask:
@@ -209,8 +207,7 @@ def _rusty(scene: Scene, rng: np.random.Generator) -> Outcome:
     for plane, value in zip(canvas.albedo, colour("7d4a1e"), strict=True):
         np.multiply(1.3 - 0.6 * depth, np.float32(value), out=plane[window], where=cover)
     canvas.metal[window][cover] = canvas.gloss[window][cover] = 0
-    mask = canvas.footprint(Stamp(frame, cover, 0.0, (0, 0, 0), BAG_LABEL))
-    return Outcome(f"rust on a {part.sort}", (mask,))
+    return Outcome(f"rust on a {part.sort}", (canvas.mask(frame, cover),))
 
 
 def _torn(scene: Scene, rng: np.random.Generator) -> Outcome:
@@ -224,8 +221,7 @@ def _torn(scene: Scene, rng: np.random.Generator) -> Outcome:
         curl = np.exp(-(((depth - 1.15) / 0.2) ** 2)) * 0.0055 * scene.canvas.pose.unit
         height[frame.rows, frame.cols] += curl.astype(np.float32)
         cover[frame.rows, frame.cols] &= ~hole
-    mask = scene.canvas.footprint(Stamp(frame, depth < 1.5, 0.0, (0, 0, 0), BAG_LABEL))
-    return Outcome("hole torn into the bag", (mask,))
+    return Outcome("hole torn into the bag", (scene.canvas.mask(frame, depth < 1.5),))
 
 
 def _fibre(scene: Scene, rng: np.random.Generator) -> Outcome:
@@ -233,10 +229,8 @@ def _fibre(scene: Scene, rng: np.random.Generator) -> Outcome:
     return Outcome("fibre in the bag", (damage.fibre(scene.canvas, x, y, rng, colour("23262e")),))
 
 
-_ON_PARTS: dict[str, Callable[[Scene, np.random.Generator], Outcome]] = {
-    "bent_screw": _bent,
-    "broken_screw": _broken,
-    "cracked_ring": _cracked,
+_DAMAGED = {"bent_screw": _bent, "broken_screw": _broken, "cracked_ring": _cracked}
+_MISTAKEN: dict[str, Callable[[Scene, np.random.Generator], Outcome]] = {
     "missing_screw": _missing_screw,
     "missing_nut": partial(_without, sort="nut"),
     "missing_washer": partial(_without, sort="washer"),
@@ -247,29 +241,14 @@ _ON_PARTS: dict[str, Callable[[Scene, np.random.Generator], Outcome]] = {
     "nut_for_washer": partial(_replaced, old="washer", new="nut"),
     "washer_outside": _outside,
 }
+_ON_PARTS = _MISTAKEN | _DAMAGED
 _AFTER = {"rust": _rusty, "torn_bag": _torn, "fibre": _fibre}
 _NUT, _WASHER, _SCREW = 0.0035, 0.0032, 0.0047  # areas as shares of the picture
 
 FASTENER_BAG = Product(
     name="fastener_bag",
     part_names=("background", "bag", *LABELS),
-    flaws={
-        "bent_screw": "structural",
-        "broken_screw": "structural",
-        "cracked_ring": "structural",
-        "rust": "structural",
-        "torn_bag": "structural",
-        "fibre": "structural",
-        "missing_screw": "logical",
-        "missing_nut": "logical",
-        "missing_washer": "logical",
-        "extra_nut": "logical",
-        "extra_washer": "logical",
-        "long_for_short": "logical",
-        "short_for_long": "logical",
-        "nut_for_washer": "logical",
-        "washer_outside": "logical",
-    },
+    flaws=kinds_of(structural=(*_DAMAGED, *_AFTER), logical=_MISTAKEN),
     draw=draw,
     saturation={
         "missing_screw": _SCREW,

@@ -56,15 +56,8 @@ def _screw(canvas: Canvas, part: Fastener) -> Stamp:
     stations = [head, head + 0.004, head + 0.012, head + 0.027, head + 0.0275, tip - 0.012, tip]
     radii = [0.012, 0.022, 0.0275, 0.0275, 0.0125, 0.0125, 0.007]
     bend = (head + 0.35 * length, part.bend) if part.bend else None
-    made = turned(
-        frame,
-        stations,
-        radii,
-        albedo=_ZINC,
-        label=LABELS[part.sort],
-        thread=(head + 0.04, tip - 0.004, 0.0098),
-        bend=bend,
-    )
+    label, thread = LABELS[part.sort], (head + 0.04, tip - 0.004, 0.0098)
+    made = turned(frame, stations, radii, albedo=_ZINC, label=label, thread=thread, bend=bend)
     if part.loss:
         ragged = tip - part.loss * length + 0.004 * np.sin(frame.v * 700)
         made = replace(made, cover=made.cover & (frame.u < ragged))

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from flawscope.products.canvas import Canvas, Float
 
+Normals = tuple[Float, Float, Float]  # x, y and z of the surface's normal, each (H, W)
+
 OVERSAMPLING = 2
 _BAND = 64
 
@@ -74,14 +76,15 @@ def _shaded(canvas: Canvas, setup: Setup) -> Float:
     """The lit scene, (S / 2, S / 2, 3), worked in bands of rows that stay in the processor's cache."""
     side = canvas.pose.side
     height = np.asarray(cv2.blur(canvas.height, (3, 3)), np.float32)
-    nx, ny, nz = _normals(height)
+    normals = _normals(height)
     shadow, crease = _occlusion(height, setup)
     film = None if canvas.film is None else (_half_way(*_normals(canvas.film[0]), setup), canvas.film[1])
     picture = np.empty((side // OVERSAMPLING, side // OVERSAMPLING, 3), np.float32)
     for top in range(0, side, _BAND):
         rows = slice(top, min(top + _BAND, side))
-        surface = _Surface(nx[rows], ny[rows], nz[rows], 1 - 0.8 * shadow[rows], crease[rows])
-        planes = _lit(canvas, rows, surface, setup)  # (3, rows, S)
+        lit = 1 - 0.8 * shadow[rows]
+        nx, ny, nz = (plane[rows] for plane in normals)
+        planes = _lit(canvas, rows, (nx, ny, nz), (lit, crease[rows]), setup)  # (3, rows, S)
         if film is not None:
             _lay_film(planes, film[0][rows], film[1][rows])
         small = (side // OVERSAMPLING, (rows.stop - rows.start) // OVERSAMPLING)
@@ -97,29 +100,22 @@ def _lay_film(planes: Float, cosine: Float, cover: NDArray[np.bool_]) -> None:
     planes += np.where(cover, 0.045 + 0.1 * broad + 0.45 * broad**6, np.float32(0))
 
 
-@dataclass(frozen=True)
-class _Surface:
-    """A band of rows: normals, light that arrives (1 lit to 0.2 in shadow), and openness of creases."""
+def _lit(canvas: Canvas, rows: slice, normals: Normals, open_to: tuple[Float, Float], setup: Setup) -> Float:
+    """Colour of a band before the film: dull and mirrored light mixed by metal, plus the highlight.
 
-    nx: Float
-    ny: Float
-    nz: Float
-    lit: Float
-    crease: Float
-
-
-def _lit(canvas: Canvas, rows: slice, at: _Surface, setup: Setup) -> Float:
-    """Colour of a band before the film: dull and mirrored light mixed by metal, plus the highlight."""
+    `open_to` is the light that arrives, 1 to 0.2 in shadow, and how open creases are.
+    """
+    (nx, ny, nz), (lit, crease) = normals, open_to
     lx, ly, lz = _towards_light(setup)
-    diffuse = np.maximum(at.nx * lx + at.ny * ly + at.nz * lz, 0)
-    dull = (setup.ambient + 0.78 * diffuse * at.lit) * at.crease
-    mirror = _reflection(at.nx, at.ny, setup.azimuth) * (0.35 + 0.65 * at.lit) * (0.4 + 0.6 * at.crease)
+    diffuse = np.maximum(nx * lx + ny * ly + nz * lz, 0)
+    dull = (setup.ambient + 0.78 * diffuse * lit) * crease
+    mirror = _reflection(nx, ny, setup.azimuth) * (0.35 + 0.65 * lit) * (0.4 + 0.6 * crease)
     shading = dull + canvas.metal[rows] * (mirror - dull)
-    shine = canvas.gloss[rows] * cv2.pow(_half_way(at.nx, at.ny, at.nz, setup), 40) * at.lit
+    shine = canvas.gloss[rows] * cv2.pow(_half_way(nx, ny, nz, setup), 40) * lit
     return np.asarray(canvas.albedo[:, rows] * shading + shine, np.float32)
 
 
-def _normals(height: Float) -> tuple[Float, Float, Float]:
+def _normals(height: Float) -> Normals:
     gx = np.asarray(cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=-1 / 8), np.float32)
     gy = np.asarray(cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=-1 / 8), np.float32)
     nz = np.asarray(1 / np.sqrt(1 + gx * gx + gy * gy), np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from flawscope.errors import OptionError, OutputError
 from flawscope.files import unwritable
 from flawscope.products.renderer import product_named, render
 from flawscope.products.scene import Product, Rendered
+from flawscope.progress import Progress, Silent, counted
 
 _PALETTE = (
     *(0x000000, 0x4E79A7, 0xF28E2B, 0x59A14F, 0xE15759),
@@ -51,14 +52,14 @@ def write_loco(
     test_good: int = 20,
     per_flaw: int = 4,
     size: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write `<folder>/<product>` as MVTec LOCO AD lays it out, and return that path.
 
     Beside LOCO's train, validation, test, ground_truth and defects_config.json it holds `truth.jsonl` (path,
     flaw and a sentence for each test picture) and `parts/` (indexed label maps under the pictures' own names,
     `parts/names.json` says what the labels are). The folder appears whole or not at all, and the same
-    arguments give the same bytes. `progress` is called with (pictures done, pictures in all).
+    arguments give the same bytes.
 
     Raises:
         OptionError: an unknown product, a count below 1 (validation, test_good and per_flaw: below 0), or
@@ -86,7 +87,8 @@ def write_loco(
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as temporary:
             root = Path(temporary) / product
-            _write(root, made, shots, seed=seed, size=size, progress=progress)
+            with (progress or Silent()).stage("rendering", len(shots)) as stage:
+                _write(root, made, counted(shots, stage), seed=seed, size=size)
             root.rename(target)
     except OSError as error:
         raise unwritable(target, error) from error
@@ -103,24 +105,14 @@ def _shots(product: Product, train: int, validation: int, test_good: int, per_fl
         yield from (_Shot(f"test/{kind}_anomalies", index, flaw) for index, flaw in enumerate(flaws))
 
 
-def _write(
-    root: Path,
-    product: Product,
-    shots: list[_Shot],
-    *,
-    seed: int,
-    size: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
+def _write(root: Path, product: Product, shots: Iterable[_Shot], *, seed: int, size: int) -> None:
     values = {flaw: 255 - index for index, flaw in enumerate(product.flaws)}
     truths = []
-    for done, shot in enumerate(shots, start=1):
+    for shot in shots:
         rendered = render(product.name, seed=shot.seed(product.name, seed), flaw=shot.flaw, size=size)
         _write_one(root, shot, rendered, values)
         if shot.folder.startswith("test/"):
             truths.append({"path": f"{shot.name}.png", "flaw": shot.flaw, "truth": rendered.truth})
-        if progress is not None:
-            progress(done, len(shots))
     lines = "".join(json.dumps(truth) + "\n" for truth in truths)
     (root / "truth.jsonl").write_text(lines, encoding="utf-8")
     names = json.dumps(list(product.part_names), indent=2) + "\n"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from flawscope.products import damage
-from flawscope.products.canvas import Canvas, Frame, Mask, Stamp, colour
-from flawscope.products.scene import Outcome, Product, Streams
+from flawscope.products.canvas import Canvas, Mask, Stamp, colour
+from flawscope.products.scene import Mark, Outcome, Product, Streams, kinds_of
 from flawscope.products.shapes import box_distance, smoothstep, turned
 from flawscope.products.texture import texture
 
@@ -105,8 +107,7 @@ def _stamp(canvas: Canvas, pin: Pin) -> Stamp:
 
 def _pocket(canvas: Canvas, index: int) -> Mask:
     frame = canvas.frame(*centre(index), 0, 0.16)
-    inside = box_distance(frame.u, frame.v, *POCKET, 0.022) < 0
-    return canvas.footprint(Stamp(frame, inside, 0.0, (0, 0, 0), TRAY))
+    return canvas.mask(frame, box_distance(frame.u, frame.v, *POCKET, 0.022) < 0)
 
 
 def _beside(pin: Pin, index: int) -> list[Pin]:
@@ -191,18 +192,11 @@ def _scratched(canvas: Canvas, rng: np.random.Generator) -> Outcome:
     return Outcome("scratch on the rim of the tray", (mask,))
 
 
-def _stained(canvas: Canvas, rng: np.random.Generator) -> Outcome:
+def _soiled(canvas: Canvas, rng: np.random.Generator, mark: Mark, tint: str, what: str) -> Outcome:
     index = int(rng.integers(COLUMNS * ROWS))
     x, y = centre(index) + rng.uniform(-1, 1, 2) * (0.04, 0.07)
-    mask = damage.stain(canvas, float(x), float(y), rng, colour("1e1a14"))
-    return Outcome(f"oil stain in compartment {index + 1}", (mask,))
-
-
-def _fibre(canvas: Canvas, rng: np.random.Generator) -> Outcome:
-    index = int(rng.integers(COLUMNS * ROWS))
-    x, y = centre(index) + rng.uniform(-1, 1, 2) * (0.04, 0.07)
-    mask = damage.fibre(canvas, float(x), float(y), rng, colour("d9d4c6"))
-    return Outcome(f"fibre in compartment {index + 1}", (mask,))
+    mask = mark(canvas, float(x), float(y), rng, colour(tint))
+    return Outcome(f"{what} in compartment {index + 1}", (mask,))
 
 
 def _cracked_wall(canvas: Canvas, rng: np.random.Generator) -> Outcome:
@@ -213,31 +207,25 @@ def _cracked_wall(canvas: Canvas, rng: np.random.Generator) -> Outcome:
     frame = canvas.frame(x, float(y), 0, 0.05)
     jag = 0.005 * np.sin(frame.u * 260 + rng.uniform(0, 6)) + 0.003 * np.sin(frame.u * 610)
     cover = (np.abs(frame.v + jag) < rng.uniform(0.02, 0.03)) & (np.abs(frame.u) < 0.016)
-    _lower(canvas, frame, cover)
-    mask = canvas.footprint(Stamp(frame, cover, 0.0, (0, 0, 0), TRAY))
-    return Outcome(f"wall broken between compartments {left + 1} and {left + 2}", (mask,))
+    canvas.lower(frame, cover, FLOOR + 0.004)
+    canvas.albedo[:, frame.rows, frame.cols] *= np.where(cover, np.float32(1.5), np.float32(1))
+    truth = f"wall broken between compartments {left + 1} and {left + 2}"
+    return Outcome(truth, (canvas.mask(frame, cover),))
 
 
-def _lower(canvas: Canvas, frame: Frame, cover: Mask) -> None:
-    window = (frame.rows, frame.cols)
-    floor = (FLOOR + 0.004) * canvas.pose.unit
-    canvas.height[window] = np.where(cover, np.minimum(canvas.height[window], floor), canvas.height[window])
-    canvas.albedo[:, *window] *= np.where(cover, np.float32(1.5), np.float32(1))
-
-
-_ON_PINS = {
-    "bent_pin": _bent,
-    "broken_pin": _broken,
+_DAMAGED = {"bent_pin": _bent, "broken_pin": _broken}
+_MISTAKEN = {
     "missing_pin": _missing,
     "extra_pin": _extra,
     "misplaced_pin": _misplaced,
     "swapped_pins": _swapped,
     "wrong_pin": _wrong,
 }
-_ON_TRAY = {
+_ON_PINS = _DAMAGED | _MISTAKEN
+_ON_TRAY: dict[str, Callable[[Canvas, np.random.Generator], Outcome]] = {
     "scratched_rim": _scratched,
-    "oil_stain": _stained,
-    "fibre": _fibre,
+    "oil_stain": partial(_soiled, mark=damage.stain, tint="1e1a14", what="oil stain"),
+    "fibre": partial(_soiled, mark=damage.fibre, tint="d9d4c6", what="fibre"),
     "broken_wall": _cracked_wall,
 }
 _PIN_AREA = 0.0036  # as a share of the picture
@@ -245,19 +233,7 @@ _PIN_AREA = 0.0036  # as a share of the picture
 PIN_TRAY = Product(
     name="pin_tray",
     part_names=("background", "tray", "pin"),
-    flaws={
-        "bent_pin": "structural",
-        "broken_pin": "structural",
-        "scratched_rim": "structural",
-        "oil_stain": "structural",
-        "fibre": "structural",
-        "broken_wall": "structural",
-        "missing_pin": "logical",
-        "extra_pin": "logical",
-        "misplaced_pin": "logical",
-        "swapped_pins": "logical",
-        "wrong_pin": "logical",
-    },
+    flaws=kinds_of(structural=(*_DAMAGED, *_ON_TRAY), logical=_MISTAKEN),
     draw=draw,
     saturation={"missing_pin": _PIN_AREA, "misplaced_pin": _PIN_AREA},
 )

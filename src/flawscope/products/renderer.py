@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import OptionError, suggest
+from flawscope.errors import OptionError, unknown
 from flawscope.products.canvas import Canvas, Mask, Pose
 from flawscope.products.connector_block import CONNECTOR_BLOCK
 from flawscope.products.fastener_bag import FASTENER_BAG
@@ -27,9 +27,7 @@ def render(product: str, *, seed: int, flaw: str | None = None, size: int = 256)
     """
     made = product_named(product)
     if flaw is not None and flaw not in made.flaws:
-        raise OptionError(
-            f"flaw of {product}", expected="a known one", got=repr(flaw), fix=suggest(flaw, made.flaws)
-        )
+        raise unknown(f"flaw of {product}", flaw, made.flaws)
     if not 64 <= size <= 1024:
         raise OptionError("size", expected="64 to 1024 pixels", got=str(size), fix="Choose one between.")
     if seed < 0:
@@ -48,7 +46,7 @@ def render(product: str, *, seed: int, flaw: str | None = None, size: int = 256)
 def product_named(name: str) -> Product:
     """The product, or an OptionError that lists the known ones."""
     if name not in PRODUCTS:
-        raise OptionError("product", expected="a known one", got=repr(name), fix=suggest(name, PRODUCTS))
+        raise unknown("product", name, PRODUCTS)
     return PRODUCTS[name]
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.products.canvas import Canvas
+from flawscope.products.canvas import Canvas, Colour, Mask
 
 Kind = Literal["structural", "logical"]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,14 @@ class Streams:
 
     def __call__(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self._seed, zlib.crc32(name.encode())])
+
+
+Mark = Callable[[Canvas, float, float, np.random.Generator, Colour], Mask]
+
+
+def kinds_of(*, structural: Iterable[str], logical: Iterable[str]) -> dict[str, Kind]:
+    """Flaws by kind as `Product.flaws` has them: each flaw's kind, by its name."""
+    return {**dict.fromkeys(structural, "structural"), **dict.fromkeys(logical, "logical")}
 
 
 @dataclass(frozen=True)

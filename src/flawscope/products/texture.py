@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Literal
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from flawscope.products.canvas import Float
 
 Texture = Literal["grain", "cardboard", "brushed", "clouds", "wrinkles"]
+Layers = tuple[tuple[float, float, float], ...]  # weight of blurred noise, its blur along x and along y
 
 
 def texture(kind: Texture, side: int, rng: np.random.Generator) -> Float:
@@ -21,7 +23,7 @@ def texture(kind: Texture, side: int, rng: np.random.Generator) -> Float:
     return np.ascontiguousarray(tile[row : row + side, column : column + side][::flip, ::mirror])
 
 
-@functools.lru_cache(maxsize=16)
+@lru_cache(maxsize=16)
 def _tile(kind: Texture, side: int) -> Float:
     rng = np.random.default_rng(20_240_601)
     extent = side * 2
@@ -45,26 +47,15 @@ def _blurred(extent: int, sigma_x: float, sigma_y: float, rng: np.random.Generat
     return np.asarray(noise / noise.std(), np.float32)
 
 
-def _grain(extent: int, zoom: float, rng: np.random.Generator) -> Float:
-    fine = _blurred(extent, 1.2 * zoom, 1.2 * zoom, rng)
-    return np.asarray(fine + 0.6 * _blurred(extent, 3 * zoom, 3 * zoom, rng), np.float32)
+def _layered(extent: int, zoom: float, rng: np.random.Generator, layers: Layers) -> Float:
+    noise = (weight * _blurred(extent, x * zoom, y * zoom, rng) for weight, x, y in layers)
+    return np.asarray(sum(noise), np.float32)
 
 
 def _cardboard(extent: int, zoom: float, rng: np.random.Generator) -> Float:
     fibres = _blurred(extent, 7 * zoom, 1.1 * zoom, rng) + 0.5 * _blurred(extent, 1.3 * zoom, 6 * zoom, rng)
     specks = np.minimum(_blurred(extent, 1.6 * zoom, 1.6 * zoom, rng) + 2.2, 0) * 4
     return np.asarray(fibres + 0.8 * _blurred(extent, 30 * zoom, 14 * zoom, rng) + specks, np.float32)
-
-
-def _brushed(extent: int, zoom: float, rng: np.random.Generator) -> Float:
-    lines = _blurred(extent, 60 * zoom, 0.8 * zoom, rng) + 0.7 * _blurred(extent, 25 * zoom, 1.6 * zoom, rng)
-    return np.asarray(lines + 0.5 * _blurred(extent, 120 * zoom, 8 * zoom, rng), np.float32)
-
-
-def _clouds(extent: int, zoom: float, rng: np.random.Generator) -> Float:
-    octaves = (64, 32, 16)
-    layers = [_blurred(extent, s * zoom, s * zoom, rng) * s for s in octaves]
-    return np.asarray(sum(layers), np.float32)
 
 
 def _wrinkles(extent: int, zoom: float, rng: np.random.Generator) -> Float:
@@ -76,10 +67,10 @@ def _wrinkles(extent: int, zoom: float, rng: np.random.Generator) -> Float:
     return np.asarray(sum(folds), np.float32)
 
 
-_TILES = {
-    "grain": _grain,
+_TILES: dict[Texture, Callable[[int, float, np.random.Generator], Float]] = {
+    "grain": partial(_layered, layers=((1, 1.2, 1.2), (0.6, 3, 3))),
     "cardboard": _cardboard,
-    "brushed": _brushed,
-    "clouds": _clouds,
+    "brushed": partial(_layered, layers=((1, 60, 0.8), (0.7, 25, 1.6), (0.5, 120, 8))),
+    "clouds": partial(_layered, layers=((64, 64, 64), (32, 32, 32), (16, 16, 16))),
     "wrinkles": _wrinkles,
 }

@@ -68,13 +68,9 @@ def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
     return tuple(scatter for scatter in drawn if scatter is not None)
 
 
-def _can_embed() -> bool:
-    return all(find_spec(name) is not None for name in ("torch", "sklearn"))
-
-
 def _embedder(bundle: Bundle) -> EmbedsPatches | None:
     """The restored detector, or None where it embeds no patches or cannot be restored here."""
-    if bundle.weights is None or not _can_embed():
+    if bundle.weights is None or any(find_spec(name) is None for name in ("torch", "sklearn")):
         return None
     from flawscope.methods.registry import available, method_class  # noqa: PLC0415 - imports torch
     from flawscope.methods.running import restored  # noqa: PLC0415

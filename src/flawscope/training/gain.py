@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +119,10 @@ def _gain(table: Table, after: Scores, held_out: str) -> Gain:
         places = chosen.astype(np.int64)
         return auroc(drawn, after[places]) - auroc(drawn, before[places])
 
-    measured: Callable[[NDArray[Any], NDArray[Any]], float] = difference
     return Gain(
         (int((labels == 0).sum()), int(labels.sum())),
         auroc(labels, before),
         auroc(labels, after),
-        bootstrap_interval(measured, labels, rows),
+        bootstrap_interval(difference, labels, rows),
         held_out,
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from flawscope.data.defects import read_defects, refuse_repeated
 from flawscope.data.samples import Sample
@@ -22,6 +21,7 @@ from flawscope.methods.registry import parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import Table
+from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
@@ -40,7 +40,7 @@ FOLDS = 5
 FEWEST_NORMALS = 10
 FEWEST_OF_A_KIND = 2
 GAIN = "gain.json"
-RESERVED = ("detectors", "size", "aspect")
+RESERVED = {"detectors", "size", "aspect"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,8 @@ def learn(
     made = pack(out, detector, run, contents)
     for remark in detector.learnt.remarks:
         announce(remark)
-    pictures = chosen.split.tuning if chosen.split.folds else chosen.split.calibration
-    counts = {
-        "forest": len(chosen.split.tuning),
-        "calibration": len(pictures),
-        "defective": len(chosen.defective),
-    }
+    grown, calibrated = len(chosen.split.tuning), len(contents.apart)
+    counts = {"forest": grown, "calibration": calibrated, "defective": len(chosen.defective)}
     return LearnResult(made, counts, len(normals) - len(fresh), tuple(gained))
 
 
@@ -139,13 +135,7 @@ def _select(normals: tuple[Sample, ...], defective: tuple[Sample, ...], wish: Wi
     held_out = min(len(normals) // 2, needed)
     in_folds = held_out < min(FEWEST_HELD_OUT, needed)
     drawn = split_normals(normals, seed=seed, calibration=0 if in_folds else held_out)
-    split = NormalSplit(
-        training=(),
-        tuning=drawn.training,
-        calibration=drawn.calibration,
-        test=(),
-        folds=FOLDS if in_folds else 0,
-    )
+    split = NormalSplit((), drawn.training, drawn.calibration, test=(), folds=FOLDS if in_folds else 0)
     return Selection(split, defective)
 
 
@@ -160,11 +150,7 @@ def _good_by_fold(
 
 def _resolved(recipe: LearnRecipe, detector: SegAD, wish: Wish) -> LearnRecipe:
     """The recipe with every option and the promise written out, so that it makes the same model again."""
-    options = {
-        name: value
-        for name, value in detector.options.model_dump(mode="json").items()
-        if name not in RESERVED
-    }
+    options = detector.options.model_dump(mode="json", exclude=RESERVED)
     promise = LearnCalibration(false_rejects=wish.alpha, confidence=1 - wish.delta)
     return recipe.model_copy(update={"options": options, "calibration": promise})
 
@@ -187,7 +173,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
             got="a copy for the station, without them",
             fix="Name the model folder that `flawscope train` made.",
         )
-    reserved = sorted(options.keys() & set(RESERVED))
+    reserved = sorted(options.keys() & RESERVED)
     if reserved:
         raise OptionError(
             f"option {reserved[0]!r}",
@@ -205,7 +191,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
         "aspect": own["aspect"],
     }
     detector = SegAD(parse_options(SegAD.name, SegADOptions, values), {"bases": [manifest.learnt]})
-    with_tensors(detector.bases[0], load_file(weights))
+    with_tensors(detector.bases[0], read_weights(weights))
     return detector
 
 

@@ -13,7 +13,7 @@ from flawscope.runtime.frozen import Frozen, option_error
 from flawscope.training.settings import yaml_package
 
 
-class _Document(Frozen):
+class Document(Frozen):
     """A whole recipe: read from plain values, written as YAML."""
 
     @classmethod
@@ -70,9 +70,7 @@ class SplitChoice(Frozen):
     withheld: tuple[str, ...] = Field(
         default=(), description="defect kinds of the data set that are not learnt from, only tested on"
     )
-    tuning: float | None = Field(
-        default=None, ge=0, lt=1, description="share of good pictures that fit scales on"
-    )
+    tuning: float | None = Field(None, ge=0, lt=1, description="share of good pictures that fit scales on")
     aside: float | None = Field(
         default=None,
         gt=0,
@@ -80,12 +78,8 @@ class SplitChoice(Frozen):
         description="share of good pictures that nothing learns from, drawn as those for `tuning` are: a "
         "detector alone then learns from what it has inside SegAD, and `tuning` is a share of that",
     )
-    calibration: float | None = Field(
-        default=None, ge=0, lt=1, description="share kept for the verdict thresholds"
-    )
-    folds: int | None = Field(
-        default=None, ge=2, description="cross-conformal folds in place of a held-out share"
-    )
+    calibration: float | None = Field(None, ge=0, lt=1, description="share kept for the verdict thresholds")
+    folds: int | None = Field(None, ge=2, description="cross-conformal folds in place of a held-out share")
 
 
 class CalibrationChoice(Frozen):
@@ -108,7 +102,7 @@ class EngineChoice(Frozen):
         return self.name, self.precision
 
 
-class Recipe(_Document):
+class Recipe(Document):
     """Everything that decides what `train` makes."""
 
     data: DataChoice
@@ -134,7 +128,7 @@ class LearnCalibration(Frozen):
     confidence: float | None = Field(default=None, gt=0, lt=1, description="1 − δ of the promise")
 
 
-class LearnRecipe(_Document):
+class LearnRecipe(Document):
     """Everything that decides what `learn` makes."""
 
     model: Path = Field(description="model folder that was trained on good pictures")

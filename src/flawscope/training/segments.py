@@ -19,12 +19,14 @@ from flawscope.data.segment_maps import (
     Size,
     check_map_fits,
     common_size,
+    pixels_of,
     read_segment_map,
     shares_of,
     write_segment_map,
 )
+from flawscope.data.sheets import require_png
 from flawscope.data.sheets.segments import Cell, segment_sheet
-from flawscope.errors import DataError, OptionError
+from flawscope.errors import OptionError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.images import Frame, read_image
 from flawscope.runtime.overlay import to_bytes, write_png
@@ -72,15 +74,7 @@ def good_pictures(
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         return collect(sources)
     dataset = read_dataset(Path(sources[0]), layout=layout, product=product)
-    goods = dataset.select(split="train", defective=False) or dataset.select(defective=False)
-    if not goods:
-        raise DataError(
-            str(sources[0]),
-            expected="good pictures",
-            got="none",
-            fix="Point at the folder that holds the good pictures.",
-        )
-    return paths_of(goods)
+    return paths_of(dataset.good())
 
 
 def draft(
@@ -117,18 +111,13 @@ def draft(
     from flawscope.segmenters.drafting import draft_by_features, mean_picture  # noqa: PLC0415 - check needs no torch
     from flawscope.segmenters.sam import Sam  # noqa: PLC0415
 
-    _require_png(out)
+    require_png(out)
     if segments is not None and not 2 <= segments <= MOST_SEGMENTS:
-        raise OptionError(
-            "segments",
-            expected=f"2 to {MOST_SEGMENTS}",
-            got=str(segments),
-            fix="Leave it out to let it choose.",
-        )
+        wanted, fix = f"2 to {MOST_SEGMENTS}", "Leave it out to let it choose."
+        raise OptionError("segments", expected=wanted, got=str(segments), fix=fix)
     height, width = size or common_size(paths)
-    pictures = PictureFiles(
-        [Sample(path, "train", defective=False) for path in paths], _working(height, width)
-    )
+    samples = [Sample(path, "train", defective=False) for path in paths]
+    pictures = PictureFiles(samples, _working(height, width))
     guide = pictures[0] if first else mean_picture(pictures, run)
     shown = to_bytes(guide)
     if by == "sam":
@@ -139,17 +128,11 @@ def draft(
     write_segment_map(out, labels)
     preview = out.with_name(f"{out.stem}_preview.png")
     name = "first picture" if first else f"mean of {len(paths)} pictures"
-    cells = [
-        Cell(name, shown, "picture"),
-        Cell("segments", shown),
-        Cell(out.name, shown, "map"),
-    ]
+    cells = [Cell(name, shown, "picture"), Cell("segments", shown), Cell(out.name, shown, "map")]
     write_png(preview, segment_sheet(small, cells))
-    shares = tuple(float(share) for share in shares_of(labels))
-    fewer = segments is not None and len(shares) < segments
-    remarks = (
-        (f"{segments} segments were asked for, {len(shares)} are large enough to stay.",) if fewer else ()
-    )
+    shares = tuple(shares_of(labels).tolist())
+    fewer = f"{segments} segments were asked for, {len(shares)} are large enough to stay."
+    remarks = (fewer,) if segments is not None and len(shares) < segments else ()
     return MapFacts(out, preview, height, width, len(paths), shares, remarks)
 
 
@@ -175,7 +158,7 @@ def check(
         DataError: a map whose indices are wrong (see `read_segment_map`), or that does not fit a picture.
         OutputError: the sheet cannot be written.
     """
-    _require_png(out)
+    require_png(out)
     labels = read_segment_map(map_file)
     height, width = labels.shape
     check_map_fits(map_file, (height, width), paths, Frame(*size) if size else None)
@@ -186,29 +169,19 @@ def check(
             cells.append(Cell(f"{path.parent.name}/{path.name}", read_image(path)))
             stage.advance()
     write_png(out, segment_sheet(labels, cells))
-    shares = tuple(float(share) for share in shares_of(labels))
+    shares = tuple(shares_of(labels).tolist())
     return MapFacts(map_file, out, height, width, len(paths), shares, _slips(labels, shares))
 
 
 def _slips(labels: Labels, shares: Sequence[float]) -> tuple[str, ...]:
     """A remark on each segment that is too small to be meant."""
-    remarks = []
-    for index, share in enumerate(shares):
-        if share < _TINY:
-            rows, columns = np.nonzero(labels == index)
-            remarks.append(
-                f"Segment {index} has only {len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}: "
-                "a slip of the brush?"
-            )
-    return tuple(remarks)
+    tiny = (index for index, share in enumerate(shares) if share < _TINY)
+    return tuple(
+        f"Segment {index} has only {pixels_of(labels, index)}: a slip of the brush?" for index in tiny
+    )
 
 
 def _working(height: int, width: int) -> Frame:
     """The proportions of the pictures at no more than 1024 pixels a side."""
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     return Frame(max(round(height * scale), 1), max(round(width * scale), 1))
-
-
-def _require_png(out: Path) -> None:
-    if out.suffix.lower() != ".png":
-        raise OptionError("out", expected="a file name that ends in .png", got=str(out), fix="Rename it.")

@@ -84,12 +84,8 @@ class Selection:
         """
         good = (*self.split.training, *self.split.tuning, *self.split.calibration)
         if not good:
-            raise DataError(
-                "training pictures",
-                expected="good pictures",
-                got="none",
-                fix="Add good pictures to the folder.",
-            )
+            fix = "Add good pictures to the folder."
+            raise DataError("training pictures", expected="good pictures", got="none", fix=fix)
         for sample in (*good, *self.natural, *self.defective):
             check_image(sample.path)
         refuse_repeated(good, self.defective)

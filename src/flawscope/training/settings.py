@@ -19,29 +19,19 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """
     yaml = yaml_package()
     path = Path(path)
+
+    def refused(expected: str, got: str) -> InputError:
+        fix = "Correct the file, or start from the recipe.yaml of a model folder."
+        return InputError(f"recipe {path}", expected=expected, got=got, fix=fix)
+
     try:
         if path.stat().st_size > RECIPE_LIMIT:
-            raise InputError(
-                f"recipe {path}",
-                expected="a YAML file below 1 MiB",
-                got=f"{path.stat().st_size} bytes",
-                fix="Name a recipe file.",
-            )
+            raise refused("a YAML file below 1 MiB", f"{path.stat().st_size} bytes")
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(
-            f"recipe {path}",
-            expected="a readable YAML file",
-            got=" ".join(str(error).split())[:200],
-            fix="Correct the file, or start from the recipe.yaml of a model folder.",
-        ) from error
+        raise refused("a readable YAML file", " ".join(str(error).split())[:200]) from error
     if not isinstance(values, dict):
-        raise InputError(
-            f"recipe {path}",
-            expected="a mapping of keys to values",
-            got=type(values).__name__,
-            fix="Start from the recipe.yaml of a model folder.",
-        )
+        raise refused("a mapping of keys to values", type(values).__name__)
     return values
 
 

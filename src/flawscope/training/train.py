@@ -102,13 +102,15 @@ def train(
         detector = fit_once(detector, chosen.data(frame), run)
     clock.lap("fit")
     promise = recipe.calibration
+    written_out = {"options": detector.options.model_dump(mode="json"), "preset": None}
+    resolved = recipe.model_copy(update=written_out)  # so that later presets change nothing
     contents = Contents(
         engine=recipe.engine.pair,
         apart=chosen.apart(frame),
         held_out=held_out,
         wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
         provenance=Provenance.now(recipe.seed, chosen.seen()),
-        recipe=_resolved(recipe, detector).to_yaml(),
+        recipe=resolved.to_yaml(),
     )
     made = pack(out, detector, run, contents)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
@@ -133,12 +135,6 @@ class _Clock:
     def seconds(self) -> dict[str, float]:
         """Each stretch, and all of them."""
         return {**self._laps, "total": self._before - self._started}
-
-
-def _resolved(recipe: Recipe, detector: Detector) -> Recipe:
-    """The recipe with every option of the method written out, so that later presets change nothing."""
-    options = detector.options.model_dump(mode="json")
-    return recipe.model_copy(update={"options": options, "preset": None})
 
 
 def _counts(chosen: Selection) -> dict[str, int]:

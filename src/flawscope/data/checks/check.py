@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from flawscope.data.checks.issues import Issue, found, worst_first
 from flawscope.data.checks.near import SIDE, near_groups, thumbnail
 from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import union_mask
+from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.splits import FEWEST_NORMALS, HELD_OUT_SHARE, split_dataset
 from flawscope.errors import DataError, InputError
@@ -85,10 +85,9 @@ def check_data(
 
 def _look_at_all(dataset: Dataset, near: bool, progress: Progress) -> list[_Look]:
     looks: list[_Look] = []
-    threads = min(4, os.cpu_count() or 1)
     with (
         progress.stage("Looking at pictures", len(dataset)) as stage,
-        ThreadPoolExecutor(threads, thread_name_prefix="check") as pool,
+        ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool,
     ):
         for start in range(0, len(dataset), CHUNK):
             chunk = dataset.samples[start : start + CHUNK]

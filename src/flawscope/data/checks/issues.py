@@ -20,10 +20,7 @@ RULES: dict[str, tuple[Severity, str]] = {
     "leak": ("error", "Remove it from one of them; figures on it are too good."),
     "mask-misfit": ("error", "Annotate the picture again, or remove the mask."),
     "mask-on-good": ("error", "Move the picture to its defect kind, or empty the mask."),
-    "too-few-normals": (
-        "error",
-        "Add good pictures; 30 make a start, a few hundred inspect reliably.",
-    ),
+    "too-few-normals": ("error", "Add good pictures; 30 make a start, a few hundred inspect reliably."),
     "few-normals": ("warning", "Add pictures of good parts, or ask for a higher false-reject rate."),
     "duplicate": ("warning", "Keep one; copies make calibration look surer than it is."),
     "near-leak": ("warning", "Look at them; where they show one part, keep them on one side."),

@@ -100,8 +100,13 @@ def _usual_distance(thumbnails: NDArray[np.float16], rows: NDArray[np.intp]) -> 
     draw = np.random.default_rng(0)
     first = draw.integers(0, len(rows), SAMPLED_PAIRS)
     second = (first + draw.integers(1, len(rows), SAMPLED_PAIRS)) % len(rows)
-    difference = thumbnails[rows[first]].astype(np.float32) - thumbnails[rows[second]]
-    return float(np.median(np.sqrt(np.mean(difference**2, axis=1))))
+    return float(np.median(np.sqrt(_mean_squares(thumbnails, rows[first], rows[second]))))
+
+
+def _mean_squares(thumbnails: NDArray[np.float16], first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    """Mean square difference (P,) of the thumbnails of P pairs."""
+    difference = thumbnails[first].astype(np.float32) - thumbnails[second]  # (P, 1024)
+    return np.asarray(np.mean(difference**2, axis=1))
 
 
 def _roots(parent: NDArray[np.intp], index: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -123,14 +128,7 @@ def _join(
     """Join the trees of the pairs that are near in full; pairs in one tree already cost next to nothing."""
     apart = _roots(parent, first) != _roots(parent, second)
     first, second = first[apart], second[apart]
-    difference = thumbnails[rows[first]].astype(np.float32) - thumbnails[rows[second]]  # (P, 1024)
-    same = np.mean(difference**2, axis=1) <= limit**2
+    same = _mean_squares(thumbnails, rows[first], rows[second]) <= limit**2
     for one, two in zip(first[same].tolist(), second[same].tolist(), strict=True):
-        low, high = sorted((_root(parent, one), _root(parent, two)))
+        low, high = sorted(_roots(parent, np.array([one, two])).tolist())
         parent[high] = low
-
-
-def _root(parent: NDArray[np.intp], index: int) -> int:
-    while parent[index] != index:
-        index = int(parent[index])
-    return index

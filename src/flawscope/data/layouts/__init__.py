@@ -17,19 +17,13 @@ from flawscope.data.layouts import (
 )
 from flawscope.data.layouts.reader import Reader, holds_pictures, subfolders
 from flawscope.data.samples import Dataset
-from flawscope.errors import DataError, OptionError, suggest
+from flawscope.errors import DataError, suggest, unknown
 
-LAYOUTS: dict[str, Reader] = {
-    bsdata.NAME: bsdata,
-    btad.NAME: btad,
-    plain.NAME: plain,
-    magnetic_tile.NAME: magnetic_tile,
-    mvtec_ad.NAME: mvtec_ad,
-    mvtec_loco.NAME: mvtec_loco,
-    real_iad.NAME: real_iad,
-    vad.NAME: vad,
-    visa.NAME: visa,
-}
+_READERS: tuple[Reader, ...] = (
+    *(bsdata, btad, plain, magnetic_tile),
+    *(mvtec_ad, mvtec_loco, real_iad, vad, visa),
+)
+LAYOUTS = {reader.NAME: reader for reader in _READERS}
 
 
 def read_dataset(folder: Path, *, layout: str | None = None, product: str | None = None) -> Dataset:
@@ -61,7 +55,9 @@ def read_dataset(folder: Path, *, layout: str | None = None, product: str | None
 
 
 def _read(folder: Path, layout: str | None, product: str | None) -> Dataset:
-    reader = LAYOUTS[recognise(folder) if layout is None else _known(layout)]
+    if layout is not None and layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS)
+    reader = LAYOUTS[layout or recognise(folder)]
     if layout is not None and not reader.recognises(folder):
         raise DataError(
             str(folder),
@@ -96,12 +92,6 @@ def recognise(folder: Path) -> str:
         got=_seen(folder),
         fix="Point at the folder that holds the good pictures.",
     )
-
-
-def _known(layout: str) -> str:
-    if layout not in LAYOUTS:
-        raise OptionError("layout", expected="a known name", got=f'"{layout}"', fix=suggest(layout, LAYOUTS))
-    return layout
 
 
 def _choose_product(folder: Path, products: tuple[str, ...], product: str | None) -> str | None:

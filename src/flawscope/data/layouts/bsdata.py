@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import every_third, holds_pictures, pictures
+from flawscope.data.layouts.reader import every_third, holds_pictures, one_product, pictures
 from flawscope.data.masks import Polygons
 from flawscope.data.samples import Dataset, Sample
 
 NAME = "bsdata"
+products = one_product
 
 
 def recognises(folder: Path) -> bool:
     """See `Reader.recognises`."""
     return holds_pictures(folder / "data") and any((folder / "label").glob("*.json"))
-
-
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`: one product."""
-    del folder
-    return ()
 
 
 def read(folder: Path, product: str | None) -> Dataset:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import by_folder, good_samples, mask_beside, pictures
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.layouts.reader import by_folder, labelled, mask_named, pictures
+from flawscope.data.samples import Dataset
 
 NAME = "btad"
 
@@ -23,15 +23,9 @@ def read(folder: Path, product: str | None) -> Dataset:
     """See `Reader.read`; a mask has its picture's name, as PNG or BMP."""
     root = folder / product if product else folder
     truth = root / "ground_truth" / "ko"
-    samples = [*good_samples(root / "train" / "ok", "train"), *good_samples(root / "test" / "ok", "test")]
-    samples += [
-        Sample(
-            path,
-            "test",
-            defective=True,
-            kind="ko",
-            masks=mask_beside(truth, (f"{path.stem}.png", f"{path.stem}.bmp")),
-        )
-        for path in pictures(root / "test" / "ko")
-    ]
-    return Dataset(root.resolve().name, NAME, root, tuple(samples), masked=truth.is_dir())
+    samples = (
+        *labelled(pictures(root / "train" / "ok"), "train"),
+        *labelled(pictures(root / "test" / "ok"), "test"),
+        *labelled(pictures(root / "test" / "ko"), "test", "ko", mask_named(truth, endings=(".png", ".bmp"))),
+    )
+    return Dataset(root.resolve().name, NAME, root, samples, masked=truth.is_dir())

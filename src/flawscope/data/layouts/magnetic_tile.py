@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import every_third, mask_beside, pictures, subfolders
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.layouts.reader import every_third, labelled, mask_named, one_product, pictures, subfolders
+from flawscope.data.samples import Dataset
 
 NAME = "magnetic_tile"
 FREE = "MT_Free"
 HALF = 127
+products = one_product
 
 
 def recognises(folder: Path) -> bool:
     """See `Reader.recognises`."""
     return (folder / FREE / "Imgs").is_dir()
-
-
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`: one product."""
-    del folder
-    return ()
 
 
 def read(folder: Path, product: str | None) -> Dataset:
@@ -34,16 +29,8 @@ def read(folder: Path, product: str | None) -> Dataset:
     for kind in subfolders(folder):
         if kind.name == FREE or not kind.name.startswith("MT_"):
             continue
-        samples += [
-            Sample(
-                path,
-                "test",
-                defective=True,
-                kind=kind.name.removeprefix("MT_"),
-                masks=mask_beside(path.parent, (f"{path.stem}.png",), threshold=HALF),
-            )
-            for path in _photographs(kind)
-        ]
+        masks = mask_named(kind / "Imgs", endings=(".png",), threshold=HALF)
+        samples += labelled(_photographs(kind), "test", kind.name.removeprefix("MT_"), masks)
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=True)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import by_folder, good_samples, mask_beside, pictures, subfolders
-from flawscope.data.samples import GOOD, Dataset, Sample
+from flawscope.data.layouts.reader import by_folder, labelled, mask_named, pictures, subfolders
+from flawscope.data.samples import GOOD, Dataset
 
 NAME = "mvtec_ad"
 
@@ -24,17 +24,8 @@ def read(folder: Path, product: str | None) -> Dataset:
     """See `Reader.read`."""
     root = folder / product if product else folder
     truth = root / "ground_truth"
-    samples = good_samples(root / "train" / GOOD, "train")
-    for kind_folder in subfolders(root / "test"):
-        kind = kind_folder.name
-        samples += [
-            Sample(
-                path,
-                "test",
-                defective=kind != GOOD,
-                kind=kind,
-                masks=mask_beside(truth / kind, (f"{path.stem}_mask.png", f"{path.stem}.png")),
-            )
-            for path in pictures(kind_folder)
-        ]
+    samples = labelled(pictures(root / "train" / GOOD), "train")
+    for kind in subfolders(root / "test"):
+        masks = mask_named(truth / kind.name, endings=("_mask.png", ".png"))
+        samples += labelled(pictures(kind), "test", kind.name, masks)
     return Dataset(root.resolve().name, NAME, root, tuple(samples), masked=truth.is_dir())

@@ -8,12 +8,13 @@ defect in `defects_config.json`, which says from how many pixels on it counts as
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from flawscope.data.layouts.reader import by_folder, good_samples, pictures
+from flawscope.data.layouts.reader import by_folder, labelled, pictures
 from flawscope.data.masks import MaskFile, Saturation
-from flawscope.data.samples import GOOD, Dataset, Sample
+from flawscope.data.samples import GOOD, Dataset
 from flawscope.data.tables import malformed, read_json
 
 NAME = "mvtec_loco"
@@ -35,23 +36,19 @@ def read(folder: Path, product: str | None) -> Dataset:
     truth, test = root / "ground_truth", root / "test"
     saturations = read_saturations(root / CONFIG) if (root / CONFIG).is_file() else {}
     samples = [
-        *good_samples(root / "train" / GOOD, "train"),
-        *good_samples(root / "validation" / GOOD, "validation"),
-        *good_samples(test / GOOD, "test"),
+        *labelled(pictures(root / "train" / GOOD), "train"),
+        *labelled(pictures(root / "validation" / GOOD), "validation"),
+        *labelled(pictures(test / GOOD), "test"),
     ]
+
+    def masks(path: Path) -> tuple[MaskFile, ...]:
+        areas = pictures(truth / path.parent.name / path.stem)
+        return tuple(MaskFile(area, table=saturations) for area in areas)
+
     for category in CATEGORIES:
         kind = f"{category}_anomalies"
-        samples += [
-            Sample(
-                path,
-                "test",
-                defective=True,
-                kind=kind,
-                masks=tuple(MaskFile(area, table=saturations) for area in pictures(truth / kind / path.stem)),
-                category=category,
-            )
-            for path in pictures(test / kind)
-        ]
+        anomalous = labelled(pictures(test / kind), "test", kind, masks)
+        samples += [replace(sample, category=category) for sample in anomalous]
     return Dataset(root.resolve().name, NAME, root, tuple(samples), masked=truth.is_dir())
 
 
@@ -65,11 +62,7 @@ def read_saturations(path: Path) -> Mapping[int, Saturation]:
     content = read_json(path)
     if not isinstance(content, list):
         raise malformed(path, 1, "a list of defects", type(content).__name__)
-    table = {}
-    for index, entry in enumerate(content):
-        value, saturation = _saturation(path, f"defect {index + 1}", entry)
-        table[value] = saturation
-    return table
+    return dict(_saturation(path, f"defect {index + 1}", entry) for index, entry in enumerate(content))
 
 
 def _saturation(path: Path, place: str, entry: Any) -> tuple[int, Saturation]:

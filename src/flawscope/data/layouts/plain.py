@@ -10,8 +10,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flawscope.data.layouts.reader import good_samples, holds_pictures, mask_beside, pictures, subfolders
-from flawscope.data.samples import Dataset, Sample
+from flawscope.data.layouts.reader import (
+    holds_pictures,
+    labelled,
+    mask_named,
+    one_product,
+    pictures,
+    subfolders,
+)
+from flawscope.data.samples import Dataset
 from flawscope.errors import DataError
 
 NAME = "folder"
@@ -35,15 +42,12 @@ def _defect_folders(folder: Path) -> list[Path]:
     return [path for path in subfolders(folder) if path.name.lower() not in skipped and holds_pictures(path)]
 
 
+products = one_product
+
+
 def recognises(folder: Path) -> bool:
     """See `Reader.recognises`."""
     return holds_pictures(folder) or _good_folder(folder) is not None
-
-
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`: a plain folder is one product."""
-    del folder
-    return ()
 
 
 def read(folder: Path, product: str | None) -> Dataset:
@@ -65,13 +69,10 @@ def read(folder: Path, product: str | None) -> Dataset:
                 fix="Move the good ones into a sub-folder named good, or point at that sub-folder.",
             )
         good = folder
-    samples = [] if good is None else good_samples(good, "train")
-    samples += [_defective(folder, kind, path) for kind in defects for path in pictures(kind)]
+    samples = [] if good is None else labelled(pictures(good), "train")
+    for kind in defects:
+        places = (folder / name / kind.name for name in MASK_FOLDERS)
+        masks = mask_named(*places, endings=("_mask.png", ".png"))
+        samples += labelled(pictures(kind), "test", kind.name, masks)
     masked = any((folder / name).is_dir() for name in MASK_FOLDERS)
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=masked)
-
-
-def _defective(folder: Path, kind: Path, path: Path) -> Sample:
-    names = (f"{path.stem}_mask.png", f"{path.stem}.png")
-    masks = [mask_beside(folder / place / kind.name, names) for place in MASK_FOLDERS]
-    return Sample(path, "test", defective=True, kind=kind.name, masks=masks[0] or masks[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,11 +10,15 @@ from flawscope.data.masks import MaskFile
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.runtime.images import IMAGE_SUFFIXES, list_images
 
+FindMasks = Callable[[Path], tuple[MaskFile, ...]]
+
 HELD_OUT_STEP = 3
 
 
 class Reader(Protocol):
     """One layout; each module beside this one is a `Reader`."""
+
+    NAME: str
 
     def recognises(self, folder: Path, /) -> bool:
         """Whether `folder` looks like this layout, judged by names alone."""
@@ -30,8 +34,9 @@ class Reader(Protocol):
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders directly in `folder`, sorted by name, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Folders directly in `folder`, sorted by name, without hidden ones; none where it does not exist."""
+    inner = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in inner if path.is_dir() and not path.name.startswith("."))
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -56,17 +61,28 @@ def by_folder(
     return lambda folder: is_product(folder) or bool(products(folder)), products
 
 
-def good_samples(folder: Path, split: Split) -> list[Sample]:
-    """One good sample for each picture directly in `folder`."""
-    return [Sample(path, split, defective=False) for path in pictures(folder)]
-
-
-def mask_beside(folder: Path, names: Sequence[str], *, threshold: int = 0) -> tuple[MaskFile, ...]:
-    """The first of `names` that exists in `folder`, as the only mask; none where no name does."""
-    for name in names:
-        if (folder / name).is_file():
-            return (MaskFile(folder / name, threshold=threshold),)
+def one_product(folder: Path) -> tuple[str, ...]:
+    """`products` of a layout whose folder is one product."""
+    del folder
     return ()
+
+
+def labelled(
+    paths: Iterable[Path], split: Split, kind: str = GOOD, masks: FindMasks = lambda path: ()
+) -> list[Sample]:
+    """Samples of one kind, defective unless it is `good`, with the masks that are found for each."""
+    return [Sample(path, split, defective=kind != GOOD, kind=kind, masks=masks(path)) for path in paths]
+
+
+def mask_named(*folders: Path, endings: Sequence[str], threshold: int = 0) -> FindMasks:
+    """Find a picture's only mask: of the files called as the picture is, but for the ending, the first."""
+
+    def find(path: Path) -> tuple[MaskFile, ...]:
+        places = (folder / f"{path.stem}{ending}" for folder in folders for ending in endings)
+        mask = next((place for place in places if place.is_file()), None)
+        return () if mask is None else (MaskFile(mask, threshold=threshold),)
+
+    return find
 
 
 def every_third(paths: Sequence[Path]) -> list[Sample]:
@@ -76,11 +92,6 @@ def every_third(paths: Sequence[Path]) -> list[Sample]:
     """
     ordered = sorted(paths, key=lambda path: path.name)
     return [
-        Sample(
-            path,
-            "test" if index % HELD_OUT_STEP == HELD_OUT_STEP - 1 else "train",
-            defective=False,
-            kind=GOOD,
-        )
+        Sample(path, "test" if index % HELD_OUT_STEP == HELD_OUT_STEP - 1 else "train", defective=False)
         for index, path in enumerate(ordered)
     ]

@@ -8,13 +8,15 @@ says `unseen` is read as such.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from flawscope.data.layouts.reader import good_samples, pictures, subfolders
+from flawscope.data.layouts.reader import labelled, one_product, pictures, subfolders
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 
 NAME = "vad"
 SPLITS: tuple[Split, ...] = ("train", "test")
+products = one_product
 
 
 def recognises(folder: Path) -> bool:
@@ -22,24 +24,14 @@ def recognises(folder: Path) -> bool:
     return (folder / "train" / GOOD).is_dir() and (folder / "train" / "bad").is_dir()
 
 
-def products(folder: Path) -> tuple[str, ...]:
-    """See `Reader.products`: VAD is one product."""
-    del folder
-    return ()
-
-
 def read(folder: Path, product: str | None) -> Dataset:
     """See `Reader.read`."""
     del product
     samples: list[Sample] = []
     for split in SPLITS:
-        samples += good_samples(folder / split / GOOD, split)
-        if not (folder / split).is_dir():
-            continue
-        samples += [
-            Sample(path, split, defective=True, kind=kind.name, seen="unseen" not in kind.name)
-            for kind in subfolders(folder / split)
-            if kind.name.startswith("bad")
-            for path in pictures(kind)
-        ]
+        samples += labelled(pictures(folder / split / GOOD), split)
+        for kind in subfolders(folder / split):
+            if kind.name.startswith("bad"):
+                bad = labelled(pictures(kind), split, kind.name)
+                samples += [replace(sample, seen="unseen" not in kind.name) for sample in bad]
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples))

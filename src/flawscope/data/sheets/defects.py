@@ -15,17 +15,15 @@ from PIL import Image, ImageDraw, ImageFont
 from flawscope.data.ground import foreground
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, spread
-from flawscope.data.sheets.captions import fitted
+from flawscope.data.sheets import CAPTION, INK, PAPER, fitted
 from flawscope.data.synthetic.appearance import Appearance
 from flawscope.data.synthetic.noise import SyntheticDefects
-from flawscope.errors import DataError
 from flawscope.runtime.images import Frame
 from flawscope.runtime.overlay import Picture, to_bytes
 
 TITLES = ("original", "as trained on", "defects outlined")
-GAP, CAPTION = 8, 22  # pixels between cells, and of a line of text
+GAP = 8  # pixels between cells
 _MOST_ROWS = 6  # of one block; more pictures make blocks side by side
-_PAPER, _INK = (250, 250, 250), (40, 40, 40)
 _OUTLINE = (255, 96, 32)
 _DIM, _DARK = 0.55, 0.2  # light of a picture under its mask's outline: part, background
 
@@ -54,15 +52,7 @@ def choose_pictures(dataset: Dataset, count: int, size: int) -> Pictures:
     Raises:
         DataError: no good pictures.
     """
-    goods = dataset.select(split="train", defective=False) or dataset.select(defective=False)
-    if not goods:
-        raise DataError(
-            str(dataset.root),
-            expected="good pictures to draw defects into",
-            got="none",
-            fix="Point at the folder that holds the good pictures.",
-        )
-    return PictureFiles(spread(goods, count), Frame(size, size))
+    return PictureFiles(spread(dataset.good(), count), Frame(size, size))
 
 
 def draw_examples(
@@ -91,11 +81,11 @@ def contact_sheet(examples: Sequence[Example]) -> Picture:
     blocks = math.ceil(len(examples) / _MOST_ROWS)
     rows = math.ceil(len(examples) / blocks)
     row_height, block_width = height + CAPTION + GAP, len(TITLES) * (width + GAP) + GAP
-    sheet = Image.new("RGB", (GAP + blocks * block_width, CAPTION + GAP + rows * row_height), _PAPER)
+    sheet = Image.new("RGB", (GAP + blocks * block_width, CAPTION + GAP + rows * row_height), PAPER)
     font, draw = ImageFont.load_default(14), ImageDraw.Draw(sheet)
     for block in range(blocks):
         for column, title in enumerate(TITLES):
-            draw.text((GAP + block * block_width + column * (width + GAP), 4), title, _INK, font)
+            draw.text((GAP + block * block_width + column * (width + GAP), 4), title, INK, font)
     for index, example in enumerate(examples):
         left = GAP + (index // rows) * block_width
         top = CAPTION + 2 + (index % rows) * row_height
@@ -103,7 +93,7 @@ def contact_sheet(examples: Sequence[Example]) -> Picture:
         for column, cell in enumerate(cells):
             sheet.paste(Image.fromarray(cell), (left + column * (width + GAP), top))
         name = f"{example.path.parent.name}/{example.path.name}"
-        draw.text((left, top + height + 2), fitted(name, font, block_width - 2 * GAP), _INK, font)
+        draw.text((left, top + height + 2), fitted(name, font, block_width - 2 * GAP), INK, font)
     return np.asarray(sheet)
 
 

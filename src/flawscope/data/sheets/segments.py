@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from flawscope.data.segment_maps import Labels, segment_colours, shares_of
-from flawscope.data.sheets.captions import fitted
+from flawscope.data.sheets import CAPTION, INK, PAPER, fitted
 from flawscope.runtime.overlay import Picture, to_rgb
 
-SIDE, GAP, CAPTION = 320, 12, 22  # pixels of a cell's longer side, between cells, of a line of text
+SIDE, GAP = 320, 12  # pixels of a cell's longer side, between cells
 _ROW, _SWATCH, _COLUMN = 24, 16, 104  # of the legend
 _OPACITY, _FINER = 0.4, 2
-_PAPER, _INK, _RIM, _LINE = (250, 250, 250), (40, 40, 40), (150, 150, 150), (255, 255, 255)
+_RIM, _LINE = (150, 150, 150), (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ def segment_sheet(labels: Labels, cells: Sequence[Cell], *, columns: int = 4, si
     lines = max(1, (body - GAP) // _ROW)
     legend = math.ceil(count / lines) * _COLUMN
     size = (GAP + columns * (width + GAP) + legend + GAP, max(GAP + body, 2 * GAP + _ROW))
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet = Image.new("RGB", size, PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for index, cell in enumerate(cells):
         left = GAP + index % columns * (width + GAP)
         top = GAP + index // columns * (height + CAPTION + GAP)
         sheet.paste(Image.fromarray(_drawn(labels, cell, height, width)), (left, top))
-        draw.text((left, top + height + 3), fitted(cell.caption, font, width), _INK, font)
+        draw.text((left, top + height + 3), fitted(cell.caption, font, width), INK, font)
     _draw_legend(draw, font, shares_of(labels, count), lines, GAP + columns * (width + GAP))
     return np.asarray(sheet)
 
@@ -95,5 +95,5 @@ def _draw_legend(
     for index, share in enumerate(shares):
         x, y = left + index // lines * _COLUMN, GAP + index % lines * _ROW
         draw.rectangle((x, y, x + _SWATCH, y + _SWATCH), tuple(colours[index]), _RIM)
-        draw.text((x + _SWATCH + 8, y), str(index), _INK, font)
-        draw.text((x + _SWATCH + 32, y), f"{share:.1%}", _INK, font)
+        draw.text((x + _SWATCH + 8, y), str(index), INK, font)
+        draw.text((x + _SWATCH + 32, y), f"{share:.1%}", INK, font)

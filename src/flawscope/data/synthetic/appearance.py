@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import OptionError, suggest
+from flawscope.errors import unknown
 
 Picture = NDArray[np.float32]
 Appearance = Callable[[Picture, np.random.Generator], Picture]
@@ -34,8 +34,7 @@ def appearance_named(name: str) -> Appearance:
         OptionError: an unknown name.
     """
     if name not in APPEARANCES:
-        fix = suggest(name, APPEARANCES)
-        raise OptionError("appearance", expected="a known name", got=f'"{name}"', fix=fix)
+        raise unknown("appearance", name, APPEARANCES)
     return APPEARANCES[name]
 
 
