@@ -14,13 +14,14 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.testing import Check, Subject, check_detector, detector_checks, parametrize_with_checks
 from two_filters import Difference
 
 
 class Forgetful(Difference):
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        learnt, unseeded = super().learn(data, run), torch.Generator()
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        learnt, unseeded = super().learn(data, run, watch), torch.Generator()
         unseeded.seed()
         self.mean = self.mean + 0.05 * torch.randn(3, 1, 1, generator=unseeded)
         return learnt
@@ -40,8 +41,8 @@ class Learning(Difference):
 
 
 class Greedy(Difference):
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        return self if len(data.normal) < 2 else super().fit(data, run)
+    def fit(self, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> Self:
+        return self if len(data.normal) < 2 else super().fit(data, run, watch)
 
 
 class Unsaved(Difference):

@@ -24,6 +24,7 @@ from flawscope.distill.training import Distilled, _batches, distill, measure, sp
 from flawscope.errors import OptionError, Stopped
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import list_images
 
 TINY = DistillOptions(
@@ -54,9 +55,11 @@ def targets(options: DistillOptions = TINY) -> Targets:
     return Targets(backbones, features=options.features, channels=options.channels)
 
 
-def run_tiny(pictures: PictureCache, options: DistillOptions = TINY, run: Run = RUN) -> Distilled:
+def run_tiny(
+    pictures: PictureCache, options: DistillOptions = TINY, run: Run = RUN, watch: Watch = UNWATCHED
+) -> Distilled:
     psi = targets(options)
-    return distill(psi, build_student(options, psi.channels, run), pictures, options, run)
+    return distill(psi, build_student(options, psi.channels, run), pictures, options, run, watch=watch)
 
 
 def patchcore_reference(maps: Sequence[Tensor], channels: int) -> Tensor:
@@ -227,13 +230,11 @@ def test_stopped_and_resumed_gives_the_same_weights(pictures: PictureCache, tmp_
     options = TINY.model_copy(update={"crop": 0.5, "flips": True, "grey": 0.5, "schedule": "cosine"})
     whole = run_tiny(pictures, options)
     stop = threading.Event()
-    stopping = Run(
-        precision="fp32", progress=StopAfter(stop, 3), checkpoints=Checkpoints(tmp_path), stop=stop
-    )
+    run = Run(precision="fp32", checkpoints=Checkpoints(tmp_path))
     with pytest.raises(Stopped):
-        run_tiny(pictures, options, stopping)
+        run_tiny(pictures, options, run, Watch(StopAfter(stop, 3), stop))
     assert (tmp_path / "distillation.safetensors").is_file()
-    resumed = run_tiny(pictures, options, Run(precision="fp32", checkpoints=Checkpoints(tmp_path)))
+    resumed = run_tiny(pictures, options, run)
     for key, value in whole.student.body.state_dict().items():
         assert torch.equal(value, resumed.student.body.state_dict()[key])
     assert torch.equal(whole.mean, resumed.mean)

@@ -21,6 +21,7 @@ from flawscope.errors import DataError, InputError, OptionError
 from flawscope.methods.registry import create
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters import (
     SEGMENTERS,
@@ -154,8 +155,8 @@ def test_annotated_parts_reach_a_segmenter_that_learns_from_them(saved: Save) ->
     class Annotated(OneSegment):
         """Keeps how many annotated pictures it was given."""
 
-        def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
-            super().learn(pictures, run, parts)
+        def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
+            super().learn(pictures, run, watch, parts)
             self.annotated = parts
 
     given = pictures(saved)

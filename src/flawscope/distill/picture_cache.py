@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flawscope.nn.memory import budget
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame, read_image, to_frame
 
 _AHEAD = 3
@@ -32,15 +33,23 @@ class PictureCache:
 
     Raises:
         InputError: a picture that cannot be read.
-        Stopped: `run.stop` was set while pictures were read.
+        Stopped: the stop signal was set while pictures were read.
     """
 
-    def __init__(self, paths: Sequence[Path], sizes: Iterable[int], run: Run, *, threads: int = 4) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        sizes: Iterable[int],
+        run: Run,
+        watch: Watch = UNWATCHED,
+        *,
+        threads: int = 4,
+    ) -> None:
         self.paths, self.sizes = tuple(paths), tuple(sorted(set(sizes)))
         self.device, self.threads = run.torch_device(), threads
         self.kept: dict[int, Tensor] = {}
         if self.bytes <= budget(run, on_device=True):
-            self._fill(run)
+            self._fill(run, watch)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -83,16 +92,16 @@ class PictureCache:
             size: (to_frame(image, Frame(size, size)) * 255 + 0.5).astype(np.uint8) for size in self.sizes
         }
 
-    def _fill(self, run: Run) -> None:
+    def _fill(self, run: Run, watch: Watch) -> None:
         kept = {
             size: torch.empty(len(self), 3, size, size, dtype=torch.uint8, device=self.device)
             for size in self.sizes
         }
         title = "reading pictures"
-        with run.progress.stage(title, len(self)) as stage, ThreadPoolExecutor(self.threads) as pool:
+        with watch.stage(title, len(self)) as stage, ThreadPoolExecutor(self.threads) as pool:
             for start in range(0, len(self), 64):
                 stop = min(start + 64, len(self))
-                run.check_stop()
+                watch.check_stop(run)
                 for index, read in enumerate(pool.map(self._read, range(start, stop)), start):
                     for size, pixels in read.items():
                         kept[size][index] = torch.from_numpy(pixels)

@@ -30,6 +30,7 @@ from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.teachers import STATISTICS, SUFFIX, load_teacher
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import list_images
 
 _FINGERPRINT = "fingerprint"
@@ -84,7 +85,13 @@ def parse_options(values: Mapping[str, Any]) -> DistillOptions:
 
 
 def distill_teacher(
-    folder: Path, out: Path, options: DistillOptions, run: Run, *, overwrite: bool = False
+    folder: Path,
+    out: Path,
+    options: DistillOptions,
+    run: Run,
+    watch: Watch = UNWATCHED,
+    *,
+    overwrite: bool = False,
 ) -> DistillResult:
     """Distil over all pictures in `folder` and the folders in it, into `out` and a card beside it.
 
@@ -97,7 +104,7 @@ def distill_teacher(
             unfinished work of another call.
         WeightsError: a teacher's weights are absent or damaged.
         OutputError: `out` cannot be written.
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
     started = time.perf_counter()
     _check_out(out, overwrite)
@@ -106,7 +113,9 @@ def distill_teacher(
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
     run = _with_checkpoints(run, out, options, data)
-    made = distill(targets, student, PictureCache(paths, options.cached_sizes, run), options, run)
+    made = distill(
+        targets, student, PictureCache(paths, options.cached_sizes, run, watch), options, run, watch=watch
+    )
     _save(made, out)
     counts = {"trained_on": len(made.trained_on), "held_out": len(made.held_out)}
     seconds = time.perf_counter() - started
@@ -125,7 +134,13 @@ def distill_teacher(
 
 
 def evaluate_teacher(
-    weights: str, folder: Path, options: DistillOptions, run: Run, *, limit: int | None = None
+    weights: str,
+    folder: Path,
+    options: DistillOptions,
+    run: Run,
+    watch: Watch = UNWATCHED,
+    *,
+    limit: int | None = None,
 ) -> TeacherFigures:
     """R² of a teacher on all pictures in `folder`, or on `limit` of them drawn by the run's seed.
 
@@ -161,11 +176,12 @@ def evaluate_teacher(
     figures = measure(
         targets.to(device),
         Student(teacher.body).to(device).eval(),
-        PictureCache(paths, options.cached_sizes, run),
+        PictureCache(paths, options.cached_sizes, run, watch),
         range(len(paths)),
         statistics=teacher.statistics,
         options=options,
         run=run,
+        watch=watch,
     )
     return TeacherFigures(figures, len(paths))
 

@@ -24,8 +24,9 @@ from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import Student
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.moments import Moments
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
 from flawscope.nn.training.loop import Loop
+from flawscope.nn.watch import UNWATCHED, Watch
 
 EVALUATION_BATCH = 8
 _CONSTANT = 1e-10  # variance below which a channel is constant but for rounding
@@ -61,22 +62,29 @@ def split(count: int, options: DistillOptions, run: Run) -> tuple[list[int], lis
     return sorted(order[kept:]), sorted(order[:kept])
 
 
+@full_float32()
 def distill(
-    targets: Targets, student: Student, pictures: PictureCache, options: DistillOptions, run: Run
+    targets: Targets,
+    student: Student,
+    pictures: PictureCache,
+    options: DistillOptions,
+    run: Run,
+    *,
+    watch: Watch = UNWATCHED,
 ) -> Distilled:
     """Train the student on the targets; with `run.checkpoints`, from where an earlier run ended.
 
     Raises:
-        Stopped: `run.stop` was set; a checkpoint holds what was done.
+        Stopped: the stop signal was set; a checkpoint holds what was done.
     """
     trained_on, held_out = split(len(pictures), options, run)
     device = run.torch_device()
     taught = copy.deepcopy(targets).to(device).to(memory_format=torch.channels_last)
-    student = student.to(device).to(memory_format=torch.channels_last).train()
+    student = student.to(device)
     quick = copy.deepcopy(taught)
     for backbone in quick.backbones:
         cast(Backbone, backbone).body.to(run.training_dtype)
-    mean, std = _statistics(quick, pictures, trained_on, options, run)
+    mean, std = _statistics(quick, pictures, trained_on, options, run=run, watch=watch)
     see, imitate = (torch.compile(network) if options.compile else network for network in (quick, student))
     batches: Iterator[dict[int, Tensor]] | None = None
 
@@ -93,17 +101,16 @@ def distill(
 
     adam = torch.optim.Adam(student.parameters(), options.learning_rate, weight_decay=options.weight_decay)
     schedule = _cosine(options.steps) if options.schedule == "cosine" else lambda step: 1.0
-    loop = Loop("distillation", options.steps, student.body, adam, run, step, schedule)
-    loop.go()
-    student.eval()
+    history = Loop("distillation", options.steps, student.body, adam, run, watch, step, schedule).go()
     r2 = {}
     if held_out:
-        r2 = measure(taught, student, pictures, held_out, statistics=(mean, std), options=options, run=run)
-    return Distilled(
-        student.cpu(), mean.cpu(), std.cpu(), r2, loop.history, tuple(trained_on), tuple(held_out)
-    )
+        r2 = measure(
+            taught, student, pictures, held_out, statistics=(mean, std), options=options, run=run, watch=watch
+        )
+    return Distilled(student.cpu(), mean.cpu(), std.cpu(), r2, history, tuple(trained_on), tuple(held_out))
 
 
+@full_float32()
 def measure(
     targets: Targets,
     student: Student,
@@ -113,6 +120,7 @@ def measure(
     statistics: tuple[Tensor, Tensor],
     options: DistillOptions,
     run: Run,
+    watch: Watch = UNWATCHED,
 ) -> dict[str, float]:
     """R² of the student on pictures, by layer of the targets and for `all`, at the run's feature precision.
 
@@ -121,9 +129,9 @@ def measure(
     """
     mean, std = (value.to(run.torch_device()) for value in statistics)
     moments, error = Moments(), torch.zeros(targets.channels, dtype=torch.float64)
-    with run.progress.stage("measuring", len(indices)) as stage:
+    with watch.stage("measuring", len(indices)) as stage:
         for batch in pictures.batches(_chunks(indices)):
-            run.check_stop()
+            watch.check_stop(run)
             inputs, pixels = views(batch, options.unchanged)
             with torch.no_grad(), run.autocast(features=True):
                 output = student(inputs).float()
@@ -142,7 +150,13 @@ def measure(
 
 
 def _statistics(
-    targets: Targets, pictures: PictureCache, indices: Sequence[int], options: DistillOptions, run: Run
+    targets: Targets,
+    pictures: PictureCache,
+    indices: Sequence[int],
+    options: DistillOptions,
+    *,
+    run: Run,
+    watch: Watch,
 ) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (C,) float32 of the targets, over whole pictures in colour."""
     device = run.torch_device()
@@ -152,9 +166,9 @@ def _statistics(
     order = torch.randperm(len(indices), generator=run.generator(_STATISTICS)).tolist()
     chosen = [indices[position] for position in order[: options.statistics]]
     moments = Moments()
-    with run.progress.stage("measuring the teacher's features", len(chosen)) as stage:
+    with watch.stage("measuring the teacher's features", len(chosen)) as stage:
         for batch in pictures.batches(_chunks(chosen)):
-            run.check_stop()
+            watch.check_stop(run)
             _, pixels = views(batch, options.unchanged)
             with torch.no_grad(), run.autocast():
                 moments.add(targets(pixels))

@@ -12,6 +12,7 @@ from flawscope.methods.detector import BackboneOptions
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import FeatureStore, shuffled, steps_of
+from flawscope.nn.watch import Watch
 
 
 class DescentOptions(BackboneOptions):
@@ -37,6 +38,7 @@ def descend(
     *,
     options: DescentOptions,
     run: Run,
+    watch: Watch,
     name: str,
 ) -> list[dict[str, float]]:
     """Train `network` in place on the run's device; returns the loss curve.
@@ -52,25 +54,12 @@ def descend(
         name: of the checkpoint.
 
     Raises:
-        Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
+        Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
     """
-    network.to(memory_format=torch.channels_last).train()
 
     def step(number: int) -> Losses:
         maps = store.batch(shuffled(len(store), options.batch, number, run))
         with run.autocast():
             return losses(maps)
 
-    loop = Loop(
-        name=name,
-        steps=options.steps_for(len(store)),
-        network=network,
-        optimiser=optimiser,
-        run=run,
-        step=step,
-    )
-    try:
-        loop.go()
-    finally:
-        network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
-    return loop.history
+    return Loop(name, options.steps_for(len(store)), network, optimiser, run, watch, step).go()

@@ -1,21 +1,19 @@
-"""What surrounds one training run: seed, device, precision, progress, checkpoints and the stop signal."""
+"""What decides one training run: seed, device, precision, memory and checkpoints."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from flawscope.errors import OptionError, Stopped
+from flawscope.errors import OptionError
 from flawscope.files import write_with
 from flawscope.nn.seeding import seeded
-from flawscope.progress import Progress, Silent
 
 RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
@@ -53,7 +51,7 @@ class Checkpoints:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run.
+    """One training run: plain values, which another process or machine may be sent.
 
     Attributes:
         seed: the only source of randomness; the same seed, data and machine give the same model, on a GPU up
@@ -63,21 +61,17 @@ class Run:
             hardware multiplies it, and extracts features in fp32: a bank of bf16 features cost 2.6 points of
             image AUROC on MVTec screw (benchmarks/README.md). `fp32` and `bf16` hold for both.
         memory: bytes that fit may hold for the features of all pictures; more goes through a temporary file.
-        progress: where stages are reported.
         checkpoints: where unfinished work is kept, or None.
         trained: where detectors that others build on are kept once they are trained, for other runs too; None
             keeps them among the checkpoints.
-        stop: set it from a signal handler or another thread to end the run at the next safe point.
     """
 
     seed: int = 0
     device: str = "cpu"
     precision: RunPrecision = "auto"
     memory: int = FEATURE_MEMORY
-    progress: Progress = field(default_factory=Silent)
     checkpoints: Checkpoints | None = None
     trained: Checkpoints | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def generator(self, *purpose: int) -> torch.Generator:
         """A CPU generator of its own for each purpose, so that adding one draw moves no other."""
@@ -89,17 +83,6 @@ class Run:
     def seeded(self, *purpose: int) -> AbstractContextManager[None]:
         """As `nn.seeding.seeded`, from the same seed as the generator of that purpose."""
         return seeded(self.generator(*purpose).initial_seed())
-
-    def check_stop(self) -> None:
-        """Raise `Stopped` once the stop signal is set; call it at points where nothing is lost."""
-        if self.stop.is_set():
-            kept = f" Progress is kept in {self.checkpoints.folder}." if self.checkpoints else ""
-            raise Stopped(
-                "training",
-                expected="to run to its end",
-                got="a request to stop",
-                fix=f"Run the same command again to go on.{kept}",
-            )
 
     @property
     def feature_dtype(self) -> torch.dtype:
@@ -123,8 +106,6 @@ class Run:
         try:
             device = torch.device(self.device)
             torch.empty(1, device=device)
-            if device.type == "cuda":  # float32 means float32: parity with the engines depends on it
-                torch.backends.cudnn.allow_tf32 = False
         except (RuntimeError, AssertionError) as error:
             raise OptionError(
                 f"device {self.device!r}",
@@ -133,6 +114,22 @@ class Run:
                 fix='Use "cpu", or "cuda" on a machine with an NVIDIA GPU.',
             ) from error
         return device
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Products without the shortcuts (TF32, bfloat16) that the caller may have allowed; also a decorator.
+
+    Float32 means float32: parity with the engines depends on it.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def multiplies_bf16(device: torch.device) -> bool:

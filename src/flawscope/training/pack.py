@@ -15,6 +15,7 @@ from flawscope.files import write_text, write_with
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
@@ -72,7 +73,7 @@ class Contents:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
+def pack(out: Path, detector: Detector, run: Run, watch: Watch, contents: Contents) -> Bundle:
     """Write the model folder `out` in one step; a model that stood there stays until the new one is whole.
 
     Raises:
@@ -81,14 +82,14 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
         OutputError: `out` cannot be written.
     """
     with bundle.writing(out) as draft:
-        with run.progress.stage("exporting", 1) as stage:
+        with watch.stage("exporting", 1) as stage:
             graphs = _write_files(draft.folder, detector, contents)
             stage.advance()
         compared = contents.apart.subset(range(min(PARITY_PICTURES, len(contents.apart))))
-        figures = parity_of_engines(detector, graphs, compared, run, calibrated=contents.engine)
+        figures = parity_of_engines(detector, graphs, compared, run, watch, calibrated=contents.engine)
         held_out = contents.held_out
         if held_out is None:
-            held_out = score_apart(Pipeline.in_engine(graphs, *contents.engine), contents.apart, run)
+            held_out = score_apart(Pipeline.in_engine(graphs, *contents.engine), contents.apart, watch)
         draft.manifest = Manifest(
             flawscope=flawscope.__version__,
             method=detector.name,

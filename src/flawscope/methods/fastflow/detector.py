@@ -25,6 +25,7 @@ from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
 from flawscope.nn.seeding import seeded
 from flawscope.nn.training.stores import FeatureStore
+from flawscope.nn.watch import Watch
 
 _FLOWS = 21
 
@@ -68,12 +69,12 @@ class FastFlow(Detector):
             Heatmap(self.backbone.grids[layer], options.size, 0.0) for layer in self.backbone.layers
         )
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Maximise the likelihood of the features of `data.normal`.
 
         Raises:
             WeightsError: no weights for the backbone.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         options = self.options
         if options.weights == "pretrained":
@@ -89,9 +90,10 @@ class FastFlow(Detector):
             self.flows,
             optimiser,
             self._losses,
-            FeatureStore(self.backbone, data.normal, run),
+            FeatureStore(self.backbone, data.normal, run, watch),
             options=options,
             run=run,
+            watch=watch,
             name=f"{self.name}-{fingerprint(options, run, (data.normal,), self.backbone)}",
         )
         return Learnt(history=history)

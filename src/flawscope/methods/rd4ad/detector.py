@@ -26,6 +26,7 @@ from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
 from flawscope.nn.seeding import seeded
 from flawscope.nn.training.stores import FeatureStore
+from flawscope.nn.watch import Watch
 
 _STUDENT = 22
 _WIDE = 1024
@@ -54,12 +55,12 @@ class RD4AD(Detector):
         )
         self.smooth = nn.Identity() if added else Heatmap(options.size, options.size, options.smoothing)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train embedding and decoder on `data.normal`.
 
         Raises:
             WeightsError: no weights for the teacher.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         options = self.options
         if options.weights == "pretrained":
@@ -75,9 +76,10 @@ class RD4AD(Detector):
             self.student,
             optimiser,
             self._losses,
-            FeatureStore(self.teacher, data.normal, run),
+            FeatureStore(self.teacher, data.normal, run, watch),
             options=options,
             run=run,
+            watch=watch,
             name=f"{self.name}-{fingerprint(options, run, (data.normal,), self.teacher)}",
         )
         return Learnt(history=history)

@@ -19,13 +19,12 @@ Ties fall to the lowest index.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from flawscope.errors import DataError, OptionError
 from flawscope.files import unwritable
+from flawscope.nn.run import full_float32
 
 PROJECTION = 64
 GRID_NORM = 2048  # 4 * 2048**2 = 2**24: the largest squared distance, exact in float32
@@ -93,13 +93,13 @@ def select_coreset(
         OptionError: `count`, `projection` or `resume` does not fit the patches.
         DataError: a patch holds NaN or infinity.
     """
-    with _full_float32():
+    with full_float32():
         points = _Points(_projected(features, projection, seed, device))
     _check_count(count, points.size)
     first = int(np.random.default_rng(seed).integers(points.size))
     chosen = [first] if resume is None else _checked(resume, first, count, points.size)
     saved = time.monotonic()
-    with _full_float32():
+    with full_float32():
         points.cover(torch.tensor(chosen))
         while len(chosen) < count:
             if progress is not None:
@@ -279,14 +279,3 @@ def _checked(resume: Tensor, first: int, count: int, size: int) -> list[int]:
             fix="Delete the checkpoint and start again.",
         )
     return chosen
-
-
-@contextlib.contextmanager
-def _full_float32() -> Iterator[None]:
-    """Matrix products without the shortcuts (TF32, bfloat16) that the caller may have allowed."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

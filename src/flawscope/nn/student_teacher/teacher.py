@@ -10,33 +10,30 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch, batches
 
 _BATCH = 4
 
 
 @torch.no_grad()
 def normalise_output(
-    teacher: nn.Sequential, pictures: Pictures, run: Run, *, prepare: Callable[[Tensor], Tensor]
+    teacher: nn.Sequential, pictures: Pictures, run: Run, watch: Watch, *, prepare: Callable[[Tensor], Tensor]
 ) -> None:
     """Scale each channel of a network to mean 0 and variance 1 over the pictures, in its last convolution.
 
     Args:
         teacher: on the run's device; (N, 3, H, W) → (N, C, h, w), its last convolution without activation.
         pictures: the training pictures.
-        run: device, training precision, progress and stop signal.
+        run: device and training precision.
         prepare: pixels (N, 3, H, W) in [0, 1] → what the teacher takes.
 
     Raises:
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
-    device, moments = run.torch_device(), Moments()
-    with run.progress.stage("measuring the teacher", len(pictures)) as stage:
-        for batch in pictures.batches(_BATCH):
-            run.check_stop()
-            pixels = prepare(torch.from_numpy(batch).to(device))
-            with run.autocast():
-                moments.add(teacher(pixels.contiguous(memory_format=torch.channels_last)))
-            stage.advance(len(batch))
+    moments = Moments()
+    for pixels in batches(pictures, run, watch, "measuring the teacher", _BATCH):
+        with run.autocast():
+            moments.add(teacher(prepare(pixels).contiguous(memory_format=torch.channels_last)))
     convolution = [layer for layer in teacher if isinstance(layer, nn.Conv2d)][-1]
     fold_normalisation(convolution, moments.mean.float(), moments.std.float())
 
