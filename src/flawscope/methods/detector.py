@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
-from flawscope.nn.run import Run, full_float32
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, full_float32, seeded
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.frozen import Frozen

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from flawscope.errors import OptionError
 from flawscope.files import write_with
-from flawscope.nn.seeding import seeded
 
 RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
@@ -81,7 +80,7 @@ class Run:
         return torch.Generator().manual_seed(state & (2**63 - 1))
 
     def seeded(self, *purpose: int) -> AbstractContextManager[None]:
-        """As `nn.seeding.seeded`, from the same seed as the generator of that purpose."""
+        """As `seeded`, from the same seed as the generator of that purpose."""
         return seeded(self.generator(*purpose).initial_seed())
 
     @property
@@ -114,6 +113,14 @@ class Run:
                 fix='Use "cpu", or "cuda" on a machine with an NVIDIA GPU.',
             ) from error
         return device
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch draws on the CPU as if seeded so; afterwards as if it had drawn nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -27,11 +27,9 @@ from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.levels import Levels
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 from flawscope.nn.student_teacher.losses import discrepancy
-from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, taps
-from flawscope.nn.student_teacher.teacher import normalise_output
+from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, normalise_output, taps
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 

@@ -13,8 +13,7 @@ from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.nn.run import Run
 from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
 from flawscope.nn.student_teacher.networks import Networks, at_centres, taps
-from flawscope.nn.training.loop import Loop
-from flawscope.nn.training.patience import Patience
+from flawscope.nn.training.loop import Loop, Patience
 from flawscope.nn.training.reading import Ahead
 from flawscope.nn.watch import Watch
 

@@ -26,8 +26,7 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.memory import available_bytes, gib, require_memory
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.stores import PixelStore
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.explain.examples import Examples

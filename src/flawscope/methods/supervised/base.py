@@ -16,8 +16,7 @@ from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt,
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled
 from flawscope.nn.watch import Watch

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from flawscope.errors import OptionError, suggest
 from flawscope.nn.backbones._vgg import VggFeatures
 from flawscope.nn.backbones.pdn import pdn_m, pdn_s
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import seeded
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PREPROCESSING = {

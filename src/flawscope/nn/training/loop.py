@@ -17,6 +17,7 @@ from flawscope.nn.watch import Watch
 SAVE_EVERY = 60.0  # seconds of work that a stop without warning may lose
 HISTORY = 500  # points of a loss curve
 _STEP_SEED = 0x57E9
+_CHECKS = 4  # looks at the loss within the patience
 
 Losses = Mapping[str, Tensor]
 
@@ -166,3 +167,30 @@ def _require_finite(losses: Mapping[str, float], number: int) -> None:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+class Patience:
+    """Ends a training once a loss has not become smaller for some steps: `finished` of a `Loop`.
+
+    Args:
+        steps: after which the training ends; 0: never.
+        loss: on pictures that are not learnt from, asked for four times within those steps.
+
+    Attributes:
+        memory: of the `Loop`: the smallest loss, and the step after which it was.
+    """
+
+    def __init__(self, steps: int, loss: Callable[[], float]) -> None:
+        self.steps, self.loss = steps, loss
+        self.memory = {"best": torch.tensor([float("inf"), 0.0], dtype=torch.float64)}
+
+    def __call__(self, done: int) -> bool:
+        """Whether to end after `done` steps."""
+        if not self.steps or done % max(1, self.steps // _CHECKS):
+            return False
+        best, best_step = self.memory["best"].tolist()
+        loss = self.loss()
+        if loss < best:
+            self.memory["best"] = torch.tensor([loss, float(done)], dtype=torch.float64)
+            return False
+        return bool(done - best_step >= self.steps)

@@ -18,18 +18,18 @@ from flawscope.nn.watch import UNWATCHED, Watch, batches
 _SHUFFLE = 0x5AFF
 
 
-def shuffled(count: int, batch: int, step: int, run: Run, *purpose: int) -> Tensor:
+def shuffled(count: int, batch: int, step: int, run: Run, *purpose: int, stream: int = _SHUFFLE) -> Tensor:
     """Indices (batch,) int64 of the pictures of training step `step`, all of them within [0, count).
 
     Every epoch is a permutation drawn by seed, cut into batches that may reach into the next epoch. All of it
-    follows from the step's number, so that training resumes exactly. `purpose` tells streams of one training
-    apart.
+    follows from the step's number, so that training resumes exactly. `stream` and `purpose` tell
+    streams of one training apart.
     """
     wanted = torch.arange(step * batch, (step + 1) * batch)
     indices = torch.empty_like(wanted)
     epochs = wanted.div(count, rounding_mode="floor")
     for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-        order = torch.randperm(count, generator=run.generator(_SHUFFLE, *purpose, epoch))
+        order = torch.randperm(count, generator=run.generator(stream, *purpose, epoch))
         inside = epochs == epoch
         indices[inside] = order[wanted[inside] - epoch * count]
     return indices
