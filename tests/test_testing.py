@@ -58,8 +58,8 @@ class Dividing(Difference):
 
 
 class Tuned(Difference):
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        learnt = super().learn(data, run)
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        learnt = super().learn(data, run, watch)
         self.mean = self.mean + torch.from_numpy(data.tuning[0]).mean() / 10
         return learnt
 
@@ -67,15 +67,15 @@ class Tuned(Difference):
 class Resuming(Difference):
     """What it has read when it is stopped is forgotten."""
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        learnt = super().learn(data, run)
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        learnt = super().learn(data, run, watch)
         kept = run.checkpoints.load("mean") if run.checkpoints else None
         if run.checkpoints:
             run.checkpoints.save("mean", {"mean": self.mean / 2})
-        with run.progress.stage("reading", 4) as stage:
+        with watch.stage("reading", 4) as stage:
             for _ in range(4):
                 stage.advance()
-                run.check_stop()
+                watch.check_stop(run)
         self.mean = kept["mean"] if kept else self.mean
         return learnt
 

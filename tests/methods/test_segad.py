@@ -23,7 +23,7 @@ from flawscope.methods.segad import SegAD, classifying
 from flawscope.methods.segad.table import far_apart, folds_by_kind
 from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.nn.watch import Watch
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
 from flawscope.runtime.pipeline import Pipeline
@@ -80,10 +80,10 @@ def _watch(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[set[Path]]:
     seen: list[set[Path]] = []
     fit = kind.fit
 
-    def watched(self: Any, data: TrainingData, run: Run) -> Any:
+    def watched(self: Any, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> Any:
         parts = (data.normal, data.tuning, data.defective)
         seen.append({sample.path for part in parts if part for sample in part.samples})
-        return fit(self, data, run)
+        return fit(self, data, run, watch)
 
     monkeypatch.setattr(kind, "fit", watched)
     return seen

@@ -66,7 +66,7 @@ def fitting_again_gives_the_same(subject: Subject) -> None:
 def stopped_and_resumed_gives_the_same(subject: Subject) -> None:
     """A fit stopped in the middle of each stage and begun again ends as an uninterrupted one does."""
     run = subject.run(checkpoints=Checkpoints(subject.folder / "unfinished"))
-    resumed, stages = stopped_in_every_stage(subject.fit, run)
+    resumed, stages = stopped_in_every_stage(lambda watch: subject.fit(run, watch=watch))
     if not stages:
         raise SkipTest("its fit is over before it can be stopped")
     whole, names = subject.detector, ("facts", "history", "remarks")

@@ -112,7 +112,7 @@ def learn(
         recipe=_resolved(recipe, detector, wish).to_yaml(),
         files={GAIN: json.dumps([gain.to_json() for gain in gained], indent=1) + "\n"},
     )
-    made = pack(out, detector, run, watch, contents)
+    made = pack(out, detector, run, contents, watch)
     pictures = chosen.split.tuning if chosen.split.folds else chosen.split.calibration
     counts = {
         "forest": len(chosen.split.tuning),

@@ -15,7 +15,7 @@ from flawscope.files import write_text, write_with
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
 from flawscope.nn.run import Run
-from flawscope.nn.watch import Watch
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
@@ -73,7 +73,7 @@ class Contents:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def pack(out: Path, detector: Detector, run: Run, watch: Watch, contents: Contents) -> Bundle:
+def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Watch = UNWATCHED) -> Bundle:
     """Write the model folder `out` in one step; a model that stood there stays until the new one is whole.
 
     Raises:

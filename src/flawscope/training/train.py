@@ -112,7 +112,7 @@ def train(
         provenance=Provenance.now(recipe.seed, chosen.seen()),
         recipe=_resolved(recipe, detector).to_yaml(),
     )
-    made = pack(out, detector, run, watch, contents)
+    made = pack(out, detector, run, contents, watch)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
     return TrainResult(made, _counts(chosen), clock.seconds())
