@@ -143,7 +143,7 @@ def test_interrupted_selection_resumes_to_the_same_bank(
         if keywords["resume"] is None:
             keywords["on_checkpoint"](select(patches, 10, **{**keywords, "progress": None}))
             stop.set()
-            keywords["progress"](10, count)
+            keywords["progress"](10)
         resumed.append(len(keywords["resume"]))
         return select(patches, count, **keywords)
 

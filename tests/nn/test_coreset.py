@@ -89,13 +89,6 @@ def test_the_grid_keeps_the_shape_of_the_features():
     assert ratio[far].std() / ratio[far].mean() < 0.005
 
 
-def test_chunks_give_what_one_tensor_gives():
-    features = clusters()
-    whole = select_coreset(features, 100, seed=5)
-    assert torch.equal(select_coreset(iter(features.split(1500)), 100, seed=5), whole)
-    assert len(set(select_coreset(iter(features.split(217)), 100, seed=5).tolist())) == 100
-
-
 def test_threads_do_not_change_the_choice():
     features, before = clusters(3000, 96), torch.get_num_threads()
     rows = coreset._projected(features, 64, 0, None)
@@ -139,7 +132,7 @@ def test_a_stop_leaves_a_checkpoint_to_resume_from(monkeypatch):
     monkeypatch.setattr(coreset, "CHECKPOINT_SECONDS", -1)
     features, saved, calls = clusters(), [], itertools.count()
 
-    def stop_at_third(_chosen, _count):
+    def stop_at_third(_chosen):
         if next(calls) == 2:
             raise Stopped("training", expected="an end", got="a stop", fix="Resume.")
 
@@ -151,9 +144,9 @@ def test_a_stop_leaves_a_checkpoint_to_resume_from(monkeypatch):
 
 def test_progress_ends_at_the_count():
     seen = []
-    select_coreset(clusters(), 60, progress=lambda chosen, count: seen.append((chosen, count)))
-    assert seen[-1] == (60, 60)
-    assert [chosen for chosen, _ in seen] == sorted(chosen for chosen, _ in seen)
+    select_coreset(clusters(), 60, progress=seen.append)
+    assert sum(seen) == 60
+    assert min(seen) >= 1
 
 
 def test_the_seed_decides_alone():
@@ -182,9 +175,9 @@ def test_features_that_are_not_finite_are_refused(value):
         select_coreset(features, 10)
 
 
-@pytest.mark.parametrize("features", [[], [torch.ones(4)], torch.ones(4, 0)])
+@pytest.mark.parametrize("features", [torch.ones(0, 4), torch.ones(4), torch.ones(4, 0)])
 def test_no_patches_are_refused(features):
-    with pytest.raises(DataError, match="chunks of shape"):
+    with pytest.raises(DataError, match="expected shape"):
         select_coreset(features, 1)
 
 
@@ -216,9 +209,8 @@ def test_the_estimate_grows_with_the_work_and_refuses_what_cannot_fit():
     assert 4_000 * 2**20 < large.bytes < 8 * 2**30
     assert estimate(1_000_000, 1024, 10_000, stored=False).bytes < 2 * 2**30
     with pytest.raises(OptionError, match="memory bank: expected at most 1"):
-        estimate(1_000_000, 1024, 10_000, budget_bytes=2**30).require()
+        Preflight(1.0, 2**32, 2**30).require()
     Preflight(1.0, 10, None).require()
-    assert str(Preflight(300.0, 2**31, None)) == "about 5 min and 2.0 GiB of memory"
 
 
 def test_available_memory_is_the_lesser_of_kernel_and_control_group(monkeypatch, tmp_path):

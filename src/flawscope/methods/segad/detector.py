@@ -12,7 +12,7 @@ of those overlap.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,13 +84,15 @@ class SegAD(Detector):
 
     def __init__(self, options: SegADOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
-        options, known = self.options, _Known.of(facts or {})
+        options, known = self.options, dict[str, Any](facts or {})
         bases = [
             create(spec.method, spec.options, own)
-            for spec, own in zip(options.detectors, known.bases or [{}] * len(options.detectors), strict=True)
+            for spec, own in zip(
+                options.detectors, known.get("bases") or [{}] * len(options.detectors), strict=True
+            )
         ]
         spec = options.classifier
-        self.classifier = create(spec.method, spec.options, known.classifier) if spec else None
+        self.classifier = create(spec.method, spec.options, known.get("classifier")) if spec else None
         _require_kinds(bases, self.classifier)
         self.reader = SegmentReader(
             bases,
@@ -99,8 +101,8 @@ class SegAD(Detector):
             scores=options.detector_scores,
         )
         self.forest = Forest()
-        if known.segments:
-            self._declare(len(known.segments))
+        if known.get("segments"):
+            self._declare(len(known["segments"]))
         self.levels = Levels(len(bases), "moments")
         self.register_buffer("usual", torch.zeros(2, 1))  # (2, F)
 
@@ -175,18 +177,21 @@ class SegAD(Detector):
         self.eval()
         count, names = self.reader.segmenter.count, self.reader.segmenter.names
         self._declare(count)
-        known = _Known(
-            _marked(names),
-            tuple(base.learnt.facts for base in self.bases),
-            self.classifier.learnt.facts if self.classifier is not None else {},
-        )
+        facts: dict[str, Any] = {
+            "segments": list(names),
+            "bases": [dict(base.learnt.facts) for base in self.bases],
+            "classifier": dict(self.classifier.learnt.facts) if self.classifier is not None else {},
+        }
+        if count > 1:  # drawings write a number into each segment that has no other name
+            marks = [str(index) if name == f"segment {index}" else "" for index, name in enumerate(names)]
+            facts["marks"] = marks
         ubj = bytes(booster.save_raw("ubj"))
         files: dict[str, bytes | Callable[[Path], None]] = {FOREST: ubj}
         labels = self.reader.static_labels()
         if labels is not None and count > 1:
             drawn = labels.cpu().numpy().astype(np.uint8)
             files[SEGMENTS] = lambda path: write_segment_map(path, drawn)
-        return Learnt(facts=known.facts(), files=files, reference=_Reference(ubj))
+        return Learnt(facts=facts, files=files, reference=_Reference(ubj))
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the forest's margin, 0 where it cannot tell."""
@@ -247,34 +252,6 @@ class SegAD(Detector):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What a fit found out: the segments' names, and the facts of the detectors and of the classifier."""
-
-    segments: tuple[tuple[str, str], ...] = ()  # what sentences call each, and what drawings write into it
-    bases: tuple[Facts, ...] = ()
-    classifier: Facts = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, facts: Facts) -> _Known:
-        """From a manifest's facts."""
-        names: Any = facts.get("segments", [])
-        marks: Any = facts.get("marks", [""] * len(names))
-        bases: Any = facts.get("bases", [])
-        classifier: Any = facts.get("classifier", {})
-        return cls(tuple(zip(names, marks, strict=True)), tuple(bases), classifier)
-
-    def facts(self) -> Facts:
-        """As plain values; a single segment has no mark."""
-        found: dict[str, Any] = {
-            "segments": [name for name, _ in self.segments],
-            "bases": [dict(facts) for facts in self.bases],
-            "classifier": dict(self.classifier),
-        }
-        several = len(self.segments) > 1
-        return {**found, "marks": [mark for _, mark in self.segments]} if several else found
-
-
-@dataclass(frozen=True, slots=True)
 class _Reference:
     """XGBoost's own forest, against which engines are held."""
 
@@ -283,11 +260,6 @@ class _Reference:
     def __call__(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
         """Refuse an engine's scores that are not XGBoost's on the engine's features."""
         require_agreement(load(self.ubj), outputs["features"], outputs["score"], f"graph in {engine}")
-
-
-def _marked(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Each name, and what drawings write into its segment: the number of one that has no other name."""
-    return tuple((name, str(index) if name == f"segment {index}" else "") for index, name in enumerate(names))
 
 
 def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> None:

@@ -19,12 +19,11 @@ Ties fall to the lowest index.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +40,7 @@ POOL = 4096
 CHECKPOINT_SECONDS = 5.0
 BLOCK_ROWS, BLOCK_COLUMNS = 4096, 512  # one block of distances: 8 MiB, inside the last-level cache
 _READ_ROWS = 32768
+_FLOAT = 4  # bytes
 
 
 def coreset_size(patches: int, ratio: float) -> int:
@@ -60,29 +60,29 @@ def coreset_size(patches: int, ratio: float) -> int:
 
 
 def select_coreset(
-    features: Tensor | Iterable[Tensor],
+    features: Tensor,
     count: int,
     *,
     seed: int = 0,
     projection: int | None = PROJECTION,
     device: torch.device | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
     resume: Tensor | None = None,
     on_checkpoint: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Choose `count` patches by greedy k-centre (see the module's text).
 
     Beside `features`, which is read once and in chunks, no more than 2 N * (projection + 2) float32 values
-    are held. A tensor may be memory-mapped (`patch_store`); chunks may come from anywhere.
+    are held. The tensor may be memory-mapped (`patch_store`).
 
     Args:
-        features: (N, D) patches, or chunks of them (n, D) in order.
+        features: (N, D) patches.
         count: patches to choose, 1 to N.
         seed: of the projection and of the first choice.
         projection: dimensions of the Gaussian projection; None, or no fewer than D, leaves the patches as
             they are (on the integer grid).
         device: where the search runs; by default where the features are.
-        progress: called with (chosen, count) as centres are chosen; it may raise to stop.
+        progress: called with how many more centres are chosen; it may raise to stop.
         resume: indices that an interrupted call with the same arguments had chosen; the result is the same.
         on_checkpoint: called with the indices chosen so far, every few seconds.
 
@@ -99,39 +99,37 @@ def select_coreset(
     first = int(np.random.default_rng(seed).integers(points.size))
     chosen = [first] if resume is None else _checked(resume, first, count, points.size)
     saved = time.monotonic()
+    if progress is not None:
+        progress(len(chosen))
     with full_float32():
         points.cover(torch.tensor(chosen))
         while len(chosen) < count:
-            if progress is not None:
-                progress(len(chosen), count)
             if on_checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 on_checkpoint(torch.tensor(chosen))
                 saved = time.monotonic()
             further = points.farthest(count - len(chosen))
             points.cover(torch.tensor(further))
             chosen += further
-    if progress is not None:
-        progress(count, count)
+            if progress is not None:
+                progress(len(further))
     return torch.tensor(chosen)
 
 
-def patch_store(
-    rows: int, dim: int, *, dtype: torch.dtype = torch.float32, budget_bytes: int, folder: Path | None = None
-) -> Tensor:
-    """Empty (rows, dim) tensor to fill chunk by chunk: in memory, or in a file where it exceeds the budget.
+def patch_store(rows: int, dim: int, *, budget_bytes: int, folder: Path | None = None) -> Tensor:
+    """Empty (rows, dim) float32 tensor to fill: in memory, or in a file where it exceeds the budget.
 
     The file has no name, lies in `folder` (default: the system's temporary one) and is gone with the tensor.
 
     Raises:
         OutputError: no room for the file.
     """
-    if rows * dim * dtype.itemsize <= budget_bytes:
-        return torch.empty(rows, dim, dtype=dtype)
+    if _FLOAT * rows * dim <= budget_bytes:
+        return torch.empty(rows, dim)
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):  # a full disk is found here, not at some later write
-                os.posix_fallocate(file.fileno(), 0, rows * dim * dtype.itemsize)
-            return torch.from_file(file.name, shared=True, size=rows * dim, dtype=dtype).view(rows, dim)
+                os.posix_fallocate(file.fileno(), 0, _FLOAT * rows * dim)
+            return torch.from_file(file.name, shared=True, size=rows * dim).view(rows, dim)
     except OSError as error:
         raise unwritable(folder or Path(tempfile.gettempdir()), error) from error
 
@@ -195,23 +193,21 @@ class _Points:
 
 
 def _projected(
-    features: Tensor | Iterable[Tensor], projection: int | None, seed: int, device: torch.device | str | None
+    features: Tensor, projection: int | None, seed: int, device: torch.device | str | None
 ) -> Tensor:
     """The rows (-2x, |x|^2, 1) of all patches, x on the integer grid: (N, d + 2) float32."""
-    chunks = iter(torch.split(features, _READ_ROWS) if isinstance(features, Tensor) else features)
-    first = next(chunks, None)
-    if first is None or first.ndim != 2 or not first.shape[1]:
-        got = "none" if first is None else f"shape {tuple(first.shape)}"
+    if features.ndim != 2 or not features.numel():
         raise DataError(
-            "patch features", expected="chunks of shape (n, D)", got=got, fix="Pass at least one patch."
+            "patch features",
+            expected="shape (n, D)",
+            got=f"shape {tuple(features.shape)}",
+            fix="Pass at least one patch.",
         )
-    device = torch.device(device) if device is not None else first.device
-    matrix = _projection_matrix(first.shape[1], projection, seed)
-    matrix = None if matrix is None else matrix.to(device)
-    projected = [
-        chunk.to(device, torch.float32) if matrix is None else chunk.to(device, torch.float32) @ matrix
-        for chunk in itertools.chain([first], chunks)
-    ]
+    device = torch.device(device) if device is not None else features.device
+    matrix = _projection_matrix(features.shape[1], projection, seed)
+    projected = [chunk.to(device, torch.float32) for chunk in torch.split(features, _READ_ROWS)]
+    if matrix is not None:
+        projected = [chunk @ matrix.to(device) for chunk in projected]
     dim = projected[0].shape[1]
     rows = torch.ones(sum(map(len, projected)), dim + 2, device=device)
     centre = sum(

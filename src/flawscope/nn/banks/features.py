@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -25,8 +25,7 @@ class PatchGrid(nn.Module):
     """Joins a backbone's maps into one feature vector for each cell of a grid.
 
     Args:
-        backbone: whose maps come in.
-        layers: those of its layers to join, in this order; all by default.
+        backbone: whose maps come in; its layers are joined in their order.
         neighbourhood: side of the square over which each layer is averaged (PatchCore, section 3.1); 1
             leaves the maps as they are. Beyond the border lie zeros, as in the authors' code: they damp the
             outermost cells, whose features vary most between good pictures.
@@ -44,14 +43,13 @@ class PatchGrid(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        layers: Sequence[str] | None = None,
         *,
         neighbourhood: int = 1,
         stride: int | None = None,
         upsampling: Literal["bilinear", "nearest"] = "bilinear",
     ) -> None:
         super().__init__()
-        self.layers = tuple(layers or backbone.layers)
+        self.layers = backbone.layers
         self.neighbourhood, self.upsampling = neighbourhood, upsampling
         strides = {layer: backbone.strides[layer] for layer in self.layers}
         stride = stride or min(strides.values())

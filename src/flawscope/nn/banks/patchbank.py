@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -82,13 +82,18 @@ def select_patches(
             run.checkpoints.save(name, {"chosen": chosen, "key": key})
 
     with watch.stage("selecting the coreset", count) as stage:
+
+        def advance(chosen: int) -> None:
+            stage.advance(chosen)
+            watch.check_stop(run)
+
         return select_coreset(
             patches,
             count,
             seed=run.seed,
             projection=projection,
             device=run.torch_device(),
-            progress=_advance(stage.advance, run, watch),
+            progress=advance,
             resume=resume,
             on_checkpoint=save,
         )
@@ -100,17 +105,3 @@ def _fingerprint(patches: Tensor, count: int, projection: int | None, seed: int)
     facts = f"{tuple(patches.shape)} {count} {projection} {seed}"
     digest = hashlib.sha256(facts.encode() + probe.tobytes()).digest()
     return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
-
-
-def _advance(advance: Callable[[int], None], run: Run, watch: Watch) -> Callable[[int, int], None]:
-    """Turn counts of chosen patches into steps, and look at the stop signal."""
-    before = 0
-
-    def report(chosen: int, count: int) -> None:
-        nonlocal before
-        del count
-        advance(chosen - before)
-        before = chosen
-        watch.check_stop(run)
-
-    return report

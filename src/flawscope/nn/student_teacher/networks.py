@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.nn.backbones.pdn import Cells, cells
-from flawscope.nn.heatmaps import interpolation
+from flawscope.nn.heatmaps import Separable, interpolation
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
@@ -81,24 +81,16 @@ class Networks(nn.Module):
         self.cells = cells(teacher)
 
 
-class Resampling(nn.Module):
+class Resampling(Separable):
     """Reads a map (N, h, w) at the centres of another map's cells, linearly between its own: (N, H, W)."""
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(self, source: Cells, target: Cells, shape: tuple[int, int], grid: tuple[int, int]) -> None:
-        super().__init__()
-        matrices = [
-            interpolation(own, (target.centres(count) - source.origin) / source.stride).float()
-            for own, count in zip(shape, grid, strict=True)
-        ]
-        self.register_buffer("rows", matrices[0], persistent=False)  # (H, h)
-        self.register_buffer("columns", matrices[1].T.contiguous(), persistent=False)  # (w, W)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (N, h, w) to (N, H, W)."""
-        return torch.matmul(self.rows, torch.matmul(maps, self.columns))
+        super().__init__(
+            *(
+                interpolation(own, (target.centres(count) - source.origin) / source.stride).float()
+                for own, count in zip(shape, grid, strict=True)
+            )
+        )
 
 
 def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
