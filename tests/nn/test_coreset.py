@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.nn.banks import coreset, preflight
+from flawscope.nn import memory
+from flawscope.nn.banks import coreset
 from flawscope.nn.banks.coreset import coreset_size, patch_store, select_coreset
 from flawscope.nn.banks.preflight import Preflight, estimate
 from flawscope.nn.memory import available_bytes
@@ -87,6 +88,13 @@ def test_the_grid_keeps_the_shape_of_the_features():
     ratio = scaled / true
     far = true > true.median()
     assert ratio[far].std() / ratio[far].mean() < 0.005
+
+
+def test_chunks_give_what_one_tensor_gives():
+    features = clusters()
+    whole = select_coreset(features, 100, seed=5)
+    assert torch.equal(select_coreset(iter(features.split(1500)), 100, seed=5), whole)
+    assert len(set(select_coreset(iter(features.split(217)), 100, seed=5).tolist())) == 100
 
 
 def test_threads_do_not_change_the_choice():
@@ -175,9 +183,9 @@ def test_features_that_are_not_finite_are_refused(value):
         select_coreset(features, 10)
 
 
-@pytest.mark.parametrize("features", [torch.ones(0, 4), torch.ones(4), torch.ones(4, 0)])
+@pytest.mark.parametrize("features", [[], [torch.ones(4)], torch.ones(4, 0)])
 def test_no_patches_are_refused(features):
-    with pytest.raises(DataError, match="expected shape"):
+    with pytest.raises(DataError, match="chunks of shape"):
         select_coreset(features, 1)
 
 
@@ -214,7 +222,7 @@ def test_the_estimate_grows_with_the_work_and_refuses_what_cannot_fit():
 
 
 def test_available_memory_is_the_lesser_of_kernel_and_control_group(monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight, "Path", lambda path: tmp_path / path.removeprefix("/"))
+    monkeypatch.setattr(memory, "Path", lambda path: tmp_path / path.removeprefix("/"))
     assert available_bytes() is None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")

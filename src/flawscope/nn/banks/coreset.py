@@ -19,11 +19,12 @@ Ties fall to the lowest index.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def coreset_size(patches: int, ratio: float) -> int:
 
 
 def select_coreset(
-    features: Tensor,
+    features: Tensor | Iterable[Tensor],
     count: int,
     *,
     seed: int = 0,
@@ -73,10 +74,10 @@ def select_coreset(
     """Choose `count` patches by greedy k-centre (see the module's text).
 
     Beside `features`, which is read once and in chunks, no more than 2 N * (projection + 2) float32 values
-    are held. The tensor may be memory-mapped (`patch_store`).
+    are held. A tensor may be memory-mapped (`patch_store`); chunks may come from anywhere.
 
     Args:
-        features: (N, D) patches.
+        features: (N, D) patches, or chunks of them (n, D) in order.
         count: patches to choose, 1 to N.
         seed: of the projection and of the first choice.
         projection: dimensions of the Gaussian projection; None, or no fewer than D, leaves the patches as
@@ -99,9 +100,9 @@ def select_coreset(
     first = int(np.random.default_rng(seed).integers(points.size))
     chosen = [first] if resume is None else _checked(resume, first, count, points.size)
     saved = time.monotonic()
-    if progress is not None:
-        progress(len(chosen))
     with full_float32():
+        if progress is not None:
+            progress(len(chosen))
         points.cover(torch.tensor(chosen))
         while len(chosen) < count:
             if on_checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -193,21 +194,23 @@ class _Points:
 
 
 def _projected(
-    features: Tensor, projection: int | None, seed: int, device: torch.device | str | None
+    features: Tensor | Iterable[Tensor], projection: int | None, seed: int, device: torch.device | str | None
 ) -> Tensor:
     """The rows (-2x, |x|^2, 1) of all patches, x on the integer grid: (N, d + 2) float32."""
-    if features.ndim != 2 or not features.numel():
+    chunks = iter(torch.split(features, _READ_ROWS) if isinstance(features, Tensor) else features)
+    first = next(chunks, None)
+    if first is None or first.ndim != 2 or not first.shape[1]:
+        got = "none" if first is None else f"shape {tuple(first.shape)}"
         raise DataError(
-            "patch features",
-            expected="shape (n, D)",
-            got=f"shape {tuple(features.shape)}",
-            fix="Pass at least one patch.",
+            "patch features", expected="chunks of shape (n, D)", got=got, fix="Pass at least one patch."
         )
-    device = torch.device(device) if device is not None else features.device
-    matrix = _projection_matrix(features.shape[1], projection, seed)
-    projected = [chunk.to(device, torch.float32) for chunk in torch.split(features, _READ_ROWS)]
-    if matrix is not None:
-        projected = [chunk @ matrix.to(device) for chunk in projected]
+    device = torch.device(device) if device is not None else first.device
+    matrix = _projection_matrix(first.shape[1], projection, seed)
+    matrix = None if matrix is None else matrix.to(device)
+    projected = [
+        chunk.to(device, torch.float32) if matrix is None else chunk.to(device, torch.float32) @ matrix
+        for chunk in itertools.chain([first], chunks)
+    ]
     dim = projected[0].shape[1]
     rows = torch.ones(sum(map(len, projected)), dim + 2, device=device)
     centre = sum(
