@@ -69,7 +69,7 @@ def stopped_and_resumed_gives_the_same(subject: Subject) -> None:
     resumed, stages = stopped_in_every_stage(lambda watch: subject.fit(run, watch=watch))
     if not stages:
         raise SkipTest("its fit is over before it can be stopped")
-    whole, names = subject.detector, ("facts", "history", "remarks")
+    whole, names = subject.detector, ("facts", "history")
     moved = _moved(whole.state_dict(), resumed.state_dict())
     moved += [name for name in names if getattr(whole.learnt, name) != getattr(resumed.learnt, name)]
     deed = f"stopped in {', '.join(stages)} and resumed it ends with another"
