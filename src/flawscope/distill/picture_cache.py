@@ -33,11 +33,7 @@ class PictureCache:
     """
 
     def __init__(
-        self,
-        paths: Sequence[Path],
-        sizes: Iterable[int],
-        run: Run,
-        watch: Watch = UNWATCHED,
+        self, paths: Sequence[Path], sizes: Iterable[int], run: Run, watch: Watch = UNWATCHED
     ) -> None:
         self.paths, self.sizes = tuple(paths), tuple(sorted(set(sizes)))
         self.device = run.torch_device()

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
 import flawscope
 from flawscope.distill.cards import card_text
@@ -25,11 +24,11 @@ from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import Student, build_student
 from flawscope.distill.training import Distilled, distill, measure
 from flawscope.errors import DataError, InputError, OptionError, WeightsError, suggest
-from flawscope.files import sha256, writable_folder, write_text, write_with
+from flawscope.files import sha256, writable_folder, write_text
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.teachers import STATISTICS, SUFFIX, load_teacher
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import Checkpoints, Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import list_images
 
@@ -113,10 +112,10 @@ def distill_teacher(
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
     run = _with_checkpoints(run, out, options, data)
-    made = distill(
-        targets, student, PictureCache(paths, options.cached_sizes, run, watch), options, run, watch=watch
-    )
-    _save(made, out)
+    cache = PictureCache(paths, options.cached_sizes, run, watch)
+    made = distill(targets, student, cache, options, run, watch=watch)
+    moments = dict(zip(STATISTICS, (made.mean, made.std), strict=True))
+    write_tensors(out, {**made.student.body.state_dict(), **moments})
     counts = {"trained_on": len(made.trained_on), "held_out": len(made.held_out)}
     seconds = time.perf_counter() - started
     card = {
@@ -125,10 +124,8 @@ def distill_teacher(
         "training": _training(options, run, seconds, made),
         "held_out_r2": {name: round(value, 6) for name, value in made.r2.items()},
     }
-    write_text(
-        out.with_suffix(".json"),
-        card_text(out, folder, made.student, options=options, run=run, sections=card),
-    )
+    text = card_text(out, folder, made.student, options=options, run=run, sections=card)
+    write_text(out.with_suffix(".json"), text)
     shutil.rmtree(_unfinished(out), ignore_errors=True)
     return DistillResult(out, out.with_suffix(".json"), made.r2, counts, seconds)
 
@@ -264,12 +261,6 @@ def _with_checkpoints(run: Run, out: Path, options: DistillOptions, data: str) -
         )
     write_text(file, fingerprint)
     return dataclasses.replace(run, checkpoints=Checkpoints(folder))
-
-
-def _save(made: Distilled, out: Path) -> None:
-    tensors = {key: value.contiguous() for key, value in made.student.body.state_dict().items()}
-    tensors |= dict(zip(STATISTICS, (made.mean, made.std), strict=True))
-    write_with(out, lambda path: save_file(tensors, path))
 
 
 def _described(targets: Targets, sources: Sequence[Path | None], options: DistillOptions) -> dict[str, Any]:

@@ -18,6 +18,18 @@ RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from safetensors.torch import save_file  # noqa: PLC0415 - only training needs it
+
+    kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_with(path, lambda place: save_file(kept, place))
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
     """A folder that keeps named tensors of unfinished work, so that training resumes to the same result."""
@@ -26,10 +38,7 @@ class Checkpoints:
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write the tensors atomically in place of what `name` held."""
-        from safetensors.torch import save_file  # noqa: PLC0415 - only training needs it
-
-        kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        write_with(self._path(name), lambda path: save_file(kept, path))
+        write_tensors(self._path(name), tensors)
 
     def load(self, name: str) -> dict[str, Tensor] | None:
         """The tensors saved under `name`, or None; a damaged file counts as none."""

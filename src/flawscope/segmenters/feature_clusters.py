@@ -44,9 +44,7 @@ class FeatureClustersOptions(SegmenterOptions):
         "network; 0 leaves them as they are, so that its maps can be shared",
     )
     position: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the place beside the features; above 0 for aligned products only",
+        0.0, ge=0, description="weight of the place beside the features; above 0 for aligned products only"
     )
     smoothing: float = Field(
         4.0, ge=0, le=64, description="σ in pixels of the Gaussian over the clusters' scores"
@@ -76,12 +74,7 @@ class FeatureClusters(Segmenter):
         super().__init__(options, frame)
         size = (frame.height, frame.width)
         self.cells = Cells(
-            options.backbone,
-            options.layers,
-            (8, 16),
-            size,
-            weights=options.weights,
-            margin=options.margin,
+            options.backbone, options.layers, (8, 16), size, weights=options.weights, margin=options.margin
         )
         self.enlarged = Heatmap(self.cells.shape, size, options.smoothing)
         sides = [torch.linspace(-1, 1, cells) for cells in self.cells.shape]

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 import flawscope
 from flawscope.data.pictures import Pictures
-from flawscope.files import write_text, write_with
+from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
@@ -113,8 +111,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
 def _write_files(folder: Path, detector: Detector, contents: Contents) -> Graphs:
     """Write graphs, weights, recipe and the rest; returns the graphs."""
     graphs = export(detector, folder)
-    tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
-    write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
+    write_tensors(folder / bundle.WEIGHTS, detector.state_dict())
     write_files(detector, folder)
     texts = {bundle.RECIPE: contents.recipe, **contents.files}
     if detector.learnt.history:

@@ -24,11 +24,7 @@ class Objective:
     """The sum of the four losses for one batch, at the run's precision."""
 
     def __init__(
-        self,
-        networks: Networks,
-        options: EfficientADOptions,
-        normalise: Callable[[Tensor], Tensor],
-        run: Run,
+        self, networks: Networks, options: EfficientADOptions, normalise: Callable[[Tensor], Tensor], run: Run
     ) -> None:
         self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
         self.levels = options.hierarchy or (1.0,)

@@ -44,9 +44,7 @@ def outputs_of(scales: tuple[int, ...]) -> tuple[OutputSpec, ...]:
         found += [
             OutputSpec(name=f"distance_{scale}", kind="heatmap", about=distance),
             OutputSpec(
-                name=f"nearest_{scale}",
-                kind="index_map",
-                about=f"{nearest} among the good pictures' patches",
+                name=f"nearest_{scale}", kind="index_map", about=f"{nearest} among the good pictures' patches"
             ),
         ]
     return tuple(found)

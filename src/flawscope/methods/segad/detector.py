@@ -75,7 +75,7 @@ class SegAD(Detector):
             "detectors": [{"method": "patchcore", "preset": "default"}],
             "size": [320, 320],
             "segments": {"kind": "one"},
-        },
+        }
     }
     explains: ClassVar = "segments"
     outputs = outputs_of(())

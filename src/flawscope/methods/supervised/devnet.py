@@ -63,10 +63,7 @@ class DeviationDetector(SupervisedDetector):
     """What DevNet and DRA share."""
 
     options: DeviationOptions
-    presets: ClassVar = {
-        "default": {**_SEGAD, "backbone": "tf_efficientnet_lite0"},
-        "segad": _SEGAD,
-    }
+    presets: ClassVar = {"default": {**_SEGAD, "backbone": "tf_efficientnet_lite0"}, "segad": _SEGAD}
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Adam with L2 decay."""
@@ -85,10 +82,6 @@ class DeviationDetector(SupervisedDetector):
     def turned(self, pixels: Tensor) -> Tensor:
         """Training pictures (N, 3, H, W) at random angles, in the order of memory that trains fastest."""
         return rotated(pixels, self.options.rotation).contiguous(memory_format=torch.channels_last)
-
-    def deviation(self, scores: Tensor, defective: Tensor, prior: Tensor) -> Tensor:
-        """The deviation loss with this method's margin."""
-        return deviation_loss(scores.float(), defective, prior, self.options.margin)
 
 
 class DevNet(DeviationDetector):
@@ -113,7 +106,8 @@ class DevNet(DeviationDetector):
         pixels = self.turned(torch.cat(pictures.drawn(self.options.batch - faulty, faulty, step)))
         defective = torch.arange(len(pixels), device=pixels.device) >= len(pixels) - faulty
         scores = top_mean(self._patch_scores(pixels), self.options.top)
-        return {"total": self.deviation(scores, defective, prior_scores(self.options.references))}
+        prior = prior_scores(self.options.references)
+        return {"total": deviation_loss(scores.float(), defective, prior, self.options.margin)}
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the heatmap is the map of patch scores, see this module's docstring."""

@@ -21,7 +21,7 @@ PREPROCESSING = {
     # TensorFlow's (x * 255 - 127) / 128; timm's own record of these weights says 0.5 and 0.5.
     **dict.fromkeys(
         [f"tf_efficientnet_lite{number}" for number in range(5)], ((127 / 255,) * 3, (128 / 255,) * 3)
-    ),
+    )
 }
 OWN: dict[str, Callable[[], nn.Module]] = {"pdn_m": pdn_m, "pdn_s": pdn_s}
 LIBRARIES = ("torchvision", "timm")

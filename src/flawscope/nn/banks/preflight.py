@@ -46,12 +46,7 @@ class Preflight:
 
 
 def estimate(
-    patches: int,
-    dim: int,
-    count: int,
-    *,
-    projection: int | None = PROJECTION,
-    stored: bool = True,
+    patches: int, dim: int, count: int, *, projection: int | None = PROJECTION, stored: bool = True
 ) -> Preflight:
     """Estimate `select_coreset` on the CPU from a probe of some tens of milliseconds.
 
