@@ -19,7 +19,7 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled
-from flawscope.nn.watch import Watch
+from flawscope.nn.watch import UNWATCHED, Watch
 
 _HEADS = 0x4EAD
 _NORMAL, _DEFECTIVE = 1, 2
@@ -155,7 +155,7 @@ class TrainingPictures:
     """Batches of good and of defective pictures, each a function of seed and step alone."""
 
     def __init__(
-        self, normal: Pictures, defective: Pictures, natural: Pictures | None, run: Run, watch: Watch
+        self, normal: Pictures, defective: Pictures, natural: Pictures | None, run: Run, watch: Watch = UNWATCHED
     ) -> None:
         self.run = run
         self.normal, self.defective = PixelStore(normal, run, watch), PixelStore(defective, run, watch)
