@@ -162,7 +162,7 @@ def test_annotated_parts_reach_a_segmenter_that_learns_from_them(saved: Save) ->
     given = pictures(saved)
     segmenter = Annotated(OneSegmentOptions(), FRAME)
     assert segmenter.fit(given, Run()).annotated is None
-    assert segmenter.fit(given, Run(), given).annotated is given
+    assert segmenter.fit(given, Run(), parts=given).annotated is given
 
 
 def test_a_static_map_goes_with_the_padding_of_its_frame(saved: Save, tmp_path: Path) -> None:

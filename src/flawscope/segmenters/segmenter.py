@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from flawscope.data import samples
@@ -16,16 +15,15 @@ from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
 
 SPREAD = 64  # pictures, spread over all, that segmenters learn from and measure on
 _BATCH = 8
 
 
-class SegmenterOptions(BaseModel):
+class SegmenterOptions(Frozen):
     """Base of each segmenter's options; `kind` is the segmenter's name in recipes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     kind: str
 

@@ -155,7 +155,12 @@ class TrainingPictures:
     """Batches of good and of defective pictures, each a function of seed and step alone."""
 
     def __init__(
-        self, normal: Pictures, defective: Pictures, natural: Pictures | None, run: Run, watch: Watch = UNWATCHED
+        self,
+        normal: Pictures,
+        defective: Pictures,
+        natural: Pictures | None,
+        run: Run,
+        watch: Watch = UNWATCHED,
     ) -> None:
         self.run = run
         self.normal, self.defective = PixelStore(normal, run, watch), PixelStore(defective, run, watch)
