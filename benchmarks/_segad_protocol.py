@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flawscope.cli.console import Bars
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
@@ -24,10 +25,12 @@ from flawscope.methods.running import score
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.images import Frame
 from flawscope.segmenters import OneSegmentOptions, Segmenter, StaticMapOptions, build_segmenter
 
 SIZE = 256
+WATCH = Watch(Bars())
 STATISTICS: tuple[Statistic, ...] = ("quantile", "skewness", "kurtosis", "mean", "maximum")
 BATCH = 8
 LITE = {"backbone": "tf_efficientnet_lite0", "size": [SIZE, SIZE]}
@@ -130,7 +133,9 @@ def train_detectors(parts: Parts, names: list[str], schedule: Schedule, run: Run
     data = TrainingData(parts.learnt, parts.forest)
     for name in names:
         detector = create(name, schedule.detectors()[name])
-        trained[name] = fit_once(detector, data.for_detector(0.1 if detector.needs().tuning else 0.0), run)
+        trained[name] = fit_once(
+            detector, data.for_detector(0.1 if detector.needs().tuning else 0.0), run, WATCH
+        )
     return trained
 
 
@@ -138,14 +143,14 @@ def train_whole(parts: Parts, name: str, schedule: Schedule, run: Run) -> Detect
     """One detector that knows only good pictures, on all of them."""
     detector = create(name, schedule.detectors()[name])
     good = _pictures((*parts.learnt.samples, *parts.forest.samples))
-    return fit_once(detector, TrainingData(good, good.subset([])), run)
+    return fit_once(detector, TrainingData(good, good.subset([])), run, WATCH)
 
 
 def train_supervised(parts: Parts, shot: int, name: str, schedule: Schedule, run: Run) -> Detector:
     """One method on all good training pictures and `shot` defective ones."""
     detector = create(name, schedule.supervised()[name])
     good = _pictures((*parts.learnt.samples, *parts.forest.samples))
-    return fit_once(detector, TrainingData(good, good.subset([]), defective=parts.defects[shot]), run)
+    return fit_once(detector, TrainingData(good, good.subset([]), defective=parts.defects[shot]), run, WATCH)
 
 
 def classifier_scores(
@@ -157,8 +162,9 @@ def classifier_scores(
         schedule.folds,
         Unseen(parts.forest, parts.defects[shot], parts.learnt),
         run,
+        WATCH,
     )
-    return held_out, score(whole, parts.test, run)["score"]
+    return held_out, score(whole, parts.test, run, WATCH)["score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,7 @@ def segmenters(map_file: Path, parts: Parts, run: Run) -> dict[str, Segmenter]:
     """One segment, and the map that `segments draft` made from the good training pictures."""
     options = {"one segment": OneSegmentOptions(), "drafted map": StaticMapOptions(map=map_file)}
     return {
-        name: build_segmenter(option, Frame(SIZE, SIZE)).fit(parts.learnt, run)
+        name: build_segmenter(option, Frame(SIZE, SIZE)).fit(parts.learnt, run, WATCH)
         for name, option in options.items()
     }
 
@@ -192,15 +198,12 @@ def read(
         detector.eval().to(device)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in modules}
     scores = []
-    with run.progress.stage("reading anomaly maps", len(pictures)) as stage:
-        for batch in pictures.batches(BATCH):
-            pixels = torch.from_numpy(batch).to(device)
-            answers = [detector(pixels) for detector in detectors.values()]
-            maps = torch.stack([answer["heatmap"] for answer in answers], 1)
-            scores.append(torch.stack([answer["score"] for answer in answers], 1).cpu().numpy())
-            for name, module in modules.items():
-                found[name].append(module(maps, maps.new_zeros(len(maps), SIZE, SIZE).long()).cpu().numpy())
-            stage.advance(len(batch))
+    for pixels in batches(pictures, run, WATCH, "reading anomaly maps", BATCH):
+        answers = [detector(pixels) for detector in detectors.values()]
+        maps = torch.stack([answer["heatmap"] for answer in answers], 1)
+        scores.append(torch.stack([answer["score"] for answer in answers], 1).cpu().numpy())
+        for name, module in modules.items():
+            found[name].append(module(maps, maps.new_zeros(len(maps), SIZE, SIZE).long()).cpu().numpy())
     joined = {name: np.concatenate(values) for name, values in found.items()}
     return Readings(joined, np.concatenate(scores))
 

@@ -21,7 +21,6 @@ import torch
 from _machine import command, hardware, versions
 from _segad_protocol import SUPERVISED, Schedule, divide, parse_steps, train_supervised, train_whole
 
-from flawscope.cli.console import Bars
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.files import write_text
@@ -52,7 +51,6 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     run = Run(
         device=arguments.device,
-        progress=Bars(),
         checkpoints=Checkpoints(arguments.work / "unfinished"),
         trained=Checkpoints(arguments.work / "trained"),
     )

@@ -29,7 +29,6 @@ from PIL import Image
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.files import write_text
-from flawscope.nn.run import Run
 from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
@@ -68,7 +67,7 @@ def main() -> None:
             kept = list(pipeline.score(pictures))
             found = len(kept)
         else:
-            found = len(score_apart(pipeline, pictures, Run()).scores[0])
+            found = len(score_apart(pipeline, pictures).scores[0])
         seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result: dict[str, Any] = {

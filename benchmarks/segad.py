@@ -31,7 +31,6 @@ from _segad_scores import Scored, Scores, score, train
 from _segad_tables import markdown
 from numpy.typing import NDArray
 
-from flawscope.cli.console import Bars
 from flawscope.files import write_text
 from flawscope.methods.segad.forest import ForestOptions, grow, margins
 from flawscope.metrics import auroc, fpr_at_tpr
@@ -51,7 +50,6 @@ def main() -> None:
     parts = divide(arguments.data, shots, arguments.withheld, 0)
     run = Run(
         device=arguments.device,
-        progress=Bars(),
         checkpoints=Checkpoints(arguments.work / "unfinished"),
         trained=Checkpoints(arguments.work / "trained"),
     )

@@ -21,6 +21,7 @@ PUBLIC = [
     "Record",
     "Region",
     "Run",
+    "Watch",
     "__version__",
     "calibrate",
     "deploy",
@@ -33,7 +34,7 @@ PUBLIC = [
     "read_image",
     "train",
 ]
-TRAINING = ["LearnRecipe", "Recipe", "Run", "learn", "train"]
+TRAINING = ["LearnRecipe", "Recipe", "Run", "Watch", "learn", "train"]
 
 
 def test_the_public_names_are_pinned() -> None:

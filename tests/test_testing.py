@@ -14,13 +14,14 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.testing import Check, Subject, check_detector, detector_checks, parametrize_with_checks
 from two_filters import Difference
 
 
 class Forgetful(Difference):
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        learnt, unseeded = super().learn(data, run), torch.Generator()
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        learnt, unseeded = super().learn(data, run, watch), torch.Generator()
         unseeded.seed()
         self.mean = self.mean + 0.05 * torch.randn(3, 1, 1, generator=unseeded)
         return learnt
@@ -40,8 +41,8 @@ class Learning(Difference):
 
 
 class Greedy(Difference):
-    def fit(self, data: TrainingData, run: Run) -> Self:
-        return self if len(data.normal) < 2 else super().fit(data, run)
+    def fit(self, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> Self:
+        return self if len(data.normal) < 2 else super().fit(data, run, watch)
 
 
 class Unsaved(Difference):
@@ -57,8 +58,8 @@ class Dividing(Difference):
 
 
 class Tuned(Difference):
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        learnt = super().learn(data, run)
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        learnt = super().learn(data, run, watch)
         self.mean = self.mean + torch.from_numpy(data.tuning[0]).mean() / 10
         return learnt
 
@@ -66,15 +67,15 @@ class Tuned(Difference):
 class Resuming(Difference):
     """What it has read when it is stopped is forgotten."""
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        learnt = super().learn(data, run)
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        learnt = super().learn(data, run, watch)
         kept = run.checkpoints.load("mean") if run.checkpoints else None
         if run.checkpoints:
             run.checkpoints.save("mean", {"mean": self.mean / 2})
-        with run.progress.stage("reading", 4) as stage:
+        with watch.stage("reading", 4) as stage:
             for _ in range(4):
                 stage.advance()
-                run.check_stop()
+                watch.check_stop(run)
         self.mean = kept["mean"] if kept else self.mean
         return learnt
 

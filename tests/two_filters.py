@@ -15,6 +15,7 @@ from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt
 from flawscope.methods.registry import BUILT_IN
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.manifest import ScalarSpec
 from flawscope.training.recipe import Recipe
 from flawscope.training.train import train
@@ -34,7 +35,7 @@ class Difference(Detector):
         super().__init__(options, facts)
         self.register_buffer("mean", torch.zeros(3, *options.size))
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         self.mean = torch.stack([torch.from_numpy(pixels) for pixels in data.normal]).mean(0)
         return Learnt()
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flawscope.data.layouts import read_dataset
     from flawscope.errors import FlawscopeError
     from flawscope.nn.run import Run
+    from flawscope.nn.watch import Watch
     from flawscope.runtime.bundle import Bundle
     from flawscope.runtime.calibration import Calibration
     from flawscope.runtime.images import Frame, read_image
@@ -45,6 +46,7 @@ _HOMES = {
     "Record": "flawscope.runtime.record",
     "Region": "flawscope.runtime.prediction",
     "Run": "flawscope.nn.run",
+    "Watch": "flawscope.nn.watch",
     "calibrate": "flawscope.station.calibrate",
     "deploy": "flawscope.station.deploy",
     "evaluate": "flawscope.station.evaluate",
@@ -71,6 +73,7 @@ __all__ = [
     "Record",
     "Region",
     "Run",
+    "Watch",
     "__version__",
     "calibrate",
     "deploy",

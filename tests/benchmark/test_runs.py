@@ -25,6 +25,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.errors import CalibrationError, DataError, OptionError, Stopped
 from flawscope.methods.registry import available
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import evaluate
 from flawscope.training.pack import LOSSES
@@ -123,7 +124,7 @@ def test_a_finished_row_is_not_repeated(done: Done, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(running, "evaluate", no_training)
     again = plan(done.outcome.benchmark, done.data, done.out, Wishes(), Run())
     said: list[str] = []
-    run_benchmark(again, Run(), announce=said.append)
+    run_benchmark(again, Run(), Watch(say=said.append))
     assert to_json(again, COMMAND) == to_json(done.outcome, COMMAND)
     assert all("kept" in line for line in said)
 
@@ -158,11 +159,11 @@ def test_other_options_pictures_or_seeds_are_other_runs(done: Done, tmp_path: Pa
 
 def test_a_request_to_stop_ends_between_rows_and_keeps_the_rest(copied: Done) -> None:
     other = plan(copied.outcome.benchmark, copied.data, copied.out, Wishes(seeds=(0, 7)), Run())
-    run = Run()
-    run.stop.set()
+    watch = Watch()
+    watch.stop.set()
     written: list[int] = []
     with pytest.raises(Stopped):
-        run_benchmark(other, run, after=lambda so_far: written.append(len(so_far.planned)))
+        run_benchmark(other, Run(), watch, after=lambda so_far: written.append(len(so_far.planned)))
     assert written == [4]
     assert cells(other, other.benchmark.rows[0])[1] == "1 of 2"
 

@@ -22,6 +22,7 @@ from flawscope.data.training import TrainingData
 from flawscope.methods.patchcore.detector import PatchCore
 from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from trained import OPTIONS, write_pictures
 
 COMMAND = "flawscope benchmark segad.yaml"
@@ -84,9 +85,9 @@ def run_counting(outcome: Outcome, out: Path) -> int:
     fits: list[int] = []
     fit = PatchCore.fit
 
-    def counting(self: PatchCore, data: TrainingData, run: Run) -> PatchCore:
+    def counting(self: PatchCore, data: TrainingData, run: Run, watch: Watch) -> PatchCore:
         fits.append(len(data.normal))
-        return fit(self, data, run)
+        return fit(self, data, run, watch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PatchCore, "fit", counting)

@@ -18,6 +18,7 @@ from flawscope.files import sha256
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.backbones.weights import CACHE, FOLDERS
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 
 TINY = DistillOptions(
     teacher=("resnet18",),
@@ -87,7 +88,7 @@ def test_unfinished_work_goes_on_but_never_for_another_command(pictures: Path, t
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        distill_teacher(pictures, out, TINY, Run(precision="fp32", seed=3, stop=stop))
+        distill_teacher(pictures, out, TINY, Run(precision="fp32", seed=3), Watch(stop=stop))
     unfinished = tmp_path / ".mine.unfinished"
     assert unfinished.is_dir()
     assert not out.exists()
@@ -110,7 +111,7 @@ def test_stopped_and_resumed_gives_the_same_file(pictures: Path, tmp_path: Path)
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     distill_teacher(pictures, first, TINY, RUN)
     with pytest.raises(Stopped):
-        distill_teacher(pictures, second, TINY, Run(precision="fp32", seed=3, stop=stop))
+        distill_teacher(pictures, second, TINY, Run(precision="fp32", seed=3), Watch(stop=stop))
     distill_teacher(pictures, second, TINY, RUN)
     assert sha256(first) == sha256(second)
 

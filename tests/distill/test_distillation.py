@@ -20,10 +20,11 @@ from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
 from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import build_student
-from flawscope.distill.training import Distilled, _batches, distill, measure, split
+from flawscope.distill.training import Distilled, distill, measure, split
 from flawscope.errors import OptionError, Stopped
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import list_images
 
 TINY = DistillOptions(
@@ -54,9 +55,11 @@ def targets(options: DistillOptions = TINY) -> Targets:
     return Targets(backbones, features=options.features, channels=options.channels)
 
 
-def run_tiny(pictures: PictureCache, options: DistillOptions = TINY, run: Run = RUN) -> Distilled:
+def run_tiny(
+    pictures: PictureCache, options: DistillOptions = TINY, run: Run = RUN, watch: Watch = UNWATCHED
+) -> Distilled:
     psi = targets(options)
-    return distill(psi, build_student(options, psi.channels, run), pictures, options, run)
+    return distill(psi, build_student(options, psi.channels, run), pictures, options, run, watch=watch)
 
 
 def patchcore_reference(maps: Sequence[Tensor], channels: int) -> Tensor:
@@ -159,13 +162,9 @@ class Recorder(PictureCache):
 
     asked: list[list[int]]
 
-    def batches(self, chosen: object) -> Iterator[dict[int, Tensor]]:
-        def remembered() -> Iterator[Sequence[int]]:
-            for indices in chosen:  # type: ignore[attr-defined]
-                self.asked.append(list(indices))
-                yield indices
-
-        return super().batches(remembered())
+    def batch(self, indices: Sequence[int]) -> dict[int, Tensor]:
+        self.asked.append(list(indices))
+        return super().batch(indices)
 
 
 def test_held_out_pictures_are_only_measured(good_pictures: Callable[..., Path]) -> None:
@@ -183,17 +182,6 @@ def test_a_share_too_small_for_one_picture_still_holds_one_out() -> None:
     assert [len(part) for part in split(5, DistillOptions(), RUN)] == [4, 1]
     assert [len(part) for part in split(5, DistillOptions(held_out=0), RUN)] == [5, 0]
     assert [len(part) for part in split(2, DistillOptions(held_out=0.9), RUN)] == [1, 1]
-
-
-def test_batches_cover_each_epoch_and_go_on_at_any_step() -> None:
-    options = DistillOptions(steps=9, batch=4)
-    indices = [2, 3, 5, 7, 11, 13]
-    batches = list(_batches(indices, options, RUN, 0))
-    assert list(_batches(indices, options, RUN, 5)) == batches[5:]
-    flat = [index for batch in batches for index in batch]
-    epochs = [flat[start : start + 6] for start in range(0, 36, 6)]
-    assert all(sorted(epoch) == indices for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
 def test_enlarged_pixels_are_the_students_own(pictures: PictureCache, tmp_path: Path) -> None:
@@ -227,13 +215,11 @@ def test_stopped_and_resumed_gives_the_same_weights(pictures: PictureCache, tmp_
     options = TINY.model_copy(update={"crop": 0.5, "flips": True, "grey": 0.5, "schedule": "cosine"})
     whole = run_tiny(pictures, options)
     stop = threading.Event()
-    stopping = Run(
-        precision="fp32", progress=StopAfter(stop, 3), checkpoints=Checkpoints(tmp_path), stop=stop
-    )
+    run = Run(precision="fp32", checkpoints=Checkpoints(tmp_path))
     with pytest.raises(Stopped):
-        run_tiny(pictures, options, stopping)
+        run_tiny(pictures, options, run, Watch(StopAfter(stop, 3), stop))
     assert (tmp_path / "distillation.safetensors").is_file()
-    resumed = run_tiny(pictures, options, Run(precision="fp32", checkpoints=Checkpoints(tmp_path)))
+    resumed = run_tiny(pictures, options, run)
     for key, value in whole.student.body.state_dict().items():
         assert torch.equal(value, resumed.student.body.state_dict()[key])
     assert torch.equal(whole.mean, resumed.mean)

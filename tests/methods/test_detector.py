@@ -19,6 +19,7 @@ from flawscope.methods.detector import Detector, DetectorOptions, Facts, Learnt,
 from flawscope.methods.registry import BUILT_IN
 from flawscope.methods.running import restored, score
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.training.train import train
@@ -39,7 +40,7 @@ class Groups(Detector):
         assert isinstance(count, int)
         self.groups = self._modules_for(count)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         self.groups = self._modules_for(len(data.normal) // 10)
         for index, group in enumerate(self.groups):
             means = [torch.from_numpy(data.normal[10 * index + row]) for row in range(10)]

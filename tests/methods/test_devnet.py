@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from flawscope.data.training import TrainingData
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.supervised.base import TrainingPictures
-from flawscope.methods.supervised.deviation import deviation_loss, prior_scores
-from flawscope.methods.supervised.devnet import DevNet, saliency
+from flawscope.methods.supervised.devnet import DevNet, deviation_loss, prior_scores, saliency
 from flawscope.nn.run import Run
 
 SMALL = {"weights": "random", "backbone": "resnet18", "layers": ("layer2",), "size": (64, 64), "top": 0.1}

@@ -13,9 +13,16 @@ import torch.nn.functional as F
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.dra import DRA
-from flawscope.methods.dra.heads import NormalityHead, ResidualHead
-from flawscope.methods.dra.losses import NORMAL, PSEUDO, SEEN, HeadScores, head_losses
-from flawscope.methods.dra.pseudo import AREA, moved_pieces
+from flawscope.methods.dra.detector import AREA, moved_pieces
+from flawscope.methods.dra.heads import (
+    NORMAL,
+    PSEUDO,
+    SEEN,
+    HeadScores,
+    NormalityHead,
+    ResidualHead,
+    head_losses,
+)
 from flawscope.methods.registry import create
 from flawscope.nn.run import Run
 

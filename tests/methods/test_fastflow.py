@@ -70,7 +70,7 @@ def test_loss_of_flows_that_change_nothing_is_half_the_square(
     pixels = torch.from_numpy(np.stack(list(training_data(3).normal)))
     maps = detector.backbone(pixels)
     expected = sum(0.5 * standardised(values).square().sum() / 3 for values in maps.values())
-    torch.testing.assert_close(detector._losses(maps)["total"].double(), expected, rtol=1e-4, atol=0.01)
+    torch.testing.assert_close(detector.losses(maps)["total"].double(), expected, rtol=1e-4, atol=0.01)
 
 
 def test_training_raises_the_likelihood_and_leaves_the_backbone(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +22,16 @@ from flawscope.methods.patchcore.detector import PatchCore, top_mean
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "size": (64, 64), "coreset": 0.3}
 Make = Callable[..., TrainingData]
 
 
-def fitted(data: TrainingData, run: Run | None = None, **options: Any) -> PatchCore:
+def fitted(data: TrainingData, run: Run | None = None, watch: Watch = UNWATCHED, **options: Any) -> PatchCore:
     detector = create("patchcore", {**SMALL, **options})
     assert isinstance(detector, PatchCore)
-    return detector.fit(data, run or Run(precision="fp32"))
+    return detector.fit(data, run or Run(precision="fp32"), watch)
 
 
 def reference_patches(detector: PatchCore, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -134,7 +134,7 @@ def test_interrupted_selection_resumes_to_the_same_bank(
     training_data: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, stop = training_data(4), threading.Event()
-    run = Run(precision="fp32", checkpoints=Checkpoints(tmp_path / "kept"), stop=stop)
+    run = Run(precision="fp32", checkpoints=Checkpoints(tmp_path / "kept"))
     whole = fitted(data)
     select = module.select_coreset
     resumed: list[int] = []
@@ -143,14 +143,14 @@ def test_interrupted_selection_resumes_to_the_same_bank(
         if keywords["resume"] is None:
             keywords["on_checkpoint"](select(patches, 10, **{**keywords, "progress": None}))
             stop.set()
-            keywords["progress"](10, count)
+            keywords["progress"](10)
         resumed.append(len(keywords["resume"]))
         return select(patches, count, **keywords)
 
     monkeypatch.setattr(module, "select_coreset", interrupted)
     with pytest.raises(Stopped, match="Run the same command again"):
-        fitted(data, run)
-    again = fitted(data, dataclasses.replace(run, stop=threading.Event()))
+        fitted(data, run, Watch(stop=stop))
+    again = fitted(data, run)
     assert resumed == [10]
     assert torch.equal(again.bank.memory.bank, whole.bank.memory.bank)
 
@@ -167,7 +167,7 @@ def test_stopping_while_features_are_read(training_data: Make) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        fitted(training_data(2), Run(stop=stop))
+        fitted(training_data(2), Run(), Watch(stop=stop))
 
 
 def test_no_pictures(training_data: Make) -> None:

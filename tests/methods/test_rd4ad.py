@@ -121,7 +121,7 @@ def test_losses_by_hand(training_data: Callable[..., TrainingData], loss: str) -
     with torch.no_grad():
         maps = detector.teacher(pixels)
         rebuilt = detector.student(list(maps.values()))
-        losses = detector._losses(maps)
+        losses = detector.losses(maps)
     expected = []
     for target, output in zip(maps.values(), rebuilt, strict=True):
         pair = (target, output) if loss == "cells" else (target.flatten(1), output.flatten(1))

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.nn.banks import coreset, preflight
+from flawscope.nn import memory
+from flawscope.nn.banks import coreset
 from flawscope.nn.banks.coreset import coreset_size, patch_store, select_coreset
 from flawscope.nn.banks.preflight import Preflight, estimate
 from flawscope.nn.memory import available_bytes
@@ -139,7 +140,7 @@ def test_a_stop_leaves_a_checkpoint_to_resume_from(monkeypatch):
     monkeypatch.setattr(coreset, "CHECKPOINT_SECONDS", -1)
     features, saved, calls = clusters(), [], itertools.count()
 
-    def stop_at_third(_chosen, _count):
+    def stop_at_third(_chosen):
         if next(calls) == 2:
             raise Stopped("training", expected="an end", got="a stop", fix="Resume.")
 
@@ -151,9 +152,9 @@ def test_a_stop_leaves_a_checkpoint_to_resume_from(monkeypatch):
 
 def test_progress_ends_at_the_count():
     seen = []
-    select_coreset(clusters(), 60, progress=lambda chosen, count: seen.append((chosen, count)))
-    assert seen[-1] == (60, 60)
-    assert [chosen for chosen, _ in seen] == sorted(chosen for chosen, _ in seen)
+    select_coreset(clusters(), 60, progress=seen.append)
+    assert sum(seen) == 60
+    assert min(seen) >= 1
 
 
 def test_the_seed_decides_alone():
@@ -216,13 +217,12 @@ def test_the_estimate_grows_with_the_work_and_refuses_what_cannot_fit():
     assert 4_000 * 2**20 < large.bytes < 8 * 2**30
     assert estimate(1_000_000, 1024, 10_000, stored=False).bytes < 2 * 2**30
     with pytest.raises(OptionError, match="memory bank: expected at most 1"):
-        estimate(1_000_000, 1024, 10_000, budget_bytes=2**30).require()
+        Preflight(1.0, 2**32, 2**30).require()
     Preflight(1.0, 10, None).require()
-    assert str(Preflight(300.0, 2**31, None)) == "about 5 min and 2.0 GiB of memory"
 
 
 def test_available_memory_is_the_lesser_of_kernel_and_control_group(monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight, "Path", lambda path: tmp_path / path.removeprefix("/"))
+    monkeypatch.setattr(memory, "Path", lambda path: tmp_path / path.removeprefix("/"))
     assert available_bytes() is None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores
+from flawscope.methods.supervised.devnet import REFERENCES, deviation_loss, prior_scores
 
 
 def test_loss_of_four_pictures_by_hand() -> None:

@@ -12,7 +12,7 @@ import pytest
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.nn.run import Run
-from flawscope.nn.training.patience import Patience
+from flawscope.nn.training.loop import Patience
 from flawscope.nn.training.reading import Ahead, KeptPictures, turn
 from flawscope.runtime.images import Frame
 

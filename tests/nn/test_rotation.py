@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flawscope.methods.supervised.rotation import rotated
+from flawscope.methods.supervised.devnet import rotated
 
 
 def _turned(monkeypatch: pytest.MonkeyPatch, pixels: torch.Tensor, degrees: float) -> torch.Tensor:

@@ -10,8 +10,7 @@ import torch
 from flawscope.errors import OptionError
 from flawscope.nn import memory
 from flawscope.nn.memory import budget, require_memory
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 
 
 def test_seeded_draws_repeat_and_leave_no_trace() -> None:

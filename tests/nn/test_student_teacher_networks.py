@@ -10,8 +10,13 @@ import torch
 from torch import nn
 
 from flawscope.nn.backbones.pdn import Cells, cells, pdn, pdn_m, pdn_s
-from flawscope.nn.student_teacher.networks import Autoencoder, Resampling, at_centres, taps
-from flawscope.nn.student_teacher.teacher import fold_normalisation
+from flawscope.nn.student_teacher.networks import (
+    Autoencoder,
+    Resampling,
+    at_centres,
+    fold_normalisation,
+    taps,
+)
 
 
 def parameters(network: nn.Module) -> int:

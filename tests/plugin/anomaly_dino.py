@@ -23,6 +23,7 @@ from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.neighbours import MemoryBank
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.explain import Explanation
 from flawscope.runtime.explain.areas import from_distances
 from flawscope.runtime.manifest import Manifest
@@ -64,11 +65,11 @@ class AnomalyDINO(Detector):
         """One good picture."""
         return Needs(normal=1)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Keep the tokens of all good pictures."""
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
-        rows = [self._tokens(maps).cpu() for maps in map_batches(self.backbone, data.normal, run)]
+        rows = [self._tokens(maps).cpu() for maps in map_batches(self.backbone, data.normal, run, watch)]
         self.memory = MemoryBank(torch.cat(rows))
         return Learnt(facts={"tokens": sum(map(len, rows))})
 

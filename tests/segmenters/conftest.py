@@ -18,6 +18,7 @@ from flawscope.data.training import TrainingData
 from flawscope.methods.detector import SCORE, Detector, DetectorOptions, Learnt
 from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import OutputSpec
 from flawscope.runtime.pipeline import Pipeline
@@ -38,7 +39,7 @@ class _Labelled(Detector):
         super().__init__(DetectorOptions(size=(segmenter.frame.height, segmenter.frame.width)))
         self.segmenter = segmenter
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         raise NotImplementedError
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:

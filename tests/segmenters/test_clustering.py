@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flawscope.errors import DataError, Stopped
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.segmenters.clustering import cluster
 
 CENTRES = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]], np.float32)
@@ -50,4 +51,4 @@ def test_it_stops() -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        cluster(groups(), None, Run(stop=stop))
+        cluster(groups(), None, Run(), Watch(stop=stop))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions, _otsu, _trusted
 from flawscope.testing.rings import SIDE, good_rings
@@ -27,11 +28,12 @@ def labels_of(segmenter: ObjectGround, given: Pictures) -> NDArray[np.int64]:
 def test_it_finds_a_ring_on_plain_ground(saved: Save) -> None:
     rings = good_rings(8, 0)
     given = saved(rings, FRAME)
-    segmenter = ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run())
+    said: list[str] = []
+    segmenter = ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run(), Watch(say=said.append))
     truth = np.stack([ring.max(2) < 120 for ring in rings])
     found = labels_of(segmenter, given) == 1
     assert (found & truth).sum() / (found | truth).sum() > 0.9
-    assert not segmenter.remarks
+    assert not said
     assert segmenter.shares[1] == pytest.approx(truth.mean(), rel=0.1)
 
 
@@ -75,14 +77,13 @@ def degenerate() -> dict[str, NDArray[np.uint8]]:
 @pytest.mark.parametrize("name", degenerate())
 def test_without_a_ground_all_is_object_and_a_remark_says_so(name: str, saved: Save) -> None:
     given = saved([degenerate()[name]] * 2, FRAME)
-    segmenter = ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run())
+    said: list[str] = []
+    segmenter = ObjectGround(ObjectGroundOptions(), FRAME).fit(given, Run(), Watch(say=said.append))
     assert (labels_of(segmenter, given) == 1).all()
     assert segmenter.count == 2
     assert segmenter.absent == (0,)
-    assert len(segmenter.remarks) == 1
-    assert "all counts as object" in segmenter.remarks[0]
-    segmenter.fit(given, Run())
-    assert len(segmenter.remarks) == 1
+    (remark,) = said
+    assert "all counts as object" in remark
 
 
 def test_otsu_parts_two_groups_by_hand() -> None:

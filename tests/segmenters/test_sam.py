@@ -12,6 +12,7 @@ import torch
 
 from flawscope.errors import DataError, MissingExtraError, Stopped, WeightsError
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.segmenters import sam
 from flawscope.segmenters.sam import Sam, exclusive
 
@@ -81,7 +82,7 @@ def test_sam_proposes_masks_and_a_map(tiny: str, monkeypatch: pytest.MonkeyPatch
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        Sam(tiny, Run(stop=stop)).masks(picture())
+        Sam(tiny, Run(), Watch(stop=stop)).masks(picture())
 
 
 def test_unsure_masks_are_no_map(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from flawscope.errors import DataError, InputError, OptionError
 from flawscope.methods.registry import create
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters import (
     SEGMENTERS,
@@ -154,14 +155,14 @@ def test_annotated_parts_reach_a_segmenter_that_learns_from_them(saved: Save) ->
     class Annotated(OneSegment):
         """Keeps how many annotated pictures it was given."""
 
-        def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
-            super().learn(pictures, run, parts)
+        def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
+            super().learn(pictures, run, watch, parts)
             self.annotated = parts
 
     given = pictures(saved)
     segmenter = Annotated(OneSegmentOptions(), FRAME)
     assert segmenter.fit(given, Run()).annotated is None
-    assert segmenter.fit(given, Run(), given).annotated is given
+    assert segmenter.fit(given, Run(), parts=given).annotated is given
 
 
 def test_a_static_map_goes_with_the_padding_of_its_frame(saved: Save, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from flawscope.errors import BundleError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, DetectorOptions, Facts, Learnt, Stage
 from flawscope.methods.running import answers, score, with_tensors
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime import pipeline as pipeline_module
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.images import list_images
@@ -42,7 +43,7 @@ class Mean(Detector):
         super().__init__(options, facts)
         self.register_buffer("mean", torch.zeros(1, 3, *options.size))
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         self.mean = torch.stack([torch.from_numpy(picture) for picture in data.normal]).mean(0, keepdim=True)
         return Learnt()
 

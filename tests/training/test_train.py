@@ -12,6 +12,7 @@ import pytest
 
 from flawscope.errors import DataError, InputError, OptionError, OutputError, Stopped
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.training.recipe import Recipe
@@ -120,7 +121,7 @@ class _StopDuring:
 def test_interrupted_training_resumes_to_the_same_model(few: Trained, tmp_path: Path, stage: str) -> None:
     stop = threading.Event()
     with pytest.raises(Stopped, match="Run the same command again"):
-        train(recipe(few.pictures), tmp_path / "cut", Run(stop=stop, progress=_StopDuring(stage, stop)))
+        train(recipe(few.pictures), tmp_path / "cut", Run(), Watch(_StopDuring(stage, stop), stop))
     assert not (tmp_path / "cut" / bundle.MANIFEST).exists()
     resumed = train(recipe(few.pictures), tmp_path / "cut", Run())
     theirs = few.result.bundle.manifest.calibration.scores

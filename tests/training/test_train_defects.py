@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,11 @@ import numpy as np
 import pytest
 
 from flawscope.data.layouts import read_dataset
+from flawscope.data.training import Unseen
 from flawscope.errors import DataError, OptionError
+from flawscope.methods.segad.table import Table
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import seen
@@ -109,18 +111,18 @@ def test_one_defect_is_too_few(product: Path, tmp_path: Path) -> None:
         train(_recipe(product, split={"defective": 1}), tmp_path / "model", Run())
 
 
-def test_remarks_of_fit_reach_the_user(
+def test_what_fit_says_reaches_the_user(
     product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flawscope.methods.detector import Learnt
     from flawscope.methods.segad import SegAD
 
-    settle = SegAD.settle
+    collect = SegAD.collect
 
-    def remarking(self: SegAD, *args: Any) -> Learnt:
-        return replace(settle(self, *args), remarks=("maps differ",))
+    def remarking(self: SegAD, unseen: Unseen, run: Run, watch: Watch) -> Table:
+        watch.say("maps differ")
+        return collect(self, unseen, run, watch)
 
-    monkeypatch.setattr(SegAD, "settle", remarking)
+    monkeypatch.setattr(SegAD, "collect", remarking)
     said: list[str] = []
-    train(_recipe(product), tmp_path / "model", Run(), announce=said.append)
+    train(_recipe(product), tmp_path / "model", Run(), Watch(say=said.append))
     assert said[-1] == "maps differ"

@@ -15,6 +15,7 @@ from PIL import Image
 
 from flawscope.errors import DataError, InputError, OptionError, Stopped
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.calibrate import calibrate
 from flawscope.training.recipe import Recipe
@@ -67,7 +68,7 @@ def model(pictures: Path) -> Path:
     out = pictures.parent / "model"
     stop = threading.Event()
     with pytest.raises(Stopped):
-        train(small(pictures), out, Run(stop=stop, progress=StopAt(2, stop)))
+        train(small(pictures), out, Run(), Watch(StopAt(2, stop), stop))
     train(small(pictures), out, Run())
     return out
 
@@ -82,7 +83,7 @@ def test_a_training_stopped_in_a_fold_keeps_its_steps(tmp_path: Path) -> None:
     stop, said = threading.Event(), list[str]()
     wish = recipe(few, method="efficientad", options={"size": [64, 64], "steps": 4, "weights": "random"})
     with pytest.raises(Stopped, match=r"\.unfinished"):
-        train(wish, tmp_path / "model", Run(stop=stop, progress=StopAt(2, stop)), announce=said.append)
+        train(wish, tmp_path / "model", Run(), Watch(StopAt(2, stop), stop, said.append))
     assert len(list((tmp_path / "model").rglob("unfinished-0/efficientad-*.safetensors"))) == 1
     assert any("4 training steps, in 5 folds and once more" in line for line in said)
 

@@ -15,6 +15,7 @@ from flawscope.benchmark.results import MODEL, RESULT, SCORES, TRAINING, RunResu
 from flawscope.errors import FlawscopeError, OutputError, Stopped
 from flawscope.files import writable_folder
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import Evaluation, evaluate
@@ -24,8 +25,8 @@ from flawscope.training.train import train
 def run_benchmark(
     outcome: Outcome,
     run: Run,
+    watch: Watch = UNWATCHED,
     *,
-    announce: Callable[[str], None] = lambda text: None,
     after: Callable[[Outcome], None] = lambda outcome: None,
 ) -> None:
     """Train and evaluate what is not finished yet; `after` is called once before, and after each run.
@@ -33,29 +34,29 @@ def run_benchmark(
     A run that fails is noted in `outcome.failed`, and the next one begins.
 
     Raises:
-        Stopped: `run.stop` was set; the same call again goes on from the last checkpoint.
+        Stopped: the stop signal was set; the same call again goes on from the last checkpoint.
         OutputError: a folder cannot be written.
     """
     chosen = {row.label for row in outcome.benchmark.choose(outcome.wishes.only)}
     todo = [planned for planned in outcome.planned if planned.row.label in chosen]
     after(outcome)
-    with run.progress.stage("rows", len(todo)) as stage:
+    with watch.stage("rows", len(todo)) as stage:
         for planned in todo:
             if planned.result is not None:
-                announce(f"{planned.name}: kept from an earlier run.")
+                watch.say(f"{planned.name}: kept from an earlier run.")
             else:
-                run.check_stop()
-                announce(f"{planned.name}: running.")
-                _try(planned, outcome, run)
+                watch.check_stop(run)
+                watch.say(f"{planned.name}: running.")
+                _try(planned, outcome, run, watch.wordless())
                 after(outcome)
             stage.advance()
 
 
-def _try(planned: Planned, outcome: Outcome, run: Run) -> None:
+def _try(planned: Planned, outcome: Outcome, run: Run, watch: Watch) -> None:
     trained = Checkpoints(outcome.trained) if outcome.trained else None
     run = dataclasses.replace(run, seed=planned.recipe.seed, trained=trained)
     try:
-        _run_one(planned, run)
+        _run_one(planned, run, watch)
         if not outcome.benchmark.keep_models:
             shutil.rmtree(planned.folder / MODEL, ignore_errors=True)
     except (Stopped, OutputError):
@@ -64,11 +65,11 @@ def _try(planned: Planned, outcome: Outcome, run: Run) -> None:
         outcome.failed[planned.name] = error
 
 
-def _run_one(planned: Planned, run: Run) -> None:
+def _run_one(planned: Planned, run: Run, watch: Watch) -> None:
     folder, recipe = writable_folder(planned.folder), planned.recipe
     training = Training.read(folder / TRAINING)
     if training is None or not bundle.is_bundle(folder / MODEL):
-        made = train(recipe, folder / MODEL, run, overwrite=True)
+        made = train(recipe, folder / MODEL, run, watch, overwrite=True)
         training = Training(
             pictures=made.counts,
             seconds={name: round(value, 3) for name, value in made.seconds.items()},
@@ -77,7 +78,7 @@ def _run_one(planned: Planned, run: Run) -> None:
         training.write(folder / TRAINING)
     started = time.perf_counter()
     inspector = Inspector.load(folder / MODEL)
-    evaluation = evaluate(inspector, planned.dataset, progress=run.progress)
+    evaluation = evaluate(inspector, planned.dataset, progress=watch.progress)
     seconds = round(time.perf_counter() - started, 3)
     provenance = inspector.bundle.manifest.provenance
     steps = planned.options.get("steps")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, note, print_json, say, silent
+from flawscope.cli.console import console, interruptible_run, print_json, say
 
 if TYPE_CHECKING:
     from flawscope.benchmark.plan import Outcome
@@ -79,15 +79,10 @@ def benchmark(
     )
     command = shlex.join(["flawscope", *sys.argv[1:]])
     number_format = options.precision(precision)
-    with interruptible_run(device=device, precision=number_format, quiet=as_json) as run:
+    with interruptible_run(device=device, precision=number_format, quiet=as_json) as (run, watch):
         run.torch_device()
         outcome = plan(load_benchmark(recipe), data, out, wishes, run)
-        run_benchmark(
-            outcome,
-            run,
-            announce=silent if as_json else note,
-            after=lambda so_far: write_results(so_far, out, command),
-        )
+        run_benchmark(outcome, run, watch, after=lambda so_far: write_results(so_far, out, command))
     if as_json:
         print_json(to_json(outcome, command))
     else:

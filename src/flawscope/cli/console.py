@@ -24,6 +24,7 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run, RunPrecision
+    from flawscope.nn.watch import Watch
     from flawscope.runtime.calibration import Calibration
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -129,9 +130,11 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def interruptible_run(
     *, seed: int = 0, device: str = "cpu", precision: RunPrecision = "auto", quiet: bool
-) -> Iterator[Run]:
-    """A training run with progress bars that Ctrl-C ends in order; `quiet` leaves the bars out."""
+) -> Iterator[tuple[Run, Watch]]:
+    """A run, and a watch that shows bars and sentences unless `quiet`, and that Ctrl-C stops in order."""
     from flawscope.nn.run import Run
+    from flawscope.nn.watch import Watch
 
     with stop_on_interrupt() as stop:
-        yield Run(seed=seed, device=device, precision=precision, progress=Bars(quiet=quiet), stop=stop)
+        run = Run(seed=seed, device=device, precision=precision)
+        yield run, Watch(Bars(quiet=quiet), stop, silent if quiet else note)

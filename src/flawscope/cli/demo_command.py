@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, interruptible_run, note, print_json, say, silent
+from flawscope.cli.console import interruptible_run, print_json, say
 from flawscope.cli.evaluate_command import show_evaluation
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run
+    from flawscope.nn.watch import Watch
     from flawscope.training.train import TrainResult
 
 TRAIN, VALIDATION, TEST_GOOD, PER_FLAW = 80, 40, 30, 5
@@ -42,16 +42,14 @@ def demo(
     from flawscope.station.evaluate import evaluate
     from flawscope.station.picture import MOST
 
-    announce = silent if as_json else note
-    bars = Bars(quiet=as_json)
-    with interruptible_run(seed=seed, quiet=as_json) as run:
-        pictures, trained = _model(product, out, run, size=size, announce=announce)
-    announce(trained.statement)
-    announce("Inspecting the test pictures.")
+    with interruptible_run(seed=seed, quiet=as_json) as (run, watch):
+        pictures, trained = _model(product, out, run, watch, size=size)
+    watch.say(trained.statement)
+    watch.say("Inspecting the test pictures.")
     model, report = trained.bundle.folder, out / "report.html"
     dataset = read_dataset(pictures)
     inspector = Inspector.load(model)
-    evaluation = evaluate(inspector, dataset, views=MOST, progress=bars)
+    evaluation = evaluate(inspector, dataset, views=MOST, progress=watch.progress)
     evaluation_report(inspector.bundle, evaluation, report, note=NOTE)
     if as_json:
         figures = evaluation.to_json()
@@ -64,9 +62,7 @@ def demo(
     say(f"Next:   flawscope inspect {model} {test} --out {results}")
 
 
-def _model(
-    product: str, out: Path, run: Run, *, size: int, announce: Callable[[str], None]
-) -> tuple[Path, TrainResult]:
+def _model(product: str, out: Path, run: Run, watch: Watch, *, size: int) -> tuple[Path, TrainResult]:
     """Pictures of a product in `out/pictures`, in place of an earlier demo's, and a model in `out/model`."""
     from flawscope.products import write_loco
     from flawscope.products.renderer import product_named
@@ -77,7 +73,7 @@ def _model(
     earlier = out / "pictures" / product
     if (earlier / "truth.jsonl").is_file():
         shutil.rmtree(earlier)
-    announce(f"Rendering {product}: {TRAIN + VALIDATION} good pictures to learn from, then a test set.")
+    watch.say(f"Rendering {product}: {TRAIN + VALIDATION} good pictures to learn from, then a test set.")
     pictures = write_loco(
         out / "pictures",
         product,
@@ -87,7 +83,7 @@ def _model(
         test_good=TEST_GOOD,
         per_flaw=PER_FLAW,
         size=size,
-        progress=run.progress,
+        progress=watch.progress,
     )
     recipe = Recipe.parse({"data": {"folder": str(pictures)}, "seed": run.seed})
-    return pictures, train(recipe, out / "model", run, overwrite=True, announce=announce)
+    return pictures, train(recipe, out / "model", run, watch, overwrite=True)

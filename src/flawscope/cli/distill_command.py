@@ -77,12 +77,12 @@ def distill(
         fix = "Run: flawscope distill FOLDER --out my_teacher.safetensors"
         raise OptionError("distill", expected="either --out or --evaluate", got=got, fix=fix)
     number_format = options.precision(precision)
-    with interruptible_run(seed=seed, device=device, precision=number_format, quiet=as_json) as run:
+    with interruptible_run(seed=seed, device=device, precision=number_format, quiet=as_json) as (run, watch):
         if out is None:
-            figures = evaluate_teacher(str(evaluate), folder, wishes, run, limit=limit)
+            figures = evaluate_teacher(str(evaluate), folder, wishes, run, watch, limit=limit)
             _show(figures.r2, {"teacher": evaluate, "pictures": figures.pictures}, "r2", as_json=as_json)
             return
-        result = distill_teacher(folder, out, wishes, run, overwrite=overwrite)
+        result = distill_teacher(folder, out, wishes, run, watch, overwrite=overwrite)
     about = {"weights": result.weights, "card": result.card, "pictures": result.counts}
     _show(result.r2, about | {"seconds": round(result.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:

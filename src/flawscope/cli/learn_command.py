@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,10 +75,11 @@ def learn(
                 fix="Run: flawscope learn MODEL --normals FOLDER --defects FOLDER --out NEW",
             )
     wish = LearnRecipe.parse(values)
-    with interruptible_run(
-        seed=wish.seed, device=wish.device, precision=wish.precision, quiet=as_json
-    ) as run:
-        result = run_learning(wish, out, run, overwrite=overwrite, announce=note)
+    with interruptible_run(seed=wish.seed, device=wish.device, precision=wish.precision, quiet=as_json) as (
+        run,
+        watch,
+    ):
+        result = run_learning(wish, out, run, dataclasses.replace(watch, say=note), overwrite=overwrite)
     _show(result, as_json=as_json)
 
 

@@ -77,11 +77,12 @@ def draft(
 
     if by not in ("features", "sam"):
         raise OptionError("by", expected="features or sam", got=repr(by), fix="Leave it out for features.")
-    with interruptible_run(seed=seed, device=device, quiet=as_json) as run:
+    with interruptible_run(seed=seed, device=device, quiet=as_json) as (run, watch):
         facts = run_draft(
             good_pictures(pictures, layout=layout, product=product),
             out,
             run,
+            watch,
             by="sam" if by == "sam" else "features",
             segments=segments,
             size=_size(size),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import interruptible_run, note, print_json, promised, say, silent
+from flawscope.cli.console import interruptible_run, print_json, promised, say
 
 if TYPE_CHECKING:
     from flawscope.training.recipe import Recipe
@@ -86,9 +86,8 @@ def train(
     target = out or Path("models") / (resolved.data.product or resolved.data.folder.resolve().name)
     with interruptible_run(
         seed=resolved.seed, device=resolved.device, precision=resolved.precision, quiet=as_json
-    ) as run:
-        announce = silent if as_json else note
-        result = run_training(resolved, target, run, overwrite=overwrite, announce=announce)
+    ) as (run, watch):
+        result = run_training(resolved, target, run, watch, overwrite=overwrite)
     _show(result, as_json=as_json)
 
 

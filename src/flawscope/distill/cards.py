@@ -18,8 +18,6 @@ NAMED = ("teacher", "layers", "features", "student", "steps")  # options of thei
 
 NEXT = "flawscope train PICTURES --method efficientad --set options.teacher={weights}"
 
-NEXT = "flawscope train PICTURES --method efficientad --set options.teacher={weights}"
-
 
 def card_text(
     weights: Path,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from flawscope.distill.features import Features
 from flawscope.errors import OptionError
+from flawscope.runtime.frozen import Frozen
 
 
-class DistillOptions(BaseModel):
+class DistillOptions(Frozen):
     """Options of a distillation; defaults are Algorithm 1's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     teacher: tuple[str, ...] = Field(("wide_resnet101_2",), min_length=1, description="networks to imitate")
     layers: tuple[tuple[str, ...], ...] | None = Field(

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
 import flawscope
 from flawscope.distill.cards import card_text
@@ -25,11 +24,12 @@ from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import Student, build_student
 from flawscope.distill.training import Distilled, distill, measure
 from flawscope.errors import DataError, InputError, OptionError, WeightsError
-from flawscope.files import sha256, writable_folder, write_text, write_with
+from flawscope.files import sha256, writable_folder, write_text
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.teachers import STATISTICS, SUFFIX, load_teacher
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import Checkpoints, Run, write_tensors
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.frozen import option_error
 from flawscope.runtime.images import list_images
 
@@ -77,7 +77,13 @@ def parse_options(values: Mapping[str, Any]) -> DistillOptions:
 
 
 def distill_teacher(
-    folder: Path, out: Path, options: DistillOptions, run: Run, *, overwrite: bool = False
+    folder: Path,
+    out: Path,
+    options: DistillOptions,
+    run: Run,
+    watch: Watch = UNWATCHED,
+    *,
+    overwrite: bool = False,
 ) -> DistillResult:
     """Distil over all pictures in `folder` and the folders in it, into `out` and a card beside it.
 
@@ -90,7 +96,7 @@ def distill_teacher(
             unfinished work of another call.
         WeightsError: a teacher's weights are absent or damaged.
         OutputError: `out` cannot be written.
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
     started = time.perf_counter()
     _check_out(out, overwrite)
@@ -99,8 +105,10 @@ def distill_teacher(
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
     run = _with_checkpoints(run, out, options, data)
-    made = distill(targets, student, PictureCache(paths, options.cached_sizes, run), options, run)
-    _save(made, out)
+    cache = PictureCache(paths, options.cached_sizes, run, watch)
+    made = distill(targets, student, cache, options, run, watch=watch)
+    moments = dict(zip(STATISTICS, (made.mean, made.std), strict=True))
+    write_tensors(out, {**made.student.body.state_dict(), **moments})
     counts = {"trained_on": len(made.trained_on), "held_out": len(made.held_out)}
     seconds = time.perf_counter() - started
     card = {
@@ -109,16 +117,20 @@ def distill_teacher(
         "training": _training(options, run, seconds, made),
         "held_out_r2": {name: round(value, 6) for name, value in made.r2.items()},
     }
-    write_text(
-        out.with_suffix(".json"),
-        card_text(out, folder, made.student, options=options, run=run, sections=card),
-    )
+    text = card_text(out, folder, made.student, options=options, run=run, sections=card)
+    write_text(out.with_suffix(".json"), text)
     shutil.rmtree(_unfinished(out), ignore_errors=True)
     return DistillResult(out, out.with_suffix(".json"), made.r2, counts, seconds)
 
 
 def evaluate_teacher(
-    weights: str, folder: Path, options: DistillOptions, run: Run, *, limit: int | None = None
+    weights: str,
+    folder: Path,
+    options: DistillOptions,
+    run: Run,
+    watch: Watch = UNWATCHED,
+    *,
+    limit: int | None = None,
 ) -> TeacherFigures:
     """R² of a teacher on all pictures in `folder`, or on `limit` of them drawn by the run's seed.
 
@@ -154,11 +166,12 @@ def evaluate_teacher(
     figures = measure(
         targets.to(device),
         Student(teacher.body).to(device).eval(),
-        PictureCache(paths, options.cached_sizes, run),
+        PictureCache(paths, options.cached_sizes, run, watch),
         range(len(paths)),
         statistics=teacher.statistics,
         options=options,
         run=run,
+        watch=watch,
     )
     return TeacherFigures(figures, len(paths))
 
@@ -241,12 +254,6 @@ def _with_checkpoints(run: Run, out: Path, options: DistillOptions, data: str) -
         )
     write_text(file, fingerprint)
     return dataclasses.replace(run, checkpoints=Checkpoints(folder))
-
-
-def _save(made: Distilled, out: Path) -> None:
-    tensors = {key: value.contiguous() for key, value in made.student.body.state_dict().items()}
-    tensors |= dict(zip(STATISTICS, (made.mean, made.std), strict=True))
-    write_with(out, lambda path: save_file(tensors, path))
 
 
 def _described(targets: Targets, sources: Sequence[Path | None], options: DistillOptions) -> dict[str, Any]:

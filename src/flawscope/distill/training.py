@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,8 +25,11 @@ from flawscope.distill.picture_cache import PictureCache
 from flawscope.distill.students import Student
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.moments import Moments
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
 from flawscope.nn.training.loop import Loop
+from flawscope.nn.training.reading import Ahead
+from flawscope.nn.training.stores import shuffled
+from flawscope.nn.watch import UNWATCHED, Watch
 
 EVALUATION_BATCH = 8
 _CONSTANT = 1e-10  # variance below which a channel is constant but for rounding
@@ -61,30 +65,40 @@ def split(count: int, options: DistillOptions, run: Run) -> tuple[list[int], lis
     return sorted(order[kept:]), sorted(order[:kept])
 
 
+@full_float32()
 def distill(
-    targets: Targets, student: Student, pictures: PictureCache, options: DistillOptions, run: Run
+    targets: Targets,
+    student: Student,
+    pictures: PictureCache,
+    options: DistillOptions,
+    run: Run,
+    *,
+    watch: Watch = UNWATCHED,
 ) -> Distilled:
     """Train the student on the targets; with `run.checkpoints`, from where an earlier run ended.
 
     Raises:
-        Stopped: `run.stop` was set; a checkpoint holds what was done.
+        Stopped: the stop signal was set; a checkpoint holds what was done.
     """
     trained_on, held_out = split(len(pictures), options, run)
     device = run.torch_device()
     taught = copy.deepcopy(targets).to(device).to(memory_format=torch.channels_last)
-    student = student.to(device).to(memory_format=torch.channels_last).train()
+    student = student.to(device)
     quick = copy.deepcopy(taught)
     for backbone in quick.backbones:
         cast(Backbone, backbone).body.to(run.training_dtype)
-    mean, std = _statistics(quick, pictures, trained_on, options, run)
+    mean, std = _statistics(quick, pictures, trained_on, options, run=run, watch=watch)
     see, imitate = (torch.compile(network) if options.compile else network for network in (quick, student))
-    batches: Iterator[dict[int, Tensor]] | None = None
+    rows = torch.tensor(trained_on)
+
+    def read(number: int) -> dict[int, Tensor]:
+        drawn = shuffled(len(rows), options.batch, number, run, stream=_EPOCH)
+        return pictures.batch(rows[drawn].tolist())
+
+    batches = Ahead(read, options.steps)
 
     def step(number: int) -> dict[str, Tensor]:
-        nonlocal batches
-        if batches is None:
-            batches = pictures.batches(_batches(trained_on, options, run, number))
-        inputs, pixels = views(next(batches), options)
+        inputs, pixels = views(batches(number), options)
         with run.autocast():
             with torch.no_grad():
                 target = (see(pixels) - _column(mean)) / _column(std)  # (N, C, h, w)
@@ -93,17 +107,17 @@ def distill(
 
     adam = torch.optim.Adam(student.parameters(), options.learning_rate, weight_decay=options.weight_decay)
     schedule = _cosine(options.steps) if options.schedule == "cosine" else lambda step: 1.0
-    loop = Loop("distillation", options.steps, student.body, adam, run, step, schedule)
-    loop.go()
-    student.eval()
+    with closing(batches):
+        history = Loop("distillation", options.steps, student.body, adam, run, watch, step, schedule).go()
     r2 = {}
     if held_out:
-        r2 = measure(taught, student, pictures, held_out, statistics=(mean, std), options=options, run=run)
-    return Distilled(
-        student.cpu(), mean.cpu(), std.cpu(), r2, loop.history, tuple(trained_on), tuple(held_out)
-    )
+        r2 = measure(
+            taught, student, pictures, held_out, statistics=(mean, std), options=options, run=run, watch=watch
+        )
+    return Distilled(student.cpu(), mean.cpu(), std.cpu(), r2, history, tuple(trained_on), tuple(held_out))
 
 
+@full_float32()
 def measure(
     targets: Targets,
     student: Student,
@@ -113,6 +127,7 @@ def measure(
     statistics: tuple[Tensor, Tensor],
     options: DistillOptions,
     run: Run,
+    watch: Watch = UNWATCHED,
 ) -> dict[str, float]:
     """R² of the student on pictures, by layer of the targets and for `all`, at the run's feature precision.
 
@@ -121,16 +136,12 @@ def measure(
     """
     mean, std = (value.to(run.torch_device()) for value in statistics)
     moments, error = Moments(), torch.zeros(targets.channels, dtype=torch.float64)
-    with run.progress.stage("measuring", len(indices)) as stage:
-        for batch in pictures.batches(_chunks(indices)):
-            run.check_stop()
-            inputs, pixels = views(batch, options.unchanged)
-            with torch.no_grad(), run.autocast(features=True):
-                output = student(inputs).float()
-                target = _fitted((targets(pixels) - _column(mean)) / _column(std), output)
-            moments.add(target)
-            error += (output - target).double().square().sum((0, 2, 3)).cpu()
-            stage.advance(len(inputs))
+    for inputs, pixels in _whole(pictures, indices, options, run=run, watch=watch, title="measuring"):
+        with torch.no_grad(), run.autocast(features=True):
+            output = student(inputs).float()
+            target = _fitted((targets(pixels) - _column(mean)) / _column(std), output)
+        moments.add(target)
+        error += (output - target).double().square().sum((0, 2, 3)).cpu()
     spread = moments.squares.cpu()  # (C,)
     alive = spread > _CONSTANT * moments.count
     spread, error = spread * alive, error * alive
@@ -142,7 +153,13 @@ def measure(
 
 
 def _statistics(
-    targets: Targets, pictures: PictureCache, indices: Sequence[int], options: DistillOptions, run: Run
+    targets: Targets,
+    pictures: PictureCache,
+    indices: Sequence[int],
+    options: DistillOptions,
+    *,
+    run: Run,
+    watch: Watch,
 ) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (C,) float32 of the targets, over whole pictures in colour."""
     device = run.torch_device()
@@ -152,36 +169,33 @@ def _statistics(
     order = torch.randperm(len(indices), generator=run.generator(_STATISTICS)).tolist()
     chosen = [indices[position] for position in order[: options.statistics]]
     moments = Moments()
-    with run.progress.stage("measuring the teacher's features", len(chosen)) as stage:
-        for batch in pictures.batches(_chunks(chosen)):
-            run.check_stop()
-            _, pixels = views(batch, options.unchanged)
-            with torch.no_grad(), run.autocast():
-                moments.add(targets(pixels))
-            stage.advance(len(pixels[0]))
+    title = "measuring the teacher's features"
+    for _, pixels in _whole(pictures, chosen, options, run=run, watch=watch, title=title):
+        with torch.no_grad(), run.autocast():
+            moments.add(targets(pixels))
     mean, std = moments.mean.float(), moments.std.float()
     if run.checkpoints:
         run.checkpoints.save("statistics", {"mean": mean, "std": std})
     return mean, std
 
 
-def _batches(indices: Sequence[int], options: DistillOptions, run: Run, start: int) -> Iterator[list[int]]:
-    """Batches of indices from step `start` on: epoch after epoch, each in an order of its own."""
-    order: list[int] = []
-    drawn = -1
-    for step in range(start, options.steps):
-        batch = []
-        for position in range(step * options.batch, (step + 1) * options.batch):
-            epoch, place = divmod(position, len(indices))
-            if epoch != drawn:
-                order = torch.randperm(len(indices), generator=run.generator(_EPOCH, epoch)).tolist()
-                drawn = epoch
-            batch.append(indices[order[place]])
-        yield batch
-
-
-def _chunks(indices: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (indices[start : start + EVALUATION_BATCH] for start in range(0, len(indices), EVALUATION_BATCH))
+def _whole(
+    pictures: PictureCache,
+    indices: Sequence[int],
+    options: DistillOptions,
+    *,
+    run: Run,
+    watch: Watch,
+    title: str,
+) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """Views of whole pictures in colour, a few at a time, in a stage of that title."""
+    chunks = (indices[start : start + EVALUATION_BATCH] for start in range(0, len(indices), EVALUATION_BATCH))
+    with watch.stage(title, len(indices)) as stage:
+        for batch in pictures.batches(chunks):
+            watch.check_stop(run)
+            inputs, pixels = views(batch, options.unchanged)
+            yield inputs, pixels
+            stage.advance(len(inputs))
 
 
 def _column(values: Tensor) -> Tensor:

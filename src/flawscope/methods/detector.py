@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, full_float32, seeded
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import FRAME_LIMIT, Frame
@@ -179,7 +179,6 @@ class Learnt:
     Attributes:
         facts: plain values that a restored detector is built with, and that explanation reads.
         history: losses by name at every few steps, with `step`; empty where there are none.
-        remarks: sentences that the user should read.
         files: further files of the model folder by name: their content, or what writes them.
         reference: holds an engine's outputs against a reference of the method's own, given them and the
             engine's name; it raises a BundleError where they contradict it.
@@ -187,7 +186,6 @@ class Learnt:
 
     facts: Facts = field(default_factory=dict)
     history: Sequence[dict[str, float]] = ()
-    remarks: tuple[str, ...] = ()
     files: Mapping[str, bytes | Callable[[Path], None]] = field(default_factory=dict)
     reference: Callable[[Mapping[str, NDArray[Any]], str], None] | None = None
 
@@ -225,22 +223,24 @@ class Detector(nn.Module, ABC):
         """What `fit` wants to see."""
         return Needs()
 
-    def fit(self, data: TrainingData, run: Run) -> Self:
+    def fit(self, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> Self:
         """Learn from `data`; seeded and repeatable. It ends on the run's device and in evaluation mode.
+
+        `watch` sees how far it is, is told what the user should read, and may end it.
 
         Raises:
             DataError: fewer pictures than `needs` says.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
             FlawscopeError: what else `learn` refuses.
         """
         self.needs().require(data, self.name)
         device = run.torch_device()
-        with seeded(run.seed):
-            self.learnt = self.to(device).eval().learn(data, run)
+        with seeded(run.seed), full_float32():
+            self.learnt = self.to(device).eval().learn(data, run, watch)
         return self.to(device).eval()
 
     @abstractmethod
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """The part of `fit` that differs: fill the tensors, from pictures that are enough.
 
         Modules and buffers that it makes anew may lie on any device afterwards.

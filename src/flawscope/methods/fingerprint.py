@@ -16,6 +16,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.running import AnyDetector, with_tensors
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 _FACTS = "facts"  # what the tensors kept are stored with, as bytes of JSON
 
@@ -37,7 +38,7 @@ def fingerprint(
     return digest.hexdigest()[:16]
 
 
-def fit_once(detector: AnyDetector, data: TrainingData, run: Run) -> AnyDetector:
+def fit_once(detector: AnyDetector, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> AnyDetector:
     """The detector, fitted; or one that an earlier fit of the same left in `run.trained`.
 
     Unfinished work of each detector is kept in a folder of its own among the run's checkpoints.
@@ -49,7 +50,7 @@ def fit_once(detector: AnyDetector, data: TrainingData, run: Run) -> AnyDetector
         data = dataclasses.replace(data, natural=None)
     store = run.trained or run.checkpoints
     if store is None:
-        return detector.fit(data, run)
+        return detector.fit(data, run, watch)
     parts = (data.normal, data.tuning, data.natural, data.defective)
     name = f"{detector.name}-{fingerprint(detector.options, run, parts)}"
     kept = store.load(name)
@@ -58,7 +59,7 @@ def fit_once(detector: AnyDetector, data: TrainingData, run: Run) -> AnyDetector
         fresh = type(detector)(detector.options, facts)
         return with_tensors(fresh, kept).to(run.torch_device())
     unfinished = (run.checkpoints or store).folder / f"unfinished-{name}"
-    detector.fit(data, dataclasses.replace(run, checkpoints=Checkpoints(unfinished)))
+    detector.fit(data, dataclasses.replace(run, checkpoints=Checkpoints(unfinished)), watch)
     facts = torch.frombuffer(bytearray(json.dumps(detector.learnt.facts).encode()), dtype=torch.uint8)
     store.save(name, {**detector.state_dict(), _FACTS: facts})
     shutil.rmtree(unfinished, ignore_errors=True)

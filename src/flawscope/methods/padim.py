@@ -25,6 +25,7 @@ from flawscope.nn.banks.features import PatchGrid, map_batches
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.memory import available_bytes, gib, require_memory
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 
 _PLACES = 256  # covariances factored at a time, in float64
 _CHANNEL_DRAW = 1
@@ -80,26 +81,26 @@ class PaDiM(Detector):
         self.register_buffer("mean", torch.zeros(1, 1, options.channels))  # (P, 1, d), P places
         self.register_buffer("whitening", torch.zeros(1, options.channels, options.channels))  # (P, d, d)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Estimate each place's mean and covariance (equation 1).
 
         Raises:
             OptionError: the covariances would not fit into memory.
-            Stopped: `run.stop` was set; the pass is short and starts afresh.
+            Stopped: the stop signal was set; the pass is short and starts afresh.
         """
         self._require_memory()
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
         drawn = torch.randperm(self.grid.dim, generator=run.generator(_CHANNEL_DRAW))
         self.channels = drawn[: self.options.channels].sort().values
-        total, products, origin = self._moments(data, run)
+        total, products, origin = self._moments(data, run, watch)
         count = len(data.normal)
         centre = total / count  # (P, d), relative to `origin`
         self.mean = (origin + centre).unsqueeze(1)  # (P, 1, d)
         for start in range(0, len(products), _PLACES):
             part = slice(start, start + _PLACES)
             products[part] = self._whiten(products[part], centre[part], count)
-            run.check_stop()
+            watch.check_stop(run)
         self.whitening = products
         return Learnt()
 
@@ -113,14 +114,14 @@ class PaDiM(Detector):
             fix="Lower `channels` or `size`.",
         )
 
-    def _moments(self, data: TrainingData, run: Run) -> tuple[Tensor, Tensor, Tensor]:
+    def _moments(self, data: TrainingData, run: Run, watch: Watch) -> tuple[Tensor, Tensor, Tensor]:
         """Sums (P, d) and sums of products (P, d, d) of the features less `origin` (P, d).
 
         `origin` is the first batch's mean: with it the features lie near zero, where float32 sums are exact
         enough; without it large means would cancel.
         """
         total = products = origin = torch.empty(0)
-        for maps in map_batches(self.backbone, data.normal, run):
+        for maps in map_batches(self.backbone, data.normal, run, watch):
             features = self.grid(maps)
             vectors = self._places(features, self.channels.to(features.device))  # (P, n, d)
             if not len(total):

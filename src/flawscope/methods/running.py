@@ -16,7 +16,8 @@ from flawscope.errors import BundleError
 from flawscope.files import write_atomically
 from flawscope.methods.detector import Detector, Facts
 from flawscope.methods.registry import create
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 BATCH = 8  # pictures that run together
 
@@ -27,6 +28,7 @@ def answers(
     detector: Detector,
     pictures: Pictures,
     run: Run,
+    watch: Watch = UNWATCHED,
     keep: Collection[str] | None = None,
     *,
     batch: int = BATCH,
@@ -37,13 +39,14 @@ def answers(
     Args:
         detector: fitted.
         pictures: at the detector's frame.
-        run: its device, progress and stop.
+        run: its device.
+        watch: progress and stop signal.
         keep: outputs to keep; None keeps all.
         batch: pictures that run together.
         scalars: replace some or all of the options' values.
 
     Raises:
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
     device = run.torch_device()
     detector.eval().to(device)
@@ -52,27 +55,25 @@ def answers(
         for name, value in {**detector.options.scalar_values(), **(scalars or {})}.items()
     }
     names = [output.name for output in detector.outputs if keep is None or output.name in keep]
-    with run.progress.stage("scoring", len(pictures)) as stage:
-        for pixels in pictures.batches(batch):
-            with torch.inference_mode():
-                answer = detector(torch.from_numpy(pixels).to(device), **knobs)
-            values = {name: answer[name].cpu().numpy() for name in names}
-            yield from ({name: values[name][row] for name in names} for row in range(len(pixels)))
-            stage.advance(len(pixels))
-            run.check_stop()
+    for pixels in batches(pictures, run, watch, "scoring", batch):
+        with torch.inference_mode(), full_float32():
+            answer = detector(pixels, **knobs)
+        values = {name: answer[name].cpu().numpy() for name in names}
+        yield from ({name: values[name][row] for name in names} for row in range(len(pixels)))
 
 
 def score(
     detector: Detector,
     pictures: Pictures,
     run: Run,
+    watch: Watch = UNWATCHED,
     *,
     keep: Collection[str] | None = None,
     batch: int = BATCH,
     scalars: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Outputs for all pictures, stacked over the first axis, in their order; as `answers` gives them."""
-    rows = list(answers(detector, pictures, run, keep, batch=batch, scalars=scalars))
+    rows = list(answers(detector, pictures, run, watch, keep, batch=batch, scalars=scalars))
     return {name: np.stack([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 

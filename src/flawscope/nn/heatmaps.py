@@ -8,7 +8,28 @@ import torch
 from torch import Tensor, nn
 
 
-class Heatmap(nn.Module):
+class Separable(nn.Module):
+    """A linear map of each picture that is one matrix a side, such as an enlargement.
+
+    Args:
+        rows: (H, h).
+        columns: (W, w).
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows, persistent=False)  # (H, h)
+        self.register_buffer("columns", columns.T.contiguous(), persistent=False)  # (w, W)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (N, h, w) to (N, H, W)."""
+        return torch.matmul(self.rows, torch.matmul(maps, self.columns))
+
+
+class Heatmap(Separable):
     """Bilinear upsampling to the input's size, then a Gaussian: linear and separable, so one matrix a side.
 
     Args:
@@ -20,20 +41,10 @@ class Heatmap(nn.Module):
             evenly over the picture.
     """
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(
         self, grid: tuple[int, int], size: tuple[int, int], sigma: float, *, stride: float | None = None
     ) -> None:
-        super().__init__()
-        rows, columns = (_enlarge(grid[side], size[side], sigma, stride) for side in (0, 1))
-        self.register_buffer("rows", rows, persistent=False)  # (H, h)
-        self.register_buffer("columns", columns.T.contiguous(), persistent=False)  # (w, W)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (N, h, w) to (N, H, W)."""
-        return torch.matmul(self.rows, torch.matmul(maps, self.columns))
+        super().__init__(*(_enlarge(grid[side], size[side], sigma, stride) for side in (0, 1)))
 
 
 def top_mean(maps: Tensor, share: float, *, whole: Callable[[float], int] = int) -> Tensor:

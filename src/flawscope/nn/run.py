@@ -1,24 +1,33 @@
-"""What surrounds one training run: seed, device, precision, progress, checkpoints and the stop signal."""
+"""What decides one training run: seed, device, precision, memory and checkpoints."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from flawscope.errors import OptionError, Stopped
+from flawscope.errors import OptionError
 from flawscope.files import write_with
-from flawscope.nn.seeding import seeded
-from flawscope.progress import Progress, Silent
 
 RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from safetensors.torch import save_file  # noqa: PLC0415 - only training needs it
+
+    kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_with(path, lambda place: save_file(kept, place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +38,7 @@ class Checkpoints:
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write the tensors atomically in place of what `name` held."""
-        from safetensors.torch import save_file  # noqa: PLC0415 - only training needs it
-
-        kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        write_with(self._path(name), lambda path: save_file(kept, path))
+        write_tensors(self._path(name), tensors)
 
     def load(self, name: str) -> dict[str, Tensor] | None:
         """The tensors saved under `name`, or None; a damaged file counts as none."""
@@ -53,7 +59,7 @@ class Checkpoints:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run.
+    """One training run: plain values, which another process or machine may be sent.
 
     Attributes:
         seed: the only source of randomness; the same seed, data and machine give the same model, on a GPU up
@@ -63,21 +69,17 @@ class Run:
             hardware multiplies it, and extracts features in fp32: a bank of bf16 features cost 2.6 points of
             image AUROC on MVTec screw (benchmarks/README.md). `fp32` and `bf16` hold for both.
         memory: bytes that fit may hold for the features of all pictures; more goes through a temporary file.
-        progress: where stages are reported.
         checkpoints: where unfinished work is kept, or None.
         trained: where detectors that others build on are kept once they are trained, for other runs too; None
             keeps them among the checkpoints.
-        stop: set it from a signal handler or another thread to end the run at the next safe point.
     """
 
     seed: int = 0
     device: str = "cpu"
     precision: RunPrecision = "auto"
     memory: int = FEATURE_MEMORY
-    progress: Progress = field(default_factory=Silent)
     checkpoints: Checkpoints | None = None
     trained: Checkpoints | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def generator(self, *purpose: int) -> torch.Generator:
         """A CPU generator of its own for each purpose, so that adding one draw moves no other."""
@@ -87,19 +89,8 @@ class Run:
         return torch.Generator().manual_seed(state & (2**63 - 1))
 
     def seeded(self, *purpose: int) -> AbstractContextManager[None]:
-        """As `nn.seeding.seeded`, from the same seed as the generator of that purpose."""
+        """As `seeded`, from the same seed as the generator of that purpose."""
         return seeded(self.generator(*purpose).initial_seed())
-
-    def check_stop(self) -> None:
-        """Raise `Stopped` once the stop signal is set; call it at points where nothing is lost."""
-        if self.stop.is_set():
-            kept = f" Progress is kept in {self.checkpoints.folder}." if self.checkpoints else ""
-            raise Stopped(
-                "training",
-                expected="to run to its end",
-                got="a request to stop",
-                fix=f"Run the same command again to go on.{kept}",
-            )
 
     @property
     def feature_dtype(self) -> torch.dtype:
@@ -123,8 +114,6 @@ class Run:
         try:
             device = torch.device(self.device)
             torch.empty(1, device=device)
-            if device.type == "cuda":  # float32 means float32: parity with the engines depends on it
-                torch.backends.cudnn.allow_tf32 = False
         except (RuntimeError, AssertionError) as error:
             raise OptionError(
                 f"device {self.device!r}",
@@ -133,6 +122,30 @@ class Run:
                 fix='Use "cpu", or "cuda" on a machine with an NVIDIA GPU.',
             ) from error
         return device
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch draws on the CPU as if seeded so; afterwards as if it had drawn nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Products without the shortcuts (TF32, bfloat16) that the caller may have allowed; also a decorator.
+
+    Float32 means float32: parity with the engines depends on it.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def multiplies_bf16(device: torch.device) -> bool:

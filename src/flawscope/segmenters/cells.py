@@ -14,6 +14,7 @@ from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.features import PatchGrid
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 _BATCH = 4
 
@@ -92,18 +93,14 @@ class Cells(nn.Module):
         height, width = self.shape
         return features[:, :, self.cut : self.cut + height, self.cut : self.cut + width]
 
-    def batches(self, pictures: Pictures, run: Run) -> Iterator[Tensor]:
+    def batches(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> Iterator[Tensor]:
         """Features (n, D, h, w) of all pictures in batches, on the run's device.
 
         Raises:
-            Stopped: `run.stop` was set.
+            Stopped: the stop signal was set.
         """
-        device = run.torch_device()
-        self.to(device)
-        with run.progress.stage("reading features", len(pictures)) as stage:
-            for pixels in pictures.batches(_BATCH):
-                run.check_stop()
-                with torch.no_grad():
-                    features = self(torch.from_numpy(pixels).to(device))
-                yield features
-                stage.advance(len(pixels))
+        self.to(run.torch_device())
+        for pixels in batches(pictures, run, watch, "reading features", _BATCH):
+            with torch.no_grad():
+                features = self(pixels)
+            yield features

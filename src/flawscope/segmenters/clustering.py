@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 Rows = NDArray[np.float32]
 
@@ -17,7 +18,7 @@ _STARTS, _COMPONENTS = 4, 4
 _JUDGED = 2000  # rows on which the silhouette is computed
 
 
-def cluster(rows: Rows, count: int | None, run: Run) -> Rows:
+def cluster(rows: Rows, count: int | None, run: Run, watch: Watch = UNWATCHED) -> Rows:
     """Centroids (L, D) of `rows` (n, D), those of the largest cluster first; seeded by the run.
 
     With `count` None, L from 2 to 8 is what has the largest mean silhouette (Rousseeuw 1987): how much nearer
@@ -26,14 +27,14 @@ def cluster(rows: Rows, count: int | None, run: Run) -> Rows:
 
     Raises:
         DataError: the rows do not differ enough for so many clusters.
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
     random = np.random.default_rng(run.seed)
     main = _main_components(rows) if count is None else rows
     best, best_silhouette = None, -np.inf
-    with run.progress.stage("clustering", len(CHOICES) if count is None else 1) as stage:
+    with watch.stage("clustering", len(CHOICES) if count is None else 1) as stage:
         for clusters in CHOICES if count is None else (count,):
-            run.check_stop()
+            watch.check_stop(run)
             found = _k_means(rows, clusters, run.seed)
             stage.advance()
             if found is None:

@@ -13,6 +13,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.segment_maps import Labels, Size
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.cells import Cells
 from flawscope.segmenters.cleanup import cleaned
@@ -30,15 +31,12 @@ _WINDOW = 1 / 48  # of the shorter side: reach of the filter that draws borders 
 _FLAT = 0.02**2  # variance of grey, on a scale to 1, that counts as an edge
 
 
-def mean_picture(pictures: Pictures, run: Run) -> Floats:
+def mean_picture(pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> Floats:
     """Mean of up to 32 of the pictures at their frame, (3, H, W) in [0, 1]."""
     chosen = spread(pictures, PICTURES)
     total = np.zeros((3, chosen.frame.height, chosen.frame.width), np.float64)
-    with run.progress.stage("averaging pictures", len(chosen)) as stage:
-        for pixels in chosen.batches(1):
-            run.check_stop()
-            total += pixels[0]
-            stage.advance()
+    for pixels in batches(chosen, run, watch, "averaging pictures", 1):
+        total += pixels[0].cpu().numpy()
     return (total / len(chosen)).astype(np.float32)
 
 
@@ -46,6 +44,7 @@ def draft_by_features(
     pictures: Pictures,
     guide: Floats,
     run: Run,
+    watch: Watch = UNWATCHED,
     *,
     count: int | None = None,
     weights: Literal["pretrained", "random"] = "pretrained",
@@ -72,11 +71,11 @@ def draft_by_features(
     frame = _feature_frame((height, width))
     cells = Cells(BACKBONE, None, _STRIDES, (frame.height, frame.width), weights=weights)
     cells.load()
-    features = _mean_features(cells, spread(pictures, PICTURES).resized(frame), run)
+    features = _mean_features(cells, spread(pictures, PICTURES).resized(frame), run, watch)
     rows = patch_rows(features.unsqueeze(0)).contiguous()  # (h * w, D)
     cells.grid.cpu().balance(rows)
     vectors = rows.numpy()
-    centroids = cluster(vectors, count, run)
+    centroids = cluster(vectors, count, run, watch)
     scores = 2 * vectors @ centroids.T - np.square(centroids).sum(1)  # (h * w, L)
     grey = guide.mean(0)
     best, labels = np.full(grey.shape, -np.inf, np.float32), np.zeros(grey.shape, np.uint8)
@@ -110,9 +109,9 @@ def _feature_frame(size: Size) -> Frame:
     return Frame(height, width)
 
 
-def _mean_features(cells: Cells, pictures: Pictures, run: Run) -> torch.Tensor:
+def _mean_features(cells: Cells, pictures: Pictures, run: Run, watch: Watch) -> torch.Tensor:
     """Mean of all pictures' features, (D, h, w)."""
     total = torch.zeros(cells.dim, *cells.shape)
-    for features in cells.batches(pictures, run):
+    for features in cells.batches(pictures, run, watch):
         total += features.sum(0).cpu()
     return total / len(pictures)

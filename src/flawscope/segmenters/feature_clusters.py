@@ -15,6 +15,7 @@ from flawscope.data.segment_maps import MOST_SEGMENTS
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.cells import Cells
 from flawscope.segmenters.clustering import cluster
@@ -43,9 +44,7 @@ class FeatureClustersOptions(SegmenterOptions):
         "network; 0 leaves them as they are, so that its maps can be shared",
     )
     position: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the place beside the features; above 0 for aligned products only",
+        0.0, ge=0, description="weight of the place beside the features; above 0 for aligned products only"
     )
     smoothing: float = Field(
         4.0, ge=0, le=64, description="σ in pixels of the Gaussian over the clusters' scores"
@@ -75,12 +74,7 @@ class FeatureClusters(Segmenter):
         super().__init__(options, frame)
         size = (frame.height, frame.width)
         self.cells = Cells(
-            options.backbone,
-            options.layers,
-            (8, 16),
-            size,
-            weights=options.weights,
-            margin=options.margin,
+            options.backbone, options.layers, (8, 16), size, weights=options.weights, margin=options.margin
         )
         self.enlarged = Heatmap(self.cells.shape, size, options.smoothing)
         sides = [torch.linspace(-1, 1, cells) for cells in self.cells.shape]
@@ -93,7 +87,7 @@ class FeatureClusters(Segmenter):
         """See `Segmenter.backbone`."""
         return self.cells.backbone
 
-    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+    def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: cluster the features of up to 64 pictures.
 
         Raises:
@@ -102,20 +96,20 @@ class FeatureClusters(Segmenter):
         """
         del parts
         self.cells.load()
-        rows, places = self._drawn(spread(pictures), run)
+        rows, places = self._drawn(spread(pictures), run, watch)
         self.cells.grid.balance(rows)
         vectors = torch.cat([rows, self.place.cpu().flatten(1).T[places]], 1)  # (n, D + 2)
-        found = torch.from_numpy(cluster(vectors.numpy(), self.options.count, run))
+        found = torch.from_numpy(cluster(vectors.numpy(), self.options.count, run, watch))
         self.centroids = found.to(run.torch_device())
-        self.shares = self.measure(pictures, run, len(found))
+        self.shares = self.measure(pictures, run, watch, len(found))
 
-    def _drawn(self, pictures: Pictures, run: Run) -> tuple[Tensor, Tensor]:
+    def _drawn(self, pictures: Pictures, run: Run, watch: Watch) -> tuple[Tensor, Tensor]:
         """Smoothed features (n, D) of cells drawn at random from each picture, and their places (n,)."""
         self.cells.grid.scale.fill_(1.0)
         height, width = self.cells.shape
         each, random = max(1, _ROWS // len(pictures)), run.generator(_CELL_DRAW)
         rows, places = [], []
-        for features in self.cells.batches(pictures, run):
+        for features in self.cells.batches(pictures, run, watch):
             for cells in _smooth(features).flatten(2).transpose(1, 2).cpu():  # (h * w, D)
                 drawn = torch.randperm(height * width, generator=random)[:each]
                 rows.append(cells[drawn])

@@ -17,6 +17,7 @@ from torch import Tensor
 from flawscope.data.ground import CLEAR, FEWEST, MOST, SEPARATE
 from flawscope.data.pictures import Pictures
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions, spread
 
@@ -41,7 +42,7 @@ class ObjectGround(Segmenter):
     """Segment 0 is the ground, 1 the object.
 
     Where no ground can be told (textures, objects that fill the picture, several objects at the border), all
-    is object, and a remark says so.
+    is object, and the watch is told so.
     """
 
     Options: ClassVar = ObjectGroundOptions
@@ -63,28 +64,28 @@ class ObjectGround(Segmenter):
         """See `Segmenter.names`."""
         return ("the background", "the object")
 
-    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+    def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: the ground's colours from the borders, the limit from all distances."""
         del parts
         device = run.torch_device()
         self.to(device)
         chosen = spread(pictures)
-        border = self._border(chosen, run)
+        border = self._border(chosen, run, watch)
         mean, covariance = _trusted(border.double())
         noise = _LEVEL**2 * torch.eye(3, dtype=torch.float64, device=device)
         factor = torch.linalg.cholesky(covariance + noise)
         self.whitening = torch.linalg.inv(factor).float()  # W: W^T W is the inverse of the covariance
         self.mean = mean.float().view(3, 1, 1)
-        limit, reason = self._limit(self._histogram(chosen, run), border)
+        limit, reason = self._limit(self._histogram(chosen, run, watch), border)
         self.limit = torch.tensor(-1.0 if limit is None else limit, device=device)
         if limit is not None:
-            self.shares = self.measure(pictures, run, 2)
+            self.shares = self.measure(pictures, run, watch, 2)
             if not FEWEST <= float(self.shares[OBJECT]) <= MOST:
                 reason = f"the object would take {float(self.shares[OBJECT]):.1%} of the pictures"
         if reason is not None:
             self.limit = torch.tensor(-1.0, device=device)
             self.shares = torch.tensor([0.0, 1.0])
-            self.remarks.append(f"Object and ground cannot be told apart, {reason}: all counts as object.")
+            watch.say(f"Object and ground cannot be told apart, {reason}: all counts as object.")
 
     def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
         """See `Segmenter.forward`."""
@@ -104,13 +105,11 @@ class ObjectGround(Segmenter):
     def _shrunk(self, found: Tensor) -> Tensor:
         return -self._grown(-found)
 
-    def _border(self, pictures: Pictures, run: Run) -> Tensor:
+    def _border(self, pictures: Pictures, run: Run, watch: Watch) -> Tensor:
         """Smoothed colours of all border pixels, (P, 3)."""
         wide = self.border
         colours = []
-        for batch in pictures.batches(_BATCH):
-            run.check_stop()
-            pixels = torch.from_numpy(batch).to(self.mean.device)
+        for pixels in batches(pictures, run, watch, "reading the border", _BATCH):
             smooth = F.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
             inner = smooth[:, :, wide:-wide]
             sides = (smooth[:, :, :wide], smooth[:, :, -wide:], inner[..., :wide], inner[..., -wide:])
@@ -118,16 +117,12 @@ class ObjectGround(Segmenter):
         return torch.cat(colours)
 
     @torch.inference_mode()
-    def _histogram(self, pictures: Pictures, run: Run) -> Tensor:
+    def _histogram(self, pictures: Pictures, run: Run, watch: Watch) -> Tensor:
         """How often each log(1 + distance / 3) occurs, (512,) float64."""
         total = torch.zeros(_BINS, dtype=torch.float64)
-        with run.progress.stage("telling object from ground", len(pictures)) as stage:
-            for batch in pictures.batches(_BATCH):
-                run.check_stop()
-                distances = self._squared(torch.from_numpy(batch).to(self.mean.device)).sqrt()
-                far = (distances / _NEAR).log1p()
-                total += torch.histc(far.cpu(), _BINS, 0.0, _FARTHEST).double()
-                stage.advance(len(batch))
+        for pixels in batches(pictures, run, watch, "telling object from ground", _BATCH):
+            far = (self._squared(pixels).sqrt() / _NEAR).log1p()
+            total += torch.histc(far.cpu(), _BINS, 0.0, _FARTHEST).double()
         return total
 
     def _limit(self, histogram: Tensor, border: Tensor) -> tuple[float | None, str | None]:

@@ -20,6 +20,7 @@ from flawscope.data.segment_maps import Labels
 from flawscope.errors import DataError, WeightsError, need
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.segmenters.cleanup import cleaned
 
 # The paper's automatic mask generation (section 5 and appendix B), on one scale.
@@ -36,15 +37,16 @@ class Sam:
 
     Args:
         model: a folder that holds config.json and model.safetensors, or a name in the hub's cache.
-        run: its device computes, its stop signal ends.
+        run: its device computes.
+        watch: progress and stop signal.
 
     Raises:
         MissingExtraError: transformers is not installed.
         WeightsError: no such model here, or one that cannot be read.
     """
 
-    def __init__(self, model: str, run: Run) -> None:
-        self.run = run
+    def __init__(self, model: str, run: Run, watch: Watch = UNWATCHED) -> None:
+        self.run, self.watch = run, watch
         self.network = _loaded(model).eval().to(run.torch_device())
         self.side = int(self.network.config.vision_config.image_size)
 
@@ -55,7 +57,7 @@ class Sam:
 
         Raises:
             DataError: SAM finds no mask that it is sure of.
-            Stopped: the run's stop signal was set.
+            Stopped: the stop signal was set.
         """
         masks = self.masks(picture)
         if not len(masks):
@@ -74,9 +76,9 @@ class Sam:
         pixels, inner = self._prepared(picture)
         embedding = self.network.get_image_embeddings(pixels)  # (1, C, h, w)
         found: list[tuple[float, Tensor]] = []
-        with self.run.progress.stage("asking SAM", POINTS**2) as stage:
+        with self.watch.stage("asking SAM", POINTS**2) as stage:
             for points in self._prompts(inner):
-                self.run.check_stop()
+                self.watch.check_stop(self.run)
                 answer = self.network(
                     image_embeddings=embedding, input_points=points[None, :, None], multimask_output=True
                 )

@@ -7,24 +7,23 @@ from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from flawscope.data import samples
 from flawscope.data.pictures import Pictures
 from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
+from flawscope.nn.watch import UNWATCHED, Watch, batches
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
 
 SPREAD = 64  # pictures, spread over all, that segmenters learn from and measure on
 _BATCH = 8
 
 
-class SegmenterOptions(BaseModel):
+class SegmenterOptions(Frozen):
     """Base of each segmenter's options; `kind` is the segmenter's name in recipes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     kind: str
 
@@ -42,17 +41,15 @@ class Segmenter(nn.Module, ABC):
         Options: the options' class.
         static: whether all pictures have one map.
         shares: (L,) share of the pixels that each segment takes in good pictures; 0 for one that none shows.
-        remarks: what `fit` has to say to the user.
     """
 
     Options: ClassVar[type[SegmenterOptions]]
     static: ClassVar[bool] = False
     shares: Tensor
-    remarks: list[str]
 
     def __init__(self, options: SegmenterOptions, frame: Frame) -> None:
         super().__init__()
-        self.options, self.frame, self.remarks = options, frame, []
+        self.options, self.frame = options, frame
         self.register_buffer("shares", torch.zeros(1))
 
     @property
@@ -80,17 +77,21 @@ class Segmenter(nn.Module, ABC):
         """Segments that no good picture shows."""
         return tuple(index for index, share in enumerate(self.shares.tolist()) if share == 0)
 
-    def fit(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> Self:
+    @full_float32()
+    def fit(
+        self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED, parts: Pictures | None = None
+    ) -> Self:
         """Learn the segments from good pictures at `frame`; seeded and repeatable.
 
         Args:
             pictures: good ones.
             run: its seed decides.
+            watch: is told what the user should read.
             parts: pictures with annotated parts (`Sample.parts`), for segmenters that learn from those.
 
         Raises:
             DataError: no pictures, or what the segmenter itself refuses.
-            Stopped: `run.stop` was set; the work is short and starts afresh.
+            Stopped: the stop signal was set; the work is short and starts afresh.
         """
         if not len(pictures):
             raise DataError(
@@ -99,12 +100,11 @@ class Segmenter(nn.Module, ABC):
                 got="none",
                 fix="Add good pictures to the folder.",
             )
-        self.remarks.clear()
-        self.learn(pictures, run, parts)
+        self.learn(pictures, run, watch, parts)
         return self.to(run.torch_device()).eval()
 
     @abstractmethod
-    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+    def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """What differs in `fit`: fill the buffers, `shares` among them."""
 
     @abstractmethod
@@ -118,18 +118,12 @@ class Segmenter(nn.Module, ABC):
         """
 
     @torch.inference_mode()
-    def measure(self, pictures: Pictures, run: Run, count: int) -> Tensor:
+    def measure(self, pictures: Pictures, run: Run, watch: Watch, count: int) -> Tensor:
         """Share of the pixels that each of `count` labels takes in up to 64 of the pictures: (count,)."""
-        device = run.torch_device()
-        self.to(device).eval()
+        self.to(run.torch_device()).eval()
         total = torch.zeros(count, dtype=torch.int64)
-        chosen = spread(pictures)
-        with run.progress.stage("measuring segments", len(chosen)) as stage:
-            for pixels in chosen.batches(_BATCH):
-                run.check_stop()
-                labels = self(torch.from_numpy(pixels).to(device))
-                total += torch.bincount(labels.flatten().cpu(), minlength=count)
-                stage.advance(len(pixels))
+        for pixels in batches(spread(pictures), run, watch, "measuring segments", _BATCH):
+            total += torch.bincount(self(pixels).flatten().cpu(), minlength=count)
         return (total / total.sum()).float()
 
 

@@ -21,6 +21,7 @@ from flawscope.data.segment_maps import (
 )
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
 
@@ -42,9 +43,9 @@ class OneSegment(Segmenter):
         """See `Segmenter.names`."""
         return ("the whole picture",)
 
-    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+    def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: nothing to learn."""
-        del pictures, run, parts
+        del pictures, run, watch, parts
         self.shares = torch.ones(1)
 
     def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -82,14 +83,14 @@ class StaticMap(Segmenter):
         empty = torch.zeros(frame.height, frame.width, dtype=torch.uint8)
         self.register_buffer("labels", empty)  # (H, W)
 
-    def learn(self, pictures: Pictures, run: Run, parts: Pictures | None = None) -> None:
+    def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: read the map, check it against the pictures' sizes.
 
         Raises:
             InputError: no such file, or one that cannot be read.
             DataError: a map that does not fit: its indices, its size, its number of segments.
         """
-        del run, parts
+        del run, watch, parts
         path, wanted = self.options.map, self.options.count
         drawn = read_segment_map(path)
         paths = [sample.path for sample in pictures.samples]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Event
 from typing import TypeVar
 
 from flawscope.errors import Stopped
-from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 
 Result = TypeVar("Result")
 
@@ -39,19 +39,18 @@ class _Stage:
             self.owner.stop.set()
 
 
-def stopped_in_every_stage(work: Callable[[Run], Result], run: Run) -> tuple[Result, list[str]]:
-    """What `work` gives when it is stopped once in each stage and begun again with the same run each time.
+def stopped_in_every_stage(work: Callable[[Watch], Result]) -> tuple[Result, list[str]]:
+    """What `work`, which keeps checkpoints, gives when it is stopped once in each stage and begun again.
 
-    `run` has checkpoints; its progress and stop signal are replaced. Also returned are the titles of the
-    stages after which work was begun again.
+    Also returned are the titles of the stages after which it was begun again.
     """
     stops, broken = _Stops(), list[str]()
-    watched = replace(run, progress=stops, stop=stops.stop)
+    watch = Watch(stops, stops.stop)
     while True:
         stops.stop.clear()
         before = len(stops.titles)
         try:
-            return work(watched), broken
+            return work(watch), broken
         except Stopped:
             if len(stops.titles) == before:
                 raise AssertionError("work stops though nobody asks it to") from None

@@ -20,6 +20,7 @@ from flawscope.methods.detector import Detector, DetectorOptions, Facts, Needs
 from flawscope.methods.registry import method_class, parse_options
 from flawscope.methods.running import score
 from flawscope.nn.run import Run, RunPrecision
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.engines import DEFAULT
 from flawscope.runtime.manifest import Provenance
@@ -68,9 +69,11 @@ class Subject:
         """A run of the subject's seed and precision."""
         return Run(**{"seed": self.seed, "precision": self.precision, **changes})
 
-    def fit(self, run: Run | None = None, data: TrainingData | None = None) -> Detector:
+    def fit(
+        self, run: Run | None = None, data: TrainingData | None = None, watch: Watch = UNWATCHED
+    ) -> Detector:
         """A new detector, fitted on the subject's pictures."""
-        return self.new().fit(data or self.data, run or self.run())
+        return self.new().fit(data or self.data, run or self.run(), watch)
 
     def score(self, detector: Detector, pictures: Pictures | None = None, *, batch: int = 8) -> Outputs:
         """All outputs of a detector, for the tests unless other pictures are given."""

@@ -19,6 +19,7 @@ from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.progress import counted
 from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.pipeline import Judged, Pipeline, judged_outputs, scores_and_levels
@@ -40,9 +41,9 @@ class HeldOut:
     in_folds: bool
 
 
-def score_apart(pipeline: Pipeline, pictures: Pictures, run: Run) -> HeldOut:
+def score_apart(pipeline: Pipeline, pictures: Pictures, watch: Watch = UNWATCHED) -> HeldOut:
     """The pipeline's answers on pictures that were set aside, one map at a time."""
-    with run.progress.stage("calibrating", len(pictures)) as stage:
+    with watch.stage("calibrating", len(pictures)) as stage:
         return _held_out(pipeline.score(counted(pictures, stage), pipeline.judged), pipeline.judged)
 
 
@@ -50,6 +51,7 @@ def score_in_folds(
     folds: Sequence[tuple[TrainingData, Pictures]],
     fresh: Callable[[], Detector],
     run: Run,
+    watch: Watch = UNWATCHED,
     *,
     engine: tuple[str, Precision] = (DEFAULT, "fp32"),
 ) -> HeldOut:
@@ -60,27 +62,29 @@ def score_in_folds(
     detector itself does, since parity keeps both alike.
     """
     found = []
-    with run.progress.stage("cross-conformal folds", len(folds)) as stage:
+    with watch.stage("cross-conformal folds", len(folds)) as stage:
         for index, fold in enumerate(folds):
-            found.append(_fold(index, fold, fresh, run, engine))
+            found.append(_fold(index, fold, fresh, engine, run=run, watch=watch))
             stage.advance()
     levels = [one.levels for one in found if one.levels is not None]
     joined = np.concatenate(levels) if levels else None
     return HeldOut(tuple(one.scores[0] for one in found), joined, in_folds=True)
 
 
-def score_by_itself(detector: Detector, pictures: Pictures, run: Run) -> HeldOut:
+def score_by_itself(detector: Detector, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> HeldOut:
     """The trained detector's own answers, in torch, one map at a time."""
     names = judged_outputs(detector.outputs)
-    return _held_out(answers(detector, pictures, run, names), names)
+    return _held_out(answers(detector, pictures, run, watch, names), names)
 
 
 def _fold(
     index: int,
     fold: tuple[TrainingData, Pictures],
     fresh: Callable[[], Detector],
-    run: Run,
     engine: tuple[str, Precision],
+    *,
+    run: Run,
+    watch: Watch,
 ) -> HeldOut:
     exact = engine[1] == "fp32"
     name = f"fold-{index}" if exact else f"fold-{index}-{'-'.join(engine)}"
@@ -91,9 +95,9 @@ def _fold(
         return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False)
     training, apart = fold
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"unfinished-{index}")
-    quiet = dataclasses.replace(run, checkpoints=unfinished)
-    detector = fresh().fit(training, quiet)
-    found = score_by_itself(detector, apart, quiet) if exact else _exported(detector, apart, engine)
+    run = dataclasses.replace(run, checkpoints=unfinished)
+    detector = fresh().fit(training, run, watch.wordless())
+    found = score_by_itself(detector, apart, run, watch) if exact else _exported(detector, apart, engine)
     if checkpoints:
         arrays = {"scores": found.scores[0]} | ({} if found.levels is None else {"levels": found.levels})
         checkpoints.save(name, {key: torch.from_numpy(value) for key, value in arrays.items()})

@@ -13,6 +13,7 @@ from flawscope.methods.segad.forest import ForestOptions, grow, margins
 from flawscope.methods.segad.table import Table, folds_by_kind
 from flawscope.metrics import Interval, auroc, bootstrap_interval
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 Scores = NDArray[np.float32]
 
@@ -68,18 +69,20 @@ class Gain:
 
 
 def cross_validated(
-    table: Table, options: ForestOptions, folds: int, run: Run
+    table: Table, options: ForestOptions, folds: int, run: Run, watch: Watch = UNWATCHED
 ) -> tuple[Scores, NDArray[np.int64]]:
     """Margins (N,) of forests that have not learnt from the picture's fold, and the folds (N,).
 
     Raises:
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
     fold_of = folds_by_kind(table.kinds, folds, run.seed)
-    return _held_out(table, options, [fold_of == fold for fold in range(folds)], run), fold_of
+    return _held_out(table, options, [fold_of == fold for fold in range(folds)], run, watch), fold_of
 
 
-def gains(table: Table, options: ForestOptions, held_out: Scores, folds: int, run: Run) -> list[Gain]:
+def gains(
+    table: Table, options: ForestOptions, held_out: Scores, folds: int, run: Run, *, watch: Watch = UNWATCHED
+) -> list[Gain]:
     """The gain in cross-validation, and, with several kinds of defects, on kinds that are not learnt from.
 
     Args:
@@ -94,16 +97,18 @@ def gains(table: Table, options: ForestOptions, held_out: Scores, folds: int, ru
         apart = [
             np.where(table.defective, named == kind, fold_of == index) for index, kind in enumerate(kinds)
         ]
-        unseen = _held_out(table, options, apart, run)
+        unseen = _held_out(table, options, apart, run, watch)
         found.append(_gain(table, unseen, "each kind of defect judged by a forest that has not learnt it"))
     return found
 
 
-def _held_out(table: Table, options: ForestOptions, apart: list[NDArray[np.bool_]], run: Run) -> Scores:
+def _held_out(
+    table: Table, options: ForestOptions, apart: list[NDArray[np.bool_]], run: Run, watch: Watch
+) -> Scores:
     found = np.empty(len(table), np.float32)
-    with run.progress.stage("cross-validating", len(apart)) as stage:
+    with watch.stage("cross-validating", len(apart)) as stage:
         for held in apart:
-            run.check_stop()
+            watch.check_stop(run)
             learnt = table.rows(~held)
             booster = grow(learnt.features, learnt.defective, options, run.seed)
             found[held] = margins(booster, table.features[held])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import Table
 from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Promise, normals_needed
@@ -57,9 +58,9 @@ def learn(
     recipe: LearnRecipe,
     out: Path,
     run: Run | None = None,
+    watch: Watch = UNWATCHED,
     *,
     overwrite: bool = False,
-    announce: Callable[[str], None] = lambda text: None,
 ) -> LearnResult:
     """Make a SegAD model in `out` from the recipe's model, good pictures it has not seen, and defects.
 
@@ -68,13 +69,14 @@ def learn(
     folds (the weaker promise). The gain is measured in cross-validation.
 
     Args:
-        run: what surrounds the learning; by default the recipe's seed, device and precision.
+        run: by default the recipe's seed, device and precision.
+        watch: sees how far it is, is told what the user should read, and may end it.
 
     Raises:
         BundleError: a damaged model, or one without training weights or without a heatmap.
         DataError: too few pictures, a kind with one picture, a defective picture that is a good one.
         OptionError: `out` holds a model and `overwrite` is off; a wrong option.
-        Stopped: `run.stop` was set; the model folder is not touched.
+        Stopped: the stop signal was set; the model folder is not touched.
     """
     out = Path(out)
     opened = bundle.load(recipe.model)
@@ -90,14 +92,14 @@ def learn(
     writable_folder(out)
 
     forest = detector.options.forest
-    table, remarks = detector.collect(chosen.data(detector.options.frame).unseen(), run)
+    table = detector.collect(chosen.data(detector.options.frame).unseen(), run, watch)
     folds = max(2, min(FOLDS, len(chosen.defective), len(chosen.split.tuning)))
-    scores, fold_of = cross_validated(table, forest, folds, run)
-    gained = gains(table, forest, scores, folds, run)
-    detector.learnt = detector.settle(table, run.seed, remarks)
+    scores, fold_of = cross_validated(table, forest, folds, run, watch)
+    gained = gains(table, forest, scores, folds, run, watch=watch)
+    detector.learnt = detector.settle(table, run.seed)
     held_out = None
     if chosen.split.folds:
-        levels = score_by_itself(detector, chosen.apart(detector.options.frame), run).levels
+        levels = score_by_itself(detector, chosen.apart(detector.options.frame), run, watch).levels
         held_out = HeldOut(_good_by_fold(table, scores, fold_of), levels, in_folds=True)
 
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
@@ -110,9 +112,7 @@ def learn(
         recipe=_resolved(recipe, detector, wish).to_yaml(),
         files={GAIN: json.dumps([gain.to_json() for gain in gained], indent=1) + "\n"},
     )
-    made = pack(out, detector, run, contents)
-    for remark in detector.learnt.remarks:
-        announce(remark)
+    made = pack(out, detector, run, contents, watch)
     grown, calibrated = len(chosen.split.tuning), len(contents.apart)
     counts = {"forest": grown, "calibration": calibrated, "defective": len(chosen.defective)}
     return LearnResult(made, counts, len(normals) - len(fresh), tuple(gained))

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 import flawscope
 from flawscope.data.pictures import Pictures
-from flawscope.files import write_text, write_with
+from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, write_tensors
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
@@ -72,7 +71,7 @@ class Contents:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
+def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Watch = UNWATCHED) -> Bundle:
     """Write the model folder `out` in one step; a model that stood there stays until the new one is whole.
 
     Raises:
@@ -81,14 +80,14 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
         OutputError: `out` cannot be written.
     """
     with bundle.writing(out) as draft:
-        with run.progress.stage("exporting", 1) as stage:
+        with watch.stage("exporting", 1) as stage:
             graphs = _write_files(draft.folder, detector, contents)
             stage.advance()
         compared = contents.apart.subset(range(min(PARITY_PICTURES, len(contents.apart))))
-        figures = parity_of_engines(detector, graphs, compared, run, calibrated=contents.engine)
+        figures = parity_of_engines(detector, graphs, compared, run, watch, calibrated=contents.engine)
         held_out = contents.held_out
         if held_out is None:
-            held_out = score_apart(Pipeline.in_engine(graphs, *contents.engine), contents.apart, run)
+            held_out = score_apart(Pipeline.in_engine(graphs, *contents.engine), contents.apart, watch)
         draft.manifest = Manifest(
             flawscope=flawscope.__version__,
             method=detector.name,
@@ -112,8 +111,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents) -> Bundle:
 def _write_files(folder: Path, detector: Detector, contents: Contents) -> Graphs:
     """Write graphs, weights, recipe and the rest; returns the graphs."""
     graphs = export(detector, folder)
-    tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}
-    write_with(folder / bundle.WEIGHTS, lambda path: save_file(tensors, path))
+    write_tensors(folder / bundle.WEIGHTS, detector.state_dict())
     write_files(detector, folder)
     texts = {bundle.RECIPE: contents.recipe, **contents.files}
     if detector.learnt.history:

@@ -13,6 +13,7 @@ from flawscope.errors import BundleError
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.engines import DEFAULT, Precision, installed
 from flawscope.runtime.manifest import ParityFigures
 from flawscope.runtime.pipeline import Graphs, Pipeline
@@ -28,6 +29,7 @@ def parity_of_engines(
     graphs: Graphs,
     pictures: Pictures,
     run: Run,
+    watch: Watch = UNWATCHED,
     *,
     calibrated: tuple[str, Precision] = (DEFAULT, "fp32"),
 ) -> tuple[ParityFigures, ...]:
@@ -44,7 +46,7 @@ def parity_of_engines(
     """
     pairs: list[tuple[str, Precision]] = [pair for pair in installed() if pair[1] == "fp32"]
     pairs += [calibrated] if calibrated not in pairs else []
-    figures = parity(detector, [Pipeline.in_engine(graphs, *pair) for pair in pairs], pictures, run)
+    figures = parity(detector, [Pipeline.in_engine(graphs, *pair) for pair in pairs], pictures, run, watch)
     for pair, found in zip(pairs, figures, strict=True):
         if pair in (pairs[0], calibrated):
             check_parity(found)
@@ -52,7 +54,7 @@ def parity_of_engines(
 
 
 def parity(
-    detector: Detector, pipelines: Sequence[Pipeline], pictures: Pictures, run: Run
+    detector: Detector, pipelines: Sequence[Pipeline], pictures: Pictures, run: Run, watch: Watch = UNWATCHED
 ) -> tuple[ParityFigures, ...]:
     """Compare scores and heatmaps of pipelines over the same graphs with the detector's own.
 
@@ -63,7 +65,7 @@ def parity(
         BundleError: a graph fails, or an engine's answers contradict a reference of the method's own.
     """
     compared = [_Compared(detector, pipeline) for pipeline in pipelines]
-    references = answers(detector, pictures, run, scalars=pipelines[0].graphs.scalars)
+    references = answers(detector, pictures, run, watch, scalars=pipelines[0].graphs.scalars)
     for pixels, reference in zip(pictures, references, strict=True):
         for one in compared:
             one.add(pixels, reference)

@@ -34,6 +34,7 @@ from flawscope.station.sources import collect
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run
+    from flawscope.nn.watch import Watch
 
 SHEET_PICTURES = 12
 SAM = "facebook/sam-vit-base"
@@ -81,6 +82,7 @@ def draft(
     paths: Sequence[Path],
     out: Path,
     run: Run,
+    watch: Watch | None = None,
     *,
     by: Literal["features", "sam"] = "features",
     segments: int | None = None,
@@ -95,6 +97,7 @@ def draft(
         paths: the pictures, all of one size, which the map will have.
         out: PNG file to write; the preview is called NAME_preview.png.
         run: its seed decides, its device computes.
+        watch: progress and stop signal.
         by: clustered backbone features, or the masks that SAM proposes on one picture.
         segments: how many; see `flawscope.segmenters.drafting`.
         size: stretch the pictures to this height and width instead, whatever their own.
@@ -108,9 +111,11 @@ def draft(
         MissingExtraError: SAM is asked for and transformers is not installed.
         OutputError: the map cannot be written.
     """
+    from flawscope.nn.watch import UNWATCHED  # noqa: PLC0415
     from flawscope.segmenters.drafting import draft_by_features, mean_picture  # noqa: PLC0415 - check needs no torch
     from flawscope.segmenters.sam import Sam  # noqa: PLC0415
 
+    watch = watch or UNWATCHED
     require_png(out)
     if segments is not None and not 2 <= segments <= MOST_SEGMENTS:
         wanted, fix = f"2 to {MOST_SEGMENTS}", "Leave it out to let it choose."
@@ -118,12 +123,12 @@ def draft(
     height, width = size or common_size(paths)
     samples = [Sample(path, "train", defective=False) for path in paths]
     pictures = PictureFiles(samples, _working(height, width))
-    guide = pictures[0] if first else mean_picture(pictures, run)
+    guide = pictures[0] if first else mean_picture(pictures, run, watch)
     shown = to_bytes(guide)
     if by == "sam":
-        small = Sam(model, run).draft(shown, segments)
+        small = Sam(model, run, watch).draft(shown, segments)
     else:
-        small = draft_by_features(pictures, guide, run, count=segments, weights=weights)
+        small = draft_by_features(pictures, guide, run, watch, count=segments, weights=weights)
     labels = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     write_segment_map(out, labels)
     preview = out.with_name(f"{out.stem}_preview.png")

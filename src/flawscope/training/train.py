@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create, options_of
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import require_engine
@@ -55,16 +55,17 @@ def train(
     recipe: Recipe,
     out: Path,
     run: Run | None = None,
+    watch: Watch = UNWATCHED,
     *,
     overwrite: bool = False,
-    announce: Callable[[str], None] = lambda text: None,
 ) -> TrainResult:
     """Train `recipe` into the model folder `out`.
 
     Unfinished work is kept in `out/.unfinished`; the same recipe on the same pictures resumes there.
 
     Args:
-        run: what surrounds the training; by default the recipe's seed, device and precision.
+        run: by default the recipe's seed, device and precision.
+        watch: sees how far it is, is told what the user should read, and may end it.
 
     Raises:
         BundleError: the graph differs from the trained network on the engine by more than the bound.
@@ -72,7 +73,7 @@ def train(
         MissingExtraError: the recipe's engine is not installed.
         OptionError: `out` already holds a model and `overwrite` is off; unknown method or option;
             an engine or precision that this machine lacks.
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
     out = Path(out)
     bundle.refuse_existing(out, overwrite=overwrite)
@@ -84,7 +85,7 @@ def train(
     chosen = select(dataset, detector, recipe)
     chosen.check()
     writable_folder(out)
-    _announce_cost(detector, chosen.split, announce)
+    _say_cost(detector, chosen.split, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
     frame, held_out = detector.options.frame, None
     if chosen.split.folds:
@@ -93,13 +94,14 @@ def train(
             chosen.folds(frame, recipe.seed),
             lambda: create(recipe.method, options),
             run,
+            watch,
             engine=recipe.engine.pair,
         )
         clock.lap("folds")
     if run.trained is None or detector.needs().defective:
-        detector.fit(chosen.data(frame), run)
+        detector.fit(chosen.data(frame), run, watch)
     else:
-        detector = fit_once(detector, chosen.data(frame), run)
+        detector = fit_once(detector, chosen.data(frame), run, watch)
     clock.lap("fit")
     promise = recipe.calibration
     written_out = {"options": detector.options.model_dump(mode="json"), "preset": None}
@@ -112,11 +114,9 @@ def train(
         provenance=Provenance.now(recipe.seed, chosen.seen()),
         recipe=resolved.to_yaml(),
     )
-    made = pack(out, detector, run, contents)
+    made = pack(out, detector, run, contents, watch)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
-    for remark in detector.learnt.remarks:
-        announce(remark)
     return TrainResult(made, _counts(chosen), clock.seconds())
 
 
@@ -148,18 +148,18 @@ def _counts(chosen: Selection) -> dict[str, int]:
     }
 
 
-def _announce_cost(detector: Detector, split: NormalSplit, announce: Callable[[str], None]) -> None:
+def _say_cost(detector: Detector, split: NormalSplit, watch: Watch) -> None:
     cost = detector.needs().cost
     fits = split.folds + 1 if split.folds else 1
     often = f", in {split.folds} folds and once more" if split.folds else ""
     steps = getattr(detector.options, "steps", None)
     if steps is not None:
-        announce(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
+        watch.say(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
     if cost is None:
         return
     expected = cost(len(split.training))
     expected.require()
-    announce(
+    watch.say(
         f"Expected: about {fits * expected.seconds:.0f} s of fitting and {expected.bytes / 2**30:.1f} GiB of "
         f"memory for {len(split.training)} pictures{often}."
     )

@@ -3,7 +3,6 @@
 Ding, Pang, Shen: Catching Both Gray and Black Swans: Open-set Supervised Anomaly Detection. CVPR 2022.
 """
 
-from flawscope.methods.dra.detector import DRA
-from flawscope.methods.dra.options import DRAOptions
+from flawscope.methods.dra.detector import DRA, DRAOptions
 
 __all__ = ["DRA", "DRAOptions"]

@@ -8,22 +8,30 @@ depend on chance.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
+from torchvision.transforms.v2 import ColorJitter
 
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import HEATMAP, SCORE, Facts, Needs
-from flawscope.methods.dra.heads import NormalityHead, PlainHead, ResidualHead
-from flawscope.methods.dra.losses import NORMAL, PSEUDO, SEEN, HeadScores, head_losses
-from flawscope.methods.dra.options import DRAOptions
-from flawscope.methods.dra.pseudo import moved_pieces
+from flawscope.methods.dra.heads import (
+    NORMAL,
+    PSEUDO,
+    SEEN,
+    HeadScores,
+    NormalityHead,
+    PlainHead,
+    ResidualHead,
+    head_losses,
+)
 from flawscope.methods.supervised.base import TrainingPictures
-from flawscope.methods.supervised.deviation import prior_scores
-from flawscope.methods.supervised.devnet import DeviationDetector
+from flawscope.methods.supervised.devnet import DeviationDetector, DeviationOptions, prior_scores
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Losses
@@ -31,6 +39,25 @@ from flawscope.nn.training.stores import shuffled
 from flawscope.runtime.manifest import OutputSpec
 
 _REFERENCE, _STORED, _NATURAL = 3, 4, 5
+AREA = (0.02, 0.15)  # share of the picture, in the authors' code
+ASPECT = 0.3  # sides of the piece are to each other as this to 1, or less apart
+JITTER = 0.1
+
+
+class DRAOptions(DeviationOptions):
+    """Options of DRA; defaults are its paper's, or its code's where the paper is silent."""
+
+    epochs: int = Field(30, ge=1, description="epochs of `epoch_steps` steps (30)")
+    scales: int = Field(
+        2, ge=1, le=3, description="sizes at which each picture is scored: full, half, quarter (code: 2)"
+    )
+    reference_pictures: int = Field(
+        5, ge=1, description="good pictures whose mean features the residuals are taken from (5)"
+    )
+    pseudo: Literal["cutmix", "natural"] = Field(
+        "cutmix",
+        description="pseudo anomalies: good pictures with a piece moved elsewhere, or natural pictures",
+    )
 
 
 class DRA(DeviationDetector):
@@ -146,3 +173,24 @@ class DRA(DeviationDetector):
             scores.append([*(top_mean(each, top) for each in areas), normality])
         means = [torch.stack(values).mean(0) for values in zip(*scores, strict=True)]
         return patches, HeadScores(*means)
+
+
+def moved_pieces(pixels: Tensor) -> Tensor:
+    """Copies of `pixels` (N, 3, H, W) in [0, 1], in each a rectangle taken from another place of the picture.
+
+    Place, size and colours come from torch's global generator.
+    """
+    jitter = ColorJitter(JITTER, JITTER, JITTER, JITTER)
+    made = pixels.clone()
+    height, width = pixels.shape[2:]
+    for picture, source in zip(made, pixels, strict=True):
+        area, aspect, *places = torch.rand(6).tolist()
+        area = (AREA[0] + area * (AREA[1] - AREA[0])) * height * width
+        ratio = math.exp((2 * aspect - 1) * math.log(ASPECT))
+        high = min(max(round(math.sqrt(area / ratio)), 1), height)
+        wide = min(max(round(math.sqrt(area * ratio)), 1), width)
+        top, below = (int(place * (height - high + 1)) for place in places[:2])
+        left, right = (int(place * (width - wide + 1)) for place in places[2:])
+        piece = jitter(source[:, top : top + high, left : left + wide])
+        picture[:, below : below + high, right : right + wide] = piece
+    return made

@@ -27,11 +27,10 @@ from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.levels import Levels
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 from flawscope.nn.student_teacher.losses import discrepancy
-from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, taps
-from flawscope.nn.student_teacher.teacher import normalise_output
+from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, normalise_output, taps
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 
 _FIELD = 33  # receptive field of one cell in pixels
@@ -93,36 +92,33 @@ class EfficientAD(Detector):
         natural = 1 if self.options.penalty == "ood" else 0
         return Needs(tuning=1, natural=natural, instead={"natural": "choose penalty=cdo"})
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train student and autoencoder on `data.normal`, scale both maps on `data.tuning`.
 
         Raises:
             OptionError: `channels` is not the teacher's number.
             WeightsError: no weights for the teacher.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         options = self.options
         with run.seeded(_NETWORKS):
             self.networks = self._fresh(_grid(options))
         self._load_teacher()
         self.networks.to(run.torch_device()).to(memory_format=torch.channels_last)
-        normalise_output(self.networks.teacher, data.normal, run, prepare=self._normalised)
+        normalise_output(self.networks.teacher, data.normal, run, watch, prepare=self._normalised)
         objective = Objective(self.networks, options, self._normalised, run)
         pictures = TrainingPictures(data.normal, data.natural, options, run)
         kept = fingerprint(options, run, (data.normal, data.natural), self.networks.teacher)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
         history = train(
-            self.networks,
             pictures,
             objective,
-            lambda: self._tuning_loss(sample, run),
-            run,
+            lambda: float(sum(maps.mean() for maps in self._raw(sample, run, UNWATCHED))),
+            watch,
             name=f"{self.name}-{kept}",
         )
         self.networks.to(memory_format=torch.contiguous_format)
-        with run.progress.stage("scaling the maps", 1) as stage:
-            self.levels.learn(self._raw(data.tuning, run))
-            stage.advance()
+        self.levels.learn(self._raw(data.tuning, run, watch))
         return Learnt(history=history)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
@@ -181,19 +177,15 @@ class EfficientAD(Detector):
         self.networks.teacher.load_state_dict(teacher.body.state_dict())
 
     @torch.no_grad()
-    def _raw(self, pictures: Pictures, run: Run) -> tuple[Tensor, Tensor]:
+    def _raw(self, pictures: Pictures, run: Run, watch: Watch) -> tuple[Tensor, Tensor]:
         """Raw maps of all pictures, (N, h, w) each, as the graph computes them."""
-        device = run.torch_device()
-        found = []
         self.eval()
-        for batch in pictures.batches(_BATCH):
-            local, whole = self._maps(torch.from_numpy(batch).to(device))
-            found.append((local.cpu(), whole.cpu()))
-        return torch.cat([local for local, _ in found]), torch.cat([whole for _, whole in found])
-
-    def _tuning_loss(self, pictures: Pictures, run: Run) -> float:
-        local, whole = self._raw(pictures, run)
-        return float(local.mean() + whole.mean())
+        found = [
+            [maps.cpu() for maps in self._maps(pixels)]
+            for pixels in batches(pictures, run, watch, "scaling the maps", _BATCH)
+        ]
+        local, whole = zip(*found, strict=True)
+        return torch.cat(local), torch.cat(whole)
 
 
 def _grid(options: EfficientADOptions) -> tuple[int, int]:

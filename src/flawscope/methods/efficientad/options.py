@@ -131,19 +131,9 @@ class EfficientADOptions(DetectorOptions):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # SegAD, appendix B: the medium network, padded, in a published implementation of EfficientAD
-    "segad": {
-        "pdn": "medium",
-        "hard_quantile": 0.999,
-        "penalty": "ood",
-        "appearance": "efficientad",
-    },
+    "segad": {"pdn": "medium", "hard_quantile": 0.999, "penalty": "ood", "appearance": "efficientad"},
     # the thesis's tables 5.5, 5.6 and 5.8: their 92.03 AU-PRO is the medium network's of table 5.7
     "thesis": {"pdn": "medium"},
     # Batzner, Heckler, König, WACV 2024, and the settings of their appendix A
-    "efficientad": {
-        "padding": False,
-        "hard_quantile": 0.999,
-        "penalty": "ood",
-        "appearance": "efficientad",
-    },
+    "efficientad": {"padding": False, "hard_quantile": 0.999, "penalty": "ood", "appearance": "efficientad"},
 }

@@ -13,9 +13,9 @@ from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.nn.run import Run
 from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
 from flawscope.nn.student_teacher.networks import Networks, at_centres, taps
-from flawscope.nn.training.loop import Loop
-from flawscope.nn.training.patience import Patience
+from flawscope.nn.training.loop import Loop, Patience
 from flawscope.nn.training.reading import Ahead
+from flawscope.nn.watch import Watch
 
 DECAY_FROM, DECAY = 0.95, 0.1
 
@@ -24,11 +24,7 @@ class Objective:
     """The sum of the four losses for one batch, at the run's precision."""
 
     def __init__(
-        self,
-        networks: Networks,
-        options: EfficientADOptions,
-        normalise: Callable[[Tensor], Tensor],
-        run: Run,
+        self, networks: Networks, options: EfficientADOptions, normalise: Callable[[Tensor], Tensor], run: Run
     ) -> None:
         self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
         self.levels = options.hierarchy or (1.0,)
@@ -116,47 +112,36 @@ class Objective:
 
 
 def train(
-    networks: Networks,
     pictures: TrainingPictures,
     objective: Objective,
     tuning_loss: Callable[[], float],
-    run: Run,
+    watch: Watch,
     *,
     name: str,
 ) -> list[dict[str, float]]:
     """Train student and autoencoder in place; returns the loss curve. `name` is the checkpoint's.
 
     Raises:
-        Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
+        Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
     """
-    options = objective.options
+    options, run, networks = objective.options, objective.run, objective.networks
     device = run.torch_device()
     learners = nn.ModuleDict({"student": networks.student, "autoencoder": networks.autoencoder})
-    parameters = [value.requires_grad_() for value in learners.parameters()]
-    optimiser = torch.optim.Adam(
-        parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
     patience = Patience(options.early_stop, tuning_loss)
     batches = Ahead(pictures.batch, options.steps)
-
-    def step(number: int) -> dict[str, Tensor]:
-        networks.autoencoder.train()
-        return objective(batches(number).to(device))
-
     loop = Loop(
         name=name,
         steps=options.steps,
         network=learners,
-        optimiser=optimiser,
+        optimiser=torch.optim.Adam(
+            learners.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        ),
         run=run,
-        step=step,
+        watch=watch,
+        step=lambda number: objective(batches(number).to(device)),
         schedule=lambda number: DECAY if number >= int(DECAY_FROM * options.steps) else 1.0,
         finished=patience,
         memory=patience.memory,
     )
     with closing(batches):
-        try:
-            loop.go()
-        finally:
-            learners.eval().requires_grad_(False)
-    return loop.history
+        return loop.go()

@@ -15,16 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
-from flawscope.methods.detector import Detector, Facts, Learnt
+from flawscope.methods.detector import Facts, Learnt
 from flawscope.methods.fastflow.flows import Flow, negative_log_likelihood
-from flawscope.methods.fingerprint import fingerprint
-from flawscope.methods.on_features import DescentOptions, descend
+from flawscope.methods.frozen_backbone import DescentDetector, DescentOptions
 from flawscope.nn.backbones.build import build_backbone
-from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
-from flawscope.nn.training.stores import FeatureStore
+from flawscope.nn.run import Run, seeded
+from flawscope.nn.watch import Watch
 
 _FLOWS = 21
 
@@ -50,7 +47,7 @@ class FastFlowOptions(DescentOptions):
     weight_decay: float = Field(1e-5, ge=0, description="Adam's (section 4.2: 1e-5)")
 
 
-class FastFlow(Detector):
+class FastFlow(DescentDetector):
     """Normalizing flows from features to a Gaussian; the score is the least likely place."""
 
     name: ClassVar = "fastflow"
@@ -68,33 +65,11 @@ class FastFlow(Detector):
             Heatmap(self.backbone.grids[layer], options.size, 0.0) for layer in self.backbone.layers
         )
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        """Maximise the likelihood of the features of `data.normal`.
-
-        Raises:
-            WeightsError: no weights for the backbone.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
-        """
-        options = self.options
-        if options.weights == "pretrained":
-            load_pretrained(self.backbone)
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """Maximise the likelihood of the features of `data.normal`; raises as `descend`."""
         self.flows = self._fresh(int(run.generator(_FLOWS).initial_seed())).to(run.torch_device())
-        optimiser = torch.optim.Adam(
-            self.flows.requires_grad_().parameters(),
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
-        history = descend(
-            self.flows,
-            optimiser,
-            self._losses,
-            FeatureStore(self.backbone, data.normal, run),
-            options=options,
-            run=run,
-            name=f"{self.name}-{fingerprint(options, run, (data.normal,), self.backbone)}",
-        )
-        return Learnt(history=history)
+        decay = self.options.weight_decay
+        return self.descend(self.flows, self.backbone, data, run, watch, weight_decay=decay)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the map is in [−1, 0], the negative likelihood over that of the mode.
@@ -112,7 +87,7 @@ class FastFlow(Detector):
         heatmap = -torch.stack(likely).mean(0)
         return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
 
-    def _losses(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The layers' negative log-likelihoods, summed, in nats a picture (equation 3)."""
         parts = []
         for layer, flow in zip(self.backbone.layers, self.flows, strict=True):

@@ -87,12 +87,7 @@ class Flow(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        grid: tuple[int, int],
-        kernels: Sequence[int],
-        hidden_ratio: float,
-        clamp: float,
+        self, channels: int, grid: tuple[int, int], kernels: Sequence[int], hidden_ratio: float, clamp: float
     ) -> None:
         super().__init__()
         self.steps = nn.ModuleList(

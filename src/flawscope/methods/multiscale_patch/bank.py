@@ -12,6 +12,7 @@ from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.banks.neighbours import MemoryBank
 from flawscope.nn.banks.patchbank import select_patches
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 _RESOLUTION = 1e-3  # of the embeddings' root mean square length: below lies what engines round differently
 
@@ -50,13 +51,15 @@ class EmbeddingBank(nn.Module):
         distances = torch.maximum(distances, self.least)
         return distances.reshape(-1, height, width), self.numbers[members].reshape(-1, height, width)
 
-    def keep(self, rows: Tensor, share: float, limit: int | None, run: Run, name: str) -> None:
+    def keep(
+        self, rows: Tensor, share: float, limit: int | None, *, run: Run, watch: Watch = UNWATCHED, name: str
+    ) -> None:
         """Fill the bank with that share of the rows (P, D), at most `limit` of them, spread as a coreset."""
         count = coreset_size(len(rows), share)
         count = min(count, limit or count)
         self.numbers = torch.arange(len(rows))
         if count < len(rows):
-            self.numbers = select_patches(rows, count, projection=None, run=run, name=name)
+            self.numbers = select_patches(rows, count, projection=None, run=run, watch=watch, name=name)
         self.memory = MemoryBank(rows[self.numbers], queries=self.cells)
         self.least = _RESOLUTION * self.memory.bank.square().sum(1).mean().sqrt()
 

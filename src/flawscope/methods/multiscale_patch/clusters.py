@@ -14,6 +14,7 @@ from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.patches import crop
 from flawscope.nn.run import Run
 from flawscope.nn.training.stores import PixelStore
+from flawscope.nn.watch import UNWATCHED, Watch
 
 _STARTS = 3  # of K-means; the best is kept
 
@@ -50,6 +51,7 @@ def sampled(
     generator: torch.Generator,
     together: int,
     run: Run,
+    watch: Watch = UNWATCHED,
 ) -> Tensor:
     """Embeddings (n, D) float32 of random patches, as many in each picture as a step takes.
 
@@ -60,12 +62,12 @@ def sampled(
         scale: side θ of the patches.
         generator: of the draws.
         together: pictures whose patches are embedded in one pass.
-        run: stop signal.
+        run, watch: progress kept, and stop signal.
     """
     room = (options.size[0] - scale, options.size[1] - scale)
     rows = []
     for pictures in torch.split(torch.arange(len(store)), together):
-        run.check_stop()
+        watch.check_stop(run)
         corners = sampler.anywhere(options.patches * len(pictures), room, generator)
         pixels = store.batch(pictures)
         owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)

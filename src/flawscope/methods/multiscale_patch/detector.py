@@ -26,9 +26,9 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.memory import available_bytes, gib, require_memory
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.stores import PixelStore
+from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.explain.examples import Examples
 from flawscope.runtime.manifest import OutputSpec
 
@@ -44,9 +44,7 @@ def outputs_of(scales: tuple[int, ...]) -> tuple[OutputSpec, ...]:
         found += [
             OutputSpec(name=f"distance_{scale}", kind="heatmap", about=distance),
             OutputSpec(
-                name=f"nearest_{scale}",
-                kind="index_map",
-                about=f"{nearest} among the good pictures' patches",
+                name=f"nearest_{scale}", kind="index_map", about=f"{nearest} among the good pictures' patches"
             ),
         ]
     return tuple(found)
@@ -80,7 +78,7 @@ class MultiScalePatch(Detector):
         """See `Detector.needs`."""
         return Needs(normal=1)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train the encoders on `data.normal`, then keep its patches.
 
         The facts name each scale's side and stride in pixels, for the explanation; the files are the good
@@ -90,7 +88,7 @@ class MultiScalePatch(Detector):
             DataError: fewer patches than clusters.
             OptionError: the patches of all pictures would not fit into memory.
             WeightsError: no weights for the encoders' backbone.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         self._require_memory(len(data.normal))
         self.networks = self._fresh(int(run.generator(_NETWORKS).initial_seed())).to(run.torch_device())
@@ -98,8 +96,10 @@ class MultiScalePatch(Detector):
             for backbone in self.networks.encoders.backbones():
                 load_pretrained(backbone)
         name = f"{self.name}-{fingerprint(self.options, run, (data.normal,), self.networks)}"
-        history = train(self.networks, PixelStore(data.normal, run), self.options, run, name=name)
-        examples = self._collect(data.normal, run, name)
+        history = train(
+            self.networks, PixelStore(data.normal, run, watch), self.options, run, watch, name=name
+        )
+        examples = self._collect(data.normal, run, watch, name)
         scales = self.options.scales
         facts: Facts = {"sides": list(scales), "strides": [self.options.stride(scale) for scale in scales]}
         return Learnt(facts=facts, history=history, files=examples.files())
@@ -126,9 +126,9 @@ class MultiScalePatch(Detector):
             return Networks(self.options)
 
     @torch.no_grad()
-    def _collect(self, pictures: Pictures, run: Run, name: str) -> Examples:
+    def _collect(self, pictures: Pictures, run: Run, watch: Watch, prefix: str) -> Examples:
         """Fill the banks with the embeddings of all patches of all pictures; returns the pictures, small."""
-        options, device = self.options, run.torch_device()
+        options = self.options
         self.eval()
         examples = Examples(options.size)
         folder = writable_folder(run.checkpoints.folder) if run.checkpoints else None
@@ -140,20 +140,18 @@ class MultiScalePatch(Detector):
             for s, (height, width) in self.grids.items()
         }
         filled = dict.fromkeys(stores, 0)
-        with run.progress.stage("embedding the patches", len(pictures)) as stage:
-            for batch in pictures.batches(_BATCH):
-                run.check_stop()
-                for pixels in batch[: max(0, options.examples - len(examples))]:
-                    examples.add(pixels)
-                grids = self.networks.encoders.grids(torch.from_numpy(batch).to(device))
-                for scale, embeddings in grids.items():
-                    rows = patch_rows(embeddings)
-                    stores[scale][filled[scale] : filled[scale] + len(rows)] = rows.cpu()
-                    filled[scale] += len(rows)
-                stage.advance(len(batch))
+        for pixels in batches(pictures, run, watch, "embedding the patches", _BATCH):
+            for picture in pixels[: max(0, options.examples - len(examples))].cpu().numpy():
+                examples.add(picture)
+            for scale, embeddings in self.networks.encoders.grids(pixels).items():
+                rows = patch_rows(embeddings)
+                stores[scale][filled[scale] : filled[scale] + len(rows)] = rows.cpu()
+                filled[scale] += len(rows)
         for scale in options.scales:
-            bank = self._bank(scale)
-            bank.keep(stores.pop(scale), options.coreset, options.bank_limit, run, f"{name}-coreset-{scale}")
+            share, name = options.coreset, f"{prefix}-coreset-{scale}"
+            self._bank(scale).keep(
+                stores.pop(scale), share, options.bank_limit, run=run, watch=watch, name=name
+            )
         return examples
 
     def _bank(self, scale: int) -> EmbeddingBank:

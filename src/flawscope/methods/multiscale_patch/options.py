@@ -60,9 +60,7 @@ class MultiScalePatchOptions(BackboneOptions):
         1e-3, ge=0, description="λ of L_SVDD and L_Cos (equation 5; section 4.2: 0.001 for every product)"
     )
     patches: int = Field(
-        100,
-        ge=1,
-        description="patches, pairs or triplets of each loss a picture and step (section 3.3: 100)",
+        100, ge=1, description="patches, pairs or triplets of each loss a picture and step (section 3.3: 100)"
     )
     reach: float = Field(
         1 / 16, gt=0, le=1, description="how far a neighbour lies at most, in patches (3.3: 4, 2, 1 pixels)"

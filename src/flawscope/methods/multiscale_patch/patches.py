@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from flawscope.nn.heatmaps import Separable
 
 
 def grid_shape(size: Sequence[int], patch: int, stride: int) -> tuple[int, int]:
@@ -52,7 +54,7 @@ def cut_grid(pictures: Tensor, patch: int, stride: int) -> Tensor:
     )  # (N * h * w, 3, patch, patch)
 
 
-class Coverage(nn.Module):
+class Coverage(Separable):
     """For each pixel the mean of the values of the patches that cover it: a transposed mean pooling.
 
     Both the sum over the covering patches and their number are separable, so one matrix a side does it.
@@ -64,19 +66,10 @@ class Coverage(nn.Module):
         stride: pixels from patch to patch.
     """
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(self, size: tuple[int, int], patch: int, stride: int) -> None:
-        super().__init__()
-        self.grid = grid_shape(size, patch, stride)
-        rows, columns = (_shares(size[side], self.grid[side], patch, stride) for side in (0, 1))
-        self.register_buffer("rows", rows, persistent=False)  # (H, h)
-        self.register_buffer("columns", columns.T.contiguous(), persistent=False)  # (w, W)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Map values (N, h, w) of patches to (N, H, W) of pixels."""
-        return torch.matmul(self.rows, torch.matmul(values, self.columns))
+        grid = grid_shape(size, patch, stride)
+        super().__init__(*(_shares(size[side], grid[side], patch, stride) for side in (0, 1)))
+        self.grid = grid
 
 
 def _shares(length: int, count: int, patch: int, stride: int) -> Tensor:

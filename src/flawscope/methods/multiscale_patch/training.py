@@ -23,6 +23,7 @@ from flawscope.methods.multiscale_patch.sampler import Places
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled, steps_of
+from flawscope.nn.watch import UNWATCHED, Watch
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
 _SMALLER = 8  # passes without gradients are faster in smaller blocks
@@ -90,7 +91,13 @@ class Objective:
 
 
 def train(
-    networks: Networks, store: PixelStore, options: MultiScalePatchOptions, run: Run, *, name: str
+    networks: Networks,
+    store: PixelStore,
+    options: MultiScalePatchOptions,
+    run: Run,
+    watch: Watch,
+    *,
+    name: str,
 ) -> list[dict[str, float]]:
     """Train all scales in place, each by its own losses; returns the loss curve. `name` is the checkpoint's.
 
@@ -98,37 +105,24 @@ def train(
 
     Raises:
         DataError: more clusters than patches to find them among.
-        Stopped: `run.stop` was set; the same call with the same run's checkpoints goes on from there.
+        Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
     """
     steps = steps_of(options.epochs, len(store), options.batch) if options.steps is None else options.steps
     if steps:
         clusters.check_clusters(options, len(store))
     if options.standardise:
-        standardise(networks, store, options, run)
+        standardise(networks, store, options, run, watch)
     objective = Objective(networks, options, run)
-    networks.to(memory_format=torch.channels_last).requires_grad_(True)
     optimiser = torch.optim.Adam(networks.parameters(), lr=options.learning_rate, fused=True)
 
     def step(number: int) -> Losses:
         if "kmeans" in options.losses and clusters.due(number, options, len(store)):
-            _refresh(networks, store, options, number, run)
+            _refresh(networks, store, number, run, watch)
         networks.train(options.weights == "random")
         pixels = store.batch(shuffled(len(store), options.batch, number, run))
         return descend(objective, pixels, number, run)
 
-    loop = Loop(
-        name=name,
-        steps=steps,
-        network=networks,
-        optimiser=optimiser,
-        run=run,
-        step=step,
-    )
-    try:
-        loop.go()
-    finally:
-        networks.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
-    return loop.history
+    return Loop(name, steps, networks, optimiser, run, watch, step).go()
 
 
 def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Losses:
@@ -171,35 +165,39 @@ def _blocks(
             yield scale, places.between(start, stop), (stop - start) / count
 
 
-def _refresh(
-    networks: Networks, store: PixelStore, options: MultiScalePatchOptions, number: int, run: Run
-) -> None:
+def _refresh(networks: Networks, store: PixelStore, number: int, run: Run, watch: Watch) -> None:
     """Compute the centres of every scale afresh, from random patches of all pictures."""
     networks.eval()
+    options = networks.encoders.options
     for scale in options.scales:
         generator = run.generator(_CENTRES, scale, number)
-        found = _sampled(networks, store, scale, generator, run)
+        found = _sampled(networks, store, scale, generator, run=run, watch=watch)
         networks.centres(scale).copy_(clusters.centres(found, options.clusters, generator))
 
 
-def standardise(networks: Networks, store: PixelStore, options: MultiScalePatchOptions, run: Run) -> None:
+def standardise(
+    networks: Networks, store: PixelStore, options: MultiScalePatchOptions, run: Run, watch: Watch = UNWATCHED
+) -> None:
     """Scale each encoder so that every component of its embeddings starts with mean 0 and variance 1."""
     networks.train(options.weights == "random")  # as in training: batch norms of random networks learn theirs
     for scale in options.encoders:
         generator = run.generator(_STANDARD, scale)
-        networks.encoders.standardise(scale, _sampled(networks, store, scale, generator, run))
+        networks.encoders.standardise(
+            scale, _sampled(networks, store, scale, generator, run=run, watch=watch)
+        )
 
 
 def _sampled(
-    networks: Networks, store: PixelStore, scale: int, generator: torch.Generator, run: Run
+    networks: Networks, store: PixelStore, scale: int, generator: torch.Generator, *, run: Run, watch: Watch
 ) -> Tensor:
     """Embeddings (n, D) of random patches of all pictures."""
     options = networks.encoders.options
-
     block = max(1, at_once(store.device) // _SMALLER // scale**2)
 
     def embed(patches: Tensor) -> Tensor:
         return torch.cat([networks.encoders.embed(scale, some) for some in torch.split(patches, block)])
 
     together = max(1, at_once(store.device) // (options.patches * scale**2))
-    return clusters.sampled(embed, store, options, scale, generator=generator, together=together, run=run)
+    return clusters.sampled(
+        embed, store, options, scale, generator=generator, together=together, run=run, watch=watch
+    )

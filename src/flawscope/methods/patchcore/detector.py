@@ -32,6 +32,7 @@ from flawscope.nn.banks.patchbank import PatchBank
 from flawscope.nn.banks.preflight import Preflight, estimate
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import FEATURE_MEMORY, Run
+from flawscope.nn.watch import Watch
 
 TOP_SHARE = 0.01
 
@@ -64,7 +65,7 @@ class PatchCore(Detector):
             patches, grid.dim, self._count(patches), projection=self.options.projection, stored=stored
         )
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Collect the patches of `data.normal` and keep their coreset (algorithm 1).
 
         Raises:
@@ -75,11 +76,13 @@ class PatchCore(Detector):
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
         self.bank.grid.scale.fill_(1)
-        patches = self._collect(data.normal, run)
+        patches = self._collect(data.normal, run, watch)
         if self.options.balance:
             self.bank.grid.balance(patches)
         count = self._count(len(patches))
-        self.bank.keep(patches, count, projection=self.options.projection, run=run, name="coreset")
+        self.bank.keep(
+            patches, count, projection=self.options.projection, run=run, watch=watch, name="coreset"
+        )
         return Learnt()
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
@@ -109,14 +112,14 @@ class PatchCore(Detector):
         weight = 1 - torch.softmax(bank.memory.distance_to(patch, members), 1)[:, 0]
         return weight * largest.squeeze(1)
 
-    def _collect(self, pictures: Pictures, run: Run) -> Tensor:
+    def _collect(self, pictures: Pictures, run: Run, watch: Watch) -> Tensor:
         """All patches (P, D), picture by picture."""
         grid = self.bank.grid
         folder = writable_folder(run.checkpoints.folder) if run.checkpoints else None
         rows = len(pictures) * grid.shape[0] * grid.shape[1]
         patches = patch_store(rows, grid.dim, budget_bytes=run.memory, folder=folder)
         filled = 0
-        for maps in map_batches(self.backbone, pictures, run):
+        for maps in map_batches(self.backbone, pictures, run, watch):
             block = patch_rows(grid(maps))
             patches[filled : filled + len(block)] = block.cpu()
             filled += len(block)

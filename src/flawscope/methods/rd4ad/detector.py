@@ -15,24 +15,21 @@ from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
-from flawscope.methods.detector import Detector, Facts, Learnt
-from flawscope.methods.fingerprint import fingerprint
-from flawscope.methods.on_features import descend
+from flawscope.methods.detector import Facts, Learnt
+from flawscope.methods.frozen_backbone import DescentDetector
 from flawscope.methods.rd4ad.networks import Block, Decoder, Embedding, Shape, Student, cosine_distance
 from flawscope.methods.rd4ad.options import PRESETS, RD4ADOptions
 from flawscope.nn.backbones.build import Backbone, build_backbone
-from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
-from flawscope.nn.training.stores import FeatureStore
+from flawscope.nn.run import Run, seeded
+from flawscope.nn.watch import Watch
 
 _STUDENT = 22
 _WIDE = 1024
 _DEPTHS: dict[Block, tuple[int, ...]] = {"bottleneck": (3, 6, 4, 3), "basic": (2, 2, 2, 2)}
 
 
-class RD4AD(Detector):
+class RD4AD(DescentDetector):
     """Cosine distance between a teacher's maps and a decoder's, which knows good pictures only."""
 
     name: ClassVar = "rd4ad"
@@ -54,33 +51,10 @@ class RD4AD(Detector):
         )
         self.smooth = nn.Identity() if added else Heatmap(options.size, options.size, options.smoothing)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
-        """Train embedding and decoder on `data.normal`.
-
-        Raises:
-            WeightsError: no weights for the teacher.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
-        """
-        options = self.options
-        if options.weights == "pretrained":
-            load_pretrained(self.teacher)
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """Train embedding and decoder on `data.normal`; raises as `descend`."""
         self.student = self._fresh(int(run.generator(_STUDENT).initial_seed())).to(run.torch_device())
-        optimiser = torch.optim.Adam(
-            self.student.requires_grad_().parameters(),
-            lr=options.learning_rate,
-            betas=options.betas,
-            fused=True,
-        )
-        history = descend(
-            self.student,
-            optimiser,
-            self._losses,
-            FeatureStore(self.teacher, data.normal, run),
-            options=options,
-            run=run,
-            name=f"{self.name}-{fingerprint(options, run, (data.normal,), self.teacher)}",
-        )
-        return Learnt(history=history)
+        return self.descend(self.student, self.teacher, data, run, watch, betas=self.options.betas)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the map is the sum or product of the layers' distances, smoothed."""
@@ -94,7 +68,7 @@ class RD4AD(Detector):
         heatmap = self.smooth(joined.sum(0) if self.options.combine == "add" else joined.prod(0))
         return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
 
-    def _losses(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Cosine distances by layer, averaged over pictures, and their sum (equation 2)."""
         targets = [maps[layer].contiguous(memory_format=torch.channels_last) for layer in self.teacher.layers]
         losses = {}

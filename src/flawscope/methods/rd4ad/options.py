@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from flawscope.methods.on_features import DescentOptions
+from flawscope.methods.frozen_backbone import DescentOptions
 
 Depth = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]

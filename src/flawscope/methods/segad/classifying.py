@@ -14,12 +14,13 @@ from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 PAPERS_SHARE = 0.8  # section 4.1
 
 
 def held_out_scores(
-    classifier: Detector, folds: int, unseen: Unseen, run: Run
+    classifier: Detector, folds: int, unseen: Unseen, run: Run, watch: Watch = UNWATCHED
 ) -> tuple[Detector, NDArray[np.float32]]:
     """The classifier, trained, and scores (N,) of the unseen pictures, the good ones first.
 
@@ -28,7 +29,7 @@ def held_out_scores(
 
     Raises:
         DataError: a fold without a defective picture to learn from.
-        Stopped: `run.stop` was set; trained classifiers are kept.
+        Stopped: the stop signal was set; trained classifiers are kept.
     """
     defective = unseen.defective
     assert defective is not None  # noqa: S101 - SegAD asks for defective pictures first
@@ -38,26 +39,28 @@ def held_out_scores(
             pictures.subset(_four_fifths(pictures, run.seed))
             for pictures in (unseen.learnt, unseen.normal, defective)
         ]
-        classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run)
-        return classifier, _scores(classifier, both, run)
+        classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run, watch)
+        return classifier, _scores(classifier, both, run, watch)
     parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed)
     _check_folds(parts[len(unseen.normal) :], folds)
     scores = np.empty(len(both), np.float32)
-    with run.progress.stage("classifier in folds", folds) as stage:
+    with watch.stage("classifier in folds", folds) as stage:
         for fold in range(folds):
             apart = parts == fold
             others = [int(row) for row in np.flatnonzero(~apart)]
             known = both.subset([row for row in others if not both.samples[row].defective])
             known_defects = both.subset([row for row in others if both.samples[row].defective])
             data = _data(unseen.learnt + known, known_defects)
-            fresh = fit_once(create(classifier.name, classifier.options.model_dump()), data, run)
-            scores[apart] = _scores(fresh, both.subset([int(row) for row in np.flatnonzero(apart)]), run)
+            fresh = fit_once(create(classifier.name, classifier.options.model_dump()), data, run, watch)
+            scores[apart] = _scores(
+                fresh, both.subset([int(row) for row in np.flatnonzero(apart)]), run, watch
+            )
             stage.advance()
-    return fit_once(classifier, _data(good, defective), run), scores
+    return fit_once(classifier, _data(good, defective), run, watch), scores
 
 
-def _scores(classifier: Detector, pictures: Pictures, run: Run) -> NDArray[np.float32]:
-    return np.asarray(score(classifier, pictures, run)["score"], np.float32)
+def _scores(classifier: Detector, pictures: Pictures, run: Run, watch: Watch) -> NDArray[np.float32]:
+    return np.asarray(score(classifier, pictures, run, watch)["score"], np.float32)
 
 
 def _data(normal: Pictures, defective: Pictures) -> TrainingData:

@@ -12,7 +12,7 @@ of those overlap.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +35,7 @@ from flawscope.methods.segad.table import FAR_APART, Table, far_apart
 from flawscope.nn.banks.preflight import Preflight
 from flawscope.nn.levels import Levels
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.manifest import OutputSpec
 from flawscope.segmenters import build_segmenter
 
@@ -74,7 +75,7 @@ class SegAD(Detector):
             "detectors": [{"method": "patchcore", "preset": "default"}],
             "size": [320, 320],
             "segments": {"kind": "one"},
-        },
+        }
     }
     explains: ClassVar = "segments"
     outputs = outputs_of(())
@@ -83,13 +84,15 @@ class SegAD(Detector):
 
     def __init__(self, options: SegADOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
-        options, known = self.options, _Known.of(facts or {})
+        options, known = self.options, dict[str, Any](facts or {})
         bases = [
             create(spec.method, spec.options, own)
-            for spec, own in zip(options.detectors, known.bases or [{}] * len(options.detectors), strict=True)
+            for spec, own in zip(
+                options.detectors, known.get("bases") or [{}] * len(options.detectors), strict=True
+            )
         ]
         spec = options.classifier
-        self.classifier = create(spec.method, spec.options, known.classifier) if spec else None
+        self.classifier = create(spec.method, spec.options, known.get("classifier")) if spec else None
         _require_kinds(bases, self.classifier)
         self.reader = SegmentReader(
             bases,
@@ -98,8 +101,8 @@ class SegAD(Detector):
             scores=options.detector_scores,
         )
         self.forest = Forest()
-        if known.segments:
-            self._declare(len(known.segments))
+        if known.get("segments"):
+            self._declare(len(known["segments"]))
         self.levels = Levels(len(bases), "moments")
         self.register_buffer("usual", torch.zeros(2, 1))  # (2, F)
 
@@ -123,52 +126,49 @@ class SegAD(Detector):
         """The detectors whose maps are read, K of them."""
         return [base for base in self.reader.bases if isinstance(base, Detector)]
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train the detectors on `data.normal`; grow the forest on `data.tuning` and `data.defective`.
 
         Raises:
             DataError: what a detector or the segmenter refuses.
-            Stopped: `run.stop` was set; a later call with the same run takes up where it was.
+            Stopped: the stop signal was set; a later call with the same run takes up where it was.
         """
-        remarks: list[str] = []
         for index, base in enumerate(self.bases):
             learnt = data.for_detector(self.options.scaled if base.needs().tuning else 0.0)
-            trained = fit_once(base, learnt, run)
-            self.reader.bases[index] = trained
-            remarks += trained.learnt.remarks
-        table, said = self.collect(data.unseen(), run)
-        return self.settle(table, run.seed, (*remarks, *said))
+            self.reader.bases[index] = fit_once(base, learnt, run, watch)
+        return self.settle(self.collect(data.unseen(), run, watch), run.seed)
 
-    def collect(self, unseen: Unseen, run: Run) -> tuple[Table, tuple[str, ...]]:
+    def collect(self, unseen: Unseen, run: Run, watch: Watch = UNWATCHED) -> Table:
         """Features and truth of the pictures that the forest learns from, by detectors that are trained.
 
         Fits the segmenter and trains the classifier; the maps' levels are measured on the way. The good
-        pictures come first, then the defective ones, real before synthetic. Remarks come beside the table.
+        pictures come first, then the defective ones, real before synthetic.
 
         Raises:
             DataError, Stopped: as `learn`.
         """
         segmenter, options = self.reader.segmenter, self.options
-        segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run, unseen.parts)
-        remarks = [*segmenter.remarks]
+        segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run, watch, unseen.parts)
         self._check_segments()
         self.reader.prepare()
-        table, moments = read_table(self.reader, unseen.normal, run)
+        table, moments = read_table(self.reader, unseen.normal, run, watch)
         self.levels.take(moments)
         real = None
         if unseen.defective is not None and options.defects != "synthetic":
-            real, _ = read_table(self.reader, unseen.defective, run)
+            real, _ = read_table(self.reader, unseen.defective, run, watch)
             table = table.joined(real)
         if real is None or options.defects == "both":
-            made, _ = read_table(self.reader, unseen.normal, run, synthetic=True)
-            remarks += self._compare(made, unseen, real, run)
+            made, _ = read_table(self.reader, unseen.normal, run, watch, synthetic=True)
+            self._compare(made, unseen, real, run, watch)
             table = table.joined(made)
         if self.classifier is not None:
-            self.classifier, scores = held_out_scores(self.classifier, options.classifier_folds, unseen, run)
+            self.classifier, scores = held_out_scores(
+                self.classifier, options.classifier_folds, unseen, run, watch
+            )
             table = table.with_column(scores)
-        return table, tuple(remarks)
+        return table
 
-    def settle(self, table: Table, seed: int, remarks: tuple[str, ...] = ()) -> Learnt:
+    def settle(self, table: Table, seed: int) -> Learnt:
         """Grow the forest on the table's rows and take it over, with the usual range of each feature."""
         booster = grow(table.features, table.defective, self.options.forest, seed)
         self.forest.pack(booster, table.features)
@@ -177,18 +177,21 @@ class SegAD(Detector):
         self.eval()
         count, names = self.reader.segmenter.count, self.reader.segmenter.names
         self._declare(count)
-        known = _Known(
-            _marked(names),
-            tuple(base.learnt.facts for base in self.bases),
-            self.classifier.learnt.facts if self.classifier is not None else {},
-        )
+        facts: dict[str, Any] = {
+            "segments": list(names),
+            "bases": [dict(base.learnt.facts) for base in self.bases],
+            "classifier": dict(self.classifier.learnt.facts) if self.classifier is not None else {},
+        }
+        if count > 1:  # drawings write a number into each segment that has no other name
+            marks = [str(index) if name == f"segment {index}" else "" for index, name in enumerate(names)]
+            facts["marks"] = marks
         ubj = bytes(booster.save_raw("ubj"))
         files: dict[str, bytes | Callable[[Path], None]] = {FOREST: ubj}
         labels = self.reader.static_labels()
         if labels is not None and count > 1:
             drawn = labels.cpu().numpy().astype(np.uint8)
             files[SEGMENTS] = lambda path: write_segment_map(path, drawn)
-        return Learnt(facts=known.facts(), remarks=remarks, files=files, reference=_Reference(ubj))
+        return Learnt(facts=facts, files=files, reference=_Reference(ubj))
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the forest's margin, 0 where it cannot tell."""
@@ -216,7 +219,7 @@ class SegAD(Detector):
         self.outputs = outputs_of((*self.reader.feature_names(segments), *own))
 
     def _check_segments(self) -> None:
-        """Refuse segments that no good picture shows; where no ground can be told, that is remarked."""
+        """Refuse segments that no good picture shows; where no ground can be told, the segmenter says so."""
         absent = self.reader.segmenter.absent
         if absent and self.options.segments.kind != "object":
             raise DataError(
@@ -226,14 +229,13 @@ class SegAD(Detector):
                 fix="Correct the segment map, or ask for fewer segments.",
             )
 
-    def _compare(self, made: Table, unseen: Unseen, real: Table | None, run: Run) -> list[str]:
-        """Remarks where a detector sees synthetic defects quite otherwise than real ones (table 2)."""
+    def _compare(self, made: Table, unseen: Unseen, real: Table | None, run: Run, watch: Watch) -> None:
+        """Say where a detector sees synthetic defects quite otherwise than real ones (table 2)."""
         if unseen.defective is None:
-            return []
+            return
         if real is None:
-            real, _ = read_table(self.reader, unseen.defective, run)
+            real, _ = read_table(self.reader, unseen.defective, run, watch)
         count, statistics = self.reader.segmenter.count, len(self.options.statistics)
-        remarks = []
         for index, base in enumerate(self.bases):
             first = index * count * statistics
             heights = [
@@ -242,40 +244,11 @@ class SegAD(Detector):
             ]
             apart = far_apart(heights[0], heights[1])
             if apart > FAR_APART:
-                remarks.append(
+                watch.say(
                     f"{base.name} maps synthetic and real defects quite differently ({apart:.0%} apart): "
                     f"what the forest learns from synthetic ones may not hold. Learn from the real ones, "
                     f"options.defects=real, or leave {base.name} out."
                 )
-        return remarks
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What a fit found out: the segments' names, and the facts of the detectors and of the classifier."""
-
-    segments: tuple[tuple[str, str], ...] = ()  # what sentences call each, and what drawings write into it
-    bases: tuple[Facts, ...] = ()
-    classifier: Facts = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, facts: Facts) -> _Known:
-        """From a manifest's facts."""
-        names: Any = facts.get("segments", [])
-        marks: Any = facts.get("marks", [""] * len(names))
-        bases: Any = facts.get("bases", [])
-        classifier: Any = facts.get("classifier", {})
-        return cls(tuple(zip(names, marks, strict=True)), tuple(bases), classifier)
-
-    def facts(self) -> Facts:
-        """As plain values; a single segment has no mark."""
-        found: dict[str, Any] = {
-            "segments": [name for name, _ in self.segments],
-            "bases": [dict(facts) for facts in self.bases],
-            "classifier": dict(self.classifier),
-        }
-        several = len(self.segments) > 1
-        return {**found, "marks": [mark for _, mark in self.segments]} if several else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,11 +260,6 @@ class _Reference:
     def __call__(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
         """Refuse an engine's scores that are not XGBoost's on the engine's features."""
         require_agreement(load(self.ubj), outputs["features"], outputs["score"], f"graph in {engine}")
-
-
-def _marked(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Each name, and what drawings write into its segment: the number of one that has no other name."""
-    return tuple((name, str(index) if name == f"segment {index}" else "") for index, name in enumerate(names))
 
 
 def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> None:

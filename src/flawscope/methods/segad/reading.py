@@ -15,7 +15,8 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.methods.segad.table import Table
 from flawscope.nn.moments import Moments
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.segmenters import Segmenter
 
 SYNTHETIC = "synthetic"
@@ -95,32 +96,28 @@ def _prepared(reader: nn.Module, keys: object) -> None:
 
 
 @torch.inference_mode()
+@full_float32()
 def read_table(
-    reader: SegmentReader, pictures: Pictures, run: Run, *, synthetic: bool = False
+    reader: SegmentReader, pictures: Pictures, run: Run, watch: Watch = UNWATCHED, *, synthetic: bool = False
 ) -> tuple[Table, Moments]:
     """Features of all pictures, and the moments of each detector's maps.
 
     With `synthetic` each picture gets a defect first, drawn by seed and by the picture's place.
 
     Raises:
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
-    device = run.torch_device()
-    reader.eval().to(device)
+    reader.eval().to(run.torch_device())
     rows: list[Tensor] = []
     whole: list[Tensor] = []
     moments = Moments()
-    with run.progress.stage("reading anomaly maps", len(pictures)) as stage:
-        for batch in pictures.batches(_BATCH):
-            run.check_stop()
-            pixels = torch.from_numpy(batch).to(device)
-            if synthetic:
-                pixels = _damaged(reader.segmenter, pixels, stop=sum(map(len, rows)), run=run)
-            maps, scores = reader.read(pixels)
-            moments.add(maps)
-            whole.append(scores.cpu())
-            rows.append(reader.features(maps, scores, reader.segmenter(pixels)).cpu())
-            stage.advance(len(batch))
+    for pixels in batches(pictures, run, watch, "reading anomaly maps", _BATCH):
+        if synthetic:
+            pixels = _damaged(reader.segmenter, pixels, stop=sum(map(len, rows)), run=run)  # noqa: PLW2901
+        maps, scores = reader.read(pixels)
+        moments.add(maps)
+        whole.append(scores.cpu())
+        rows.append(reader.features(maps, scores, reader.segmenter(pixels)).cpu())
     kinds = [SYNTHETIC if synthetic else sample.kind for sample in pictures.samples]
     defective = np.array([kind != GOOD for kind in kinds])
     features, image = (torch.cat(parts).numpy().astype(np.float32) for parts in (rows, whole))

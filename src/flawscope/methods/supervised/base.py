@@ -16,10 +16,10 @@ from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt,
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.run import Run
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled
+from flawscope.nn.watch import UNWATCHED, Watch
 
 _HEADS = 0x4EAD
 _NORMAL, _DEFECTIVE = 1, 2
@@ -91,13 +91,13 @@ class SupervisedDetector(Detector):
         """See `Detector.needs`."""
         return Needs(defective=1)
 
-    def learn(self, data: TrainingData, run: Run) -> Learnt:
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train backbone and heads on `data.normal` and `data.defective`.
 
         Raises:
             OptionError: pretrained batch norms are folded and `batch_norm` is not frozen.
             WeightsError: no weights for the backbone.
-            Stopped: `run.stop` was set; a later call with the same run resumes to the same result.
+            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         defective = data.normal.subset([]) if data.defective is None else data.defective
         natural = data.natural if self.needs().natural else None
@@ -106,13 +106,20 @@ class SupervisedDetector(Detector):
         if self.options.weights == "pretrained":
             load_pretrained(self.networks.backbone)
             self._refuse_folded()
-        self.networks.to(run.torch_device()).to(memory_format=torch.channels_last)
+        self.networks.to(run.torch_device())
         parts = (data.normal, defective, natural)
         found = fingerprint(self.options, run, parts, self.networks.backbone)
         name = f"{self.name}-{found}"
-        pictures = TrainingPictures(data.normal, defective, natural, run)
-        history = self._train(data, pictures, run, name)
-        self.networks.to(memory_format=torch.contiguous_format)
+        pictures = TrainingPictures(data.normal, defective, natural, run, watch)
+        steps = self.options.steps or self.training_steps(data)
+
+        def step(number: int) -> Losses:
+            if self.options.batch_norm == "frozen":
+                self.networks.backbone.eval()
+            with run.autocast():
+                return self.losses(pictures, number)
+
+        history = Loop(name, steps, self.networks, self.optimiser(), run, watch, step).go()
         self.conclude(data, run)
         return Learnt(history=history)
 
@@ -120,31 +127,6 @@ class SupervisedDetector(Detector):
         """The backbone's map (N, C, h, w) of pixels (N, 3, H, W) in [0, 1]."""
         found: dict[str, Tensor] = self.networks.backbone(pixels)
         return found[self.networks.backbone.layers[0]]
-
-    def _train(
-        self, data: TrainingData, pictures: TrainingPictures, run: Run, name: str
-    ) -> list[dict[str, float]]:
-        self.networks.requires_grad_(True).train()
-        if self.options.batch_norm == "frozen":
-            self.networks.backbone.eval()
-
-        def step(number: int) -> Losses:
-            with run.autocast():
-                return self.losses(pictures, number)
-
-        loop = Loop(
-            name=name,
-            steps=self.options.steps or self.training_steps(data),
-            network=self.networks,
-            optimiser=self.optimiser(),
-            run=run,
-            step=step,
-        )
-        try:
-            loop.go()
-        finally:
-            self.networks.requires_grad_(False).eval()
-        return loop.history
 
     def _fresh(self) -> Networks:
         options = self.options
@@ -172,10 +154,17 @@ class SupervisedDetector(Detector):
 class TrainingPictures:
     """Batches of good and of defective pictures, each a function of seed and step alone."""
 
-    def __init__(self, normal: Pictures, defective: Pictures, natural: Pictures | None, run: Run) -> None:
+    def __init__(
+        self,
+        normal: Pictures,
+        defective: Pictures,
+        natural: Pictures | None,
+        run: Run,
+        watch: Watch = UNWATCHED,
+    ) -> None:
         self.run = run
-        self.normal, self.defective = PixelStore(normal, run), PixelStore(defective, run)
-        self.natural = None if natural is None else PixelStore(natural, run)
+        self.normal, self.defective = PixelStore(normal, run, watch), PixelStore(defective, run, watch)
+        self.natural = None if natural is None else PixelStore(natural, run, watch)
 
     def drawn(self, normal: int, defective: int, step: int) -> tuple[Tensor, Tensor]:
         """So many good pictures (n, 3, H, W) and so many defective ones (m, 3, H, W), each in epochs."""

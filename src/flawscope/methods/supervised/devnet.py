@@ -14,20 +14,21 @@ the product is |φ_i| − sign(φ_i) b, over K.) `saliency` is the paper's own g
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector, Facts, Side
 from flawscope.methods.supervised.base import SupervisedDetector, SupervisedOptions, TrainingPictures
-from flawscope.methods.supervised.deviation import REFERENCES, deviation_loss, prior_scores
-from flawscope.methods.supervised.rotation import rotated
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.training.loop import Losses
 
+REFERENCES = 5000
 # SegAD, appendix B: 256×256, the authors' code, without its rotation
 _SEGAD = {"size": [256, 256], "rotation": 0.0, "absolute": True}
 
@@ -62,10 +63,7 @@ class DeviationDetector(SupervisedDetector):
     """What DevNet and DRA share."""
 
     options: DeviationOptions
-    presets: ClassVar = {
-        "default": {**_SEGAD, "backbone": "tf_efficientnet_lite0"},
-        "segad": _SEGAD,
-    }
+    presets: ClassVar = {"default": {**_SEGAD, "backbone": "tf_efficientnet_lite0"}, "segad": _SEGAD}
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Adam with L2 decay."""
@@ -84,10 +82,6 @@ class DeviationDetector(SupervisedDetector):
     def turned(self, pixels: Tensor) -> Tensor:
         """Training pictures (N, 3, H, W) at random angles, in the order of memory that trains fastest."""
         return rotated(pixels, self.options.rotation).contiguous(memory_format=torch.channels_last)
-
-    def deviation(self, scores: Tensor, defective: Tensor, prior: Tensor) -> Tensor:
-        """The deviation loss with this method's margin."""
-        return deviation_loss(scores.float(), defective, prior, self.options.margin)
 
 
 class DevNet(DeviationDetector):
@@ -112,7 +106,8 @@ class DevNet(DeviationDetector):
         pixels = self.turned(torch.cat(pictures.drawn(self.options.batch - faulty, faulty, step)))
         defective = torch.arange(len(pixels), device=pixels.device) >= len(pixels) - faulty
         scores = top_mean(self._patch_scores(pixels), self.options.top)
-        return {"total": self.deviation(scores, defective, prior_scores(self.options.references))}
+        prior = prior_scores(self.options.references)
+        return {"total": deviation_loss(scores.float(), defective, prior, self.options.margin)}
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the heatmap is the map of patch scores, see this module's docstring."""
@@ -137,3 +132,45 @@ def saliency(detector: Detector, pixels: Tensor) -> Tensor:
         inputs = pixels.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(detector.eval()(inputs)["score"].sum(), inputs)
     return gradient.abs().sum(1)
+
+
+def prior_scores(count: int = REFERENCES) -> Tensor:
+    """Scores (count,) drawn from the prior N(0, 1) with torch's global generator, which the loop seeds."""
+    return torch.randn(count)
+
+
+def deviation_loss(scores: Tensor, defective: Tensor, prior: Tensor, margin: float = 5.0) -> Tensor:
+    """Mean of (1 − y) |dev(s)| + y max(0, margin − dev(s)), with dev(s) = (s − μ) / σ.
+
+    Args:
+        scores: (N,) of one head.
+        defective: (N,) y, 1 or True where the score must deviate.
+        prior: (M,) reference scores, whose mean is μ and whose standard deviation is σ.
+        margin: a, in standard deviations of the prior.
+    """
+    mean, spread = float(prior.mean()), float(prior.std())
+    deviation = (scores - mean) / spread
+    return torch.where(defective.bool(), (margin - deviation).clamp_min(0), deviation.abs()).mean()
+
+
+def rotated(pixels: Tensor, degrees: float) -> Tensor:
+    """Each of `pixels` (N, 3, H, W) turned about its centre by an angle drawn from ±`degrees`.
+
+    Angles come from torch's global generator. What comes from beyond the border is black; the values between
+    pixels are bilinear.
+    """
+    if not degrees:
+        return pixels
+    height, width = pixels.shape[2:]
+    angles = (2 * torch.rand(len(pixels)) - 1) * math.radians(degrees)
+    cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    # in grid_sample's units, where either side is 2 long
+    turn = torch.stack(
+        [
+            torch.stack([cosine, -sine * height / width, zero], 1),
+            torch.stack([sine * width / height, cosine, zero], 1),
+        ],
+        1,
+    ).to(pixels)  # (N, 2, 3)
+    grid = F.affine_grid(turn, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)

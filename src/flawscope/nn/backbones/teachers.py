@@ -15,7 +15,7 @@ from flawscope.nn.backbones._sources import packaged, packaged_path
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import PDN_CHANNELS, PdnSize, pdn
 from flawscope.nn.backbones.weights import FOLDERS, cache_folder, local_files, read_weights
-from flawscope.nn.seeding import seeded
+from flawscope.nn.run import seeded
 
 NAMES: dict[PdnSize, str] = {"small": "pdn_s", "medium": "pdn_m"}
 SUFFIX = ".safetensors"

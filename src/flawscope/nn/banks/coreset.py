@@ -19,13 +19,12 @@ Ties fall to the lowest index.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from flawscope.errors import DataError, OptionError
 from flawscope.files import unwritable
+from flawscope.nn.run import full_float32
 
 PROJECTION = 64
 GRID_NORM = 2048  # 4 * 2048**2 = 2**24: the largest squared distance, exact in float32
@@ -41,6 +41,7 @@ POOL = 4096
 CHECKPOINT_SECONDS = 5.0
 BLOCK_ROWS, BLOCK_COLUMNS = 4096, 512  # one block of distances: 8 MiB, inside the last-level cache
 _READ_ROWS = 32768
+_FLOAT = 4  # bytes
 
 
 def coreset_size(patches: int, ratio: float) -> int:
@@ -66,7 +67,7 @@ def select_coreset(
     seed: int = 0,
     projection: int | None = PROJECTION,
     device: torch.device | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
     resume: Tensor | None = None,
     on_checkpoint: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
@@ -82,7 +83,7 @@ def select_coreset(
         projection: dimensions of the Gaussian projection; None, or no fewer than D, leaves the patches as
             they are (on the integer grid).
         device: where the search runs; by default where the features are.
-        progress: called with (chosen, count) as centres are chosen; it may raise to stop.
+        progress: called with how many more centres are chosen; it may raise to stop.
         resume: indices that an interrupted call with the same arguments had chosen; the result is the same.
         on_checkpoint: called with the indices chosen so far, every few seconds.
 
@@ -93,45 +94,43 @@ def select_coreset(
         OptionError: `count`, `projection` or `resume` does not fit the patches.
         DataError: a patch holds NaN or infinity.
     """
-    with _full_float32():
+    with full_float32():
         points = _Points(_projected(features, projection, seed, device))
     _check_count(count, points.size)
     first = int(np.random.default_rng(seed).integers(points.size))
     chosen = [first] if resume is None else _checked(resume, first, count, points.size)
     saved = time.monotonic()
-    with _full_float32():
+    with full_float32():
+        if progress is not None:
+            progress(len(chosen))
         points.cover(torch.tensor(chosen))
         while len(chosen) < count:
-            if progress is not None:
-                progress(len(chosen), count)
             if on_checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 on_checkpoint(torch.tensor(chosen))
                 saved = time.monotonic()
             further = points.farthest(count - len(chosen))
             points.cover(torch.tensor(further))
             chosen += further
-    if progress is not None:
-        progress(count, count)
+            if progress is not None:
+                progress(len(further))
     return torch.tensor(chosen)
 
 
-def patch_store(
-    rows: int, dim: int, *, dtype: torch.dtype = torch.float32, budget_bytes: int, folder: Path | None = None
-) -> Tensor:
-    """Empty (rows, dim) tensor to fill chunk by chunk: in memory, or in a file where it exceeds the budget.
+def patch_store(rows: int, dim: int, *, budget_bytes: int, folder: Path | None = None) -> Tensor:
+    """Empty (rows, dim) float32 tensor to fill: in memory, or in a file where it exceeds the budget.
 
     The file has no name, lies in `folder` (default: the system's temporary one) and is gone with the tensor.
 
     Raises:
         OutputError: no room for the file.
     """
-    if rows * dim * dtype.itemsize <= budget_bytes:
-        return torch.empty(rows, dim, dtype=dtype)
+    if _FLOAT * rows * dim <= budget_bytes:
+        return torch.empty(rows, dim)
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):  # a full disk is found here, not at some later write
-                os.posix_fallocate(file.fileno(), 0, rows * dim * dtype.itemsize)
-            return torch.from_file(file.name, shared=True, size=rows * dim, dtype=dtype).view(rows, dim)
+                os.posix_fallocate(file.fileno(), 0, _FLOAT * rows * dim)
+            return torch.from_file(file.name, shared=True, size=rows * dim).view(rows, dim)
     except OSError as error:
         raise unwritable(folder or Path(tempfile.gettempdir()), error) from error
 
@@ -279,14 +278,3 @@ def _checked(resume: Tensor, first: int, count: int, size: int) -> list[int]:
             fix="Delete the checkpoint and start again.",
         )
     return chosen
-
-
-@contextlib.contextmanager
-def _full_float32() -> Iterator[None]:
-    """Matrix products without the shortcuts (TF32, bfloat16) that the caller may have allowed."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

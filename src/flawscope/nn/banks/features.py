@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from flawscope.errors import OptionError
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 BATCH = 8
 _ROWS = 65536
@@ -24,8 +25,7 @@ class PatchGrid(nn.Module):
     """Joins a backbone's maps into one feature vector for each cell of a grid.
 
     Args:
-        backbone: whose maps come in.
-        layers: those of its layers to join, in this order; all by default.
+        backbone: whose maps come in; its layers are joined in their order.
         neighbourhood: side of the square over which each layer is averaged (PatchCore, section 3.1); 1
             leaves the maps as they are. Beyond the border lie zeros, as in the authors' code: they damp the
             outermost cells, whose features vary most between good pictures.
@@ -43,14 +43,13 @@ class PatchGrid(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        layers: Sequence[str] | None = None,
         *,
         neighbourhood: int = 1,
         stride: int | None = None,
         upsampling: Literal["bilinear", "nearest"] = "bilinear",
     ) -> None:
         super().__init__()
-        self.layers = tuple(layers or backbone.layers)
+        self.layers = backbone.layers
         self.neighbourhood, self.upsampling = neighbourhood, upsampling
         strides = {layer: backbone.strides[layer] for layer in self.layers}
         stride = stride or min(strides.values())
@@ -107,23 +106,19 @@ class PatchGrid(nn.Module):
         return F.avg_pool2d(maps, side, step, side // 2)
 
 
-def map_batches(backbone: Backbone, pictures: Pictures, run: Run) -> Iterator[dict[str, Tensor]]:
+def map_batches(
+    backbone: Backbone, pictures: Pictures, run: Run, watch: Watch = UNWATCHED
+) -> Iterator[dict[str, Tensor]]:
     """The backbone's maps {layer: (n, C, h, w)} float32 of all pictures in batches, at the run's precision.
 
     Raises:
-        Stopped: `run.stop` was set.
+        Stopped: the stop signal was set.
     """
-    device = run.torch_device()
-    network = copy.deepcopy(backbone).to(device).to(memory_format=torch.channels_last)
+    network = copy.deepcopy(backbone).to(run.torch_device()).to(memory_format=torch.channels_last)
     network.body.to(run.feature_dtype)
-    with run.progress.stage("reading features", len(pictures)) as stage:
-        for batch in pictures.batches(BATCH):
-            run.check_stop()
-            pixels = torch.from_numpy(batch).to(device).contiguous(memory_format=torch.channels_last)
-            with torch.no_grad():
-                maps = network(pixels)
-            yield maps
-            stage.advance(len(batch))
+    for pixels in batches(pictures, run, watch, "reading features", BATCH):
+        with torch.no_grad():
+            yield network(pixels.contiguous(memory_format=torch.channels_last))
 
 
 def patch_rows(features: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from flawscope.nn.banks.coreset import select_coreset
 from flawscope.nn.banks.features import PatchGrid, patch_rows
 from flawscope.nn.banks.neighbours import MemoryBank
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 
 
 class PatchBank(nn.Module):
@@ -45,21 +46,32 @@ class PatchBank(nn.Module):
             patches.reshape(-1, height * width, self.grid.dim),
         )
 
-    def keep(self, patches: Tensor, count: int, *, projection: int | None, run: Run, name: str) -> None:
+    def keep(
+        self,
+        patches: Tensor,
+        count: int,
+        *,
+        projection: int | None,
+        run: Run,
+        watch: Watch = UNWATCHED,
+        name: str,
+    ) -> None:
         """Fill the bank with the coreset of `count` of the patches (P, D), picture by picture.
 
         The selection is kept under `name` in the run's checkpoints, and taken up again from there.
         """
-        chosen = select_patches(patches, count, projection=projection, run=run, name=name)
+        chosen = select_patches(patches, count, projection=projection, run=run, watch=watch, name=name)
         self.memory = MemoryBank(patches[chosen], queries=self.queries)
         self.neighbours = self.memory.neighbours(self.around)
 
 
-def select_patches(patches: Tensor, count: int, *, projection: int | None, run: Run, name: str) -> Tensor:
+def select_patches(
+    patches: Tensor, count: int, *, projection: int | None, run: Run, watch: Watch = UNWATCHED, name: str
+) -> Tensor:
     """Indices (count,) of a coreset of the patches (P, D); kept under `name` in the run's checkpoints.
 
     Raises:
-        Stopped: `run.stop` was set; the same call resumes where the selection was.
+        Stopped: the stop signal was set; the same call resumes where the selection was.
     """
     key = _fingerprint(patches, count, projection, run.seed)
     kept = run.checkpoints.load(name) if run.checkpoints else None
@@ -69,14 +81,19 @@ def select_patches(patches: Tensor, count: int, *, projection: int | None, run: 
         if run.checkpoints:
             run.checkpoints.save(name, {"chosen": chosen, "key": key})
 
-    with run.progress.stage("selecting the coreset", count) as stage:
+    with watch.stage("selecting the coreset", count) as stage:
+
+        def advance(chosen: int) -> None:
+            stage.advance(chosen)
+            watch.check_stop(run)
+
         return select_coreset(
             patches,
             count,
             seed=run.seed,
             projection=projection,
             device=run.torch_device(),
-            progress=_advance(stage.advance, run),
+            progress=advance,
             resume=resume,
             on_checkpoint=save,
         )
@@ -88,17 +105,3 @@ def _fingerprint(patches: Tensor, count: int, projection: int | None, seed: int)
     facts = f"{tuple(patches.shape)} {count} {projection} {seed}"
     digest = hashlib.sha256(facts.encode() + probe.tobytes()).digest()
     return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
-
-
-def _advance(advance: Callable[[int], None], run: Run) -> Callable[[int, int], None]:
-    """Turn counts of chosen patches into steps, and look at the stop signal."""
-    before = 0
-
-    def report(chosen: int, count: int) -> None:
-        nonlocal before
-        del count
-        advance(chosen - before)
-        before = chosen
-        run.check_stop()
-
-    return report

@@ -23,7 +23,7 @@ class Preflight:
     Attributes:
         seconds: of the selection, without the backbone's share.
         bytes: peak memory while selecting, beyond what the process holds already.
-        available_bytes: the stated budget, or what the machine has free; None: unknown.
+        available_bytes: what the machine has free; None: unknown.
     """
 
     seconds: float
@@ -44,18 +44,9 @@ class Preflight:
             fix="Lower the coreset ratio, the picture size or the number of pictures, or add memory.",
         )
 
-    def __str__(self) -> str:
-        return f"about {_duration(self.seconds)} and {gib(self.bytes)} of memory"
-
 
 def estimate(
-    patches: int,
-    dim: int,
-    count: int,
-    *,
-    projection: int | None = PROJECTION,
-    stored: bool = True,
-    budget_bytes: int | None = None,
+    patches: int, dim: int, count: int, *, projection: int | None = PROJECTION, stored: bool = True
 ) -> Preflight:
     """Estimate `select_coreset` on the CPU from a probe of some tens of milliseconds.
 
@@ -65,7 +56,6 @@ def estimate(
         count: patches to choose.
         projection: dimensions of the projection, as in `select_coreset`.
         stored: whether the (N, D) float32 features lie in memory; otherwise in a file, or made on the way.
-        budget_bytes: memory that the work may take; by default what the machine has free.
     """
     low = dim if projection is None else min(projection, dim)
     data = torch.rand(_PROBE_ROWS, dim)
@@ -84,7 +74,7 @@ def estimate(
     return Preflight(
         seconds=patches * (project + count * cover) + count * choose,
         bytes=memory + _WORKSPACE_BYTES,
-        available_bytes=available_bytes() if budget_bytes is None else budget_bytes,
+        available_bytes=available_bytes(),
     )
 
 
@@ -96,7 +86,3 @@ def _fastest(work: Callable[[], object], repeats: int = 3) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

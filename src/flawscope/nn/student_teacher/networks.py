@@ -5,21 +5,26 @@ Tables 5.2 to 5.4 of the thesis named in `flawscope.methods.efficientad`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flawscope.data.pictures import Pictures
 from flawscope.nn.backbones.pdn import Cells, cells
-from flawscope.nn.heatmaps import interpolation
+from flawscope.nn.heatmaps import Separable, interpolation
+from flawscope.nn.moments import Moments
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch, batches
 
 AUTOENCODER_SIDE = 256
 LATENT = 64
 _ENCODER = (32, 32, 64, 64, 64)
 _DECODER = (3, 8, 15, 32, 63, 127)
 _DROPOUT = 0.2
+_BATCH = 4
 
 
 class Autoencoder(nn.Module):
@@ -76,24 +81,16 @@ class Networks(nn.Module):
         self.cells = cells(teacher)
 
 
-class Resampling(nn.Module):
+class Resampling(Separable):
     """Reads a map (N, h, w) at the centres of another map's cells, linearly between its own: (N, H, W)."""
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(self, source: Cells, target: Cells, shape: tuple[int, int], grid: tuple[int, int]) -> None:
-        super().__init__()
-        matrices = [
-            interpolation(own, (target.centres(count) - source.origin) / source.stride).float()
-            for own, count in zip(shape, grid, strict=True)
-        ]
-        self.register_buffer("rows", matrices[0], persistent=False)  # (H, h)
-        self.register_buffer("columns", matrices[1].T.contiguous(), persistent=False)  # (w, W)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (N, h, w) to (N, H, W)."""
-        return torch.matmul(self.rows, torch.matmul(maps, self.columns))
+        super().__init__(
+            *(
+                interpolation(own, (target.centres(count) - source.origin) / source.stride).float()
+                for own, count in zip(shape, grid, strict=True)
+            )
+        )
 
 
 def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
@@ -122,3 +119,35 @@ def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=(size[0], size[1]), mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def normalise_output(
+    teacher: nn.Sequential, pictures: Pictures, run: Run, watch: Watch, *, prepare: Callable[[Tensor], Tensor]
+) -> None:
+    """Scale each channel of a network to mean 0 and variance 1 over the pictures, in its last convolution.
+
+    Args:
+        teacher: on the run's device; (N, 3, H, W) → (N, C, h, w), its last convolution without activation.
+        pictures: the training pictures.
+        run: device and training precision.
+        prepare: pixels (N, 3, H, W) in [0, 1] → what the teacher takes.
+
+    Raises:
+        Stopped: the stop signal was set.
+    """
+    moments = Moments()
+    for pixels in batches(pictures, run, watch, "measuring the teacher", _BATCH):
+        with run.autocast():
+            moments.add(teacher(prepare(pixels).contiguous(memory_format=torch.channels_last)))
+    convolution = [layer for layer in teacher if isinstance(layer, nn.Conv2d)][-1]
+    fold_normalisation(convolution, moments.mean.float(), moments.std.float())
+
+
+def fold_normalisation(convolution: nn.Conv2d, mean: Tensor, std: Tensor) -> None:
+    """Change a last convolution so that it gives (output − mean) / std, channel by channel."""
+    with torch.no_grad():
+        convolution.weight.div_(std.view(-1, 1, 1, 1))
+        if convolution.bias is None:
+            raise ValueError("a patch description network's convolutions have biases")
+        convolution.bias.sub_(mean).div_(std)

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from flawscope.errors import OptionError
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 
 SAVE_EVERY = 60.0  # seconds of work that a stop without warning may lose
 HISTORY = 500  # points of a loss curve
 _STEP_SEED = 0x57E9
+_CHECKS = 4  # looks at the loss within the patience
 
 Losses = Mapping[str, Tensor]
 
@@ -27,10 +29,12 @@ class Loop:
     Attributes:
         name: of the checkpoint.
         steps: how many.
-        network: what learns; its state is kept.
+        network: what learns, on the run's device; its state is kept.
         optimiser: over the network's parameters; its state is kept.
-        run: seed, device, progress, checkpoints and stop signal.
-        step: the losses of a step by its number, `total` among them.
+        run: seed, device and checkpoints.
+        watch: progress and stop signal.
+        step: the losses of a step by its number, `total` among them. The network is in training mode then;
+            what shall be in evaluation mode is put there by the step.
         schedule: factor of the learning rate at a step.
         finished: asked after each step; True ends the training early. Its own state lies in `memory`.
         memory: tensors that `finished` wants kept in the checkpoint.
@@ -42,28 +46,41 @@ class Loop:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     run: Run
+    watch: Watch
     step: Callable[[int], Losses]
     schedule: Callable[[int], float] = lambda step: 1.0
     finished: Callable[[int], bool] = lambda step: False
     memory: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def go(self) -> int:
-        """Run to the end, from the checkpoint if there is one; returns the number of steps made in all.
+    def go(self) -> list[dict[str, float]]:
+        """Train the network in place, from the checkpoint if there is one; returns the history.
+
+        It learns in channels-last order; however that ends, it is frozen and in evaluation mode afterwards.
 
         Raises:
-            Stopped: `run.stop` was set; a checkpoint holds what was done.
+            OptionError: a loss that is not finite.
+            Stopped: the stop signal was set; a checkpoint holds what was done.
         """
+        self.network.to(memory_format=torch.channels_last).requires_grad_(True)
+        device = self.run.torch_device()
+        try:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                self._all()
+        finally:
+            self.network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+        return self.history
+
+    def _all(self) -> None:
         rates = [group["lr"] for group in self.optimiser.param_groups]
         done, ended = self._resumed()
         saved = time.monotonic()
-        devices = [self.run.torch_device()] if self.run.torch_device().type == "cuda" else []
-        with self.run.progress.stage("training", self.steps) as stage, torch.random.fork_rng(devices=devices):
+        with self.watch.stage("training", self.steps) as stage:
             stage.advance(done)
             while done < self.steps and not ended:
-                if self.run.stop.is_set():
+                if self.watch.stop.is_set():
                     self._save(done, ended=False)
-                    self.run.check_stop()
+                    self.watch.check_stop(self.run)
                 self._one(done, rates)
                 done += 1
                 ended = self.finished(done)
@@ -76,13 +93,13 @@ class Loop:
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
         self._save(done, ended=True)
-        return done
 
     def _one(self, number: int, rates: list[float]) -> None:
         torch.manual_seed(int(self.run.generator(_STEP_SEED, number).initial_seed()))
         factor = self.schedule(number)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * factor
+        self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         losses = self.step(number)
         losses["total"].backward()  # type: ignore[no-untyped-call]
@@ -150,3 +167,30 @@ def _require_finite(losses: Mapping[str, float], number: int) -> None:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+class Patience:
+    """Ends a training once a loss has not become smaller for some steps: `finished` of a `Loop`.
+
+    Args:
+        steps: after which the training ends; 0: never.
+        loss: on pictures that are not learnt from, asked for four times within those steps.
+
+    Attributes:
+        memory: of the `Loop`: the smallest loss, and the step after which it was.
+    """
+
+    def __init__(self, steps: int, loss: Callable[[], float]) -> None:
+        self.steps, self.loss = steps, loss
+        self.memory = {"best": torch.tensor([float("inf"), 0.0], dtype=torch.float64)}
+
+    def __call__(self, done: int) -> bool:
+        """Whether to end after `done` steps."""
+        if not self.steps or done % max(1, self.steps // _CHECKS):
+            return False
+        best, best_step = self.memory["best"].tolist()
+        loss = self.loss()
+        if loss < best:
+            self.memory["best"] = torch.tensor([loss, float(done)], dtype=torch.float64)
+            return False
+        return bool(done - best_step >= self.steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from flawscope.nn.run import Run
 from flawscope.runtime.engines import usable_cores
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 _AHEAD = 4
 
@@ -35,7 +36,7 @@ class Ahead(Generic[T]):
     def __call__(self, number: int) -> T:
         """The item of step `number`; the first call may name any, each later one the next."""
         if self._items is None:
-            self._items = self._from(number)
+            self._items = ahead(self.make, range(number, self.steps))
         return next(self._items)
 
     def close(self) -> None:
@@ -43,18 +44,20 @@ class Ahead(Generic[T]):
         if self._items is not None:
             self._items.close()
 
-    def _from(self, first: int) -> Generator[T, None, None]:
-        waiting: deque[Future[T]] = deque()
-        pool = ThreadPoolExecutor(min(_AHEAD, usable_cores()), thread_name_prefix="training-pictures")
-        try:
-            for number in range(first, self.steps):
-                waiting.append(pool.submit(self.make, number))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
+
+def ahead(make: Callable[[Item], T], items: Iterable[Item]) -> Generator[T, None, None]:
+    """What `make` gives for each item, in their order, made by threads a few items before it is asked for."""
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(min(_AHEAD, usable_cores()), thread_name_prefix="training-pictures")
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class KeptPictures:

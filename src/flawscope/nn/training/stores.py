@@ -13,22 +13,23 @@ from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.banks.features import BATCH, map_batches
 from flawscope.nn.memory import budget
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 _SHUFFLE = 0x5AFF
 
 
-def shuffled(count: int, batch: int, step: int, run: Run, *purpose: int) -> Tensor:
+def shuffled(count: int, batch: int, step: int, run: Run, *purpose: int, stream: int = _SHUFFLE) -> Tensor:
     """Indices (batch,) int64 of the pictures of training step `step`, all of them within [0, count).
 
     Every epoch is a permutation drawn by seed, cut into batches that may reach into the next epoch. All of it
-    follows from the step's number, so that training resumes exactly. `purpose` tells streams of one training
-    apart.
+    follows from the step's number, so that training resumes exactly. `stream` and `purpose` tell
+    streams of one training apart.
     """
     wanted = torch.arange(step * batch, (step + 1) * batch)
     indices = torch.empty_like(wanted)
     epochs = wanted.div(count, rounding_mode="floor")
     for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-        order = torch.randperm(count, generator=run.generator(_SHUFFLE, *purpose, epoch))
+        order = torch.randperm(count, generator=run.generator(stream, *purpose, epoch))
         inside = epochs == epoch
         indices[inside] = order[wanted[inside] - epoch * count]
     return indices
@@ -44,16 +45,16 @@ class PixelStore:
 
     Raises:
         InputError: a picture that cannot be read.
-        Stopped: `run.stop` was set while pictures were read.
+        Stopped: the stop signal was set while pictures were read.
     """
 
-    def __init__(self, pictures: Pictures, run: Run) -> None:
+    def __init__(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> None:
         self.pictures, self.device = pictures, run.torch_device()
         self.kept: Tensor | None = None
         shape = (len(pictures), 3, pictures.frame.height, pictures.frame.width)
         if int(np.prod(shape)) <= budget(run):
             self.kept = torch.empty(shape, dtype=torch.uint8)
-            self._fill(self.kept, run)
+            self._fill(self.kept, run, watch)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -66,14 +67,11 @@ class PixelStore:
         read = [_bytes(torch.from_numpy(self.pictures[int(row)])) for row in rows]
         return torch.stack(read).to(self.device).float() / 255
 
-    def _fill(self, kept: Tensor, run: Run) -> None:
+    def _fill(self, kept: Tensor, run: Run, watch: Watch) -> None:
         done = 0
-        with run.progress.stage("reading pictures", len(self)) as stage:
-            for pixels in self.pictures.batches(BATCH):
-                run.check_stop()
-                kept[done : done + len(pixels)] = _bytes(torch.from_numpy(pixels))
-                done += len(pixels)
-                stage.advance(len(pixels))
+        for pixels in batches(self.pictures, run, watch, "reading pictures", BATCH):
+            kept[done : done + len(pixels)] = _bytes(pixels)
+            done += len(pixels)
 
 
 class FeatureStore:
@@ -83,10 +81,10 @@ class FeatureStore:
 
     Raises:
         InputError: a picture that cannot be read.
-        Stopped: `run.stop` was set while features were computed.
+        Stopped: the stop signal was set while features were computed.
     """
 
-    def __init__(self, backbone: Backbone, pictures: Pictures, run: Run) -> None:
+    def __init__(self, backbone: Backbone, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> None:
         self.backbone, self.pictures, self.device = backbone, pictures, run.torch_device()
         backbone.to(self.device).eval()
         self.kept: dict[str, Tensor] = {}
@@ -94,7 +92,7 @@ class FeatureStore:
             backbone.channels[name] * height * width for name, (height, width) in backbone.grids.items()
         )
         if 4 * values * len(pictures) <= budget(run):
-            self._fill(run)
+            self._fill(run, watch)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -109,14 +107,14 @@ class FeatureStore:
             found: dict[str, Tensor] = self.backbone(pixels.to(self.device))
         return found
 
-    def _fill(self, run: Run) -> None:
+    def _fill(self, run: Run, watch: Watch) -> None:
         shapes = {
             layer: (self.backbone.channels[layer], *self.backbone.grids[layer])
             for layer in self.backbone.layers
         }
         self.kept = {layer: torch.empty(len(self), *shape) for layer, shape in shapes.items()}
         done = 0
-        for maps in map_batches(self.backbone, self.pictures, run):
+        for maps in map_batches(self.backbone, self.pictures, run, watch):
             for layer, values in maps.items():
                 self.kept[layer][done : done + len(values)] = values.cpu()
             done += len(next(iter(maps.values())))
