@@ -113,7 +113,7 @@ class EfficientAD(Detector):
         history = train(
             pictures,
             objective,
-            lambda: float(sum(maps.mean() for maps in self._raw(sample, run, UNWATCHED))),
+            lambda: self._tuning_loss(sample, run),
             watch,
             name=f"{self.name}-{kept}",
         )
@@ -186,6 +186,9 @@ class EfficientAD(Detector):
         ]
         local, whole = zip(*found, strict=True)
         return torch.cat(local), torch.cat(whole)
+
+    def _tuning_loss(self, pictures: Pictures, run: Run) -> float:
+        return sum(float(maps.mean()) for maps in self._raw(pictures, run, UNWATCHED))
 
 
 def _grid(options: EfficientADOptions) -> tuple[int, int]:
