@@ -27,12 +27,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 LONG = ("test_quickstart", "test_contract", "test_segad_runs", "test_train_efficientad", "test_learn")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """One worker gets all tests about a method, or all of a file: what they share is made once."""
-    for item in items:
-        subject = _subject(item)
-        item.add_marker(pytest.mark.xdist_group(subject.label if subject else item.nodeid.partition("::")[0]))
+    subject = _subject(item)
+    item.add_marker(pytest.mark.xdist_group(subject.label if subject else item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
     order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 

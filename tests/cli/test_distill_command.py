@@ -49,7 +49,7 @@ def test_distil_then_measure(
         (("--out", "x.safetensors", "--evaluate", "pdn_s"), "got both"),
         (("--out", "x.safetensors", "--precision", "fp8"), 'a known name, got "fp8". Known: auto, bf16'),
         (("--out", "x.safetensors", "--set", "schedule=step"), "'constant' or 'cosine', got 'step'"),
-        (("--out", "x.safetensors", "--set", "teacher_size=big"), "option 'teacher_size'"),
+        (("--out", "x.safetensors", "--set", "teacher_size=big"), "option 'teacher_size.0'"),
         (("--out", "x.safetensors", "--set", "crops=0.5"), 'Did you mean "crop"?'),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,12 @@ from torch import nn
 from flawscope.errors import Stopped
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.training.loop import Loop
+from flawscope.nn.watch import UNWATCHED, Watch
 
 
-def learn(run: Run, made: list[int], *, stop_after: int | None = None) -> tuple[nn.Linear, Loop]:
+def learn(
+    run: Run, made: list[int], *, watch: Watch = UNWATCHED, stop_after: int | None = None
+) -> tuple[nn.Linear, Loop]:
     """Six steps of Adam on noise that the step's own seed draws; `made` gets the number of each."""
     torch.manual_seed(0)
     network = nn.Linear(4, 1)
@@ -22,11 +24,11 @@ def learn(run: Run, made: list[int], *, stop_after: int | None = None) -> tuple[
     def step(number: int) -> dict[str, torch.Tensor]:
         made.append(number)
         if number + 1 == stop_after:
-            run.stop.set()
+            watch.stop.set()
         return {"total": (network(torch.randn(8, 4)) - 1).square().mean()}
 
     optimiser = torch.optim.Adam(network.parameters(), lr=0.1)
-    loop = Loop("tiny", 6, network, optimiser, run, step, schedule=lambda number: 0.9**number)
+    loop = Loop("tiny", 6, network, optimiser, run, watch, step, schedule=lambda number: 0.9**number)
     loop.go()
     return network, loop
 
@@ -34,10 +36,9 @@ def learn(run: Run, made: list[int], *, stop_after: int | None = None) -> tuple[
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_a_stopped_loop_makes_each_step_once_and_ends_the_same(tmp_path: Path, steps: int) -> None:
     whole, straight = learn(Run(), [])
-    run, made = Run(checkpoints=Checkpoints(tmp_path), stop=threading.Event()), list[int]()
+    run, made = Run(checkpoints=Checkpoints(tmp_path)), list[int]()
     with pytest.raises(Stopped, match="Run the same command again"):
-        learn(run, made, stop_after=steps)
-    run.stop.clear()
+        learn(run, made, watch=Watch(), stop_after=steps)
     resumed, loop = learn(run, made)
     assert made == [0, 1, 2, 3, 4, 5]
     assert loop.history == straight.history

@@ -121,7 +121,7 @@ def test_figures_of_a_stream_are_those_of_the_whole(
 def test_the_detector_streams_only_what_is_kept(trained: Mean, make_pictures: Callable[..., Any]) -> None:
     pictures = make_pictures(trained)
     whole = score(trained, pictures, Run())
-    kept = list(answers(trained, pictures, Run(), ("score",), batch=4))
+    kept = list(answers(trained, pictures, Run(), keep=("score",), batch=4))
     assert [set(answer) for answer in kept] == [{"score"}] * 6
     np.testing.assert_array_equal([answer["score"] for answer in kept], whole["score"])
 
