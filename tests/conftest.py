@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from xdist.scheduler import LoadScopeScheduling
 
 import two_filters
 from flawscope.testing import Check, Subject
@@ -27,10 +28,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 LONG = ("test_quickstart", "test_contract", "test_segad_runs", "test_train_efficientad", "test_learn")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+class ByMethod(LoadScopeScheduling):
     """One worker gets all tests about a method, or all of a file: what they share is made once."""
-    subject = _subject(item)
-    item.add_marker(pytest.mark.xdist_group(subject.label if subject else item.nodeid.partition("::")[0]))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if "test_contract" not in file:
+            return file
+        return test.partition("[")[2].partition("]")[0].partition("-")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByMethod:
+    return ByMethod(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
