@@ -23,10 +23,10 @@ BUILT_IN = {
     "devnet": "flawscope.methods.supervised.devnet:DevNet",
     "dra": "flawscope.methods.dra:DRA",
     "efficientad": "flawscope.methods.efficientad:EfficientAD",
-    "fastflow": "flawscope.methods.fastflow.detector:FastFlow",
+    "fastflow": "flawscope.methods.fastflow:FastFlow",
     "multiscale_patch": "flawscope.methods.multiscale_patch:MultiScalePatch",
     "padim": "flawscope.methods.padim:PaDiM",
-    "patchcore": "flawscope.methods.patchcore.detector:PatchCore",
+    "patchcore": "flawscope.methods.patchcore:PatchCore",
     "rd4ad": "flawscope.methods.rd4ad:RD4AD",
     "segad": "flawscope.methods.segad:SegAD",
 }
