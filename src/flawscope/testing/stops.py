@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import Event
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 from flawscope.errors import Stopped
 from flawscope.nn.watch import Watch
@@ -14,29 +14,24 @@ from flawscope.nn.watch import Watch
 Result = TypeVar("Result")
 
 
-@dataclass
 class _Stops:
-    """Progress that asks once in every stage to stop, when half of it is done."""
+    """Progress that asks once in every stage to stop, when half of it is done; `titles` are those stages'."""
 
-    stop: Event = field(default_factory=Event)
-    titles: list[str] = field(default_factory=list)  # of the stages in which it asked
+    def __init__(self) -> None:
+        self.stop, self.titles = Event(), list[str]()
 
     @contextmanager
-    def stage(self, title: str, total: int) -> Iterator[_Stage]:
-        yield _Stage(self, title, max(total // 2, 1))
+    def stage(self, title: str, total: int) -> Iterator[Any]:
+        left = max(total // 2, 1)
 
+        def advance(steps: int = 1) -> None:
+            nonlocal left
+            left -= steps
+            if steps and left <= 0 and title not in self.titles:
+                self.titles.append(title)
+                self.stop.set()
 
-@dataclass
-class _Stage:
-    owner: _Stops
-    title: str
-    left: int
-
-    def advance(self, steps: int = 1) -> None:
-        self.left -= steps
-        if steps and self.left <= 0 and self.title not in self.owner.titles:
-            self.owner.titles.append(self.title)
-            self.owner.stop.set()
+        yield SimpleNamespace(advance=advance)
 
 
 def stopped_in_every_stage(work: Callable[[Watch], Result]) -> tuple[Result, list[str]]:
