@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flawscope.distill.augment import views
 from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
-from flawscope.distill.picture_cache import PictureCache
+from flawscope.distill.pictures import PictureCache, views
 from flawscope.distill.students import Student
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.moments import Moments

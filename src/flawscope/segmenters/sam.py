@@ -21,7 +21,7 @@ from flawscope.errors import DataError, WeightsError, need
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
-from flawscope.segmenters.cleanup import cleaned
+from flawscope.segmenters.drafting import cleaned
 
 # The paper's automatic mask generation (section 5 and appendix B), on one scale.
 POINTS = 32  # a side of the grid of prompts

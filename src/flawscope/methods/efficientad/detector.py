@@ -26,7 +26,7 @@ from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.levels import Levels
+from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.student_teacher.losses import discrepancy
 from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, normalise_output, taps

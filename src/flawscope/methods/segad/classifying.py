@@ -12,7 +12,7 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
-from flawscope.methods.segad.table import folds_by_kind
+from flawscope.methods.segad.reading import folds_by_kind
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 

@@ -30,10 +30,9 @@ from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.forest import Forest, grow, load, require_agreement
 from flawscope.methods.segad.options import NAME, SegADOptions
-from flawscope.methods.segad.reading import SegmentReader, read_table
-from flawscope.methods.segad.table import FAR_APART, Table, far_apart
+from flawscope.methods.segad.reading import FAR_APART, SegmentReader, Table, far_apart, read_table
 from flawscope.nn.banks.preflight import Preflight
-from flawscope.nn.levels import Levels
+from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.manifest import OutputSpec
