@@ -9,7 +9,7 @@ import torch
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
-from flawscope.methods.multiscale_patch import MultiScalePatch, clusters, sampler
+from flawscope.methods.multiscale_patch import MultiScalePatch, sampler, training
 from flawscope.methods.multiscale_patch.training import (
     _PLACES,
     Networks,
@@ -102,7 +102,7 @@ def test_learning_lowers_the_loss(tiny: Make, data: TrainingData) -> None:
 
 def test_centres_come_every_five_epochs(tiny: Make) -> None:
     options = tiny(batch=2, kmeans_every=5).options
-    found = [number for number in range(40) if clusters.due(number, options, 5)]
+    found = [number for number in range(40) if training.due(number, options, 5)]
     assert found == [0, 13, 25, 38]  # 25 pictures are 12.5 steps
 
 
@@ -118,9 +118,9 @@ def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData) -> None:
     def found(together: int) -> torch.Tensor:
         generator = run.generator(1)
         store = PixelStore(data.normal, run)
-        rows = clusters.sampled(embed, store, options, 16, generator=generator, together=together, run=run)
+        rows = training.sampled(embed, store, options, 16, generator=generator, together=together, run=run)
         assert rows.shape == (20 * len(data.normal), 2)
-        return clusters.centres(rows, 2, generator)
+        return training.centres(rows, 2, generator)
 
     assert torch.equal(found(2), found(2))
     for together in (1, 3, 100):
@@ -138,7 +138,7 @@ def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
         standardise(networks, store, options, run)
         for scale in options.encoders:
             encoder = networks.encoders.by_scale[str(scale)]
-            rows = clusters.sampled(
+            rows = training.sampled(
                 encoder, store, options, scale, generator=run.generator(5), together=1, run=run
             )
             assert rows.mean(0).abs().max() < 0.2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,15 +18,8 @@ from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 Room = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """Pairs for the relative position.
-
-    Attributes:
-        first: corners of P_m.
-        second: corners of P_n.
-        label: (n,) int64, the direction from the first to the second.
-    """
+class Beside(NamedTuple):
+    """Pairs for the relative position: corners of P_m and P_n, and the direction between, (n,) int64."""
 
     first: Tensor
     second: Tensor
@@ -65,8 +59,7 @@ def draw(options: MultiScalePatchOptions, scale: int, pictures: int, generator: 
         corners["k"] = farther(corners["i"], corners["j"], room, generator)
     if "ssl" in names:
         distance = (scale * options.distance[0], scale * options.distance[1])
-        pair = beside(count, room, distance, options.directions, generator)
-        corners["m"], corners["n"], label = pair.first, pair.second, pair.label
+        corners["m"], corners["n"], label = beside(count, room, distance, options.directions, generator)
     if "kmeans" in names:
         corners["r"] = anywhere(count, room, generator)
     return Places(torch.arange(pictures).repeat_interleave(options.patches), corners, label)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from flawscope.methods.multiscale_patch import clusters, sampler
+from flawscope.errors import DataError
+from flawscope.methods.multiscale_patch import sampler
 from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, Encoders, times
 from flawscope.methods.multiscale_patch.losses import (
     PositionClassifier,
@@ -26,8 +28,78 @@ from flawscope.nn.training.stores import PixelStore, shuffled, steps_of
 from flawscope.nn.watch import UNWATCHED, Watch
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
+_STARTS = 3  # of K-means; the best is kept
 _SMALLER = 8  # passes without gradients are faster in smaller blocks
 _AT_ONCE = _SMALLER * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
+
+
+def due(number: int, options: MultiScalePatchOptions, pictures: int) -> bool:
+    """Whether the centres are computed afresh before this step: every few epochs (section 3.2.3)."""
+    length = options.kmeans_every * pictures
+    return number == 0 or number * options.batch // length > (number - 1) * options.batch // length
+
+
+def check_clusters(options: MultiScalePatchOptions, pictures: int) -> None:
+    """Refuse more clusters than patches.
+
+    Raises:
+        DataError: there are more.
+    """
+    patches = pictures * options.patches
+    if "kmeans" in options.losses and options.clusters > patches:
+        raise DataError(
+            "training patches",
+            expected=f"at least {options.clusters} for as many clusters",
+            got=f"{patches} ({options.patches} in each of {pictures} pictures)",
+            fix="Lower `clusters`, raise `patches`, or add good pictures.",
+        )
+
+
+@torch.no_grad()
+def sampled(
+    embed: Callable[[Tensor], Tensor],
+    store: PixelStore,
+    options: MultiScalePatchOptions,
+    scale: int,
+    *,
+    generator: torch.Generator,
+    together: int,
+    run: Run,
+    watch: Watch = UNWATCHED,
+) -> Tensor:
+    """Embeddings (n, D) float32 of random patches, as many in each picture as a step takes.
+
+    Args:
+        embed: patches (n, 3, θ, θ) to embeddings (n, D).
+        store: the pictures.
+        options: the patches a picture and the pictures' size.
+        scale: side θ of the patches.
+        generator: of the draws.
+        together: pictures whose patches are embedded in one pass.
+        run, watch: progress kept, and stop signal.
+    """
+    room = (options.size[0] - scale, options.size[1] - scale)
+    rows = []
+    for pictures in torch.split(torch.arange(len(store)), together):
+        watch.check_stop(run)
+        corners = sampler.anywhere(options.patches * len(pictures), room, generator)
+        pixels = store.batch(pictures)
+        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
+        rows.append(embed(crop(pixels, owners, corners.to(pixels.device), scale)).float().cpu())
+    return torch.cat(rows)
+
+
+def centres(embeddings: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Centres (K, D) of embeddings (n, D); where fewer of them differ than K, some centres are equal."""
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    found = MiniBatchKMeans(count, random_state=seed, n_init=_STARTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found.fit(embeddings.numpy())
+    return torch.from_numpy(found.cluster_centers_)
 
 
 class Networks(nn.Module):
@@ -109,14 +181,14 @@ def train(
     """
     steps = steps_of(options.epochs, len(store), options.batch) if options.steps is None else options.steps
     if steps:
-        clusters.check_clusters(options, len(store))
+        check_clusters(options, len(store))
     if options.standardise:
         standardise(networks, store, options, run, watch)
     objective = Objective(networks, options, run)
     optimiser = torch.optim.Adam(networks.parameters(), lr=options.learning_rate, fused=True)
 
     def step(number: int) -> Losses:
-        if "kmeans" in options.losses and clusters.due(number, options, len(store)):
+        if "kmeans" in options.losses and due(number, options, len(store)):
             _refresh(networks, store, number, run, watch)
         networks.train(options.weights == "random")
         pixels = store.batch(shuffled(len(store), options.batch, number, run))
@@ -172,7 +244,7 @@ def _refresh(networks: Networks, store: PixelStore, number: int, run: Run, watch
     for scale in options.scales:
         generator = run.generator(_CENTRES, scale, number)
         found = _sampled(networks, store, scale, generator, run=run, watch=watch)
-        networks.centres(scale).copy_(clusters.centres(found, options.clusters, generator))
+        networks.centres(scale).copy_(centres(found, options.clusters, generator))
 
 
 def standardise(
@@ -198,6 +270,4 @@ def _sampled(
         return torch.cat([networks.encoders.embed(scale, some) for some in torch.split(patches, block)])
 
     together = max(1, at_once(store.device) // (options.patches * scale**2))
-    return clusters.sampled(
-        embed, store, options, scale, generator=generator, together=together, run=run, watch=watch
-    )
+    return sampled(embed, store, options, scale, generator=generator, together=together, run=run, watch=watch)
