@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
@@ -105,7 +105,10 @@ def distill(
         return {"total": F.mse_loss(output, _fitted(target, output))}
 
     adam = torch.optim.Adam(student.parameters(), options.learning_rate, weight_decay=options.weight_decay)
-    schedule = _cosine(options.steps) if options.schedule == "cosine" else lambda step: 1.0
+
+    def schedule(number: int) -> float:
+        return 0.5 * (1 + math.cos(math.pi * number / options.steps)) if options.schedule == "cosine" else 1.0
+
     with closing(batches):
         history = Loop("distillation", options.steps, student.body, adam, run, watch, step, schedule).go()
     r2 = {}
@@ -206,7 +209,3 @@ def _fitted(target: Tensor, output: Tensor) -> Tensor:
     if target.shape[2:] == output.shape[2:]:
         return target
     return F.interpolate(target, size=output.shape[2:], mode="bilinear", align_corners=False)
-
-
-def _cosine(steps: int) -> Callable[[int], float]:
-    return lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -57,7 +57,6 @@ class Sam:
 
         Raises:
             DataError: SAM finds no mask that it is sure of.
-            Stopped: the stop signal was set.
         """
         masks = self.masks(picture)
         if not len(masks):

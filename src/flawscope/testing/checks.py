@@ -28,8 +28,7 @@ from flawscope.runtime import bundle
 from flawscope.runtime.engines import DEFAULT
 from flawscope.runtime.inspector import Inspector
 from flawscope.testing.rings import SIDE
-from flawscope.testing.stops import stopped_in_every_stage
-from flawscope.testing.subject import Outputs, Subject
+from flawscope.testing.subject import Outputs, Subject, stopped_in_every_stage
 from flawscope.training.parity import check_parity, parity
 
 TURNED = 2  # pictures that are compared at either end of a scalar's range

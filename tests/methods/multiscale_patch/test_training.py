@@ -9,7 +9,7 @@ import torch
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
-from flawscope.methods.multiscale_patch import MultiScalePatch, sampler, training
+from flawscope.methods.multiscale_patch import MultiScalePatch, patches, training
 from flawscope.methods.multiscale_patch.training import (
     _PLACES,
     Networks,
@@ -36,7 +36,7 @@ def literal(detector: MultiScalePatch, pixels: torch.Tensor, number: int, run: R
     options, embed = detector.options, detector.networks.encoders.embed
     found = dict[str, float]()
     for scale in options.scales:
-        places = sampler.draw(options, scale, len(pixels), run.generator(_PLACES, scale, number))
+        places = patches.draw(options, scale, len(pixels), run.generator(_PLACES, scale, number))
         assert places.label is not None
         sums = dict.fromkeys(("svdd", "cos", "ssl", "kmeans"), 0.0)
         for index, owner in enumerate(places.owners):

@@ -98,7 +98,6 @@ class EfficientAD(Detector):
         Raises:
             OptionError: `channels` is not the teacher's number.
             WeightsError: no weights for the teacher.
-            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         options = self.options
         with run.seeded(_NETWORKS):

@@ -88,7 +88,6 @@ class MultiScalePatch(Detector):
             DataError: fewer patches than clusters.
             OptionError: the patches of all pictures would not fit into memory.
             WeightsError: no weights for the encoders' backbone.
-            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         self._require_memory(len(data.normal))
         self.networks = self._fresh(int(run.generator(_NETWORKS).initial_seed())).to(run.torch_device())

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from flawscope.errors import DataError
-from flawscope.methods.multiscale_patch import sampler
 from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, Encoders, times
 from flawscope.methods.multiscale_patch.losses import (
     PositionClassifier,
@@ -20,8 +19,7 @@ from flawscope.methods.multiscale_patch.losses import (
     total_loss,
 )
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
-from flawscope.methods.multiscale_patch.patches import crop
-from flawscope.methods.multiscale_patch.sampler import Places
+from flawscope.methods.multiscale_patch.patches import Places, anywhere, crop, draw
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled, steps_of
@@ -82,7 +80,7 @@ def sampled(
     rows = []
     for pictures in torch.split(torch.arange(len(store)), together):
         watch.check_stop(run)
-        corners = sampler.anywhere(options.patches * len(pictures), room, generator)
+        corners = anywhere(options.patches * len(pictures), room, generator)
         pixels = store.batch(pictures)
         owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
         rows.append(embed(crop(pixels, owners, corners.to(pixels.device), scale)).float().cpu())
@@ -229,7 +227,7 @@ def _blocks(
 ) -> Iterator[tuple[int, Places, float]]:
     """Scale by scale the places of a step, in blocks of a bounded number of pixels, each with its share."""
     for scale in options.scales:
-        places = sampler.draw(options, scale, pictures, run.generator(_PLACES, scale, number))
+        places = draw(options, scale, pictures, run.generator(_PLACES, scale, number))
         count = len(places.owners)
         size = max(1, pixels // (len(places.corners) * scale**2))
         for start in range(0, count, size):

@@ -130,7 +130,6 @@ class SegAD(Detector):
 
         Raises:
             DataError: what a detector or the segmenter refuses.
-            Stopped: the stop signal was set; a later call with the same run takes up where it was.
         """
         for index, base in enumerate(self.bases):
             learnt = data.for_detector(self.options.scaled if base.needs().tuning else 0.0)
@@ -144,7 +143,7 @@ class SegAD(Detector):
         pictures come first, then the defective ones, real before synthetic.
 
         Raises:
-            DataError, Stopped: as `learn`.
+            DataError: as `learn`.
         """
         segmenter, options = self.reader.segmenter, self.options
         segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run, watch, unseen.parts)

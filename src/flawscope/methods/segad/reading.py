@@ -173,9 +173,6 @@ def read_table(
     """Features of all pictures, and the moments of each detector's maps.
 
     With `synthetic` each picture gets a defect first, drawn by seed and by the picture's place.
-
-    Raises:
-        Stopped: the stop signal was set.
     """
     reader.eval().to(run.torch_device())
     rows: list[Tensor] = []
