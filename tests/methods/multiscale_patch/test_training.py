@@ -106,22 +106,22 @@ def test_centres_come_every_five_epochs(tiny: Make) -> None:
     assert found == [0, 13, 25, 38]  # 25 pictures are 12.5 steps
 
 
-def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData) -> None:
-    options = tiny(clusters=2, patches=20).options
-    run = Run()
+def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, run = tiny(clusters=2, patches=20).networks, Run()
 
-    def embed(patches: torch.Tensor) -> torch.Tensor:
+    def embed(scale: int, patches: torch.Tensor) -> torch.Tensor:
         """Two far groups, by the patches' first pixel."""
         bright = (patches[:, 0, 0, 0] > 0.4).float()[:, None]
         return bright * torch.tensor([[9.0, 0.0]]) + 0.01 * patches[:, :2, 1, 1]
 
     def found(together: int) -> torch.Tensor:
+        monkeypatch.setattr(training, "_AT_ONCE", together * 20 * 16**2)
         generator = run.generator(1)
-        store = PixelStore(data.normal, run)
-        rows = training.sampled(embed, store, options, 16, generator=generator, together=together, run=run)
+        rows = training.sampled(networks, PixelStore(data.normal, run), 16, generator, run=run)
         assert rows.shape == (20 * len(data.normal), 2)
         return training.centres(rows, 2, generator)
 
+    monkeypatch.setattr(networks.encoders, "embed", embed)
     assert torch.equal(found(2), found(2))
     for together in (1, 3, 100):
         first, second = sorted(found(together).tolist())
@@ -138,9 +138,7 @@ def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
         standardise(networks, store, options, run)
         for scale in options.encoders:
             encoder = networks.encoders.by_scale[str(scale)]
-            rows = training.sampled(
-                encoder, store, options, scale, generator=run.generator(5), together=1, run=run
-            )
+            rows = training.sampled(networks, store, scale, run.generator(5), run=run)
             assert rows.mean(0).abs().max() < 0.2
             assert (rows.std(0) - 1).abs().max() < 0.2
     constant = torch.full((10, options.embedding), 3.0)

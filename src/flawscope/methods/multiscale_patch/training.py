@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -35,56 +35,6 @@ def due(number: int, options: MultiScalePatchOptions, pictures: int) -> bool:
     """Whether the centres are computed afresh before this step: every few epochs (section 3.2.3)."""
     length = options.kmeans_every * pictures
     return number == 0 or number * options.batch // length > (number - 1) * options.batch // length
-
-
-def check_clusters(options: MultiScalePatchOptions, pictures: int) -> None:
-    """Refuse more clusters than patches.
-
-    Raises:
-        DataError: there are more.
-    """
-    patches = pictures * options.patches
-    if "kmeans" in options.losses and options.clusters > patches:
-        raise DataError(
-            "training patches",
-            expected=f"at least {options.clusters} for as many clusters",
-            got=f"{patches} ({options.patches} in each of {pictures} pictures)",
-            fix="Lower `clusters`, raise `patches`, or add good pictures.",
-        )
-
-
-@torch.no_grad()
-def sampled(
-    embed: Callable[[Tensor], Tensor],
-    store: PixelStore,
-    options: MultiScalePatchOptions,
-    scale: int,
-    *,
-    generator: torch.Generator,
-    together: int,
-    run: Run,
-    watch: Watch = UNWATCHED,
-) -> Tensor:
-    """Embeddings (n, D) float32 of random patches, as many in each picture as a step takes.
-
-    Args:
-        embed: patches (n, 3, θ, θ) to embeddings (n, D).
-        store: the pictures.
-        options: the patches a picture and the pictures' size.
-        scale: side θ of the patches.
-        generator: of the draws.
-        together: pictures whose patches are embedded in one pass.
-        run, watch: progress kept, and stop signal.
-    """
-    room = (options.size[0] - scale, options.size[1] - scale)
-    rows = []
-    for pictures in torch.split(torch.arange(len(store)), together):
-        watch.check_stop(run)
-        corners = anywhere(options.patches * len(pictures), room, generator)
-        pixels = store.batch(pictures)
-        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
-        rows.append(embed(crop(pixels, owners, corners.to(pixels.device), scale)).float().cpu())
-    return torch.cat(rows)
 
 
 def centres(embeddings: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -178,8 +128,14 @@ def train(
         Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
     """
     steps = steps_of(options.epochs, len(store), options.batch) if options.steps is None else options.steps
-    if steps:
-        check_clusters(options, len(store))
+    patches = len(store) * options.patches
+    if steps and "kmeans" in options.losses and options.clusters > patches:
+        raise DataError(
+            "training patches",
+            expected=f"at least {options.clusters} for as many clusters",
+            got=f"{patches} ({options.patches} in each of {len(store)} pictures)",
+            fix="Lower `clusters`, raise `patches`, or add good pictures.",
+        )
     if options.standardise:
         standardise(networks, store, options, run, watch)
     objective = Objective(networks, options, run)
@@ -241,7 +197,7 @@ def _refresh(networks: Networks, store: PixelStore, number: int, run: Run, watch
     options = networks.encoders.options
     for scale in options.scales:
         generator = run.generator(_CENTRES, scale, number)
-        found = _sampled(networks, store, scale, generator, run=run, watch=watch)
+        found = sampled(networks, store, scale, generator, run=run, watch=watch)
         networks.centres(scale).copy_(centres(found, options.clusters, generator))
 
 
@@ -252,20 +208,31 @@ def standardise(
     networks.train(options.weights == "random")  # as in training: batch norms of random networks learn theirs
     for scale in options.encoders:
         generator = run.generator(_STANDARD, scale)
-        networks.encoders.standardise(
-            scale, _sampled(networks, store, scale, generator, run=run, watch=watch)
-        )
+        networks.encoders.standardise(scale, sampled(networks, store, scale, generator, run=run, watch=watch))
 
 
-def _sampled(
-    networks: Networks, store: PixelStore, scale: int, generator: torch.Generator, *, run: Run, watch: Watch
+@torch.no_grad()
+def sampled(
+    networks: Networks,
+    store: PixelStore,
+    scale: int,
+    generator: torch.Generator,
+    *,
+    run: Run,
+    watch: Watch = UNWATCHED,
 ) -> Tensor:
-    """Embeddings (n, D) of random patches of all pictures."""
+    """Embeddings (n, D) float32 of random patches, as many in each of all pictures as a step takes."""
     options = networks.encoders.options
     block = max(1, at_once(store.device) // _SMALLER // scale**2)
-
-    def embed(patches: Tensor) -> Tensor:
-        return torch.cat([networks.encoders.embed(scale, some) for some in torch.split(patches, block)])
-
     together = max(1, at_once(store.device) // (options.patches * scale**2))
-    return sampled(embed, store, options, scale, generator=generator, together=together, run=run, watch=watch)
+    room = (options.size[0] - scale, options.size[1] - scale)
+    rows = []
+    for pictures in torch.split(torch.arange(len(store)), together):
+        watch.check_stop(run)
+        corners = anywhere(options.patches * len(pictures), room, generator)
+        pixels = store.batch(pictures)
+        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
+        patches = crop(pixels, owners, corners.to(pixels.device), scale)
+        embeddings = [networks.encoders.embed(scale, some) for some in torch.split(patches, block)]
+        rows.append(torch.cat(embeddings).float().cpu())
+    return torch.cat(rows)
