@@ -19,7 +19,7 @@ from flawscope.benchmark.results import MODEL, SCORES
 from flawscope.benchmark.run import run_benchmark
 from flawscope.benchmark.table import caption, cells, headings, to_json, write_results
 from flawscope.data.training import TrainingData
-from flawscope.methods.patchcore.detector import PatchCore
+from flawscope.methods.patchcore import PatchCore
 from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from sklearn.metrics import r2_score
 from torch import Tensor
 
-from flawscope.distill.augment import views
 from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
-from flawscope.distill.picture_cache import PictureCache
+from flawscope.distill.pictures import PictureCache, views
 from flawscope.distill.students import build_student
 from flawscope.distill.training import Distilled, distill, measure, split
 from flawscope.errors import OptionError, Stopped

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
-from flawscope.methods.dra import DRA
-from flawscope.methods.dra.detector import AREA, moved_pieces
-from flawscope.methods.dra.heads import (
+from flawscope.methods.dra import (
+    AREA,
+    DRA,
     NORMAL,
     PSEUDO,
     SEEN,
@@ -22,6 +22,7 @@ from flawscope.methods.dra.heads import (
     NormalityHead,
     ResidualHead,
     head_losses,
+    moved_pieces,
 )
 from flawscope.methods.registry import create
 from flawscope.nn.run import Run

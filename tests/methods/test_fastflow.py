@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
-from flawscope.methods.fastflow.detector import FastFlow
+from flawscope.methods.fastflow import FastFlow
 from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run
 

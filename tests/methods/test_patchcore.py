@@ -18,7 +18,7 @@ from torch import Tensor
 import flawscope.nn.banks.patchbank as module
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.methods.patchcore.detector import PatchCore, top_mean
+from flawscope.methods.patchcore import PatchCore, top_mean
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.nn.run import Checkpoints, Run

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flawscope.errors import MissingExtraError, OptionError
 from flawscope.methods import registry
-from flawscope.methods.patchcore.detector import PatchCore
+from flawscope.methods.patchcore import PatchCore
 from flawscope.methods.registry import available, create, describe, method_class
 
 
@@ -32,7 +32,7 @@ def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_entry_point_has_its_classs_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    added(monkeypatch, "flawscope.methods.patchcore.detector:PatchCore")
+    added(monkeypatch, "flawscope.methods.patchcore:PatchCore")
     with pytest.raises(OptionError, match=r"a class of that name, as PatchCore\.name tells, got 'patchcore'"):
         method_class("added")
 

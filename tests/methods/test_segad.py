@@ -16,11 +16,11 @@ from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError, OptionError
-from flawscope.methods.patchcore.detector import PatchCore
+from flawscope.methods.patchcore import PatchCore
 from flawscope.methods.registry import create
 from flawscope.methods.running import score, with_tensors
 from flawscope.methods.segad import SegAD, classifying
-from flawscope.methods.segad.table import far_apart, folds_by_kind
+from flawscope.methods.segad.reading import far_apart, folds_by_kind
 from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import AffineTransform, Independent, Normal, TransformedDistribution
 
-from flawscope.methods.fastflow.flows import Coupling, Flow, PlaceScaling, negative_log_likelihood
+from flawscope.methods.fastflow import Coupling, Flow, PlaceScaling, negative_log_likelihood
 
 LOG_2_PI = 1.8378770664093453
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from flawscope.nn.levels import Levels
-from flawscope.nn.moments import Moments
+from flawscope.nn.moments import Levels, Moments
 
 TENTHS = torch.arange(11.0).view(1, 1, 11)  # its quantile q is 10 q
 

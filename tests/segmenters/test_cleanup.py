@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flawscope.segmenters.cleanup import cleaned, ordered
+from flawscope.segmenters.drafting import cleaned, ordered
 
 
 def test_specks_and_holes_go_and_labels_are_numbered_by_size() -> None:

@@ -12,7 +12,7 @@ from flawscope.benchmark.measures import Measure, SpreadKind
 from flawscope.benchmark.rows import Chart, Row
 from flawscope.errors import InputError, unknown
 from flawscope.files import inside
-from flawscope.methods.spec import MethodSpec
+from flawscope.methods.registry import MethodSpec
 from flawscope.training.recipe import Document, Recipe, recipe_error
 from flawscope.training.settings import apply_settings, read_recipe, set_key
 

@@ -20,7 +20,7 @@ import flawscope
 from flawscope.distill.cards import card_text
 from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
-from flawscope.distill.picture_cache import PictureCache
+from flawscope.distill.pictures import PictureCache
 from flawscope.distill.students import Student, build_student
 from flawscope.distill.training import Distilled, distill, measure
 from flawscope.errors import DataError, InputError, OptionError, WeightsError

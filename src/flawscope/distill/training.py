@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flawscope.distill.augment import views
 from flawscope.distill.features import Targets
 from flawscope.distill.options import DistillOptions
-from flawscope.distill.picture_cache import PictureCache
+from flawscope.distill.pictures import PictureCache, views
 from flawscope.distill.students import Student
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.moments import Moments
@@ -106,7 +105,10 @@ def distill(
         return {"total": F.mse_loss(output, _fitted(target, output))}
 
     adam = torch.optim.Adam(student.parameters(), options.learning_rate, weight_decay=options.weight_decay)
-    schedule = _cosine(options.steps) if options.schedule == "cosine" else lambda step: 1.0
+
+    def schedule(number: int) -> float:
+        return 0.5 * (1 + math.cos(math.pi * number / options.steps)) if options.schedule == "cosine" else 1.0
+
     with closing(batches):
         history = Loop("distillation", options.steps, student.body, adam, run, watch, step, schedule).go()
     r2 = {}
@@ -207,7 +209,3 @@ def _fitted(target: Tensor, output: Tensor) -> Tensor:
     if target.shape[2:] == output.shape[2:]:
         return target
     return F.interpolate(target, size=output.shape[2:], mode="bilinear", align_corners=False)
-
-
-def _cosine(steps: int) -> Callable[[int], float]:
-    return lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -54,7 +54,6 @@ class DescentDetector(Detector):
 
         Raises:
             WeightsError: no weights for the backbone.
-            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         options = self.options
         if options.weights == "pretrained":

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import PydanticUndefined
 
-from flawscope.errors import MissingExtraError, OptionError, suggest
+from flawscope.errors import MissingExtraError, OptionError, unknown
 from flawscope.methods.detector import Detector, DetectorOptions, Facts
-from flawscope.runtime.frozen import first_problem, option_error
+from flawscope.runtime.frozen import Frozen, first_problem, option_error
 from flawscope.runtime.manifest import OutputSpec
 
 GROUP = "flawscope.methods"
@@ -23,13 +23,21 @@ BUILT_IN = {
     "devnet": "flawscope.methods.supervised.devnet:DevNet",
     "dra": "flawscope.methods.dra:DRA",
     "efficientad": "flawscope.methods.efficientad:EfficientAD",
-    "fastflow": "flawscope.methods.fastflow.detector:FastFlow",
+    "fastflow": "flawscope.methods.fastflow:FastFlow",
     "multiscale_patch": "flawscope.methods.multiscale_patch:MultiScalePatch",
     "padim": "flawscope.methods.padim:PaDiM",
-    "patchcore": "flawscope.methods.patchcore.detector:PatchCore",
+    "patchcore": "flawscope.methods.patchcore:PatchCore",
     "rd4ad": "flawscope.methods.rd4ad:RD4AD",
     "segad": "flawscope.methods.segad:SegAD",
 }
+
+
+class MethodSpec(Frozen):
+    """A method, a preset of it, and options over that."""
+
+    method: str = Field(description="a name from `flawscope methods`")
+    preset: str | None = Field(None, description="named options of the method; by default its paper's values")
+    options: dict[str, Any] = Field(default_factory=dict, description="options over the preset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,10 @@ def method_class(name: str) -> type[Detector]:
         module, attribute = BUILT_IN[name].split(":")
         found = getattr(importlib.import_module(module), attribute)
     else:
-        found = _load(_entry_point(name))
+        point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+        if point is None:
+            raise unknown(f"method {name!r}", name, available())
+        found = _load(point)
     if not (isinstance(found, type) and issubclass(found, Detector)):
         raise OptionError(
             f"method {name!r}",
@@ -123,12 +134,7 @@ def options_of(method: str, preset: str | None, options: Mapping[str, Any]) -> d
     if preset is None or (preset == "default" and preset not in known):
         return dict(options)
     if preset not in known:
-        raise OptionError(
-            f"preset {preset!r}",
-            expected=f"a preset of {method}",
-            got="an unknown name",
-            fix=suggest(preset, known) if known else f"{method} has none; leave it out.",
-        )
+        raise unknown(f"preset of {method}", preset, known)
     return {**known[preset], **options}
 
 
@@ -172,18 +178,6 @@ def _type_text(annotation: Any) -> str:
     if parts:
         return " | ".join(_type_text(part) for part in parts)
     return "none" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
-
-
-def _entry_point(name: str) -> EntryPoint:
-    for point in entry_points(group=GROUP):
-        if point.name == name:
-            return point
-    raise OptionError(
-        f"method {name!r}",
-        expected="the name of a method",
-        got="an unknown one",
-        fix=suggest(name, available()),
-    )
 
 
 def _load(point: EntryPoint) -> Any:

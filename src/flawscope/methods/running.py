@@ -44,9 +44,6 @@ def answers(
         keep: outputs to keep; None keeps all.
         batch: pictures that run together.
         scalars: replace some or all of the options' values.
-
-    Raises:
-        Stopped: the stop signal was set.
     """
     device = run.torch_device()
     detector.eval().to(device)

@@ -25,6 +25,8 @@ def _unheard(text: str) -> None:
 class Watch:
     """By default nobody: silent, and never stopped.
 
+    Whatever takes a watch raises `Stopped` once the stop signal is set, at a point where nothing is lost.
+
     Attributes:
         progress: where stages are reported.
         stop: set it from a signal handler or another thread to end the run at the next safe point.

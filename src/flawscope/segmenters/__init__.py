@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from flawscope.errors import OptionError, suggest
+from flawscope.runtime.frozen import option_error
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.feature_clusters import FeatureClusters, FeatureClustersOptions
 from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions
@@ -82,10 +83,4 @@ def _option_error(values: Any, error: ValidationError) -> OptionError:
             got=f"one of kind {' and '.join(owners)}" if owners else "an unknown one",
             fix=suggest(name, known) if known else f"Leave it out: kind {kind} has no options.",
         )
-    missing = problem["type"] == "missing"
-    return OptionError(
-        what,
-        expected="a value" if missing else problem["msg"].removeprefix("Input should be "),
-        got="none" if missing else repr(problem["input"])[:80],
-        fix=f"It is: {fields[name.split('.')[0]].description}.",
-    )
+    return option_error(SEGMENTERS[kind].Options, error, what)

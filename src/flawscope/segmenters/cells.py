@@ -94,11 +94,7 @@ class Cells(nn.Module):
         return features[:, :, self.cut : self.cut + height, self.cut : self.cut + width]
 
     def batches(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> Iterator[Tensor]:
-        """Features (n, D, h, w) of all pictures in batches, on the run's device.
-
-        Raises:
-            Stopped: the stop signal was set.
-        """
+        """Features (n, D, h, w) of all pictures in batches, on the run's device."""
         self.to(run.torch_device())
         for pixels in batches(pictures, run, watch, "reading features", _BATCH):
             with torch.no_grad():

@@ -27,7 +27,6 @@ def cluster(rows: Rows, count: int | None, run: Run, watch: Watch = UNWATCHED) -
 
     Raises:
         DataError: the rows do not differ enough for so many clusters.
-        Stopped: the stop signal was set.
     """
     random = np.random.default_rng(run.seed)
     main = _main_components(rows) if count is None else rows

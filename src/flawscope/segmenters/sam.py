@@ -21,7 +21,7 @@ from flawscope.errors import DataError, WeightsError, need
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
-from flawscope.segmenters.cleanup import cleaned
+from flawscope.segmenters.drafting import cleaned
 
 # The paper's automatic mask generation (section 5 and appendix B), on one scale.
 POINTS = 32  # a side of the grid of prompts
@@ -57,7 +57,6 @@ class Sam:
 
         Raises:
             DataError: SAM finds no mask that it is sure of.
-            Stopped: the stop signal was set.
         """
         masks = self.masks(picture)
         if not len(masks):

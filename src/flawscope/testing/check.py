@@ -5,34 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from inspect import isfunction
 from typing import Any
 from unittest import SkipTest
 
-from flawscope.errors import FlawscopeError, OptionError, suggest
+from flawscope.errors import FlawscopeError, unknown
 from flawscope.methods.detector import Detector
-from flawscope.testing import checks, exported
+from flawscope.testing import checks
 from flawscope.testing.subject import TOLERANCE, Subject
 
-TRAINED: tuple[Callable[[Subject], None], ...] = (
-    checks.few_pictures_are_refused,
-    checks.outputs_are_those_declared,
-    checks.scoring_changes_no_state,
-    checks.fitting_again_gives_the_same,
-    checks.stopped_and_resumed_gives_the_same,
-    checks.another_seed_gives_another_model,
-    checks.tuning_pictures_teach_nothing,
-    checks.single_pictures_give_what_a_batch_gives,
-    checks.another_order_gives_the_same,
-    checks.saved_and_loaded_gives_the_same,
-    checks.foreign_weights_are_refused,
-    checks.options_survive_json,
-    checks.plain_pictures_are_scored,
-    checks.scalars_have_their_defaults,
+CHECKS = tuple(
+    found
+    for name, found in vars(checks).items()
+    if isfunction(found) and found.__module__ == checks.__name__ and not name.startswith("_")
 )
-EXPORTED: tuple[Callable[[Subject], None], ...] = (
-    exported.every_engine_agrees,
-    exported.scalars_turn_the_graph,
-    exported.the_inspector_answers_plain_pictures,
+EXPORTED = (
+    checks.every_engine_agrees,
+    checks.scalars_turn_the_graph,
+    checks.the_inspector_answers_plain_pictures,
 )
 
 
@@ -83,13 +73,15 @@ def detector_checks(
     Raises:
         OptionError: an exception for a check that does not exist.
     """
-    excused, chosen = dict(exceptions or {}), TRAINED + (EXPORTED if export else ())
-    names = [check.__name__ for check in TRAINED + EXPORTED]
+    excused, names = dict(exceptions or {}), [check.__name__ for check in CHECKS]
     for name in excused:
         if name not in names:
-            expected, fix = "the name of a check", suggest(name, names)
-            raise OptionError(f"exception for {name!r}", expected=expected, got="another", fix=fix)
-    return (Check(subject, check.__name__, excused.get(check.__name__), check) for check in chosen)
+            raise unknown("exception for a check", name, names)
+    return (
+        Check(subject, check.__name__, excused.get(check.__name__), check)
+        for check in CHECKS
+        if export or check not in EXPORTED
+    )
 
 
 def check_detector(

@@ -1,4 +1,4 @@
-"""The properties that every detector has, each a function of a `Subject`.
+"""The properties that every detector has: each public function here is one, of a `Subject`, in their order.
 
 A broken one raises an AssertionError that says by how much it is broken; one that does not apply to the
 method raises `unittest.SkipTest` with the reason.
@@ -20,12 +20,25 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from flawscope.errors import BundleError, DataError
+from flawscope.errors import BundleError, DataError, FlawscopeError
 from flawscope.methods.registry import parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Checkpoints
-from flawscope.testing.stops import stopped_in_every_stage
-from flawscope.testing.subject import Outputs, Subject
+from flawscope.runtime import bundle
+from flawscope.runtime.engines import DEFAULT
+from flawscope.runtime.inspector import Inspector
+from flawscope.testing.rings import SIDE
+from flawscope.testing.subject import Outputs, Subject, stopped_in_every_stage
+from flawscope.training.parity import check_parity, parity
+
+TURNED = 2  # pictures that are compared at either end of a scalar's range
+
+
+def few_pictures_are_refused(subject: Subject) -> None:
+    """One good picture fewer than the method needs gives a DataError."""
+    count = max(subject.needs.normal - 1, 0)
+    few = replace(subject.data, normal=subject.data.normal.subset(range(count)))
+    _refuses(f"fitting on {count} pictures", DataError, lambda: subject.fit(data=few))
 
 
 def outputs_are_those_declared(subject: Subject) -> None:
@@ -34,27 +47,32 @@ def outputs_are_those_declared(subject: Subject) -> None:
     declared = [output.name for output in detector.outputs]
     with torch.inference_mode():
         returned = list(detector(torch.zeros(1, 3, *detector.options.size)))
-    require(sorted(returned) == sorted(declared), f"declares outputs {declared}, returns {returned}")
+    _require(sorted(returned) == sorted(declared), f"declares outputs {declared}, returns {returned}")
     kinds = [output.kind for output in detector.outputs]
     sole = kinds[0] == "score" and kinds.count("score") == 1
-    require(sole, f"the first output and no other must be the score, got {kinds}")
+    _require(sole, f"the first output and no other must be the score, got {kinds}")
     for name, kind, value in zip(declared, kinds, subject.outputs.values(), strict=True):
         what, dimensions = f"output {name} of kind {kind}", {"score": 1, "vector": 2}.get(kind, 3)
-        require_finite(what, value)
-        require(
+        _finite(what, value)
+        _require(
             value.ndim == dimensions and len(value) == count,
             f"{what} must have {dimensions} dimensions and {count} rows for {count} pictures, has shape "
             f"{value.shape}",
         )
         whole = kind in ("label_map", "index_map") and np.issubdtype(value.dtype, np.integer)
-        require(value.dtype == np.float32 or whole, f"{what} is {value.dtype}")
+        _require(value.dtype == np.float32 or whole, f"{what} is {value.dtype}")
 
 
-def few_pictures_are_refused(subject: Subject) -> None:
-    """One good picture fewer than the method needs gives a DataError."""
-    count = max(subject.needs.normal - 1, 0)
-    few = replace(subject.data, normal=subject.data.normal.subset(range(count)))
-    _refuses(f"fitting on {count} pictures", DataError, lambda: subject.fit(data=few))
+def scoring_changes_no_state(subject: Subject) -> None:
+    """Scoring leaves weights, buffers and torch's global random numbers as they were."""
+    detector = subject.detector
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    random = torch.random.get_rng_state()
+    subject.score(detector, subject.tests.subset(range(2)))
+    moved = _moved(before, detector.state_dict())
+    _require(not moved, f"scoring changes state: {', '.join(moved)}")
+    still = torch.equal(random, torch.random.get_rng_state())
+    _require(still, "scoring draws from torch's global random numbers")
 
 
 def fitting_again_gives_the_same(subject: Subject) -> None:
@@ -73,7 +91,7 @@ def stopped_and_resumed_gives_the_same(subject: Subject) -> None:
     moved = _moved(whole.state_dict(), resumed.state_dict())
     moved += [name for name in names if getattr(whole.learnt, name) != getattr(resumed.learnt, name)]
     deed = f"stopped in {', '.join(stages)} and resumed it ends with another"
-    require(not moved, f"{deed} {', '.join(moved)}")
+    _require(not moved, f"{deed} {', '.join(moved)}")
 
 
 def another_seed_gives_another_model(subject: Subject) -> None:
@@ -81,7 +99,7 @@ def another_seed_gives_another_model(subject: Subject) -> None:
     seed = subject.seed + 1
     other = subject.fit(subject.run(seed=seed))
     moved = _moved(subject.detector.state_dict(), other.state_dict())
-    require(bool(moved), f"seeds {subject.seed} and {seed} give the same model")
+    _require(bool(moved), f"seeds {subject.seed} and {seed} give the same model")
 
 
 def tuning_pictures_teach_nothing(subject: Subject) -> None:
@@ -90,7 +108,7 @@ def tuning_pictures_teach_nothing(subject: Subject) -> None:
     other = subject.fit(data=replace(subject.data, tuning=tuning.subset(range(1, len(tuning)))))
     scales = {name for name, _ in detector.named_buffers()} if subject.needs.tuning else set[str]()
     moved = [name for name in _moved(detector.state_dict(), other.state_dict()) if name not in scales]
-    require(not moved, f"other tuning pictures change {', '.join(moved)}")
+    _require(not moved, f"other tuning pictures change {', '.join(moved)}")
 
 
 def single_pictures_give_what_a_batch_gives(subject: Subject) -> None:
@@ -103,18 +121,6 @@ def another_order_gives_the_same(subject: Subject) -> None:
     backwards = subject.tests.subset(range(len(subject.tests))[::-1])
     outputs = subject.score(subject.detector, backwards, batch=4)
     _same(subject, "another order gives", {name: values[::-1] for name, values in outputs.items()})
-
-
-def scoring_changes_no_state(subject: Subject) -> None:
-    """Scoring leaves weights, buffers and torch's global random numbers as they were."""
-    detector = subject.detector
-    before = {name: value.clone() for name, value in detector.state_dict().items()}
-    random = torch.random.get_rng_state()
-    subject.score(detector, subject.tests.subset(range(2)))
-    moved = _moved(before, detector.state_dict())
-    require(not moved, f"scoring changes state: {', '.join(moved)}")
-    still = torch.equal(random, torch.random.get_rng_state())
-    require(still, "scoring draws from torch's global random numbers")
 
 
 def saved_and_loaded_gives_the_same(subject: Subject) -> None:
@@ -139,7 +145,7 @@ def options_survive_json(subject: Subject) -> None:
     """Options written to JSON and read again are the same options."""
     options = subject.detector.options
     again = parse_options(subject.label, type(options), json.loads(options.model_dump_json()))
-    require(again == options, f"options {options!r} come back from JSON as {again!r}")
+    _require(again == options, f"options {options!r} come back from JSON as {again!r}")
 
 
 def plain_pictures_are_scored(subject: Subject) -> None:
@@ -149,7 +155,7 @@ def plain_pictures_are_scored(subject: Subject) -> None:
         with torch.inference_mode():
             answer = detector(torch.full((1, 3, *detector.options.size), level))
         for output, value in answer.items():
-            require_finite(f"output {output} of a {name} picture", value.numpy())
+            _finite(f"output {output} of a {name} picture", value.numpy())
 
 
 def scalars_have_their_defaults(subject: Subject) -> None:
@@ -162,16 +168,58 @@ def scalars_have_their_defaults(subject: Subject) -> None:
     _same(subject, "without values for its scalars it gives", bare)
 
 
-def require(holds: bool, otherwise: str) -> None:
+def every_engine_agrees(subject: Subject) -> None:
+    """The graph answers as the trained detector does, in every engine that is installed."""
+    for figures in bundle.load(subject.model).manifest.parity:
+        check_parity(figures)
+
+
+def scalars_turn_the_graph(subject: Subject) -> None:
+    """The graph follows the detector to either end of each scalar's range, and its outputs move."""
+    if not subject.detector.options.scalars:
+        raise SkipTest("it has no scalars")
+    detector, pipeline, pictures = subject.detector, subject.pipeline(), subject.tests.subset(range(TURNED))
+    for scalar in detector.options.scalars:
+        ends = []
+        for value in (scalar.low, scalar.high):
+            turned, where = pipeline.turned({scalar.name: value}), f"with {scalar.name} at {value:g}"
+            try:
+                check_parity(*parity(detector, [turned], pictures, subject.run()))
+            except FlawscopeError as error:
+                raise AssertionError(f"the exported graph {where} fails parity: {error}") from error
+            ends.append([values for answer in turned.score(pictures) for values in answer.values()])
+            for values in ends[-1]:
+                _finite(f"an output {where}", values)
+        moved = any(not np.array_equal(*pair) for pair in zip(*ends, strict=True))
+        _require(moved, f"{scalar.name} at {scalar.low:g} and at {scalar.high:g} gives the same outputs")
+
+
+def the_inspector_answers_plain_pictures(subject: Subject) -> None:
+    """Black, white and tiny pictures have finite scores and heatmaps, twice the same."""
+    inspector = Inspector.load(subject.model, engine=DEFAULT)
+    plain = {
+        "black": np.zeros((SIDE, SIDE, 3), np.uint8),
+        "white": np.full((SIDE, SIDE, 3), 255, np.uint8),
+        "tiny": np.full((1, 2, 3), 128, np.uint8),
+    }
+    for name, pixels in plain.items():
+        first, second = inspector.inspect(pixels), inspector.inspect(pixels)
+        _finite(f"score of a {name} picture", np.array(first.score))
+        if first.heatmap is not None:
+            _finite(f"heatmap of a {name} picture", first.heatmap)
+        _require(first.score == second.score, f"a {name} picture scores {first.score}, then {second.score}")
+
+
+def _require(holds: bool, otherwise: str) -> None:
     """Raise an AssertionError with that message unless it holds."""
     if not holds:
         raise AssertionError(otherwise)
 
 
-def require_finite(what: str, values: NDArray[Any]) -> None:
+def _finite(what: str, values: NDArray[Any]) -> None:
     """No value is NaN or infinite."""
     wrong = int(values.size - np.isfinite(values).sum())
-    require(wrong == 0, f"{what}: {wrong} of {values.size} values are NaN or infinite")
+    _require(wrong == 0, f"{what}: {wrong} of {values.size} values are NaN or infinite")
 
 
 def _same(subject: Subject, deed: str, got: Outputs) -> None:
@@ -179,12 +227,12 @@ def _same(subject: Subject, deed: str, got: Outputs) -> None:
     for name, values in subject.outputs.items():
         if not np.issubdtype(values.dtype, np.floating):
             continue
-        require(
+        _require(
             values.shape == got[name].shape, f"{deed} {name} of shape {got[name].shape}, not {values.shape}"
         )
         difference = float(np.abs(values.astype(np.float64) - got[name]).max())
         spread = max(float(np.ptp(values)), 0.01 * float(np.abs(values).max()))
-        require(
+        _require(
             difference <= subject.tolerance * spread,
             f"{deed} another {name}: it differs by up to {difference:.3g}, with a spread of {spread:.3g} "
             f"over {len(values)} pictures; {subject.tolerance:g} of it may",

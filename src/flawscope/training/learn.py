@@ -20,7 +20,7 @@ from flawscope.files import remembered_sha256, writable_folder
 from flawscope.methods.registry import parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
-from flawscope.methods.segad.table import Table
+from flawscope.methods.segad.reading import Table
 from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch

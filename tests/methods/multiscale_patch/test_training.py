@@ -9,7 +9,7 @@ import torch
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
-from flawscope.methods.multiscale_patch import MultiScalePatch, clusters, sampler
+from flawscope.methods.multiscale_patch import MultiScalePatch, patches, training
 from flawscope.methods.multiscale_patch.training import (
     _PLACES,
     Networks,
@@ -36,7 +36,7 @@ def literal(detector: MultiScalePatch, pixels: torch.Tensor, number: int, run: R
     options, embed = detector.options, detector.networks.encoders.embed
     found = dict[str, float]()
     for scale in options.scales:
-        places = sampler.draw(options, scale, len(pixels), run.generator(_PLACES, scale, number))
+        places = patches.draw(options, scale, len(pixels), run.generator(_PLACES, scale, number))
         assert places.label is not None
         sums = dict.fromkeys(("svdd", "cos", "ssl", "kmeans"), 0.0)
         for index, owner in enumerate(places.owners):
@@ -102,26 +102,26 @@ def test_learning_lowers_the_loss(tiny: Make, data: TrainingData) -> None:
 
 def test_centres_come_every_five_epochs(tiny: Make) -> None:
     options = tiny(batch=2, kmeans_every=5).options
-    found = [number for number in range(40) if clusters.due(number, options, 5)]
+    found = [number for number in range(40) if training.due(number, options, 5)]
     assert found == [0, 13, 25, 38]  # 25 pictures are 12.5 steps
 
 
-def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData) -> None:
-    options = tiny(clusters=2, patches=20).options
-    run = Run()
+def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, run = tiny(clusters=2, patches=20).networks, Run()
 
-    def embed(patches: torch.Tensor) -> torch.Tensor:
+    def embed(scale: int, patches: torch.Tensor) -> torch.Tensor:
         """Two far groups, by the patches' first pixel."""
         bright = (patches[:, 0, 0, 0] > 0.4).float()[:, None]
         return bright * torch.tensor([[9.0, 0.0]]) + 0.01 * patches[:, :2, 1, 1]
 
     def found(together: int) -> torch.Tensor:
+        monkeypatch.setattr(training, "_AT_ONCE", together * 20 * 16**2)
         generator = run.generator(1)
-        store = PixelStore(data.normal, run)
-        rows = clusters.sampled(embed, store, options, 16, generator=generator, together=together, run=run)
+        rows = training.sampled(networks, PixelStore(data.normal, run), 16, generator, run=run)
         assert rows.shape == (20 * len(data.normal), 2)
-        return clusters.centres(rows, 2, generator)
+        return training.centres(rows, 2, generator)
 
+    monkeypatch.setattr(networks.encoders, "embed", embed)
     assert torch.equal(found(2), found(2))
     for together in (1, 3, 100):
         first, second = sorted(found(together).tolist())
@@ -138,9 +138,7 @@ def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
         standardise(networks, store, options, run)
         for scale in options.encoders:
             encoder = networks.encoders.by_scale[str(scale)]
-            rows = clusters.sampled(
-                encoder, store, options, scale, generator=run.generator(5), together=1, run=run
-            )
+            rows = training.sampled(networks, store, scale, run.generator(5), run=run)
             assert rows.mean(0).abs().max() < 0.2
             assert (rows.std(0) - 1).abs().max() < 0.2
     constant = torch.full((10, options.embedding), 3.0)

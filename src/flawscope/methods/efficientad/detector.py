@@ -26,7 +26,7 @@ from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
-from flawscope.nn.levels import Levels
+from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.student_teacher.losses import discrepancy
 from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, normalise_output, taps
@@ -98,7 +98,6 @@ class EfficientAD(Detector):
         Raises:
             OptionError: `channels` is not the teacher's number.
             WeightsError: no weights for the teacher.
-            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         options = self.options
         with run.seeded(_NETWORKS):

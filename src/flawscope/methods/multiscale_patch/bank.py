@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
@@ -62,8 +60,3 @@ class EmbeddingBank(nn.Module):
             self.numbers = select_patches(rows, count, projection=None, run=run, watch=watch, name=name)
         self.memory = MemoryBank(rows[self.numbers], queries=self.cells)
         self.least = _RESOLUTION * self.memory.bank.square().sum(1).mean().sqrt()
-
-
-def needed_bytes(grids: Iterable[tuple[int, int]], pictures: int, dim: int) -> int:
-    """Memory for all good patches of all scales and the banks made of them, at most."""
-    return sum(2 * 4 * dim * pictures * height * width for height, width in grids)

@@ -18,7 +18,7 @@ from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
 from flawscope.methods.fingerprint import fingerprint
-from flawscope.methods.multiscale_patch.bank import EmbeddingBank, needed_bytes
+from flawscope.methods.multiscale_patch.bank import EmbeddingBank
 from flawscope.methods.multiscale_patch.options import PRESETS, MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.patches import Coverage, grid_shape
 from flawscope.methods.multiscale_patch.training import Networks, train
@@ -34,6 +34,7 @@ from flawscope.runtime.manifest import OutputSpec
 
 _NETWORKS = 0x3C4E
 _BATCH = 4
+_FLOAT_BYTES = 4
 
 
 def outputs_of(scales: tuple[int, ...]) -> tuple[OutputSpec, ...]:
@@ -88,7 +89,6 @@ class MultiScalePatch(Detector):
             DataError: fewer patches than clusters.
             OptionError: the patches of all pictures would not fit into memory.
             WeightsError: no weights for the encoders' backbone.
-            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         self._require_memory(len(data.normal))
         self.networks = self._fresh(int(run.generator(_NETWORKS).initial_seed())).to(run.torch_device())
@@ -161,7 +161,8 @@ class MultiScalePatch(Detector):
         return bank
 
     def _require_memory(self, pictures: int) -> None:
-        needed = needed_bytes(self.grids.values(), pictures, self.options.embedding)
+        patches = pictures * sum(height * width for height, width in self.grids.values())
+        needed = 2 * _FLOAT_BYTES * self.options.embedding * patches  # all of them, and the banks at most
         require_memory(
             needed,
             available_bytes(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from flawscope.methods.multiscale_patch import clusters, sampler
+from flawscope.errors import DataError
 from flawscope.methods.multiscale_patch.encoders import BLOCK_PIXELS, Encoders, times
 from flawscope.methods.multiscale_patch.losses import (
     PositionClassifier,
@@ -18,16 +19,35 @@ from flawscope.methods.multiscale_patch.losses import (
     total_loss,
 )
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
-from flawscope.methods.multiscale_patch.patches import crop
-from flawscope.methods.multiscale_patch.sampler import Places
+from flawscope.methods.multiscale_patch.patches import Places, anywhere, crop, draw
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled, steps_of
 from flawscope.nn.watch import UNWATCHED, Watch
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
+_STARTS = 3  # of K-means; the best is kept
 _SMALLER = 8  # passes without gradients are faster in smaller blocks
 _AT_ONCE = _SMALLER * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
+
+
+def due(number: int, options: MultiScalePatchOptions, pictures: int) -> bool:
+    """Whether the centres are computed afresh before this step: every few epochs (section 3.2.3)."""
+    length = options.kmeans_every * pictures
+    return number == 0 or number * options.batch // length > (number - 1) * options.batch // length
+
+
+def centres(embeddings: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Centres (K, D) of embeddings (n, D); where fewer of them differ than K, some centres are equal."""
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    found = MiniBatchKMeans(count, random_state=seed, n_init=_STARTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found.fit(embeddings.numpy())
+    return torch.from_numpy(found.cluster_centers_)
 
 
 class Networks(nn.Module):
@@ -108,15 +128,21 @@ def train(
         Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
     """
     steps = steps_of(options.epochs, len(store), options.batch) if options.steps is None else options.steps
-    if steps:
-        clusters.check_clusters(options, len(store))
+    patches = len(store) * options.patches
+    if steps and "kmeans" in options.losses and options.clusters > patches:
+        raise DataError(
+            "training patches",
+            expected=f"at least {options.clusters} for as many clusters",
+            got=f"{patches} ({options.patches} in each of {len(store)} pictures)",
+            fix="Lower `clusters`, raise `patches`, or add good pictures.",
+        )
     if options.standardise:
         standardise(networks, store, options, run, watch)
     objective = Objective(networks, options, run)
     optimiser = torch.optim.Adam(networks.parameters(), lr=options.learning_rate, fused=True)
 
     def step(number: int) -> Losses:
-        if "kmeans" in options.losses and clusters.due(number, options, len(store)):
+        if "kmeans" in options.losses and due(number, options, len(store)):
             _refresh(networks, store, number, run, watch)
         networks.train(options.weights == "random")
         pixels = store.batch(shuffled(len(store), options.batch, number, run))
@@ -157,7 +183,7 @@ def _blocks(
 ) -> Iterator[tuple[int, Places, float]]:
     """Scale by scale the places of a step, in blocks of a bounded number of pixels, each with its share."""
     for scale in options.scales:
-        places = sampler.draw(options, scale, pictures, run.generator(_PLACES, scale, number))
+        places = draw(options, scale, pictures, run.generator(_PLACES, scale, number))
         count = len(places.owners)
         size = max(1, pixels // (len(places.corners) * scale**2))
         for start in range(0, count, size):
@@ -171,8 +197,8 @@ def _refresh(networks: Networks, store: PixelStore, number: int, run: Run, watch
     options = networks.encoders.options
     for scale in options.scales:
         generator = run.generator(_CENTRES, scale, number)
-        found = _sampled(networks, store, scale, generator, run=run, watch=watch)
-        networks.centres(scale).copy_(clusters.centres(found, options.clusters, generator))
+        found = sampled(networks, store, scale, generator, run=run, watch=watch)
+        networks.centres(scale).copy_(centres(found, options.clusters, generator))
 
 
 def standardise(
@@ -182,22 +208,31 @@ def standardise(
     networks.train(options.weights == "random")  # as in training: batch norms of random networks learn theirs
     for scale in options.encoders:
         generator = run.generator(_STANDARD, scale)
-        networks.encoders.standardise(
-            scale, _sampled(networks, store, scale, generator, run=run, watch=watch)
-        )
+        networks.encoders.standardise(scale, sampled(networks, store, scale, generator, run=run, watch=watch))
 
 
-def _sampled(
-    networks: Networks, store: PixelStore, scale: int, generator: torch.Generator, *, run: Run, watch: Watch
+@torch.no_grad()
+def sampled(
+    networks: Networks,
+    store: PixelStore,
+    scale: int,
+    generator: torch.Generator,
+    *,
+    run: Run,
+    watch: Watch = UNWATCHED,
 ) -> Tensor:
-    """Embeddings (n, D) of random patches of all pictures."""
+    """Embeddings (n, D) float32 of random patches, as many in each of all pictures as a step takes."""
     options = networks.encoders.options
     block = max(1, at_once(store.device) // _SMALLER // scale**2)
-
-    def embed(patches: Tensor) -> Tensor:
-        return torch.cat([networks.encoders.embed(scale, some) for some in torch.split(patches, block)])
-
     together = max(1, at_once(store.device) // (options.patches * scale**2))
-    return clusters.sampled(
-        embed, store, options, scale, generator=generator, together=together, run=run, watch=watch
-    )
+    room = (options.size[0] - scale, options.size[1] - scale)
+    rows = []
+    for pictures in torch.split(torch.arange(len(store)), together):
+        watch.check_stop(run)
+        corners = anywhere(options.patches * len(pictures), room, generator)
+        pixels = store.batch(pictures)
+        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
+        patches = crop(pixels, owners, corners.to(pixels.device), scale)
+        embeddings = [networks.encoders.embed(scale, some) for some in torch.split(patches, block)]
+        rows.append(torch.cat(embeddings).float().cpu())
+    return torch.cat(rows)

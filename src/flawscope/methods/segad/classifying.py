@@ -12,7 +12,7 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
-from flawscope.methods.segad.table import folds_by_kind
+from flawscope.methods.segad.reading import folds_by_kind
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 
@@ -42,7 +42,13 @@ def held_out_scores(
         classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run, watch)
         return classifier, _scores(classifier, both, run, watch)
     parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed)
-    _check_folds(parts[len(unseen.normal) :], folds)
+    if len(defective) < folds:  # each fold needs one outside of it to learn from, and all of them one within
+        raise DataError(
+            "defective pictures",
+            expected=f"at least {folds}, one for each fold of the classifier",
+            got=str(len(defective)),
+            fix="Add defective pictures, lower options.classifier_folds, or leave the classifier out.",
+        )
     scores = np.empty(len(both), np.float32)
     with watch.stage("classifier in folds", folds) as stage:
         for fold in range(folds):
@@ -71,14 +77,3 @@ def _four_fifths(pictures: Pictures, seed: int) -> list[int]:
     random = np.random.default_rng((seed, len(pictures)))
     count = max(1, round(PAPERS_SHARE * len(pictures))) if len(pictures) else 0
     return sorted(int(index) for index in random.permutation(len(pictures))[:count])
-
-
-def _check_folds(parts: NDArray[np.int64], folds: int) -> None:
-    """Each fold's classifier needs a defective picture outside of its fold, and all of them one within."""
-    if len(parts) < folds:
-        raise DataError(
-            "defective pictures",
-            expected=f"at least {folds}, one for each fold of the classifier",
-            got=str(len(parts)),
-            fix="Add defective pictures, lower options.classifier_folds, or leave the classifier out.",
-        )

@@ -30,10 +30,9 @@ from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.forest import Forest, grow, load, require_agreement
 from flawscope.methods.segad.options import NAME, SegADOptions
-from flawscope.methods.segad.reading import SegmentReader, read_table
-from flawscope.methods.segad.table import FAR_APART, Table, far_apart
+from flawscope.methods.segad.reading import FAR_APART, SegmentReader, Table, far_apart, read_table
 from flawscope.nn.banks.preflight import Preflight
-from flawscope.nn.levels import Levels
+from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.manifest import OutputSpec
@@ -131,7 +130,6 @@ class SegAD(Detector):
 
         Raises:
             DataError: what a detector or the segmenter refuses.
-            Stopped: the stop signal was set; a later call with the same run takes up where it was.
         """
         for index, base in enumerate(self.bases):
             learnt = data.for_detector(self.options.scaled if base.needs().tuning else 0.0)
@@ -145,7 +143,7 @@ class SegAD(Detector):
         pictures come first, then the defective ones, real before synthetic.
 
         Raises:
-            DataError, Stopped: as `learn`.
+            DataError: as `learn`.
         """
         segmenter, options = self.reader.segmenter, self.options
         segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run, watch, unseen.parts)

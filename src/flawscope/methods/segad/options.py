@@ -8,10 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from flawscope.errors import FlawscopeError
 from flawscope.methods.detector import DetectorOptions
-from flawscope.methods.registry import contradiction, method_class, options_of, parse_options
+from flawscope.methods.registry import MethodSpec, contradiction, method_class, options_of, parse_options
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.methods.segad.statistics import Statistic
-from flawscope.methods.spec import MethodSpec
 from flawscope.segmenters import ObjectGroundOptions, SegmentOptions
 
 NAME = "segad"

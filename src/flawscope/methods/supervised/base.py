@@ -97,7 +97,6 @@ class SupervisedDetector(Detector):
         Raises:
             OptionError: pretrained batch norms are folded and `batch_norm` is not frozen.
             WeightsError: no weights for the backbone.
-            Stopped: the stop signal was set; a later call with the same run resumes to the same result.
         """
         defective = data.normal.subset([]) if data.defective is None else data.defective
         natural = data.natural if self.needs().natural else None

@@ -24,7 +24,6 @@ PREPROCESSING = {
     )
 }
 OWN: dict[str, Callable[[], nn.Module]] = {"pdn_m": pdn_m, "pdn_s": pdn_s}
-LIBRARIES = ("torchvision", "timm")
 _PROBE = 64
 
 
@@ -257,12 +256,8 @@ def _check_layers(network: nn.Module, name: str, layers: tuple[str, ...]) -> Non
                 fix=suggest(layer, _names(network)),
             )
     if len(set(layers)) != len(layers):
-        raise OptionError(
-            f"layers of {name}",
-            expected="each layer once",
-            got=", ".join(layers),
-            fix="Remove the repetition.",
-        )
+        got, fix = ", ".join(layers), "Remove the repetition."
+        raise OptionError(f"layers of {name}", expected="each layer once", got=got, fix=fix)
 
 
 def _check_map(name: str, layer: str, output: Tensor, size: tuple[int, int]) -> None:

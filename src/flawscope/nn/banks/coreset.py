@@ -51,12 +51,8 @@ def coreset_size(patches: int, ratio: float) -> int:
         OptionError: `ratio` lies outside (0, 1].
     """
     if not 0 < ratio <= 1:
-        raise OptionError(
-            "coreset ratio",
-            expected="a number above 0 and at most 1",
-            got=repr(ratio),
-            fix="Try 0.1 or 0.01.",
-        )
+        expected, fix = "a number above 0 and at most 1", "Try 0.1 or 0.01."
+        raise OptionError("coreset ratio", expected=expected, got=repr(ratio), fix=fix)
     return max(1, int(patches * ratio))
 
 
@@ -96,7 +92,9 @@ def select_coreset(
     """
     with full_float32():
         points = _Points(_projected(features, projection, seed, device))
-    _check_count(count, points.size)
+    if not 1 <= count <= points.size:
+        expected, fix = f"1 to {points.size} patches", "Lower the ratio or add pictures."
+        raise OptionError("coreset", expected=expected, got=str(count), fix=fix)
     first = int(np.random.default_rng(seed).integers(points.size))
     chosen = [first] if resume is None else _checked(resume, first, count, points.size)
     saved = time.monotonic()
@@ -244,22 +242,11 @@ def _on_grid(rows: Tensor, dim: int) -> Tensor:
 
 def _projection_matrix(dim: int, projection: int | None, seed: int) -> Tensor | None:
     if projection is not None and projection < 1:
-        raise OptionError(
-            "projection",
-            expected="a positive number of dimensions, or none",
-            got=str(projection),
-            fix="Try 64.",
-        )
+        expected = "a positive number of dimensions, or none"
+        raise OptionError("projection", expected=expected, got=str(projection), fix="Try 64.")
     if projection is None or projection >= dim:
         return None
     return torch.randn(dim, projection, generator=torch.Generator().manual_seed(seed)) / math.sqrt(projection)
-
-
-def _check_count(count: int, size: int) -> None:
-    if not 1 <= count <= size:
-        raise OptionError(
-            "coreset", expected=f"1 to {size} patches", got=str(count), fix="Lower the ratio or add pictures."
-        )
 
 
 def _checked(resume: Tensor, first: int, count: int, size: int) -> list[int]:

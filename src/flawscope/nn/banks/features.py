@@ -109,11 +109,7 @@ class PatchGrid(nn.Module):
 def map_batches(
     backbone: Backbone, pictures: Pictures, run: Run, watch: Watch = UNWATCHED
 ) -> Iterator[dict[str, Tensor]]:
-    """The backbone's maps {layer: (n, C, h, w)} float32 of all pictures in batches, at the run's precision.
-
-    Raises:
-        Stopped: the stop signal was set.
-    """
+    """The backbone's maps {layer: (n, C, h, w)} float32 of all pictures by batches at the run's precision."""
     network = copy.deepcopy(backbone).to(run.torch_device()).to(memory_format=torch.channels_last)
     network.body.to(run.feature_dtype)
     for pixels in batches(pictures, run, watch, "reading features", BATCH):

@@ -132,9 +132,6 @@ def normalise_output(
         pictures: the training pictures.
         run: device and training precision.
         prepare: pixels (N, 3, H, W) in [0, 1] → what the teacher takes.
-
-    Raises:
-        Stopped: the stop signal was set.
     """
     moments = Moments()
     for pixels in batches(pictures, run, watch, "measuring the teacher", _BATCH):
