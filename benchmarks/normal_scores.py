@@ -26,6 +26,7 @@ from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
 from flawscope.products import write_loco
 from flawscope.runtime.manifest import processor
@@ -77,7 +78,7 @@ def score(chosen: argparse.Namespace, samples: tuple[Sample, ...]) -> np.ndarray
     normal = PictureFiles(split.training, detector.options.frame)
     run = Run(seed=chosen.seed)
     detector.fit(TrainingData(normal=normal, tuning=normal.subset(range(0))), run)
-    return score(detector, PictureFiles(split.calibration, detector.options.frame), run)["score"]
+    return score_pictures(detector, PictureFiles(split.calibration, detector.options.frame), run)["score"]
 
 
 if __name__ == "__main__":

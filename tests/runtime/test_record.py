@@ -31,6 +31,12 @@ def test_a_record_shows_exactly_the_promised_keys() -> None:
     assert Record.of(path, ERROR).to_json() == {"path": str(path), "error": str(ERROR)}
 
 
+def test_a_prediction_is_plain_values_too() -> None:
+    plain = ANSWER.to_json()
+    assert plain["findings"] == Record.of(Path("a.png"), ANSWER).to_json()["findings"]
+    assert json.loads(json.dumps(plain)) == plain
+
+
 @pytest.mark.parametrize("answer", [ANSWER, ERROR])
 def test_json_gives_the_record_back(answer: Prediction | InputError) -> None:
     path = Path("Pr\udcfcfteil.png")  # a name that is no text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,19 @@ class Prediction:
     segments: Segments | None = None
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; arrays stay out."""
+        return {
+            "score": self.score,
+            "p_value": self.p_value,
+            "decision": str(self.decision),
+            "regions": [_plain(region) for region in self.regions],
+            "findings": [
+                {"text": f.text, "values": dict(f.values), "region": f.region and _plain(f.region)}
+                for f in self.findings
+            ],
+        }
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
@@ -98,3 +111,7 @@ class Explanation:
         """The prediction with its explanation."""
         told, moved, segments = self.findings, self.contributions, self.segments
         return replace(prediction, findings=told, contributions=moved, segments=segments)
+
+
+def _plain(region: Region) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(region).items()}
