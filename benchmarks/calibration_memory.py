@@ -33,7 +33,7 @@ from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import OutputSpec, StageSpec
-from flawscope.runtime.manifest import _processor as processor
+from flawscope.runtime.manifest import processor
 from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.training.fold_scores import score_apart
 
