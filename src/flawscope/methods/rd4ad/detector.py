@@ -69,8 +69,8 @@ class RD4ADOptions(DescentOptions):
     betas: tuple[Share, Share] = Field((0.5, 0.999), description="Adam's β (section 4.1: 0.5 and 0.999)")
 
 
-# The loss and the decoder of the code that the authors published; its order, not its numbers: for a teacher of
-# basic blocks, ResNet-18, that code builds two a stage.
+# The loss and the decoder of the code that the authors published; an order in place of numbers, for that code
+# builds two blocks a stage for ResNet-18, a teacher of basic blocks.
 _CODE = {"loss": "maps", "order": "code"}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "authors": _CODE,
