@@ -52,19 +52,16 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
                     continue
                 ms = median_ms(lambda pipeline=pipeline: pipeline.run(pixels), repeats)
                 rows.append({**common, "what": "inspect", "how": f"{name} {precision}", "ms": ms})
+    thesis, original = {"padding": False}, {"padding": False, "penalty": "ood", "appearance": "efficientad"}
     losses = {
-        "thesis: L_CDO, one picture for all losses": {"padding": False},
-        "EfficientAD: L_OOD, two pictures and a natural one": {
-            "padding": False,
-            "penalty": "ood",
-            "appearance": "efficientad",
-        },
+        "thesis: L_CDO, one picture": (thesis, False),
+        "thesis: L_CDO, one picture and crops of its defects": (thesis, True),
+        "EfficientAD: L_OOD, two pictures and a natural one": (original, False),
     }
-    for text, options in losses.items():
+    for text, (options, defects) in losses.items():
         for precision in ("fp32", "bf16"):
             detector = create("efficientad", {"weights": "random", **options})
-            run = Run(precision=precision)
-            ms = _training_step(detector, run, steps)
+            ms = _training_step(detector, Run(precision=precision), steps, defects=defects)
             rows.append(
                 {
                     "tool": "flawscope",
@@ -78,11 +75,11 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
     return [row | {"threads": torch.get_num_threads(), "versions": found} for row in rows]
 
 
-def _training_step(detector: Any, run: Any, steps: int) -> float:
+def _training_step(detector: Any, run: Any, steps: int, *, defects: bool) -> float:
     """Median milliseconds of a step on pictures in memory, optimiser included."""
     import torch
+    from _efficientad_batches import noise_batch
 
-    from flawscope.methods.efficientad.pictures import Batch
     from flawscope.methods.efficientad.training import Objective
 
     options = detector.options
@@ -91,12 +88,7 @@ def _training_step(detector: Any, run: Any, steps: int) -> float:
     learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
     optimiser = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
     networks.autoencoder.train()
-    pictures = torch.rand(3, 1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    defects = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
-    defects[:, 100:120, 80:100] = options.penalty == "cdo"
-    varied = pictures[1] if options.appearance == "efficientad" else None
-    natural = pictures[2] if options.penalty == "ood" else None
-    batch = Batch(pictures[0], defects, varied, natural).to(torch.device("cpu"))
+    batch = noise_batch(detector, defects=defects).to(torch.device("cpu"))
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)

@@ -5,8 +5,8 @@
 Inspection runs teacher, student (both halves in one pass), autoencoder, scaling and heatmap at 256 x 256 on
 pictures that lie on the device, in channels-last order, compiled, after 1000 warm-up runs. The paper gives
 2.2 ms (S) and 4.5 ms (M) a picture on an RTX A6000 at batch 1 (Batzner, Heckler, König, WACV 2024, table 5).
-A training step takes a batch of pictures on the device through all losses of the thesis, backwards and
-through Adam; data loading is left out. Weights are random, which cost what trained ones do.
+A training step takes a batch of pictures with defects on the device through all losses of the thesis,
+backwards and through Adam; data loading is left out. Weights are random, which cost what trained ones do.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _efficientad_batches import noise_batch
 from _machine import command, hardware, versions
 
 from flawscope.files import write_text
@@ -99,9 +100,7 @@ def training(given: argparse.Namespace, device: torch.device) -> list[dict[str, 
         learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
         adam = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
         networks.autoencoder.train()
-        defects = torch.zeros(batch, SIDE, SIDE, dtype=torch.bool)
-        defects[:, 100:120, 80:100] = True
-        pictures = Batch(torch.rand(batch, 3, SIDE, SIDE), defects, None, None).to(device)
+        pictures = noise_batch(detector, defects=True).to(device)
 
         def step(
             adam: torch.optim.Optimizer = adam, objective: Objective = objective, pictures: Batch = pictures

@@ -14,15 +14,17 @@ from torch import nn
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, WeightsError
+from flawscope.methods.efficientad.crops import Crops
 from flawscope.methods.efficientad.detector import EfficientAD
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.methods.efficientad.training import Objective
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
-from flawscope.nn.backbones.pdn import Cells
+from flawscope.nn.backbones.pdn import cells, pdn
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.nn.student_teacher.networks import at_centres
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy
+from flawscope.nn.student_teacher.networks import taps
 
 TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
 
@@ -102,7 +104,8 @@ def test_early_stop_ends_a_training_that_no_longer_improves(
         {"stae_weight": 0.0},
         {"autoencoder_weight": 0.0, "stae_weight": 0.0},
         {"hard_weight": 0.0, "penalty": "none"},
-        {"defects_reach": "all", "defect_probability": 1.0, "skip_background": True},
+        {"batch": 2, "defect_probability": 0.5, "skip_background": True},
+        {"size": (33, 33), "padding": False, "defect_probability": 1.0},
     ],
 )
 def test_every_choice_trains_and_scores(data: TrainingData, changes: dict[str, Any]) -> None:
@@ -128,7 +131,7 @@ def test_each_loss_compares_what_it_should() -> None:
     )
     pixels, varied, natural = torch.rand(3, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        losses = objective(Batch(pixels, None, varied, natural))
+        losses = objective(Batch(pixels, varied=varied, natural=natural))
         x, y, z = (detector._normalised(each) for each in (pixels, varied, natural))
         networks = detector.networks
         teacher, student = networks.teacher, networks.student
@@ -145,28 +148,85 @@ def test_each_loss_compares_what_it_should() -> None:
     torch.testing.assert_close(losses["total"], total)
 
 
-def test_defects_reach_the_penalty_alone_unless_told_otherwise() -> None:
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    defects = torch.zeros(1, 64, 64, dtype=torch.bool)
-    defects[:, 20:40, 20:40] = True
-    found = {}
-    for reach in ("penalty", "all"):
-        detector, objective = objective_of(hard_quantile=0.0, gamma=0.0, defects_reach=reach)
-        with torch.no_grad():
-            found[reach] = objective(Batch(pixels, defects, None, None))
-            x = detector._normalised(pixels)
-            squares = (detector.networks.teacher(x) - detector.networks.student(x)[:, :384]).square().mean(1)
-            marked = at_centres(defects, Cells(4, 0), (16, 16))
-        chosen = squares[~marked] if reach == "penalty" else squares
-        torch.testing.assert_close(found[reach]["hard"], chosen.mean())
-    assert torch.equal(found["all"]["penalty"], found["penalty"]["penalty"])
-    assert found["all"]["autoencoder"] != found["penalty"]["autoencoder"]
+def noisy(pictures: int = 1, *, padding: bool = True) -> tuple[Batch, torch.Tensor]:
+    """Pictures of noise, of which the last gets defects; and that one with its defects (1, 3, H, W)."""
+    random = torch.Generator().manual_seed(1)
+    pixels = torch.rand(pictures, 3, 64, 64, generator=random)
+    defects = torch.zeros(pictures, 64, 64, dtype=torch.bool)
+    defects[-1, 10:20, 4:12] = defects[-1, 18:24, 10:15] = True
+    defective = torch.where(defects[-1], torch.rand(3, 64, 64, generator=random), pixels[-1])
+    crops = Crops((64, 64), cells(pdn("small", 1, padding=padding))[-1], (10, 8))
+    parts, masks = (
+        torch.from_numpy(np.stack(made)) for made in crops(defective.numpy(), defects[-1].numpy())
+    )
+    return Batch(pixels, defects, parts, masks), defective[None]
+
+
+class Follows(nn.Module):
+    """Answers as to a picture seen before, to it and to what is cut from its upper left corner."""
+
+    def __init__(self, answer: torch.Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        height, width = (side // 4 for side in pixels.shape[2:])
+        return self.answer[:, :, :height, :width].expand(len(pixels), -1, -1, -1)
+
+
+def test_a_student_that_follows_the_clean_teacher_loses_nothing_by_noise() -> None:
+    detector, objective = objective_of()
+    batch, _ = noisy()
+    with torch.no_grad():
+        expert = detector.networks.teacher(detector._normalised(batch.pixels))
+        detector.networks.student = nn.Sequential(Follows(torch.cat([expert, expert], 1)))
+        losses = objective(batch)
+    assert losses["hard"] == 0
+    assert losses["penalty"] < 0
+
+
+def test_the_autoencoder_sees_pictures_without_defects() -> None:
+    detector, objective = objective_of()
+    seen: list[torch.Tensor] = []
+    detector.networks.autoencoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch, _ = noisy()
+    with torch.no_grad():
+        found, clean = objective(batch), objective(Batch(batch.pixels))
+    assert all(torch.equal(pixels, detector._normalised(batch.pixels)) for pixels in seen)
+    for name in ("hard", "autoencoder", "stae"):
+        assert found[name] == clean[name]
+    assert found["penalty"] != clean["penalty"]
+
+
+@pytest.mark.parametrize("padding", [False, True])
+def test_cdo_compares_cells_in_defects_with_cells_that_see_none(padding: bool) -> None:
+    detector, objective = objective_of(padding=padding, hierarchy=(0.5, 1.0))
+    batch, defective = noisy(2, padding=padding)
+    assert batch.defects is not None
+    networks = detector.networks
+    with torch.no_grad():
+        found = objective(batch)["penalty"]
+        shown = detector._normalised(torch.cat([batch.pixels[:1], defective]))
+        both = zip(taps(networks.teacher, shown, 2), taps(networks.student, shown, 2), strict=True)
+        distances = [discrepancy(expert, each[:, : expert.shape[1]]) for expert, each in both]
+    marked = batch.defects.numpy()
+    expected = torch.zeros(())
+    for weight, where, values in zip((0.5, 1.0), networks.cells[-2:], distances, strict=True):
+        inside, seeing = torch.zeros(2, *values.shape, dtype=torch.bool)
+        for index, *cell in np.ndindex(*values.shape):
+            row, column = (round(where.origin) + where.stride * place for place in cell)
+            reach = where.field // 2
+            inside[index, *cell] = bool(marked[index, row : row + 1, column : column + 1].any())
+            field = (slice(max(at - reach, 0), at + reach + 1) for at in (row, column))
+            seeing[index, *cell] = bool(marked[index, *field].any())
+        expected += weight * cdo_loss(values[~seeing], values[inside], 2.0)
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_autoencoder_learns_from_both_its_losses() -> None:
     detector, objective = objective_of(autoencoder_weight=1e-9)
     detector.networks.autoencoder.requires_grad_()
-    objective(Batch(torch.rand(1, 3, 64, 64), None, None, None))["total"].backward()
+    objective(Batch(torch.rand(1, 3, 64, 64)))["total"].backward()
     gradient = detector.networks.autoencoder.output.weight.grad
     assert gradient is not None
     assert gradient.abs().max() > 1e-6
@@ -180,7 +240,7 @@ def test_compiled_training_computes_the_same_losses() -> None:
     plain, compiled = (objective_of(**changes, compile=flag)[1] for flag in (False, True))
     plain.networks.autoencoder.eval()
     with torch.no_grad():
-        expected, found = (each(Batch(pixels, None, varied, natural)) for each in (plain, compiled))
+        expected, found = (each(Batch(pixels, varied=varied, natural=natural)) for each in (plain, compiled))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
 
@@ -230,6 +290,22 @@ def test_the_natural_picture_is_the_middle_at_twice_the_size(data: TrainingData)
     coloured = [picture.numpy() for picture in batch.natural if not torch.equal(picture[0], picture[1])]
     assert coloured
     assert all(any(np.array_equal(picture, middle) for middle in middles) for picture in coloured)
+
+
+def test_defects_come_beside_the_pictures_without_them(data: TrainingData) -> None:
+    batch, clean = (
+        TrainingPictures(
+            data.normal, None, EfficientADOptions(**TINY, batch=6, defect_probability=share), Run()
+        ).batch(0)
+        for share in (0.5, 0.0)
+    )
+    assert clean.defects is None
+    assert clean.crops is None
+    assert torch.equal(batch.pixels, clean.pixels)
+    assert batch.defects is not None
+    assert batch.crop_defects is not None
+    assert 0 < int(batch.defects.flatten(1).any(1).sum()) < 6
+    assert batch.defects.sum() == batch.crop_defects.sum()
 
 
 def test_every_picture_comes_once_a_round(data: TrainingData) -> None:

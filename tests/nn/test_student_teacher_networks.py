@@ -16,6 +16,7 @@ from flawscope.nn.student_teacher.networks import (
     at_centres,
     fold_normalisation,
     taps,
+    touched,
 )
 
 
@@ -104,13 +105,38 @@ def test_cells_lie_where_their_gradients_do(size: Any, padding: bool) -> None:
     for level, where in enumerate(cells(network)):
         first, last = field(network, level, 10)
         assert (first + last) / 2 == where.centres(11)[10].item()
-    assert cells(network)[-1].origin == (0 if padding else 16)
+        assert last - first + 1 == where.field
+    assert cells(network)[-1] == Cells(4, 0 if padding else 16, 33)
+
+
+@pytest.mark.parametrize("size", ["small", "medium"])
+@pytest.mark.parametrize("padding", [False, True])
+def test_a_defect_touches_the_cells_that_it_changes(size: Any, padding: bool) -> None:
+    network = pdn(size, 1, padding=padding)
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):  # every ReLU open, no weight too small to be seen
+            layer.weight.data.fill_(8 / layer.weight[0].numel())
+            layer.bias.data.fill_(1.0)
+    places = ((0, 63), (17, 38), (22, 3), (55, 24))
+    mask = torch.zeros(len(places), 56, 64, dtype=torch.bool)
+    for index, (row, column) in enumerate(places):
+        mask[index, row, column] = True
+    with torch.no_grad():
+        plain = taps(network, torch.zeros(1, 3, 56, 64), len(cells(network)))
+        marked = taps(network, 1000.0 * mask[:, None].expand(-1, 3, -1, -1), len(cells(network)))
+    for where, before, after in zip(cells(network), plain, marked, strict=True):
+        changed = (after != before).any(1)
+        assert torch.equal(touched(mask, where, (changed.shape[1], changed.shape[2])), changed)
 
 
 def test_defects_mark_the_cells_at_whose_centres_they_lie() -> None:
     mask = torch.zeros(1, 96, 64, dtype=torch.bool)
     mask[:, 40:45, 20:25] = True
-    for where, grid in ((Cells(4, 0), (24, 16)), (Cells(4, 16), (16, 8)), (Cells(4, -6), (27, 19))):
+    for where, grid in (
+        (Cells(4, 0, 33), (24, 16)),
+        (Cells(4, 16, 33), (16, 8)),
+        (Cells(4, -6, 9), (27, 19)),
+    ):
         marked = at_centres(mask, where, grid)
         assert marked.shape == (1, *grid)
         rows, columns = np.nonzero(marked[0].numpy())
@@ -120,7 +146,7 @@ def test_defects_mark_the_cells_at_whose_centres_they_lie() -> None:
 
 
 def test_resampling_reads_at_the_other_maps_centres() -> None:
-    resample = Resampling(Cells(2, 1.0), Cells(4, 4.0), (30, 20), (10, 7))
+    resample = Resampling(Cells(2, 1.0, 5), Cells(4, 4.0, 9), (30, 20), (10, 7))
     ramp = (1.0 + 2 * torch.arange(30.0))[:, None] + 0 * torch.arange(20.0)  # each cell's own row
     read = resample(ramp[None])[0]
     torch.testing.assert_close(read[:, 3], 4.0 + 4 * torch.arange(10.0))

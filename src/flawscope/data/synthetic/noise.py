@@ -87,6 +87,11 @@ class SyntheticDefects:
             mask[patch] = True
         return changed, mask
 
+    def longest(self, height: int, width: int) -> tuple[int, int]:
+        """Most rows and columns of one patch in a picture of that size."""
+        side = min(max(round(self.side[1] * min(height, width)), self.smallest), height, width)
+        return side, side
+
 
 def _place(
     height: int, width: int, side: int, allowed: NDArray[np.intp], random: np.random.Generator

@@ -90,11 +90,6 @@ class EfficientADOptions(DetectorOptions):
         le=1,
         description="share of training pictures with synthetic defects, with penalty cdo (4.1.3: 0.4)",
     )
-    defects_reach: Literal["penalty", "all"] = Field(
-        "penalty",
-        description="losses that see synthetic defects; the thesis does not say, and a student that learned "
-        "L_Hard on them would imitate the teacher just where L_CDO forbids it",
-    )
     skip_background: bool = Field(
         False, description="keep synthetic defects off the background (section 4.1.3, an option)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from flawscope.data.ground import foreground
 from flawscope.data.pictures import Pictures
 from flawscope.data.synthetic.appearance import APPEARANCES
 from flawscope.data.synthetic.noise import SyntheticDefects
+from flawscope.methods.efficientad.crops import Crops
 from flawscope.methods.efficientad.options import EfficientADOptions
-from flawscope.nn.backbones.pdn import STRIDE
+from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
 from flawscope.nn.run import Run
 from flawscope.nn.training.reading import KeptPictures, turn
 from flawscope.runtime.images import LUMA, Frame
@@ -28,16 +29,20 @@ class Batch:
     """One step's pictures.
 
     Attributes:
-        pixels: (N, 3, H, W) in [0, 1], with synthetic defects.
-        defects: (N, H, W) bool; None where no picture has any.
+        pixels: (N, 3, H, W) in [0, 1], without synthetic defects.
+        defects: (N, H, W) bool, where they are in the pictures with them; None where no picture has any.
+        crops: (D, 3, h, w), the parts of the pictures with them that their cells see; None as above.
+        crop_defects: (D, h, w) bool, where they are in the crops, each pixel in one of them; None as above.
         varied: (N, 3, H, W), the pictures in EfficientAD's appearance for L_AE and L_STAE; None: `pixels`.
         natural: (N, 3, H, W) natural pictures; None without L_OOD.
     """
 
     pixels: Tensor
-    defects: Tensor | None
-    varied: Tensor | None
-    natural: Tensor | None
+    defects: Tensor | None = None
+    crops: Tensor | None = None
+    crop_defects: Tensor | None = None
+    varied: Tensor | None = None
+    natural: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on the device, its pictures in channels-last order."""
@@ -45,13 +50,24 @@ class Batch:
         def moved(pixels: Tensor) -> Tensor:
             return pixels.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
-        return replace(
-            self,
+        return Batch(
             pixels=moved(self.pixels),
             defects=None if self.defects is None else self.defects.to(device),
+            crops=None if self.crops is None else moved(self.crops),
+            crop_defects=None if self.crop_defects is None else self.crop_defects.to(device),
             varied=None if self.varied is None else moved(self.varied),
             natural=None if self.natural is None else moved(self.natural),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """One picture of a batch, as `Batch` has it, and the same with defects."""
+
+    pixels: NDArray[np.float32]
+    defective: NDArray[np.float32]
+    defects: NDArray[np.bool_]
+    varied: NDArray[np.float32] | None
 
 
 class TrainingPictures:
@@ -75,6 +91,9 @@ class TrainingPictures:
             skip_background=options.skip_background,
             smallest=STRIDE,
         )
+        with torch.device("meta"):
+            where = cells(pdn(options.pdn, 1, padding=options.padding))[-1]
+        self.crops = Crops(options.size, where, self.defects.longest(height, width))
         self._foregrounds: dict[int, NDArray[np.bool_]] = {}
 
     def batch(self, number: int) -> Batch:
@@ -82,18 +101,19 @@ class TrainingPictures:
         size = self.options.batch
         made = [self._example(place) for place in range(number * size, (number + 1) * size)]
         natural = [self._natural(place) for place in range(number * size, (number + 1) * size)]
-        masks = np.stack([mask for _, mask, _ in made])  # (N, H, W)
-        varied = [second for _, _, second in made if second is not None]
+        crops = [self.crops(each.defective, each.defects) for each in made]
+        pieces = [piece for pictures, _ in crops for piece in pictures]
+        varied = [each.varied for each in made if each.varied is not None]
         return Batch(
-            pixels=_stack([first for first, _, _ in made]),
-            defects=torch.from_numpy(masks) if masks.any() else None,
+            pixels=_stack([each.pixels for each in made]),
+            defects=_masks([each.defects for each in made]) if pieces else None,
+            crops=_stack(pieces) if pieces else None,
+            crop_defects=_masks([mask for _, masks in crops for mask in masks]) if pieces else None,
             varied=_stack(varied) if varied else None,
             natural=_stack([pixels for pixels in natural if pixels is not None]) if self.natural else None,
         )
 
-    def _example(
-        self, place: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]:
+    def _example(self, place: int) -> _Example:
         random = np.random.default_rng((self.run.seed, _CHANGE, place))
         index = turn(place, len(self.pictures), self.run.seed, _ORDER)
         clean = self.pictures[index]
@@ -102,8 +122,8 @@ class TrainingPictures:
             varied = self.appearance(clean, random)
         else:
             clean = self.appearance(clean, random)
-        pixels, mask = self.defects(clean, random, where=self._where(index))
-        return pixels, mask, varied
+        defective, defects = self.defects(clean, random, where=self._where(index))
+        return _Example(clean, defective, defects, varied)
 
     def _natural(self, place: int) -> NDArray[np.float32] | None:
         if self.natural is None:
@@ -127,3 +147,7 @@ class TrainingPictures:
 
 def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:
     return torch.from_numpy(np.stack(pictures))  # (N, 3, H, W)
+
+
+def _masks(masks: list[NDArray[np.bool_]]) -> Tensor:
+    return torch.from_numpy(np.stack(masks))  # (N, H, W)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.nn.run import Run
-from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
-from flawscope.nn.student_teacher.networks import Networks, at_centres, taps
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss
+from flawscope.nn.student_teacher.networks import Networks, at_centres, taps, touched
 from flawscope.nn.training.loop import Loop, Patience
 from flawscope.nn.training.reading import Ahead
 from flawscope.nn.watch import Watch
@@ -33,29 +34,34 @@ class Objective:
         self.rebuild = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name; `total` is their weighted sum. A loss whose coefficient is 0 is not computed."""
-        options, networks = self.options, self.networks
-        with self.run.autocast():
-            pixels = self.normalise(batch.pixels)
-            with torch.no_grad():
-                target = [level.float() for level in self.taps(networks.teacher, pixels, self.depth)]
-            output = [level.float() for level in self.taps(networks.student, pixels, self.depth)]
+        """Losses by name; `total` is their weighted sum. A loss whose coefficient is 0 is not computed.
+
+        L_Hard, L_AE and L_STAE see pictures without synthetic defects, L_CDO alone those with them: the three
+        components of the thesis's chapter 4.
+        """
+        options = self.options
+        target, output = self._both(batch.pixels, self.depth)
         channels = target[-1].shape[1]
-        grid = (target[-1].shape[2], target[-1].shape[3])
-        normal = None
-        if batch.defects is not None and options.defects_reach == "penalty":
-            normal = ~at_centres(batch.defects, networks.cells[-1], grid)
         losses: dict[str, Tensor] = {}
         if options.hard_weight:
-            losses["hard"] = hard_loss(target[-1], output[-1][:, :channels], options.hard_quantile, normal)
+            losses["hard"] = hard_loss(target[-1], output[-1][:, :channels], options.hard_quantile)
         if options.penalty != "none" and options.penalty_weight:
             losses["penalty"] = (
-                self._cdo(target, output, batch.defects)
+                self._cdo(batch, target, output)
                 if options.penalty == "cdo"
                 else self._natural(batch, channels)
             )
-        losses |= self._global(batch, target[-1], output[-1], normal)
+        losses |= self._global(batch, target[-1], output[-1])
         return {"total": self._sum(losses), **losses}
+
+    def _both(self, pixels: Tensor, depth: int) -> tuple[list[Tensor], list[Tensor]]:
+        """The last maps of teacher and student (N, C, h, w) in float32; the student's have gradients."""
+        with self.run.autocast():
+            seen = self.normalise(pixels)
+            with torch.no_grad():
+                target = [level.float() for level in self.taps(self.networks.teacher, seen, depth)]
+            output = [level.float() for level in self.taps(self.networks.student, seen, depth)]
+        return target, output
 
     def _sum(self, losses: Mapping[str, Tensor]) -> Tensor:
         coefficients = {
@@ -66,16 +72,30 @@ class Objective:
         }
         return torch.stack([coefficients[name] * loss for name, loss in losses.items()]).sum()
 
-    def _cdo(self, target: list[Tensor], output: list[Tensor], mask: Tensor | None) -> Tensor:
-        """L_CDO, over the levels of equation 4.11 weighted by their α_h."""
-        losses = []
-        levels = zip(self.levels, self.networks.cells[-self.depth :], target, output, strict=True)
-        for weight, where, teacher, student in levels:
-            distances = discrepancy(teacher, student[:, : teacher.shape[1]])  # (N, h, w)
-            defects = torch.zeros_like(distances, dtype=torch.bool)
-            if mask is not None:
-                defects = at_centres(mask, where, (distances.shape[1], distances.shape[2]))
-            losses.append(weight * cdo_loss(distances, defects, self.options.gamma))
+    def _cdo(self, batch: Batch, target: list[Tensor], output: list[Tensor]) -> Tensor:
+        """L_CDO of the pictures with defects, over the levels of equation 4.11 weighted by their α_h.
+
+        A cell is a defect where its centre lies in one, and normal where it sees none of any; between the two
+        it counts as neither. Of a normal cell both networks say what they say of it in the picture without
+        defects (`target` and `output`), so that only the defects need a pass of their own, over their crops.
+        """
+        normal = _discrepancies(target, output)
+        defective = [distances.new_empty(0) for distances in normal]
+        if batch.defects is not None and batch.crops is not None and batch.crop_defects is not None:
+            places = self.networks.cells[-self.depth :]
+            cropped = _discrepancies(*self._both(batch.crops, self.depth))  # (D, h, w) each
+            defective = [
+                distances[at_centres(batch.crop_defects, where, _grid(distances))]  # (cells,)
+                for where, distances in zip(places, cropped, strict=True)
+            ]
+            normal = [
+                distances[~touched(batch.defects, where, _grid(distances))]  # (cells,)
+                for where, distances in zip(places, normal, strict=True)
+            ]
+        losses = [
+            weight * cdo_loss(near.flatten(), far, self.options.gamma)
+            for weight, near, far in zip(self.levels, normal, defective, strict=True)
+        ]
         return torch.stack(losses).sum()
 
     def _natural(self, batch: Batch, channels: int) -> Tensor:
@@ -86,10 +106,8 @@ class Objective:
             output = self.taps(self.networks.student, self.normalise(batch.natural), 1)[-1]
         return output[:, :channels].float().square().mean()
 
-    def _global(
-        self, batch: Batch, target: Tensor, output: Tensor, normal: Tensor | None
-    ) -> dict[str, Tensor]:
-        """L_AE and L_STAE, on the pictures of varied appearance where there are such."""
+    def _global(self, batch: Batch, target: Tensor, output: Tensor) -> dict[str, Tensor]:
+        """L_AE and L_STAE (equations 4.3, 4.4), on the pictures of varied appearance where there are such."""
         options, networks = self.options, self.networks
         if not (options.autoencoder_weight or options.stae_weight):
             return {}
@@ -97,7 +115,6 @@ class Objective:
         with self.run.autocast():
             pixels = self.normalise(seen)
             if batch.varied is not None:
-                normal = None
                 with torch.no_grad():
                     target = self.taps(networks.teacher, pixels, 1)[-1].float()
                 if options.stae_weight:
@@ -105,10 +122,22 @@ class Objective:
             rebuilt = self.rebuild(pixels).float()
         losses = {}
         if options.autoencoder_weight:
-            losses["autoencoder"] = mean_square(target, rebuilt, normal)
+            losses["autoencoder"] = F.mse_loss(rebuilt, target)
         if options.stae_weight:
-            losses["stae"] = mean_square(rebuilt, output[:, target.shape[1] :], normal)
+            losses["stae"] = F.mse_loss(rebuilt, output[:, target.shape[1] :])
         return losses
+
+
+def _discrepancies(target: list[Tensor], output: list[Tensor]) -> list[Tensor]:
+    """d of each level (N, h, w); at the output of the student's half that imitates the teacher."""
+    return [
+        discrepancy(teacher, student[:, : teacher.shape[1]])
+        for teacher, student in zip(target, output, strict=True)
+    ]
+
+
+def _grid(distances: Tensor) -> tuple[int, int]:
+    return distances.shape[1], distances.shape[2]
 
 
 def train(

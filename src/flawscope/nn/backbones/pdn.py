@@ -61,10 +61,17 @@ def pdn_m(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequentia
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Where the cells of a map lie in the picture: pixels from one to the next, and the first's centre."""
+    """Where the cells of a map lie in the picture, and how much of it each sees, in pixels along one side.
+
+    Attributes:
+        stride: from one cell to the next.
+        origin: the first cell's centre.
+        field: length of the square that a cell sees, about its centre.
+    """
 
     stride: int
     origin: float
+    field: int
 
     def centres(self, count: int) -> Tensor:
         """Pixel coordinates (count,) along one side; with padding the outer ones may lie outside."""
@@ -74,7 +81,7 @@ class Cells:
 def cells(network: nn.Sequential) -> list[Cells]:
     """The cells of each convolution's output, in order; after the receptive fields of all layers below."""
     found = []
-    stride, origin = 1, 0.0
+    stride, origin, field = 1, 0.0, 1
     for layer in network:
         if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
             continue
@@ -83,9 +90,10 @@ def cells(network: nn.Sequential) -> list[Cells]:
             for value in (layer.kernel_size, layer.stride, layer.padding)
         )
         origin += ((kernel - 1) / 2 - padding) * stride
+        field += (kernel - 1) * stride
         stride *= step
         if isinstance(layer, nn.Conv2d):
-            found.append(Cells(stride, origin))
+            found.append(Cells(stride, origin, field))
     return found
 
 

@@ -102,6 +102,17 @@ def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
     return mask[:, rows[:, None], columns]
 
 
+def touched(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
+    """Cells (N, h, w) that see any True pixel of the mask (N, H, W): the mask, dilated by their field."""
+    start = round(where.origin - (where.field - 1) / 2)  # first pixel that the first cell sees
+    sides = []
+    for length, count in zip(reversed(mask.shape[1:]), reversed(grid), strict=True):
+        end = start + (count - 1) * where.stride + where.field
+        sides += [-start, end - length]  # fields that end inside the picture take pixels away
+    around = F.pad(mask[:, None].float(), sides)  # (N, 1, H, W)
+    return F.max_pool2d(around, where.field, where.stride)[:, 0] > 0
+
+
 def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:
     """Outputs of the last `depth` convolutions of a patch description network, the final one last.
 
