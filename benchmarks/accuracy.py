@@ -37,7 +37,7 @@ from flawscope.methods.running import score
 from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
-from flawscope.nn.run import Run
+from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime.images import Frame, check_image
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
@@ -160,9 +160,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--work", type=Path, help="folder of checkpoints, so that a stopped training goes on")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
-    run = Run(seed=given.seed, device=given.device, precision=given.precision)
+    checkpoints = Checkpoints(given.work) if given.work else None
+    run = Run(given.seed, given.device, given.precision, checkpoints=checkpoints)
     rows = []
     for product in given.products:
         start = REFERENCE[product] if given.reference else options_of(given.method, given.preset, {})
