@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
+from flawscope.data.segment_maps import write_segment_map
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.patchcore import PatchCore
@@ -237,6 +238,28 @@ def test_a_restored_static_map_needs_no_file(rings: Make, tmp_path: Path) -> Non
         labels = np.stack([answer["segments"] for answer in answers])
         assert labels.dtype == expected["segments"].dtype == np.uint8
         np.testing.assert_array_equal(labels, expected["segments"])
+
+
+@pytest.mark.parametrize("defects", ["real", "synthetic"])
+def test_maps_of_a_folder_count_as_the_one_map_that_they_all_are(
+    rings: Make, tmp_path: Path, defects: str
+) -> None:
+    labels = np.zeros((64, 64), np.uint8)
+    labels[20:] = 1
+    write_segment_map(tmp_path / "map.png", labels)
+    data = _data(rings)
+    for name, count in (("normal", 8), ("tuning", 12), ("bad", 8)):
+        (tmp_path / "maps" / name).mkdir(parents=True)
+        for index in range(count):
+            np.save(tmp_path / "maps" / name / f"{index:02d}.npy", labels)
+    one = {"kind": "static", "map": str(tmp_path / "map.png")}
+    many = {"kind": "folder", "maps": str(tmp_path / "maps"), "pictures": str(tmp_path)}
+    pictures = data.tuning + data.defective if data.defective else data.tuning
+    scores = [
+        score(_segad(segments=segments, defects=defects).fit(data, Run()), pictures, Run())["score"]
+        for segments in (one, many)
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4, atol=1e-4)
 
 
 def test_trained_detectors_are_taken_up_again(

@@ -38,6 +38,7 @@ from flawscope.testing.rings import good_rings
 
 Save = Callable[..., Pictures]
 FRAME = Frame(64, 96)
+FOUND = {kind: made for kind, made in SEGMENTERS.items() if kind != "folder"}  # in the pixels
 CLUSTERS = {"backbone": "resnet18", "layers": ("layer1", "layer2"), "weights": "random", "count": 3}
 
 
@@ -90,7 +91,7 @@ def test_each_covers_every_pixel_and_answers_the_same_everywhere(
         assert (answer == labels).mean() > 0.999, engine
 
 
-@pytest.mark.parametrize("kind", SEGMENTERS)
+@pytest.mark.parametrize("kind", FOUND)
 def test_the_state_restores_without_any_file(
     kind: str, saved: Save, tmp_path: Path, restored: Callable[[Segmenter, Segmenter], Segmenter]
 ) -> None:
@@ -142,7 +143,7 @@ def test_an_owner_hands_in_the_maps_that_it_has(
     assert set(labels.unique().tolist()) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("kind", sorted(SEGMENTERS.keys() - {"clusters"}))
+@pytest.mark.parametrize("kind", sorted(FOUND.keys() - {"clusters"}))
 def test_where_pixels_decide_no_maps_are_asked_for(kind: str, saved: Save, tmp_path: Path) -> None:
     segmenter = build_segmenter(options(kind, tmp_path), FRAME).fit(pictures(saved), Run())
     assert segmenter.backbone is None
@@ -203,7 +204,7 @@ def test_a_static_map_that_does_not_fit_is_refused(saved: Save, tmp_path: Path) 
         build_segmenter(chosen, FRAME).fit(given, Run())
 
 
-@pytest.mark.parametrize("kind", SEGMENTERS)
+@pytest.mark.parametrize("kind", FOUND)
 def test_no_pictures_are_refused(kind: str, saved: Save, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one good picture"):
         build_segmenter(options(kind, tmp_path), FRAME).fit(saved([], FRAME), Run())
@@ -232,7 +233,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
             "'map' of segments of kind static: expected a value, got none. It is:",
         ),
         ({"kind": "one", "map": "a.png"}, "got one of kind static. Leave it out: kind one has no options"),
-        ({"kind": "object", "count": 2}, "got one of kind static and clusters. Leave it out"),
+        ({"kind": "object", "count": 2}, "got one of kind static and clusters and folder. Leave it out"),
         (
             {"kind": "clusters", "count": 1},
             "expected greater than or equal to 2, got 1. It is: how many",
@@ -245,7 +246,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
         ),
         (
             {"kind": "cluster"},
-            "got 'cluster'. Did you mean \"clusters\"? Known: clusters, object,",
+            "got 'cluster'. Did you mean \"clusters\"? Known: clusters, folder, object,",
         ),
         ({"count": 3}, "kind of segments: expected a known one, written {kind: one}, got none. Known:"),
         ("clusters", "got 'clusters'. Did you mean \"clusters\"?"),
@@ -257,7 +258,7 @@ def test_options_that_make_no_sense_are_refused_in_one_line(values: Any, message
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", SEGMENTERS)
+@pytest.mark.parametrize("kind", FOUND)
 def test_options_go_through_json(kind: str, tmp_path: Path) -> None:
     chosen = options(kind, tmp_path)
     values = json.loads(chosen.model_dump_json())

@@ -1,4 +1,4 @@
-"""Segment maps: indexed PNG files whose pixels say which segment of the product lies there. No torch here.
+"""Segment maps: files, mostly indexed PNG, whose pixels say which segment of the product is there. No torch.
 
 A map divides pictures of one fixed camera into L mutually exclusive segments, 0 to L - 1, that cover every
 pixel. Paint programs show a palette's colours and keep the indices, and the index is what counts.
@@ -55,7 +55,8 @@ def write_segment_map(path: Path, labels: Labels) -> None:
         DataError: labels that `read_segment_map` would refuse.
         OutputError: the file cannot be written.
     """
-    _check_indices(path, labels)
+    _check_range(path, labels)
+    _check_gaps(path, labels)
     image = Image.fromarray(np.ascontiguousarray(labels, np.uint8)).convert("L")
     image.putpalette(segment_colours(MOST_SEGMENTS).tobytes())
     with write_atomically(path) as stream:
@@ -63,14 +64,53 @@ def write_segment_map(path: Path, labels: Labels) -> None:
 
 
 def read_segment_map(path: Path) -> Labels:
-    """Labels (H, W) of an indexed or 8-bit grey PNG.
+    """Labels (H, W) of an indexed or 8-bit grey PNG, which shows every segment.
 
     Raises:
         InputError: the file is missing, no picture, damaged, or larger than pictures may be.
         DataError: no PNG, neither indexed nor 8-bit grey, more than 64 segments, an index without a colour,
             or gaps in the indices.
     """
-    path = Path(path)
+    labels = _read_png(Path(path))
+    _check_gaps(path, labels)
+    return labels
+
+
+def read_labels(path: Path) -> Labels:
+    """Labels (H, W) of one picture, which need not show every segment.
+
+    Args:
+        path: an indexed or 8-bit grey PNG, or a NumPy file (.npy) of whole numbers (H, W).
+
+    Raises:
+        InputError: as `read_segment_map`; a NumPy file that cannot be read without unpickling.
+        DataError: as `read_segment_map`, but for gaps; an array of another shape, or of no whole numbers.
+    """
+    if path.suffix.lower() != ".npy":
+        return _read_png(path)
+    try:
+        kept = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"segment map {path}",
+            expected="a NumPy file of whole numbers",
+            got="nothing there" if isinstance(error, FileNotFoundError) else "one that NumPy cannot read",
+            fix="Write it with numpy.save.",
+        ) from error
+    shape = getattr(kept, "shape", ())
+    fits = len(shape) == 2 and 0 < kept.size <= PIXEL_LIMIT and kept.dtype.kind in "biuf"
+    if not fits or not (np.isfinite(kept).all() and np.array_equal(kept, np.trunc(kept))):
+        raise DataError(
+            f"segment map {path}",
+            expected="whole numbers (height, width)",
+            got=f"{kept.dtype} {tuple(shape)}" if shape else "no array",
+            fix="Write the labels of one picture, as numpy.uint8.",
+        )
+    _check_range(path, kept)
+    return np.asarray(kept, np.uint8)
+
+
+def _read_png(path: Path) -> Labels:
     if not path.is_file():
         raise InputError(
             f"segment map {path}",
@@ -84,7 +124,7 @@ def read_segment_map(path: Path) -> Labels:
             image.load()
             labels = np.array(image, np.uint8)  # (H, W)
         known = len(image.palette.palette) // 3 if image.palette else MOST_SEGMENTS
-    _check_indices(path, labels, min(known, MOST_SEGMENTS))
+    _check_range(path, labels, min(known, MOST_SEGMENTS))
     return labels
 
 
@@ -182,12 +222,11 @@ def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
     )
 
 
-def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SEGMENTS) -> None:
-    """Indices 0 to L - 1 must all occur, and no other."""
-    present = np.unique(labels)
-    highest = int(present[-1])
-    if highest >= known or int(present[0]) < 0:
-        wrong = highest if highest >= known else int(present[0])
+def _check_range(path: Path, labels: NDArray[np.generic], known: int = MOST_SEGMENTS) -> None:
+    """No index below 0 or from `known` on."""
+    lowest, highest = int(labels.min()), int(labels.max())
+    if highest >= known or lowest < 0:
+        wrong = highest if highest >= known else lowest
         limit = f"at most {MOST_SEGMENTS} segments" if known == MOST_SEGMENTS else "those of its palette"
         raise DataError(
             f"segment map {path}",
@@ -195,6 +234,12 @@ def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SE
             got=f"index {wrong} in {pixels_of(labels, wrong)}",
             fix="Paint without soft edges, and with the indices of the segments only.",
         )
+
+
+def _check_gaps(path: Path, labels: NDArray[np.integer]) -> None:
+    """Every index from 0 to the highest must occur."""
+    present = np.unique(labels)
+    highest = int(present[-1])
     missing = sorted({*range(highest)} - {int(index) for index in present})
     if missing:
         names = ", ".join(str(index) for index in missing[:8]) + (", ..." if len(missing) > 8 else "")
@@ -206,7 +251,7 @@ def _check_indices(path: Path, labels: NDArray[np.integer], known: int = MOST_SE
         )
 
 
-def pixels_of(labels: NDArray[np.integer], index: int) -> str:
+def pixels_of(labels: NDArray[np.generic], index: int) -> str:
     """How many pixels have the index, and the first of them, for a person who looks for it."""
     rows, columns = np.nonzero(labels == index)
     return f"{len(rows)} pixels, the first at x {columns[0]}, y {rows[0]}"

@@ -255,6 +255,10 @@ class Detector(nn.Module, ABC):
         """
 
     def stages(self) -> tuple[Stage, ...]:
-        """The graphs that the model folder holds, in their order; together they are `forward`."""
+        """The graphs that the model folder holds, in their order; together they are `forward`.
+
+        Raises:
+            OptionError: options with which no model folder can be made.
+        """
         inputs = ("pixels", *(knob.name for knob in self.options.knobs))
         return (Stage(GRAPH, inputs, tuple(output.name for output in self.outputs), self),)

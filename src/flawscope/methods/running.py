@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample
 from flawscope.errors import BundleError
 from flawscope.files import write_atomically
 from flawscope.methods.detector import Detector, Facts
@@ -22,6 +23,14 @@ from flawscope.nn.watch import UNWATCHED, Watch, batches
 BATCH = 8  # pictures that run together
 
 AnyDetector = TypeVar("AnyDetector", bound=Detector)
+
+
+@runtime_checkable
+class KnowsFiles(Protocol):
+    """A detector that may read what lies beside pictures whose files are known, when Python scores them."""
+
+    def answer(self, pixels: Tensor, samples: Sequence[Sample], **scalars: Tensor) -> dict[str, Tensor]:
+        """`forward` of the pictures `samples`."""
 
 
 def answers(
@@ -52,9 +61,15 @@ def answers(
         for name, value in {**detector.options.scalar_values(), **(scalars or {})}.items()
     }
     names = [output.name for output in detector.outputs if keep is None or output.name in keep]
+    done = 0
     for pixels in batches(pictures, run, watch, "scoring", batch):
+        samples = pictures.samples[done : done + len(pixels)]
+        done += len(pixels)
         with torch.inference_mode(), full_float32():
-            answer = detector(pixels, **knobs)
+            if isinstance(detector, KnowsFiles):
+                answer = detector.answer(pixels, samples, **knobs)
+            else:
+                answer = detector(pixels, **knobs)
         values = {name: answer[name].cpu().numpy() for name in names}
         yield from ({name: values[name][row] for name in names} for row in range(len(pixels)))
 

@@ -2,7 +2,7 @@
 
 `build_segmenter` makes a segmenter from options, by their `kind`: `one` segment; a `static` map, drawn or
 drafted; `object` and ground, learnt without labels or downloads; `clusters` of a backbone's features, per
-picture.
+picture; maps of a `folder`, one for each picture.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from flawscope.errors import OptionError, suggest
 from flawscope.runtime.frozen import option_error
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.feature_clusters import FeatureClusters, FeatureClustersOptions
+from flawscope.segmenters.folder_maps import FolderMaps, FolderMapsOptions
 from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions
 from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
 from flawscope.segmenters.static_map import OneSegment, OneSegmentOptions, StaticMap, StaticMapOptions
 
 __all__ = [
     "FeatureClustersOptions",
+    "FolderMapsOptions",
     "ObjectGroundOptions",
     "OneSegmentOptions",
     "SegmentOptions",
@@ -34,6 +36,7 @@ SEGMENTERS: dict[str, type[Segmenter]] = {
     "static": StaticMap,
     "object": ObjectGround,
     "clusters": FeatureClusters,
+    "folder": FolderMaps,
 }
 
 
@@ -46,7 +49,7 @@ def _explained(values: Any, validated: ValidatorFunctionWrapHandler) -> Any:
 
 
 SegmentOptions = Annotated[
-    OneSegmentOptions | StaticMapOptions | ObjectGroundOptions | FeatureClustersOptions,
+    OneSegmentOptions | StaticMapOptions | ObjectGroundOptions | FeatureClustersOptions | FolderMapsOptions,
     Field(discriminator="kind"),
     WrapValidator(_explained),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from flawscope.data import samples
 from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample
 from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run, full_float32
@@ -116,6 +117,20 @@ class Segmenter(nn.Module, ABC):
             maps: {layer: (N, C, h, w)} of `backbone` on those pictures, which is run where None; a segmenter
                 says where it wants the pictures mirrored beyond their borders.
         """
+
+    def labelled(self, pixels: Tensor, samples: Sequence[Sample]) -> Tensor:
+        """Labels (N, H, W) int64 of pictures whose files are known; by default what `forward` says of them.
+
+        Args:
+            pixels: (N, 3, H, W) in [0, 1] at `frame`.
+            samples: which N pictures they are.
+        """
+        del samples
+        labels: Tensor = self(pixels)
+        return labels
+
+    def check_exportable(self) -> None:
+        """Raise an OptionError where `forward` cannot label a new picture, so that no model may hold this."""
 
     @torch.inference_mode()
     def measure(self, pictures: Pictures, run: Run, watch: Watch, count: int) -> Tensor:

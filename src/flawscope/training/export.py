@@ -39,6 +39,9 @@ def export(detector: Detector, folder: Path) -> Graphs:
 
     Pixels (N, 3, H, W) go in and the declared outputs come out, N free. Each scalar is an input, float32 of
     shape (). Weights and bank lie in the file itself up to 32 MiB, beyond that beside it in `NAME.data`.
+
+    Raises:
+        OptionError: options with which no model folder can be made.
     """
     detector = detector.cpu().eval()
     values, frame = detector.options.scalar_values(), detector.options.frame

@@ -71,8 +71,8 @@ def train(
         BundleError: the graph differs from the trained network on the engine by more than the bound.
         DataError: no or too few good pictures, an unreadable one.
         MissingExtraError: the recipe's engine is not installed.
-        OptionError: `out` already holds a model and `overwrite` is off; unknown method or option;
-            an engine or precision that this machine lacks.
+        OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
+            with which no model folder can be made; an engine or precision that this machine lacks.
         Stopped: the stop signal was set.
     """
     out = Path(out)
@@ -81,6 +81,7 @@ def train(
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     require_engine(*recipe.engine.pair)
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
+    detector.stages()
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     chosen = select(dataset, detector, recipe)
     chosen.check()

@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import write_segment_map
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.classifying import held_out_scores
@@ -194,8 +195,21 @@ class SegAD(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the forest's margin, 0 where it cannot tell."""
         del scalars
+        return self._judged(pixels, self.reader.segmenter(pixels))
+
+    def answer(self, pixels: Tensor, samples: Sequence[Sample], **scalars: Tensor) -> dict[str, Tensor]:
+        """`forward` of pictures whose files are known: the segmenter may have label maps of their own."""
+        del scalars
+        return self._judged(pixels, self.reader.segmenter.labelled(pixels, samples))
+
+    def stages(self) -> tuple[Stage, ...]:
+        """See `Detector.stages`: segments must be found in pixels alone."""
+        self.reader.segmenter.check_exportable()
+        return super().stages()
+
+    def _judged(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """All outputs of pictures with labels (N, H, W)."""
         maps, scores = self.reader.read(pixels)
-        labels = self.reader.segmenter(pixels)
         features = self.reader.features(maps, scores, labels)
         if self.classifier is not None:
             features = torch.cat([features, self.classifier(pixels)["score"].unsqueeze(1)], 1)

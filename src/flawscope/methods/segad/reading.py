@@ -178,24 +178,28 @@ def read_table(
     rows: list[Tensor] = []
     whole: list[Tensor] = []
     moments = Moments()
+    done = 0
     for pixels in batches(pictures, run, watch, "reading anomaly maps", _BATCH):
+        samples = pictures.samples[done : done + len(pixels)]
         if synthetic:
-            pixels = _damaged(reader.segmenter, pixels, stop=sum(map(len, rows)), run=run)  # noqa: PLW2901
+            labels = reader.segmenter.labelled(pixels, samples)
+            pixels = _damaged(pixels, labels, before=done, run=run)  # noqa: PLW2901
         maps, scores = reader.read(pixels)
         moments.add(maps)
         whole.append(scores.cpu())
-        rows.append(reader.features(maps, scores, reader.segmenter(pixels)).cpu())
+        labels = reader.segmenter.labelled(pixels, samples)
+        rows.append(reader.features(maps, scores, labels).cpu())
+        done += len(pixels)
     kinds = [SYNTHETIC if synthetic else sample.kind for sample in pictures.samples]
     defective = np.array([kind != GOOD for kind in kinds])
     features, image = (torch.cat(parts).numpy().astype(np.float32) for parts in (rows, whole))
     return Table(features, defective, tuple(kinds), image), moments
 
 
-def _damaged(segmenter: Segmenter, pixels: Tensor, *, stop: int, run: Run) -> Tensor:
-    """Pictures (N, 3, H, W) with a synthetic defect each; `stop` pictures came before them."""
-    labels = segmenter(pixels).cpu().numpy()
+def _damaged(pixels: Tensor, labels: Tensor, *, before: int, run: Run) -> Tensor:
+    """Pictures (N, 3, H, W) with labels (N, H, W), a synthetic defect in each; `before` came before them."""
     damaged = [
-        segment_defect(picture, own, np.random.default_rng((run.seed, _DEFECTS, stop + index)))[0]
-        for index, (picture, own) in enumerate(zip(pixels.cpu().numpy(), labels, strict=True))
+        segment_defect(picture, own, np.random.default_rng((run.seed, _DEFECTS, before + index)))[0]
+        for index, (picture, own) in enumerate(zip(pixels.cpu().numpy(), labels.cpu().numpy(), strict=True))
     ]
     return torch.from_numpy(np.stack(damaged)).to(pixels.device)
