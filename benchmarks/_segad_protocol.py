@@ -20,7 +20,7 @@ from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
-from flawscope.methods.registry import create
+from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
@@ -36,8 +36,8 @@ BATCH = 8
 LITE = {"backbone": "tf_efficientnet_lite0", "size": [SIZE, SIZE]}
 DETECTORS: dict[str, dict[str, Any]] = {
     "patchcore": {**LITE, "coreset": 0.01, "reweighting": 9},
-    "fastflow": {**LITE},
-    "rd4ad": {**LITE},
+    "fastflow": options_of("fastflow", "segad", LITE),
+    "rd4ad": options_of("rd4ad", "segad", LITE),
     "efficientad": {"size": [SIZE, SIZE]},
 }
 SUPERVISED: dict[str, dict[str, Any]] = {

@@ -76,6 +76,9 @@ DEVIATION = {
     "batch": 5,
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
+    "decay_epochs": 1,
+    "clip": 0.5,
+    "scales": 3,
     "top": 0.2,
     "absolute": True,
     "margin": 3.0,
@@ -103,7 +106,7 @@ CHANGED: dict[str, Kept] = {
         precision="bf16",
     ),
     "devnet": Kept(DEVIATION, precision="bf16"),
-    "dra": Kept({**DEVIATION, "scales": 3, "reference_pictures": 2}),
+    "dra": Kept({**DEVIATION, "reference_pictures": 2}),
     "efficientad": Kept(
         {
             "size": (40, 48),
@@ -196,6 +199,7 @@ CHANGED: dict[str, Kept] = {
             "layers": ("blocks.1", "blocks.2"),
             "block": "bottleneck",
             "blocks": (1, 2, 1),
+            "order": "code",
             "loss": "maps",
             "combine": "multiply",
             "smoothing": 2.0,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
@@ -30,7 +31,7 @@ def pictures(count: int) -> Tensor:
 
 @pytest.mark.parametrize("absolute", [False, True])
 def test_heatmap_continues_gradient_times_feature(absolute: bool) -> None:
-    detector = small(absolute=absolute).eval()
+    detector = small(absolute=absolute, scales=1).eval()
     head: Any = detector.networks.heads["head"]
     nn.init.constant_(head.bias, -0.1)
     features = detector.maps(pictures(2)).detach().requires_grad_()  # (2, 128, 8, 8)
@@ -48,11 +49,58 @@ def test_heatmap_continues_gradient_times_feature(absolute: bool) -> None:
     with torch.inference_mode():
         answer = detector(pictures(2))
     torch.testing.assert_close(answer["score"], score.detach())
-    torch.testing.assert_close(answer["heatmap"], detector.heatmap(scores.detach()))
+    torch.testing.assert_close(answer["heatmap"], detector.enlarged([scores.detach()]))
+
+
+def test_score_and_heatmap_are_means_over_the_scales() -> None:
+    detector, pixels = small(absolute=True, scales=2).eval(), pictures(2)
+    head: Any = detector.networks.heads["head"]
+    with torch.inference_mode():
+        answer = detector(pixels)
+        scores, maps = [], []
+        for seen in (pixels, pixels.unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5))):  # 2×2 pixels to one
+            patches = head(detector.maps(seen)).squeeze(1).abs()
+            scores.append(patches.flatten(1).sort(1, descending=True).values)
+            maps.append(F.interpolate(patches[:, None], (64, 64), mode="bilinear")[:, 0])
+    assert [each.shape[1] for each in scores] == [64, 16]
+    torch.testing.assert_close(answer["score"], (scores[0][:, :6].mean(1) + scores[1][:, :1].mean(1)) / 2)
+    torch.testing.assert_close(answer["heatmap"], (maps[0] + maps[1]) / 2, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["devnet", "dra"])
+def test_the_rate_falls_to_a_tenth_every_ten_epochs(method: str) -> None:
+    values = {name: value for name, value in SMALL.items() if name != "layers"}
+    detector: Any = create(method, {**values, "epoch_steps": 20})
+    assert [detector.schedule(step) for step in (0, 199, 200, 400)] == pytest.approx([1, 1, 0.1, 0.01])
+    steady: Any = create(method, {**values, "decay_epochs": None})
+    assert steady.schedule(10_000) == 1
+    assert detector.clip == 1
+    assert steady.options.scales == 2
+
+
+def test_schedule_and_clipping_reach_the_training(
+    supervised_data: Callable[[int, int], TrainingData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    cut = nn.utils.clip_grad_norm_
+
+    def clip(parameters: Any, largest: float) -> Tensor:
+        kept = list(parameters)
+        cut(kept, largest)
+        norms.append(float(torch.stack([each.grad.norm() for each in kept if each.grad is not None]).norm()))
+        return torch.tensor(0.0)
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", clip)
+    data = supervised_data(4, 2)
+    detector = small(steps=3, batch=4, epoch_steps=1, decay_epochs=2, clip=1e-3).fit(data, Run())
+    assert norms == pytest.approx([1e-3] * 3, rel=0.01)
+    assert [entry["learning_rate"] for entry in detector.learnt.history] == pytest.approx([2e-4, 2e-4, 2e-5])
+    small(steps=1, batch=4, clip=None).fit(data, Run())
+    assert len(norms) == 3
 
 
 def test_saliency_is_the_gradient_by_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector = small(layers=("layer1",)).double().eval()
+    detector = small(layers=("layer1",), scales=1).double().eval()
     backbone = detector.networks.backbone
     monkeypatch.setattr(  # Backbone.forward ends in float32
         detector, "maps", lambda pixels: backbone.body((pixels - backbone.mean) / backbone.std)["layer1"]
@@ -77,9 +125,9 @@ def test_loss_is_the_deviation_loss_of_half_good_half_defective(
 ) -> None:
     data = supervised_data(4, 2)
     assert data.defective is not None
-    detector = small(batch=5, rotation=0.0, references=50, margin=3.0)
+    detector = small(batch=5, rotation=0.0, references=50, margin=3.0, scales=1)
     maps = torch.arange(5.0).view(5, 1, 1).expand(5, 8, 8)
-    monkeypatch.setattr(detector, "_patch_scores", lambda pixels: maps)
+    monkeypatch.setattr(detector, "_patch_scores", lambda pixels: [maps])
     torch.manual_seed(7)
     loss = detector.losses(TrainingPictures(data.normal, data.defective, None, Run()), 0)
     torch.manual_seed(7)

@@ -167,7 +167,7 @@ def test_bad_input(training_data: Callable[..., TrainingData]) -> None:
         made(layers=("blocks.2", "blocks.1"))
     with pytest.raises(OptionError, match="4 numbers, for the embedding"):
         made(blocks=(2, 2, 2))
-    for wrong in ({"batch": 1}, {"blocks": (0, 1, 1, 1)}, {"betas": (0.5, 1.0)}):
+    for wrong in ({"batch": 1}, {"order": "paper"}, {"blocks": (0, 1, 1, 1)}, {"betas": (0.5, 1.0)}):
         with pytest.raises(OptionError, match=f"option '{next(iter(wrong))}.*' of rd4ad"):
             made(**wrong)
 
@@ -184,5 +184,14 @@ def test_smallest_pictures_train(training_data: Callable[..., TrainingData]) -> 
     assert still == []
 
 
-def test_presets_are_those_of_the_sources() -> None:
-    assert RD4AD.Options(**options_of("rd4ad", "authors", {})).blocks == (3, 3, 4, 6)
+@pytest.mark.parametrize("preset", ["authors", "segad"])
+@pytest.mark.parametrize(
+    ("backbone", "depths"), [("wide_resnet50_2", [3, 3, 4, 6]), ("resnet18", [2, 2, 2, 2])]
+)
+def test_presets_build_the_decoder_of_the_authors_code(preset: str, backbone: str, depths: list[int]) -> None:
+    values = options_of("rd4ad", preset, {"backbone": backbone, "weights": "random", "size": (64, 64)})
+    detector = create("rd4ad", values)
+    assert isinstance(detector, RD4AD)
+    assert detector.options.loss == "maps"
+    stages = [detector.student.embedding.stage, *detector.student.decoder.stages]
+    assert [len(stage) for stage in stages] == depths  # type: ignore[arg-type]

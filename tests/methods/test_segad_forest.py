@@ -77,10 +77,31 @@ def test_the_papers_settings_reach_xgboost(
         "colsample_bytree": columns,
         "colsample_bynode": 0.6,
         "alpha": 1.0,
-        "scale_pos_weight": pytest.approx(len(defective) / defective.sum()),
+        "scale_pos_weight": pytest.approx((len(defective) - defective.sum()) / defective.sum()),
         "rounds": rounds,
     }
     assert {name: asked[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "weighted", "expected"),
+    [(90, 10, True, 9.0), (1000, 1000, True, 1.0), (200, 100, True, 2.0), (200, 100, False, 1.0)],
+)
+def test_defects_weigh_as_good_pictures_per_defective_one(
+    monkeypatch: pytest.MonkeyPatch, good: int, bad: int, weighted: bool, expected: float
+) -> None:
+    """VisA: 90 good, 10 defective; VAD with 1000 of each: no weight at all."""
+    features = np.random.default_rng(0).random((good + bad, 2), np.float32)
+    asked: list[object] = []
+
+    def train(parameters: dict[str, object], table: xgboost.DMatrix, num_boost_round: int) -> xgboost.Booster:
+        asked.append(parameters["scale_pos_weight"])
+        return original({**parameters, "num_parallel_tree": 1}, table, num_boost_round=1)
+
+    original = xgboost.train
+    monkeypatch.setattr(xgboost, "train", train)
+    grow(features, np.arange(good + bad) >= good, ForestOptions(weighted=weighted), seed=0)
+    assert asked == [expected]
 
 
 def test_growing_is_seeded() -> None:

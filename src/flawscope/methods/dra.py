@@ -29,7 +29,7 @@ from flawscope.methods.supervised.devnet import (
     deviation_loss,
     prior_scores,
 )
-from flawscope.nn.heatmaps import Heatmap, top_mean
+from flawscope.nn.heatmaps import top_mean
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Losses
 from flawscope.nn.training.stores import shuffled
@@ -132,9 +132,6 @@ class DRAOptions(DeviationOptions):
     """Options of DRA; defaults are its paper's, or its code's where the paper is silent."""
 
     epochs: int = Field(30, ge=1, description="epochs of `epoch_steps` steps (30)")
-    scales: int = Field(
-        2, ge=1, le=3, description="sizes at which each picture is scored: full, half, quarter (code: 2)"
-    )
     reference_pictures: int = Field(
         5, ge=1, description="good pictures whose mean features the residuals are taken from (5)"
     )
@@ -163,13 +160,8 @@ class DRA(DeviationDetector):
 
     def __init__(self, options: DRAOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
-        with torch.inference_mode():
-            shapes = [maps.shape[1:] for maps in self._pyramid(torch.zeros(1, 3, *options.size))]
-        for scale, shape in enumerate(shapes):
+        for scale, shape in enumerate(self.shapes):
             self.register_buffer(f"reference_{scale}", torch.zeros(1, *shape))  # (1, C, h, w)
-        self.heatmaps = nn.ModuleList(
-            Heatmap((height, width), options.size, 0.0) for _, height, width in shapes
-        )
 
     def needs(self) -> Needs:
         """See `Detector.needs`; natural pictures are one source of pseudo anomalies."""
@@ -203,7 +195,7 @@ class DRA(DeviationDetector):
         rows = shuffled(len(pictures.normal), count, step, run, _REFERENCE)
         parts = [pictures.normal.batch(rows), good[changed:], pseudo, seen]
         kinds = [NORMAL] * (len(good) - changed) + [PSEUDO] * changed + [SEEN] * faulty
-        pyramid = self._pyramid(self.turned(torch.cat(parts)))
+        pyramid = self.pyramid(self.turned(torch.cat(parts)))
         references = [maps[:count].mean(0, keepdim=True) for maps in pyramid]
         _, scores = self._heads([maps[count:] for maps in pyramid], references)
         prior = prior_scores(options.references)
@@ -216,7 +208,7 @@ class DRA(DeviationDetector):
         count = min(self.options.reference_pictures, len(data.normal))
         drawn = torch.randperm(len(data.normal), generator=run.generator(_STORED))[:count].tolist()
         pixels = torch.stack([torch.from_numpy(data.normal[index]) for index in drawn])
-        for scale, maps in enumerate(self._pyramid(pixels.to(run.torch_device()))):
+        for scale, maps in enumerate(self.pyramid(pixels.to(run.torch_device()))):
             self.get_buffer(f"reference_{scale}").copy_(maps.mean(0, keepdim=True))
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
@@ -226,20 +218,14 @@ class DRA(DeviationDetector):
         normality, one number for the picture, is in the score alone.
         """
         del scalars
-        pyramid = self._pyramid(pixels)
+        pyramid = self.pyramid(pixels)
         references = [self.get_buffer(f"reference_{scale}") for scale in range(len(pyramid))]
         patches, scores = self._heads(pyramid, references)
-        enlarged = [heatmap(each) for heatmap, each in zip(self.heatmaps, patches, strict=True)]
         return {
             "score": scores.anomaly(),
-            "heatmap": torch.stack(enlarged).mean(0),
+            "heatmap": self.enlarged(patches),
             "heads": torch.stack([scores.seen, scores.pseudo, scores.residual, scores.normality], 1),
         }
-
-    def _pyramid(self, pixels: Tensor) -> list[Tensor]:
-        """Feature maps (N, C, h, w) of the picture at full, half and quarter size, as `scales` says."""
-        sizes = [pixels] + [F.avg_pool2d(pixels, 2**scale) for scale in range(1, self.options.scales)]
-        return [self.maps(each) for each in sizes]
 
     def _heads(self, pyramid: list[Tensor], references: list[Tensor]) -> tuple[list[Tensor], HeadScores]:
         """Summed anomaly maps (N, h, w) of each scale, and the heads' scores, means over the scales."""

@@ -44,9 +44,13 @@ class RD4ADOptions(DescentOptions):
     )
     blocks: tuple[Depth, ...] | None = Field(
         None,
-        description="blocks of the embedding and of each decoder stage, deepest first; by default the "
-        "teacher's stages mirrored (section 3.1): 3, 6, 4, 3 of bottleneck and 2, 2, 2, 2 of basic blocks; "
-        "the authors' code has 3, 3, 4, 6",
+        description="blocks of the embedding and of each decoder stage, deepest first; by default as `order` "
+        "says",
+    )
+    order: Literal["mirrored", "code"] = Field(
+        "mirrored",
+        description="which blocks there are by default: mirrored, the teacher's stages (section 3.1), 3, 6, "
+        "4, 3 bottleneck or 2, 2, 2, 2 basic ones; code, 3, 3, 4, 6 or 2, 2, 2, 2 (the authors' code)",
     )
     loss: Literal["cells", "maps"] = Field(
         "cells",
@@ -65,17 +69,21 @@ class RD4ADOptions(DescentOptions):
     betas: tuple[Share, Share] = Field((0.5, 0.999), description="Adam's β (section 4.1: 0.5 and 0.999)")
 
 
+# The loss and the decoder of the code that the authors published; an order in place of numbers, for that code
+# builds two blocks a stage for ResNet-18, a teacher of basic blocks.
+_CODE = {"loss": "maps", "order": "code"}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # appendix B of SegAD, whose implementation of RD4AD has the loss of the authors' code
-    "segad": {"loss": "maps"},
-    # the loss and the decoder of the code that the authors published, for WideResNet-50-2
-    "authors": {"loss": "maps", "blocks": [3, 3, 4, 6]},
+    "authors": _CODE,
+    "segad": _CODE,  # its appendix B takes anomalib's implementation, whose loss and decoder are those
 }
 
 
 _STUDENT = 22
 _WIDE = 1024
-_DEPTHS: dict[Block, tuple[int, ...]] = {"bottleneck": (3, 6, 4, 3), "basic": (2, 2, 2, 2)}
+_DEPTHS: dict[str, dict[Block, tuple[int, ...]]] = {
+    "mirrored": {"bottleneck": (3, 6, 4, 3), "basic": (2, 2, 2, 2)},
+    "code": {"bottleneck": (3, 3, 4, 6), "basic": (2, 2, 2, 2)},
+}
 
 
 class RD4AD(DescentDetector):
@@ -131,7 +139,7 @@ class RD4AD(DescentDetector):
     def _fresh(self, seed: int) -> Student:
         options = self.options
         block: Block = options.block or ("bottleneck" if self.shapes[-1][0] >= _WIDE else "basic")
-        depths = options.blocks or _DEPTHS[block]
+        depths = options.blocks or _DEPTHS[options.order][block]
         if len(depths) != len(self.shapes) + 1:
             raise OptionError(
                 "option 'blocks' of rd4ad",

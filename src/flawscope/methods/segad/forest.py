@@ -43,7 +43,9 @@ class ForestOptions(Frozen):
     rows: float = Field(0.6, gt=0, le=1, description="share of pictures for a tree (appendix A.1: 0.6)")
     l1: float = Field(1.0, ge=0, description="L1 penalty on leaves (appendix A.1: 1)")
     weighted: bool = Field(
-        True, description="weight defective pictures by all / defective ones (authors' code)"
+        True,
+        description="weight defective pictures by good / defective ones, so that both weigh alike (authors' "
+        "code, as its tables of training pictures are read; the paper names no weight)",
     )
 
     @property
@@ -78,7 +80,7 @@ def grow(
         "colsample_bytree": options.columns if options.kind != "boosted trees" else 1.0,
         "colsample_bynode": options.columns,
         "alpha": options.l1,
-        "scale_pos_weight": len(defective) / defective.sum() if options.weighted else 1.0,
+        "scale_pos_weight": (~defective).sum() / defective.sum() if options.weighted else 1.0,
         "seed": seed % _SEED_LIMIT,
         "nthread": 1,  # a few hundred rows: threads spend more on waiting for each other than they save
         "verbosity": 0,

@@ -17,7 +17,7 @@ NAME = "segad"
 _DETECTORS = (
     MethodSpec(method="patchcore", preset="segad"),
     MethodSpec(method="fastflow", preset="segad"),
-    MethodSpec(method="rd4ad"),
+    MethodSpec(method="rd4ad", preset="segad"),
     MethodSpec(method="efficientad", preset="segad"),
 )
 

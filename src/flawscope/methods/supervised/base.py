@@ -84,6 +84,16 @@ class SupervisedDetector(Detector):
     def training_steps(self, data: TrainingData) -> int:
         """Steps of the full training, which the option `steps` may shorten."""
 
+    @property
+    def clip(self) -> float | None:
+        """Largest norm of the gradient (see `Loop.clip`); None by default."""
+        return None
+
+    def schedule(self, step: int) -> float:
+        """Factor of the learning rate at a step; 1 by default."""
+        del step
+        return 1.0
+
     def conclude(self, data: TrainingData, run: Run) -> None:
         """Compute what the trained networks still lack; nothing by default."""
 
@@ -118,7 +128,18 @@ class SupervisedDetector(Detector):
             with run.autocast():
                 return self.losses(pictures, number)
 
-        history = Loop(name, steps, self.networks, self.optimiser(), run, watch, step).go()
+        loop = Loop(
+            name,
+            steps,
+            self.networks,
+            self.optimiser(),
+            run,
+            watch,
+            step,
+            schedule=self.schedule,
+            clip=self.clip,
+        )
+        history = loop.go()
         self.conclude(data, run)
         return Learnt(history=history)
 

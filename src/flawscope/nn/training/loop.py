@@ -36,6 +36,7 @@ class Loop:
         step: the losses of a step by its number, `total` among them. The network is in training mode then;
             what shall be in evaluation mode is put there by the step.
         schedule: factor of the learning rate at a step.
+        clip: largest norm of the gradient over all parameters, to which a longer one is cut; None: any.
         finished: asked after each step; True ends the training early. Its own state lies in `memory`.
         memory: tensors that `finished` wants kept in the checkpoint.
         history: loss by name at every few steps, with `step` and `learning_rate`.
@@ -49,6 +50,7 @@ class Loop:
     watch: Watch
     step: Callable[[int], Losses]
     schedule: Callable[[int], float] = lambda step: 1.0
+    clip: float | None = None
     finished: Callable[[int], bool] = lambda step: False
     memory: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -103,6 +105,8 @@ class Loop:
         self.optimiser.zero_grad(set_to_none=True)
         losses = self.step(number)
         losses["total"].backward()  # type: ignore[no-untyped-call]
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimiser.step()
         if number % max(1, self.steps // HISTORY) == 0 or number == self.steps - 1:
             values = {name: float(value.detach()) for name, value in losses.items()}
