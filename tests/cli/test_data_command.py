@@ -65,6 +65,32 @@ def test_defects_skip_the_background(flawscope: Run, tmp_path: Path) -> None:
     assert not changed[34:].any()
 
 
+@pytest.mark.parametrize("segments", [None, "one", "object", "map"])
+def test_segads_defects_lie_on_one_segment(flawscope: Run, tmp_path: Path, segments: str | None) -> None:
+    texture = np.random.default_rng(0).integers(0, 60, (64, 64, 3))
+    texture[20:44, 20:44] += 180
+    (tmp_path / "good").mkdir()
+    for index in range(24):
+        Image.fromarray(texture.astype(np.uint8)).save(tmp_path / "good" / f"{index:02d}.png")
+    inside = np.zeros((64, 64), np.uint8)
+    inside[20:44, 20:44] = 1
+    Image.fromarray(inside).save(tmp_path / "map.png")
+    sheet = tmp_path / "sheet.png"
+    chosen = (
+        () if segments is None else ("--segments", tmp_path / "map.png" if segments == "map" else segments)
+    )
+    options = ("--size", 64, "--count", 24, "--kind", "segments", *chosen)
+    ended = flawscope("data", "defects", tmp_path / "good", "--out", sheet, *options, "--json")
+    assert ended.code == 0, ended.err
+    shares = json.loads(ended.out)["defect_share"]
+    assert all(0 < share <= 1 for share in shares)
+    assert (1.0 in shares) == (segments in (None, "one"))  # all of the one segment, blurred
+    if segments in ("object", "map"):
+        assert any(share == pytest.approx(24 * 24 / 64**2, rel=0.2) for share in shares)
+    pixels = cv2.imread(str(sheet))
+    assert np.array_equal(pixels[24:88, 8:72, ::-1], texture)
+
+
 def test_mistakes_end_in_one_line(flawscope: Run, good_pictures: Goods, tmp_path: Path) -> None:
     folder = good_pictures(2)
     (tmp_path / "broken").mkdir()
@@ -73,6 +99,18 @@ def test_mistakes_end_in_one_line(flawscope: Run, good_pictures: Goods, tmp_path
     for arguments, code, message in (
         ((folder, "--out", tmp_path / "sheet.jpg"), 2, "ends in .png"),
         ((folder, "--out", out, "--appearance", "thesiss"), 2, 'Did you mean "thesis"'),
+        ((folder, "--out", out, "--kind", "segment"), 2, 'Did you mean "segments"'),
+        ((folder, "--out", out, "--segments", "one"), 2, "add --kind segments"),
+        (
+            (folder, "--out", out, "--kind", "segments", "--appearance", "none"),
+            2,
+            "of that kind, got --appearance",
+        ),
+        (
+            (folder, "--out", out, "--kind", "segments", "--segments", tmp_path / "map.png"),
+            3,
+            "nothing there",
+        ),
         ((tmp_path / "absent", "--out", out), 3, "nothing there"),
         ((tmp_path / "broken", "--out", out), 3, "a.png"),
         ((folder, "--out", folder / "000.png" / "sheet.png"), 7, "a place that can be written"),

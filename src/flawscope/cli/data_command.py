@@ -26,7 +26,9 @@ DEFECTS_EXAMPLES = """Examples:
 
   flawscope data defects pictures/good --out sheet.png
 
-  flawscope data defects mvtec/screw --out sheet.png --skip-background --appearance none --seed 7"""
+  flawscope data defects mvtec/screw --out sheet.png --skip-background --appearance none --seed 7
+
+  flawscope data defects line/connector/good --out sheet.png --kind segments --segments map.png"""
 CONVERT_EXAMPLES = """Examples:
 
   flawscope data convert Real-IAD --out converted --product plastic_nut
@@ -125,12 +127,29 @@ def defects(
     count: Annotated[int, typer.Option("--count", help="Pictures on the sheet.", min=1, max=60)] = 12,
     seed: options.Seed = 0,
     size: Annotated[int, typer.Option("--size", help="Side in pixels, as trained.", min=64, max=1024)] = 256,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="noise: EfficientAD's patches; segments: SegAD's blurs and rectangles on a segment.",
+        ),
+    ] = "noise",
     skip_background: Annotated[
-        bool, typer.Option("--skip-background", help="Put defects on the product only.")
+        bool, typer.Option("--skip-background", help="Put defects on the product only (kind noise).")
     ] = False,
     appearance: Annotated[
-        str, typer.Option("--appearance", help="Appearance augmentation: thesis, efficientad or none.")
-    ] = "thesis",
+        str | None,
+        typer.Option(
+            "--appearance",
+            help="Appearance augmentation of kind noise: thesis (by default), efficientad or none.",
+        ),
+    ] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            "--segments", help="For kind segments: one (by default), object, or a segment map's file."
+        ),
+    ] = None,
     layout: options.Layout = None,
     product: options.Product = None,
     as_json: options.AsJson = False,
@@ -138,18 +157,28 @@ def defects(
     """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
     from flawscope.data.layouts import read_dataset
     from flawscope.data.sheets import require_png
-    from flawscope.data.sheets.defects import choose_pictures, contact_sheet, draw_examples
+    from flawscope.data.sheets.defects import (
+        choose_pictures,
+        contact_sheet,
+        draw_examples,
+        noise_patches,
+        on_segments,
+    )
     from flawscope.data.synthetic.appearance import appearance_named
     from flawscope.data.synthetic.noise import SyntheticDefects
     from flawscope.runtime.overlay import write_png
 
     require_png(out)
-    changes = appearance_named(appearance)
-    noise = SyntheticDefects(probability=1.0, skip_background=skip_background)
+    _require_kind(kind, noise=appearance is not None or skip_background, segments=segments is not None)
+    changes = appearance_named(appearance or "thesis")
     pictures = choose_pictures(read_dataset(folder, layout=layout, product=product), count, size)
+    if kind == "noise":
+        change = noise_patches(SyntheticDefects(probability=1.0, skip_background=skip_background), changes)
+    else:
+        change = on_segments(pictures, segments or "one")
     examples = []
     with Bars(quiet=as_json).stage("drawing", len(pictures)) as stage:
-        for example in draw_examples(pictures, noise, changes, seed=seed):
+        for example in draw_examples(pictures, change, seed=seed):
             examples.append(example)
             stage.advance()
     write_png(out, contact_sheet(examples))
@@ -158,6 +187,26 @@ def defects(
         print_json({"sheet": out, "pictures": len(examples), "defect_share": shares})
     else:
         say(f"{out}: {len(examples)} pictures")
+
+
+def _require_kind(kind: str, *, noise: bool, segments: bool) -> None:
+    """Refuse an unknown kind of defects, and options of the other kind.
+
+    Raises:
+        OptionError: either.
+    """
+    from flawscope.errors import OptionError, unknown
+
+    if kind not in ("noise", "segments"):
+        raise unknown("kind of defects", kind, ("noise", "segments"))
+    if segments if kind == "noise" else noise:
+        wrong = "--segments" if kind == "noise" else "--appearance or --skip-background"
+        raise OptionError(
+            f"defects of kind {kind}",
+            expected="options of that kind",
+            got=wrong,
+            fix=f"Leave it out, or add --kind {'segments' if kind == 'noise' else 'noise'}.",
+        )
 
 
 def convert(

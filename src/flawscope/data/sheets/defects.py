@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 from flawscope.data.ground import foreground
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, spread
+from flawscope.data.segment_maps import Labels, check_map_fits, read_segment_map, to_frame_size
 from flawscope.data.sheets import CAPTION, INK, PAPER, fitted
 from flawscope.data.synthetic.appearance import Appearance
 from flawscope.data.synthetic.noise import SyntheticDefects
+from flawscope.data.synthetic.segment_defects import segment_defect
 from flawscope.runtime.images import Frame
 from flawscope.runtime.overlay import Picture, to_bytes
 
@@ -26,6 +28,11 @@ GAP = 8  # pixels between cells
 _MOST_ROWS = 6  # of one block; more pictures make blocks side by side
 _OUTLINE = (255, 96, 32)
 _DIM, _DARK = 0.55, 0.2  # light of a picture under its mask's outline: part, background
+
+
+# a picture (3, H, W) in [0, 1] after the change, (H, W) where its defects are, and where they may be centred
+Changed = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_] | None]
+Change = Callable[[NDArray[np.float32], np.random.Generator], Changed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,44 @@ def choose_pictures(dataset: Dataset, count: int, size: int) -> Pictures:
     return PictureFiles(spread(dataset.good(), count), Frame(size, size))
 
 
-def draw_examples(
-    pictures: Pictures, defects: SyntheticDefects, appearance: Appearance, *, seed: int
-) -> Iterator[Example]:
+def noise_patches(defects: SyntheticDefects, appearance: Appearance) -> Change:
+    """What EfficientAD's training does to a picture: its appearance, then patches of noise."""
+
+    def change(original: NDArray[np.float32], random: np.random.Generator) -> Changed:
+        where = foreground(original) if defects.skip_background else None
+        return *defects(appearance(original, random), random, where=where), where
+
+    return change
+
+
+def on_segments(pictures: Pictures, segments: str) -> Change:
+    """What SegAD does to a picture where it has no real defects: a blur or a rectangle on a segment.
+
+    Args:
+        pictures: that will be changed.
+        segments: `one`, `object` (and ground, told by intensity), or the file of a map that fits them all.
+
+    Raises:
+        InputError: the map is missing or cannot be read.
+        DataError: a map whose indices are wrong, or that does not fit a picture.
+    """
+    drawn = None
+    if segments not in ("one", "object"):
+        labels, path = read_segment_map(Path(segments)), Path(segments)
+        paths = [sample.path for sample in pictures.samples]
+        check_map_fits(path, (labels.shape[0], labels.shape[1]), paths, pictures.frame)
+        drawn = to_frame_size(labels, pictures.frame)
+
+    def labels_of(original: NDArray[np.float32]) -> Labels:
+        if drawn is not None:
+            return drawn
+        whole = np.zeros(original.shape[1:], np.uint8)
+        return foreground(original).astype(np.uint8) if segments == "object" else whole
+
+    return lambda original, random: (*segment_defect(original, labels_of(original), random), None)
+
+
+def draw_examples(pictures: Pictures, change: Change, *, seed: int) -> Iterator[Example]:
     """Change each picture as training does, from a seed of its own that other pictures do not move.
 
     Raises:
@@ -65,9 +107,7 @@ def draw_examples(
     """
     for index, sample in enumerate(pictures.samples):
         original = pictures[index]
-        random = np.random.default_rng([seed, index])
-        where = foreground(original) if defects.skip_background else None
-        changed, mask = defects(appearance(original, random), random, where=where)
+        changed, mask, where = change(original, np.random.default_rng([seed, index]))
         yield Example(sample.path, original, changed, mask, where)
 
 
