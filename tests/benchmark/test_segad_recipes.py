@@ -12,6 +12,7 @@ from flawscope.benchmark.plan import Wishes, built_on, counted, plan, resolved_o
 from flawscope.benchmark.recipe import Benchmark, load_benchmark, shipped
 from flawscope.benchmark.table import caption
 from flawscope.errors import OptionError
+from flawscope.methods.registry import options_of
 from flawscope.nn.run import Run
 from trained import OPTIONS
 
@@ -87,6 +88,16 @@ def test_figures_and_deviations_are_as_printed(name: str) -> None:
             for number in (getattr(paper, measure), paper.std[measure])
         ]
         assert found == [float(figure) for figure in figures], label
+
+
+def test_dra_at_its_own_size_differs_from_dra_in_size_alone() -> None:
+    benchmark = load_benchmark("segad_vad_high_shot")
+    rows = {row.label: row for row in benchmark.rows}
+    large, plain = rows["DRA at 448×448"], rows["DRA"]
+    assert large.paper.image_auroc == 92.8
+    recipes = [benchmark.resolve(row, Path("vad"), settings=[MAP]) for row in (large, plain)]
+    found, expected = (options_of(recipe.method, recipe.preset, recipe.options) for recipe in recipes)
+    assert found == {**expected, "size": [448, 448]}
 
 
 @pytest.mark.parametrize("name", MEANS)
