@@ -132,7 +132,7 @@ class RD4AD(DescentDetector):
         for layer, target, rebuilt in zip(self.teacher.layers, targets, self.student(targets), strict=True):
             pair = (target, rebuilt.float())
             if self.options.loss == "maps":
-                pair = (target.flatten(1), rebuilt.float().flatten(1))  # (N, C * h * w) each
+                pair = (_flat(target), _flat(rebuilt.float()))
             losses[layer] = cosine_distance(*pair).mean()
         return {"total": torch.stack(list(losses.values())).sum(), **losses}
 
@@ -153,6 +153,11 @@ class RD4AD(DescentDetector):
                 Decoder(self.shapes, block, depths[1:], rectified=self.rectified),
             )
         return student.requires_grad_(False).eval()
+
+
+def _flat(maps: Tensor) -> Tensor:
+    """Maps (N, C, h, w) as vectors (N, h * w * C), in the order of training's memory: nothing is copied."""
+    return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 def _shapes(teacher: Backbone) -> list[Shape]:
