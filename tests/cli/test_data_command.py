@@ -30,12 +30,14 @@ def test_the_sheet_shows_originals_defects_and_outlines(
     assert (printed["sheet"], printed["pictures"], len(printed["defect_share"])) == (str(sheet), 3, 3)
     assert all(0 < share < 0.05 for share in printed["defect_share"])
     pixels = cv2.imread(str(sheet))
-    assert pixels.shape == (30 + 3 * 94, 16 + 3 * 72, 3)
-    cells = [pixels[24:88, left : left + 64].astype(int) for left in (8, 80, 152)]
+    assert pixels.shape == (30 + 3 * 94, 16 + 4 * 72, 3)
+    cells = [pixels[24:88, left : left + 64].astype(int) for left in (8, 80, 152, 224)]
     apart = np.abs(cells[0] - cells[1]).max(axis=2) > 0
     outlined = (cells[2] == (32, 96, 255)).all(axis=2)
     assert outlined.any()
     assert apart[outlined].all()
+    assert set(np.unique(cells[3])) == {0, 255}
+    assert (cells[3][..., 0] == 255).mean() == pytest.approx(printed["defect_share"][0], abs=1e-9)
     if appearance == "none":
         assert apart.mean() == pytest.approx(printed["defect_share"][0], abs=1e-9)
 
@@ -45,24 +47,37 @@ def test_a_seed_draws_the_same_sheet_again(flawscope: Run, good_pictures: Goods,
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         out = tmp_path / f"{name}.png"
         ended = flawscope("data", "defects", folder, "--out", out, "--size", 64, "--seed", seed)
-        assert ended.out == f"{out}: 8 pictures\n"
+        assert ended.out == f"{out}: 8 pictures, defects anywhere\n"
     sheets = [(tmp_path / f"{name}.png").read_bytes() for name in "abc"]
     assert sheets[0] == sheets[1] != sheets[2]
 
 
-def test_defects_skip_the_background(flawscope: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "skips"), [(None, True), ("--skip-background", True), ("--no-skip-background", False)]
+)
+def test_defects_skip_plain_background(
+    flawscope: Run, tmp_path: Path, option: str | None, skips: bool
+) -> None:
     picture = np.full((64, 64, 3), 220, np.uint8)
     picture[20:30, 20:50] = 60
     (tmp_path / "good").mkdir()
     Image.fromarray(picture).save(tmp_path / "good" / "ünï.png")
     sheet = tmp_path / "sheet.png"
-    options = ("--size", 64, "--skip-background", "--appearance", "none")
-    assert flawscope("data", "defects", tmp_path / "good", "--out", sheet, *options).code == 0
+    options = ("--size", 64, "--appearance", "none", "--seed", 1, *([option] if option else []))
+    ended = flawscope("data", "defects", tmp_path / "good", "--out", sheet, *options)
+    assert ended.out.endswith("on the product alone\n" if skips else "anywhere\n")
     drawn = cv2.imread(str(sheet))[24:88, 80:144]
     changed = (drawn != picture).any(axis=2)
     assert changed.any()
-    assert not changed[:16].any()
-    assert not changed[34:].any()
+    assert bool(changed[:16].any() or changed[34:].any()) != skips
+
+
+def test_cdos_sides_are_longer(flawscope: Run, good_pictures: Goods, tmp_path: Path) -> None:
+    folder, shares = good_pictures(4), []
+    for sides in ("thesis", "cdo"):
+        options = ("--out", tmp_path / "sheet.png", "--size", 64, "--sides", sides, "--json")
+        shares.append(np.mean(json.loads(flawscope("data", "defects", folder, *options).out)["defect_share"]))
+    assert shares[1] > 2 * shares[0]
 
 
 @pytest.mark.parametrize("segments", [None, "one", "object", "map"])
@@ -111,6 +126,7 @@ def test_mistakes_end_in_one_line(flawscope: Run, good_pictures: Goods, tmp_path
             3,
             "nothing there",
         ),
+        ((folder, "--out", out, "--sides", "cod"), 2, 'Did you mean "cdo"'),
         ((tmp_path / "absent", "--out", out), 3, "nothing there"),
         ((tmp_path / "broken", "--out", out), 3, "a.png"),
         ((folder, "--out", folder / "000.png" / "sheet.png"), 7, "a place that can be written"),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flawscope.data.ground import foreground
-from flawscope.data.synthetic.noise import SyntheticDefects
+from flawscope.data.ground import foreground, on_plain_ground
+from flawscope.data.synthetic.noise import SIDES, Sides, SyntheticDefects
 from flawscope.errors import OptionError
 
 ALWAYS = SyntheticDefects(probability=1.0)
@@ -71,20 +71,41 @@ def test_number_and_sides_of_patches() -> None:
     assert counts == {1, 2, 3, 4}
 
 
+def test_cdos_patches_are_rectangles_of_twice_the_length() -> None:
+    random, image = np.random.default_rng(0), even(200, 320)
+    made = SyntheticDefects(probability=1.0, patches=(1, 1), sides=SIDES["cdo"])
+    masks = [made(image, random)[1] for _ in range(300)]
+    heights, widths = (np.array([mask.any(axis=axis).sum() for mask in masks]) for axis in (1, 0))
+    assert [mask.sum() for mask in masks] == list(heights * widths)
+    assert (heights.min(), heights.max()) == (10, 40)  # 1/20 and 1/5 of 200
+    assert (widths.min(), widths.max()) == (16, 64)
+    assert abs(np.corrcoef(heights, widths)[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize("sides", SIDES.values())
+def test_no_patch_is_longer_than_the_longest(sides: Sides) -> None:
+    random = np.random.default_rng(0)
+    for size, smallest in (((200, 320), 1), ((20, 30), 4), ((3, 50), 9)):
+        drawn = [sides.draw(size, smallest, random) for _ in range(200)]
+        most = sides.longest(size, smallest)
+        assert max(rows for rows, _ in drawn) == most[0]
+        assert max(columns for _, columns in drawn) == most[1]
+
+
 def test_patches_reach_every_corner_and_stay_inside() -> None:
     random = np.random.default_rng(0)
-    one = SyntheticDefects(probability=1.0, patches=(4, 4), side=(0.1, 0.1))
+    one = SyntheticDefects(probability=1.0, patches=(4, 4), sides=Sides((0.1, 0.1)))
     covered = np.zeros((40, 60), int)
     for _ in range(2000):
         covered += one(even(40, 60), random)[1]
     assert covered.min() > 0
-    whole, mask = SyntheticDefects(probability=1.0, side=(1.0, 1.0))(even(7, 7), random)
+    whole, mask = SyntheticDefects(probability=1.0, sides=Sides((1.0, 1.0)))(even(7, 7), random)
     assert mask.all()
     assert whole.shape == (3, 7, 7)
 
 
 def test_noise_has_the_stated_mean_and_spread() -> None:
-    made = SyntheticDefects(probability=1.0, side=(1.0, 1.0), noise_mean=0.5, noise_std=0.1)
+    made = SyntheticDefects(probability=1.0, sides=Sides((1.0, 1.0)), noise_mean=0.5, noise_std=0.1)
     noise, _ = made(even(256, 256), np.random.default_rng(0))
     np.testing.assert_allclose(noise.mean(axis=(1, 2)), 0.5, atol=0.002)
     np.testing.assert_allclose(noise.std(axis=(1, 2)), 0.1, atol=0.002)
@@ -115,7 +136,7 @@ def test_skipping_the_background_centres_patches_on_the_part() -> None:
 def test_where_wins_over_the_estimate_and_nowhere_means_anywhere() -> None:
     where = np.zeros((96, 128), np.bool_)
     where[41, 22] = True
-    made = SyntheticDefects(probability=1.0, side=(9 / 96, 9 / 96), skip_background=True)
+    made = SyntheticDefects(probability=1.0, sides=Sides((9 / 96, 9 / 96)), skip_background=True)
     for seed in range(20):
         _, mask = made(even(), np.random.default_rng(seed), where=where)
         assert mask.sum() == mask[37:46, 18:27].sum() == 81
@@ -156,6 +177,19 @@ def test_without_a_clear_part_patches_lie_anywhere(name: str) -> None:
     assert mask.any()
 
 
+def test_plain_ground_is_told_by_nine_of_ten_pictures() -> None:
+    on_ground, texture = disc(0.2, 0.8)[0], degenerate()["noise"]
+    assert on_plain_ground([on_ground] * 9 + [texture])
+    assert not on_plain_ground([on_ground] * 8 + [texture] * 2)
+    assert not on_plain_ground([])
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.1), (0.2, 0.1), (0.5, 1.5)])
+def test_sides_out_of_range_are_refused(shares: tuple[float, float]) -> None:
+    with pytest.raises(OptionError, match="expected"):
+        Sides(shares)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -163,9 +197,6 @@ def test_without_a_clear_part_patches_lie_anywhere(name: str) -> None:
         {"probability": float("nan")},
         {"patches": (0, 4)},
         {"patches": (3, 2)},
-        {"side": (0.0, 0.1)},
-        {"side": (0.2, 0.1)},
-        {"side": (0.5, 1.5)},
         {"noise_mean": -0.1},
         {"noise_std": 0.0},
     ],

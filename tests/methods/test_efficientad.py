@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, WeightsError
 from flawscope.methods.efficientad.crops import Crops
@@ -21,10 +24,12 @@ from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.methods.efficientad.training import Objective
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
-from flawscope.nn.backbones.pdn import cells, pdn
+from flawscope.nn.backbones.pdn import pdn_cells
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy
 from flawscope.nn.student_teacher.networks import taps
+from flawscope.nn.watch import Watch
+from flawscope.runtime.images import Frame
 
 TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
 
@@ -99,12 +104,13 @@ def test_early_stop_ends_a_training_that_no_longer_improves(
     "changes",
     [
         {"penalty": "none"},
-        {"hierarchy": (0.5, 1.0)},
-        {"pdn": "medium", "hierarchy": (1.0, 0.5, 1.0), "size": (40, 48)},
+        {"local_map": "discrepancy", "penalty": "none"},
+        {"local_map": "discrepancy", "hierarchy": (0.5, 1.0)},
+        {"pdn": "medium", "local_map": "discrepancy", "hierarchy": (1.0, 0.5, 1.0), "size": (40, 48)},
         {"stae_weight": 0.0},
         {"autoencoder_weight": 0.0, "stae_weight": 0.0},
         {"hard_weight": 0.0, "penalty": "none"},
-        {"batch": 2, "defect_probability": 0.5, "skip_background": True},
+        {"batch": 2, "defect_probability": 0.5, "skip_background": True, "defect_sides": "cdo"},
         {"size": (33, 33), "padding": False, "defect_probability": 1.0},
     ],
 )
@@ -155,7 +161,7 @@ def noisy(pictures: int = 1, *, padding: bool = True) -> tuple[Batch, torch.Tens
     defects = torch.zeros(pictures, 64, 64, dtype=torch.bool)
     defects[-1, 10:20, 4:12] = defects[-1, 18:24, 10:15] = True
     defective = torch.where(defects[-1], torch.rand(3, 64, 64, generator=random), pixels[-1])
-    crops = Crops((64, 64), cells(pdn("small", 1, padding=padding))[-1], (10, 8))
+    crops = Crops((64, 64), pdn_cells("small", padding=padding)[-1], (10, 8))
     parts, masks = (
         torch.from_numpy(np.stack(made)) for made in crops(defective.numpy(), defects[-1].numpy())
     )
@@ -200,7 +206,7 @@ def test_the_autoencoder_sees_pictures_without_defects() -> None:
 
 @pytest.mark.parametrize("padding", [False, True])
 def test_cdo_compares_cells_in_defects_with_cells_that_see_none(padding: bool) -> None:
-    detector, objective = objective_of(padding=padding, hierarchy=(0.5, 1.0))
+    detector, objective = objective_of(padding=padding, local_map="discrepancy", hierarchy=(0.5, 1.0))
     batch, defective = noisy(2, padding=padding)
     assert batch.defects is not None
     networks = detector.networks
@@ -259,15 +265,35 @@ def test_checkpoints_of_another_training_are_left_alone(data: TrainingData, tmp_
     assert torch.equal(detector.networks.student[0].weight, fresh.networks.student[0].weight)
 
 
-def test_hierarchy_of_the_output_alone_is_the_discrepancy(data: TrainingData) -> None:
-    detector = EfficientAD(EfficientADOptions(**TINY, hierarchy=(2.0,))).fit(data, Run())
+def test_the_local_map_is_what_its_option_says(data: TrainingData) -> None:
     pixels = torch.from_numpy(data.normal[0])[None]
-    with torch.no_grad():
-        x = (pixels - detector.mean) / detector.std
-        expert, apprentice = detector.networks.teacher(x), detector.networks.student(x)[:, :384]
-        cosine = nn.functional.cosine_similarity(expert, apprentice)
-        local = detector(pixels)["local_map"] / detector.levels.gain[0] + detector.levels.zero[0]
-    torch.testing.assert_close(local, 2 * (2 - 2 * cosine), atol=1e-4, rtol=1e-4)
+    for changes in ({}, {"local_map": "discrepancy", "hierarchy": (2.0,)}):
+        detector = EfficientAD(EfficientADOptions(**TINY, **changes))
+        with torch.no_grad():
+            x = (pixels - detector.mean) / detector.std
+            expert, apprentice = detector.networks.teacher(x), detector.networks.student(x)[:, :384]
+            local = detector(pixels)["local_map"] / detector.levels.gain[0] + detector.levels.zero[0]
+            expected = (expert - apprentice).square().mean(1)  # section 4.4
+            if changes:
+                expected = 2 * (2 - 2 * nn.functional.cosine_similarity(expert, apprentice))  # equation 4.10
+        torch.testing.assert_close(local, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_defects_lie_on_the_product_where_its_ground_is_plain(data: TrainingData, tmp_path: Path) -> None:
+    picture = np.full((64, 64, 3), 220, np.uint8)
+    picture[20:44, 20:44] = 60
+    Image.fromarray(picture).save(tmp_path / "good.png")
+    samples = [Sample(tmp_path / "good.png", "train", defective=False)] * 3
+    plain, said = TrainingData(PictureFiles(samples, Frame(64, 64)), data.tuning), list[str]()
+    options = EfficientADOptions(**{**TINY, "steps": 1})
+    detector = EfficientAD(options).fit(plain, Run(), Watch(say=said.append))
+    assert detector.learnt.facts == {"skip_background": True}
+    assert any("plain ground (options.skip_background=true)" in line for line in said)
+    assert not TrainingPictures(data.normal, None, options, Run()).defects.skip_background
+    for chosen in (True, False):
+        told = options.model_copy(update={"skip_background": chosen})
+        for pictures in (plain.normal, data.normal):
+            assert TrainingPictures(pictures, None, told, Run()).defects.skip_background is chosen
 
 
 def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
@@ -349,7 +375,8 @@ def test_presets_are_the_sources() -> None:
         ({"quantiles": (0.9, 0.9)}, "rise"),
         ({"hierarchy": (1.0,) * 5}, "1 to 4"),
         ({"hierarchy": (0.0,)}, "above 0"),
-        ({"hierarchy": (1.0,), "penalty": "none"}, "penalty cdo"),
+        ({"hierarchy": (1.0, 1.0), "local_map": "discrepancy", "penalty": "none"}, "penalty cdo"),
+        ({"hierarchy": (1.0, 1.0)}, "local_map discrepancy"),
         ({"hard_weight": 0, "penalty": "none", "autoencoder_weight": 0, "stae_weight": 0}, "four losses"),
         ({"autoencoder_weight": 0}, "autoencoder_weight above 0"),
         ({"size": (32, 32), "padding": False}, "at least 33"),

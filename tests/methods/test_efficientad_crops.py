@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from flawscope.methods.efficientad.crops import Crops
-from flawscope.nn.backbones.pdn import cells, pdn
+from flawscope.nn.backbones.pdn import cells, pdn, pdn_cells
 from flawscope.nn.student_teacher.networks import at_centres, taps
 
 RECTANGLES = (
@@ -47,6 +47,6 @@ def test_cells_in_defects_are_the_same_in_crops(size: Any, padding: bool) -> Non
 
 
 def test_a_crop_is_the_picture_where_that_is_small() -> None:
-    crops = Crops((40, 200), cells(pdn("small", 1))[-1], (20, 20))
+    crops = Crops((40, 200), pdn_cells("small")[-1], (20, 20))
     assert crops.sides == (40, 56)
     assert crops(np.zeros((3, 40, 200), np.float32), np.zeros((40, 200), np.bool_)) == ([], [])

@@ -26,7 +26,7 @@ DEFECTS_EXAMPLES = """Examples:
 
   flawscope data defects pictures/good --out sheet.png
 
-  flawscope data defects mvtec/screw --out sheet.png --skip-background --appearance none --seed 7
+  flawscope data defects mvtec/screw --out sheet.png --sides cdo --appearance none --seed 7
 
   flawscope data defects line/connector/good --out sheet.png --kind segments --segments map.png"""
 CONVERT_EXAMPLES = """Examples:
@@ -134,9 +134,21 @@ def defects(
             help="noise: EfficientAD's patches; segments: SegAD's blurs and rectangles on a segment.",
         ),
     ] = "noise",
+    sides: Annotated[
+        str | None,
+        typer.Option(
+            "--sides",
+            help="Sides of patches of kind noise: thesis (squares, by default) or cdo (rectangles, larger).",
+        ),
+    ] = None,
     skip_background: Annotated[
-        bool, typer.Option("--skip-background", help="Put defects on the product only (kind noise).")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--skip-background/--no-skip-background",
+            help="Put defects on the product only (kind noise); by default where its ground is plain.",
+            show_default=False,
+        ),
+    ] = None,
     appearance: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +167,7 @@ def defects(
     as_json: options.AsJson = False,
 ) -> None:
     """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
+    from flawscope.data.ground import on_plain_ground
     from flawscope.data.layouts import read_dataset
     from flawscope.data.sheets import require_png
     from flawscope.data.sheets.defects import (
@@ -165,15 +178,21 @@ def defects(
         on_segments,
     )
     from flawscope.data.synthetic.appearance import appearance_named
-    from flawscope.data.synthetic.noise import SyntheticDefects
+    from flawscope.data.synthetic.noise import SyntheticDefects, sides_named
     from flawscope.runtime.overlay import write_png
 
     require_png(out)
-    _require_kind(kind, noise=appearance is not None or skip_background, segments=segments is not None)
-    changes = appearance_named(appearance or "thesis")
+    noise = (appearance, sides, skip_background)
+    _require_kind(kind, noise=any(value is not None for value in noise), segments=segments is not None)
+    changes, lengths = appearance_named(appearance or "thesis"), sides_named(sides or "thesis")
     pictures = choose_pictures(read_dataset(folder, layout=layout, product=product), count, size)
+    where: dict[str, bool] = {}
     if kind == "noise":
-        change = noise_patches(SyntheticDefects(probability=1.0, skip_background=skip_background), changes)
+        skips = on_plain_ground(pictures) if skip_background is None else skip_background
+        where["skip_background"] = skips
+        change = noise_patches(
+            SyntheticDefects(probability=1.0, sides=lengths, skip_background=skips), changes
+        )
     else:
         change = on_segments(pictures, segments or "one")
     examples = []
@@ -184,9 +203,10 @@ def defects(
     write_png(out, contact_sheet(examples))
     shares = [float(example.mask.mean()) for example in examples]
     if as_json:
-        print_json({"sheet": out, "pictures": len(examples), "defect_share": shares})
+        print_json({"sheet": out, "pictures": len(examples), "defect_share": shares, **where})
     else:
-        say(f"{out}: {len(examples)} pictures")
+        words = {True: ", defects on the product alone", False: ", defects anywhere", None: ""}
+        say(f"{out}: {len(examples)} pictures{words[where.get('skip_background')]}")
 
 
 def _require_kind(kind: str, *, noise: bool, segments: bool) -> None:
@@ -200,7 +220,7 @@ def _require_kind(kind: str, *, noise: bool, segments: bool) -> None:
     if kind not in ("noise", "segments"):
         raise unknown("kind of defects", kind, ("noise", "segments"))
     if segments if kind == "noise" else noise:
-        wrong = "--segments" if kind == "noise" else "--appearance or --skip-background"
+        wrong = "--segments" if kind == "noise" else "--appearance, --sides or --skip-background"
         raise OptionError(
             f"defects of kind {kind}",
             expected="options of that kind",

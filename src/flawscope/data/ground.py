@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from flawscope.runtime.images import LUMA
 
 CLEAR = 0.9  # share of the border on one side of the threshold from which that side is ground
 SEPARATE = 0.7  # share of the variance that lies between the two sides; one bell curve reaches 0.64
+TOLD = 0.9  # share of the pictures that must tell product from ground where the ground is called plain
 FEWEST, MOST = 0.01, 0.97  # share of what is seen outside which a product is a mistake
 
 _GREY = np.array([LUMA], np.float32) * 255  # intensity of R, G, B on a scale to 255
@@ -41,6 +44,15 @@ def foreground(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     product = cv2.morphologyEx(product, cv2.MORPH_CLOSE, disc)
     product = cv2.morphologyEx(product, cv2.MORPH_OPEN, disc).astype(np.bool_)
     return product if FEWEST <= product.mean() <= MOST else everywhere
+
+
+def on_plain_ground(pictures: Iterable[NDArray[np.float32]]) -> bool:
+    """Whether a product lies on plain ground, as pictures of it (3, H, W) in [0, 1] show.
+
+    It does where `foreground` tells product from ground in nine of ten of them.
+    """
+    told = [not foreground(picture).all() for picture in pictures]
+    return bool(told) and sum(told) >= TOLD * len(told)
 
 
 def _separability(grey: NDArray[np.uint8], bright: NDArray[np.uint8]) -> float:

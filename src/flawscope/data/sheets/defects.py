@@ -23,7 +23,7 @@ from flawscope.data.synthetic.segment_defects import segment_defect
 from flawscope.runtime.images import Frame
 from flawscope.runtime.overlay import Picture, to_bytes
 
-TITLES = ("original", "as trained on", "defects outlined")
+TITLES = ("original", "as trained on", "defects outlined", "ground truth")
 GAP = 8  # pixels between cells
 _MOST_ROWS = 6  # of one block; more pictures make blocks side by side
 _OUTLINE = (255, 96, 32)
@@ -112,10 +112,11 @@ def draw_examples(pictures: Pictures, change: Change, *, seed: int) -> Iterator[
 
 
 def contact_sheet(examples: Sequence[Example]) -> Picture:
-    """Each example as a row of original, changed picture and outlined mask: (H, W, 3) RGB.
+    """Each example as a row of original, changed picture, outlined mask and mask: (H, W, 3) RGB.
 
-    In the last column the picture is dimmed, and its background darker still where one was estimated.
-    Beyond six rows the sheet has blocks side by side.
+    These are the rows of the thesis's figure 4.5, and between them the changed picture dimmed with its
+    defects outlined, its background darker still where one was estimated. Beyond six rows the sheet has
+    blocks side by side.
     """
     height, width = examples[0].mask.shape
     blocks = math.ceil(len(examples) / _MOST_ROWS)
@@ -129,7 +130,8 @@ def contact_sheet(examples: Sequence[Example]) -> Picture:
     for index, example in enumerate(examples):
         left = GAP + (index // rows) * block_width
         top = CAPTION + 2 + (index % rows) * row_height
-        cells = (to_bytes(example.original), to_bytes(example.changed), _outlined(example))
+        truth = np.repeat(example.mask[..., None], 3, axis=2) * np.uint8(255)  # (H, W, 3)
+        cells = (to_bytes(example.original), to_bytes(example.changed), _outlined(example), truth)
         for column, cell in enumerate(cells):
             sheet.paste(Image.fromarray(cell), (left + column * (width + GAP), top))
         name = f"{example.path.parent.name}/{example.path.name}"

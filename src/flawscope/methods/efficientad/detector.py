@@ -23,7 +23,7 @@ from flawscope.methods.efficientad.pictures import TrainingPictures
 from flawscope.methods.efficientad.training import Objective, train
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import IMAGENET
-from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
+from flawscope.nn.backbones.pdn import STRIDE, cells, pdn, pdn_cells
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.moments import Levels
@@ -33,7 +33,6 @@ from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampl
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 
-_FIELD = 33  # receptive field of one cell in pixels
 _HIGH = 0.1  # what the maps' quantile q_b becomes
 _NETWORKS = 7
 _TUNED = 16  # tuning pictures that an early stop looks at
@@ -76,7 +75,7 @@ class EfficientAD(Detector):
             self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
         # q_a and q_b of the local and of the global map become 0 and 0.1 (section 4.7)
         self.levels = Levels(2, "quantiles", between=options.quantiles, top=_HIGH)
-        outputs = self.networks.cells[-len(options.hierarchy or (1.0,)) :]
+        outputs = self.networks.cells[-len(options.hierarchy) :]
         # cells without padding begin a few strides inside the picture: the border repeats the outermost ones
         before = round(outputs[-1].origin / STRIDE)
         whole = tuple(-(-side // STRIDE) for side in options.size)
@@ -107,6 +106,7 @@ class EfficientAD(Detector):
         normalise_output(self.networks.teacher, data.normal, run, watch, prepare=self._normalised)
         objective = Objective(self.networks, options, self._normalised, run)
         pictures = TrainingPictures(data.normal, data.natural, options, run)
+        facts = self._skipped(pictures, watch) if pictures.defects.probability else {}
         kept = fingerprint(options, run, (data.normal, data.natural), self.networks.teacher)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
         history = train(
@@ -118,7 +118,7 @@ class EfficientAD(Detector):
         )
         self.networks.to(memory_format=torch.contiguous_format)
         self.levels.learn(self._raw(data.tuning, run, watch))
-        return Learnt(history=history)
+        return Learnt(facts=facts, history=history)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; `local_weight` is α of equation 4.12, score the maximum of the map."""
@@ -139,13 +139,13 @@ class EfficientAD(Detector):
         """Raw local and global map (N, h, w) of pixels (N, 3, H, W)."""
         x = self._normalised(pixels)
         levels = self.options.hierarchy
-        depth = len(levels or (1.0,))
-        teacher, student = taps(self.networks.teacher, x, depth), taps(self.networks.student, x, depth)
+        networks, depth = self.networks, len(levels)
+        teacher, student = taps(networks.teacher, x, depth), taps(networks.student, x, depth)
         channels = teacher[-1].shape[1]
-        rebuilt = self.networks.autoencoder(x)
+        rebuilt = networks.autoencoder(x)
         other = student[-1][:, channels:] if self.options.stae_weight else teacher[-1]
         whole = (rebuilt - other).square().mean(1)
-        if levels is None:
+        if self.options.local_map == "squares":
             return (teacher[-1] - student[-1][:, :channels]).square().mean(1), whole
         distances = [
             weight * discrepancy(expert, apprentice[:, : expert.shape[1]])
@@ -153,6 +153,14 @@ class EfficientAD(Detector):
         ]
         joined = [resample(each) for resample, each in zip(self.resampling, distances, strict=True)]
         return torch.stack(joined).sum(0), whole
+
+    def _skipped(self, pictures: TrainingPictures, watch: Watch) -> Facts:
+        """Whether synthetic defects keep off the background, told where the pictures decided it."""
+        skips = pictures.defects.skip_background
+        if self.options.skip_background == "auto":
+            where = "on the product alone: it lies on plain ground" if skips else "anywhere: no plain ground"
+            watch.say(f"Synthetic defects lie {where} (options.skip_background={str(skips).lower()}).")
+        return {"skip_background": skips}
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
@@ -192,10 +200,11 @@ class EfficientAD(Detector):
 
 def _grid(options: EfficientADOptions) -> tuple[int, int]:
     """Height and width of the teacher's map."""
-    if not options.padding and min(options.size) < _FIELD:
+    field = pdn_cells(options.pdn)[-1].field
+    if not options.padding and min(options.size) < field:
         raise OptionError(
             "option 'size' of efficientad",
-            expected=f"at least {_FIELD} pixels a side without padding",
+            expected=f"at least {field} pixels a side without padding",
             got=f"{options.size[0]}x{options.size[1]}",
             fix="Choose a larger size, or padding=true.",
         )

@@ -66,10 +66,17 @@ class EfficientADOptions(DetectorOptions):
     gamma: float = Field(
         2.0, ge=0, description="γ of CDO's weights, with penalty cdo (equations 4.7 and 4.8; CDO: 2)"
     )
-    hierarchy: tuple[float, ...] | None = Field(
-        None,
+    local_map: Literal["squares", "discrepancy"] = Field(
+        "squares",
+        description="what the local map is: mean squared difference of teacher and student (section 4.4, "
+        "EfficientAD), or the squared distance of both after scaling to unit length, which CDO learns "
+        "(section 4.6, equation 4.10); the thesis has both",
+    )
+    hierarchy: tuple[float, ...] = Field(
+        (1.0,),
+        min_length=1,
         description="weights α_h of the networks' last convolutions, the output last, whose discrepancies "
-        "make the penalty and the local map (equation 4.11); by default the output alone, as EfficientAD",
+        "make L_CDO and the local map (equation 4.11); by default the output alone, as EfficientAD",
     )
     hard_weight: float = Field(1.0, ge=0, description="coefficient of L_Hard (equation 5.1: 1)")
     penalty_weight: float = Field(1.0, ge=0, description="coefficient of L_CDO or L_OOD (equation 5.1: 1)")
@@ -90,8 +97,16 @@ class EfficientADOptions(DetectorOptions):
         le=1,
         description="share of training pictures with synthetic defects, with penalty cdo (4.1.3: 0.4)",
     )
-    skip_background: bool = Field(
-        False, description="keep synthetic defects off the background (section 4.1.3, an option)"
+    defect_sides: Literal["thesis", "cdo"] = Field(
+        "thesis",
+        description="synthetic defects: squares, 1/40 to 1/10 of the picture long (sections 4.1.3, 4.6), or "
+        "rectangles, each side 1/20 to 1/5 long (CDO's code, where 1/40 to 1/10 are half sides)",
+    )
+    skip_background: bool | Literal["auto"] = Field(
+        "auto",
+        description="keep synthetic defects off the background (section 4.1.3, an option there; CDO's code: "
+        "on for products on plain ground); auto: where product and ground are told apart in nine of ten "
+        "training pictures",
     )
     quantiles: tuple[float, float] = Field(
         (0.9, 0.995),
@@ -115,12 +130,17 @@ class EfficientADOptions(DetectorOptions):
         if not 0 <= low < high <= 1:
             raise ValueError("quantiles must rise, between 0 and 1")
         deepest = 4 if self.pdn == "small" else 6
-        if self.hierarchy is not None and not 1 <= len(self.hierarchy) <= deepest:
+        if len(self.hierarchy) > deepest:
             raise ValueError(f"hierarchy must hold 1 to {deepest} weights, one a convolution")
-        if self.hierarchy is not None and (min(self.hierarchy) < 0 or sum(self.hierarchy) == 0):
+        if min(self.hierarchy) < 0 or sum(self.hierarchy) == 0:
             raise ValueError("weights of the hierarchy must be 0 or more, and one above 0")
-        if self.hierarchy is not None and not (self.penalty == "cdo" and self.penalty_weight):
-            raise ValueError("hierarchy needs penalty cdo, which alone teaches the layers below the output")
+        if len(self.hierarchy) > 1:
+            if not (self.penalty == "cdo" and self.penalty_weight):
+                raise ValueError(
+                    "hierarchy needs penalty cdo, which alone teaches the layers below the output"
+                )
+            if self.local_map != "discrepancy":
+                raise ValueError("hierarchy is one of discrepancies, so it needs local_map discrepancy")
         return self
 
 

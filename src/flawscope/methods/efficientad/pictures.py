@@ -9,18 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flawscope.data.ground import foreground
+from flawscope.data.ground import foreground, on_plain_ground
 from flawscope.data.pictures import Pictures
+from flawscope.data.samples import spread
 from flawscope.data.synthetic.appearance import APPEARANCES
-from flawscope.data.synthetic.noise import SyntheticDefects
+from flawscope.data.synthetic.noise import SIDES, SyntheticDefects
 from flawscope.methods.efficientad.crops import Crops
 from flawscope.methods.efficientad.options import EfficientADOptions
-from flawscope.nn.backbones.pdn import STRIDE, cells, pdn
+from flawscope.nn.backbones.pdn import STRIDE, pdn_cells
 from flawscope.nn.run import Run
 from flawscope.nn.training.reading import KeptPictures, turn
 from flawscope.runtime.images import LUMA, Frame
 
 _ORDER, _CHANGE, _NATURAL = 101, 102, 103
+_LOOKED_AT = 32  # pictures, to tell whether the product lies on plain ground
 _GREY_SHARE = 0.3  # of natural pictures shown in grey (EfficientAD, appendix A)
 
 
@@ -86,14 +88,15 @@ class TrainingPictures:
         wanted = options.penalty == "ood" and options.penalty_weight > 0
         self.natural = natural.resized(Frame(2 * height, 2 * width)) if natural and wanted else None
         self.appearance = APPEARANCES[options.appearance]
+        sides = SIDES[options.defect_sides]
         self.defects = SyntheticDefects(
             probability=options.defect_probability if options.penalty == "cdo" else 0.0,
-            skip_background=options.skip_background,
+            sides=sides,
+            skip_background=self._skips_background(),
             smallest=STRIDE,
         )
-        with torch.device("meta"):
-            where = cells(pdn(options.pdn, 1, padding=options.padding))[-1]
-        self.crops = Crops(options.size, where, self.defects.longest(height, width))
+        where = pdn_cells(options.pdn, padding=options.padding)[-1]
+        self.crops = Crops(options.size, where, sides.longest(options.size, STRIDE))
         self._foregrounds: dict[int, NDArray[np.bool_]] = {}
 
     def batch(self, number: int) -> Batch:
@@ -137,8 +140,14 @@ class TrainingPictures:
             pixels = np.broadcast_to(grey, pixels.shape)
         return np.ascontiguousarray(pixels, dtype=np.float32)
 
+    def _skips_background(self) -> bool:
+        if self.options.skip_background != "auto":
+            return self.options.skip_background
+        places = spread(range(len(self.pictures)), _LOOKED_AT)
+        return self.options.penalty == "cdo" and on_plain_ground(self.pictures[place] for place in places)
+
     def _where(self, index: int) -> NDArray[np.bool_] | None:
-        if not self.options.skip_background:
+        if not self.defects.skip_background:
             return None
         if index not in self._foregrounds:
             self._foregrounds[index] = foreground(self.pictures[index])

@@ -28,8 +28,7 @@ class Objective:
         self, networks: Networks, options: EfficientADOptions, normalise: Callable[[Tensor], Tensor], run: Run
     ) -> None:
         self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
-        self.levels = options.hierarchy or (1.0,)
-        self.depth = len(self.levels)
+        self.depth = len(options.hierarchy)
         self.taps = torch.compile(taps) if options.compile else taps
         self.rebuild = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
 
@@ -94,7 +93,7 @@ class Objective:
             ]
         losses = [
             weight * cdo_loss(near.flatten(), far, self.options.gamma)
-            for weight, near, far in zip(self.levels, normal, defective, strict=True)
+            for weight, near, far in zip(self.options.hierarchy, normal, defective, strict=True)
         ]
         return torch.stack(losses).sum()
 

@@ -100,3 +100,9 @@ def cells(network: nn.Sequential) -> list[Cells]:
 def pdn(size: PdnSize, channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
     """`pdn_s` or `pdn_m`."""
     return (pdn_s if size == "small" else pdn_m)(channels, padding=padding)
+
+
+def pdn_cells(size: PdnSize, *, padding: bool = True) -> list[Cells]:
+    """`cells` of a network that need not be built for it."""
+    with torch.device("meta"):
+        return cells(pdn(size, 1, padding=padding))
