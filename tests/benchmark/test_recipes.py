@@ -80,6 +80,13 @@ def test_every_row_is_a_run_of_its_own_with_options_that_the_method_takes(name: 
         assert (options["defect_probability"] > 0) == (options["penalty"] == "cdo")
 
 
+def test_defects_keep_off_the_background_of_the_products_that_cdos_code_names() -> None:
+    rows = load_benchmark("efficientad_cdo_products").rows
+    found = {row.label.split()[0]: row.options.get("skip_background", "auto") for row in rows}
+    named = {"metal_nut": True, "cable": False, "hazelnut": True}
+    assert found == {"plastic_nut": "auto", "usb": "auto"} | named
+
+
 def test_a_row_changes_the_base_and_nothing_else() -> None:
     benchmark = Benchmark.parse(BENCHMARK)
     everything, ten, _ = (benchmark.resolve(row, Path("data")) for row in benchmark.rows)
