@@ -18,6 +18,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.calibrate import calibrate
+from flawscope.station.picture import inspect_one
 from flawscope.training.recipe import Recipe
 from flawscope.training.train import train
 from trained import recipe, write_pictures
@@ -108,6 +109,17 @@ def test_findings_tell_local_from_global(model: Path, pictures: Path) -> None:
         assert finding.values["local_share"] == pytest.approx(local / (local + whole), rel=1e-5)
         cause = "spot itself" if local >= 2 * whole else "arrangement" if whole >= 2 * local else "and in the"
         assert cause in finding.text
+
+
+def test_flagged_pictures_show_their_maps_side_by_side(model: Path, pictures: Path) -> None:
+    with Inspector.load(model) as inspector:
+        paths = [next((pictures / kind).iterdir()) for kind in ("good", "spot")]
+        looked = [inspect_one(inspector, path, views=lambda record: True) for path in paths]
+    for one in looked:
+        assert one.views is not None
+        told = [inset.about for inset in one.views.insets if inset.about.startswith("local map, global map")]
+        assert len(told) == one.record.flagged
+    assert looked[1].record.flagged
 
 
 def test_the_local_weight_changes_without_training(model: Path, tmp_path: Path) -> None:

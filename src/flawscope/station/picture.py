@@ -1,6 +1,7 @@
 """One picture: inspected, recorded and drawn while its pixels are at hand, so that it is decoded once.
 
-Where findings tell a patch that stands out, it is cut out beside the good patch nearest to it.
+Where findings tell a patch that stands out, it is cut out beside the good patch nearest to it. Where the
+heatmap is joined from a local and a global map, a flagged picture shows the three side by side.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from flawscope.runtime.overlay import (
     to_rgb,
     to_webp_bytes,
 )
-from flawscope.runtime.prediction import Finding, Prediction
+from flawscope.runtime.prediction import Prediction
 from flawscope.runtime.record import Inset, Record, State, Truth, Views
+from flawscope.station.map_inset import map_inset
 
 SIDE = 360  # pixels of a small picture
 MOST = 300  # pictures of a report that are shown; memory and disk stay bounded by it
@@ -89,7 +91,7 @@ def inspect_one(
     return Inspected(
         record,
         prediction,
-        _views(bundle, image, laid, record.findings) if small else None,
+        _views(bundle, image, laid, record, prediction) if small else None,
         b"" if laid is None or not whole else to_png_bytes(laid),
     )
 
@@ -128,11 +130,15 @@ def laid_over(
     return segment_outlines(picture, labels, segments.marks)
 
 
-def _views(bundle: Bundle, image: NDArray[Any], laid: Picture | None, findings: Iterable[Finding]) -> Views:
+def _views(
+    bundle: Bundle, image: NDArray[Any], laid: Picture | None, record: Record, prediction: Prediction
+) -> Views:
     small = b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE))
     insets: tuple[Inset, ...] = ()
     with contextlib.suppress(FlawscopeError):  # a damaged sheet of good pictures; the verdict stands
-        insets = match_insets(bundle, image, [finding.values for finding in findings])
+        insets = match_insets(bundle, image, [finding.values for finding in record.findings])
+    if record.flagged and (maps := map_inset(bundle.manifest, image, prediction)):
+        insets = (maps, *insets)
     return Views(to_webp_bytes(thumbnail(image, SIDE)), small, insets)
 
 

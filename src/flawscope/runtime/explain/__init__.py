@@ -24,7 +24,7 @@ BUILT_IN: dict[str, Explainer] = {
     "levels": areas.from_levels,
     "patches": nearest_patch.from_nearest_patches,
     "segments": segment_statistics.from_segments,
-    "two_maps": two_maps.from_two_maps,
+    two_maps.READER: two_maps.from_two_maps,
 }
 
 

@@ -12,6 +12,8 @@ from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Explanation, Finding, Prediction, Region
 
+READER = "two_maps"  # how manifests name this reader
+LOCAL, WHOLE = "local_map", "global_map"  # the outputs that it reads
 CLEAR = 2 / 3  # share from which on one map is said to be the cause
 _CAUSES = {
     "local": "a flaw of the spot itself (local map {share:.0%})",
@@ -26,19 +28,24 @@ def from_two_maps(manifest: Manifest, prediction: Prediction) -> Explanation:
     The shares are those of α · local and (1 − α) · global, at their highest within the area, below 0 as 0.
     """
     found, outputs = from_levels(manifest, prediction), prediction.outputs
-    if prediction.heatmap is None or not {"local_map", "global_map"} <= outputs.keys():
+    if prediction.heatmap is None or not outputs.keys() >= {LOCAL, WHOLE}:
         return found
-    weight = manifest.scalar_values().get("local_weight", 0.5)
+    weight = local_weight(manifest)
     placement = manifest.frame.placement(*prediction.heatmap.shape)
 
     def shared(finding: Finding) -> Finding:
         if finding.region is None:
             return finding
-        local = weight * _highest(outputs["local_map"], finding.region, placement)
-        whole = (1 - weight) * _highest(outputs["global_map"], finding.region, placement)
+        local = weight * _highest(outputs[LOCAL], finding.region, placement)
+        whole = (1 - weight) * _highest(outputs[WHOLE], finding.region, placement)
         return _with_cause(finding, local / (local + whole) if local + whole > 0 else weight)
 
     return replace(found, findings=tuple(map(shared, found.findings)))
+
+
+def local_weight(manifest: Manifest) -> float:
+    """α, the share of the local map in the joint one."""
+    return manifest.scalar_values().get("local_weight", 0.5)
 
 
 def _with_cause(finding: Finding, share: float) -> Finding:
