@@ -18,6 +18,8 @@ from flawscope.nn.training.loop import Loop, Patience
 from flawscope.nn.training.reading import Ahead
 from flawscope.nn.watch import Watch
 
+Taps = Callable[[nn.Sequential, Tensor, int], list[Tensor]]
+
 DECAY_FROM, DECAY = 0.95, 0.1
 
 
@@ -29,7 +31,7 @@ class Objective:
     ) -> None:
         self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
         self.depth = len(options.hierarchy)
-        self.taps = torch.compile(taps) if options.compile else taps
+        self.taps: Taps = torch.compile(taps) if options.compile else taps
         self.rebuild = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
@@ -39,7 +41,7 @@ class Objective:
         components of the thesis's chapter 4.
         """
         options = self.options
-        target, output = self._both(batch.pixels, self.depth)
+        target, output = self._both(batch.pixels, self.taps)
         channels = target[-1].shape[1]
         losses: dict[str, Tensor] = {}
         if options.hard_weight:
@@ -53,13 +55,14 @@ class Objective:
         losses |= self._global(batch, target[-1], output[-1])
         return {"total": self._sum(losses), **losses}
 
-    def _both(self, pixels: Tensor, depth: int) -> tuple[list[Tensor], list[Tensor]]:
+    def _both(self, pixels: Tensor, read: Taps) -> tuple[list[Tensor], list[Tensor]]:
         """The last maps of teacher and student (N, C, h, w) in float32; the student's have gradients."""
+        networks, depth = self.networks, self.depth
         with self.run.autocast():
             seen = self.normalise(pixels)
             with torch.no_grad():
-                target = [level.float() for level in self.taps(self.networks.teacher, seen, depth)]
-            output = [level.float() for level in self.taps(self.networks.student, seen, depth)]
+                target = [level.float() for level in read(networks.teacher, seen, depth)]
+            output = [level.float() for level in read(networks.student, seen, depth)]
         return target, output
 
     def _sum(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -82,7 +85,8 @@ class Objective:
         defective = [distances.new_empty(0) for distances in normal]
         if batch.defects is not None and batch.crops is not None and batch.crop_defects is not None:
             places = self.networks.cells[-self.depth :]
-            cropped = _discrepancies(*self._both(batch.crops, self.depth))  # (D, h, w) each
+            # not compiled: that would be done again for each number of crops
+            cropped = _discrepancies(*self._both(batch.crops, taps))  # (D, h, w) each
             defective = [
                 distances[at_centres(batch.crop_defects, where, _grid(distances))]  # (cells,)
                 for where, distances in zip(places, cropped, strict=True)
