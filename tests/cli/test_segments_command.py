@@ -43,6 +43,35 @@ def test_draft_then_check(flawscope: Run, good_pictures: Goods, tmp_path: Path) 
     assert (again["sheet"], again["shares"]) == (str(sheet), printed["shares"])
 
 
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_folder_of_maps_is_checked_with_every_picture(
+    flawscope: Run, good_pictures: Goods, tmp_path: Path, mirrored: bool
+) -> None:
+    data, maps, sheet = tmp_path / "data", tmp_path / "maps", tmp_path / "sheet.png"
+    good_pictures(3, name="data/good")
+    good_pictures(2, name="data/bent")
+    labels = np.zeros((48, 48), np.uint8)
+    places = [f"good/00{index}" for index in range(3)]
+    places += [f"{'bent' if mirrored else 'bad'}/00{index}" for index in range(2)]
+    for number, place in enumerate(places):
+        labels[:24] = (0, 0, 2, 2, 3)[number]
+        (maps / place).parent.mkdir(parents=True, exist_ok=True)
+        np.save(maps / f"{place}.npy", labels)
+    options = ("--out", sheet, *(("--mirrors", data) if mirrored else ()))
+    ended = flawscope("segments", "check", maps, data, *options)
+    assert ended.code == 0, ended.err
+    assert f"{maps}: 4 segments, 48x48, for 5 pictures." in ended.out
+    assert "No map shows segment 1." in ended.err
+    told = json.loads(flawscope("segments", "check", maps, data, *options, "--json").out)
+    assert told["shares"] == pytest.approx([0.7, 0, 0.2, 0.1])
+    assert sheet.is_file()
+    (maps / f"{places[4]}.npy").unlink()
+    ended = flawscope("segments", "check", maps, data, *options)
+    assert ended.code == 3
+    assert f"{Path(places[4]).name}.png" in ended.err
+    assert "nothing there" in ended.err
+
+
 def test_people_read_shares_and_what_to_do_next(flawscope: Run, good_pictures: Goods, tmp_path: Path) -> None:
     out = tmp_path / "map.png"
     given = ("--segments", 2, "--size", "64x32", "--picture-of-first", "--weights", "random")

@@ -44,6 +44,17 @@ def test_the_sheet_shows_picture_overlay_and_map_beside_a_legend() -> None:
     assert all((legend == colour).all(2).sum() > 100 for colour in colours)
 
 
+def test_a_picture_may_have_segments_of_its_own() -> None:
+    deep = np.zeros((40, 60, 3), np.uint8)
+    own = [Cell("a", deep, "map"), Cell("b", deep, "map", np.full((20, 30), 2, np.uint8))]
+    sheet = segment_sheet(halves(), own, shares=np.array([0.25, 0.25, 0.5]), side=120)
+    cells = [sheet[GAP : GAP + 80, GAP + place * 132 :][:, :120] for place in (0, 1)]
+    colours = segment_colours(3)
+    assert (cells[0][:, :55] == colours[0]).all()
+    assert (cells[1] == colours[2]).all()
+    assert (sheet[:, 2 * 132 + GAP :] == colours[2]).all(2).any()
+
+
 @pytest.mark.parametrize(("count", "cells", "columns"), [(12, 12, 4), (64, 1, 4), (64, 3, 1)])
 def test_many_cells_and_segments_have_room(count: int, cells: int, columns: int) -> None:
     labels = np.arange(64 * 64).reshape(64, 64) * count // (64 * 64)

@@ -30,6 +30,8 @@ CHECK_EXAMPLES = """Examples:
 
   flawscope segments check map.png 'line1/*.png' --out sheet.png --json
 
+  flawscope segments check visa_segm/pcb1 VisA --product pcb1 --size 256x256 --out sheet.png
+
 Exit code 3 where the map cannot be used."""
 
 
@@ -96,9 +98,18 @@ def draft(
 
 
 def check(
-    map_file: Annotated[Path, typer.Argument(metavar="MAP", help="Indexed PNG file.")],
+    map_file: Annotated[
+        Path, typer.Argument(metavar="MAP", help="Indexed PNG file, or a folder of maps, one a picture.")
+    ],
     pictures: options.GoodPictures,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file that receives the sheet.")],
+    mirrors: Annotated[
+        Path | None,
+        typer.Option(
+            "--mirrors",
+            help="Pictures' folder, whose paths the folder of maps has; else good/ and bad/ by name.",
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option("--size", help="WIDTHxHEIGHT that pictures are stretched to; a map may have this size."),
@@ -108,11 +119,16 @@ def check(
     as_json: options.AsJson = False,
 ) -> None:
     """Show a segment map over pictures; refuse wrong sizes, gaps and unknown indices."""
+    from flawscope.training.segments import all_pictures, check_folder, good_pictures
     from flawscope.training.segments import check as run_check
-    from flawscope.training.segments import good_pictures
 
-    paths = good_pictures(pictures, layout=layout, product=product)
-    facts = run_check(map_file, paths, out, size=_size(size), progress=Bars(quiet=as_json))
+    progress, stretched = Bars(quiet=as_json), _size(size)
+    if map_file.is_dir():
+        samples = all_pictures(pictures, layout=layout, product=product)
+        facts = check_folder(map_file, samples, out, mirrors=mirrors, size=stretched, progress=progress)
+    else:
+        paths = good_pictures(pictures, layout=layout, product=product)
+        facts = run_check(map_file, paths, out, size=stretched, progress=progress)
     _show(facts, "sheet", as_json=as_json)
 
 

@@ -15,23 +15,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from flawscope.data.picture_maps import PictureMaps
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
-from flawscope.data.segment_maps import (
-    MOST_SEGMENTS,
-    Labels,
-    check_map_fits,
-    pixels_of,
-    read_labels,
-    to_frame_size,
-)
-from flawscope.errors import DataError, OptionError
+from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, to_frame_size
+from flawscope.errors import OptionError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
-
-SUFFIXES = (".png", ".npy")
 
 
 class FolderMapsOptions(SegmenterOptions):
@@ -60,7 +52,7 @@ class FolderMaps(Segmenter):
 
     def __init__(self, options: FolderMapsOptions, frame: Frame) -> None:
         super().__init__(options, frame)
-        self._owners: dict[Path, Path] = {}  # picture of each map that was read
+        self.files = PictureMaps(options.maps, options.pictures, options.count or MOST_SEGMENTS)
 
     def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: read the maps of all these pictures, for the segments' number and shares.
@@ -71,15 +63,15 @@ class FolderMaps(Segmenter):
         """
         del parts
         pixels = torch.zeros(MOST_SEGMENTS, dtype=torch.int64)
-        self.shares = torch.ones(self.options.count or MOST_SEGMENTS)  # until they are counted
+        self.files.count = self.options.count or MOST_SEGMENTS
         with watch.stage("reading segment maps", len(pictures)) as stage:
             for sample in pictures.samples:
                 watch.check_stop(run)
                 labels = self._labels(sample).ravel()
                 pixels += torch.from_numpy(np.bincount(labels, minlength=MOST_SEGMENTS))
                 stage.advance()
-        count = self.options.count or int(pixels.nonzero().max()) + 1
-        self.shares = (pixels[:count] / pixels.sum()).float()
+        self.files.count = self.options.count or int(pixels.nonzero().max()) + 1
+        self.shares = (pixels[: self.files.count] / pixels.sum()).float()
 
     def labelled(self, pixels: Tensor, samples: Sequence[Sample]) -> Tensor:
         """See `Segmenter.labelled`; raises as `learn`."""
@@ -105,47 +97,4 @@ class FolderMaps(Segmenter):
 
     def _labels(self, sample: Sample) -> Labels:
         """The picture's labels (H, W) at the frame."""
-        path = self._place(sample)
-        drawn = read_labels(path)
-        highest = int(drawn.max())
-        if highest >= self.count:
-            raise DataError(
-                f"segment map {path}",
-                expected=f"indices from 0 to {self.count - 1}, as the option count or earlier maps have them",
-                got=f"index {highest} in {pixels_of(drawn, highest)}",
-                fix="Correct the map, or set options.segments.count.",
-            )
-        check_map_fits(path, (drawn.shape[0], drawn.shape[1]), [sample.path], self.frame)
-        return to_frame_size(drawn, self.frame)
-
-    def _place(self, sample: Sample) -> Path:
-        """The picture's map; the first of the suffixes that is there."""
-        base = self.options.maps / self._relative(sample)
-        found = [
-            path for path in (base.parent / f"{base.name}{suffix}" for suffix in SUFFIXES) if path.is_file()
-        ]
-        path = found[0] if found else base.parent / f"{base.name}{SUFFIXES[0]}"
-        owner = self._owners.setdefault(path, sample.path)
-        if owner != sample.path:
-            raise DataError(
-                f"segment map {path}",
-                expected="one picture that it belongs to",
-                got=f"{owner} and {sample.path}",
-                fix="Let the maps mirror the pictures' folder, and name that as options.segments.pictures.",
-            )
-        return path
-
-    def _relative(self, sample: Sample) -> Path:
-        """The map's path below `maps`, without suffix."""
-        root = self.options.pictures
-        if root is None:
-            return Path("bad" if sample.defective else "good", sample.path.stem)
-        below = sample.path.absolute()
-        if not below.is_relative_to(root.absolute()):
-            raise DataError(
-                f"picture {sample.path}",
-                expected=f"a place below {root}, which the segment maps mirror",
-                got="another one",
-                fix="Correct options.segments.pictures.",
-            )
-        return below.relative_to(root.absolute()).with_suffix("")
+        return to_frame_size(self.files.read(sample, self.frame), self.frame)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
+from flawscope.data.picture_maps import PictureMaps
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of, spread
 from flawscope.data.segment_maps import (
@@ -47,11 +49,11 @@ class MapFacts:
     """A map that was drafted or passed its check.
 
     Attributes:
-        map: its file.
+        map: its file, or the folder of maps, one a picture.
         drawing: the PNG that shows it over pictures.
-        height, width: its size in pixels.
+        height, width: its size in pixels; of a folder, the first map's.
         pictures: how many it was drafted from or checked against.
-        shares: share of the pixels of each segment.
+        shares: share of the pixels of each segment; of a folder, the mean.
         remarks: sentences for the user.
     """
 
@@ -76,6 +78,19 @@ def good_pictures(
         return collect(sources)
     dataset = read_dataset(Path(sources[0]), layout=layout, product=product)
     return paths_of(dataset.good())
+
+
+def all_pictures(
+    sources: Sequence[str | Path], *, layout: str | None = None, product: str | None = None
+) -> tuple[Sample, ...]:
+    """Every picture of one folder or data set, or files and patterns as named, which count as good.
+
+    Raises:
+        DataError: no pictures.
+    """
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        return tuple(Sample(path, "test", defective=False) for path in collect(sources))
+    return read_dataset(Path(sources[0]), layout=layout, product=product).samples
 
 
 def draft(
@@ -176,6 +191,55 @@ def check(
     write_png(out, segment_sheet(labels, cells))
     shares = tuple(shares_of(labels).tolist())
     return MapFacts(map_file, out, height, width, len(paths), shares, _slips(labels, shares))
+
+
+def check_folder(
+    maps: Path,
+    samples: Sequence[Sample],
+    out: Path,
+    *,
+    mirrors: Path | None = None,
+    size: Size | None = None,
+    progress: Progress | None = None,
+) -> MapFacts:
+    """Check the label map of every picture, and draw up to 12 of the pictures with their own.
+
+    Args:
+        maps: folder of the maps (see `flawscope.data.picture_maps.PictureMaps`).
+        samples: the pictures.
+        out: PNG file that receives the sheet.
+        mirrors: folder of pictures that `maps` mirrors.
+        size: as of `check`.
+        progress: where the pictures are counted.
+
+    Raises:
+        InputError: a map that is missing, or a file that cannot be read.
+        DataError: a map whose indices are wrong, that does not fit its picture, or that two pictures share.
+        OutputError: the sheet cannot be written.
+    """
+    require_png(out)
+    files, frame = PictureMaps(maps, mirrors), Frame(*size) if size else None
+    shown, cells = set(spread(range(len(samples)), SHEET_PICTURES)), list[Cell]()
+    shares = np.zeros(MOST_SEGMENTS)
+    with (progress or Silent()).stage("reading segment maps", len(samples)) as stage:
+        for index, sample in enumerate(samples):
+            labels = files.read(sample, frame)
+            shares += shares_of(labels, MOST_SEGMENTS) / len(samples)
+            if index in shown:
+                name = f"{sample.path.parent.name}/{sample.path.name}"
+                cells.append(Cell(name, read_image(sample.path), labels=labels))
+            stage.advance()
+    shares = shares[: int(shares.nonzero()[0].max()) + 1]
+    first = cells[0].labels
+    assert first is not None  # noqa: S101 - each cell has its own
+    write_png(out, segment_sheet(first, cells, shares=shares))
+    height, width = first.shape
+    return MapFacts(maps, out, height, width, len(samples), tuple(shares.tolist()), _unseen(shares))
+
+
+def _unseen(shares: NDArray[np.float64]) -> tuple[str, ...]:
+    """A remark on each segment below the highest that no map shows."""
+    return tuple(f"No map shows segment {index}." for index in np.flatnonzero(shares == 0))
 
 
 def _slips(labels: Labels, shares: Sequence[float]) -> tuple[str, ...]:

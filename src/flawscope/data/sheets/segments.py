@@ -26,33 +26,46 @@ _RIM, _LINE = (150, 150, 150), (255, 255, 255)
 class Cell:
     """One picture of the sheet: (H, W, C) of 8 or 16 bits, shown at the map's proportions.
 
-    `show` says what is seen: the picture, the segments over it, or the map alone.
+    `show` says what is seen: the picture, the segments over it, or the map alone. `labels` are the picture's
+    own segments, where it does not have those of the sheet.
     """
 
     caption: str
     picture: NDArray[Any]
     show: Literal["picture", "overlay", "map"] = "overlay"
+    labels: Labels | None = None
 
 
-def segment_sheet(labels: Labels, cells: Sequence[Cell], *, columns: int = 4, side: int = SIDE) -> Picture:
-    """The cells in rows, and beside them each segment's colour, index and share: (H, W, 3) RGB."""
-    count = int(labels.max()) + 1
+def segment_sheet(
+    labels: Labels,
+    cells: Sequence[Cell],
+    *,
+    shares: NDArray[np.float64] | None = None,
+    columns: int = 4,
+    side: int = SIDE,
+) -> Picture:
+    """The cells in rows, and beside them each segment's colour, index and share: (H, W, 3) RGB.
+
+    The shares are by default those of `labels`, whose proportions all cells have.
+    """
+    shares = shares_of(labels) if shares is None else shares
     scale = side / max(labels.shape)
     height, width = (max(round(length * scale), 1) for length in labels.shape)
     columns = min(columns, len(cells))
     rows = math.ceil(len(cells) / columns)
     body = rows * (height + CAPTION + GAP)
     lines = max(1, (body - GAP) // _ROW)
-    legend = math.ceil(count / lines) * _COLUMN
+    legend = math.ceil(len(shares) / lines) * _COLUMN
     size = (GAP + columns * (width + GAP) + legend + GAP, max(GAP + body, 2 * GAP + _ROW))
     sheet = Image.new("RGB", size, PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for index, cell in enumerate(cells):
         left = GAP + index % columns * (width + GAP)
         top = GAP + index // columns * (height + CAPTION + GAP)
-        sheet.paste(Image.fromarray(_drawn(labels, cell, height, width)), (left, top))
+        own = labels if cell.labels is None else cell.labels
+        sheet.paste(Image.fromarray(_drawn(own, cell, height, width)), (left, top))
         draw.text((left, top + height + 3), fitted(cell.caption, font, width), INK, font)
-    _draw_legend(draw, font, shares_of(labels, count), lines, GAP + columns * (width + GAP))
+    _draw_legend(draw, font, shares, lines, GAP + columns * (width + GAP))
     return np.asarray(sheet)
 
 

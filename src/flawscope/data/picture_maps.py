@@ -1,0 +1,84 @@
+"""Label maps that come with a data set, one for each picture: found, read, checked. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flawscope.data.samples import Sample
+from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, check_map_fits, pixels_of, read_labels
+from flawscope.errors import DataError
+from flawscope.runtime.images import Frame
+
+SUFFIXES = (".png", ".npy")
+
+
+class PictureMaps:
+    """The label maps of a folder, an indexed PNG or a NumPy file for each picture.
+
+    Args:
+        maps: the folder.
+        pictures: the folder of pictures that it mirrors: a map has its picture's path below it, but for the
+            suffix. None: maps lie in `good` and `bad` by their pictures' names, as SegAD's authors' do.
+        count: segments that maps may have.
+    """
+
+    def __init__(self, maps: Path, pictures: Path | None = None, count: int = MOST_SEGMENTS) -> None:
+        self.maps, self.pictures, self.count = maps, pictures, count
+        self._owners: dict[Path, Path] = {}  # picture of each map that was asked for
+
+    def read(self, sample: Sample, frame: Frame | None = None) -> Labels:
+        """The picture's labels (H, W), at their file's size.
+
+        Args:
+            sample: the picture.
+            frame: that the pictures will have; a map may have its size where it stretches.
+
+        Raises:
+            InputError: a map that is missing or cannot be read.
+            DataError: a map that does not fit: its indices, its size, two pictures that share it.
+        """
+        path = self.place(sample)
+        drawn = read_labels(path)
+        highest = int(drawn.max())
+        if highest >= self.count:
+            raise DataError(
+                f"segment map {path}",
+                expected=f"indices from 0 to {self.count - 1}, as the option count or earlier maps have them",
+                got=f"index {highest} in {pixels_of(drawn, highest)}",
+                fix="Correct the map, or set options.segments.count.",
+            )
+        check_map_fits(path, (drawn.shape[0], drawn.shape[1]), [sample.path], frame)
+        return drawn
+
+    def place(self, sample: Sample) -> Path:
+        """The picture's map; the first of the suffixes that is there.
+
+        Raises:
+            DataError: two pictures that would share it, or one outside of `pictures`.
+        """
+        base = self.maps / self._relative(sample)
+        known = [base.parent / f"{base.name}{suffix}" for suffix in SUFFIXES]
+        path = next((path for path in known if path.is_file()), known[0])
+        owner = self._owners.setdefault(path, sample.path)
+        if owner != sample.path:
+            raise DataError(
+                f"segment map {path}",
+                expected="one picture that it belongs to",
+                got=f"{owner} and {sample.path}",
+                fix="Let the maps mirror the pictures' folder, and name that (options.segments.pictures).",
+            )
+        return path
+
+    def _relative(self, sample: Sample) -> Path:
+        """The map's path below the folder, without suffix."""
+        if self.pictures is None:
+            return Path("bad" if sample.defective else "good", sample.path.stem)
+        picture, root = sample.path.absolute(), self.pictures.absolute()
+        if not picture.is_relative_to(root):
+            raise DataError(
+                f"picture {sample.path}",
+                expected=f"a place below {self.pictures}, which the segment maps mirror",
+                got="another one",
+                fix="Correct the name of that folder (options.segments.pictures).",
+            )
+        return picture.relative_to(root).with_suffix("")
