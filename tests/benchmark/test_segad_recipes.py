@@ -93,7 +93,7 @@ def test_figures_and_deviations_are_as_printed(name: str) -> None:
 def test_dra_at_its_own_size_differs_from_dra_in_size_alone() -> None:
     benchmark = load_benchmark("segad_vad_high_shot")
     rows = {row.label: row for row in benchmark.rows}
-    large, plain = rows["DRA at 448×448"], rows["DRA"]
+    large, plain = rows["DRA at 448x448"], rows["DRA"]
     assert large.paper.image_auroc == 92.8
     recipes = [benchmark.resolve(row, Path("vad"), settings=[MAP]) for row in (large, plain)]
     found, expected = (options_of(recipe.method, recipe.preset, recipe.options) for recipe in recipes)
