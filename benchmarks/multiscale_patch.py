@@ -33,13 +33,14 @@ from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.multiscale_patch import MultiScalePatch
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
+from flawscope.methods.multiscale_patch.training import steps_in_all
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.nn.training.stores import steps_of
 
 Row = dict[str, Any]
 LOSSES = ("svdd", "cos", "ssl", "kmeans")
@@ -48,7 +49,8 @@ SETTINGS: dict[str, Any] = {
     "padding": True,
     "strides": (16, 8, 8),
     "patches": 8,
-    "batch": 16,
+    "batch": 128,
+    "together": 8,
     "steps": 500,
     "learning_rate": 1e-4,
     "clusters": 50,
@@ -57,7 +59,7 @@ SETTINGS: dict[str, Any] = {
     "bank_limit": 20_000,
     "examples": 0,
 }
-SHORTLY = "{made} × {batch} × {patches}, {learning_rate:g}, {kmeans_weight:g}"
+SHORTLY = "{made} × {pictures} × {together}, {learning_rate:g}, {kmeans_weight:g}; {strides}; {clusters}"
 POINTS = 25  # of a loss curve
 VARIANTS: dict[str, dict[str, Any]] = {
     "all losses": {},
@@ -115,9 +117,7 @@ def measure(given: argparse.Namespace, product: str, variant: str) -> Row:
         "training_pictures": len(normal),
         "test_pictures": len(dataset.select(split="test")),
         "figures": found,
-        "made_steps": detector.options.steps
-        if detector.options.steps is not None
-        else steps_of(detector.options.epochs, len(normal), detector.options.batch),
+        "made_steps": steps_in_all(detector.options, len(normal)),
         "history": detector.learnt.history[:: -(-len(detector.learnt.history) // POINTS)],
         "fit_seconds": round(fitted - started, 1),
         "score_seconds": round(time.perf_counter() - fitted, 1),
@@ -144,9 +144,15 @@ def table(rows: list[Row]) -> str:
             scales = " + ".join(str(scale) for scale in found["scales"])
             lines.append(
                 f"| {row['product']} | {row['variant']} | {scales} | {measures} "
-                f"| {SHORTLY.format(**row['options'], made=row['made_steps'])} | {row['fit_seconds']} |"
+                f"| {shortly(row)} | {row['fit_seconds']} |"
             )
     return "\n".join(lines)
+
+
+def shortly(row: Row) -> str:
+    """The settings of a row in which the rows differ."""
+    pictures = row["options"]["batch"] // row["options"]["together"]
+    return SHORTLY.format(**row["options"], made=row["made_steps"], pictures=pictures)
 
 
 def page(rows: list[Row]) -> str:
@@ -162,12 +168,16 @@ def page(rows: list[Row]) -> str:
     lines = [
         "# Multi-scale patches",
         "",
-        "**Shortened training.** Settings: steps × pictures a step × patches of each kind a picture, Adam's "
-        "learning rate, weight of L_Kmeans. The paper's are 64 pictures, 100 patches, 1e-5 and 1; it names "
-        "no number of epochs, for which the default is 300 (1500 steps on screw, 1875 on magnetic tile). In "
-        f"place of VGG16, whose weights are not at hand, the encoders are the first stages of {networks}. "
-        "One seed; no row was chosen on test pictures. Trainings on a GPU shared "
-        "it, up to nine at once, so their times compare with nothing.",
+        "**Shortened training.** Settings: steps × pictures a step × patches of each kind a picture, "
+        "Adam's learning rate, weight of L_Kmeans; strides from patch to patch; centres K of L_Kmeans. "
+        "The paper's are batches of 64 and 100 patches of each kind a picture, 1e-5 and 1; strides of 16,"
+        " 4 and 4; of epochs and centres it says nothing. The default takes 64 pairs a step, 100 of each "
+        "picture an epoch, for 300 epochs (150 000 steps on screw, 187 500 on magnetic tile). All rows "
+        "take embeddings of D = 64 numbers, which begin `standardise`d, and find the centres among as "
+        "many patches a picture as a step takes of one. In place of VGG16 the encoders are the first "
+        f"stages of {networks}. One seed; no row was chosen on test pictures. Trainings on a GPU shared "
+        "it, up to nine at once, so their times compare with nothing. In the commands, from before 64 "
+        "pairs a step were the default, `batch` counts pictures of `patches` patches each.",
         "",
         table(rows),
     ]
@@ -213,9 +223,11 @@ def main() -> None:
     rows = kept(given.out)
     for product in given.products:
         for variant in given.variants:
-            wanted = create("multiscale_patch", options_of(given, variant)).options.model_dump(mode="json")
-            key = (product, variant, given.seed, wanted)
-            if any((row["product"], row["variant"], row["seed"], row["options"]) == key for row in rows):
+            key = (product, variant, given.seed, MultiScalePatchOptions(**options_of(given, variant)))
+            if key in [
+                (row["product"], row["variant"], row["seed"], MultiScalePatchOptions(**row["options"]))
+                for row in rows
+            ]:
                 continue
             rows.append(measure(given, product, variant))
             write(rows, given.out)

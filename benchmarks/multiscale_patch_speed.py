@@ -89,11 +89,11 @@ def learn(network: str, precision: Any, repeats: int, device: str) -> Row:
     from flawscope.methods.multiscale_patch.training import Networks, Objective, descend
     from flawscope.nn.run import Run
 
-    options = MultiScalePatchOptions(weights="random", patches=4, **NETWORKS[network])
+    options = MultiScalePatchOptions(weights="random", batch=32, together=4, **NETWORKS[network])
     run = Run(precision=precision, device=device)
     networks = Networks(options).to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(networks.parameters(), lr=1e-5, fused=True)
-    pixels = torch.rand(8, 3, SIDE, SIDE, device=device)
+    pixels = torch.rand(options.pictures, 3, SIDE, SIDE, device=device)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -101,8 +101,8 @@ def learn(network: str, precision: Any, repeats: int, device: str) -> Row:
         optimiser.step()
 
     taken, busy = seconds(step, repeats, device)
-    patches = 6 * options.patches * len(pixels) * len(options.scales)
-    whole = 64 * 100 / (options.patches * len(pixels))
+    patches = 6 * options.batch * len(options.scales)
+    whole = 64 * 100 / options.batch
     return {
         "what": "training",
         "how": precision,

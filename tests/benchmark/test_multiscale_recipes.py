@@ -25,6 +25,11 @@ PATCH_SVDD = {
     "image_auroc": (92.9, 94.6, 90.9, 97.8, 96.5, 98.6, 90.3, 76.7, 92, 94, 86.1, 81.3, 100, 91.5, 97.9),
     "pixel_auroc": (92.6, 96.2, 97.4, 91.4, 90.8, 98.1, 96.8, 95.8, 97.5, 98, 95.1, 95.7, 98.1, 97, 95.1),
 }
+# its column of tables 2 and 3; table 1 prints the mean alone
+PADIM = {
+    "pixel_auroc": (99.1, 97.3, 99.2, 94.1, 94.9, 98.3, 96.7, 98.5, 98.2, 97.2, 95.7, 98.5, 98.8, 97.5, 98.5),
+    "aupro_30": (96.2, 94.6, 97.8, 86, 91.1, 94.8, 88.8, 93.5, 92.6, 85.6, 92.7, 94.4, 93.1, 84.5, 95.9),
+}
 # textures, objects, all: detection and segmentation
 SCALES = {
     "one scale": ([64], (81.5, 84.6), (93.2, 95.2), (89.3, 91.7)),
@@ -47,7 +52,9 @@ def printed(name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize(("prefix", "columns"), [("", OURS), ("Patch SVDD, ", PATCH_SVDD)])
+@pytest.mark.parametrize(
+    ("prefix", "columns"), [("", OURS), ("Patch SVDD, ", PATCH_SVDD), ("PaDiM, ", PADIM)]
+)
 def test_mvtec_ad_by_product(prefix: str, columns: dict[str, tuple[float, ...]]) -> None:
     rows = printed("multiscale_patch_mvtec")
     for index, product in enumerate((*TEXTURES, *OBJECTS)):
@@ -64,11 +71,14 @@ def test_mvtec_ad_means() -> None:
     assert rows["Patch SVDD, textures"] == {"image_auroc": 94.5, "pixel_auroc": 93.7}
     assert rows["Patch SVDD, objects"] == {"image_auroc": 90.8, "pixel_auroc": 96.7}
     assert rows["Patch SVDD, all products"] == {"image_auroc": 92.1, "pixel_auroc": 95.7}
+    assert rows["PaDiM, textures"] == {"pixel_auroc": 96.9, "aupro_30": 93.2}
+    assert rows["PaDiM, objects"] == {"pixel_auroc": 97.8, "aupro_30": 91.6}
+    assert rows["PaDiM, all products"] == {"image_auroc": 97.9, "pixel_auroc": 97.5, "aupro_30": 92.1}
 
 
 @pytest.mark.parametrize(("group", "rows"), [("textures", slice(0, 5)), ("objects", slice(5, 15))])
 def test_the_papers_means_are_those_of_its_rows(group: str, rows: slice) -> None:
-    for columns, prefix in ((OURS, ""), (PATCH_SVDD, "Patch SVDD, ")):
+    for columns, prefix in ((OURS, ""), (PATCH_SVDD, "Patch SVDD, "), (PADIM, "PaDiM, ")):
         found = printed("multiscale_patch_mvtec")[f"{prefix}{group}"]
         for measure, values in columns.items():
             part = values[rows]
@@ -106,13 +116,30 @@ def test_ablations(table: dict[str, Any]) -> None:
                 assert (options["scales"] == change) if table is SCALES else (change not in options["losses"])
 
 
-@pytest.mark.parametrize("name", ["mvtec", "btad", "scales", "losses"])
+@pytest.mark.parametrize("name", ["mvtec", "btad", "scales", "losses", "tsne"])
 def test_rows_are_the_papers_settings(name: str) -> None:
     benchmark = load_benchmark(f"multiscale_patch_{name}")
     for row in benchmark.runs:
-        options = resolved_options(benchmark.resolve(row, Path("data")))
+        recipe = benchmark.resolve(row, Path("data"))
+        options = resolved_options(recipe)
+        assert recipe.method == ("padim" if row.label.startswith("PaDiM") else "multiscale_patch")
+        if recipe.method == "padim":
+            assert options["size"] == [256, 256]
+            continue
         svdd = row.label.startswith("Patch SVDD")
         assert options["learning_rate"] == (1e-4 if svdd else 1e-5)
         assert options["combination"] == ("product" if svdd else "sum")
         assert options["closeness"] == (1.0 if "Patch SVDD, textures" in row.label else 1e-3)
         assert (options["batch"], options["bank_limit"], options["coreset"]) == (64, None, 1.0)
+        assert (options["patches"], options["together"]) == (100, 1)
+
+
+def test_the_pair_of_figure_5_keeps_its_models() -> None:
+    benchmark = load_benchmark("multiscale_patch_tsne")
+    assert benchmark.keep_models
+    losses = {
+        row.label: resolved_options(benchmark.resolve(row, Path("data")))["losses"] for row in benchmark.runs
+    }
+    for product in ("grid", "wood", "screw"):
+        assert losses[f"all losses, {product}"] == ["svdd", "cos", "ssl", "kmeans"]
+        assert losses[f"without K-means, {product}"] == ["svdd", "cos", "ssl"]

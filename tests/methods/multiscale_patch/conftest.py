@@ -25,9 +25,11 @@ TINY: dict[str, Any] = {
     "layers": ("features.5", "features.2"),
     "embedding": 8,
     "patches": 3,
+    "kmeans_patches": 3,
     "clusters": 4,
     "steps": 4,
-    "batch": 2,
+    "batch": 6,
+    "together": 3,
 }
 
 

@@ -179,6 +179,7 @@ def test_a_picture_of_one_patch(tiny: Make, data: TrainingData) -> None:
         ({"hierarchical": True, "scales": (64,)}, "one half the other"),
         ({"distance": (1.0, 0.5)}, "distance must rise"),
         ({"losses": ("svdd", "svdd")}, "named once"),
+        ({"batch": 64, "together": 10}, "batch must be a multiple of together"),
         ({"losses": ("cos",), "closeness": 0.0}, "closeness must be above 0"),
         ({"window": (4, 8)}, "stride must lie between"),
         ({"directions": 9}, "8 or 12"),
@@ -194,7 +195,8 @@ def test_defaults_are_the_papers() -> None:
     options = MultiScalePatchOptions()
     assert [options.stride(scale) for scale in options.scales] == [16, 4, 4]
     assert [options.nearby(scale) for scale in options.scales] == [4, 2, 1]
-    assert (options.batch, options.patches, options.kmeans_every) == (64, 100, 5)
+    assert (options.batch, options.patches, options.together) == (64, 100, 1)
+    assert (options.kmeans_every, options.kmeans_patches) == (5, 100)
     assert (options.learning_rate, options.closeness, options.directions) == (1e-5, 1e-3, 12)
 
 

@@ -102,7 +102,7 @@ def test_every_direction_comes() -> None:
 
 @pytest.mark.parametrize(("scale", "reach"), [(64, 4), (32, 2), (16, 1)])
 def test_a_step_draws_a_hundred_of_each_kind_a_picture(scale: int, reach: int) -> None:
-    options = MultiScalePatchOptions(weights="random")
+    options = MultiScalePatchOptions(weights="random", batch=6400, together=100)
     places = patches.draw(options, scale, 3, seeded(0))
     assert places.owners.bincount().tolist() == [100, 100, 100]
     assert {kind: corners.shape for kind, corners in places.corners.items()} == dict.fromkeys(
@@ -119,7 +119,7 @@ def test_a_step_draws_a_hundred_of_each_kind_a_picture(scale: int, reach: int) -
     ("losses", "kinds"), [(("svdd",), "ij"), (("cos",), "ijk"), (("ssl",), "mn"), (("kmeans",), "r")]
 )
 def test_only_what_a_loss_needs_is_drawn(losses: tuple[str, ...], kinds: str) -> None:
-    options = MultiScalePatchOptions.model_validate({"losses": losses})
+    options = MultiScalePatchOptions.model_validate({"losses": losses, "batch": 200, "together": 100})
     places = patches.draw(options, 32, 2, seeded(0))
     assert "".join(places.corners) == kinds
     assert (places.label is None) == ("ssl" not in losses)

@@ -10,6 +10,7 @@ import torch
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.multiscale_patch import MultiScalePatch, patches, training
+from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.training import (
     _PLACES,
     Networks,
@@ -18,6 +19,7 @@ from flawscope.methods.multiscale_patch.training import (
     descend,
     standardise,
 )
+from flawscope.methods.registry import options_of
 from flawscope.nn.run import Run
 from flawscope.nn.training.stores import PixelStore
 
@@ -101,13 +103,42 @@ def test_learning_lowers_the_loss(tiny: Make, data: TrainingData) -> None:
 
 
 def test_centres_come_every_five_epochs(tiny: Make) -> None:
-    options = tiny(batch=2, kmeans_every=5).options
+    options = tiny(kmeans_every=5).options
     found = [number for number in range(40) if training.due(number, options, 5)]
     assert found == [0, 13, 25, 38]  # 25 pictures are 12.5 steps
 
 
+def test_an_epoch_takes_a_hundred_pairs_of_every_picture() -> None:
+    """320 pictures: 500 steps of 64 pairs, or five of 64 pictures with a hundred pairs each."""
+    for preset, pictures, steps in ((None, 64, 150_000), ("batch_of_pictures", 64, 1500)):
+        options = MultiScalePatchOptions(**options_of("multiscale_patch", preset, {}))
+        assert options.pictures == pictures
+        assert training.steps_in_all(options, 320) == steps
+        renewed = [number for number in range(steps // 20) if training.due(number, options, 320)]
+        assert renewed == list(range(0, steps // 20, steps // 60))
+
+
+def test_a_step_takes_pairs_of_different_pictures(tiny: Make) -> None:
+    for together, owners in ((1, [0, 1, 2, 3, 4, 5]), (3, [0, 0, 0, 1, 1, 1])):
+        options = tiny(batch=6, together=together).options
+        places = patches.draw(options, 16, options.pictures, torch.Generator().manual_seed(0))
+        assert places.owners.tolist() == owners
+        assert all(len(corners) == 6 for corners in places.corners.values())
+
+
+def test_sixty_pictures_are_enough_for_the_default(
+    tiny: Make, training_data: Callable[..., TrainingData]
+) -> None:
+    """A product of 60 good pictures, 57 after calibration, has patches enough for 100 centres."""
+    options = MultiScalePatchOptions()
+    settings = {name: getattr(options, name) for name in ("patches", "kmeans_patches", "clusters", "batch")}
+    detector = tiny(**settings, together=options.together, scales=(16,), layers=("features.2",), steps=1)
+    detector.fit(training_data(57), Run())
+    assert len(detector.networks.centres(16).unique(dim=0)) == 100
+
+
 def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    networks, run = tiny(clusters=2, patches=20).networks, Run()
+    networks, run = tiny(clusters=2, kmeans_patches=20).networks, Run()
 
     def embed(scale: int, patches: torch.Tensor) -> torch.Tensor:
         """Two far groups, by the patches' first pixel."""
@@ -132,7 +163,7 @@ def test_centres_are_those_of_kmeans(tiny: Make, data: TrainingData, monkeypatch
 def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
     """Every component has mean 0 and variance 1 over random patches; a constant one is left alone."""
     for changes in ({}, {"layers": ("features.2",), "hierarchical": True, "strides": (16, 8)}):
-        options = tiny(patches=200, **changes).options
+        options = tiny(kmeans_patches=200, **changes).options
         networks = Networks(options)
         store, run = PixelStore(data.normal, Run()), Run()
         standardise(networks, store, options, run)

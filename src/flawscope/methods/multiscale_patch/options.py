@@ -60,7 +60,7 @@ class MultiScalePatchOptions(BackboneOptions):
         1e-3, ge=0, description="λ of L_SVDD and L_Cos (equation 5; section 4.2: 0.001 for every product)"
     )
     patches: int = Field(
-        100, ge=1, description="patches, pairs or triplets of each loss a picture and step (section 3.3: 100)"
+        100, ge=1, description="patches, pairs or triplets of each loss a picture and epoch (3.3: 100)"
     )
     reach: float = Field(
         1 / 16, gt=0, le=1, description="how far a neighbour lies at most, in patches (3.3: 4, 2, 1 pixels)"
@@ -83,10 +83,17 @@ class MultiScalePatchOptions(BackboneOptions):
     clusters: int = Field(100, ge=1, description="K, centres of equation 4 (ours: the paper does not say)")
     kmeans_weight: float = Field(1.0, gt=0, description="weight of L_Kmeans (equation 5: 1)")
     kmeans_every: int = Field(5, ge=1, description="epochs from one K-means to the next (section 3.2.3: 5)")
+    kmeans_patches: int = Field(
+        100,
+        ge=1,
+        description="patches of each picture among which K-means finds the centres, and from which "
+        "`standardise` begins (ours: the paper does not say; as many as an epoch takes)",
+    )
     epochs: int = Field(
         300,
         ge=1,
-        description="passes over the pictures (ours: the paper does not say; Patch SVDD's code: 300)",
+        description="how often `patches` of every picture are learned from (ours: the paper does not say; "
+        "Patch SVDD's code: 300)",
     )
     steps: int | None = Field(
         None,
@@ -94,7 +101,15 @@ class MultiScalePatchOptions(BackboneOptions):
         description="training steps in place of the epochs, for shortened training; with 0 the encoders stay "
         "as they start, and a random convolution makes the embeddings",
     )
-    batch: int = Field(64, ge=1, description="pictures a step (section 4.2: 64)")
+    batch: int = Field(
+        64, ge=1, description="patches, pairs or triplets of each loss a step (section 4.2: 64)"
+    )
+    together: int = Field(
+        1,
+        ge=1,
+        description="how many of a step come from the same picture; `batch` is a multiple of it (Patch "
+        "SVDD's code: 1)",
+    )
     learning_rate: float = Field(1e-5, gt=0, description="Adam's (section 4.2: 1e-5)")
     compile: bool = Field(False, description="compile the encoders for training, for CUDA")
     coreset: float = Field(
@@ -130,6 +145,8 @@ class MultiScalePatchOptions(BackboneOptions):
             raise ValueError("hierarchical needs two scales at first, one half the other, on one grid")
         if not 0 < self.distance[0] <= self.distance[1] <= 1:
             raise ValueError("distance must rise, above 0 and at most 1")
+        if self.batch % self.together:
+            raise ValueError("batch must be a multiple of together")
         if len(set(self.losses)) != len(self.losses):
             raise ValueError("losses must each be named once")
         if self.standardise and self.backbone == PATCH_SVDD:
@@ -151,6 +168,11 @@ class MultiScalePatchOptions(BackboneOptions):
     def encoders(self) -> tuple[int, ...]:
         """Scales whose encoders see pixels: all but one built on another."""
         return self.scales[1:] if self.hierarchical else self.scales
+
+    @property
+    def pictures(self) -> int:
+        """Pictures a step."""
+        return self.batch // self.together
 
     def stride(self, scale: int) -> int:
         """Pixels from patch to patch at this scale."""
@@ -198,8 +220,7 @@ _PATCH_SVDD = {
     "hierarchical": True,
     "losses": ["svdd", "ssl"],
     "closeness": 1e-3,
-    "patches": 1,
-    "epochs": 30_000,
+    "epochs": 299,
     "learning_rate": 1e-4,
     "reach": 1 / 32,
     "directions": 8,
@@ -208,10 +229,10 @@ _PATCH_SVDD = {
     "window": [1, 1],
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # the paper's batch of 64 and 100 pairs a picture as the code of Patch SVDD takes them, on which it
-    # builds: 64 pairs a step, and 100 of each picture an epoch
-    "pairs": {"patches": 1, "epochs": 30_000, "kmeans_every": 500},
-    # Yi, Yoon, ACCV 2020, with the settings of their code; λ is for objects
+    # the other reading of section 4.2's batch of 64: that many pictures a step, each with all its patches
+    "batch_of_pictures": {"batch": 6400, "together": 100},
+    # Yi, Yoon, ACCV 2020, with the settings of their code, whose first of 300 epochs trains nothing; λ is for
+    # objects
     "patch_svdd": _PATCH_SVDD,
     # λ for textures
     "patch_svdd_textures": {**_PATCH_SVDD, "closeness": 1.0},

@@ -54,8 +54,8 @@ class Places:
 
 
 def draw(options: MultiScalePatchOptions, scale: int, pictures: int, generator: torch.Generator) -> Places:
-    """As many patches of each kind in each of so many pictures as the options say (section 3.3)."""
-    count, names = pictures * options.patches, set(options.losses)
+    """As many patches of each kind together in each of so many pictures as the options say (section 3.3)."""
+    count, names = pictures * options.together, set(options.losses)
     room = (options.size[0] - scale, options.size[1] - scale)
     corners, label = dict[str, Tensor](), None
     if names & {"svdd", "cos"}:
@@ -68,7 +68,7 @@ def draw(options: MultiScalePatchOptions, scale: int, pictures: int, generator: 
         corners["m"], corners["n"], label = beside(count, room, distance, options.directions, generator)
     if "kmeans" in names:
         corners["r"] = anywhere(count, room, generator)
-    return Places(torch.arange(pictures).repeat_interleave(options.patches), corners, label)
+    return Places(torch.arange(pictures).repeat_interleave(options.together), corners, label)
 
 
 def anywhere(count: int, room: Room, generator: torch.Generator) -> Tensor:

@@ -33,7 +33,7 @@ _AT_ONCE = _SMALLER * BLOCK_PIXELS  # pixels of patches of one pass forwards and
 
 def due(number: int, options: MultiScalePatchOptions, pictures: int) -> bool:
     """Whether the centres are computed afresh before this step: every few epochs (section 3.2.3)."""
-    length = options.kmeans_every * pictures
+    length = options.kmeans_every * options.patches * pictures
     return number == 0 or number * options.batch // length > (number - 1) * options.batch // length
 
 
@@ -110,6 +110,13 @@ class Objective:
         return self.options.noise * told * (shift + torch.randn_like(patches))
 
 
+def steps_in_all(options: MultiScalePatchOptions, pictures: int) -> int:
+    """Training steps on so many pictures: those of the epochs, or fewer where the options say so."""
+    if options.steps is not None:
+        return options.steps
+    return steps_of(options.epochs, pictures * options.patches, options.batch)
+
+
 def train(
     networks: Networks,
     store: PixelStore,
@@ -127,14 +134,14 @@ def train(
         DataError: more clusters than patches to find them among.
         Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
     """
-    steps = steps_of(options.epochs, len(store), options.batch) if options.steps is None else options.steps
-    patches = len(store) * options.patches
+    steps = steps_in_all(options, len(store))
+    patches = len(store) * options.kmeans_patches
     if steps and "kmeans" in options.losses and options.clusters > patches:
         raise DataError(
             "training patches",
             expected=f"at least {options.clusters} for as many clusters",
-            got=f"{patches} ({options.patches} in each of {len(store)} pictures)",
-            fix="Lower `clusters`, raise `patches`, or add good pictures.",
+            got=f"{patches} ({options.kmeans_patches} in each of {len(store)} pictures)",
+            fix="Lower `clusters`, raise `kmeans_patches`, or add good pictures.",
         )
     if options.standardise:
         standardise(networks, store, options, run, watch)
@@ -145,7 +152,7 @@ def train(
         if "kmeans" in options.losses and due(number, options, len(store)):
             _refresh(networks, store, number, run, watch)
         networks.train(options.weights == "random")
-        pixels = store.batch(shuffled(len(store), options.batch, number, run))
+        pixels = store.batch(shuffled(len(store), options.pictures, number, run))
         return descend(objective, pixels, number, run)
 
     return Loop(name, steps, networks, optimiser, run, watch, step).go()
@@ -221,17 +228,18 @@ def sampled(
     run: Run,
     watch: Watch = UNWATCHED,
 ) -> Tensor:
-    """Embeddings (n, D) float32 of random patches, as many in each of all pictures as a step takes."""
+    """Embeddings (n, D) float32 of `kmeans_patches` random patches of each of all pictures."""
     options = networks.encoders.options
     block = max(1, at_once(store.device) // _SMALLER // scale**2)
-    together = max(1, at_once(store.device) // (options.patches * scale**2))
+    count = options.kmeans_patches
+    together = max(1, at_once(store.device) // (count * scale**2))
     room = (options.size[0] - scale, options.size[1] - scale)
     rows = []
     for pictures in torch.split(torch.arange(len(store)), together):
         watch.check_stop(run)
-        corners = anywhere(options.patches * len(pictures), room, generator)
+        corners = anywhere(count * len(pictures), room, generator)
         pixels = store.batch(pictures)
-        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(options.patches)
+        owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(count)
         patches = crop(pixels, owners, corners.to(pixels.device), scale)
         embeddings = [networks.encoders.embed(scale, some) for some in torch.split(patches, block)]
         rows.append(torch.cat(embeddings).float().cpu())
