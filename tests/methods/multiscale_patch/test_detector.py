@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, WeightsError
@@ -34,9 +35,10 @@ def literal_maps(detector: MultiScalePatch, good: Array, picture: Array) -> dict
 
         def vectors(pixels: Array, scale: int = scale, stride: int = stride) -> dict[tuple[int, int], Array]:
             found = {}
+            centred = detector.networks.encoders.centred(torch.from_numpy(pixels[None]).float())
             for top in range(0, pixels.shape[1] - scale + 1, stride):
                 for left in range(0, pixels.shape[2] - scale + 1, stride):
-                    patch = torch.from_numpy(pixels[None, :, top : top + scale, left : left + scale]).float()
+                    patch = centred[:, :, top : top + scale, left : left + scale]
                     found[top, left] = detector.networks.encoders.embed(scale, patch)[0].double().numpy()
             return found
 
@@ -183,7 +185,7 @@ def test_a_picture_of_one_patch(tiny: Make, data: TrainingData) -> None:
         ({"losses": ("cos",), "closeness": 0.0}, "closeness must be above 0"),
         ({"window": (4, 8)}, "stride must lie between"),
         ({"directions": 9}, "8 or 12"),
-        ({"standardise": True, "backbone": "patch_svdd"}, "embeddings are bounded"),
+        ({"standardise": True, "bounded": True}, "embeddings are bounded"),
     ],
 )
 def test_options_that_contradict_each_other(options: dict[str, Any], message: str) -> None:
@@ -212,6 +214,27 @@ def test_without_weights_the_error_names_the_backbone(
     detector = create("multiscale_patch", {"size": (64, 64), "scales": (16,)})
     with pytest.raises(WeightsError, match="vgg16"):
         detector.fit(data, Run())
+
+
+def test_weights_of_vgg16_in_half_precision_reach_its_encoders(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file of convolutions alone, named after the network and more, in one of the weights' folders."""
+    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128)}
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        f"features.{number}.weight": 0.01 * torch.randn(*shape, 3, 3, generator=generator).half()
+        for number, shape in shapes.items()
+    }
+    tensors |= {f"features.{number}.bias": torch.zeros(shape[0]).half() for number, shape in shapes.items()}
+    save_file(tensors, tmp_path / "vgg16_other_features.safetensors")
+    monkeypatch.setenv("FLAWSCOPE_WEIGHTS", str(tmp_path))
+    detector = create("multiscale_patch", {"size": (64, 64), "scales": (16,), "steps": 0, "embedding": 8})
+    detector.fit(data, Run())
+    state = {name: value for name, value in detector.state_dict().items() if "features" in name}
+    assert len(state) == len(tensors)
+    for name, value in state.items():
+        torch.testing.assert_close(value, tensors[name[name.index("features") :]].float())
 
 
 def test_good_pictures_go_beside_the_graph(tiny: Make, data: TrainingData, tmp_path: Path) -> None:

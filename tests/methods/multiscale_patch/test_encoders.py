@@ -8,15 +8,17 @@ import pytest
 import torch
 
 from flawscope.errors import OptionError
-from flawscope.methods.multiscale_patch.encoders import Encoder, Encoders, FirstStages
+from flawscope.methods.multiscale_patch.encoders import Encoder, Encoders
 from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.patches import crop
+from flawscope.methods.multiscale_patch.trunks import FirstStages
 
 SVDD: dict[str, Any] = {
     "backbone": "patch_svdd",
     "weights": "random",
     "scales": (64, 32),
     "hierarchical": True,
+    "bounded": True,
 }
 
 
@@ -131,6 +133,39 @@ def test_every_pixel_of_a_patch_counts_but_vgg16s_last_four_lines() -> None:
             assert not torch.allclose(
                 found.embed(scale, patch), found.embed(scale, changed), rtol=0, atol=1e-6
             )
+
+
+@torch.inference_mode()
+def test_the_mean_picture_takes_the_place_of_the_mean_colour() -> None:
+    """Whatever lies in the mean picture alone counts no longer; deviations are scaled as the network asks."""
+    found = encoders(scales=(16,), size=(40, 48), mean_picture=True)
+    plain = encoders(scales=(16,), size=(40, 48))
+    plain.load_state_dict(found.state_dict(), strict=False)
+    mean, change = torch.rand(3, 40, 48), 0.1 * torch.rand(1, 3, 40, 48)
+    found.centre(mean)
+    colour = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    expected = plain.grids(colour + change)[16]
+    torch.testing.assert_close(found.grids(mean + change)[16], expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_patch_svdd_divides_what_is_left_of_the_mean_picture_by_nothing() -> None:
+    found = encoders(**{**SVDD, "size": (64, 64), "mean_picture": True})
+    mean, pixels = torch.rand(3, 64, 64), torch.rand(1, 3, 64, 64)
+    found.centre(mean)
+    small = found.by_scale["32"]
+    literal = small.head(small.body.body((pixels - mean)[:, :, :32, :32])).tanh().flatten()
+    torch.testing.assert_close(found.grids(pixels)[32][0, :, 0, 0], literal, atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_bounded_embeddings_are_those_within_one() -> None:
+    options: dict[str, Any] = {"backbone": "resnet18", "padding": True, "scales": (32, 16)}
+    bounded, plain = encoders(**options, bounded=True), encoders(**options)
+    plain.load_state_dict(bounded.state_dict())
+    for scale in (32, 16):
+        patches = torch.rand(3, 3, scale, scale)
+        torch.testing.assert_close(bounded.embed(scale, patches), plain.embed(scale, patches).tanh())
 
 
 def test_scales_learn_apart(vgg16: Encoders) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -176,6 +177,43 @@ def test_embeddings_begin_standardised(tiny: Make, data: TrainingData) -> None:
     before = encoder.head.weight.clone()
     encoder.standardise(constant)
     assert torch.equal(encoder.head.weight, before)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_trunks_learn_at_their_share_of_the_rate(tiny: Make, data: TrainingData, share: float) -> None:
+    """Adam's first step moves every weight by the learning rate."""
+    start = tiny(steps=0).fit(data, Run()).networks
+    learnt = tiny(steps=1, learning_rate=1e-3, trunk_rate=share).fit(data, Run()).networks
+    before = dict(start.named_parameters())
+    for name, value in learnt.named_parameters():
+        moved = float((value - before[name]).abs().max())
+        assert moved == pytest.approx(1e-3 * (share if ".body." in name else 1.0), rel=0.01, abs=1e-8)
+
+
+def test_the_mean_picture_is_that_of_the_good_ones(tiny: Make, data: TrainingData) -> None:
+    detector = tiny(steps=0, mean_picture=True).fit(data, Run())
+    mean = np.mean(list(data.normal), axis=0)
+    colour = np.array([0.485, 0.456, 0.406])[:, None, None]
+    np.testing.assert_allclose(detector.networks.encoders.offset[0].numpy(), mean - colour, atol=2.1 / 255)
+    pixels = torch.from_numpy(data.normal[0])[None]
+    again = tiny(steps=0, mean_picture=True)
+    again.networks.load_state_dict(detector.networks.state_dict())
+    assert torch.equal(
+        again.networks.encoders.grids(pixels)[16], detector.networks.encoders.grids(pixels)[16]
+    )
+
+
+def test_noise_lies_on_the_patches_whose_position_is_told_alone(tiny: Make) -> None:
+    """A shift of each colour and noise on each pixel, both of the σ of Patch SVDD's code."""
+    detector = tiny(noise=0.02, batch=600, together=300)
+    objective = Objective(detector.networks, detector.options, Run())
+    found = objective._noise(torch.zeros(6 * 300, 3, 16, 16), list("ijkmnr"))
+    by_kind = dict(zip("ijkmnr", found.chunk(6), strict=True))
+    assert {kind for kind, values in by_kind.items() if values.any()} == {"m", "n"}
+    shifts = by_kind["m"].mean((2, 3))  # (300, 3)
+    assert float(shifts.std()) == pytest.approx(0.02, rel=0.15)
+    assert float((by_kind["m"] - shifts[:, :, None, None]).std()) == pytest.approx(0.02, rel=0.05)
+    assert not torch.allclose(by_kind["m"], by_kind["n"])
 
 
 def test_no_step_leaves_the_encoders_as_they_start(tiny: Make, data: TrainingData) -> None:

@@ -43,7 +43,17 @@ class MultiScalePatchOptions(BackboneOptions):
         description="keep the network's padding; then patches are encoded one by one, and without it all in "
         "one pass over the picture (ours)",
     )
+    mean_picture: bool = Field(
+        False,
+        description="take the mean good picture from the pixels, in place of the network's mean colour "
+        "(Patch SVDD's code; the paper does not say)",
+    )
     embedding: int = Field(64, ge=2, description="D, length of an embedding (ours; Patch SVDD's code: 64)")
+    bounded: bool = Field(
+        False,
+        description="end the encoders with the hyperbolic tangent, so that no component exceeds 1 (Patch "
+        "SVDD's code; the paper does not say)",
+    )
     standardise: bool = Field(
         False,
         description="begin with embeddings whose components have mean 0 and variance 1, so that the losses' "
@@ -111,6 +121,13 @@ class MultiScalePatchOptions(BackboneOptions):
         "SVDD's code: 1)",
     )
     learning_rate: float = Field(1e-5, gt=0, description="Adam's (section 4.2: 1e-5)")
+    trunk_rate: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the learning rate for all but the last convolution of an encoder; 0 keeps "
+        "these layers as they start (the paper names no share: 1)",
+    )
     compile: bool = Field(False, description="compile the encoders for training, for CUDA")
     coreset: float = Field(
         1.0, gt=0, le=1, description="share of the good patches that are kept (equation 6: all)"
@@ -149,8 +166,8 @@ class MultiScalePatchOptions(BackboneOptions):
             raise ValueError("batch must be a multiple of together")
         if len(set(self.losses)) != len(self.losses):
             raise ValueError("losses must each be named once")
-        if self.standardise and self.backbone == PATCH_SVDD:
-            raise ValueError("standardise must be false with patch_svdd, whose embeddings are bounded")
+        if self.standardise and self.bounded:
+            raise ValueError("standardise must be false where the embeddings are bounded")
         if not self.closeness and set(self.losses) <= {"svdd", "cos"}:
             raise ValueError("closeness must be above 0, or ssl or kmeans among the losses")
         if not 1 <= self.window[1] <= self.window[0] <= min(self.size):
@@ -218,6 +235,8 @@ _PATCH_SVDD = {
     "backbone": "patch_svdd",
     "weights": "random",
     "hierarchical": True,
+    "bounded": True,
+    "mean_picture": True,
     "losses": ["svdd", "ssl"],
     "closeness": 1e-3,
     "epochs": 299,

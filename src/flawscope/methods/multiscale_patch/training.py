@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from flawscope.nn.watch import UNWATCHED, Watch
 
 _PLACES, _CENTRES, _STANDARD = 0x9A7C, 0xC317, 0x57A9
 _STARTS = 3  # of K-means; the best is kept
+_PICTURES = 16  # summed at a time for their mean
 _SMALLER = 8  # passes without gradients are faster in smaller blocks
 _AT_ONCE = _SMALLER * BLOCK_PIXELS  # pixels of patches of one pass forwards and backwards
 
@@ -76,7 +78,7 @@ class Objective:
         self.embed = torch.compile(embed, dynamic=False) if options.compile else embed
 
     def __call__(self, pixels: Tensor, places: Places, scale: int) -> dict[str, Tensor]:
-        """Losses by name; pixels (N, 3, H, W) in [0, 1]."""
+        """Losses by name; pixels (N, 3, H, W) as `Encoders.centred` gives them."""
         found, losses = self._embedded(pixels, places, scale), dict[str, Tensor]()
         if "svdd" in self.options.losses:
             losses["svdd"] = svdd_loss(found["i"], found["j"])
@@ -143,19 +145,41 @@ def train(
             got=f"{patches} ({options.kmeans_patches} in each of {len(store)} pictures)",
             fix="Lower `clusters`, raise `kmeans_patches`, or add good pictures.",
         )
+    if options.mean_picture:
+        networks.encoders.centre(mean_picture(store, run, watch))
     if options.standardise:
         standardise(networks, store, options, run, watch)
     objective = Objective(networks, options, run)
-    optimiser = torch.optim.Adam(networks.parameters(), lr=options.learning_rate, fused=True)
+    optimiser = torch.optim.Adam(_groups(networks, options), fused=True)
 
     def step(number: int) -> Losses:
         if "kmeans" in options.losses and due(number, options, len(store)):
             _refresh(networks, store, number, run, watch)
         networks.train(options.weights == "random")
-        pixels = store.batch(shuffled(len(store), options.pictures, number, run))
+        pixels = networks.encoders.centred(store.batch(shuffled(len(store), options.pictures, number, run)))
         return descend(objective, pixels, number, run)
 
     return Loop(name, steps, networks, optimiser, run, watch, step).go()
+
+
+def mean_picture(store: PixelStore, run: Run, watch: Watch = UNWATCHED) -> Tensor:
+    """The mean (3, H, W) float64 of all pictures."""
+    total = torch.zeros((), dtype=torch.float64, device=store.device)
+    for pictures in torch.split(torch.arange(len(store)), _PICTURES):
+        watch.check_stop(run)
+        total = total + store.batch(pictures).double().sum(0)
+    return total / len(store)
+
+
+def _groups(networks: Networks, options: MultiScalePatchOptions) -> list[dict[str, Any]]:
+    """New layers at the learning rate, trunks at their share of it; those at 0 get no gradient at all."""
+    trunks = networks.encoders.trunks()
+    known = set(map(id, trunks))
+    new = [parameter for parameter in networks.parameters() if id(parameter) not in known]
+    groups = [{"params": new, "lr": options.learning_rate}]
+    if options.trunk_rate:
+        groups.append({"params": trunks, "lr": options.trunk_rate * options.learning_rate})
+    return groups
 
 
 def descend(objective: Objective, pixels: Tensor, number: int, run: Run) -> Losses:
@@ -238,7 +262,7 @@ def sampled(
     for pictures in torch.split(torch.arange(len(store)), together):
         watch.check_stop(run)
         corners = anywhere(count * len(pictures), room, generator)
-        pixels = store.batch(pictures)
+        pixels = networks.encoders.centred(store.batch(pictures))
         owners = torch.arange(len(pictures), device=pixels.device).repeat_interleave(count)
         patches = crop(pixels, owners, corners.to(pixels.device), scale)
         embeddings = [networks.encoders.embed(scale, some) for some in torch.split(patches, block)]
