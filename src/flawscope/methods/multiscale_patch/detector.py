@@ -99,7 +99,7 @@ class MultiScalePatch(Detector):
         history = train(
             self.networks, PixelStore(data.normal, run, watch), self.options, run, watch, name=name
         )
-        examples = self._collect(data.normal, run, watch, name)
+        examples = self.remember(data.normal, run, watch, name)
         scales = self.options.scales
         facts: Facts = {"sides": list(scales), "strides": [self.options.stride(scale) for scale in scales]}
         return Learnt(facts=facts, history=history, files=examples.files())
@@ -126,8 +126,11 @@ class MultiScalePatch(Detector):
             return Networks(self.options)
 
     @torch.no_grad()
-    def _collect(self, pictures: Pictures, run: Run, watch: Watch, prefix: str) -> Examples:
-        """Fill the banks with the embeddings of all patches of all pictures; returns the pictures, small."""
+    def remember(self, pictures: Pictures, run: Run, watch: Watch, prefix: str) -> Examples:
+        """Fill the banks with the embeddings of all patches of all pictures; returns the pictures, small.
+
+        `prefix` begins the names of checkpoints.
+        """
         options = self.options
         self.eval()
         examples = Examples(options.size)

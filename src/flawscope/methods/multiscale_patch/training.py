@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -127,8 +127,11 @@ def train(
     watch: Watch,
     *,
     name: str,
+    finished: Callable[[int], bool] = lambda step: False,
 ) -> list[dict[str, float]]:
-    """Train all scales in place, each by its own losses; returns the loss curve. `name` is the checkpoint's.
+    """Train all scales in place, each by its own losses; returns the loss curve.
+
+    `name` is the checkpoint's; `finished` is asked after each step, and True ends the training early.
 
     Batch norms of pretrained encoders keep their statistics; those of random ones learn theirs.
 
@@ -159,7 +162,7 @@ def train(
         pixels = networks.encoders.centred(store.batch(shuffled(len(store), options.pictures, number, run)))
         return descend(objective, pixels, number, run)
 
-    return Loop(name, steps, networks, optimiser, run, watch, step).go()
+    return Loop(name, steps, networks, optimiser, run, watch, step, finished=finished).go()
 
 
 def mean_picture(store: PixelStore, run: Run, watch: Watch = UNWATCHED) -> Tensor:
