@@ -49,7 +49,7 @@ PAIRS = 4  # of each loss in each picture on which losses are measured
 SETTINGS: dict[str, Any] = {
     "backbone": "resnet18",
     "padding": True,
-    "scales": (32,),
+    "scales": (16,),
     "strides": (16,),
     "learning_rate": 1e-4,
     "kmeans_patches": 20,
@@ -181,11 +181,13 @@ def lines(rows: list[Row]) -> Iterator[str]:
             f"{each['spread']:.3g} / {each['rank']:.1f}" for each in row["embeddings"].values()
         )
         losses = ", ".join(
-            f"{name} {value:.3g} / {row['held_out_losses'][name]:.3g}"
+            f"{name.split('_')[0]} {value:.3g} / {row['held_out_losses'][name]:.3g}"
             for name, value in row["losses"].items()
             if row["step"] or not name.startswith("kmeans")  # the centres come with the first step
         )
-        yield f"| {row['product']} | {row['variant']} | {row['step']} | {measures} | {shapes} | {losses} |"
+        sides = " + ".join(str(scale) for scale in row["options"]["scales"])
+        start = f"| {row['product']} | {sides} | {row['variant']} | {row['step']}"
+        yield f"{start} | {measures} | {shapes} | {losses} |"
 
 
 def page(rows: list[Row]) -> str:
@@ -199,18 +201,19 @@ def page(rows: list[Row]) -> str:
     text = [
         "# Multi-scale patches over the steps of training",
         "",
-        f"**Shortened.** Patches of {options['scales']} pixels alone, since scales learn apart; "
-        f"{options['backbone']} in place of VGG16; strides of {options['strides']} pixels; Adam at "
-        f"{options['learning_rate']:g} (the paper: 1e-5); {max(row['step'] for row in rows)} steps of "
-        f"{options['batch']} pairs, of the default's 150 000 on 320 pictures; at most "
-        f"{counts['training_pictures']} training pictures, of which {counts['bank_pictures']} fill the "
-        f"bank; at most {counts['test_good']} good and {counts['test_defective']} defective test pictures; "
-        f"K-means among {options['kmeans_patches']} patches of each picture. One seed. The light of screw is "
-        "levelled. What the columns mean stands in `multiscale_patch_curves.py`.",
+        "**Shortened.** Patches of one size alone, since scales learn apart; "
+        f"{options['backbone']} in place of VGG16; patches beside each other, without overlap, where the "
+        f"paper's strides are 16, 4 and 4; Adam at {options['learning_rate']:g} (the paper: 1e-5); "
+        f"{max(row['step'] for row in rows)} steps of {options['batch']} pairs, of the default's 150 000 on "
+        f"320 pictures; at most {counts['training_pictures']} training pictures, of which "
+        f"{counts['bank_pictures']} fill the bank; at most {counts['test_good']} good and "
+        f"{counts['test_defective']} defective test pictures; K-means among {options['kmeans_patches']} "
+        "patches of each picture. One seed. The light of screw is levelled. What the columns mean stands in "
+        "`multiscale_patch_curves.py`.",
         "",
-        "| product | variant | step | image AUROC | pixel AUROC | AU-PRO 0.3 | spread / rank "
+        "| product | patch | variant | step | image AUROC | pixel AUROC | AU-PRO 0.3 | spread / rank "
         "| losses: training / held out |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
         *lines(
             sorted(rows, key=lambda row: (row["product"], list(VARIANTS).index(row["variant"]), row["step"]))
         ),
@@ -236,9 +239,9 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--at", nargs="+", type=int, default=[0, 60, 200], help="steps that are measured")
     parser.add_argument("--training", type=int, default=160, help="most training pictures")
-    parser.add_argument("--bank", type=int, default=30, help="training pictures whose patches are compared")
-    parser.add_argument("--good", type=int, default=30, help="most good test pictures")
-    parser.add_argument("--defective", type=int, default=50, help="most defective test pictures")
+    parser.add_argument("--bank", type=int, default=60, help="training pictures whose patches are compared")
+    parser.add_argument("--good", type=int, default=40, help="most good test pictures")
+    parser.add_argument("--defective", type=int, default=60, help="most defective test pictures")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON object over the settings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
