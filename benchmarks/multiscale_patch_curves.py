@@ -74,7 +74,7 @@ def fresh(options: MultiScalePatchOptions, run: Run) -> Networks:
         networks = Networks(options)
     for backbone in networks.encoders.backbones() if options.weights == "pretrained" else ():
         load_pretrained(backbone)
-    return networks
+    return networks.to(run.torch_device())
 
 
 @torch.no_grad()
@@ -104,6 +104,7 @@ def measure(networks: Networks, options: MultiScalePatchOptions, product: Produc
     """What a checkpoint's row says of the networks."""
     detector = MultiScalePatch(options)
     detector.networks = networks.eval()
+    detector.to(run.torch_device())
     detector.remember(product.bank, run, UNWATCHED, "bank")
     known = {scale: detector.banks[str(scale)].memory.bank for scale in options.scales}
     train_store, held_out = PixelStore(product.bank, run), PixelStore(product.held_out, run)
@@ -193,6 +194,7 @@ def lines(rows: list[Row]) -> Iterator[str]:
 def page(rows: list[Row]) -> str:
     """The table, what was shortened, and the commands with their machines."""
     options, counts = rows[0]["options"], rows[0]
+    strides = ", ".join(str(each) for each in sorted({row["options"]["strides"][0] for row in rows}))
     commands: dict[str, list[str]] = {}
     for row in rows:
         numbers = ", ".join(f"{name} {number}" for name, number in row["machine"]["versions"].items())
@@ -201,15 +203,14 @@ def page(rows: list[Row]) -> str:
     text = [
         "# Multi-scale patches over the steps of training",
         "",
-        "**Shortened.** Patches of one size alone, since scales learn apart; "
-        f"{options['backbone']} in place of VGG16; patches beside each other, without overlap, where the "
-        f"paper's strides are 16, 4 and 4; Adam at {options['learning_rate']:g} (the paper: 1e-5); "
-        f"{max(row['step'] for row in rows)} steps of {options['batch']} pairs, of the default's 150 000 on "
-        f"320 pictures; at most {counts['training_pictures']} training pictures, of which "
-        f"{counts['bank_pictures']} fill the bank; at most {counts['test_good']} good and "
-        f"{counts['test_defective']} defective test pictures; K-means among {options['kmeans_patches']} "
-        "patches of each picture. One seed. The light of screw is levelled. What the columns mean stands in "
-        "`multiscale_patch_curves.py`.",
+        f"**Shortened.** {options['backbone']} in place of VGG16; patches of the sizes named, since scales "
+        f"learn apart, at strides of {strides} pixels, where the paper's are 16, 4 and 4; Adam at "
+        f"{options['learning_rate']:g} (the paper: 1e-5); {max(row['step'] for row in rows)} steps of "
+        f"{options['batch']} pairs, of the default's 150 000 on 320 pictures; at most "
+        f"{counts['training_pictures']} training pictures, of which {counts['bank_pictures']} fill the bank; "
+        f"at most {counts['test_good']} good and {counts['test_defective']} defective test pictures; K-means "
+        f"among {options['kmeans_patches']} patches of each picture. One seed. The light of screw is "
+        "levelled. What the columns mean stands in `multiscale_patch_curves.py`.",
         "",
         "| product | patch | variant | step | image AUROC | pixel AUROC | AU-PRO 0.3 | spread / rank "
         "| losses: training / held out |",
@@ -248,11 +249,14 @@ def main() -> None:
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="JSON file; the table goes beside it as .md")
+    parser.add_argument("--whole", type=Path, help="write the table here, too, once every row is there")
     given = parser.parse_args()
     rows: list[Row] = json.loads(given.out.read_text())["results"] if given.out.exists() else []
     for product in given.products:
         for variant in given.variants:
             curve(given, product, variant, rows)
+    if given.whole:
+        write(rows, given.whole)
 
 
 if __name__ == "__main__":
