@@ -23,14 +23,14 @@ _LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
 class _Graph(nn.Module):
-    """A stage as a function of its inputs, the first by place, with its outputs in declared order."""
+    """A stage as a function of its inputs by their places, with its outputs in declared order."""
 
     def __init__(self, detector: Detector, stage: Stage) -> None:
         super().__init__()
         self.detector, self.stage = detector, stage  # the detector holds the tensors
 
-    def forward(self, first: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.stage.forward(**{self.stage.inputs[0]: first}, **others)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.stage.forward(**dict(zip(self.stage.inputs, inputs, strict=True)))
         return tuple(outputs[name] for name in self.stage.outputs)
 
 
@@ -60,22 +60,17 @@ def export(detector: Detector, folder: Path) -> Graphs:
 
 def _write(detector: Detector, stage: Stage, inputs: Mapping[str, Tensor], path: Path) -> None:
     """Write one graph; `inputs` are examples of what goes in."""
-    first, *others = inputs
     batch = torch.export.Dim("batch", min=1)
-    free = {name: {0: batch} if value.ndim else None for name, value in inputs.items()}
-    shapes: dict[str, Any] = {"first": free[first]}
-    if others:
-        shapes["others"] = {name: free[name] for name in others}
+    free = tuple({0: batch} if value.ndim else None for value in inputs.values())
     with _quiet(), _out_of_place(detector), torch.inference_mode(False), torch.no_grad():
         program = torch.onnx.export(
             _Graph(detector, stage).eval(),
-            (inputs[first],),
-            kwargs={name: inputs[name] for name in others},
+            tuple(inputs.values()),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
             output_names=list(stage.outputs),
-            dynamic_shapes=shapes,
+            dynamic_shapes={"inputs": free},
         )
     if program is None:  # pragma: no cover - dynamo=True always returns one
         raise RuntimeError("torch.onnx.export returned no program")
