@@ -19,6 +19,7 @@ from PIL import Image
 from flawscope.cli.app import app
 from flawscope.methods.registry import available
 from flawscope.runtime import bundle
+from flawscope.runtime.seal import sealed
 from trained import Trained, write_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,7 +233,7 @@ def test_a_flipped_byte_in_the_model_is_refused(flawscope: Run, model: Path, tra
 def test_a_foreign_key_in_the_manifest_is_refused(flawscope: Run, model: Path, trained: Trained) -> None:
     manifest = model / "manifest.json"
     values = json.loads(manifest.read_text(encoding="utf-8"))
-    manifest.write_text(json.dumps(values | {"surprise": 1}), encoding="utf-8")
+    manifest.write_text(sealed(values | {"surprise": 1}), encoding="utf-8")
     ended = flawscope("inspect", model, trained.pictures / "spot")
     assert ended.code == 5
     assert "surprise" in ended.err

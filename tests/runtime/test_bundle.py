@@ -17,6 +17,7 @@ from flawscope import files
 from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle
 from flawscope.runtime.manifest import SeenPicture, heatmap_range, map_level, seen
+from flawscope.runtime.seal import sealed
 
 
 @pytest.fixture
@@ -25,11 +26,11 @@ def model(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Edit the manifest's JSON in place."""
+    """Edit the manifest's JSON in place, and make its hash anew."""
     path = folder / bundle.MANIFEST
     content = json.loads(path.read_text())
     edit(content)
-    path.write_text(json.dumps(content))
+    path.write_text(sealed(content))
 
 
 def entries(folder: Path) -> list[str]:
@@ -114,13 +115,13 @@ def test_link_that_leads_outside(model: Path) -> None:
 
 def test_newer_format_says_to_upgrade(model: Path) -> None:
     change(model, lambda content: content.update(format=bundle.FORMAT + 1, invented_later=True))
-    with pytest.raises(BundleError, match=r"expected a model of format 2, got format 3\. Upgrade flawscope"):
+    with pytest.raises(BundleError, match=r"expected a model of format 3, got format 4\. Upgrade flawscope"):
         bundle.load(model)
 
 
-def test_a_model_of_format_1_is_refused_in_one_sentence(model: Path) -> None:
-    change(model, lambda content: content.update(format=1))
-    with pytest.raises(BundleError, match=r"model of format 2, got format 1\. Train it again with"):
+def test_a_model_of_format_2_is_refused_in_one_sentence(model: Path) -> None:
+    change(model, lambda content: content.update(format=2))
+    with pytest.raises(BundleError, match=r"model of format 3, got format 2\. Train it again with"):
         bundle.load(model)
 
 

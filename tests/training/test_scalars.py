@@ -29,6 +29,7 @@ from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import heatmap_range, map_level, seen
 from flawscope.runtime.pipeline import Graphs, Pipeline
+from flawscope.runtime.seal import sealed
 from flawscope.station.calibrate import calibrate
 from flawscope.station.deploy import deploy
 from flawscope.training.parity import parity
@@ -241,7 +242,7 @@ def test_another_value_is_another_model(model: Path) -> None:
 def edited(model: Path, **changes: Any) -> Path:
     path = model / bundle.MANIFEST
     values = json.loads(path.read_text(encoding="utf-8")) | changes
-    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    path.write_text(sealed({key: value for key, value in values.items() if value is not None}))
     return model
 
 

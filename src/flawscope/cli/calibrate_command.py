@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, print_json, promised, say
+from flawscope.cli.console import Bars, note, print_json, promised, say
 
 EXAMPLES = """Examples:
 
@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
   flawscope calibrate models/bracket --local-weight 0.7 --normals good_pictures/
 
 Changing the rate re-reads the stored scores. Turning a knob changes the scores: those of --normals replace
-them. Neither retrains nor re-exports."""
+them. Neither retrains nor re-exports. A signature ends with either: `export --sign` makes a signed copy."""
 
 
 def calibrate(
@@ -66,6 +66,7 @@ def calibrate(
                 "added": result.added,
                 "known": result.known,
                 "replaced": result.replaced,
+                "unsigned": result.unsigned,
                 "scalars": manifest.scalar_values(),
                 "scores": len(calibration.scores),
                 **promised(calibration),
@@ -78,6 +79,8 @@ def calibrate(
         scored = f"scored with {values}, in place of {result.replaced} scores" if scalars else "added"
         say(f"{result.added} good pictures {scored}.{known}")
     say(calibration.statement())
+    if result.unsigned:
+        note("The model is no longer signed: `flawscope export MODEL --out NEW --sign KEY` signs a copy.")
 
 
 def _knobs(settings: list[str], local_weight: float | None) -> dict[str, float]:

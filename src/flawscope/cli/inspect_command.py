@@ -23,6 +23,8 @@ EXAMPLES = """Examples:
 
   flawscope inspect models/bracket incoming/ --watch --out results
 
+  flawscope inspect station/bracket line1/ --trust factory.pub
+
 With --out, the same command again goes on where it stopped. Exit code 3: some pictures could not be read."""
 
 
@@ -44,6 +46,12 @@ def inspect(
     ] = False,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust", metavar="KEY.pub", help="Public Ed25519 key that must have signed the model."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures in work at once.", min=1, max=256)] = 8,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html into --out.")
@@ -59,7 +67,7 @@ def inspect(
 
     if overlays not in OVERLAYS:
         raise unknown("--overlays", overlays, OVERLAYS)
-    inspector = Inspector.load(model, engine=engine, threads=threads)
+    inspector = Inspector.load(model, engine=engine, threads=threads, trust=trust)
     with stop_on_interrupt() as stop:
         paths: Iterable[Path]
         if watch:

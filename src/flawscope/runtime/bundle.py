@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pydantic import ValidationError
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError
 from flawscope.files import inside, sha256, unwritable, write_text
+from flawscope.runtime import seal
 from flawscope.runtime.frozen import first_problem
 from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest
 
@@ -26,14 +28,22 @@ RECIPE = "recipe.yaml"
 
 _AGAIN = "Take the model folder from its source again, or train again."
 _TAMPERED = "Do not use it: it was tampered with."
+_UNSIGNED = (
+    "Take it from its source again; `calibrate` ends a signature, and whoever holds the key signs anew with "
+    "`flawscope export --sign KEY`."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model folder whose files were checked against its manifest."""
+    """A model folder whose files were checked against its manifest.
+
+    `signed` tells that its manifest bears a signature, whosever it is.
+    """
 
     folder: Path
     manifest: Manifest
+    signed: bool = False
 
     @property
     def weights(self) -> Path | None:
@@ -58,10 +68,11 @@ class Draft:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[Draft]:
+def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
     """Build a model folder aside and put it in the place of `folder` only once it is whole.
 
-    What stood in `folder` and was no part of an older model there, such as a report, is kept.
+    What stood in `folder` and was no part of an older model there, such as a report, is kept. `signer` signs
+    the manifest.
 
     Raises:
         OutputError: the place cannot be written or the disk is full; an older model stays as it was, as it
@@ -81,11 +92,11 @@ def writing(folder: Path) -> Iterator[Draft]:
             files = {path.relative_to(fresh).as_posix(): _entry(path) for path in written}
             manifest = draft.manifest.model_copy(update={"files": files})
             _require_graphs(manifest, folder)
-            write_text(fresh / MANIFEST, _dump(manifest))
+            write_text(fresh / MANIFEST, _dump(manifest, signer))
             _swap(fresh, folder, old=Path(f"{aside}.old"))
     except OSError as error:
         raise unwritable(folder, error) from error
-    draft.bundle = Bundle(folder, manifest)
+    draft.bundle = Bundle(folder, manifest, signer is not None)
 
 
 def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -> None:
@@ -104,23 +115,28 @@ def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -
         )
 
 
-def load(folder: Path) -> Bundle:
-    """Read a model folder and check every file against its manifest.
+def load(folder: Path, *, trust: Path | None = None) -> Bundle:
+    """Read a model folder; check the manifest against its own hash, and every file against the manifest.
+
+    Args:
+        folder: of the model.
+        trust: a public Ed25519 key whose signature the manifest must bear; None asks for none.
 
     Raises:
-        BundleError: no model folder; another format; unknown or missing keys; a file that is missing,
-            changed, or would lie outside the folder.
+        BundleError: no model folder; another format; a manifest that was changed or is not signed with the
+            key; unknown or missing keys; a file that is missing, changed, or would lie outside the folder.
+        MissingExtraError, OptionError: no key can be read from `trust`.
     """
     folder = Path(folder)
-    manifest = _read(folder)
-    _require_graphs(manifest, folder)
-    for name, entry in manifest.files.items():
+    found = _read(folder, None if trust is None else seal.Trusted(trust))
+    _require_graphs(found.manifest, folder)
+    for name, entry in found.manifest.files.items():
         _check_file(folder, name, entry)
-    return Bundle(folder, manifest)
+    return found
 
 
 def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:
-    """Write another manifest for the same files, in one atomic step.
+    """Write another manifest for the same files, in one atomic step; it bears no signature any more.
 
     Raises:
         OutputError: the manifest cannot be written; the old one stays.
@@ -134,8 +150,8 @@ def is_bundle(folder: Path) -> bool:
     return (Path(folder) / MANIFEST).is_file()
 
 
-def _dump(manifest: Manifest) -> str:
-    return manifest.model_dump_json(indent=1) + "\n"
+def _dump(manifest: Manifest, signer: seal.Signer | None = None) -> str:
+    return seal.sealed(manifest.model_dump(mode="json"), signer)
 
 
 def _entry(path: Path) -> FileEntry:
@@ -178,11 +194,13 @@ def _model_files(folder: Path) -> set[str]:
     """First path parts of a model folder's own files; empty where it holds no readable manifest."""
     own = {MANIFEST, GRAPH, f"{GRAPH}.data", WEIGHTS, RECIPE}
     with contextlib.suppress(FlawscopeError):
-        own |= {PurePosixPath(name).parts[0] for name in _read(folder).files if PurePosixPath(name).parts}
+        own |= {
+            PurePosixPath(name).parts[0] for name in _read(folder).manifest.files if PurePosixPath(name).parts
+        }
     return own
 
 
-def _read(folder: Path) -> Manifest:
+def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
@@ -192,21 +210,35 @@ def _read(folder: Path) -> Manifest:
             "Check the path, or train a model first.",
         )
         raise _broken(folder, f"a folder with {MANIFEST}", got, fix) from error
-    _check_format(folder, content)
+    fields = _checked(folder, content)
+    if trusted is not None and (problem := trusted.problem(fields)) is not None:
+        raise _broken(folder, f"a manifest signed with {trusted.path}", problem, _UNSIGNED)
+    own = {key: value for key, value in fields.items() if key not in (seal.HASH, seal.SIGNATURE)}
     try:
-        return Manifest.model_validate_json(content)
+        return Bundle(folder, Manifest.model_validate_json(json.dumps(own)), seal.SIGNATURE in fields)
     except (ValidationError, FlawscopeError) as error:
         got = str(error) if isinstance(error, FlawscopeError) else ": ".join(first_problem(error))
         raise _broken(folder, "a manifest that this version understands", got) from error
 
 
-def _check_format(folder: Path, content: bytes) -> None:
-    """Read the format number alone, so that another version's manifest is told apart from a damaged one."""
+def _checked(folder: Path, content: bytes) -> dict[str, Any]:
+    """The manifest's fields, once its format and its hash were found right."""
     try:
-        head = json.loads(content)
+        fields = seal.parsed(content)
     except (ValueError, RecursionError) as error:
         raise _broken(folder, f"JSON in {MANIFEST}", "a damaged file") from error
-    number = head.get("format") if isinstance(head, dict) else None
+    _check_format(folder, fields.get("format") if isinstance(fields, dict) else None)
+    try:
+        found = seal.digest(fields)
+    except ValueError as error:
+        raise _broken(folder, f"JSON in {MANIFEST}", "a number beyond it") from error
+    if fields.get(seal.HASH) != found:
+        raise _broken(folder, f"{MANIFEST} as it was written, by the hash in it", "other content")
+    return dict(fields)
+
+
+def _check_format(folder: Path, number: Any) -> None:
+    """Tell another version's manifest from a damaged one."""
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise _broken(folder, "a manifest with its format number", repr(number)[:40])
     if number > FORMAT:

@@ -46,13 +46,22 @@ class Inspector:
         self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
-    def load(cls, bundle: Path | str | Bundle, *, engine: str = "auto", threads: int | None = None) -> Self:
+    def load(
+        cls,
+        bundle: Path | str | Bundle,
+        *,
+        engine: str = "auto",
+        threads: int | None = None,
+        trust: Path | None = None,
+    ) -> Self:
         """Open a model folder; `auto` takes the engine whose scores the calibration holds.
 
+        With `trust`, a public Ed25519 key, a folder must be signed with it.
+
         Raises:
-            BundleError, OptionError, MissingExtraError: as `Pipeline.open`.
+            BundleError, OptionError, MissingExtraError: as `runtime.bundle.load` and `Pipeline.open`.
         """
-        loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle))
+        loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle), trust=trust)
         return cls(loaded, Pipeline.open(loaded, engine, threads=threads))
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
 
-FORMAT = 2
+FORMAT = 3
 Role = Literal["normal", "tuning", "calibration", "defective"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

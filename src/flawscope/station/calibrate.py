@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,16 @@ from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 
 @dataclass(frozen=True, slots=True)
 class CalibrateResult:
-    """What changed: the model, pictures scored, those left out, and stored scores that were replaced."""
+    """What changed: the model, pictures scored, those left out, and stored scores that were replaced.
+
+    `unsigned` tells that the model bore a signature, which holds for it no more.
+    """
 
     bundle: Bundle
     added: int
     known: int
     replaced: int = 0
+    unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,9 @@ def calibrate(
     score: those of `normals` replace the stored ones, and the heatmap's levels are read from them again.
     Pictures that calibrated before may serve again; those that fit has seen are left out and counted.
 
+    A signature ends, since whoever signed vouched for the old thresholds; `deploy` with `sign` makes a signed
+    copy.
+
     Raises:
         CalibrationError: the scores support no rate below 50 %, every given picture is known, or `scalars`
             come without `normals`.
@@ -89,7 +96,7 @@ def calibrate(
     changes: dict[str, Any] = {}
     hint = ""
     if scalars:
-        opened = Bundle(opened.folder, opened.manifest.with_scalars(scalars))
+        opened = replace(opened, manifest=opened.manifest.with_scalars(scalars))
         _require(normals, ", ".join(scalars))
         pictures = tuple(picture for picture in pictures if picture.role != "calibration")
         few = "; with few pictures, all of them serve to train"
@@ -106,7 +113,7 @@ def calibrate(
     changes["provenance"] = opened.manifest.provenance.model_copy(update=known)
     updated = bundle.replace_manifest(opened, opened.manifest.model_copy(update=changes))
     replaced = len(before.scores) if scalars else 0
-    return CalibrateResult(updated, len(paths), len(normals) - len(paths), replaced)
+    return CalibrateResult(updated, len(paths), len(normals) - len(paths), replaced, opened.signed)
 
 
 def _require(normals: Sequence[Path], knobs: str) -> None:
