@@ -86,8 +86,25 @@ def test_transparent_pixels_lie_over_black() -> None:
 def test_palette_entry_marked_transparent_lies_over_black() -> None:
     palette = Image.new("P", (4, 4), 1)
     palette.putpalette([10, 20, 30, 200, 150, 100])
-    assert not read_image(encoded(palette, "PNG", transparency=1)).any()
-    np.testing.assert_array_equal(read_image(encoded(palette, "PNG"))[0, 0], [200, 150, 100])
+    palette.putpixel((0, 0), 0)
+    read = read_image(encoded(palette, "PNG", transparency=1))
+    np.testing.assert_array_equal(read[0, 0], [10, 20, 30])
+    assert not read[1:].any()
+    np.testing.assert_array_equal(read_image(encoded(palette, "PNG"))[1, 1], [200, 150, 100])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_an_alpha_that_is_0_everywhere_is_ignored(mode: str) -> None:
+    """Some programs write a fourth channel and never fill it: the part is there all the same."""
+    if mode == "P":
+        image, options = Image.new("P", (4, 4), 1), {"transparency": 1}
+        image.putpalette([10, 20, 30, 200, 150, 100])
+        expected = np.full((4, 4, 3), (200, 150, 100), np.uint8)
+    else:
+        expected = colours(4, 4)[..., : len(mode) - 1]
+        image, options = Image.fromarray(np.dstack([expected, np.zeros((4, 4), np.uint8)])), {}
+    assert image.mode == mode
+    np.testing.assert_array_equal(read_image(encoded(image, "PNG", **options)), expected)
 
 
 @pytest.mark.parametrize("format_", ["PNG", "TIFF"])

@@ -119,12 +119,6 @@ def test_several_pictures_in_one_file_are_refused(format_: str) -> None:
         read_image(encoded(pages[0], format_, save_all=True, append_images=pages[1:]))
 
 
-def test_float_pixels_are_refused() -> None:
-    image = Image.fromarray(np.full((4, 4), np.nan, np.float32))
-    with pytest.raises(InputError, match="got pixel type F"):
-        read_image(encoded(image, "TIFF"))
-
-
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=150, deadline=None)
 @given(

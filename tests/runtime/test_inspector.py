@@ -95,7 +95,7 @@ def test_16_bit_and_8_bit_pixels_agree(inspector: Inspector) -> None:
 @pytest.mark.parametrize(
     "pixels",
     [
-        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4), np.float64),
         np.zeros((4, 4, 4), np.uint8),
         np.zeros((0, 4), np.uint8),
         np.zeros(4, np.uint8),
@@ -103,8 +103,13 @@ def test_16_bit_and_8_bit_pixels_agree(inspector: Inspector) -> None:
     ],
 )
 def test_pixels_of_another_kind(inspector: Inspector, pixels: np.ndarray) -> None:
-    with pytest.raises(InputError, match="uint8 or uint16"):
+    with pytest.raises(InputError, match="uint8, uint16 or float32"):
         inspector.inspect(pixels)
+
+
+def test_numbers_in_memory_need_a_model_of_numbers(inspector: Inspector) -> None:
+    with pytest.raises(InputError, match="numbers without a full scale"):
+        inspector.inspect(np.zeros((4, 4), np.float32))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 100])

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ class Pictures(Protocol):
         ...
 
     def resized(self, frame: Frame) -> Pictures:
-        """The same pictures at another frame."""
+        """The same pictures at the size and aspect of another frame; intensities stay."""
         ...
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
@@ -88,7 +89,7 @@ class PictureFiles:
 
     def resized(self, frame: Frame) -> PictureFiles:
         """See `Pictures.resized`."""
-        return PictureFiles(self.samples, frame)
+        return PictureFiles(self.samples, replace(frame, intensities=self.frame.intensities))
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
         """See `Pictures.batches`; two further batches are decoded by a thread pool while one is in use."""

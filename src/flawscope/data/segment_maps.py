@@ -13,12 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from flawscope.errors import DataError, InputError
 from flawscope.files import write_atomically
-from flawscope.runtime.decoding import damage_named, opened, orientation_of
+from flawscope.runtime.decoding import Opened, damage_named, opened, orientation_of
 from flawscope.runtime.images import PIXEL_LIMIT, Frame
 
 Labels = NDArray[np.uint8]
@@ -118,8 +118,8 @@ def _read_png(path: Path) -> Labels:
             got="a folder" if path.exists() else "nothing there",
             fix="Correct the path, or draft a map: flawscope segments draft.",
         )
-    with opened(path, PIXEL_LIMIT) as (image, _):
-        _check_kind(path, image)
+    with opened(path, PIXEL_LIMIT) as (found, _):
+        image = _checked_kind(path, found)
         with damage_named(f"segment map {path}"):
             image.load()
             labels = np.array(image, np.uint8)  # (H, W)
@@ -205,15 +205,15 @@ def _text(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
-    indexed = image.mode == "P"
-    grey = image.mode == "L" and image.tile and ";" not in str(image.tile[0].args)
-    png = isinstance(image, PngImageFile)
-    if png and (indexed or grey):
-        return
-    kind = f"a PNG of pixel type {image.mode}" if png else f"a {image.format}"
-    if png and image.mode == "L":
-        kind = "a PNG of fewer than 8 bits of grey"
+def _checked_kind(path: Path, image: Opened) -> PngImageFile:
+    """The picture, as a PNG whose values are indices."""
+    kind = f"a {image.format}"
+    if isinstance(image, PngImageFile):
+        grey = image.mode == "L" and image.tile and ";" not in str(image.tile[0].args)
+        if image.mode == "P" or grey:
+            return image
+        fewer = image.mode == "L"
+        kind = "a PNG of fewer than 8 bits of grey" if fewer else f"a PNG of pixel type {image.mode}"
     raise DataError(
         f"segment map {path}",
         expected="an indexed (palette) PNG, or one of 8 bits of grey whose values are the indices",

@@ -18,6 +18,7 @@ from flawscope.metrics import Interval
 from flawscope.report.content import NOT_SHOWN, Curve, Facts, Figure, ReportContent, ReportItem, Scatter
 from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.images import Frame
 from flawscope.runtime.record import Record, Views
 from flawscope.station import tables
 from flawscope.station.evaluate import Evaluation
@@ -130,7 +131,7 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
     model = (
         ("Method", manifest.method),
         *((knob.name, f"{knob.value:g}, {knob.about}") for knob in manifest.scalars),
-        ("Input", f"{manifest.frame.height} × {manifest.frame.width}, {manifest.frame.aspect}"),
+        ("Input", _input(manifest.frame)),
         ("Trained", origin.created),
         ("Seed", str(origin.seed)),
         ("Graph sha256", graph),
@@ -143,6 +144,13 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
     )
     versions = (("Hardware of training", origin.hardware), *sorted(origin.versions.items()))
     return Facts("Model", model), Facts("Data", data), Facts("Options", options), Facts("Versions", versions)
+
+
+def _input(frame: Frame) -> str:
+    size = f"{frame.height} × {frame.width}, {frame.aspect}"
+    if frame.intensities is None:
+        return size
+    return f"{size}; {frame.intensities[0]:g} is black, {frame.intensities[1]:g} is white"
 
 
 def _figures(evaluation: Evaluation) -> tuple[Figure, ...]:

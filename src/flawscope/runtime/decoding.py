@@ -22,9 +22,9 @@ from PIL import (
 )
 
 from flawscope.errors import FlawscopeError, InputError
+from flawscope.runtime.tiff import DeepTiff, deep
 
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
 _READERS: dict[bytes, Callable[..., ImageFile.ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -58,8 +58,11 @@ def _kind(head: bytes) -> str:
     return "a text file" if printable else "a file of another kind"
 
 
+Opened = ImageFile.ImageFile | DeepTiff
+
+
 @contextmanager
-def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[Opened, str]]:
     """A picture whose header has been read and its size checked, and its name for errors; not yet decoded.
 
     Each format's own reader is called, so the formats are these five and the limit is ours alone.
@@ -73,8 +76,12 @@ def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[ImageFile.I
             raise InputError(
                 name, expected=_READABLE, got=_kind(head), fix="Remove the file, or save it as PNG."
             )
+        image: Opened | None = None
         with damage_named(name):
-            image = factory(stream)
+            if factory is TiffImagePlugin.TiffImageFile:
+                image = deep(stream, name)
+            if image is None:
+                image = factory(stream)
         _check_size(image, name, pixel_limit)
         yield image, name
 
@@ -105,7 +112,7 @@ def damage_named(name: str) -> Iterator[None]:
         ) from error
 
 
-def _check_size(image: Image.Image, name: str, pixel_limit: int) -> None:
+def _check_size(image: Opened, name: str, pixel_limit: int) -> None:
     width, height = image.size
     if width * height > pixel_limit:
         raise InputError(
@@ -130,13 +137,17 @@ _CONVERSIONS: dict[str, str | None] = {
 }  # fmt: skip
 
 
-def pixels_of(image: ImageFile.ImageFile, source: Path | bytes, name: str) -> NDArray[Any]:
+def pixels_of(image: Opened, source: Path | bytes, name: str) -> NDArray[Any]:
     """Decode to (H, W, C), C = 1 or 3, not yet oriented."""
+    if isinstance(image, DeepTiff):
+        with damage_named(name):
+            numbers = image.load()
+        return _over_black(numbers) if numbers.shape[2] == 4 else numbers
     check_mode(image, name)
-    deep = bits_of(image) == 16 and not image.mode.startswith("I;16")
+    colour = bits_of(image) == 16 and not image.mode.startswith("I;16")
     with damage_named(name):
         image.load()
-        if deep:
+        if colour:
             return _decode_deep(source)
         return _flatten(image)
 
@@ -153,10 +164,13 @@ def _flatten(image: Image.Image) -> NDArray[Any]:
 
 
 def _over_black(pixels: NDArray[Any]) -> NDArray[Any]:
-    """(H, W, C + 1) with alpha last -> (H, W, C), each colour times its opacity."""
+    """(H, W, C + 1) with alpha last -> (H, W, C), each colour times its opacity.
+
+    An alpha that is 0 everywhere was never set, and is left out.
+    """
     colours, alpha = pixels[..., :-1], pixels[..., -1:]
     full = int(np.iinfo(pixels.dtype).max)
-    if int(alpha.min()) == full:
+    if int(alpha.min()) == full or int(alpha.max()) == 0:
         return np.ascontiguousarray(colours)
     mixed = (colours.astype(np.uint32) * alpha + full // 2) // full
     return np.asarray(mixed, pixels.dtype)
@@ -175,18 +189,18 @@ def _decode_deep(source: Path | bytes) -> NDArray[Any]:
     return _over_black(pixels) if pixels.shape[2] == 4 else pixels
 
 
-def bits_of(image: ImageFile.ImageFile) -> int:
-    """Bits of one channel as the file stores them (1-bit pictures count as 8, as they are decoded)."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return max(8, *(int(bits) for bits in image.tag_v2.get(_BITS_PER_SAMPLE, (8,))))
+def bits_of(image: Opened) -> int:
+    """Bits of one channel as the file stores them (fewer than 8 count as 8, as they are decoded)."""
+    if isinstance(image, DeepTiff):
+        return image.bits
     if isinstance(image, PngImagePlugin.PngImageFile) and image.tile:
         return 16 if ";16" in str(image.tile[0].args) else 8
     return 16 if image.mode.startswith("I;16") else 8
 
 
-def orientation_of(image: ImageFile.ImageFile) -> int:
-    """EXIF orientation, 1 to 8; 1 for TIFF, which Pillow orients itself while loading."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+def orientation_of(image: Opened) -> int:
+    """EXIF orientation, 1 to 8; 1 for TIFF, which is oriented while it is decoded."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile | DeepTiff):
         return 1
     if isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info:
         return 1
@@ -214,9 +228,9 @@ def ends_whole(path: Path) -> bool:
         return stream.read().rstrip(b"\0").endswith(b"\xff\xd9")
 
 
-def check_mode(image: Image.Image, name: str) -> None:
+def check_mode(image: Opened, name: str) -> None:
     """Raise an InputError for a pixel type that no picture here has."""
-    if image.mode not in _CONVERSIONS:
+    if not isinstance(image, DeepTiff) and image.mode not in _CONVERSIONS:
         raise InputError(
             name,
             expected="8 or 16 bits a channel, grey or colour",

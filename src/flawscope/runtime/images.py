@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -30,13 +31,19 @@ class Frame:
     `stretch` resizes both sides freely. `pad` keeps the aspect, centres the picture and repeats its
     border pixels outward, so that no artificial edge appears; `Placement.back` cuts the padding off again.
 
+    Attributes:
+        intensities: values in the pictures' own units that become 0 and 1, for numbers that have no full
+            scale (floating-point, signed or 32 bits) and sensors of fewer bits than their files; what lies
+            beyond is cut off. None: the full scale of 8 or 16 bits.
+
     Raises:
-        OptionError: a side outside 1 to 8192, or an unknown aspect.
+        OptionError: a side outside 1 to 8192, an unknown aspect, or intensities that do not rise.
     """
 
     height: int
     width: int
     aspect: Literal["stretch", "pad"] = "stretch"
+    intensities: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for side in (self.height, self.width):
@@ -51,6 +58,8 @@ class Frame:
             raise OptionError(
                 "aspect", expected='"stretch" or "pad"', got=repr(self.aspect), fix="Choose one."
             )
+        if self.intensities is not None:
+            check_intensities(self.intensities)
 
     def placement(self, height: int, width: int) -> Placement:
         """How a picture of this height and width lies in the frame."""
@@ -73,12 +82,20 @@ class ImageInfo:
     mode: str
     bits: int
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether the values have a full scale; floating-point, signed and 32-bit numbers have none."""
+        return self.mode not in ("F", "I")
+
 
 def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[Any]:
-    """Decode one picture to (H, W, C) uint8 or uint16, C = 1 (grey) or 3 (RGB), oriented by its EXIF tag.
+    """Decode one picture to (H, W, C), C = 1 (grey) or 3 (RGB), oriented by its EXIF tag.
 
-    Palettes are expanded, CMYK becomes RGB, and transparent pixels are laid over black. Of a JPEG with
-    further pictures (MPO) the main one is read; other files with several pictures are refused.
+    It is uint8, or uint16 where the file has more bits, over its full scale whatever their number. Numbers
+    without a full scale (TIFF: floating-point, signed, 32 bits) are float32 in their own units, NaN where
+    nothing was measured. Palettes are expanded, CMYK becomes RGB, and transparent pixels are laid over black,
+    unless all are. Of a JPEG with further pictures (MPO) the main one is read; other files with several
+    pictures are refused.
 
     Raises:
         InputError: the file is missing, empty, no picture, truncated, damaged, larger than `pixel_limit`
@@ -91,18 +108,25 @@ def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArr
 
 
 def to_frame(
-    image: NDArray[Any], frame: Frame, *, out: NDArray[np.float32] | None = None
+    image: NDArray[Any], frame: Frame, *, out: NDArray[np.float32] | None = None, name: str = "picture"
 ) -> NDArray[np.float32]:
-    """Bring a picture (H, W, C) uint8 or uint16 to (3, height, width) float32 in [0, 1].
+    """Bring a picture (H, W, C) uint8, uint16 or float32 to (3, height, width) float32 in [0, 1].
 
     Bilinear with antialiasing, in float: Pillow's bilinear filter without its rounding to 8 bits.
-    `out` takes the result where given.
+    `out` takes the result where given; errors call the picture `name`.
+
+    Raises:
+        InputError: numbers without a full scale where the frame has no intensities; 8 bits where it has.
     """
     if out is None:
         out = np.empty((3, frame.height, frame.width), np.float32)
     placement = frame.placement(*image.shape[:2])
-    full_scale = float(np.iinfo(image.dtype).max)
-    planes = resize_planes(image, *placement.inner, 1.0 / full_scale)  # (C, height, width)
+    _check_scale(image, frame, name)
+    if frame.intensities is None:
+        gain = 1.0 / float(np.iinfo(image.dtype).max)
+    else:
+        image, gain = between(image, frame.intensities), 1.0
+    planes = resize_planes(image, *placement.inner, gain)  # (C, height, width)
     np.minimum(planes, 1.0, out=planes)
     if frame.aspect == "pad":
         planes = np.pad(planes, ((0, 0), *placement.padding), mode="edge")
@@ -112,7 +136,45 @@ def to_frame(
 
 def load(path: Path, frame: Frame, *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """`read_image`, then `to_frame`: from file to (3, height, width) float32 in [0, 1]."""
-    return to_frame(read_image(path), frame, out=out)
+    return to_frame(read_image(path), frame, out=out, name=f"picture {path}")
+
+
+def between(image: NDArray[Any], intensities: tuple[float, float]) -> NDArray[np.float32]:
+    """Values from black to white as 0 to 1, cut off beyond; black where nothing was measured (NaN)."""
+    black, white = intensities
+    values: NDArray[np.float32] = (image.astype(np.float32) - np.float32(black)) / np.float32(white - black)
+    np.clip(values, 0.0, 1.0, out=values)
+    np.nan_to_num(values, copy=False, nan=0.0)
+    return values
+
+
+def check_intensities(intensities: tuple[float, float]) -> None:
+    """Raise an OptionError unless both values are finite and white lies above black."""
+    black, white = intensities
+    if not (math.isfinite(black) and math.isfinite(white) and black < white):
+        raise OptionError(
+            "intensities",
+            expected="the values of black and of white, the second one higher",
+            got=f"{black:g} and {white:g}",
+            fix="Write two numbers such as [0, 4095].",
+        )
+
+
+def _check_scale(image: NDArray[Any], frame: Frame, name: str) -> None:
+    if image.dtype.kind == "f" and frame.intensities is None:
+        raise InputError(
+            name,
+            expected="8 or 16 bits a channel",
+            got="numbers without a full scale (floating-point, signed or 32 bits)",
+            fix="Train on such pictures, or save it in 8 or 16 bits.",
+        )
+    if image.dtype == np.uint8 and frame.intensities is not None:
+        raise InputError(
+            name,
+            expected="values from {:g} to {:g}, as training saw them".format(*frame.intensities),
+            got="8 bits a channel",
+            fix="Save it in the format of the pictures that the model was trained on.",
+        )
 
 
 def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
@@ -125,7 +187,8 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
         bits = decoding.bits_of(image)
         decoding.check_mode(image, name)
         swapped = decoding.orientation_of(image) >= 5
-        info = ImageInfo(*(image.size if swapped else image.size[::-1]), mode=image.mode, bits=bits)
+        size = image.size if swapped else image.size[::-1]
+        info = ImageInfo(*size, mode=image.mode, bits=bits)
         with decoding.damage_named(name):
             if isinstance(image, PngImagePlugin.PngImageFile):
                 image.verify()

@@ -87,7 +87,7 @@ class Inspector:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def inspect(self, picture: Path | str | bytes | NDArray[Any]) -> Prediction:
-        """Inspect one picture: a file, an encoded picture, or pixels (H, W[, 1 or 3]) uint8 or uint16.
+        """Inspect one picture: a file, an encoded one, or pixels (H, W[, 1 or 3]) uint8, uint16 or float32.
 
         Raises:
             InputError: the picture cannot be used.
@@ -101,7 +101,8 @@ class Inspector:
             image = _checked(picture)
         else:
             image = read_image(Path(picture) if isinstance(picture, str) else picture)
-        outputs = self.pipeline.run(to_frame(image, self._frame)[None])
+        name = "picture" if isinstance(picture, bytes | np.ndarray) else f"picture {picture}"
+        outputs = self.pipeline.run(to_frame(image, self._frame, name=name)[None])
         return image, self._predict(outputs, *image.shape[:2])
 
     def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
@@ -175,10 +176,10 @@ def _checked(pixels: NDArray[Any]) -> NDArray[Any]:
     """Pixels as (H, W, C), or an InputError."""
     image = pixels[:, :, None] if pixels.ndim == 2 else pixels
     shaped = image.ndim == 3 and image.shape[2] in (1, 3) and 0 not in image.shape
-    if not shaped or image.dtype not in (np.uint8, np.uint16):
+    if not shaped or image.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(
             "pixels",
-            expected="(H, W), (H, W, 1) or (H, W, 3) uint8 or uint16",
+            expected="(H, W), (H, W, 1) or (H, W, 3) uint8, uint16 or float32",
             got=f"{pixels.shape} {pixels.dtype}",
             fix="Convert the array; RGB order, not BGR.",
         )

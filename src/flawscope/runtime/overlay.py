@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flawscope.errors import OutputError
 from flawscope.files import write_atomically
+from flawscope.runtime.images import between
 from flawscope.runtime.prediction import Region
 from flawscope.runtime.resize import resize_planes
 
@@ -153,14 +154,24 @@ def colour_map() -> Picture:
     return np.ascontiguousarray(bgr[:, 0, ::-1])
 
 
-def to_rgb(image: NDArray[Any]) -> Picture:
-    """A picture (H, W, 1 or 3) uint8 or uint16 for the screen: (H, W, 3) uint8.
+def to_rgb(image: NDArray[Any], intensities: tuple[float, float] | None = None) -> Picture:
+    """A picture (H, W, 1 or 3) uint8, uint16 or float32 for the screen: (H, W, 3) uint8.
 
-    16-bit pictures are scaled by their largest value, since cameras of 10 or 12 bits fill the range in part.
+    Where `intensities` does not say which values are black and white, 16-bit pictures are scaled by their
+    largest value, since cameras of 10 or 12 bits fill the range in part, and numbers by their own range.
     """
     if image.dtype != np.uint8:
-        image = (image.astype(np.float32) * (255.0 / max(int(image.max()), 1)) + 0.5).astype(np.uint8)
+        image = (between(image, intensities or own_range(image)) * 255 + 0.5).astype(np.uint8)
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def own_range(image: NDArray[Any]) -> tuple[float, float]:
+    """From 0 to the largest value of a picture uint16, or the finite range of numbers; never empty."""
+    if image.dtype.kind != "f":
+        return 0.0, float(max(int(image.max()), 1))
+    finite = image[np.isfinite(image)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
 
 
 def thumbnail(image: NDArray[Any], side: int) -> Picture:

@@ -9,6 +9,7 @@ from typing import Any
 
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
+from flawscope.data.survey import require_spread
 from flawscope.errors import CalibrationError, OptionError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
@@ -87,6 +88,7 @@ def calibrate(
     Raises:
         CalibrationError: the scores support no rate below 50 %, every given picture is known, or `scalars`
             come without `normals`.
+        DataError: pictures that are all alike, or of one colour.
         InputError: a picture that cannot be read.
         OptionError: a knob that the model does not have, or a value outside its range.
     """
@@ -131,6 +133,7 @@ def _judged(
 ) -> tuple[list[float], HeatmapRange | None]:
     """Scores of the pictures, and the levels of their maps where the model has any; one map at a time."""
     pictures = PictureFiles([Sample(path, "train", defective=False) for path in paths], frame)
+    require_spread(pictures)
     with progress.stage("scoring good pictures", len(paths)) as stage:
         stream = pipeline.score(counted(pictures, stage), pipeline.judged)
         scores, levels = scores_and_levels(stream, pipeline.judged)

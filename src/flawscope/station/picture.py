@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def match_insets(
     told = [values for values in findings if values.keys() >= _NEEDED][:MOST_INSETS]
     if not told:
         return ()
-    seen = to_bytes(to_frame(to_rgb(image), frame))
+    seen = to_bytes(to_frame(to_rgb(image, frame.intensities), replace(frame, intensities=None)))
     insets = []
     for values in told:
         number = int(values["nearest_picture"])

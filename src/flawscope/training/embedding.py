@@ -8,6 +8,7 @@ Multi-Scale Patch-Based Representation Learning (Tsai, Wu, Lai, WACV 2022), sect
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -94,7 +95,8 @@ def _patches(
     mask = union_mask(sample, *image.shape[:2])[..., None].astype(np.uint8) * 255  # (H, W, 1)
     with torch.inference_mode():
         pixels = torch.from_numpy(to_frame(image, frame))[None]
-        defective = torch.from_numpy(to_frame(mask, frame)[:1])[None]  # (1, 1, height, width)
+        shape = replace(frame, intensities=None)
+        defective = torch.from_numpy(to_frame(mask, shape)[:1])[None]  # (1, 1, height, width)
         for side, (stride, grid) in detector.patch_embeddings(pixels).items():
             shares = F.avg_pool2d(defective, side, stride)  # (1, 1, h, w)
             rows = grid[0].flatten(1).T.numpy()  # (h * w, D)

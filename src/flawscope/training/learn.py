@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.defects import read_defects, refuse_repeated
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
+from flawscope.data.survey import require_spread
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.files import remembered_sha256, writable_folder
 from flawscope.methods.registry import parse_options
@@ -74,7 +76,8 @@ def learn(
 
     Raises:
         BundleError: a damaged model, or one without training weights or without a heatmap.
-        DataError: too few pictures, a kind with one picture, a defective picture that is a good one.
+        DataError: too few pictures or some that are all alike, a kind with one picture, a defective picture
+            that is a good one.
         OptionError: `out` holds a model and `overwrite` is off; a wrong option.
         Stopped: the stop signal was set; the model folder is not touched.
     """
@@ -89,23 +92,25 @@ def learn(
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
+    frame = replace(detector.options.frame, intensities=manifest.frame.intensities)
+    require_spread(PictureFiles(chosen.good, frame))
     writable_folder(out)
 
     forest = detector.options.forest
-    table = detector.collect(chosen.data(detector.options.frame).unseen(), run, watch)
+    table = detector.collect(chosen.data(frame).unseen(), run, watch)
     folds = max(2, min(FOLDS, len(chosen.defective), len(chosen.split.tuning)))
     scores, fold_of = cross_validated(table, forest, folds, run, watch)
     gained = gains(table, forest, scores, folds, run, watch=watch)
     detector.learnt = detector.settle(table, run.seed)
     held_out = None
     if chosen.split.folds:
-        levels = score_by_itself(detector, chosen.apart(detector.options.frame), run, watch).levels
+        levels = score_by_itself(detector, chosen.apart(frame), run, watch).levels
         held_out = HeldOut(_good_by_fold(table, scores, fold_of), levels, in_folds=True)
 
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
     contents = Contents(
         engine=(manifest.engine, manifest.precision),
-        apart=chosen.apart(detector.options.frame),
+        apart=chosen.apart(frame),
         held_out=held_out,
         wish=wish,
         provenance=Provenance.now(run.seed, [*before, *chosen.seen()]),

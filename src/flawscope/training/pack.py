@@ -54,7 +54,7 @@ class Contents:
 
     Attributes:
         engine: name and precision of what will run the model, on which it is calibrated.
-        apart: pictures for parity, and for the thresholds where `held_out` is None.
+        apart: pictures for parity, and for the thresholds where `held_out` is None; at the model's frame.
         held_out: scores that models of folds gave, in place of those of `apart`.
         wish: what the thresholds promise.
         provenance: pictures, seed and machine.
@@ -92,7 +92,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             flawscope=flawscope.__version__,
             method=detector.name,
             options=detector.options.model_dump(mode="json"),
-            frame=detector.options.frame,
+            frame=contents.apart.frame,
             outputs=graphs.outputs,
             stages=graphs.stages,
             scalars=detector.options.scalars,

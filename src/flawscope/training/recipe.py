@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from flawscope.errors import OptionError
 from flawscope.runtime.engines import DEFAULT, EngineName, Precision
@@ -48,6 +55,18 @@ class DataChoice(Frozen):
     natural: Path | None = Field(
         None, description="folder of natural pictures, for methods that learn what is none of the product"
     )
+    intensities: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        None,
+        description="values in the pictures' own units that are black and white, for sensors of fewer bits "
+        "than their files and for numbers, to which they are fitted where nobody says; else the full scale",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = values(self)
+        if self.intensities is None:
+            del written["intensities"]
+        return written
 
 
 class SplitChoice(Frozen):

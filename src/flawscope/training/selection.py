@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold
 from flawscope.data.pictures import PictureFiles, Pictures
@@ -16,6 +16,7 @@ from flawscope.data.splits import (
     scale_within,
     split_dataset,
 )
+from flawscope.data.survey import Range, intensities_of
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
@@ -42,17 +43,23 @@ class Selection:
     def data(self, frame: Frame, training: tuple[Sample, ...] | None = None) -> TrainingData:
         """What a detector learns from, at its frame; `training` stands in for the split's, as in a fold.
 
-        Its annotated pictures are those of the training ones that have parts.
+        Its annotated pictures are those of the training ones that have parts. Natural pictures come from
+        elsewhere, and keep their full scale.
         """
         normal = self.split.training if training is None else training
         annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
             normal=PictureFiles(normal, frame),
             tuning=PictureFiles(self.split.tuning, frame),
-            natural=PictureFiles(self.natural, frame) if self.natural else None,
+            natural=PictureFiles(self.natural, replace(frame, intensities=None)) if self.natural else None,
             defective=PictureFiles(self.defective, frame) if self.defective else None,
             parts=PictureFiles(annotated, frame) if annotated else None,
         )
+
+    @property
+    def good(self) -> tuple[Sample, ...]:
+        """What is learnt from and scaled on; pictures that calibrate are not looked at."""
+        return (*self.split.training, *self.split.tuning)
 
     def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
         """For each fold what its model learns from, and the good pictures that it then scores."""
@@ -75,20 +82,25 @@ class Selection:
         )
         return [picture for role, samples in roles for picture in seen(paths_of(samples), role)]
 
-    def check(self) -> None:
+    def check(self, declared: Range | None = None) -> Range | None:
         """Read every header before long work starts, and refuse good pictures among the defective ones.
 
+        Returns:
+            which values of the pictures are black and white; see `flawscope.data.survey.intensities_of`.
+
         Raises:
-            DataError: no good picture, or one that is defective too.
+            DataError: no good picture, or one that is defective too; pictures with and without a full scale.
             InputError: a picture that cannot be used.
         """
-        good = (*self.split.training, *self.split.tuning, *self.split.calibration)
+        good = (*self.good, *self.split.calibration)
         if not good:
             fix = "Add good pictures to the folder."
             raise DataError("training pictures", expected="good pictures", got="none", fix=fix)
-        for sample in (*good, *self.natural, *self.defective):
+        infos = [(sample.path, check_image(sample.path)) for sample in (*good, *self.defective)]
+        for sample in self.natural:
             check_image(sample.path)
         refuse_repeated(good, self.defective)
+        return intensities_of(infos, paths_of(self.good), declared)
 
 
 def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.samples import Dataset
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.splits import NormalSplit
+from flawscope.data.survey import about_values, require_spread
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
@@ -69,7 +71,7 @@ def train(
 
     Raises:
         BundleError: the graph differs from the trained network on the engine by more than the bound.
-        DataError: no or too few good pictures, an unreadable one.
+        DataError: no or too few good pictures, an unreadable one, or some that are all alike.
         MissingExtraError: the recipe's engine is not installed.
         OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
             with which no model folder can be made; an engine or precision that this machine lacks.
@@ -84,11 +86,14 @@ def train(
     detector.stages()
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     chosen = select(dataset, detector, recipe)
-    chosen.check()
+    intensities = chosen.check(recipe.data.intensities)
+    frame, held_out = dataclasses.replace(detector.options.frame, intensities=intensities), None
+    require_spread(PictureFiles(chosen.good, frame))
+    if recipe.data.intensities is None and (said := about_values(paths_of(chosen.good), intensities)):
+        watch.say(said)
     writable_folder(out)
     _say_cost(detector, chosen.split, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
-    frame, held_out = detector.options.frame, None
     if chosen.split.folds:
         options = detector.options.model_dump()
         held_out = score_in_folds(
@@ -105,7 +110,8 @@ def train(
         detector = fit_once(detector, chosen.data(frame), run, watch)
     clock.lap("fit")
     promise = recipe.calibration
-    written_out = {"options": detector.options.model_dump(mode="json"), "preset": None}
+    data = recipe.data.model_copy(update={"intensities": intensities})
+    written_out = {"options": detector.options.model_dump(mode="json"), "preset": None, "data": data}
     resolved = recipe.model_copy(update=written_out)  # so that later presets change nothing
     contents = Contents(
         engine=recipe.engine.pair,

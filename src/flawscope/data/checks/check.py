@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flawscope.data.checks.issues import Issue, found, worst_first
 from flawscope.data.checks.near import SIDE, near_groups, thumbnail
+from flawscope.data.checks.values import Values, value_issues
 from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import union_mask
 from flawscope.data.pictures import THREADS
@@ -38,6 +39,7 @@ class _Look:
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     thumbnail: NDArray[np.float16] | None = None
+    values: Values | None = None
     issues: tuple[Issue, ...] = ()
 
 
@@ -54,7 +56,8 @@ def check_data(
     """Look at every picture and mask of a data set; findings come worst first.
 
     Unreadable files, copies and near copies (within and across training and test), mixed sizes and modes,
-    masks that do not fit, and too few good pictures for the wanted false-reject rate. A folder whose layout
+    pictures of one colour or of a small range of values, masks that do not fit, and too few good pictures for
+    the wanted false-reject rate. A folder whose layout
     cannot be read is a finding too, not an exception. Memory is 2 KiB a picture (its thumbnail) and a few
     decoded pictures at a time; `near=False` does without the thumbnails.
 
@@ -78,6 +81,7 @@ def check_data(
     readable = [look for look in looks if look.digest]
     issues = [issue for look in looks for issue in look.issues]
     issues += [*_copies(readable), *_sizes(readable), *_modes(readable)]
+    issues += value_issues([look.values for look in readable if look.values is not None])
     issues += _near_copies(readable) if near else ()
     issues += _normals(dataset, readable, needed, false_rejects, confidence)
     return worst_first(issues)
@@ -110,7 +114,8 @@ def _look(sample: Sample, masked: bool, near: bool) -> _Look:
         return _Look(sample, issues=(found("unreadable", [sample], message),))
     small = thumbnail(image) if near else None
     masks = tuple(_masks(sample, info.height, info.width, masked))
-    return _Look(sample, digest, (info.height, info.width), f"{info.mode}, {info.bits} bit", small, masks)
+    values, mode = Values.of(sample, info, image), f"{info.mode}, {info.bits} bit"
+    return _Look(sample, digest, (info.height, info.width), mode, small, values, masks)
 
 
 def _masks(sample: Sample, height: int, width: int, masked: bool) -> Iterator[Issue]:

@@ -27,7 +27,13 @@ RULES: dict[str, tuple[Severity, str]] = {
     "mask-missing": ("warning", "Annotate it; until then it cannot count in figures for location."),
     "mask-empty": ("warning", "Annotate the defect, or move the picture to the good ones."),
     "odd-sizes": ("warning", "Check camera and cropping, and remove pictures of another product."),
+    "flat": ("warning", "Check camera, trigger and export, and remove them."),
+    "small-range": ("warning", "Expose longer or raise the gain, so that the camera fills the scale."),
     "mixed-modes": ("warning", "Record all with the same camera settings; a detector may learn the mode."),
+    "numbers": (
+        "note",
+        "Training fits black and white to good pictures; --set data.intensities=[LOW,HIGH] declares them.",
+    ),
     "near-duplicate": ("note", "Look at them; where they show one part, keep one."),
     "mixed-sizes": ("note", "All are brought to one size; keep the aspect (pad) where shapes differ much."),
 }

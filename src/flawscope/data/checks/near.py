@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.runtime.overlay import to_rgb
+
 SIDE = 32
 COARSE = 8 * SIDE
 LIMIT = 0.02
@@ -29,10 +31,13 @@ FLAT = 1.0
 
 
 def thumbnail(image: NDArray[Any]) -> NDArray[np.float16]:
-    """A picture (H, W, C) uint8 or uint16 as (1024,) float16 of zero mean and unit variance.
+    """A picture (H, W, C) uint8, uint16 or float32 as (1024,) float16 of zero mean and unit variance.
 
-    A picture that is flat (standard deviation below one 8-bit grey level) becomes all zeros.
+    A picture that is flat (standard deviation below one 8-bit grey level) becomes all zeros. Numbers without
+    a full scale count from their lowest to their highest.
     """
+    if image.dtype.kind == "f":
+        image = to_rgb(image)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[2] == 3 else image[..., 0]  # (H, W)
     if min(grey.shape) > COARSE:
         grey = cv2.resize(grey, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
