@@ -197,6 +197,15 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     return info
 
 
+def pixels_in(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> int:
+    """How many pixels a picture has, by its header; 0 for one that cannot be used."""
+    try:
+        with decoding.opened(path, pixel_limit) as (image, _):
+            return image.size[0] * image.size[1]
+    except InputError:
+        return 0
+
+
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Picture files in `folder`, naturally sorted; hidden ones and links that lead out are left out.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import deque
@@ -18,7 +19,7 @@ from flawscope.errors import FlawscopeError, InputError, OptionError
 from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain import explainer
-from flawscope.runtime.images import read_image, to_frame
+from flawscope.runtime.images import pixels_in, read_image, to_frame
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Prediction, Region
@@ -26,6 +27,7 @@ from flawscope.runtime.prediction import Prediction, Region
 Answer = Prediction | FlawscopeError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+LARGE = 16_000_000  # pixels from which on pictures take turns
 _MOST_WORKERS = 4
 
 
@@ -42,7 +44,7 @@ class Inspector:
         self._score = str(bundle.manifest.output("score"))
         self._heatmap = bundle.manifest.output("heatmap")
         self._explain = explainer(bundle.manifest.explains)
-        self._lock = threading.Lock()
+        self._lock, self._large = threading.Lock(), threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
@@ -105,6 +107,14 @@ class Inspector:
         outputs = self.pipeline.run(to_frame(image, self._frame, name=name)[None])
         return image, self._predict(outputs, *image.shape[:2])
 
+    def turn(self, path: Path) -> contextlib.AbstractContextManager[object]:
+        """Wait until this picture may be worked on, and hold its place: large ones are in work one at a time.
+
+        A picture of 100 megapixels takes 1.5 GB while it is decoded and read out. Whoever works on many in
+        threads enters it; `inspect_many` does.
+        """
+        return self._large if pixels_in(path) > LARGE else contextlib.nullcontext()
+
     def inspect_many(self, paths: Iterable[Path], *, batch: int = 8) -> Iterator[tuple[Path, Answer]]:
         """Answers for many files, in their order; a picture that cannot be inspected yields its error.
 
@@ -142,7 +152,8 @@ class Inspector:
 
     def _answer(self, path: Path) -> tuple[Path, Answer]:
         try:
-            return path, self.inspect(path)
+            with self.turn(path):
+                return path, self.inspect(path)
         except FlawscopeError as error:
             return path, error
 

@@ -21,6 +21,7 @@ Picture = NDArray[np.uint8]
 _STRONGEST = 0.8  # opacity of the highest value: the part stays visible under its own defect
 _FIRST_COLOUR = 0.3  # inferno begins black; what is drawn starts at its purple
 _LINE, _RIM, _SEGMENT = (255, 255, 255), (20, 20, 20), (0, 205, 235)
+_AT_ONCE = 1 << 22  # pixels of a heatmap that are copied at a time
 _WIDE = 0.9  # of a segment's greatest half width, from which on a place is as good for its name
 _CAPITALS = 21.0  # pixels that capitals of OpenCV's plain font are high at scale 1
 
@@ -41,9 +42,12 @@ def find_regions(
     mask = heatmap > threshold
     if not mask.any():
         return ()
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    count, found, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.int32)
     peaks = np.full(count, -np.inf)
-    np.maximum.at(peaks, np.asarray(labels[mask], np.intp), heatmap[mask])
+    for start in range(0, len(mask), rows := max(1, _AT_ONCE // mask.shape[1])):
+        part = np.s_[start : start + rows]
+        np.maximum.at(peaks, labels[part][mask[part]], heatmap[part][mask[part]])
     kept = [label for label in range(1, count) if stats[label, cv2.CC_STAT_AREA] >= minimum_area]
     kept.sort(key=lambda label: (-peaks[label], label))
     return tuple(_region(heatmap, labels, label, stats[label]) for label in kept[:most])
@@ -174,16 +178,26 @@ def own_range(image: NDArray[Any]) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def thumbnail(image: NDArray[Any], side: int) -> Picture:
-    """The picture reduced, never enlarged, to fit into side x side: (h, w, 3) RGB."""
-    picture = to_rgb(image)
-    height, width = picture.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    if scale == 1.0:
-        return picture
-    planes = resize_planes(picture, max(round(height * scale), 1), max(round(width * scale), 1), 1.0)
+def thumbnail(image: NDArray[Any], side: int, intensities: tuple[float, float] | None = None) -> Picture:
+    """A picture as `to_rgb` shows it, reduced, never enlarged, to fit into side x side: (h, w, 3)."""
+    return reduced(image, min(1.0, side / max(image.shape[:2])), intensities)
+
+
+def reduced(image: NDArray[Any], scale: float, intensities: tuple[float, float] | None = None) -> Picture:
+    """A picture (H, W, 1 or 3) as `to_rgb` shows it at `scale` ≤ 1: (h, w, 3), made without a large copy."""
+    height, width = (max(round(side * scale), 1) for side in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return to_rgb(image, intensities)
+    if image.dtype == np.uint8:
+        planes = resize_planes(image, height, width, 1.0)  # (C, h, w)
+    else:
+        black, white = intensities or own_range(image)
+        numbers = (
+            np.nan_to_num(image, nan=black, posinf=white, neginf=black) if image.dtype.kind == "f" else image
+        )
+        planes = 255 * between(resize_planes(numbers, height, width, 1.0), (black, white))
     small = np.clip(planes + 0.5, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(small.transpose(1, 2, 0))  # (3, h, w) -> (h, w, 3)
+    return to_rgb(np.ascontiguousarray(small.transpose(1, 2, 0)))  # (C, h, w) -> (h, w, 3)
 
 
 def to_png_bytes(picture: Picture) -> bytes:

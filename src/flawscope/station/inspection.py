@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +80,7 @@ def inspect_pictures(
     """
     summary = Summary()
     with contextlib.ExitStack() as stack:
-        results, work = None, functools.partial(inspect_one, inspector)
+        results, work = None, functools.partial(_recorded, inspector)
         if out is not None:
             results = stack.enter_context(Results(out, model=inspector.identity, fresh=fresh))
             stack.callback(results.export)
@@ -98,6 +98,13 @@ def inspect_pictures(
             if stopped():
                 raise _stopped(out)
     return summary
+
+
+def _recorded(
+    inspector: Inspector, path: Path, views: Wish = _WISHES["none"], overlay: Wish = _WISHES["none"]
+) -> Inspected:
+    """One picture without its arrays, of which as many would wait as pictures are in work."""
+    return replace(inspect_one(inspector, path, views=views, overlay=overlay), prediction=None)
 
 
 def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> Iterable[Path]:

@@ -7,6 +7,7 @@ heatmap is joined from a local and a global map, a flagged picture shows the thr
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from flawscope.runtime.overlay import (
     Picture,
     draw_box,
     heatmap_overlay,
+    reduced,
     segment_outlines,
     thumbnail,
     to_bytes,
@@ -35,11 +37,12 @@ from flawscope.runtime.overlay import (
     to_rgb,
     to_webp_bytes,
 )
-from flawscope.runtime.prediction import Prediction
+from flawscope.runtime.prediction import Prediction, Region
 from flawscope.runtime.record import Inset, Record, State, Truth, Views
 from flawscope.station.map_inset import map_inset
 
 SIDE = 360  # pixels of a small picture
+DRAWN = 8_000_000  # pixels of an overlay: more cost a second for each ten million, and no screen shows them
 MOST = 300  # pictures of a report that are shown; memory and disk stay bounded by it
 MOST_INSETS = 3  # pairs of cut-outs a picture
 _INSET, _GAP, _AROUND = 144, 8, 3  # pixels of a cut-out, between two of them, and its side in patches
@@ -56,7 +59,8 @@ class Inspected:
         record: what is kept, sent and shown.
         prediction: the answer with its arrays; None where the picture could not be inspected.
         views: small pictures for a report, where they were wished for.
-        overlay: a PNG file of the picture's own size under its heatmap, likewise; else empty.
+        overlay: a PNG file of the picture under its heatmap, likewise; else empty. It has the picture's own
+            size up to 8 megapixels, and is reduced to that beyond.
     """
 
     record: Record
@@ -79,6 +83,13 @@ def inspect_one(
     It keeps nothing and writes nothing, and may run in many threads or processes at once. `views` and
     `overlay` say from the record whether to draw; `boxes` draws the regions of the heatmap too.
     """
+    with inspector.turn(path):
+        return _inspected(inspector, path, truth, views, overlay, boxes=boxes)
+
+
+def _inspected(
+    inspector: Inspector, path: Path, truth: Truth | None, views: Wish, overlay: Wish, *, boxes: bool
+) -> Inspected:
     state, model = file_state(path), inspector.identity
     try:
         image, prediction = inspector.look(path)
@@ -108,38 +119,53 @@ def file_state(path: Path) -> State | None:
 def laid_over(
     pixels: NDArray[Any], manifest: Manifest, prediction: Prediction, *, boxes: bool
 ) -> Picture | None:
-    """The heatmap over its picture (H, W, C) as (H, W, 3) RGB, or None where the method has no heatmap.
+    """The heatmap over its picture (H, W, C) as RGB, or None where the method has no heatmap.
 
-    Methods that divide pictures into segments get their outlines too; `boxes` draws the regions.
+    It is (H, W, 3), reduced in proportion where that is more than 8 megapixels. Methods that divide pictures
+    into segments get their outlines too; `boxes` draws the regions.
     """
-    scale = manifest.heatmap
-    if prediction.heatmap is None or scale is None:
+    levels, heatmap = manifest.heatmap, prediction.heatmap
+    if heatmap is None or levels is None:
         return None
+    scale = min(1.0, math.sqrt(DRAWN / heatmap.size), DRAWN / max(heatmap.shape))
+    shown = reduced(pixels, scale, manifest.frame.intensities)
+    height, width = shown.shape[:2]
+    if heatmap.shape != (height, width):
+        heatmap = np.asarray(cv2.resize(heatmap, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    regions = prediction.regions if boxes else ()
     picture = heatmap_overlay(
-        pixels,
-        prediction.heatmap,
-        low=scale.low,
-        high=scale.high,
-        threshold=scale.threshold,
-        regions=prediction.regions if boxes else (),
+        shown,
+        heatmap,
+        low=levels.low,
+        high=levels.high,
+        threshold=levels.threshold,
+        regions=regions if scale == 1.0 else [_scaled(region, scale) for region in regions],
     )
     segments = prediction.segments
     if segments is None:
         return picture
-    labels = manifest.frame.placement(*prediction.heatmap.shape).labels_back(segments.labels)
+    labels = manifest.frame.placement(height, width).labels_back(segments.labels)
     return segment_outlines(picture, labels, segments.marks)
+
+
+def _scaled(region: Region, scale: float) -> Region:
+    """The region in a picture drawn at that scale, its box rounded outward."""
+    left, top, right, bottom = region.box
+    low, high = (math.floor(scale * left), math.floor(scale * top)), (scale * right, scale * bottom)
+    return replace(region, box=(*low, math.ceil(high[0]), math.ceil(high[1])))
 
 
 def _views(
     bundle: Bundle, image: NDArray[Any], laid: Picture | None, record: Record, prediction: Prediction
 ) -> Views:
+    small_picture = thumbnail(image, SIDE, bundle.manifest.frame.intensities)
     small = b"" if laid is None else to_webp_bytes(thumbnail(laid, SIDE))
     insets: tuple[Inset, ...] = ()
     with contextlib.suppress(FlawscopeError):  # a damaged sheet of good pictures; the verdict stands
         insets = match_insets(bundle, image, [finding.values for finding in record.findings])
     if record.flagged and (maps := map_inset(bundle.manifest, image, prediction)):
         insets = (maps, *insets)
-    return Views(to_webp_bytes(thumbnail(image, SIDE)), small, insets)
+    return Views(to_webp_bytes(small_picture), small, insets)
 
 
 def match_insets(
@@ -162,7 +188,8 @@ def match_insets(
     told = [values for values in findings if values.keys() >= _NEEDED][:MOST_INSETS]
     if not told:
         return ()
-    seen = to_bytes(to_frame(to_rgb(image, frame.intensities), replace(frame, intensities=None)))
+    shown = image if image.dtype == np.uint8 else to_rgb(image, frame.intensities)
+    seen = to_bytes(to_frame(shown, replace(frame, intensities=None)))
     insets = []
     for values in told:
         number = int(values["nearest_picture"])
