@@ -29,7 +29,7 @@ def map_inset(manifest: Manifest, image: NDArray[Any], prediction: Prediction) -
     weight = local_weight(manifest)
     local, whole = (np.asarray(outputs[name], np.float32) for name in (LOCAL, WHOLE))
     maps = local, whole, np.asarray(weight * local + (1 - weight) * whole, np.float32)
-    small = thumbnail(image, _SIDE)
+    small = thumbnail(image, _SIDE, manifest.frame.intensities)
     height, width = small.shape[:2]
     placement = manifest.frame.placement(height, width)
     drawn = [
