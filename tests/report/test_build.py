@@ -79,22 +79,22 @@ def test_overlays_hold_the_outlines_of_segments(inspector: Inspector, tmp_path: 
 def test_every_picture_is_decoded_once(
     inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[str] = []
-    open_picture = decoding.opened
+    decoded: list[str] = []
+    decode = decoding.pixels_of
 
-    def counted(source: Path | bytes, pixel_limit: int) -> Any:
-        opened.append(str(source))
-        return open_picture(source, pixel_limit)
+    def counted(image: decoding.Opened, source: Path | bytes, name: str) -> Any:
+        decoded.append(str(source))
+        return decode(image, source, name)
 
-    monkeypatch.setattr(decoding, "opened", counted)
+    monkeypatch.setattr(decoding, "pixels_of", counted)
     paths = sorted(str(sample.path) for sample in samples(tmp_path))
     inspect_pictures(inspector, [Path(path) for path in paths], out=tmp_path / "out", overlays="all")
     page = inspection_report(inspector.bundle, tmp_path / "out").read_text(encoding="utf-8")
     assert page.count("data:image/webp") >= 24
-    assert sorted(opened) == paths
-    opened.clear()
+    assert sorted(decoded) == paths
+    decoded.clear()
     report(inspector, Dataset("parts", "plain", tmp_path, samples(tmp_path)), tmp_path / "evaluated")
-    assert sorted(opened) == paths
+    assert sorted(decoded) == paths
 
 
 def test_only_what_tells_most_is_shown(inspector: Inspector, tmp_path: Path) -> None:
