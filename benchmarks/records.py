@@ -28,8 +28,9 @@ from flawscope.files import write_text
 from flawscope.runtime.manifest import hardware
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 from flawscope.runtime.record import Record
-from flawscope.station.picture import Inspected, file_state
+from flawscope.station.picture import Inspected
 from flawscope.station.results import Results
+from flawscope.station.states import file_state
 
 FILES, MODEL = 1000, "m"
 TOGETHER = 10_000  # records a commit while the store is filled
@@ -85,30 +86,24 @@ def open_only(folder: Path, count: int) -> dict[str, Any]:
 
 
 def resume(folder: Path, count: int) -> dict[str, Any]:
-    """Open the store and ask which of all pictures still wait; none does."""
+    """Open the store and ask which of all pictures are new, after which work begins; then, which changed."""
     listed = list(paths(folder, count))  # as `collect` hands them over
     for path in listed:
         str(path)
     start, busy = time.perf_counter(), time.process_time()
     with Results(folder / "out", model=MODEL) as results:
-        waiting = sum(1 for _ in results.waiting(listed))
-    found = {"seconds": time.perf_counter() - start, "processor_seconds": time.process_time() - busy}
-    busy = time.process_time()
-    for path in listed:
-        file_state(path)
-    asked = time.process_time() - busy
-    return {
-        **found,
-        "of_which_asking_the_file_system": asked,
-        "of_which_the_store": found["processor_seconds"] - asked,
-        "waiting": waiting,
-    }
+        new = list(results.new(listed))
+        found = {"seconds": time.perf_counter() - start, "processor_seconds": time.process_time() - busy}
+        busy = time.process_time()
+        changed = list(results.changed(listed))
+    compared = time.process_time() - busy
+    return {**found, "new": len(new), "files_compared_processor_seconds": compared, "changed": len(changed)}
 
 
 def stream(folder: Path, count: int) -> dict[str, Any]:
-    """The same with names that come one by one, so that memory tells what the store itself takes."""
+    """The last with names that come one by one, so that memory tells what the store itself takes."""
     with Results(folder / "out", model=MODEL) as results:
-        return {"waiting": sum(1 for _ in results.waiting(paths(folder, count)))}
+        return {"changed": sum(1 for _ in results.changed(paths(folder, count)))}
 
 
 def export(folder: Path, count: int) -> dict[str, Any]:

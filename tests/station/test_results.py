@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import json
 import resource
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flawscope.errors import InputError, OutputError
 from flawscope.runtime.prediction import Decision, Finding, Prediction
 from flawscope.runtime.record import Inset, Record, Views
-from flawscope.station.picture import MOST, Inspected, file_state
+from flawscope.station.picture import MOST, Inspected
 from flawscope.station.results import LINES, Results, read_records, read_views
-from flawscope.station.store import STORE
+from flawscope.station.states import file_state
+from flawscope.station.store import STORE, _lay_out
 
 ANSWER = Prediction(2.5, 0.01, Decision.REJECT, findings=(Finding("unusual area"),))
 ERROR = InputError("picture", expected="a whole file", got="half of one", fix="Copy it again.")
@@ -53,14 +57,35 @@ def test_done_pictures_are_known_again_until_they_change(tmp_path: Path) -> None
     add(tmp_path / "out", *(inspected(path) for path in paths[:1100]))
     paths[7].write_bytes(b"other pixels")
     with Results(tmp_path / "out", model="m") as again:
-        assert list(again.waiting(paths)) == [paths[7], *paths[1100:]]
+        assert list(again.new(paths)) == paths[1100:]
+        assert list(again.changed(paths)) == [paths[7]]
+
+
+def test_pictures_far_apart_in_a_full_store_are_known_again(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    paths = [picture(tmp_path, f"a/{index:03d}.png") for index in range(40)]
+    add(tmp_path / "out", *(inspected(path) for path in paths[1:]))
+    paths[39].unlink()
+    asked = [paths[39], paths[20], paths[0], tmp_path / "z.png"]
+    with Results(tmp_path / "out", model="m") as again:
+        assert list(again.new(asked)) == [paths[0], tmp_path / "z.png"]
+        assert list(again.changed(asked)) == [paths[39]]
+
+
+def test_names_without_a_folder_are_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [picture(Path(), name) for name in ("a.png", "b.png")]
+    add(Path("out"), *map(inspected, paths))
+    paths[1].write_bytes(b"other pixels")
+    with Results(Path("out"), model="m") as again:
+        assert list(again.changed(paths)) == [paths[1]]
 
 
 def test_failed_pictures_are_tried_again_and_replaced(tmp_path: Path) -> None:
     first, second = picture(tmp_path), picture(tmp_path, "b.png")
     add(tmp_path / "out", inspected(first, ERROR), inspected(second))
     with Results(tmp_path / "out", model="m") as results:
-        assert list(results.waiting([first, second])) == [first]
+        assert list(results.new([first, second])) == [first]
         results.add(inspected(first))
     assert list(read_records(tmp_path / "out")) == [inspected(path).record for path in (first, second)]
 
@@ -91,7 +116,7 @@ def test_results_of_another_model_are_refused_unless_fresh(tmp_path: Path) -> No
         Results(tmp_path / "out", model="n")
     with Results(tmp_path / "out", model="m") as earlier:
         with Results(tmp_path / "out", model="n", fresh=True) as results:
-            assert list(results.waiting([path])) == [path]
+            assert list(results.new([path])) == [path]
             assert not (tmp_path / "out" / LINES).exists()
         with pytest.raises(OutputError, match="another model"):  # taken over meanwhile
             earlier.add(inspected(path))
@@ -202,6 +227,29 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
         f"{name}{index}.png" for name in ("a", "b", "both") for index in range(300)
     )
     assert len((tmp_path / "out" / LINES).read_text(encoding="utf-8").splitlines()) == 900
+
+
+def test_a_folder_that_another_lays_out_at_the_same_moment_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one writes its tables after our first look at the new file, and before our second."""
+
+    class Slow(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if statement == "PRAGMA user_version" and not (tmp_path / "laid").exists():
+                (tmp_path / "laid").touch()
+                with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(plain(store)) as base:
+                    _lay_out(base, tmp_path)
+            return super().execute(statement, *values)
+
+    def plain(path: Path, **settings: Any) -> sqlite3.Connection:
+        return sqlite3.Connection(path, **{**settings, "timeout": 0, "isolation_level": None})
+
+    store = tmp_path / STORE
+    monkeypatch.setattr("sqlite3.connect", functools.partial(sqlite3.connect, factory=Slow))
+    monkeypatch.setattr("flawscope.station.store._PATIENCE", 0.0)
+    add(tmp_path, inspected(picture(tmp_path)))
+    assert len(list(read_records(tmp_path))) == 1
 
 
 def test_a_killed_process_loses_nothing_that_it_added(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -81,12 +82,12 @@ def inspect_pictures(
     summary = Summary()
     with contextlib.ExitStack() as stack:
         results, work = None, functools.partial(_recorded, inspector)
+        total = len(paths) if isinstance(paths, list) else 0
         if out is not None:
             results = stack.enter_context(Results(out, model=inspector.identity, fresh=fresh))
             stack.callback(results.export)
             work = functools.partial(work, views=results.shows, overlay=_WISHES[overlays])
-            paths = _waiting(paths, results, summary)
-        total = len(paths) if isinstance(paths, list) else 0
+            total, paths = _waiting(paths, results, summary)
         stage = stack.enter_context((progress or Silent()).stage("inspecting", total))
         for inspected in inspector.each(work, paths, batch=batch):
             summary.add(inspected.record)
@@ -107,13 +108,23 @@ def _recorded(
     return replace(inspect_one(inspector, path, views=views, overlay=overlay), prediction=None)
 
 
-def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> Iterable[Path]:
-    """Those that wait: of a list at once, of a stream one by one, for it may know no more than the next."""
+def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> tuple[int, Iterable[Path]]:
+    """Those that wait, and how many at least; 0 where nobody knows.
+
+    Of a list those come first that have no answer, which the store alone can tell; the files of all others
+    are looked at later. Of a stream they come one by one, for it may know no more than the next.
+    """
     if not isinstance(paths, list):
-        return (path for one in paths for path in _waiting([one], results, summary))
-    waiting = list(results.waiting(paths))
-    summary.skipped += len(paths) - len(waiting)
-    return waiting
+        return 0, (path for one in paths for path in _waiting([one], results, summary)[1])
+    new = list(results.new(paths))
+    summary.skipped += len(paths) - len(new)
+
+    def changed() -> Iterator[Path]:
+        for path in results.changed(paths):
+            summary.skipped -= 1
+            yield path
+
+    return len(new), itertools.chain(new, changed())
 
 
 def _write_overlay(folder: Path, inspected: Inspected) -> None:

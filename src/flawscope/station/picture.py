@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +37,9 @@ from flawscope.runtime.overlay import (
     to_webp_bytes,
 )
 from flawscope.runtime.prediction import Prediction, Region
-from flawscope.runtime.record import Inset, Record, State, Truth, Views
+from flawscope.runtime.record import Inset, Record, Truth, Views
 from flawscope.station.map_inset import map_inset
+from flawscope.station.states import file_state
 
 SIDE = 360  # pixels of a small picture
 DRAWN = 8_000_000  # pixels of an overlay: more cost a second for each ten million, and no screen shows them
@@ -105,15 +105,6 @@ def _inspected(
         _views(bundle, image, laid, record, prediction) if small else None,
         b"" if laid is None or not whole else to_png_bytes(laid),
     )
-
-
-def file_state(path: Path) -> State | None:
-    """Size in bytes and time of change in ns; None where there is no file."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - asked for a million pictures at once, and a third quicker
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def laid_over(

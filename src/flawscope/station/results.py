@@ -21,11 +21,12 @@ from flawscope.errors import OutputError
 from flawscope.files import unwritable, writable_folder, write_atomically
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import tables
-from flawscope.station.picture import MOST, Inspected, file_state
+from flawscope.station.picture import MOST, Inspected
+from flawscope.station.states import Known, states
 from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, writing
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
-_AT_ONCE = 500  # pictures asked for in one query
+_AT_ONCE = 500  # pictures of one query
 _ABSENT = (None, None)  # the state of a file that is not there
 
 _ADD = """
@@ -37,7 +38,8 @@ _PRUNE = """
 DELETE FROM views WHERE record NOT IN (
     SELECT id FROM records WHERE id IN (SELECT record FROM views) ORDER BY score DESC LIMIT ?)
 """
-_KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path IN ({})"
+_KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path "
+_BETWEEN, _AMONG = f"{_KNOWN} BETWEEN ? AND ? ORDER BY path LIMIT ?", f"{_KNOWN} IN ({{}})"
 _PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
 _IN_ORDER = "SELECT line FROM records ORDER BY id"
 _BY_SCORE = "SELECT line FROM records ORDER BY score DESC, path"
@@ -81,17 +83,33 @@ class Results:
         """Let the file go; what was added is kept."""
         self._base.close()
 
-    def waiting(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Those of `paths` that have no answer, failed, or have changed since; in their order."""
-        remaining = iter(paths)
-        while chunk := list(itertools.islice(remaining, _AT_ONCE)):
-            keys = [os.fsencode(path) for path in chunk]
-            with told(self.folder):
-                rows = self._base.execute(_KNOWN.format(",".join("?" * len(keys))), keys).fetchall()
-            known = {row[0]: row[1:] for row in rows}
-            for path, key in zip(chunk, keys, strict=True):
-                if known.get(key) != (file_state(path) or _ABSENT):
-                    yield path
+    def new(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Those of `paths` that have no answer or failed, in their order; no file is looked at."""
+        for some, keys in _by_hundreds(paths):
+            answered = {key for key, _, _ in self._answered(keys)}
+            yield from (path for path, key in zip(some, keys, strict=True) if key not in answered)
+
+    def changed(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Those of `paths` that have an answer, but whose file has changed since; in their order."""
+        for some, keys in _by_hundreds(paths):
+            answered = self._answered(keys)
+            others = [
+                (path, now) for path, now in zip(some, states(keys), strict=True) if now not in answered
+            ]
+            names = {key for key, _, _ in answered} if others else ()
+            yield from (path for path, (key, _, _) in others if key in names)
+
+    def _answered(self, keys: list[bytes]) -> set[Known]:
+        """Those of `keys` that have an answer, as their files stood then; maybe others, too.
+
+        Names that follow each other are read in one go, which takes half as long as one by one.
+        """
+        most = 2 * len(keys)
+        with told(self.folder):
+            rows = self._base.execute(_BETWEEN, (min(keys), max(keys), most + 1)).fetchall()
+            if len(rows) > most:  # names far apart, and many others between them
+                rows = self._base.execute(_AMONG.format(",".join("?" * len(keys))), keys).fetchall()
+        return set(rows)
 
     def shows(self, record: Record) -> bool:
         """Whether this record is among the most anomalous so far, of which small pictures are kept."""
@@ -178,6 +196,13 @@ def read_views(folder: Path) -> dict[str, Views]:
         path: Views(thumbnail.picture, overlay.picture, tuple(insets))
         for path, (thumbnail, overlay, *insets) in found.items()
     }
+
+
+def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes]]]:
+    """`paths` in pieces of one query each, and their names in the store."""
+    remaining = iter(paths)
+    while piece := list(itertools.islice(remaining, _AT_ONCE)):
+        yield piece, [os.fsencode(path) for path in piece]
 
 
 def _records(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Record]:

@@ -39,7 +39,10 @@ def opened(folder: Path) -> sqlite3.Connection:
     with told(folder):
         base = sqlite3.connect(folder / STORE, timeout=_PATIENCE, isolation_level=None)
         try:
-            if not _is_ours(base, folder):
+            base.execute("BEGIN")  # or another inspection could lay its tables out between two looks
+            ours = _is_ours(base, folder)
+            base.execute("COMMIT")
+            if not ours:
                 _lay_out(base, folder)
             base.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut, the last moments
         except BaseException:
