@@ -7,9 +7,15 @@ their recipes need the extra `train`; all others run without PyTorch.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# flawscope calls nobody. These libraries would, and keep a number in the user's folder; they look here once,
+# as they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from flawscope.data.layouts import read_dataset

@@ -23,6 +23,7 @@ from flawscope.cli import (
     train_command,
     weights_command,
 )
+from flawscope.cli.signals import second_signal_ends
 from flawscope.errors import FlawscopeError, InputError, MissingExtraError
 
 EXIT_CODES = (
@@ -78,7 +79,8 @@ data_command.register(app)
 def main() -> None:
     """Run the command line; every error that a user can cause ends as one line and its exit code."""
     try:
-        app()
+        with second_signal_ends():
+            app()
     except FlawscopeError as error:
         _end(error)
     except ModuleNotFoundError as error:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, interruptible_run, print_json, say
+from flawscope.cli.console import console, print_json, say
+from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
     from flawscope.benchmark.plan import Outcome

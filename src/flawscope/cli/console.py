@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
-import threading
 from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,8 +20,6 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from flawscope.nn.run import Run, RunPrecision
-    from flawscope.nn.watch import Watch
     from flawscope.runtime.calibration import Calibration
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -102,39 +97,3 @@ def note(text: str) -> None:
 def silent(text: str) -> None:
     """In place of `note` where standard error shall stay empty."""
     del text
-
-
-@contextlib.contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """The first Ctrl-C (or SIGTERM) asks for an orderly end, the second ends at once."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        del frame
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        name = "Ctrl-C" if number == signal.SIGINT else "a request to stop"
-        note(f"{name}: ending at the next safe point; once more ends at once.")
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def interruptible_run(
-    *, seed: int = 0, device: str = "cpu", precision: RunPrecision = "auto", quiet: bool
-) -> Iterator[tuple[Run, Watch]]:
-    """A run, and a watch that shows bars and sentences unless `quiet`, and that Ctrl-C stops in order."""
-    from flawscope.nn.run import Run
-    from flawscope.nn.watch import Watch
-
-    with stop_on_interrupt() as stop:
-        run = Run(seed=seed, device=device, precision=precision)
-        yield run, Watch(Bars(quiet=quiet), stop, silent if quiet else note)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import interruptible_run, print_json, say
+from flawscope.cli.console import print_json, say
 from flawscope.cli.evaluate_command import show_evaluation
+from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import interruptible_run, print_json, say
+from flawscope.cli.console import print_json, say
+from flawscope.cli.signals import interruptible_run
 
 EXAMPLES = """Examples:
 

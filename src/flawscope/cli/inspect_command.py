@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, note, print_json, say, stop_on_interrupt
+from flawscope.cli.console import Bars, console, note, print_json, say
+from flawscope.cli.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
     from flawscope.runtime.record import Record

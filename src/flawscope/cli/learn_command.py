@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import interruptible_run, note, print_json, promised, say
+from flawscope.cli.console import note, print_json, promised, say
+from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
     from flawscope.training.learn import LearnResult

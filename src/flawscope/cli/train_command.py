@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import interruptible_run, print_json, promised, say
+from flawscope.cli.console import print_json, promised, say
+from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
     from flawscope.training.recipe import Recipe

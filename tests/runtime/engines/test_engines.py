@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -144,4 +146,60 @@ def test_requests_are_used_again(graph: Path) -> None:
     for _ in range(3):
         with ThreadPoolExecutor(1) as pool:  # a new thread each time
             pool.submit(engine.run, feeds).result()
-    assert len(made) == 1
+    assert not made  # the first was made as the engine was opened
+
+
+class Shy:
+    """An engine of another package that does not stand two first calls at once."""
+
+    name, precision, inputs, shapes = "shy", "fp32", ("pixels", "gain"), ((None, 3, 4, 4), ())
+    at_work, most = 0, 0
+    answered: ClassVar[list[dict[str, tuple[int, ...]]]] = []
+
+    def __init__(self, graph: Path, *, precision: str, threads: int) -> None:
+        self.threads = threads
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        Shy.at_work += 1
+        Shy.most = max(Shy.most, Shy.at_work)
+        time.sleep(0.01)
+        Shy.at_work -= 1
+        self.answered.append({name: value.shape for name, value in feeds.items() if not value.any()})
+        return {}
+
+
+def require(precision: str) -> None:
+    """As a module of an engine has it."""
+
+
+def test_an_engine_answers_zeros_alone_before_it_is_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENGINES, "shy", f"{__name__}:Shy")  # type: ignore[misc]
+    with ThreadPoolExecutor(4) as pool:
+        engines = list(pool.map(lambda _: open_engine("shy", tmp_path / "none"), range(4)))
+    assert (len(engines), Shy.most) == (4, 1)
+    assert Shy.answered == [{"pixels": (1, 3, 4, 4), "gain": ()}] * 4
+
+
+def test_a_graph_that_fails_is_refused_as_it_is_opened(tmp_path: Path, name: str) -> None:
+    import onnx.parser
+
+    text = """
+    <ir_version: 9, opset_import: ["": 18]>
+    broken (float[n, 3, 4, 4] pixels, float[3] scale) => (float[k] score)
+    { wide = Shape(pixels)
+      floats = Cast<to = 1>(wide)
+      score = Add(floats, scale) }
+    """
+    model = onnx.parser.parse_model(text)  # four sides and three do not add up
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match=r"expected an? (ONNX )?graph that") as caught:
+        open_engine(name, tmp_path / "model.onnx", threads=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_shapes_that_engines_tell_are_those_of_the_graph(graph: Path, name: str, threads: int) -> None:
+    engine = open_engine(name, graph, threads=threads)
+    assert engine.shapes == ((None, 3, SIDE, SIDE),)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
+
+import numpy as np
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError, suggest
 
@@ -16,12 +19,15 @@ if TYPE_CHECKING:
 
 EngineName = Literal["onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16"]
+Shape = tuple[int | None, ...]
 
 DEFAULT: EngineName = "onnxruntime"  # which every installation has
 ENGINES: dict[EngineName, str] = {
     "onnxruntime": "flawscope.runtime.engines.onnxruntime:OnnxRuntime",
     "openvino": "flawscope.runtime.engines.openvino:OpenVino",
 }
+
+_OPENING = threading.Lock()
 
 
 class Engine(Protocol):
@@ -32,12 +38,14 @@ class Engine(Protocol):
         precision: number format that the graph runs in.
         threads: processor threads that a call takes.
         inputs: names of the graph's inputs, in its order.
+        shapes: the shape of each of them, None where an axis is free.
     """
 
     name: str
     precision: Precision
     threads: int
     inputs: tuple[str, ...]
+    shapes: tuple[Shape, ...]
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Map the graph's inputs to its outputs, both by name.
@@ -53,11 +61,14 @@ def open_engine(
 ) -> Engine:
     """Load `graph` into the engine called `name`; `threads` None takes every core the process may use.
 
+    The graph has answered zeros once before the engine is handed out, with no other engine opening beside it:
+    native libraries set themselves up at their first call, which not all of them stand from several threads.
+
     Raises:
         OptionError: no engine of this name, a precision that it does not have on this machine, or fewer
             than one thread.
         MissingExtraError: the engine's package is not installed.
-        BundleError: the engine cannot read the graph.
+        BundleError: the engine cannot read the graph, or the graph fails.
     """
     module, factory = _found(name)
     if threads is not None and threads < 1:
@@ -65,7 +76,24 @@ def open_engine(
             "threads", expected="1 or more", got=str(threads), fix="Leave it out to use every core."
         )
     build = getattr(module, factory)
-    return cast("Engine", build(Path(graph), precision=precision, threads=threads or usable_cores()))
+    with _OPENING:
+        engine: Engine = build(Path(graph), precision=precision, threads=threads or usable_cores())
+        _answer_zeros(engine, graph)
+    return engine
+
+
+def _answer_zeros(engine: Engine, graph: Path) -> None:
+    sides = zip(engine.inputs, engine.shapes, strict=True)
+    feeds = {name: np.zeros([side or 1 for side in shape], np.float32) for name, shape in sides}
+    try:
+        engine.run(feeds)
+    except Exception as error:
+        raise BundleError(
+            f"graph {graph}",
+            expected=f"a graph that runs in {engine.name}",
+            got=" ".join(str(error).split())[:300],
+            fix="Take the model folder from its source again, or use another engine.",
+        ) from error
 
 
 def require_engine(name: str, precision: Precision = "fp32") -> None:

@@ -36,7 +36,11 @@ class OnnxRuntime:
                 got=" ".join(str(error).split())[:300],
                 fix="Take the model folder from its source again, or upgrade onnxruntime.",
             ) from error
-        self.inputs = tuple(value.name for value in self._session.get_inputs())
+        given = self._session.get_inputs()
+        self.inputs = tuple(value.name for value in given)
+        self.shapes = tuple(
+            tuple(side if isinstance(side, int) else None for side in value.shape) for value in given
+        )
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

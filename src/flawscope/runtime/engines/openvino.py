@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flawscope.errors import BundleError, OptionError, need
 from flawscope.runtime.engines import Precision, check_inputs
@@ -34,7 +35,12 @@ class OpenVino:
                 got=" ".join(str(error).split())[:300],
                 fix='Use engine "onnxruntime", or upgrade openvino.',
             ) from error
-        self.inputs = tuple(value.get_any_name() for value in self._model.inputs)
+        given = self._model.inputs
+        self.inputs = tuple(value.get_any_name() for value in given)
+        self.shapes = tuple(
+            tuple(None if side.is_dynamic else side.get_length() for side in value.partial_shape)
+            for value in given
+        )
         self._names = [output.get_any_name() for output in self._model.outputs]
         self._idle: deque[Any] = deque()
 
@@ -51,6 +57,8 @@ class OpenVino:
 
 
 def _openvino() -> ModuleType:
+    # Where this package is found, OpenVINO reports its import, and keeps a number in the user's folder.
+    sys.modules.setdefault("openvino_telemetry", cast("ModuleType", None))
     return need("openvino", what="engine openvino", extra="openvino")
 
 
