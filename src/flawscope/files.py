@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -11,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from flawscope.errors import InputError, OutputError
+from flawscope.errors import FlawscopeError, InputError, OutputError
 
 
 @contextlib.contextmanager
@@ -34,7 +35,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_with(path: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` write a file by name, atomically: for libraries that take a path and no stream."""
+    """Let `save` write a file by name, atomically: for libraries that take a path and no stream.
+
+    Raises:
+        OutputError: as `write_atomically`, whatever the library makes of it.
+    """
     with _replacing(Path(path)) as temporary:
         save(temporary)
 
@@ -51,6 +56,12 @@ def _replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
+    except FlawscopeError:
+        raise
+    except Exception as error:
+        if (told := disk_error(error)) is None:
+            raise
+        raise unwritable(path, told) from error
 
 
 def writable_folder(folder: Path) -> Path:
@@ -73,6 +84,25 @@ def unwritable(path: Path, error: OSError) -> OutputError:
         got=(error.strerror or str(error)).lower(),
         fix="Choose another folder, free disk space, or change the permissions.",
     )
+
+
+def disk_error(error: BaseException) -> OSError | None:
+    """What the disk said, where an error is its refusal to take more or tells of one; None for any other.
+
+    Libraries that write with code of their own wrap the system's error in one of theirs, its words in it.
+
+    >>> disk_error(ValueError("I/O error: No space left on device (os error 28)"))
+    OSError(28, 'No space left on device')
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _DISK:
+            return seen
+        for number, words in _DISK.items():
+            if words in str(seen) or f"os error {number})" in str(seen):
+                return OSError(number, words)
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def sha256(path: Path) -> str:
@@ -109,6 +139,14 @@ def inside(folder: Path, name: str) -> Path:
             fix="Correct the file that names it.",
         )
     return path
+
+
+# full, over quota, read-only, over the largest size of a file, broken
+_DISK = {
+    number: os.strerror(number)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EIO")
+    if (number := getattr(errno, name, None)) is not None
+}
 
 
 def _read_umask() -> int:

@@ -33,12 +33,30 @@ def test_a_stop_names_the_folder_that_keeps_the_work(tmp_path: Path) -> None:
     UNWATCHED.check_stop(Run())
     watch, said = Watch(), list[str]()
     watch.stop.set()
-    with pytest.raises(Stopped, match=f"go on. Progress is kept in {tmp_path}.$"):
-        watch.check_stop(Run(checkpoints=Checkpoints(tmp_path)))
+    run = Run(checkpoints=Checkpoints(tmp_path))
+    run.checkpoints.save("steps", {"done": torch.tensor(3)})
+    with pytest.raises(Stopped, match=rf"go on\. Progress is kept in {tmp_path}\.$"):
+        watch.check_stop(run)
+    fold = Run(checkpoints=Checkpoints(tmp_path / "unfinished-1"))
+    with pytest.raises(Stopped, match=rf"go on\. Progress is kept in {tmp_path}\.$"):
+        watch.check_stop(fold)
     heard = Watch(say=said.append)
     heard.wordless().say("again")
     heard.say("once")
     assert said == ["once"]
+
+
+@pytest.mark.parametrize("content", [None, "", "patches"])
+def test_a_stop_names_no_folder_that_keeps_nothing(content: str | None, tmp_path: Path) -> None:
+    """PatchCore makes the folder before it has chosen any patch."""
+    if content is not None:
+        (tmp_path / "kept").mkdir()
+    if content:
+        (tmp_path / "kept" / content).write_bytes(b"half")
+    watch = Watch()
+    watch.stop.set()
+    with pytest.raises(Stopped, match=r"Run the same command again\.$"):
+        watch.check_stop(Run(checkpoints=Checkpoints(tmp_path / "kept")))
 
 
 def test_pictures_come_in_batches_until_a_stop(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -25,6 +27,7 @@ from flawscope.cli import (
 )
 from flawscope.cli.signals import second_signal_ends
 from flawscope.errors import FlawscopeError, InputError, MissingExtraError
+from flawscope.files import disk_error, unwritable
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong option or name; 3 a picture or folder cannot be used (inspect: the "
@@ -91,13 +94,22 @@ def main() -> None:
             "Install them with: pip install 'flawscope[train]'",
         )
         _end(MissingExtraError("this command", expected="the training packages", got=got, fix=fix))
-    except OSError as error:
-        place, reason = str(error.filename or "a file"), (error.strerror or str(error)).lower()
-        fix = "Check the path and its permissions."
-        _end(InputError(place, expected="to be usable", got=reason, fix=fix))
     except KeyboardInterrupt:
         sys.stderr.write("flawscope: stopped.\n")
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - raised again unless the machine is to blame
+        _end(_of_the_machine(error))
+
+
+def _of_the_machine(error: Exception) -> FlawscopeError:
+    """The error of a full disk, or of a file that cannot be opened; anything else is a bug, raised again."""
+    if (told := disk_error(error)) is not None:
+        return unwritable(Path(str(told.filename or tempfile.gettempdir())), told)
+    if isinstance(error, OSError):
+        place, reason = str(error.filename or "a file"), (error.strerror or str(error)).lower()
+        fix = "Check the path and its permissions."
+        return InputError(place, expected="to be usable", got=reason, fix=fix)
+    raise error
 
 
 def _end(error: FlawscopeError) -> NoReturn:

@@ -15,7 +15,7 @@ from torch import nn
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.running import AnyDetector, with_tensors
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import UNFINISHED, Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 
 _FACTS = "facts"  # what the tensors kept are stored with, as bytes of JSON
@@ -58,7 +58,7 @@ def fit_once(detector: AnyDetector, data: TrainingData, run: Run, watch: Watch =
         facts = json.loads(kept.pop(_FACTS).numpy().tobytes())
         fresh = type(detector)(detector.options, facts)
         return with_tensors(fresh, kept).to(run.torch_device())
-    unfinished = (run.checkpoints or store).folder / f"unfinished-{name}"
+    unfinished = (run.checkpoints or store).folder / f"{UNFINISHED}{name}"
     detector.fit(data, dataclasses.replace(run, checkpoints=Checkpoints(unfinished)), watch)
     facts = torch.frombuffer(bytearray(json.dumps(detector.learnt.facts).encode()), dtype=torch.uint8)
     store.save(name, {**detector.state_dict(), _FACTS: facts})

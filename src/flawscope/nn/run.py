@@ -16,6 +16,7 @@ from flawscope.files import write_with
 
 RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
+UNFINISHED = "unfinished-"  # begins the names of folders for the work of one detector or fold of several
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -52,6 +53,12 @@ class Checkpoints:
             return dict(load_file(path))
         except (SafetensorError, OSError):
             return None
+
+    def told(self) -> str:
+        """Where unfinished work is kept, as a sentence; empty where there is none yet."""
+        folder = self.folder.parent if self.folder.name.startswith(UNFINISHED) else self.folder
+        kept = folder.is_dir() and any(folder.rglob("*.safetensors"))
+        return f"Progress is kept in {folder}." if kept else ""
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"

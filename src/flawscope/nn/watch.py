@@ -44,12 +44,12 @@ class Watch:
     def check_stop(self, run: Run) -> None:
         """Raise `Stopped` once the stop signal is set; call it at points where nothing is lost."""
         if self.stop.is_set():
-            kept = f" Progress is kept in {run.checkpoints.folder}." if run.checkpoints else ""
+            kept = run.checkpoints.told() if run.checkpoints else ""
             raise Stopped(
                 "training",
                 expected="to run to its end",
                 got="a request to stop",
-                fix=f"Run the same command again to go on.{kept}",
+                fix=f"Run the same command again to go on. {kept}" if kept else "Run the same command again.",
             )
 
     def wordless(self) -> Watch:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError
-from flawscope.files import inside, sha256, unwritable, write_text
+from flawscope.files import disk_error, inside, sha256, unwritable, write_text
 from flawscope.runtime import seal
 from flawscope.runtime.frozen import first_problem
 from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest
@@ -96,6 +96,12 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
             _swap(fresh, folder, old=Path(f"{aside}.old"))
     except OSError as error:
         raise unwritable(folder, error) from error
+    except FlawscopeError:
+        raise
+    except Exception as error:
+        if (told := disk_error(error)) is None:
+            raise
+        raise unwritable(folder, told) from error
     draft.bundle = Bundle(folder, manifest, signer is not None)
 
 

@@ -18,7 +18,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import UNFINISHED, Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.progress import counted
 from flawscope.runtime.engines import DEFAULT, Precision
@@ -94,7 +94,7 @@ def _fold(
         tensors = {key: tensor.numpy() for key, tensor in kept.items()}
         return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False)
     training, apart = fold
-    unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"unfinished-{index}")
+    unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"{UNFINISHED}{index}")
     run = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, run, watch.wordless())
     found = score_by_itself(detector, apart, run, watch) if exact else _exported(detector, apart, engine)

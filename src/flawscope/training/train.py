@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.splits import NormalSplit
 from flawscope.data.survey import about_values, require_spread
+from flawscope.errors import OutputError
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
@@ -75,6 +78,7 @@ def train(
         MissingExtraError: the recipe's engine is not installed.
         OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
             with which no model folder can be made; an engine or precision that this machine lacks.
+        OutputError: the disk is full, or `out` cannot be written; what was learnt stays in `out/.unfinished`.
         Stopped: the stop signal was set.
     """
     out = Path(out)
@@ -94,37 +98,51 @@ def train(
     writable_folder(out)
     _say_cost(detector, chosen.split, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
-    if chosen.split.folds:
-        options = detector.options.model_dump()
-        held_out = score_in_folds(
-            chosen.folds(frame, recipe.seed),
-            lambda: create(recipe.method, options),
-            run,
-            watch,
+    with _telling_what_is_kept(run):
+        if chosen.split.folds:
+            options = detector.options.model_dump()
+            held_out = score_in_folds(
+                chosen.folds(frame, recipe.seed),
+                lambda: create(recipe.method, options),
+                run,
+                watch,
+                engine=recipe.engine.pair,
+            )
+            clock.lap("folds")
+        if run.trained is None or detector.needs().defective:
+            detector.fit(chosen.data(frame), run, watch)
+        else:
+            detector = fit_once(detector, chosen.data(frame), run, watch)
+        clock.lap("fit")
+        promise = recipe.calibration
+        data = recipe.data.model_copy(update={"intensities": intensities})
+        written_out = {"options": detector.options.model_dump(mode="json"), "preset": None, "data": data}
+        resolved = recipe.model_copy(update=written_out)  # so that later presets change nothing
+        contents = Contents(
             engine=recipe.engine.pair,
+            apart=chosen.apart(frame),
+            held_out=held_out,
+            wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
+            provenance=Provenance.now(recipe.seed, chosen.seen()),
+            recipe=resolved.to_yaml(),
         )
-        clock.lap("folds")
-    if run.trained is None or detector.needs().defective:
-        detector.fit(chosen.data(frame), run, watch)
-    else:
-        detector = fit_once(detector, chosen.data(frame), run, watch)
-    clock.lap("fit")
-    promise = recipe.calibration
-    data = recipe.data.model_copy(update={"intensities": intensities})
-    written_out = {"options": detector.options.model_dump(mode="json"), "preset": None, "data": data}
-    resolved = recipe.model_copy(update=written_out)  # so that later presets change nothing
-    contents = Contents(
-        engine=recipe.engine.pair,
-        apart=chosen.apart(frame),
-        held_out=held_out,
-        wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
-        provenance=Provenance.now(recipe.seed, chosen.seen()),
-        recipe=resolved.to_yaml(),
-    )
-    made = pack(out, detector, run, contents, watch)
+        made = pack(out, detector, run, contents, watch)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
     return TrainResult(made, _counts(chosen), clock.seconds())
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(run: Run) -> Iterator[None]:
+    """Add to the error of a full disk where unfinished work waits for it to have room."""
+    try:
+        yield
+    except OutputError as error:
+        kept = run.checkpoints.told() if run.checkpoints else ""
+        if not kept:
+            raise
+        fix = f"{error.fix} {kept} Run the same command again to go on."
+        raise OutputError(error.what, expected=error.expected, got=error.got, fix=fix) from error
 
 
 class _Clock:

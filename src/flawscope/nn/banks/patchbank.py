@@ -70,6 +70,8 @@ def select_patches(
 ) -> Tensor:
     """Indices (count,) of a coreset of the patches (P, D); kept under `name` in the run's checkpoints.
 
+    What is chosen is kept there once it is whole, too, for whatever comes after may fail.
+
     Raises:
         Stopped: the stop signal was set; the same call resumes where the selection was.
     """
@@ -87,7 +89,7 @@ def select_patches(
             stage.advance(chosen)
             watch.check_stop(run)
 
-        return select_coreset(
+        chosen = select_coreset(
             patches,
             count,
             seed=run.seed,
@@ -97,6 +99,8 @@ def select_patches(
             resume=resume,
             on_checkpoint=save,
         )
+    save(chosen)
+    return chosen
 
 
 def _fingerprint(patches: Tensor, count: int, projection: int | None, seed: int) -> Tensor:
