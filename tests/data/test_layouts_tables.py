@@ -75,6 +75,33 @@ def test_visa_wants_its_columns_and_text(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_visa_from_a_spreadsheet_on_windows(separator: str, tmp_path: Path, draw_mask: Draw) -> None:
+    """Semicolons or tabs between cells, backslashes between folders, and a name that holds a separator."""
+    rows = (
+        VISA_HEAD
+        + "candle,train,normal,candle\\Data\\Images\\Normal\\0.JPG,\n"
+        + "candle,test,anomaly,'candle\\Images\\a;b\t1.JPG',candle\\Masks\\0.png\n"
+    )
+    visa(tmp_path, rows.replace(",", separator).replace("'", '"'), head="")
+    draw_mask(tmp_path / "candle/Masks/0.png", value=1)
+    good, bad = read_dataset(tmp_path)
+    assert good.path == tmp_path / "candle/Data/Images/Normal/0.JPG"
+    assert bad.path == tmp_path / "candle/Images/a;b\t1.JPG"
+    assert union_mask(bad, 24, 32).sum() == 20
+
+
+def test_a_backslash_that_a_name_really_has(tmp_path: Path, draw: Draw) -> None:
+    visa(tmp_path, "candle,train,normal,candle/odd\\name.png,\n")
+    draw(tmp_path / "candle" / "odd\\name.png")
+    assert [sample.path.name for sample in read_dataset(tmp_path)] == ["odd\\name.png"]
+
+
+def test_backslashes_lead_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 2: expected a path inside"):
+        read_dataset(visa(tmp_path, "a,train,normal,..\\..\\etc\\passwd,\n"))
+
+
 def test_a_table_has_a_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flawscope.data.tables.MAX_BYTES", 10)
     with pytest.raises(DataError, match="expected at most 10 bytes, got 30 bytes"):

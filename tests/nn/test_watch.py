@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.errors import Stopped
+from flawscope.nn.banks.preflight import seconds_a_picture
 from flawscope.nn.run import Checkpoints, Run, full_float32
 from flawscope.nn.training.loop import Loop
 from flawscope.nn.watch import UNWATCHED, Watch, batches
@@ -110,3 +111,11 @@ def test_a_network_is_frozen_and_in_its_own_order_after_training(stopped: bool) 
     assert not network.training
     assert not network.weight.requires_grad
     assert network.weight.is_contiguous()
+
+
+def test_a_probe_of_a_network_leaves_it_as_it_was() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert seconds_a_picture(network, (8, 8)) > 0
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

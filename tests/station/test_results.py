@@ -18,6 +18,7 @@ import pytest
 from flawscope.errors import InputError, OutputError
 from flawscope.runtime.prediction import Decision, Finding, Prediction
 from flawscope.runtime.record import Inset, Record, Views
+from flawscope.station import tables
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.results import LINES, Results, read_records, read_views
 from flawscope.station.states import file_state
@@ -107,6 +108,24 @@ def test_the_table_is_sorted_by_score_with_errors_last(tmp_path: Path) -> None:
     assert list(rows[0]) == ["path", "decision", "score", "p_value", "findings", "error"]
     assert [row["path"] for row in rows] == ["high.png", "'=SUM(1).png", "low.png", "bad.png"]
     assert (rows[3]["error"], rows[3]["score"]) == (str(ERROR), "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a;b.png", "C:\\line\\1\\", 'say "no".png', "a,b.png", "two\nlines.png", "tab\tin.png", "\\udcff.png"],
+)
+def test_any_name_comes_back_from_the_table(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    tables.write_table(path, tables.RESULTS, [scored(Path(name), 1.5).record])
+    header, row, *_ = path.read_text("utf-8").splitlines()
+    assert header == '"path","decision","score","p_value","findings","error"'
+    assert row.startswith('"')  # whoever parts cells at semicolons leaves a text in quotes whole
+    with path.open(encoding="utf-8", newline="") as stream:
+        (read,) = csv.DictReader(stream)
+    assert (read["path"], read["score"]) == (str(Path(name)), "1.5")
+    with path.open(encoding="utf-8", newline="") as stream:
+        _, cells = csv.reader(stream, delimiter=";")
+    assert len(cells) == 1 or ";" not in name
 
 
 def test_results_of_another_model_are_refused_unless_fresh(tmp_path: Path) -> None:

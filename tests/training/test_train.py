@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from flawscope.errors import DataError, InputError, OptionError, OutputError, Stopped
+from flawscope.methods.detector import Detector
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
@@ -127,3 +128,18 @@ def test_interrupted_training_resumes_to_the_same_model(few: Trained, tmp_path: 
     theirs = few.result.bundle.manifest.calibration.scores
     assert resumed.bundle.manifest.calibration.scores == theirs
     assert not (tmp_path / "cut" / ".unfinished").exists()
+
+
+def test_the_time_expected_counts_all_of_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export and checks take longer than the choice of a few patches."""
+    said, pictures = list[str](), write_pictures(tmp_path / "good", 12)
+
+    def stop(*_: object) -> None:
+        raise DataError("fit", expected="", got="", fix="")
+
+    monkeypatch.setattr(Detector, "fit", stop)
+    with pytest.raises(DataError, match="fit"):
+        train(recipe(pictures), tmp_path / "model", Run(), Watch(say=said.append))
+    (expected,) = [sentence for sentence in said if sentence.startswith("Expected: ")]
+    assert expected.startswith("Expected: about ")
+    assert "GiB of memory for 12 pictures, in 5 folds and once more." in expected

@@ -13,6 +13,7 @@ from flawscope.errors import DataError, InputError
 from flawscope.files import inside
 
 MAX_BYTES = 256 * 2**20
+_SEPARATORS = (",", ";", "\t")
 
 
 def read_json(path: Path) -> Any:
@@ -33,10 +34,15 @@ def read_json(path: Path) -> Any:
 def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with a header, each with its line number.
 
+    Cells are separated by commas, by the semicolons that spreadsheets write where a comma is the decimal
+    sign, or by tabs, as the header tells.
+
     Raises:
         DataError: the file is missing, too large, no CSV, or lacks one of `columns`; names the line.
     """
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
+    text = _read_text(path)
+    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
@@ -56,11 +62,14 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
 def named_path(root: Path, name: object, file: Path, where: int | str) -> Path:
     """`root / name` for a path that `file` names, which must be relative and stay inside `root`.
 
-    `where` is the line, or a sentence's worth of place such as "train entry 4".
+    Backslashes part folders, as on Windows, unless a file of that very name is there. `where` is the line, or
+    a sentence's worth of place such as "train entry 4".
     """
     if not isinstance(name, str) or not name:
         raise malformed(file, where, "a relative file path", repr(name)[:80])
     try:
+        if "\\" in name and not inside(root, name).exists():
+            name = name.replace("\\", "/")
         inside(root, name)
     except (InputError, ValueError, OSError) as error:
         raise malformed(file, where, f"a path inside {root}", repr(name)[:80]) from error

@@ -15,6 +15,7 @@ Where the paper and others' code differ, the paper holds:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -30,7 +31,7 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import coreset_size, patch_store
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank
-from flawscope.nn.banks.preflight import Preflight, estimate
+from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_picture
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.watch import Watch
@@ -133,7 +134,11 @@ class PatchCore(Detector):
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the cost is measured by a short probe."""
-        return Needs(normal=1, cost=self._cost)
+        return Needs(normal=1, cost=self._cost_of_all)
+
+    def _cost_of_all(self, pictures: int) -> Preflight:
+        seconds = seconds_a_picture(self.backbone, self.options.size)
+        return replace(self._cost(pictures), seconds_a_picture=seconds)
 
     def _cost(self, pictures: int, memory: int = FEATURE_MEMORY) -> Preflight:
         grid = self.bank.grid

@@ -18,12 +18,15 @@ PICTURES = ("path", "kind", "defective", "score", "p_value", "decision", "error"
 def write_table(path: Path, columns: Sequence[str], records: Iterable[Record]) -> Path:
     """Write a row a record, atomically and in a stream; returns `path`.
 
+    Comma-separated as RFC 4180 has it, all texts in quotes: a semicolon or a backslash in a name, which some
+    programs take for a separator or an escape, stays what it is.
+
     Raises:
         OutputError: the file cannot be written.
     """
     with write_atomically(path) as stream:
         text = io.TextIOWrapper(stream, "utf-8", errors="backslashreplace", newline="", write_through=True)
-        table = csv.DictWriter(text, columns, extrasaction="ignore", restval="")
+        table = csv.DictWriter(text, columns, extrasaction="ignore", restval="", quoting=csv.QUOTE_NONNUMERIC)
         table.writeheader()
         for record in records:
             table.writerow({name: _plain(value) for name, value in _row(record).items()})

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import PictureFiles
+from flawscope.data.pictures import THREADS, PictureFiles
 from flawscope.data.samples import Dataset, paths_of
-from flawscope.data.splits import NormalSplit
 from flawscope.data.survey import about_values, require_spread
 from flawscope.errors import OutputError
 from flawscope.files import writable_folder
@@ -27,13 +26,16 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import require_engine
+from flawscope.runtime.images import Frame, load
 from flawscope.runtime.manifest import Provenance
 from flawscope.training.fold_scores import score_in_folds
-from flawscope.training.pack import Contents, Wish, pack
+from flawscope.training.pack import PARITY_PICTURES, Contents, Wish, pack
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection, select
 
 UNFINISHED = ".unfinished"
+EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
+PASSES = 3  # of each picture of parity: the trained network, and two engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def train(
     if recipe.data.intensities is None and (said := about_values(paths_of(chosen.good), intensities)):
         watch.say(said)
     writable_folder(out)
-    _say_cost(detector, chosen.split, watch)
+    _say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
     with _telling_what_is_kept(run):
         if chosen.split.folds:
@@ -173,8 +175,8 @@ def _counts(chosen: Selection) -> dict[str, int]:
     }
 
 
-def _say_cost(detector: Detector, split: NormalSplit, watch: Watch) -> None:
-    cost = detector.needs().cost
+def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) -> None:
+    split, cost = chosen.split, detector.needs().cost
     fits = split.folds + 1 if split.folds else 1
     often = f", in {split.folds} folds and once more" if split.folds else ""
     steps = getattr(detector.options, "steps", None)
@@ -184,10 +186,32 @@ def _say_cost(detector: Detector, split: NormalSplit, watch: Watch) -> None:
         return
     expected = cost(len(split.training))
     expected.require()
-    watch.say(
-        f"Expected: about {fits * expected.seconds:.0f} s of fitting and {expected.bytes / 2**30:.1f} GiB of "
-        f"memory for {len(split.training)} pictures{often}."
-    )
+    each = expected.seconds_a_picture + _reading(chosen.good[0].path, frame)
+    learning = fits * (expected.seconds + each * len(split.training))
+    apart = len(chosen.apart(frame))
+    checking = each * (PASSES * min(apart, PARITY_PICTURES) + apart)
+    time_, memory = duration(learning + checking + EXPORT), f"{expected.bytes / 2**30:.1f} GiB of memory"
+    watch.say(f"Expected: {time_} and {memory} for {len(split.training)} pictures{often}.")
+
+
+def _reading(path: Path, frame: Frame) -> float:
+    """Seconds to decode one picture, where as many are decoded at once as there are threads for it."""
+    started = time.perf_counter()
+    load(path, frame)
+    return (time.perf_counter() - started) / THREADS
+
+
+def duration(seconds: float) -> str:
+    """An estimate as people say it.
+
+    >>> [duration(seconds) for seconds in (3, 34, 400, 9000)]
+    ['less than 10 s', 'about 30 s', 'about 7 min', 'about 2.5 h']
+    """
+    if seconds < 10:
+        return "less than 10 s"
+    if seconds < 100:
+        return f"about {round(seconds, -1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"
 
 
 def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Selection, out: Path) -> Run:

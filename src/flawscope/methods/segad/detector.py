@@ -289,5 +289,8 @@ def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> No
 def _sum(costs: Sequence[Preflight]) -> Preflight:
     """Of detectors that are trained one after the other."""
     return Preflight(
-        sum(cost.seconds for cost in costs), max(cost.bytes for cost in costs), costs[0].available_bytes
+        sum(cost.seconds for cost in costs),
+        max(cost.bytes for cost in costs),
+        costs[0].available_bytes,
+        sum(cost.seconds_a_picture for cost in costs),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from flawscope.nn.banks.coreset import BLOCK_COLUMNS, BLOCK_ROWS, POOL, PROJECTION
 from flawscope.nn.memory import available_bytes, gib, require_memory
@@ -24,11 +25,13 @@ class Preflight:
         seconds: of the selection, without the backbone's share.
         bytes: peak memory while selecting, beyond what the process holds already.
         available_bytes: what the machine has free; None: unknown.
+        seconds_a_picture: the backbone's share, for each time that it sees a picture; 0: not measured.
     """
 
     seconds: float
     bytes: int
     available_bytes: int | None
+    seconds_a_picture: float = 0.0
 
     def require(self) -> None:
         """Refuse what cannot fit.
@@ -76,6 +79,17 @@ def estimate(
         bytes=memory + _WORKSPACE_BYTES,
         available_bytes=available_bytes(),
     )
+
+
+def seconds_a_picture(network: nn.Module, size: Sequence[int]) -> float:
+    """How long a network takes for one picture of a size (height, width) on the CPU; leaves it as it was."""
+    training = network.training
+    try:
+        with torch.inference_mode():
+            pixels = torch.zeros(1, 3, *size)
+            return _fastest(lambda: network.eval()(pixels), repeats=2)
+    finally:
+        network.train(training)
 
 
 def _fastest(work: Callable[[], object], repeats: int = 3) -> float:
