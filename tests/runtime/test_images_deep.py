@@ -175,6 +175,20 @@ def test_truncated_deep_files_are_refused(kept: float, tmp_path: Path) -> None:
             read(path)
 
 
+def test_damage_that_only_the_decoder_finds_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(cv2.imencode(".tiff", values(16, 60, 70, 3))[1].tobytes())  # LZW
+    data[200:-500:97] = bytes(0x55 ^ byte for byte in data[200:-500:97])
+    with pytest.raises(InputError, match="16-bit pixels that OpenCV cannot decode"):
+        read_image(bytes(data))
+    assert capfd.readouterr().err == ""
+
+
+def test_several_deep_pictures_in_one_file_are_refused() -> None:
+    pages = [values(16, 6, 7), values(16, 6, 7)]
+    with pytest.raises(InputError, match="one picture in the file"):
+        read_image(cv2.imencodemulti(".tiff", pages)[1].tobytes())
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_deep_files_end_in_pixels_or_in_our_error() -> None:
     random, whole = np.random.default_rng(0), tiff(values(12), 12)

@@ -118,6 +118,14 @@ class _StopDuring:
             self.stop.set()
 
 
+def test_a_stop_before_anything_is_learnt_names_no_folder(few: Trained, tmp_path: Path) -> None:
+    stop = threading.Event()
+    with pytest.raises(Stopped, match=r"Run the same command again\.$"):
+        train(
+            recipe(few.pictures), tmp_path / "cut", Run(), Watch(_StopDuring("reading features", stop), stop)
+        )
+
+
 @pytest.mark.parametrize("stage", ["selecting the coreset", "cross-conformal folds"])
 def test_interrupted_training_resumes_to_the_same_model(few: Trained, tmp_path: Path, stage: str) -> None:
     stop = threading.Event()

@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (
@@ -22,7 +21,7 @@ from PIL import (
 )
 
 from flawscope.errors import FlawscopeError, InputError
-from flawscope.runtime.tiff import DeepTiff, deep
+from flawscope.runtime.tiff import DeepTiff, decode, deep
 
 _ORIENTATION = 0x0112
 _READERS: dict[bytes, Callable[..., ImageFile.ImageFile]] = {
@@ -179,7 +178,7 @@ def _over_black(pixels: NDArray[Any]) -> NDArray[Any]:
 def _decode_deep(source: Path | bytes) -> NDArray[Any]:
     """16-bit colour, which Pillow would cut to 8 bits; Pillow has decoded it whole just before."""
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = decode(data)
     if pixels is None or pixels.dtype != np.uint16:
         raise OSError("16-bit colour that OpenCV cannot decode")
     if pixels.ndim == 2:

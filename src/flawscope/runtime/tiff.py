@@ -8,6 +8,7 @@ turned round and numbers are negated, so that higher is always brighter.
 
 from __future__ import annotations
 
+import threading
 from typing import IO, Any
 
 import cv2
@@ -83,7 +84,7 @@ class DeepTiff:
         data = self._stream.read()
         if len(data) < self._end:
             raise OSError("image file is truncated")
-        pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = decode(data)
         stored = np.dtype(_STORED[self._kind, self.bits])
         if pixels is None or pixels.shape[:2] != self.size[::-1] or not _alike(pixels.dtype, stored):
             raise OSError(f"{self.bits}-bit pixels that OpenCV cannot decode")
@@ -110,6 +111,36 @@ class DeepTiff:
                 self._name, expected="finite numbers", got="none", fix="Record it again, or remove it."
             )
         return -values if self._photometric == _MIN_IS_WHITE else values
+
+
+class _Quiet:
+    """OpenCV without its lines on standard error, for as long as any thread is inside."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._level = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._level = cv2.utils.logging.getLogLevel()
+                cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._level)
+
+
+_QUIET = _Quiet()
+
+
+def decode(data: bytes) -> NDArray[Any] | None:
+    """What OpenCV makes of a picture: (H, W) or (H, W, C), blue first; None where it cannot read it."""
+    with _QUIET:
+        pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return pixels
 
 
 def deep(stream: IO[bytes], name: str) -> DeepTiff | None:
