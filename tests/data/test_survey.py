@@ -11,13 +11,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from brightness_model import save_model
 from flawscope.data.checks.check import check_data
 from flawscope.data.checks.near import thumbnail
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.survey import about_values, intensities_of, require_spread, small_range, used
 from flawscope.errors import DataError
+from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame, check_image
+from flawscope.station.calibrate import calibrate
 from tiffs import tiff
 
 Texture = Callable[..., NDArray[Any]]
@@ -101,6 +104,15 @@ def test_numbers_without_spread(tmp_path: Path) -> None:
     paths = write(tmp_path, lambda index: np.full((24, 24), 21.5, np.float32), suffix=".tif")
     with pytest.raises(DataError, match="one colour all over"):
         require_spread(pictures_of(paths, intensities=settled(paths)))
+
+
+def test_black_pictures_calibrate_nothing(tmp_path: Path) -> None:
+    """A lens cap among the good pictures would lift the threshold above every flaw."""
+    model = save_model(tmp_path / "model").folder
+    shades = write(tmp_path / "dark", lambda index: np.full((24, 24 + index), 0, np.uint8))
+    with pytest.raises(DataError, match="4 pictures that are black all over"):
+        calibrate(model, normals=shades)
+    assert bundle.load(model).manifest.provenance.pictures == ()
 
 
 def test_a_little_spread_is_enough(tmp_path: Path) -> None:

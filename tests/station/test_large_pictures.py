@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brightness_model import SIDE, save_model
+from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import InputError
 from flawscope.runtime import inspector as inspectors
 from flawscope.runtime import overlay
@@ -21,7 +22,9 @@ from flawscope.runtime.images import pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.overlay import find_regions, reduced, to_rgb
 from flawscope.runtime.prediction import Prediction, Segments
+from flawscope.station import evaluate as evaluating
 from flawscope.station import picture
+from flawscope.station.evaluate import evaluate
 from flawscope.station.inspection import inspect_pictures
 from flawscope.station.picture import Inspected, inspect_one, laid_over
 from flawscope.station.results import Results
@@ -154,6 +157,27 @@ def test_large_pictures_take_turns_and_leave_nothing(
     assert summary.reject == 8
     assert most == [1]
     assert kept == ([None] * 8 if out else [])
+
+
+def test_few_heatmaps_of_large_pictures_wait_for_their_figures(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = tuple(
+        Sample(write(tmp_path / f"{index}.png", bright(20, 20 + index)), "test", defective=index % 2 == 0)
+        for index in range(6)
+    )
+    dataset, each, seen = Dataset("parts", "plain", tmp_path, samples), inspector.each, list[int]()
+
+    def watched(work: Any, items: Any, *, batch: int) -> Any:
+        seen.append(batch)
+        return each(work, items, batch=batch)
+
+    monkeypatch.setattr(inspector, "each", watched)
+    usual = evaluate(inspector, dataset)
+    for room in (1200, 100):
+        monkeypatch.setattr(evaluating, "WAITING", room)
+        assert evaluate(inspector, dataset).to_json() == usual.to_json()
+    assert seen == [8, 2, 1]
 
 
 def test_a_picture_counts_by_its_header(tmp_path: Path) -> None:

@@ -62,3 +62,15 @@ def test_a_missing_or_huge_recipe_is_refused(tmp_path: Path) -> None:
     huge.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(InputError, match="below 1 MiB"):
         read_recipe(huge)
+
+
+def test_intensities_stand_in_the_recipe_only_where_they_are_said() -> None:
+    """A recipe without them is what it was: work and results kept under its digest are found again."""
+    silent = Recipe.parse({"data": {"folder": "a"}})
+    assert "intensities" not in silent.model_dump()["data"]
+    assert "intensities" not in silent.to_yaml()
+    said = Recipe.parse({"data": {"folder": "a", "intensities": [0, 4095]}})
+    assert said.model_dump(mode="json")["data"]["intensities"] == [0, 4095]
+    assert Recipe.parse(said.model_dump(mode="json")) == said
+    with pytest.raises(OptionError, match="intensities"):
+        Recipe.parse({"data": {"folder": "a", "intensities": [0]}})

@@ -113,9 +113,11 @@ def about_values(good: Sequence[Path], intensities: Range | None) -> str | None:
             "--set data.intensities=[LOW,HIGH] declares others."
         )
     bits = check_image(good[0]).bits
+    if bits <= 8:
+        return None
     span = joined([used(read_image(path), bits) for path in spread(good, _LOOKED_AT)])
     said = small_range(span, bits)
-    if said is None or bits <= 8:
+    if said is None:
         return None
     low, high = likely_intensities(span)
     return f"{said}: contrast is lost. --set data.intensities=[{low:g},{high:g}] makes use of it all."

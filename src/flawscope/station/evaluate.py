@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.errors import DataError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent
+from flawscope.runtime.images import pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
 from flawscope.station.localisation import Cuts, Localisation
 from flawscope.station.picture import Inspected, Wish, inspect_one
+
+WAITING = 128_000_000  # pixels of heatmaps that may wait at once for their turn in the figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ def evaluate(
     pixels, gallery = Localisation(dataset), _Gallery(dataset, views)
     with (progress or Silent()).stage("evaluating", len(fresh)) as stage:
         work = functools.partial(_inspected, inspector, gallery.wants)
-        for sample, inspected in zip(fresh, inspector.each(work, fresh, batch=batch), strict=True):
+        for sample, inspected in zip(
+            fresh, inspector.each(work, fresh, batch=_in_work(fresh, batch)), strict=True
+        ):
             evaluation.records.append(inspected.record)
             if inspected.prediction is not None:
                 pixels.add(sample, inspected.prediction)
@@ -151,6 +157,12 @@ def _digest(path: Path) -> str:
 
 def _finite(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _in_work(samples: Iterable[Sample], batch: int) -> int:
+    """How many pictures may be in work at once: heatmaps that wait take half a gigabyte at most."""
+    largest = max((pixels_in(sample.path) for sample in samples), default=0)
+    return max(1, min(batch, WAITING // max(largest, 1)))
 
 
 def _inspected(inspector: Inspector, wants: Wish, sample: Sample) -> Inspected:
