@@ -6,7 +6,8 @@
 `--reference` runs the settings of the ResNet-18 reference points; otherwise name a method, its options as
 JSON, or a preset. Products are screw (MVTec AD, as published), magnetic tile and BSData (every third good
 picture is for testing). A tenth of the good training pictures is kept for tuning where the method levels
-several banks; nothing else is tuned, and no threshold is used.
+several banks; nothing else is tuned, and no threshold is used. EfficientAD is measured for several shares of
+its local map, and for squares and discrepancies as that map, from one training.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
 from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED
 from flawscope.runtime.images import Frame, check_image
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
@@ -72,6 +74,10 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     more = {}
     if "local_map" in outputs:
         more = {"by_local_weight": dict(_by_local_weight(detector, test, outputs, defective))}
+        other = _other_local_map(detector, tuning, run)
+        answers = score(other, PictureFiles(test, other.options.frame), run)
+        figures = dict(_by_local_weight(other, test, answers, defective))
+        more["by_local_weight_of_other_local_map"] = figures
     return {
         "product": product,
         "method": method,
@@ -86,6 +92,17 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
         "score_seconds": round(scored - fitted, 1),
         **more,
     }
+
+
+def _other_local_map(detector: Detector, tuning: PictureFiles, run: Run) -> Detector:
+    """The same networks with discrepancies for squares as the local map, or the other way, scaled anew."""
+    options = detector.options.model_dump()
+    options["local_map"] = "squares" if options["local_map"] == "discrepancy" else "discrepancy"
+    options["hierarchy"] = options["hierarchy"][-1:]
+    other: Any = create(detector.name, options).to(run.torch_device())
+    other.networks = detector.get_submodule("networks")
+    other.levels.learn(other._raw(tuning, run, UNWATCHED))
+    return other.eval()
 
 
 def _by_local_weight(
