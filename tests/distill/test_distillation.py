@@ -24,7 +24,7 @@ from flawscope.errors import OptionError, Stopped
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
-from flawscope.runtime.images import list_images
+from flawscope.runtime.listing import list_images
 
 TINY = DistillOptions(
     teacher=("resnet18",),

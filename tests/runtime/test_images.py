@@ -18,7 +18,6 @@ from flawscope.errors import FlawscopeError, InputError
 from flawscope.runtime.images import (
     Frame,
     check_image,
-    list_images,
     read_image,
 )
 
@@ -217,19 +216,6 @@ def test_labels_come_back_to_the_pictures_own_size() -> None:
     )
 
 
-def test_listing_sorts_naturally_and_leaves_out_the_rest(tmp_path: Path) -> None:
-    folder = tmp_path / "parts"
-    (folder / "deeper").mkdir(parents=True)
-    for name in ("p10.png", "p2.PNG", ".hidden.png", "notes.txt", "deeper/p1.jpg", "q.tif"):
-        (folder / name).write_bytes(b"x")
-    (tmp_path / "outside.png").write_bytes(b"x")
-    (folder / "away.png").symlink_to(tmp_path / "outside.png")
-    assert [path.name for path in list_images(folder)] == ["p2.PNG", "p10.png", "q.tif"]
-    assert folder / "deeper" / "p1.jpg" in list_images(folder, recursive=True)
-    with pytest.raises(InputError, match="a folder of pictures"):
-        list_images(folder / "p10.png")
-
-
 def test_every_error_is_ours(tmp_path: Path) -> None:
     with pytest.raises(FlawscopeError):
-        list_images(tmp_path / "absent")
+        read_image(tmp_path / "absent")

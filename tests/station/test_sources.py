@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -50,19 +51,32 @@ def test_a_watched_folder_yields_pictures_once_and_again_when_rewritten(
     assert list(stream) == []
 
 
-def test_a_watched_tree_leaves_out_what_is_hidden_leads_out_or_is_a_result(
-    good_pictures: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_watched_tree_is_read_as_any_folder_is(good_pictures: Callable[..., Path], tmp_path: Path) -> None:
     folder = good_pictures(1)
     for name in ("night", ".hidden", "out"):
         (folder / name).mkdir()
         shutil.copy(folder / "000.png", folder / name / f"{name}.png")
-    elsewhere = tmp_path / "elsewhere.png"
-    shutil.copy(folder / "000.png", elsewhere)
-    (folder / "link.png").symlink_to(elsewhere)
-    looks = iter([False] * 6 + [True])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(folder / "000.png", elsewhere / "900.png")
+    (folder / "away.png").symlink_to(elsewhere / "900.png")
+    (folder / "more").symlink_to(elsewhere)
+    (folder / "night/up").symlink_to(folder)
+    os.mkfifo(folder / "pipe.png")
+    looks = iter([False] * 8 + [True])
     watched = watch(folder, stopped=lambda: next(looks), besides=folder / "out", settle=0.02)
-    assert sorted(path.name for path in watched) == ["000.png", "night.png"]
-    assert [path.name for path in collect([folder], besides=folder / "out")] == ["000.png", "night.png"]
+    expected = ["000.png", "900.png", "away.png", "night.png"]
+    assert sorted(path.name for path in watched) == expected
+    assert sorted(path.name for path in collect([folder], besides=folder / "out")) == expected
     looks = iter([False, False, False, True])
     assert list(watch(folder, stopped=lambda: next(looks), besides=folder, settle=0.01)) == []
+
+
+def test_what_a_folder_leaves_out_is_told(good_pictures: Callable[..., Path]) -> None:
+    folder = good_pictures(1)
+    (folder / "b.heic").write_bytes(b"x")
+    (folder / "out").mkdir()
+    (folder / "out" / ".c.png").write_bytes(b"x")
+    lines: list[str] = []
+    collect([folder], besides=folder / "out", tell=lines.append)
+    assert lines == ["1 left out (.heic is not read; convert it to PNG): good/b.heic."]

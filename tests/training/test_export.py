@@ -24,7 +24,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime import pipeline as pipeline_module
 from flawscope.runtime.engines import open_engine
-from flawscope.runtime.images import list_images
+from flawscope.runtime.listing import list_images
 from flawscope.runtime.manifest import OutputSpec, ScalarSpec
 from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.training import export

@@ -25,8 +25,8 @@ from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.calibration import Calibration
-from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.listing import list_images
 from flawscope.runtime.manifest import heatmap_range, map_level, seen
 from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.runtime.seal import sealed

@@ -19,8 +19,8 @@ from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime import pipeline
 from flawscope.runtime.engines import open_engine
-from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.listing import list_images
 from flawscope.runtime.pipeline import Graphs, choose
 from flawscope.training import fold_scores
 from flawscope.training.fold_scores import HeldOut, score_by_itself, score_in_folds

@@ -53,7 +53,7 @@ def calibrate(
         alpha=options.rate(false_rejects),
         delta=None if sure is None else 1 - sure,
         promise=promise,  # type: ignore[arg-type]
-        normals=collect(normals) if normals else (),
+        normals=collect(normals, tell=note) if normals else (),
         scalars=scalars,
         progress=Bars(quiet=as_json),
     )

@@ -75,7 +75,7 @@ def inspect(
             paths = watched(_one_folder(pictures), stopped=stop.is_set, besides=out)
             note(f"Watching {pictures[0]}; Ctrl-C ends.")
         else:
-            paths = collect(pictures, besides=out)
+            paths = collect(pictures, besides=out, tell=note)
         summary = inspect_pictures(
             inspector,
             paths,

@@ -22,7 +22,8 @@ from flawscope.data.splits import split_normals
 from flawscope.errors import DataError, OutputError, unknown
 from flawscope.files import unwritable
 from flawscope.progress import Progress, Silent
-from flawscope.runtime.images import IMAGE_SUFFIXES, check_image, read_image
+from flawscope.runtime.images import check_image, read_image
+from flawscope.runtime.listing import IMAGE_SUFFIXES
 
 SPLITS = ("thesis", "published")
 TEST_SHARE = 0.1  # 2259 of 2511 normals trained in the thesis (tables 5.1 and 5.5): nine tenths

@@ -31,7 +31,7 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Checkpoints, Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.frozen import option_error
-from flawscope.runtime.images import list_images
+from flawscope.runtime.listing import list_images
 
 _FINGERPRINT = "fingerprint"
 _SAMPLE = 0xD19

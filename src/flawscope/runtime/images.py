@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +16,6 @@ from flawscope.runtime import decoding
 from flawscope.runtime.placement import Placement
 from flawscope.runtime.resize import resize_planes
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
 FRAME_LIMIT = 8192
 LUMA = (0.299, 0.587, 0.114)  # grey of R, G, B by ITU-R BT.601
@@ -204,38 +201,3 @@ def pixels_in(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> int:
             return image.size[0] * image.size[1]
     except InputError:
         return 0
-
-
-def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """Picture files in `folder`, naturally sorted; hidden ones and links that lead out are left out.
-
-    Raises:
-        InputError: no such folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(
-            f"folder {folder}",
-            expected="a folder of pictures",
-            got="a file" if folder.exists() else "nothing there",
-            fix="Correct the path.",
-        )
-    found: list[Path] = []
-    base = folder.resolve()
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        for name in files:
-            path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            if not path.is_symlink() or path.resolve().is_relative_to(base):
-                found.append(path)
-    return sorted(found, key=natural_key)
-
-
-def natural_key(path: Path) -> tuple[Any, ...]:
-    """Sorting key that puts `part2.png` before `part10.png`, folder by folder."""
-    parts = [re.split(r"(\d+)", part) for part in path.parts]
-    return tuple(
-        [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in part] for part in parts
-    ), str(path)

@@ -10,22 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from flawscope.errors import DataError
-from flawscope.runtime.images import IMAGE_SUFFIXES, list_images
+from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, told
 from flawscope.runtime.record import State
 
 
-def collect(sources: Sequence[str | Path], *, besides: Path | None = None) -> list[Path]:
+def collect(
+    sources: Sequence[str | Path],
+    *,
+    besides: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Path]:
     """The pictures that `sources` name, each once: files as given, folders with all below them, patterns.
 
     A file that is named outright is kept whatever its suffix or state, so that its error is reported; what
-    lies in the folder `besides`, where results go, is left out.
+    lies in the folder `besides`, where results go, is left out. Folders are listed as everywhere
+    (`runtime.listing`); `tell` gets a sentence about what is left out there.
 
     Raises:
         DataError: a source that matches nothing, or a folder without pictures.
     """
     found: dict[Path, None] = {}
     for source in sources:
-        for path in _expand(source, besides):
+        for path in _expand(source, besides, tell):
             found.setdefault(path)
     return list(found)
 
@@ -34,12 +40,15 @@ def _within(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
-def _expand(source: str | Path, besides: Path | None) -> list[Path]:
+def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
         what, wanted = f"folder {path}", "at least one picture"
         fix = f"Put pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) into it, or name another folder."
-        found = list_images(path, recursive=True)
+        listing = list_pictures(path)
+        found = listing.pictures
+        for line in told(one for one in listing.left_out if not _within(one.path, besides)):
+            tell(line)
     elif path.exists() or not glob.has_magic(str(source)):
         return [path]
     else:
@@ -91,27 +100,35 @@ def watch(
 
 
 def _states(folder: Path, besides: Path | None) -> Iterator[tuple[str, State]]:
-    """Pictures in a folder and all below it as they stand, in no order; what vanishes is left out."""
-    base = folder.resolve()
+    """Pictures in a folder and all below it as they stand, in no order; what vanishes is left out.
+
+    As in `runtime.listing`, links are followed and no folder is read twice.
+    """
+    base, met = folder.resolve(), set[tuple[int, int]]()
     folders = [] if besides is not None and base.is_relative_to(besides) else [str(folder)]
     while folders:
         try:
-            with os.scandir(folders.pop()) as entries:
+            current = folders.pop()
+            status = os.stat(current)  # noqa: PTH116 - called often
+            if (status.st_dev, status.st_ino) in met:
+                continue
+            met.add((status.st_dev, status.st_ino))
+            with os.scandir(current) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        if besides is None or Path(entry.path).resolve() != besides:
-                            folders.append(entry.path)
-                    elif _is_picture(entry, base):
-                        with contextlib.suppress(OSError):
+                    with contextlib.suppress(OSError):
+                        if entry.is_dir():
+                            if not entry.name.startswith(".") and _may_enter(entry, base, besides):
+                                folders.append(entry.path)
+                        elif is_picture_name(entry.name) and entry.is_file():
                             status = entry.stat()
                             yield entry.path, (status.st_size, status.st_mtime_ns)
         except OSError:
             continue
 
 
-def _is_picture(entry: os.DirEntry[str], base: Path) -> bool:
-    return os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and (  # noqa: PTH122 - called often
-        not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(base)
-    )
+def _may_enter(entry: os.DirEntry[str], base: Path, besides: Path | None) -> bool:
+    """Whether a folder is neither the one where results go nor a link back to what holds `base`."""
+    if besides is None and not entry.is_symlink():
+        return True
+    place = Path(entry.path).resolve()
+    return place != besides and not (entry.is_symlink() and base.is_relative_to(place))

@@ -88,7 +88,7 @@ def learn(
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     require_engine(manifest.engine, manifest.precision)
     detector = _detector(opened, recipe.options)
-    normals = collect(recipe.normals)
+    normals = collect(recipe.normals, tell=watch.say)
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)

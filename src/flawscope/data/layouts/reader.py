@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
-from flawscope.runtime.images import IMAGE_SUFFIXES, list_images
+from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
 
 FindMasks = Callable[[Path], tuple[MaskFile, ...]]
 
