@@ -145,6 +145,25 @@ def test_evaluate_leaves_known_pictures_out(flawscope: Run, model: Path, trained
     assert figures["kinds"]["spot"]["reject"] == 1.0
 
 
+def test_evaluate_says_how_it_read_the_folder_and_what_it_cannot_tell(
+    flawscope: Run, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "nut"
+    write_pictures(folder / "train/good", 2, seed=8)
+    write_pictures(folder / "test/NG", 2, seed=9, spot=True)
+    write_pictures(folder / "test/OK", 2, seed=10)
+    (folder / "test/OK/c.heic").write_bytes(b"x")
+    ended = flawscope("evaluate", model, folder)
+    assert ended.code == 0
+    assert "OK (good): 2 test; good (good): 2 train; NG (defective): 2 test." in ended.err
+    assert "1 left out (.heic is not read; convert it to PNG): OK/c.heic." in ended.err
+    assert "Pixel AUROC, pixel AP and AU-PRO are not told: they need masks" in ended.err
+    shutil.rmtree(folder / "test/NG")
+    ended = flawscope("evaluate", model, folder)
+    assert ended.code == 0
+    assert "they need defective pictures, and all 2 are good" in ended.err
+
+
 def test_calibrate_rereads_scores_and_takes_new_normals_once(
     flawscope: Run, model: Path, trained: Trained, tmp_path: Path
 ) -> None:

@@ -188,3 +188,26 @@ def test_convert_refuses_in_one_line(flawscope: Run, tmp_path: Path) -> None:
         assert ended.code == code
         assert message in ended.err
         assert ended.err.count("\n") == 1
+
+
+def test_the_check_lists_each_kind_with_its_truth(
+    flawscope: Run, good_pictures: Goods, tmp_path: Path
+) -> None:
+    good_pictures(30, name="nut/OK")
+    good_pictures(2, name="nut/NG", seed=1)
+    good_pictures(2, name="nut/good_old", seed=2)
+    ended = flawscope("data", "check", tmp_path / "nut")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[:3] == ["OK (good): 30 train", "NG (defective): 2 test", "good_old (defective): 2 test"]
+    assert any("good_old: 2 pictures count as defective." in line for line in lines)
+    told = [
+        json.loads(line) for line in flawscope("data", "check", tmp_path / "nut", "--json").out.splitlines()
+    ]
+    kinds = [line for line in told if line["rule"] == "kind"]
+    assert [(kind["name"], kind["defective"], kind["doubtful"]) for kind in kinds] == [
+        ("OK", False, False),
+        ("NG", True, False),
+        ("good_old", True, True),
+    ]
+    assert all({"severity", "rule", "files", "message", "fix"} <= set(line) for line in told)

@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.masks import Polygons, union_mask
+from flawscope.data.masks import union_mask
 from flawscope.errors import DataError
 
 Grow = Callable[..., Path]
@@ -178,78 +177,3 @@ def test_real_iad_wants_its_pictures(tmp_path: Path) -> None:
     (tmp_path / "realiad_1024").rmdir()
     with pytest.raises(DataError, match="got none of these folders"):
         read_dataset(tmp_path)
-
-
-def labelme(path: Path, *shapes: object, height: object = 24, width: object = 32) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"shapes": list(shapes), "imageHeight": height, "imageWidth": width}))
-    return path
-
-
-def polygon(*corners: tuple[object, object], label: str = "Pitting") -> dict[str, object]:
-    return {"label": label, "points": corners, "shape_type": "polygon"}
-
-
-SQUARE = polygon((2, 3), (6, 3), (6, 7), (2, 7))
-
-
-def test_bsdata(tmp_path: Path, grow: Grow) -> None:
-    grow(tmp_path, {"data": 6}, suffix=".jpg")
-    labelme(tmp_path / "label/001.json", SQUARE)
-    dataset = read_dataset(tmp_path)
-    assert (dataset.layout, dataset.masked, dataset.kinds()) == ("bsdata", True, ("pitting",))
-    assert [sample.path.stem for sample in dataset.select(split="test", defective=False)] == ["003"]
-    assert len(dataset.select(split="train")) == 4
-    expected = np.zeros((24, 32), bool)
-    expected[3:8, 2:7] = True
-    np.testing.assert_array_equal(union_mask(dataset.select(defective=True)[0], 24, 32), expected)
-
-
-def test_overlapping_polygons_join(tmp_path: Path) -> None:
-    areas = Polygons.from_labelme(labelme(tmp_path / "a.json", SQUARE, SQUARE))
-    assert areas.read(24, 32).sum() == 25
-    assert areas.saturation(25) == 25
-
-
-def test_corners_outside_the_picture_are_cut(tmp_path: Path) -> None:
-    areas = Polygons.from_labelme(
-        labelme(tmp_path / "a.json", polygon((-9, -9), (90, -9), (90, 90), (-9, 90)))
-    )
-    assert areas.read(24, 32).all()
-
-
-def test_polygons_of_another_picture_size(tmp_path: Path) -> None:
-    areas = Polygons.from_labelme(labelme(tmp_path / "a.json", SQUARE, height=25))
-    with pytest.raises(DataError, match=r"a\.json: expected the picture's size, 32x24, got 32x25"):
-        areas.read(24, 32)
-
-
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        ({"shape_type": "circle", "points": []}, "shape 1: expected a polygon"),
-        ("x", "shape 1: expected a polygon"),
-        (polygon((1, 1), (2, 2)), "at least three corners"),
-        (polygon((1, 1), (2, 2), (3, float("nan"))), "at least three corners"),
-        (polygon((1, 1), (2, 2), (3, 1e12)), "at least three corners"),
-        (polygon((1, 1), (2, 2), ("a", "b")), "at least three corners"),
-        ({"points": [[1, 1], [2]]}, "at least three corners"),
-        ({"label": "x"}, "at least three corners"),
-    ],
-)
-def test_shapes_are_checked(tmp_path: Path, shape: object, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        Polygons.from_labelme(labelme(tmp_path / "a.json", shape))
-
-
-@pytest.mark.parametrize("height", [0, -1, 10**6, "24", None, True])
-def test_polygon_files_state_the_picture_size(tmp_path: Path, height: object) -> None:
-    with pytest.raises(DataError, match="imageHeight: expected whole pixels"):
-        Polygons.from_labelme(labelme(tmp_path / "a.json", SQUARE, height=height))
-
-
-@pytest.mark.parametrize("text", ["[]", "{}", '{"shapes": 3}'])
-def test_polygon_files_hold_shapes(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match="an object with a list of shapes"):
-        Polygons.from_labelme(tmp_path / "a.json")

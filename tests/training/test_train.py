@@ -14,6 +14,7 @@ from flawscope.errors import DataError, InputError, OptionError, OutputError, St
 from flawscope.methods.detector import Detector
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
+from flawscope.progress import Silent
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.training.recipe import Recipe
@@ -91,6 +92,19 @@ def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
     (pictures / "005.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"005\.png"):
         train(recipe(pictures), tmp_path / "model", Run())
+
+
+def test_how_the_folder_was_read_is_said(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "nut/OK", 20).parent
+    write_pictures(folder / "goood", 1, seed=1)
+    (folder / "OK/share").symlink_to(tmp_path / "unmounted")
+    stop, lines = threading.Event(), list[str]()
+    stop.set()
+    with pytest.raises(Stopped):
+        train(recipe(folder), tmp_path / "model", Run(), Watch(Silent(), stop, lines.append))
+    assert lines[0] == "nut, read as folder: OK (good): 20 train; goood (defective): 1 test."
+    assert lines[1].startswith("Is that right? goood counts as defective.")
+    assert lines[2] == "1 left out (a link that leads nowhere): OK/share."
 
 
 def test_an_unwritable_place_is_found_before_any_work(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,10 @@ def check(
     near: Annotated[bool, typer.Option("--near/--no-near", help="Look for near duplicates too.")] = True,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit."""
+    """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit.
+
+    Each kind is listed with what it counts as, good or defective.
+    """
     from flawscope.data.checks.check import check_data
     from flawscope.data.layouts import read_dataset
     from flawscope.runtime.calibration import parse_rate
@@ -70,6 +74,12 @@ def check(
         near=near,
         progress=Bars(quiet=as_json),
     )
+    for kind in dataset.truths():
+        if as_json:
+            about = {"severity": "note", "rule": "kind", "files": (), "message": str(kind), "fix": ""}
+            print_json({**about, **dataclasses.asdict(kind)})
+        else:
+            say(f"{kind}")
     for issue in issues:
         if as_json:
             print_json(issue)

@@ -37,6 +37,7 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
+    from flawscope.data.checks.kinds import told_of
     from flawscope.data.layouts import read_dataset
     from flawscope.files import writable_folder
     from flawscope.report.build import evaluation_report
@@ -47,6 +48,8 @@ def evaluate(
 
     inspector = Inspector.load(model, engine=engine, threads=threads)
     dataset = read_dataset(folder, layout=layout, product=product)
+    for line in told_of(dataset):
+        note(line)
     bars = Bars(quiet=as_json)
     if out is not None:
         writable_folder(out)
@@ -73,6 +76,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
             note(f"unreadable: {record.error}")
     if evaluation.known:
         note(f"{evaluation.known} pictures left out, because the model has seen them.")
+    for reason in evaluation.misfits.values():
+        note(f"left out of figures of place: {reason}")
     table = Table("figure", "value", "95 % interval", title=escape(evaluation.dataset.name))
     for name, interval in evaluation.detection.items():
         ends = "" if math.isnan(interval.low) else f"{interval.low:.3f} – {interval.high:.3f}"
@@ -81,9 +86,12 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table.add_row(name, f"{value:.4f}", "")
     if table.row_count:
         console.print(table)
-    table = Table("kind", "pictures", "accept", "review", "reject", "AUROC")
+    table = Table("kind", "counts as", "pictures", "accept", "review", "reject", "AUROC")
     for kind, rates in evaluation.kinds.items():
         ranked = "" if rates.auroc is None else f"{rates.auroc:.3f}"
         shares = (f"{share:.1%}" for share in (rates.accept, rates.review, rates.reject))
-        table.add_row(escape(kind), str(rates.pictures), *shares, ranked)
+        truth = "defective" if rates.defective else "good"
+        table.add_row(escape(kind), truth, str(rates.pictures), *shares, ranked)
     console.print(table)
+    for sentence in evaluation.untold:
+        note(sentence)

@@ -17,7 +17,7 @@ import numpy as np
 
 from flawscope.data.layouts import read_dataset, real_iad
 from flawscope.data.masks import MaskFile, union_mask
-from flawscope.data.samples import GOOD, Dataset, Sample
+from flawscope.data.samples import Dataset, Sample
 from flawscope.data.splits import split_normals
 from flawscope.errors import DataError, OutputError, unknown
 from flawscope.files import unwritable
@@ -195,9 +195,9 @@ def _transfer(source: Path, target: Path, *, link: bool) -> None:
 
 def _free_place(out: Path, dataset: Dataset) -> Path:
     """Where a product goes, once nothing stands there and all names that become folders are plain."""
-    kinds = dataset.kinds()
-    for name in (dataset.name, *kinds):
-        if not _SAFE.fullmatch(name) or GOOD in kinds:
+    goods = [kind.name for kind in dataset.truths() if not kind.defective]
+    for name in (dataset.name, *dataset.kinds(), *goods[1:]):  # a second name for good is no kind to keep
+        if not _SAFE.fullmatch(name) or name in goods[1:]:
             raise DataError(
                 f"{dataset.name} in {dataset.root}",
                 expected="names of products and defect kinds in letters, digits, dots, - and _, no kind good",

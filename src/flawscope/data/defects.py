@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flawscope.data.layouts.plain import GOOD_NAMES, MASK_FOLDERS
-from flawscope.data.layouts.reader import pictures, subfolders
+from flawscope.data.layouts.annotations import divide
+from flawscope.data.layouts.reader import kind_folders, pictures
 from flawscope.data.samples import Dataset, Sample, ordered
+from flawscope.data.truth import says_good
 from flawscope.errors import DataError, OptionError, unknown
 from flawscope.files import remembered_sha256
+from flawscope.runtime.listing import list_images
 
 Samples = tuple[Sample, ...]
 
@@ -23,9 +25,10 @@ def read_defects(folder: Path) -> Samples:
         DataError: no such folder, no picture in it, or a sub-folder of good pictures.
     """
     folder = Path(folder)
-    kinds = [path for path in subfolders(folder) if path.name.lower() not in MASK_FOLDERS]
-    good = [path.name for path in kinds if path.name.lower() in GOOD_NAMES]
-    found = [(folder.resolve().name, path) for path in pictures(folder)]
+    kinds = kind_folders(folder)
+    good = [path.name for path in kinds if says_good(path.name)]
+    direct = divide(folder, list_images(folder))[0] if folder.is_dir() else []
+    found = [(folder.resolve().name, path) for path in direct]
     found += [(kind.name, path) for kind in kinds for path in pictures(kind)]
     if good or not found:
         raise DataError(

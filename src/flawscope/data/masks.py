@@ -1,4 +1,4 @@
-"""Where annotated defect areas come from: mask pictures and LabelMe polygons."""
+"""Annotated defect areas: mask pictures, read whoever drew them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.samples import Sample
-from flawscope.data.tables import malformed, read_json
 from flawscope.errors import DataError
-from flawscope.runtime.images import read_image
+from flawscope.runtime.decoding import damage_named, opened, orientation_of, oriented
+from flawscope.runtime.images import PIXEL_LIMIT, read_image
+from flawscope.runtime.tiff import DeepTiff
 
-MAX_SIDE = 2**15 - 1
+_CLASSES = 32  # masks that stay below number their classes
+_FEW_VALUES = 16  # more come from soft edges or from JPEG
+_NOISE = 16  # of JPEG, in grey levels of 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,15 @@ class Saturation:
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A mask picture: pixels above `threshold` in any channel are defect.
+    """A mask picture.
 
+    Pixels above `threshold` in any channel are defect; None reads the mask as `marked` does, whoever drew it.
     `table` gives the saturation by the grey value that the area is drawn in (MVTec LOCO); empty where the
     data set sets none.
     """
 
     path: Path
-    threshold: int = 0
+    threshold: int | None = None
     table: Mapping[int, Saturation] = field(default_factory=dict, hash=False)
 
     def read(self, height: int, width: int) -> NDArray[np.bool_]:
@@ -58,11 +62,10 @@ class MaskFile:
             DataError: the mask has another size than its picture.
             InputError: the file cannot be read as a picture.
         """
-        pixels = read_image(self.path)  # (H, W, C)
-        if pixels.shape[:2] != (height, width):
-            raise _size_error(self.path, pixels.shape[:2], (height, width))
-        area: NDArray[np.bool_] = np.any(pixels > self.threshold, axis=2)  # (H, W)
-        return area
+        values = _values(self.path)
+        if values.shape != (height, width):
+            raise size_error(self.path, (values.shape[0], values.shape[1]), (height, width))
+        return marked(values) if self.threshold is None else np.asarray(values > self.threshold)
 
     def saturation(self, area: int) -> float:
         """Pixels at which the area counts as found in full; `area` where the data set sets nothing.
@@ -82,54 +85,6 @@ class MaskFile:
                 fix="Fetch the data set again.",
             )
         return self.table[value].of(area)
-
-
-@dataclass(frozen=True, slots=True)
-class Polygons:
-    """Polygons of one LabelMe file; their union is the area.
-
-    `shapes` are corners (x, y) in pixels, `labels` the name of each, `height` and `width` the picture's size
-    as the file states it.
-    """
-
-    path: Path
-    shapes: tuple[tuple[tuple[float, float], ...], ...]
-    labels: tuple[str, ...]
-    height: int
-    width: int
-
-    @classmethod
-    def from_labelme(cls, path: Path) -> Polygons:
-        """Parse a LabelMe JSON.
-
-        Raises:
-            DataError: no JSON, no picture size, or a shape that is no polygon of finite corners.
-        """
-        content = read_json(path)
-        shapes = content.get("shapes") if isinstance(content, dict) else None
-        if not isinstance(shapes, list):
-            raise malformed(path, 1, "an object with a list of shapes", repr(content)[:80])
-        height, width = (_side(path, content, key) for key in ("imageHeight", "imageWidth"))
-        corners = tuple(_corners(path, f"shape {index + 1}", shape) for index, shape in enumerate(shapes))
-        labels = tuple(str(shape.get("label", "defect")) for shape in shapes)
-        return cls(path, corners, labels, height, width)
-
-    def read(self, height: int, width: int) -> NDArray[np.bool_]:
-        """The area as (height, width) bool.
-
-        Raises:
-            DataError: the file states another picture size.
-        """
-        if (self.height, self.width) != (height, width):
-            raise _size_error(self.path, (self.height, self.width), (height, width))
-        area = np.zeros((height, width), np.uint8)
-        for shape in self.shapes:
-            cv2.fillPoly(area, [np.rint(np.asarray(shape)).astype(np.int32)], color=1)
-        return area.astype(np.bool_)
-
-    def saturation(self, area: int) -> float:
-        """See `MaskSource.saturation`: LabelMe sets none."""
-        return float(area)
 
 
 def union_mask(sample: Sample, height: int, width: int) -> NDArray[np.bool_]:
@@ -157,27 +112,62 @@ def defect_areas(sample: Sample, height: int, width: int) -> Iterator[tuple[NDAr
             yield area, mask.saturation(size)
 
 
-def _size_error(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> DataError:
+def size_error(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> DataError:
+    """The error for a mask at `path` of another (height, width) than its picture."""
     got, expected = (f"{width}x{height}" for height, width in (size, wanted))
     fix = "Annotate the picture again, or remove the mask."
     return DataError(f"mask {path}", expected=f"the picture's size, {expected}", got=got, fix=fix)
 
 
-def _side(path: Path, content: dict[str, Any], key: str) -> int:
-    side = content.get(key)
-    if isinstance(side, bool) or not isinstance(side, int) or not 0 < side <= MAX_SIDE:
-        raise malformed(path, key, f"whole pixels from 1 to {MAX_SIDE}", repr(side)[:80])
-    return side
+def marked(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which pixels of a mask (H, W) uint8, uint16 or float mean a defect, whoever drew it; (H, W) bool.
+
+    Above half the range: masks with soft edges and masks saved as JPEG keep their outline. A mask whose
+    highest value is below that is cut at half of that value, and one that never reaches 32 holds numbers of
+    classes, 0 and 1 among them: all above 0 count. Where a mask has few values, areas drawn in a low one,
+    as masks of several classes have them, count too; seams that a resize leaves round an area do not. Numbers
+    with fractions are cut at half of the highest.
+    """
+    if values.dtype.kind == "f":
+        numbers = np.nan_to_num(values, posinf=0, neginf=0)
+        whole = np.clip(numbers, 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        if not np.array_equal(whole, numbers):
+            return np.asarray(numbers > max(float(numbers.max()) / 2, 0.0))
+        values = whole
+    top, full = int(values.max(initial=0)), int(np.iinfo(values.dtype).max)
+    if top < _CLASSES:
+        return np.asarray(values > 0)
+    half = full // 2 if top > full // 2 else top // 2
+    area = np.asarray(values > half)
+    counts = np.bincount(values.ravel())
+    low = np.flatnonzero(counts[: half + 1])
+    if np.count_nonzero(counts) <= _FEW_VALUES:
+        for value in low[low >= _NOISE]:
+            area |= _drawn_in(values == value, values > value)
+    return area
 
 
-def _corners(path: Path, place: str, shape: Any) -> tuple[tuple[float, float], ...]:
-    if not isinstance(shape, dict) or shape.get("shape_type", "polygon") != "polygon":
-        raise malformed(path, place, "a polygon", repr(shape)[:80])
-    try:
-        corners = np.asarray(shape.get("points"), np.float64)
-    except (TypeError, ValueError, OverflowError):
-        corners = np.empty(0)
-    pairs = corners.ndim == 2 and corners.shape[1] == 2
-    if not pairs or len(corners) < 3 or not (np.abs(corners) < MAX_SIDE).all():
-        raise malformed(path, place, "at least three corners [x, y]", repr(shape.get("points"))[:80])
-    return tuple((float(x), float(y)) for x, y in corners)
+def _drawn_in(level: NDArray[np.bool_], above: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those areas of one value, (H, W), that are solid, or border on nothing higher."""
+    count, parts = cv2.connectedComponents(level.astype(np.uint8), connectivity=8)
+    square = np.ones((3, 3), np.uint8)
+    solid = cv2.erode(level.astype(np.uint8), square, borderValue=0).astype(np.bool_)
+    kept = np.zeros(count, np.bool_)
+    kept[parts[solid]] = True
+    alone = np.ones(count, np.bool_)
+    alone[parts[cv2.dilate(above.astype(np.uint8), square).astype(np.bool_)]] = False
+    return np.asarray((kept | alone)[parts] & level)
+
+
+def _values(path: Path) -> NDArray[Any]:
+    """A mask's values, (H, W): the strongest channel; how opaque it is where all that it shows is black."""
+    values = read_image(path).max(axis=2)  # (H, W, C) -> (H, W)
+    if values.any():
+        return np.asarray(values)
+    with opened(path, PIXEL_LIMIT) as (image, name), damage_named(name):
+        if isinstance(image, DeepTiff) or not image.has_transparency_data:
+            return np.asarray(values)
+        orientation = orientation_of(image)
+        alpha = np.asarray(image.convert("RGBA"))[..., 3:]  # (H, W, 1)
+    alpha = oriented(alpha, orientation)[..., 0]
+    return np.asarray(values if alpha.min() == alpha.max() else alpha)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from flawscope.data.truth import doubtful, says_bad
 from flawscope.errors import DataError
+from flawscope.runtime.listing import LeftOut
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +75,7 @@ class Sample:
         category: structural or logical, where the layout tells.
         group: the piece that several views show (Real-IAD), where the layout tells.
         seen: False for defect kinds that are withheld from supervised training (VAD).
+        named: what the folder or label of its kind is called; empty where it is `kind` itself.
     """
 
     path: Path
@@ -83,6 +87,28 @@ class Sample:
     category: Literal["structural", "logical"] | None = None
     group: str | None = None
     seen: bool = True
+    named: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Pictures of one name, and how they count.
+
+    Attributes:
+        name: the folder or label as the data set writes it.
+        defective: whether they count as defective.
+        pictures: how many are in which split.
+        doubtful: whether the name leaves doubt that this is right.
+    """
+
+    name: str
+    defective: bool
+    pictures: dict[Split, int]
+    doubtful: bool
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {split}" for split, count in self.pictures.items())
+        return f"{self.name} ({'defective' if self.defective else 'good'}): {counts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +116,7 @@ class Dataset:
     """The samples of one product, as a layout reader found them.
 
     `masked` tells whether the layout annotates areas at all: where it does, a defective sample
-    without masks is an annotation error, not a choice.
+    without masks is an annotation error, not a choice. `left_out` is what lies in the folder and is not read.
     """
 
     name: str
@@ -98,6 +124,7 @@ class Dataset:
     root: Path
     samples: tuple[Sample, ...]
     masked: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
@@ -132,6 +159,16 @@ class Dataset:
     def kinds(self) -> tuple[str, ...]:
         """Defect kinds in this data set, sorted, without `good`."""
         return tuple(sorted({sample.kind for sample in self.samples if sample.defective}))
+
+    def truths(self) -> list[Kind]:
+        """Each kind by the name that the data set gives it, with its truth: good ones first, then by name."""
+        counts: defaultdict[tuple[bool, str], Counter[Split]] = defaultdict(Counter)
+        for sample in self.samples:
+            counts[sample.defective, sample.named or sample.kind][sample.split] += 1
+        return [
+            Kind(name, defective, dict(splits), doubtful(name) if defective else says_bad(name))
+            for (defective, name), splits in sorted(counts.items())
+        ]
 
 
 def ordered(samples: Iterable[Sample]) -> tuple[Sample, ...]:

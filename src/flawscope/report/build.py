@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,13 @@ def evaluation_report(
     remarks = [note] if note else []
     if evaluation.known:
         remarks.append(f"{evaluation.known} pictures were left out, because the model has seen them.")
+    remarks += [*_masks_left_out(evaluation), *evaluation.untold]
     if len(items) > MOST:
         remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
     drawn: tuple[Scatter, ...] = ()
-    readable = {item.record.path for item in items}
+    usable = {item.record.path for item in items} - evaluation.misfits.keys()
     try:
-        drawn = embed(bundle, [sample for sample in evaluation.dataset if str(sample.path) in readable])
+        drawn = embed(bundle, [sample for sample in evaluation.dataset if str(sample.path) in usable])
     except FlawscopeError as error:  # an extra, for which no figure should be lost
         remarks.append(f"Embeddings could not be drawn: {error}")
     content = _content(
@@ -151,6 +152,14 @@ def _input(frame: Frame) -> str:
     if frame.intensities is None:
         return size
     return f"{size}; {frame.intensities[0]:g} is black, {frame.intensities[1]:g} is white"
+
+
+def _masks_left_out(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.misfits:
+        yield (
+            f"{len(evaluation.misfits)} pictures count in no figure of place; their masks cannot be used: "
+            f"{'; '.join(evaluation.misfits.values())}"
+        )
 
 
 def _figures(evaluation: Evaluation) -> tuple[Figure, ...]:

@@ -21,20 +21,22 @@ from flawscope.runtime.images import pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
-from flawscope.station.localisation import Cuts, Localisation
+from flawscope.station.localisation import Cuts, Localisation, misfits
 from flawscope.station.picture import Inspected, Wish, inspect_one
+from flawscope.station.untold import untold_detection, untold_place
 
 WAITING = 128_000_000  # pixels of heatmaps that may wait at once for their turn in the figures
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Verdicts over one group of pictures, as shares in [0, 1]."""
+    """Verdicts over one group of pictures, as shares in [0, 1]; whether the group counts as defective."""
 
     pictures: int
     accept: float
     review: float
     reject: float
+    defective: bool = False
     auroc: float | None = None
 
 
@@ -50,6 +52,9 @@ class Evaluation:
         localisation: pixel-level metrics by name; empty without masks.
         kinds: verdict rates by kind, `good` first.
         overlap: the PRO accumulator, for curves; None without masks.
+        unmasked: defective pictures without a marked area, which pixel-level metrics leave out.
+        misfits: pictures whose masks cannot be used, by path, and why; pixel-level metrics leave them out.
+        untold: what could not be measured, a sentence each, with what is missing for it.
         views: small pictures, by path, of those that tell most: mistakes, then the highest scores.
     """
 
@@ -57,6 +62,8 @@ class Evaluation:
     records: list[Record] = field(default_factory=list)
     known: int = 0
     unmasked: int = 0
+    misfits: dict[str, str] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
     detection: dict[str, metrics.Interval] = field(default_factory=dict)
     localisation: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, Rates] = field(default_factory=dict)
@@ -89,6 +96,8 @@ class Evaluation:
             "unreadable": len(self.records) - len(self.readable),
             "left_out_known_to_model": self.known,
             "left_out_of_localisation_without_mask": self.unmasked,
+            "left_out_of_localisation_with_unusable_mask": self.misfits,
+            "not_told": self.untold,
             "detection": {name: _finite(interval._asdict()) for name, interval in self.detection.items()},
             "localisation": self.localisation,
             "kinds": {name: asdict(rates) for name, rates in self.kinds.items()},
@@ -106,8 +115,10 @@ def evaluate(
     """Inspect the test pictures of `dataset` and compare with its truth.
 
     A data set without good test pictures is evaluated whole. Pictures whose content the model saw in
-    training, tuning or calibration are left out and counted, so that no figure comes from them. Small
-    pictures are made of the `views` that tell most.
+    training, tuning or calibration are left out and counted, so that no figure comes from them. All masks
+    are read before the first picture is scored; those that cannot be used cost figures of place alone. What
+    pictures of one class, or without masks, cannot tell is named. Small pictures are made of the `views` that
+    tell most.
 
     Raises:
         DataError: nothing is left to evaluate.
@@ -116,7 +127,9 @@ def evaluate(
     if all(sample.defective for sample in samples):
         samples = dataset.samples
     seen = {picture.sha256 for picture in inspector.bundle.manifest.provenance.pictures}
-    fresh = [sample for sample in samples if _digest(sample.path) not in seen]
+    fresh, known = list[Sample](), list[Sample]()
+    for sample in samples:
+        (known if _digest(sample.path) in seen else fresh).append(sample)
     if not fresh:
         raise DataError(
             f"data set {dataset.name}",
@@ -124,17 +137,22 @@ def evaluate(
             got=f"{len(samples)} pictures, all of them known to it",
             fix="Name a folder with other pictures.",
         )
-    evaluation = Evaluation(dataset, known=len(samples) - len(fresh))
+    progress = progress or Silent()
+    evaluation = Evaluation(dataset, known=len(known), misfits=misfits(fresh, progress))
     pixels, gallery = Localisation(dataset), _Gallery(dataset, views)
-    with (progress or Silent()).stage("evaluating", len(fresh)) as stage:
+    heatmaps = False
+    with progress.stage("evaluating", len(fresh)) as stage:
         work = functools.partial(_inspected, inspector, gallery.wants)
         for sample, inspected in zip(
             fresh, inspector.each(work, fresh, batch=_in_work(fresh, batch)), strict=True
         ):
             evaluation.records.append(inspected.record)
             if inspected.prediction is not None:
-                pixels.add(sample, inspected.prediction)
-                gallery.add(sample, inspected)
+                usable = inspected.record.path not in evaluation.misfits
+                heatmaps |= inspected.prediction.heatmap is not None
+                if usable:
+                    pixels.add(sample, inspected.prediction)
+                gallery.add(sample, inspected, cut=usable)
             stage.advance()
     evaluation.views = gallery.finished()
     evaluation.unmasked = pixels.unmasked
@@ -144,6 +162,15 @@ def evaluate(
     if 0 < labels.sum() < len(labels):
         evaluation.detection = _detection(labels, scores)
     evaluation.kinds = _kinds(evaluation.readable)
+    evaluation.untold += untold_detection(evaluation.readable, known)
+    if evaluation.readable and not evaluation.localisation:
+        evaluation.untold += untold_place(
+            dataset,
+            evaluation.readable,
+            heatmaps=heatmaps,
+            unmasked=pixels.unmasked,
+            misfits=len(evaluation.misfits),
+        )
     return evaluation
 
 
@@ -183,15 +210,15 @@ class _Gallery:
         """Whether this one tells more than the least telling so far."""
         return len(self._heap) < self._most or (self._most > 0 and _telling(record) > self._heap[0][0])
 
-    def add(self, sample: Sample, inspected: Inspected) -> None:
-        """Keep the picture if it is among those that tell most."""
+    def add(self, sample: Sample, inspected: Inspected, *, cut: bool) -> None:
+        """Keep the picture if it is among those that tell most; `cut` its map where its masks can be used."""
         record = inspected.record
         if inspected.views is not None and self.wants(record):
             self._views[record.path] = inspected.views
             heapq.heappush(self._heap, (_telling(record), record.path))
             if len(self._heap) > self._most:
                 del self._views[heapq.heappop(self._heap)[1]]
-        if self._masked and self._most and inspected.prediction is not None:
+        if cut and self._masked and self._most and inspected.prediction is not None:
             self._cuts.add(sample, inspected.prediction, self._views)
 
     def finished(self) -> dict[str, Views]:
@@ -232,4 +259,5 @@ def _rates(group: list[Record], good: list[Record]) -> Rates:
     shares = {verdict.value: verdicts.count(verdict) / len(group) for verdict in Decision}
     labels = [0] * len(good) + [1] * len(group)
     ranked = metrics.auroc(labels, [record.rank for record in (*good, *group)]) if good else None
-    return Rates(len(group), **shares, auroc=ranked)
+    truth = group[0].truth
+    return Rates(len(group), **shares, defective=truth is not None and truth.defective, auroc=ranked)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import deque
+from collections.abc import Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.masks import defect_areas, union_mask
+from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
+from flawscope.errors import InputError
 from flawscope.metrics import RegionOverlap, Saturation, max_f1
+from flawscope.progress import Progress
+from flawscope.runtime.images import check_image
 from flawscope.runtime.overlay import Picture, to_webp_bytes
 from flawscope.runtime.prediction import Prediction
 from flawscope.runtime.record import Inset
@@ -18,6 +24,36 @@ from flawscope.runtime.record import Inset
 _SAMPLED = 64  # rows and columns of a picture's pixels that count
 _SIDE = 180  # longest side of a drawn mask in pixels, at most twice that
 _GROUND, _CUT, _TRUTH = (24, 30, 42), (242, 146, 77), (98, 168, 229)
+
+
+def misfits(samples: Sequence[Sample], progress: Progress) -> dict[str, str]:
+    """Pictures whose masks cannot be used, by path, and why: damaged, or of another size than the picture.
+
+    Every mask is read. A picture that cannot be read itself is left to the inspection, which says so.
+    """
+    masked = [sample for sample in samples if sample.masks]
+    found = {}
+    with (
+        progress.stage("reading masks", len(masked)) as stage,
+        ThreadPoolExecutor(THREADS, thread_name_prefix="masks") as pool,
+    ):
+        for sample, reason in zip(masked, pool.map(_misfit, masked), strict=True):
+            if reason:
+                found[str(sample.path)] = reason
+            stage.advance()
+    return found
+
+
+def _misfit(sample: Sample) -> str:
+    try:
+        info = check_image(sample.path)
+    except (InputError, OSError):
+        return ""
+    try:
+        deque(defect_areas(sample, info.height, info.width), maxlen=0)
+    except (InputError, OSError) as error:
+        return str(error)
+    return ""
 
 
 class Localisation:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flawscope.data.checks.kinds import told_of
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
 from flawscope.data.samples import Dataset, paths_of
@@ -97,6 +98,8 @@ def train(
     require_spread(PictureFiles(chosen.good, frame))
     if recipe.data.intensities is None and (said := about_values(paths_of(chosen.good), intensities)):
         watch.say(said)
+    for line in told_of(dataset):
+        watch.say(line)
     writable_folder(out)
     _say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)

@@ -6,14 +6,16 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.checks.issues import Issue, found, worst_first
+from flawscope.data.checks.kinds import kind_issues, left_out_issues
 from flawscope.data.checks.near import SIDE, near_groups, thumbnail
+from flawscope.data.checks.telltale import Traits, telltale_issues
 from flawscope.data.checks.values import Values, value_issues
 from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import union_mask
@@ -25,6 +27,7 @@ from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.calibration import normals_needed
 from flawscope.runtime.images import check_image, read_image
+from flawscope.runtime.origin import Origin, origin
 
 CHUNK = 256
 ODD_SHARE = 0.1
@@ -38,6 +41,7 @@ class _Look:
     digest: str = ""
     size: tuple[int, int] = (0, 0)
     mode: str = ""
+    origin: Origin | None = None
     thumbnail: NDArray[np.float16] | None = None
     values: Values | None = None
     issues: tuple[Issue, ...] = ()
@@ -56,10 +60,11 @@ def check_data(
     """Look at every picture and mask of a data set; findings come worst first.
 
     Unreadable files, copies and near copies (within and across training and test), mixed sizes and modes,
-    pictures of one colour or of a small range of values, masks that do not fit, and too few good pictures for
-    the wanted false-reject rate. A folder whose layout
-    cannot be read is a finding too, not an exception. Memory is 2 KiB a picture (its thumbnail) and a few
-    decoded pictures at a time; `near=False` does without the thumbnails.
+    pictures of one colour or of a small range of values, masks that do not fit, kinds whose names leave
+    doubt, what is left out, a format, size, mode or camera that alone tells the kinds apart, and too few good
+    pictures for the wanted false-reject rate. A folder whose layout cannot be read is a finding too, not an
+    exception. Memory is 2 KiB a picture (its thumbnail) and a few decoded pictures at a time; `near=False`
+    does without the thumbnails.
 
     Args:
         data: a data set, or the folder of one; `layout` and `product` say how to read a folder.
@@ -80,7 +85,8 @@ def check_data(
     looks = _look_at_all(dataset, near, progress or Silent())
     readable = [look for look in looks if look.digest]
     issues = [issue for look in looks for issue in look.issues]
-    issues += [*_copies(readable), *_sizes(readable), *_modes(readable)]
+    issues += [*kind_issues(dataset), *left_out_issues(dataset)]
+    issues += [*_copies(readable), *_sizes(readable), *_modes(readable), *telltale_issues(_traits(readable))]
     issues += value_issues([look.values for look in readable if look.values is not None])
     issues += _near_copies(readable) if near else ()
     issues += _normals(dataset, readable, needed, false_rejects, confidence)
@@ -105,7 +111,7 @@ def _look(sample: Sample, masked: bool, near: bool) -> _Look:
     try:
         info = check_image(sample.path)
         image = read_image(sample.path)
-        digest = remembered_sha256(sample.path)
+        digest, source = remembered_sha256(sample.path), origin(sample.path)
     except InputError as error:
         message = f"{sample.path.name} cannot be used: expected {error.expected}, got {error.got}."
         return _Look(sample, issues=(found("unreadable", [sample], message, error.fix),))
@@ -114,8 +120,8 @@ def _look(sample: Sample, masked: bool, near: bool) -> _Look:
         return _Look(sample, issues=(found("unreadable", [sample], message),))
     small = thumbnail(image) if near else None
     masks = tuple(_masks(sample, info.height, info.width, masked))
-    values, mode = Values.of(sample, info, image), f"{info.mode}, {info.bits} bit"
-    return _Look(sample, digest, (info.height, info.width), mode, small, values, masks)
+    size, mode = (info.height, info.width), f"{info.mode}, {info.bits} bit"
+    return _Look(sample, digest, size, mode, source, small, Values.of(sample, info, image), masks)
 
 
 def _masks(sample: Sample, height: int, width: int, masked: bool) -> Iterator[Issue]:
@@ -188,6 +194,14 @@ def _modes(looks: Sequence[_Look]) -> Iterator[Issue]:
     others = [look.sample for look in looks if look.mode != usual]
     listed = "; ".join(f"{count} are {mode}" for mode, count in modes.most_common())
     yield found("mixed-modes", others, f"Pictures differ in mode: {listed}.")
+
+
+def _traits(looks: Sequence[_Look]) -> list[Traits]:
+    return [
+        Traits(look.sample, f"{look.size[1]}x{look.size[0]}", look.mode, **asdict(look.origin))
+        for look in looks
+        if look.origin is not None
+    ]
 
 
 def _normals(

@@ -21,6 +21,16 @@ RULES: dict[str, tuple[Severity, str]] = {
     "mask-misfit": ("error", "Annotate the picture again, or remove the mask."),
     "mask-on-good": ("error", "Move the picture to its defect kind, or empty the mask."),
     "too-few-normals": ("error", "Add good pictures; 30 make a start, a few hundred inspect reliably."),
+    "doubtful-kind": (
+        "warning",
+        "Rename the folder if that is wrong: good, ok or defect_free for good parts, the flaw for others.",
+    ),
+    "no-good": ("warning", "Put good pictures beside them, in a folder named good."),
+    "left-out": ("warning", "Move, rename or convert what should count; remove the rest."),
+    "tell-tale": (
+        "warning",
+        "Record good and defective parts alike; until then figures may show that and not the flaws.",
+    ),
     "few-normals": ("warning", "Add pictures of good parts, or ask for a higher false-reject rate."),
     "duplicate": ("warning", "Keep one; copies make calibration look surer than it is."),
     "near-leak": ("warning", "Look at them; where they show one part, keep them on one side."),
@@ -34,6 +44,7 @@ RULES: dict[str, tuple[Severity, str]] = {
         "note",
         "Training fits black and white to good pictures; --set data.intensities=[LOW,HIGH] declares them.",
     ),
+    "hidden": ("note", "Rename what should count."),
     "near-duplicate": ("note", "Look at them; where they show one part, keep one."),
     "mixed-sizes": ("note", "All are brought to one size; keep the aspect (pad) where shapes differ much."),
 }
@@ -58,9 +69,10 @@ class Issue:
     fix: str
 
 
-def found(rule: str, where: Path | Iterable[Sample], message: str, fix: str | None = None) -> Issue:
-    """The finding that `rule` names, about one path or about samples; `fix` replaces the rule's own."""
-    files = (where,) if isinstance(where, Path) else tuple(sample.path for sample in where)
+def found(rule: str, where: Path | Iterable[Sample | Path], message: str, fix: str | None = None) -> Issue:
+    """The finding that `rule` names, about one path, paths or samples; `fix` replaces the rule's own."""
+    paths = (where,) if isinstance(where, Path) else where
+    files = tuple(one if isinstance(one, Path) else one.path for one in paths)
     severity, usual_fix = RULES[rule]
     return Issue(severity, rule, files, " ".join(message.split()), fix or usual_fix)
 

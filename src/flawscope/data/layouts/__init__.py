@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from flawscope.data.layouts import (
@@ -15,6 +16,7 @@ from flawscope.data.layouts import (
     vad,
     visa,
 )
+from flawscope.data.layouts.leftover import left_over
 from flawscope.data.layouts.reader import Reader, holds_pictures, subfolders
 from flawscope.data.samples import Dataset
 from flawscope.errors import DataError, suggest, unknown
@@ -24,10 +26,11 @@ _READERS: tuple[Reader, ...] = (
     *(mvtec_ad, mvtec_loco, real_iad, vad, visa),
 )
 LAYOUTS = {reader.NAME: reader for reader in _READERS}
+_BY_TABLE = (real_iad.NAME, visa.NAME)  # whose tables say which pictures are meant
 
 
 def read_dataset(folder: Path, *, layout: str | None = None, product: str | None = None) -> Dataset:
-    """Read the samples of one product.
+    """Read the samples of one product, and what lies beside them and is not read (`Dataset.left_out`).
 
     Args:
         folder: the data set, or one product of it.
@@ -65,7 +68,10 @@ def _read(folder: Path, layout: str | None, product: str | None) -> Dataset:
             got=_seen(folder),
             fix="Point at the data set's top folder, or leave the layout out.",
         )
-    return reader.read(folder, _choose_product(folder, reader.products(folder), product))
+    dataset = reader.read(folder, _choose_product(folder, reader.products(folder), product))
+    if reader.NAME in _BY_TABLE:
+        return dataset
+    return replace(dataset, left_out=(*dataset.left_out, *left_over(dataset)))
 
 
 def recognise(folder: Path) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flawscope.data.labelme import LabelMe, Unreadable
 from flawscope.data.layouts.reader import every_third, holds_pictures, one_product, pictures
-from flawscope.data.masks import Polygons
 from flawscope.data.samples import Dataset, Sample
+from flawscope.errors import DataError
+from flawscope.runtime.listing import LeftOut
 
 NAME = "bsdata"
 products = one_product
@@ -22,16 +24,27 @@ def recognises(folder: Path) -> bool:
 
 
 def read(folder: Path, product: str | None) -> Dataset:
-    """See `Reader.read`; the kind is the first label of a picture, in lower case."""
+    """See `Reader.read`; the kind is the first label of a picture, in lower case.
+
+    Shapes that cannot be drawn are skipped, and named in what is left out.
+    """
     del product
-    labels = {path.stem: path for path in (folder / "label").glob("*.json")}
+    labels = {path.stem: path for path in sorted((folder / "label").glob("*.json"))}
     photographs = pictures(folder / "data")
     samples = every_third([path for path in photographs if path.stem not in labels])
-    samples += [_defective(path, labels[path.stem]) for path in photographs if path.stem in labels]
-    return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=True)
+    samples += [_defective(path, labels.pop(path.stem)) for path in photographs if path.stem in labels]
+    left_out = [LeftOut(path, "a label of no picture") for path in labels.values()]
+    for sample in samples:
+        for areas in sample.masks:
+            if isinstance(areas, LabelMe):
+                left_out += [LeftOut(areas.path, reason) for reason in areas.skipped]
+    return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=True, left_out=tuple(left_out))
 
 
 def _defective(path: Path, label: Path) -> Sample:
-    areas = Polygons.from_labelme(label)
-    kind = areas.labels[0].lower() if areas.labels else "defect"
-    return Sample(path, "test", defective=True, kind=kind, masks=(areas,))
+    try:
+        areas: LabelMe | Unreadable = LabelMe.parse(label)
+    except DataError as error:
+        areas = Unreadable(label, error)
+    named = areas.labels[0].lower() if isinstance(areas, LabelMe) and areas.labels else "defect"
+    return Sample(path, "test", defective=True, kind=named, masks=(areas,))

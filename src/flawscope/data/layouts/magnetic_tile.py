@@ -6,10 +6,13 @@ Masks have soft edges; values above half (127) count as defect.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from flawscope.data.layouts.reader import every_third, labelled, mask_named, one_product, pictures, subfolders
-from flawscope.data.samples import Dataset
+from flawscope.data.layouts.reader import every_third, one_product, subfolders
+from flawscope.data.masks import MaskFile
+from flawscope.data.samples import Dataset, Sample
+from flawscope.runtime.listing import list_images
 
 NAME = "magnetic_tile"
 FREE = "MT_Free"
@@ -25,15 +28,27 @@ def recognises(folder: Path) -> bool:
 def read(folder: Path, product: str | None) -> Dataset:
     """See `Reader.read`."""
     del product
-    samples = every_third(_photographs(folder / FREE))
+    samples = [
+        replace(sample, masks=_masks(sample.path)) for sample in every_third(_photographs(folder / FREE))
+    ]
     for kind in subfolders(folder):
         if kind.name == FREE or not kind.name.startswith("MT_"):
             continue
-        masks = mask_named(kind / "Imgs", endings=(".png",), threshold=HALF)
-        samples += labelled(_photographs(kind), "test", kind.name.removeprefix("MT_"), masks)
+        samples += [_defective(path, kind.name.removeprefix("MT_")) for path in _photographs(kind)]
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=True)
+
+
+def _defective(path: Path, kind: str) -> Sample:
+    return Sample(path, "test", defective=True, kind=kind, masks=_masks(path))
+
+
+def _masks(path: Path) -> tuple[MaskFile, ...]:
+    mask = path.with_suffix(".png")
+    return (MaskFile(mask, threshold=HALF),) if mask.is_file() else ()
 
 
 def _photographs(kind: Path) -> list[Path]:
     """Pictures of one kind without their masks, which are the PNG files."""
-    return [path for path in pictures(kind / "Imgs") if path.suffix.lower() in {".jpg", ".jpeg"}]
+    folder = kind / "Imgs"
+    paths = list_images(folder, recursive=True) if folder.is_dir() else []
+    return [path for path in paths if path.suffix.lower() != ".png"]

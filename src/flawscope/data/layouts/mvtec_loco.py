@@ -12,44 +12,61 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from flawscope.data.layouts.reader import by_folder, labelled, pictures
+from flawscope.data.layouts.reader import (
+    annotated,
+    by_folder,
+    good_folders,
+    inner,
+    kind_folders,
+    labelled,
+    pictures,
+)
 from flawscope.data.masks import MaskFile, Saturation
-from flawscope.data.samples import GOOD, Dataset
+from flawscope.data.samples import Dataset, Sample, Split
 from flawscope.data.tables import malformed, read_json
+from flawscope.runtime.listing import list_images
 
 NAME = "mvtec_loco"
 CONFIG = "defects_config.json"
-CATEGORIES: tuple[Literal["logical", "structural"], ...] = ("logical", "structural")
+GOOD_SPLITS: tuple[Split, ...] = ("train", "validation")
+_CATEGORIES: dict[str, Literal["logical", "structural"]] = {
+    "logical_anomalies": "logical",
+    "structural_anomalies": "structural",
+}
 
 
 def is_product(folder: Path) -> bool:
-    """Whether `folder` is one product: train/good and validation/good."""
-    return (folder / "train" / GOOD).is_dir() and (folder / "validation" / GOOD).is_dir()
+    """Whether `folder` is one product: good pictures in train and in validation."""
+    return all(good_folders(inner(folder, split)) for split in ("train", "validation"))
 
 
 recognises, products = by_folder(is_product)
 
 
 def read(folder: Path, product: str | None) -> Dataset:
-    """See `Reader.read`."""
+    """See `Reader.read`; other kinds, in a folder of one's own, have masks as in MVTec AD."""
     root = folder / product if product else folder
-    truth, test = root / "ground_truth", root / "test"
+    truth, test = inner(root, "ground_truth"), inner(root, "test")
     saturations = read_saturations(root / CONFIG) if (root / CONFIG).is_file() else {}
-    samples = [
-        *labelled(pictures(root / "train" / GOOD), "train"),
-        *labelled(pictures(root / "validation" / GOOD), "validation"),
-        *labelled(pictures(test / GOOD), "test"),
-    ]
-
-    def masks(path: Path) -> tuple[MaskFile, ...]:
-        areas = pictures(truth / path.parent.name / path.stem)
-        return tuple(MaskFile(area, table=saturations) for area in areas)
-
-    for category in CATEGORIES:
-        kind = f"{category}_anomalies"
-        anomalous = labelled(pictures(test / kind), "test", kind, masks)
-        samples += [replace(sample, category=category) for sample in anomalous]
+    samples: list[Sample] = []
+    for split in GOOD_SPLITS:
+        for good in good_folders(inner(root, split)):
+            samples += labelled(pictures(good), split, good.name)
+    for kind in kind_folders(test):
+        category = _CATEGORIES.get(kind.name.casefold())
+        if category is None:
+            samples += annotated(kind, "test", truth)
+            continue
+        for sample in labelled(pictures(kind), "test", kind.name):
+            areas = inner(truth, kind.name.casefold()) / sample.path.stem
+            masks = tuple(_area(path, saturations) for path in (list_images(areas) if areas.is_dir() else ()))
+            samples.append(replace(sample, category=category, masks=masks))
     return Dataset(root.resolve().name, NAME, root, tuple(samples), masked=truth.is_dir())
+
+
+def _area(path: Path, saturations: Mapping[int, Saturation]) -> MaskFile:
+    """One area; where its grey value names a defect, all above 0 is the area, however dark."""
+    return MaskFile(path, threshold=0 if saturations else None, table=saturations)
 
 
 def read_saturations(path: Path) -> Mapping[int, Saturation]:

@@ -1,45 +1,47 @@
 """A user's own folder of pictures: good ones only, or good ones beside named defect folders.
 
-Read are: pictures directly in the folder (all good); or a sub-folder `good`, `ok` or `normal`, where every
-other sub-folder with pictures is a defect kind; or `train/good` alone. A mask, where there is one, lies at
-`ground_truth/KIND/NAME_mask.png` or `masks/KIND/NAME.png` (both names work in both folders). Good pictures
+Read are: pictures directly in the folder (all good); or sub-folders whose names say good (`good`, `OK`,
+`defect_free`, …), where every other sub-folder with pictures is a defect kind; or a folder that is called so
+itself, with all below it; or `train/good` alone. A sub-folder `test` may hold kinds, too. Masks lie in
+`ground_truth/KIND` or `masks/KIND`, in `KIND_mask`, or beside the pictures (see `annotations`). Good pictures
 are training pictures, defects test pictures.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from flawscope.data.layouts.annotations import with_flat_masks
 from flawscope.data.layouts.reader import (
+    annotated,
+    defect_folders,
+    good_folders,
     holds_pictures,
-    labelled,
-    mask_named,
+    inner,
+    mask_folders,
     one_product,
     pictures,
-    subfolders,
 )
-from flawscope.data.samples import Dataset
+from flawscope.data.samples import GOOD, Dataset, Sample
+from flawscope.data.truth import says_good
 from flawscope.errors import DataError
 
 NAME = "folder"
-GOOD_NAMES = ("good", "ok", "normal")
-MASK_FOLDERS = ("ground_truth", "masks")
+SPLITS = ("train", "test")
 
 
 def _good_folder(folder: Path) -> Path | None:
     """The one folder that holds the good pictures, or None where no name or place tells."""
-    candidates = [path for path in subfolders(folder) if path.name.lower() in GOOD_NAMES]
-    if not candidates and not (folder / "test").is_dir() and (folder / "train").is_dir():
-        candidates = [path for path in subfolders(folder / "train") if path.name.lower() in GOOD_NAMES]
-    if len(candidates) > 1:
-        names = " and ".join(path.name for path in candidates)
+    found = good_folders(folder)
+    if not found and not inner(folder, "test").is_dir():
+        found = good_folders(inner(folder, "train"))
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
         raise DataError(str(folder), expected="one folder of good pictures", got=names, fix="Merge them.")
-    return candidates[0] if candidates else None
-
-
-def _defect_folders(folder: Path) -> list[Path]:
-    skipped = {*GOOD_NAMES, *MASK_FOLDERS, "train"}
-    return [path for path in subfolders(folder) if path.name.lower() not in skipped and holds_pictures(path)]
+    if not found and says_good(folder.resolve().name) and pictures(folder):
+        found = [folder]
+    return found[0] if found else None
 
 
 products = one_product
@@ -58,21 +60,34 @@ def read(folder: Path, product: str | None) -> Dataset:
             are good.
     """
     del product
-    good, defects = _good_folder(folder), _defect_folders(folder)
-    if holds_pictures(folder):
-        if good is not None or defects:
-            found = ", ".join(path.name for path in ([good] if good else []) + defects)
-            raise DataError(
-                str(folder),
-                expected="good pictures either directly in the folder or in its sub-folder good",
-                got=f"pictures directly in it and in {found}",
-                fix="Move the good ones into a sub-folder named good, or point at that sub-folder.",
-            )
+    good, test = _good_folder(folder), inner(folder, "test")
+    kinds = defect_folders(folder) if good != folder else []
+    kinds = [path for path in kinds if path.name.casefold() not in SPLITS]
+    if holds_pictures(folder) and good != folder:
+        if good is not None or kinds:
+            raise _mixed(folder, [*([good] if good else []), *kinds])
         good = folder
-    samples = [] if good is None else labelled(pictures(good), "train")
-    for kind in defects:
-        places = (folder / name / kind.name for name in MASK_FOLDERS)
-        masks = mask_named(*places, endings=("_mask.png", ".png"))
-        samples += labelled(pictures(kind), "test", kind.name, masks)
-    masked = any((folder / name).is_dir() for name in MASK_FOLDERS)
+    samples: list[Sample] = []
+    if good is not None:
+        deep = good != folder or says_good(folder.resolve().name)
+        found = annotated(good, "train", *mask_folders(folder), name=GOOD, deep=deep)
+        name = good.resolve().name
+        samples = [replace(sample, named="" if name == GOOD else name) for sample in found]
+    for kind in kinds:
+        samples += annotated(kind, "test", *mask_folders(folder))
+    for kind in (*good_folders(test), *defect_folders(test)) if good != folder else ():
+        samples += annotated(kind, "test", *mask_folders(folder, test))
+    truth = mask_folders(folder, test)
+    samples = with_flat_masks(samples, truth)
+    masked = bool(truth) or any(sample.masks for sample in samples)
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=masked)
+
+
+def _mixed(folder: Path, others: list[Path]) -> DataError:
+    found = ", ".join(path.name for path in others)
+    return DataError(
+        str(folder),
+        expected="good pictures either directly in the folder or in its sub-folder good",
+        got=f"pictures directly in it and in {found}",
+        fix="Move the good ones into a sub-folder named good, or point at that sub-folder.",
+    )

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from flawscope.data.masks import MaskFile
+from flawscope.data.layouts.annotations import divide, is_mask_folder, masked_kind, with_masks
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
-from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
-
-FindMasks = Callable[[Path], tuple[MaskFile, ...]]
+from flawscope.data.truth import says_good
+from flawscope.runtime.listing import is_picture_name, list_images
 
 HELD_OUT_STEP = 3
 
@@ -39,14 +38,43 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in inner if path.is_dir() and not path.name.startswith("."))
 
 
+def inner(folder: Path, name: str) -> Path:
+    """The folder in `folder` that is called `name` in whatever case; `folder / name` where there is none."""
+    exact = folder / name
+    if exact.is_dir():
+        return exact
+    return next((path for path in subfolders(folder) if path.name.casefold() == name), exact)
+
+
+def kind_folders(folder: Path) -> list[Path]:
+    """Folders of kinds in `folder`: all but those of masks, as `masks`, or `scratch_mask` by `scratch`."""
+    folders = subfolders(folder)
+    names = {path.name.casefold() for path in folders}
+    return [
+        path
+        for path in folders
+        if not is_mask_folder(path.name) and (masked_kind(path.name) or "").casefold() not in names
+    ]
+
+
+def good_folders(folder: Path) -> list[Path]:
+    """Folders in `folder` whose names say that their pictures are good."""
+    return [path for path in kind_folders(folder) if says_good(path.name)]
+
+
+def defect_folders(folder: Path) -> list[Path]:
+    """Folders in `folder` with pictures that no name of theirs says to be good."""
+    return [path for path in kind_folders(folder) if not says_good(path.name) and pictures(path)]
+
+
 def pictures(folder: Path) -> list[Path]:
-    """Pictures directly in `folder`, sorted by name; none where the folder does not exist."""
-    return list_images(folder) if folder.is_dir() else []
+    """Pictures in `folder` and below, without masks that lie among them; none where it does not exist."""
+    return divide(folder, list_images(folder, recursive=True))[0] if folder.is_dir() else []
 
 
 def holds_pictures(folder: Path) -> bool:
     """Whether any picture lies directly in `folder`; stops at the first."""
-    return folder.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+    return folder.is_dir() and any(is_picture_name(path.name) for path in folder.iterdir())
 
 
 def by_folder(
@@ -55,8 +83,8 @@ def by_folder(
     """`recognises` and `products` of a layout that has a folder a product: the given one, or those in it."""
 
     def products(folder: Path) -> tuple[str, ...]:
-        inner = () if is_product(folder) else subfolders(folder)
-        return tuple(path.name for path in inner if is_product(path))
+        inside = () if is_product(folder) else subfolders(folder)
+        return tuple(path.name for path in inside if is_product(path))
 
     return lambda folder: is_product(folder) or bool(products(folder)), products
 
@@ -67,22 +95,32 @@ def one_product(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def labelled(
-    paths: Iterable[Path], split: Split, kind: str = GOOD, masks: FindMasks = lambda path: ()
+def labelled(paths: Iterable[Path], split: Split, name: str = GOOD) -> list[Sample]:
+    """Samples of one kind: good where its folder's `name` says so, else defective and of the kind `name`."""
+    good = says_good(name)
+    kind = GOOD if good else name
+    return [
+        Sample(path, split, defective=not good, kind=kind, named="" if name == kind else name)
+        for path in paths
+    ]
+
+
+def annotated(
+    kind: Path, split: Split, *mask_roots: Path, name: str | None = None, deep: bool = True
 ) -> list[Sample]:
-    """Samples of one kind, defective unless it is `good`, with the masks that are found for each."""
-    return [Sample(path, split, defective=kind != GOOD, kind=kind, masks=masks(path)) for path in paths]
+    """Samples of the folder `kind` (and below it if `deep`), called `name` or as it is, each with its masks.
+
+    Masks lie in a folder of the kind's name below one of `mask_roots`; in `KIND_mask` beside the kind or
+    there; in a folder `masks` in the kind; or beside each picture, as `000_mask.png`.
+    """
+    paths, beside = divide(kind, list_images(kind, recursive=deep))
+    samples = labelled(paths, split, name or kind.name)
+    return with_masks(samples, kind, *_mask_places(kind, mask_roots), beside=beside)
 
 
-def mask_named(*folders: Path, endings: Sequence[str], threshold: int = 0) -> FindMasks:
-    """Find a picture's only mask: of the files called as the picture is, but for the ending, the first."""
-
-    def find(path: Path) -> tuple[MaskFile, ...]:
-        places = (folder / f"{path.stem}{ending}" for folder in folders for ending in endings)
-        mask = next((place for place in places if place.is_file()), None)
-        return () if mask is None else (MaskFile(mask, threshold=threshold),)
-
-    return find
+def mask_folders(*folders: Path) -> list[Path]:
+    """Folders in `folders` that hold masks, as their names say."""
+    return [path for folder in folders for path in subfolders(folder) if is_mask_folder(path.name)]
 
 
 def every_third(paths: Sequence[Path]) -> list[Sample]:
@@ -95,3 +133,16 @@ def every_third(paths: Sequence[Path]) -> list[Sample]:
         Sample(path, "test" if index % HELD_OUT_STEP == HELD_OUT_STEP - 1 else "train", defective=False)
         for index, path in enumerate(ordered)
     ]
+
+
+def _mask_places(kind: Path, roots: Iterable[Path]) -> list[Path]:
+    wanted = kind.name.casefold()
+    places = []
+    for root in (*roots, kind.parent):
+        for path in subfolders(root):
+            name = path.name.casefold()
+            same = name == wanted or (says_good(kind.name) and says_good(name))
+            masks = (masked_kind(path.name) or "").casefold() == wanted
+            if masks or (same and root != kind.parent):
+                places.append(path)
+    return places

@@ -13,6 +13,7 @@ from typing import Any
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.data.tables import malformed, named_path, read_json
+from flawscope.data.truth import says_good
 from flawscope.errors import DataError
 
 NAME = "real_iad"
@@ -71,7 +72,7 @@ def _sample(root: Path, table: Path, place: str, entry: Any, *, split: Split, no
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in keys):
         raise malformed(table, place, "an object with anomaly_class and image_path", repr(entry)[:80])
     kind, image = entry["anomaly_class"], entry["image_path"]
-    defective = kind != normal
+    defective = kind != normal and not says_good(kind)
     mask = entry.get("mask_path")
     return Sample(
         named_path(root, image, table, place),
@@ -80,4 +81,5 @@ def _sample(root: Path, table: Path, place: str, entry: Any, *, split: Split, no
         kind=kind if defective else GOOD,
         masks=(MaskFile(named_path(root, mask, table, place)),) if mask else (),
         group=PurePosixPath(image).parent.as_posix(),
+        named=kind,
     )

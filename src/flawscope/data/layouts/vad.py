@@ -2,8 +2,8 @@
 
 Labels are for whole pictures, there are no masks. Of the 1000 bad test pictures 165 show kinds that training
 does not hold; the published archive keeps them in a folder of their own (Baitieva et al., CVPR 2024
-workshops, section 3, and the data set's own description). Any test folder whose name starts with `bad` and
-says `unseen` is read as such.
+workshops, section 3, and the data set's own description). Any test folder whose name says `unseen` is read as
+such. Folders of one's own in this shape may name their kinds as they like.
 """
 
 from __future__ import annotations
@@ -11,8 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from flawscope.data.layouts.reader import labelled, one_product, pictures, subfolders
-from flawscope.data.samples import GOOD, Dataset, Sample, Split
+from flawscope.data.layouts.reader import (
+    annotated,
+    defect_folders,
+    good_folders,
+    inner,
+    kind_folders,
+    mask_folders,
+    one_product,
+)
+from flawscope.data.samples import Dataset, Sample, Split
 
 NAME = "vad"
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -20,8 +28,9 @@ products = one_product
 
 
 def recognises(folder: Path) -> bool:
-    """See `Reader.recognises`: bad pictures in the training split are what no other layout has."""
-    return (folder / "train" / GOOD).is_dir() and (folder / "train" / "bad").is_dir()
+    """See `Reader.recognises`: defective pictures in the training split are what no other layout has."""
+    train = inner(folder, "train")
+    return bool(good_folders(train)) and bool(defect_folders(train))
 
 
 def read(folder: Path, product: str | None) -> Dataset:
@@ -29,9 +38,8 @@ def read(folder: Path, product: str | None) -> Dataset:
     del product
     samples: list[Sample] = []
     for split in SPLITS:
-        samples += labelled(pictures(folder / split / GOOD), split)
-        for kind in subfolders(folder / split):
-            if kind.name.startswith("bad"):
-                bad = labelled(pictures(kind), split, kind.name)
-                samples += [replace(sample, seen="unseen" not in kind.name) for sample in bad]
-    return Dataset(folder.resolve().name, NAME, folder, tuple(samples))
+        for kind in kind_folders(inner(folder, split)):
+            found = annotated(kind, split, *mask_folders(folder, kind.parent))
+            samples += [replace(sample, seen="unseen" not in kind.name.casefold()) for sample in found]
+    masked = any(sample.masks for sample in samples)
+    return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=masked)

@@ -7,10 +7,10 @@ from pathlib import Path
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.data.tables import malformed, named_path, read_csv
+from flawscope.data.truth import says_bad, says_good
 
 NAME = "visa"
 COLUMNS = ("object", "split", "label", "image", "mask")
-LABELS = ("normal", "anomaly")
 SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
@@ -29,7 +29,10 @@ def products(folder: Path) -> tuple[str, ...]:
 
 
 def read(folder: Path, product: str | None) -> Dataset:
-    """See `Reader.read`; a mask's values above 0 are defect (they number the kinds of that picture)."""
+    """See `Reader.read`; a mask's values above 0 are defect (they number the kinds of that picture).
+
+    Other words for normal and anomaly than the published table has are read too, in any case.
+    """
     table = _table(folder)
     samples = [
         _sample(folder, table, line, row)
@@ -40,16 +43,18 @@ def read(folder: Path, product: str | None) -> Dataset:
 
 
 def _sample(folder: Path, table: Path, line: int, row: dict[str, str]) -> Sample:
-    if row["split"] not in SPLITS:
+    split, label = SPLITS.get(row["split"].casefold()), row["label"]
+    if split is None:
         raise malformed(table, line, "split train or test", repr(row["split"])[:80])
-    if row["label"] not in LABELS:
-        raise malformed(table, line, "label normal or anomaly", repr(row["label"])[:80])
-    defective = row["label"] == "anomaly"
-    masks = (MaskFile(named_path(folder, row["mask"], table, line)),) if row["mask"] else ()
+    good = says_good(label)
+    if not good and not says_bad(label):
+        raise malformed(table, line, "label normal or anomaly", repr(label)[:80])
+    masks = (MaskFile(named_path(folder, row["mask"], table, line), threshold=0),) if row["mask"] else ()
     return Sample(
         named_path(folder, row["image"], table, line),
-        SPLITS[row["split"]],
-        defective=defective,
-        kind="anomaly" if defective else GOOD,
+        split,
+        defective=not good,
+        kind=GOOD if good else "anomaly",
         masks=masks,
+        named=label,
     )

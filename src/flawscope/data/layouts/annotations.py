@@ -1,0 +1,143 @@
+"""Which file is the mask of which picture: by place and name, whatever its ending and case."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from flawscope.data.masks import MaskFile
+from flawscope.data.samples import Sample
+from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
+
+_WORDS = r"(?:masks?|gts?|ground[-_ ]?truths?|segmentations?|annotations?)"
+_FOLDER = re.compile(_WORDS, re.IGNORECASE)
+_OF = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_WORDS}(?:[-_ ]?(?P<number>\d+))?", re.IGNORECASE)
+_BEFORE = re.compile(rf"{_WORDS}[-_. ]+(?P<of>.+)", re.IGNORECASE)
+_FIRST = (".png", *IMAGE_SUFFIXES)
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder of this name holds masks of pictures elsewhere: ground_truth, masks, GT, …"""
+    return _FOLDER.fullmatch(name) is not None
+
+
+def masked_kind(name: str) -> str | None:
+    """The folder that one named `scratch_mask` or `scratch-gt` holds masks of; None for other names.
+
+    >>> masked_kind("scratch_masks"), masked_kind("scratch")
+    ('scratch', None)
+    """
+    found = _OF.fullmatch(name)
+    return found["of"] if found else None
+
+
+def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures and masks among files below `folder`.
+
+    Masks are what lies in an inner folder of masks, and files such as `000_mask.png` beside a picture 000.
+    """
+    outside, masks = list[Path](), list[Path]()
+    for path in paths:
+        inner = path.relative_to(folder).parts[:-1]
+        (masks if any(is_mask_folder(name) for name in inner) else outside).append(path)
+    stems = {(path.parent, path.stem.casefold()) for path in outside}
+    pictures = list[Path]()
+    for path in outside:
+        of = _OF.fullmatch(path.stem)
+        beside = of is not None and (path.parent, of["of"].casefold()) in stems
+        (masks if beside else pictures).append(path)
+    return pictures, masks
+
+
+def with_masks(
+    samples: Sequence[Sample], base: Path, *folders: Path, beside: Iterable[Path] = ()
+) -> list[Sample]:
+    """The samples of one kind, each with its masks.
+
+    A mask is called as its picture, with or without a word for masks (`000_mask`, `000-gt`, `mask_000`) and a
+    number where there are several, and has any ending that pictures have. It lies below one of `folders` as
+    the picture lies below `base`; or, where no other picture of the kind has its name, anywhere in them.
+
+    Args:
+        samples: with pictures below `base`.
+        base: the folder of the kind.
+        folders: places of masks, the first that has any of a picture counts.
+        beside: files below `base` that are masks.
+    """
+    names = Counter(sample.path.stem.casefold() for sample in samples)
+    places = [_Masks(folder, list_images(folder, recursive=True)) for folder in folders if folder.is_dir()]
+    places.append(_Masks(base, beside))
+    found = []
+    for sample in samples:
+        below = sample.path.relative_to(base).parent
+        alone = names[sample.path.stem.casefold()] == 1
+        masks = next((masks for place in places if (masks := place.of(sample.path, below, alone))), ())
+        found.append(replace(sample, masks=tuple(map(MaskFile, masks))))
+    return found
+
+
+def with_flat_masks(samples: Sequence[Sample], folders: Iterable[Path]) -> list[Sample]:
+    """Defective samples without masks get those directly in `folders`, where names leave no doubt."""
+    names = Counter(sample.path.stem.casefold() for sample in samples if sample.defective)
+    places = [_Masks(folder, list_images(folder)) for folder in folders]
+    found = []
+    for sample in samples:
+        if sample.defective and not sample.masks and names[sample.path.stem.casefold()] == 1:
+            near = (place.of(sample.path, PurePath(), alone=False) for place in places)
+            masks = next((masks for masks in near if masks), ())
+            sample = replace(sample, masks=tuple(map(MaskFile, masks)))  # noqa: PLW2901
+        found.append(sample)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """How a mask's name stands to its picture's: with a word for masks or without, with which number."""
+
+    path: Path
+    bare: bool
+    number: str
+
+
+class _Masks:
+    """Files below a folder of masks by the pictures whose names they bear."""
+
+    def __init__(self, folder: Path, paths: Iterable[Path]) -> None:
+        self._by_place: defaultdict[tuple[PurePath, str], list[_Called]] = defaultdict(list)
+        self._by_name: defaultdict[str, list[_Called]] = defaultdict(list)
+        for path in paths:
+            inner = path.relative_to(folder).parts[:-1]
+            below = PurePath(*(name for name in inner if not is_mask_folder(name)))
+            for name, called in _names(path):
+                self._by_place[below, name].append(called)
+                self._by_name[name].append(called)
+
+    def of(self, picture: Path, below: PurePath, alone: bool) -> list[Path]:
+        """Masks of a picture that lies so far `below` its kind's folder; anywhere where it is `alone`."""
+        for name in (picture.stem.casefold(), picture.name.casefold()):
+            called = self._by_place.get((below, name))
+            if called is None and alone:
+                called = self._by_name.get(name)
+            if called:
+                return _chosen(called, picture)
+        return []
+
+
+def _names(path: Path) -> Iterable[tuple[str, _Called]]:
+    stem = path.stem
+    yield stem.casefold(), _Called(path, bare=True, number="")
+    if after := _OF.fullmatch(stem):
+        yield after["of"].casefold(), _Called(path, bare=False, number=after["number"] or "")
+    elif before := _BEFORE.fullmatch(stem):
+        yield before["of"].casefold(), _Called(path, bare=False, number="")
+
+
+def _chosen(called: Sequence[_Called], picture: Path) -> list[Path]:
+    """One file for each number: with a word for masks rather than bare, of equal case, PNG first."""
+    exact = [one for one in called if picture.stem in one.path.stem] or called
+    named = [one for one in exact if not one.bare] or exact
+    ranked = sorted(named, key=lambda one: (one.number, _FIRST.index(one.path.suffix.lower()), one.path))
+    return list({one.number: one.path for one in reversed(ranked)}.values())[::-1]

@@ -1,0 +1,49 @@
+"""What lies in a data set's folder and is read as nothing: no picture and no mask is left out in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from flawscope.data.layouts.annotations import is_mask_folder, masked_kind
+from flawscope.data.layouts.reader import inner, kind_folders
+from flawscope.data.samples import Dataset
+from flawscope.runtime.listing import LeftOut, list_pictures
+
+NOT_A_PLACE = "where this layout has no pictures"
+NO_PICTURE = "a mask of no picture"
+EMPTY = "a folder without pictures"
+LABEL_MAPS = "parts"  # of rendered products: which part each pixel shows
+
+
+def left_over(dataset: Dataset) -> list[LeftOut]:
+    """Files below the data set's folder that are neither sample nor mask, and kinds without pictures."""
+    listing = list_pictures(dataset.root)
+    samples = [sample.path for sample in dataset]
+    masks = [path for sample in dataset for mask in sample.masks if (path := getattr(mask, "path", None))]
+    used = {*samples, *masks}
+    rest = [path for path in listing.pictures if path not in used and not _is_label_map(dataset, path)]
+    if rest:  # a file may be reached by another way than its sample was
+        real = {path.resolve() for path in used}
+        rest = [path for path in rest if path.resolve() not in real]
+    entered = {parent for path in used for parent in path.parents}
+    found = [one for one in listing.left_out if one.path not in entered]
+    found += [LeftOut(path, NO_PICTURE if _is_mask(dataset.root, path) else NOT_A_PLACE) for path in rest]
+    holders = {parent for path in (*listing.pictures, *samples) for parent in path.parents}
+    found += [LeftOut(path, EMPTY) for path in _kinds(dataset.root) if path not in holders]
+    return found
+
+
+def _kinds(root: Path) -> Iterable[Path]:
+    for split in ("train", "validation", "test"):
+        yield from kind_folders(inner(root, split))
+
+
+def _is_mask(root: Path, path: Path) -> bool:
+    parts = path.relative_to(root).parts[:-1]
+    folder = any(is_mask_folder(name) or masked_kind(name) for name in parts)
+    return folder or masked_kind(path.stem) is not None
+
+
+def _is_label_map(dataset: Dataset, path: Path) -> bool:
+    return path.relative_to(dataset.root).parts[0] == LABEL_MAPS and dataset.layout == "mvtec_loco"

@@ -1,0 +1,99 @@
+"""What the name of a folder or label says about the pictures under it: good, defective, or doubtful.
+
+One set of names serves every layout. Case, separators, numbers and words such as `parts` do not count:
+`Good`, `OK_parts`, `01-normal`, `defect_free` and `nonDefective` all name good pictures; `not_ok`, `NG` and
+`abnormal` do not.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from difflib import get_close_matches
+
+
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_PLAIN = _set(
+    """good ok okay okey normal normals pass passed passing accept accepted acceptable conforming conform
+    conformal perfect nominal correct intact healthy clean flawless faultless undamaged spotless unflawed
+    gut io inordnung fehlerfrei bon bons bonne bonnes conforme conformes bien bueno buena buenos buenas
+    buono buoni bom boa normale normaal goed dobry dobre dobra dobrá bra godkänd godkendt hyvä
+    хорошо хороший норма нормальный годен годный 合格 合格品 良品 良 正常 好 好品 正品 正常品 양품 정상"""
+)
+_FLAWS = _set(
+    """defect defects defective defected anomaly anomalies anomalous fault faults faulty flaw flaws flawed
+    damage damages damaged error errors issue issues problem problems reject rejects fehler defekt defekte
+    mangel mängel défaut défauts defaut defauts defecto defectos difetto difetti defeito defeitos"""
+)
+_BAD = _FLAWS | _set(
+    """bad ng nok ko nio kaputt schlecht ausschuss rejected fail failed failure failures fails abnormal
+    abnormals unacceptable nonconforming nonconform incorrect broken scrap mauvais malo mala cattivo scarto
+    брак 不良 不良品 不合格 异常 異常 缺陷 불량"""
+)
+_NOT = _set("no non not none without zero un n nicht kein keine ohne sans sin senza sem нет без 无 無")
+_FREE = ("free", "frei", "less")
+_UNTOLD = _set("fine negative positive true false yes no unknown other others misc unlabeled unlabelled")
+_FILLING = _set(
+    """part parts piece pieces sample samples image images img imgs picture pictures photo photos product
+    products item items unit units class label data set train training test testing val validation view views
+    teil teile bild bilder the all only 品"""
+)
+_NEAR = 0.85
+
+
+def says_good(name: str) -> bool:
+    """Whether a folder or label of this name holds good pictures.
+
+    >>> [says_good(name) for name in ("Good", "OK_parts", "defect_free", "n.i.O.", "not_good", "good_old")]
+    [True, True, True, False, False, False]
+    """
+    words = _words(name)
+    joined = "".join(words)
+    if joined in _PLAIN or (words and all(word in _PLAIN for word in words)):
+        return True
+    if len(words) > 1 and words[0] in _NOT and all(word in _FLAWS for word in words[1:]):
+        return True
+    if any(joined.startswith(word) and joined[len(word) :] in _FLAWS for word in _NOT):
+        return True
+    return any(joined.endswith(word) and joined.removesuffix(word) in _FLAWS for word in _FREE)
+
+
+def says_bad(name: str) -> bool:
+    """Whether a folder or label of this name holds defective pictures of no particular kind.
+
+    >>> [says_bad(name) for name in ("NG", "not_OK", "defects", "abnormal", "scratch", "good")]
+    [True, True, True, True, False, False]
+    """
+    words = _words(name)
+    joined = "".join(words)
+    if says_good(name) or not words:
+        return False
+    if joined in _BAD or all(word in _BAD for word in words):
+        return True
+    return any(joined.startswith(word) and joined[len(word) :] in _PLAIN for word in _NOT)
+
+
+def doubtful(kind: str) -> bool:
+    """Whether the name of a kind that counts as defective leaves doubt: nearly a good one, or saying nothing.
+
+    >>> [doubtful(kind) for kind in ("goood", "good_old", "1", "negative", "scratch", "not_good", "abnormal")]
+    [True, True, True, True, False, False, False]
+    """
+    words = _words(kind)
+    if says_bad(kind):
+        return False
+    if not words or "".join(words) in _UNTOLD or any(word in _PLAIN for word in words):
+        return True
+    near = get_close_matches("".join(words), [word for word in _PLAIN if len(word) > 3], n=1, cutoff=_NEAR)
+    return bool(near)
+
+
+def _words(name: str) -> list[str]:
+    """Words of a name without case, numbers and filling: `01_NotOK-Parts` gives not, ok."""
+    plain = unicodedata.normalize("NFKC", name)
+    parted = re.sub(r"(?<=[a-zà-ÿ])(?=[A-Z])", " ", plain)
+    words = [word for word in re.split(r"[\W\d_]+", parted.casefold()) if word]
+    return [word for word in words if word not in _FILLING]

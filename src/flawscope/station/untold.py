@@ -1,0 +1,55 @@
+"""Figures that an evaluation cannot give, each with what is missing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flawscope.data.samples import Dataset, Sample
+from flawscope.runtime.record import Record
+
+DETECTION = "AUROC, average precision, F1 and FPR at 95 % TPR"
+PLACE = "Pixel AUROC, pixel AP and AU-PRO"
+
+
+def untold_detection(records: Sequence[Record], known: Sequence[Sample]) -> Iterator[str]:
+    """Why pictures cannot be ranked: `records` are those that were read, `known` those left out before."""
+    truths = [record.truth.defective for record in records if record.truth is not None]
+    if not truths:
+        yield f"{DETECTION} are not told: no picture could be read."
+    elif not any(truths):
+        yield (
+            f"{DETECTION} are not told: they need defective pictures, and all {len(truths)} are good. "
+            "The share of good pictures that is rejected is told."
+        )
+    elif all(truths):
+        seen = sum(not sample.defective for sample in known)
+        why = f"; {seen} good ones are left out, because the model has seen them" if seen else ""
+        yield (
+            f"{DETECTION} are not told: they need good pictures, and all {len(truths)} are defective{why}. "
+            "The share of defective pictures that is found is told."
+        )
+
+
+def untold_place(
+    dataset: Dataset, records: Sequence[Record], *, heatmaps: bool, unmasked: int, misfits: int
+) -> Iterator[str]:
+    """Why there are no figures of place, where there are none.
+
+    Args:
+        heatmaps: whether the model gives any.
+        unmasked: defective pictures without a marked area.
+        misfits: pictures whose masks cannot be used.
+    """
+    defective = sum(record.truth is not None and record.truth.defective for record in records)
+    if not dataset.masked:
+        missing = "they need masks of the defects, and the data set has none"
+    elif not heatmaps:
+        missing = "the model gives no heatmap"
+    elif not defective:
+        missing = "they need defective pictures, and none was read"
+    else:
+        missing = (
+            f"of {defective} defective pictures {unmasked} have no marked area and of all pictures "
+            f"{misfits} have masks that cannot be used"
+        )
+    yield f"{PLACE} are not told: {missing}."
