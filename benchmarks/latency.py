@@ -21,8 +21,8 @@ from typing import Any
 from flawscope.errors import FlawscopeError
 from flawscope.runtime.bundle import Bundle, load
 from flawscope.runtime.engines import usable_cores
-from flawscope.runtime.images import list_images
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.listing import list_images
 from flawscope.runtime.pipeline import Graphs, Pipeline
 
 ENGINES = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
