@@ -167,3 +167,10 @@ def test_one_odd_file_costs_its_own_area_alone(tmp_path: Path, grow: Grow) -> No
     ]
     rules = [issue.rule for issue in check_data(dataset, false_rejects=0.45)]
     assert rules == ["mask-misfit", "few-normals", "left-out", "left-out", "left-out", "mask-empty"]
+
+
+def test_labels_are_found_in_any_case_and_below(tmp_path: Path, grow: Grow) -> None:
+    grow(tmp_path, {"data": 6}, suffix=".JPG")
+    labelme(tmp_path / "label/000.JSON", SQUARE)
+    labelme(tmp_path / "label/day/001.json", SQUARE)
+    assert len(read_dataset(tmp_path).select(defective=True)) == 2

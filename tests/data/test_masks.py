@@ -217,3 +217,12 @@ def test_masks_without_a_picture_are_told(tmp_path: Path, grow: Grow, draw_mask:
         ("007_mask.png", "a mask of no picture"),
         ("000.png", "a mask of no picture"),
     ]
+
+
+def test_a_folder_called_as_the_picture_holds_its_areas(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:
+    grow(tmp_path, {"train/good": 1, "test/good": 1, "test/bent": 3})
+    for name in ("000/000.png", "000/001.png", "002/000.png"):
+        draw_mask(tmp_path / "ground_truth/bent" / name)
+    dataset = read_dataset(tmp_path)
+    assert [len(sample.masks) for sample in dataset.select(kind="bent")] == [2, 0, 1]
+    assert dataset.left_out == ()

@@ -13,6 +13,7 @@ from flawscope.data.checks.kinds import told_of
 from flawscope.data.defects import read_defects
 from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Dataset
+from flawscope.data.splits import split_dataset
 from flawscope.data.truth import doubtful, says_bad, says_good
 from flawscope.errors import DataError
 
@@ -185,11 +186,30 @@ def test_a_kind_with_a_doubtful_name_is_asked_about(tmp_path: Path, grow: Grow, 
 
 
 def test_good_pictures_in_a_folder_that_says_bad_are_asked_about(tmp_path: Path, grow: Grow) -> None:
-    assert rules(grow(tmp_path / "NG", {".": 84})) == ["doubtful-kind"]
     assert rules(grow(tmp_path / "a", {"good": 80, "good/NG": 4})) == ["doubtful-kind"]
     assert rules(grow(tmp_path / "b", {"train/good": 84, "test/good": 1, "test/dent/OK": 1})) == [
         "doubtful-kind"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "kinds"),
+    [
+        ("NG", {".": 2}, ("NG",)),
+        ("nut", {"NG": 2}, ("NG",)),
+        ("nut", {"defects": 2, "scratch": 1}, ("defects", "scratch")),
+        ("defective", {"scratch": 1, "dent": 2}, ("dent", "scratch")),
+    ],
+)
+def test_defective_pictures_alone_count_as_such(
+    tmp_path: Path, grow: Grow, name: str, counts: dict[str, int], kinds: tuple[str, ...]
+) -> None:
+    dataset = read_dataset(grow(tmp_path / name, counts))
+    assert dataset.kinds() == kinds
+    assert len(dataset.select(defective=True)) == sum(counts.values())
+    with pytest.raises(DataError, match=f"good pictures to learn from, got none; {', '.join(kinds)} count"):
+        split_dataset(dataset, seed=0)
+    assert "no-good" in rules(dataset.root)
 
 
 def test_a_table_that_contradicts_its_folders_is_asked_about(tmp_path: Path, grow: Grow) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flawscope.errors import DataError
-from flawscope.station.sources import collect, watch
+from flawscope.station.sources import collect, collect_good, watch
 
 
 def test_folders_are_read_with_all_below_and_each_picture_once(good_pictures: Callable[..., Path]) -> None:
@@ -80,3 +80,28 @@ def test_what_a_folder_leaves_out_is_told(good_pictures: Callable[..., Path]) ->
     lines: list[str] = []
     collect([folder], besides=folder / "out", tell=lines.append)
     assert lines == ["1 left out (.heic is not read; convert it to PNG): good/b.heic."]
+
+
+def test_patterns_follow_links_and_read_each_folder_once(
+    good_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = good_pictures(1)
+    (folder / "night").mkdir()
+    shutil.copy(folder / "000.png", folder / "night" / "900.png")
+    (folder / "night/up").symlink_to(folder)
+    (folder / "gone.png").symlink_to(tmp_path / "absent.png")
+    found = collect([f"{folder}/**/*.png"])
+    assert [path.name for path in found] == ["000.png", "gone.png", "900.png"]
+
+
+@pytest.mark.parametrize("name", ["NG", "scratch", "good/NG", "test/scratch"])
+def test_good_pictures_are_not_taken_from_folders_with_defective_ones(
+    good_pictures: Callable[..., Path], name: str
+) -> None:
+    root = good_pictures(1, name="nut/good").parent
+    good_pictures(1, name="nut/good/day")
+    good_pictures(1, name="nut/test/OK")
+    assert len(collect_good([root / "good", root / "test"], tell=print)) == 3
+    good_pictures(1, name=f"nut/{name}")
+    with pytest.raises(DataError, match=r"expected nothing but good pictures, got a folder (NG|scratch)"):
+        collect_good([root], tell=print)

@@ -42,7 +42,7 @@ def calibrate(
     """Change the bound on false rejects of a trained model, strengthen it, or turn the model's knobs."""
     from flawscope.runtime.false_rejects import check_promise
     from flawscope.station.calibrate import calibrate as run_calibration
-    from flawscope.station.sources import collect
+    from flawscope.station.sources import collect_good
 
     if promise is not None:
         check_promise(promise)
@@ -53,7 +53,7 @@ def calibrate(
         alpha=options.rate(false_rejects),
         delta=None if sure is None else 1 - sure,
         promise=promise,  # type: ignore[arg-type]
-        normals=collect(normals, tell=note) if normals else (),
+        normals=collect_good(normals, tell=note) if normals else (),
         scalars=scalars,
         progress=Bars(quiet=as_json),
     )

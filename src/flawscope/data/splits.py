@@ -108,12 +108,20 @@ def split_dataset(
         folds: calibrate in so many folds, in place of a held-out part; `calibration=0` asks for five.
 
     Raises:
-        DataError: fewer than five good training pictures.
+        DataError: no, or fewer than five, good training pictures.
         OptionError: a share or number out of range, or both folds and a held-out part.
     """
     normals = dataset.select(split="train", defective=False)
     validation = dataset.select(split="validation", defective=False)
     published = dataset.select(split="test", defective=False)
+    if not normals and not validation:
+        kinds = ", ".join(dataset.kinds())
+        raise DataError(
+            str(dataset.root),
+            expected="good pictures to learn from",
+            got=f"none; {kinds} count as defective" if kinds else "none",
+            fix="Point at the folder that holds the good pictures.",
+        )
     told = calibration is not None or folds is not None
     if told or len(validation) < FEWEST_NORMALS:
         normals, validation = normals + validation, ()

@@ -31,7 +31,7 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Checkpoints, Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.frozen import option_error
-from flawscope.runtime.listing import list_images
+from flawscope.runtime.listing import list_pictures, told
 
 _FINGERPRINT = "fingerprint"
 _SAMPLE = 0xD19
@@ -100,7 +100,7 @@ def distill_teacher(
     """
     started = time.perf_counter()
     _check_out(out, overwrite)
-    paths = _pictures(folder)
+    paths = _pictures(folder, watch)
     targets, sources = build_targets(options)
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
@@ -149,7 +149,7 @@ def evaluate_teacher(
         raise OptionError(
             "student", expected="pdn_s or pdn_m", got=options.student, fix="Only these are teachers."
         )
-    paths = _pictures(folder)
+    paths = _pictures(folder, watch)
     if limit is not None and limit < len(paths):
         chosen = torch.randperm(len(paths), generator=run.generator(_SAMPLE))[: max(limit, 2)]
         paths = [paths[index] for index in sorted(chosen.tolist())]
@@ -200,8 +200,11 @@ def build_targets(options: DistillOptions) -> tuple[Targets, list[Path | None]]:
     return Targets(backbones, features=options.features, channels=options.channels), sources
 
 
-def _pictures(folder: Path) -> list[Path]:
-    paths = list_images(folder, recursive=True)
+def _pictures(folder: Path, watch: Watch) -> list[Path]:
+    listing = list_pictures(folder)
+    paths = listing.pictures
+    for line in told(listing.left_out):
+        watch.say(line)
     if len(paths) < 2:
         raise DataError(
             f"folder {folder}",

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,16 @@ def told(left_out: Iterable[LeftOut], shown: int = 3) -> list[str]:
 
 def natural_key(path: Path) -> tuple[Any, ...]:
     """Sorting key that puts `part2.png` before `part10.png`, folder by folder."""
-    parts = [re.split(r"(\d+)", part) for part in path.parts]
-    return tuple(
-        [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in part] for part in parts
-    ), str(path)
+    return (*_folder_key(path.parent), _pieces(path.name)), str(path)
+
+
+@lru_cache(maxsize=1024)
+def _folder_key(folder: Path) -> tuple[Any, ...]:
+    return tuple(_pieces(part) for part in folder.parts)
+
+
+def _pieces(part: str) -> list[tuple[int, str]]:
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", part)]
 
 
 def _folders(base: Path, found: Listing, *, recursive: bool) -> Iterator[list[Path]]:

@@ -6,12 +6,15 @@ import contextlib
 import glob
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from flawscope.data.truth import says_bad, says_good
 from flawscope.errors import DataError
 from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, told
 from flawscope.runtime.record import State
+
+_SPLITS = ("train", "validation", "test")
 
 
 def collect(
@@ -36,6 +39,41 @@ def collect(
     return list(found)
 
 
+def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) -> list[Path]:
+    """As `collect`, for pictures that are to be good: a folder with defective ones among them is refused.
+
+    Raises:
+        DataError: as `collect`; or a folder below a source that says bad, or lies beside one that says good.
+    """
+    for source in sources:
+        folder = Path(source)
+        defective = _defective_below(folder) if folder.is_dir() else None
+        if defective is not None:
+            raise DataError(
+                f"good pictures in {folder}",
+                expected="nothing but good pictures",
+                got=f"a folder {defective.name}, which counts as defective",
+                fix="Name the folder that holds the good ones alone.",
+            )
+    return collect(sources, tell=tell)
+
+
+def _defective_below(folder: Path) -> Path | None:
+    """A folder below of defective pictures: its name says so, or one beside it is named as the good one."""
+    below = {
+        parent
+        for path in list_pictures(folder).pictures
+        for parent in path.parents
+        if parent != folder and parent.is_relative_to(folder)
+    }
+    chosen = {path.parent for path in below if says_good(path.name)}
+    for path in sorted(below):
+        odd = path.parent in chosen and path.name.casefold() not in _SPLITS
+        if says_bad(path.name) or (odd and not says_good(path.name)):
+            return path
+    return None
+
+
 def _within(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
@@ -55,11 +93,21 @@ def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None
         what, wanted = f"pattern {str(source)!r}", "at least one matching file"
         fix = "Correct the pattern; put it in quotes so that the shell leaves it alone."
         matches = map(Path, glob.glob(str(source), recursive=True))  # noqa: PTH207 - may be absolute
-        found = sorted(match for match in matches if match.is_file())
+        found = _each_once(sorted(path for path in matches if path.is_file() or _is_dangling(path)))
     pictures = [picture for picture in found if not _within(picture, besides)]
     if not pictures:
         raise DataError(what, expected=wanted, got="none", fix=fix)
     return pictures
+
+
+def _is_dangling(path: Path) -> bool:
+    return path.is_symlink() and is_picture_name(path.name)
+
+
+def _each_once(paths: Iterable[Path]) -> list[Path]:
+    """Paths without those of a folder that a link reaches again."""
+    folders: dict[Path, Path] = {}
+    return [path for path in paths if folders.setdefault(path.parent.resolve(), path.parent) == path.parent]
 
 
 def watch(

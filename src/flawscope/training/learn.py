@@ -32,7 +32,7 @@ from flawscope.runtime.calibration import Promise, normals_needed
 from flawscope.runtime.engines import require_engine
 from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import Manifest, Provenance
-from flawscope.station.sources import collect
+from flawscope.station.sources import collect_good
 from flawscope.training.fold_scores import HeldOut, score_by_itself
 from flawscope.training.gain import Gain, cross_validated, gains
 from flawscope.training.pack import Contents, Wish, pack
@@ -88,7 +88,7 @@ def learn(
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     require_engine(manifest.engine, manifest.precision)
     detector = _detector(opened, recipe.options)
-    normals = collect(recipe.normals, tell=watch.say)
+    normals = collect_good(recipe.normals, tell=watch.say)
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)

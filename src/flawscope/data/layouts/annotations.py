@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -59,7 +59,8 @@ def with_masks(
 
     A mask is called as its picture, with or without a word for masks (`000_mask`, `000-gt`, `mask_000`) and a
     number where there are several, and has any ending that pictures have. It lies below one of `folders` as
-    the picture lies below `base`; or, where no other picture of the kind has its name, anywhere in them.
+    the picture lies below `base`; or, where no other picture and no other mask has its name, anywhere in
+    them. A folder there that is called as the picture holds one area a file.
 
     Args:
         samples: with pictures below `base`.
@@ -68,8 +69,8 @@ def with_masks(
         beside: files below `base` that are masks.
     """
     names = Counter(sample.path.stem.casefold() for sample in samples)
-    places = [_Masks(folder, list_images(folder, recursive=True)) for folder in folders if folder.is_dir()]
-    places.append(_Masks(base, beside))
+    places = [_Masks(path, list_images(path, recursive=True), names) for path in folders if path.is_dir()]
+    places.append(_Masks(base, beside, names))
     found = []
     for sample in samples:
         below = sample.path.relative_to(base).parent
@@ -82,7 +83,7 @@ def with_masks(
 def with_flat_masks(samples: Sequence[Sample], folders: Iterable[Path]) -> list[Sample]:
     """Defective samples without masks get those directly in `folders`, where names leave no doubt."""
     names = Counter(sample.path.stem.casefold() for sample in samples if sample.defective)
-    places = [_Masks(folder, list_images(folder)) for folder in folders]
+    places = [_Masks(folder, list_images(folder), names) for folder in folders]
     found = []
     for sample in samples:
         if sample.defective and not sample.masks and names[sample.path.stem.casefold()] == 1:
@@ -105,23 +106,28 @@ class _Called:
 class _Masks:
     """Files below a folder of masks by the pictures whose names they bear."""
 
-    def __init__(self, folder: Path, paths: Iterable[Path]) -> None:
+    def __init__(self, folder: Path, paths: Iterable[Path], pictures: Container[str]) -> None:
         self._by_place: defaultdict[tuple[PurePath, str], list[_Called]] = defaultdict(list)
         self._by_name: defaultdict[str, list[_Called]] = defaultdict(list)
+        self._by_folder: defaultdict[tuple[PurePath, str], list[Path]] = defaultdict(list)
         for path in paths:
             inner = path.relative_to(folder).parts[:-1]
             below = PurePath(*(name for name in inner if not is_mask_folder(name)))
             for name, called in _names(path):
                 self._by_place[below, name].append(called)
-                self._by_name[name].append(called)
+                if below.name.casefold() not in pictures:
+                    self._by_name[name].append(called)
+            self._by_folder[below.parent, below.name.casefold()].append(path)
 
     def of(self, picture: Path, below: PurePath, alone: bool) -> list[Path]:
         """Masks of a picture that lies so far `below` its kind's folder; anywhere where it is `alone`."""
         for name in (picture.stem.casefold(), picture.name.casefold()):
-            called = self._by_place.get((below, name))
-            if called is None and alone:
-                called = self._by_name.get(name)
-            if called:
+            if called := self._by_place.get((below, name)):
+                return _chosen(called, picture)
+            if areas := self._by_folder.get((below, name)):
+                return areas
+            called = self._by_name.get(name, []) if alone else []
+            if called and len({one.path.parent for one in called}) == 1:
                 return _chosen(called, picture)
         return []
 

@@ -20,7 +20,7 @@ products = one_product
 
 def recognises(folder: Path) -> bool:
     """See `Reader.recognises`."""
-    return holds_pictures(folder / "data") and any((folder / "label").glob("*.json"))
+    return holds_pictures(folder / "data") and bool(_labels(folder))
 
 
 def read(folder: Path, product: str | None) -> Dataset:
@@ -29,7 +29,7 @@ def read(folder: Path, product: str | None) -> Dataset:
     Shapes that cannot be drawn are skipped, and named in what is left out.
     """
     del product
-    labels = {path.stem: path for path in sorted((folder / "label").glob("*.json"))}
+    labels = {path.stem: path for path in _labels(folder)}
     photographs = pictures(folder / "data")
     samples = every_third([path for path in photographs if path.stem not in labels])
     samples += [_defective(path, labels.pop(path.stem)) for path in photographs if path.stem in labels]
@@ -39,6 +39,11 @@ def read(folder: Path, product: str | None) -> Dataset:
             if isinstance(areas, LabelMe):
                 left_out += [LeftOut(areas.path, reason) for reason in areas.skipped]
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=True, left_out=tuple(left_out))
+
+
+def _labels(folder: Path) -> list[Path]:
+    files = (folder / "label").rglob("*")
+    return sorted(path for path in files if path.suffix.lower() == ".json" and not path.name.startswith("."))
 
 
 def _defective(path: Path, label: Path) -> Sample:

@@ -26,12 +26,17 @@ def left_over(dataset: Dataset) -> list[LeftOut]:
     if rest:  # a file may be reached by another way than its sample was
         real = {path.resolve() for path in used}
         rest = [path for path in rest if path.resolve() not in real]
-    entered = {parent for path in used for parent in path.parents}
+    entered = _folders_of(used)
     found = [one for one in listing.left_out if one.path not in entered]
     found += [LeftOut(path, NO_PICTURE if _is_mask(dataset.root, path) else NOT_A_PLACE) for path in rest]
-    holders = {parent for path in (*listing.pictures, *samples) for parent in path.parents}
+    holders = _folders_of([*listing.pictures, *samples])
     found += [LeftOut(path, EMPTY) for path in _kinds(dataset.root) if path not in holders]
     return found
+
+
+def _folders_of(paths: Iterable[Path]) -> set[Path]:
+    folders = {path.parent for path in paths}
+    return folders.union(*(folder.parents for folder in folders))
 
 
 def _kinds(root: Path) -> Iterable[Path]:

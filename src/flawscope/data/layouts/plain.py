@@ -2,7 +2,8 @@
 
 Read are: pictures directly in the folder (all good); or sub-folders whose names say good (`good`, `OK`,
 `defect_free`, …), where every other sub-folder with pictures is a defect kind; or a folder that is called so
-itself, with all below it; or `train/good` alone. A sub-folder `test` may hold kinds, too. Masks lie in
+itself, with all below it; or `train/good` alone. Where the folder's own name says NG, defects or the like,
+pictures directly in it are defective. A sub-folder `test` may hold kinds, too. Masks lie in
 `ground_truth/KIND` or `masks/KIND`, in `KIND_mask`, or beside the pictures (see `annotations`). Good pictures
 are training pictures, defects test pictures.
 """
@@ -19,12 +20,13 @@ from flawscope.data.layouts.reader import (
     good_folders,
     holds_pictures,
     inner,
+    kind_folders,
     mask_folders,
     one_product,
     pictures,
 )
 from flawscope.data.samples import GOOD, Dataset, Sample
-from flawscope.data.truth import says_good
+from flawscope.data.truth import says_bad, says_good
 from flawscope.errors import DataError
 
 NAME = "folder"
@@ -48,8 +50,11 @@ products = one_product
 
 
 def recognises(folder: Path) -> bool:
-    """See `Reader.recognises`."""
-    return holds_pictures(folder) or _good_folder(folder) is not None
+    """See `Reader.recognises`; defective pictures alone are recognised by names such as NG or defects."""
+    if holds_pictures(folder) or _good_folder(folder) is not None:
+        return True
+    names = (folder.resolve().name, *(path.name for path in kind_folders(folder)))
+    return any(map(says_bad, names)) and bool(defect_folders(folder))
 
 
 def read(folder: Path, product: str | None) -> Dataset:
@@ -63,13 +68,16 @@ def read(folder: Path, product: str | None) -> Dataset:
     good, test = _good_folder(folder), inner(folder, "test")
     kinds = defect_folders(folder) if good != folder else []
     kinds = [path for path in kinds if path.name.casefold() not in SPLITS]
-    if holds_pictures(folder) and good != folder:
+    own = folder.resolve().name
+    samples: list[Sample] = []
+    if holds_pictures(folder) and good is None and says_bad(own):
+        samples = annotated(folder, "test", *mask_folders(folder), name=own, deep=False)
+    elif holds_pictures(folder) and good != folder:
         if good is not None or kinds:
             raise _mixed(folder, [*([good] if good else []), *kinds])
         good = folder
-    samples: list[Sample] = []
     if good is not None:
-        deep = good != folder or says_good(folder.resolve().name)
+        deep = good != folder or says_good(own)
         found = annotated(good, "train", *mask_folders(folder), name=GOOD, deep=deep)
         name = good.resolve().name
         samples = [replace(sample, named="" if name == GOOD else name) for sample in found]

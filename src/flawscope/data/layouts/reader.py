@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from flawscope.data.layouts.annotations import divide, is_mask_folder, masked_kind, with_masks
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.data.truth import says_good
+from flawscope.errors import InputError
 from flawscope.runtime.listing import is_picture_name, list_images
 
 HELD_OUT_STEP = 3
@@ -34,8 +36,11 @@ class Reader(Protocol):
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders directly in `folder`, sorted by name, without hidden ones; none where it does not exist."""
-    inner = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in inner if path.is_dir() and not path.name.startswith("."))
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:  # which knows without a look at each of many pictures
+        seen = [(entry, Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
+        return sorted(path for entry, path in seen if (path if entry.is_symlink() else entry).is_dir())
 
 
 def inner(folder: Path, name: str) -> Path:
@@ -69,7 +74,7 @@ def defect_folders(folder: Path) -> list[Path]:
 
 def pictures(folder: Path) -> list[Path]:
     """Pictures in `folder` and below, without masks that lie among them; none where it does not exist."""
-    return divide(folder, list_images(folder, recursive=True))[0] if folder.is_dir() else []
+    return divide(folder, _listed(folder))[0]
 
 
 def holds_pictures(folder: Path) -> bool:
@@ -113,7 +118,7 @@ def annotated(
     Masks lie in a folder of the kind's name below one of `mask_roots`; in `KIND_mask` beside the kind or
     there; in a folder `masks` in the kind; or beside each picture, as `000_mask.png`.
     """
-    paths, beside = divide(kind, list_images(kind, recursive=deep))
+    paths, beside = divide(kind, _listed(kind, deep=deep))
     samples = labelled(paths, split, name or kind.name)
     return with_masks(samples, kind, *_mask_places(kind, mask_roots), beside=beside)
 
@@ -135,11 +140,21 @@ def every_third(paths: Sequence[Path]) -> list[Sample]:
     ]
 
 
+def _listed(folder: Path, *, deep: bool = True) -> list[Path]:
+    """Files in `folder`; none where it cannot be listed, which is told as left out, unless it says good."""
+    try:
+        return list_images(folder, recursive=deep) if folder.is_dir() else []
+    except InputError:
+        if says_good(folder.name):
+            raise
+        return []
+
+
 def _mask_places(kind: Path, roots: Iterable[Path]) -> list[Path]:
     wanted = kind.name.casefold()
     places = []
     for root in (*roots, kind.parent):
-        for path in subfolders(root):
+        for path in subfolders(root) if os.access(root, os.R_OK) else ():
             name = path.name.casefold()
             same = name == wanted or (says_good(kind.name) and says_good(name))
             masks = (masked_kind(path.name) or "").casefold() == wanted
