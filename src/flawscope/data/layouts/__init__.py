@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def read_dataset(folder: Path, *, layout: str | None = None, product: str | None
         got = "a file" if folder.exists() else "nothing there"
         raise DataError(f"folder {folder}", expected="a folder of pictures", got=got, fix="Correct the path.")
     try:
-        return _read(folder, layout, product)
+        with os.scandir(folder):
+            return _read(folder, layout, product)
     except OSError as error:
         raise DataError(
             str(folder),

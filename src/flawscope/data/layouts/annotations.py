@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import Sample
+from flawscope.errors import InputError
 from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
 
 _WORDS = r"(?:masks?|gts?|ground[-_ ]?truths?|segmentations?|annotations?)"
@@ -69,7 +71,7 @@ def with_masks(
         beside: files below `base` that are masks.
     """
     names = Counter(sample.path.stem.casefold() for sample in samples)
-    places = [_Masks(path, list_images(path, recursive=True), names) for path in folders if path.is_dir()]
+    places = [_Masks(path, _files(path), names) for path in folders]
     places.append(_Masks(base, beside, names))
     found = []
     for sample in samples:
@@ -83,7 +85,7 @@ def with_masks(
 def with_flat_masks(samples: Sequence[Sample], folders: Iterable[Path]) -> list[Sample]:
     """Defective samples without masks get those directly in `folders`, where names leave no doubt."""
     names = Counter(sample.path.stem.casefold() for sample in samples if sample.defective)
-    places = [_Masks(folder, list_images(folder), names) for folder in folders]
+    places = [_Masks(folder, _files(folder, deep=False), names) for folder in folders]
     found = []
     for sample in samples:
         if sample.defective and not sample.masks and names[sample.path.stem.casefold()] == 1:
@@ -130,6 +132,13 @@ class _Masks:
             if called and len({one.path.parent for one in called}) == 1:
                 return _chosen(called, picture)
         return []
+
+
+def _files(folder: Path, *, deep: bool = True) -> list[Path]:
+    """Files in a folder of masks; none where it cannot be listed, which is told as left out."""
+    with suppress(InputError):
+        return list_images(folder, recursive=deep)
+    return []
 
 
 def _names(path: Path) -> Iterable[tuple[str, _Called]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -35,12 +36,13 @@ class Reader(Protocol):
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders directly in `folder`, sorted by name, without hidden ones; none where it does not exist."""
-    if not folder.is_dir():
+    """Folders directly in `folder`, sorted by name, without hidden ones; none where it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:  # which knows without a look at each of many pictures
+            seen = [(entry, Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
+            return sorted(path for entry, path in seen if (path if entry.is_symlink() else entry).is_dir())
+    except OSError:
         return []
-    with os.scandir(folder) as entries:  # which knows without a look at each of many pictures
-        seen = [(entry, Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
-        return sorted(path for entry, path in seen if (path if entry.is_symlink() else entry).is_dir())
 
 
 def inner(folder: Path, name: str) -> Path:
@@ -79,7 +81,9 @@ def pictures(folder: Path) -> list[Path]:
 
 def holds_pictures(folder: Path) -> bool:
     """Whether any picture lies directly in `folder`; stops at the first."""
-    return folder.is_dir() and any(is_picture_name(path.name) for path in folder.iterdir())
+    with suppress(OSError), os.scandir(folder) as entries:
+        return any(is_picture_name(entry.name) for entry in entries)
+    return False
 
 
 def by_folder(
@@ -87,9 +91,14 @@ def by_folder(
 ) -> tuple[Callable[[Path], bool], Callable[[Path], tuple[str, ...]]]:
     """`recognises` and `products` of a layout that has a folder a product: the given one, or those in it."""
 
+    def may_be(folder: Path) -> bool:
+        with suppress(OSError):  # a folder among them that cannot be entered
+            return is_product(folder)
+        return False
+
     def products(folder: Path) -> tuple[str, ...]:
-        inside = () if is_product(folder) else subfolders(folder)
-        return tuple(path.name for path in inside if is_product(path))
+        inside = [] if is_product(folder) else subfolders(folder)
+        return tuple(path.name for path in inside if may_be(path))
 
     return lambda folder: is_product(folder) or bool(products(folder)), products
 
@@ -154,7 +163,7 @@ def _mask_places(kind: Path, roots: Iterable[Path]) -> list[Path]:
     wanted = kind.name.casefold()
     places = []
     for root in (*roots, kind.parent):
-        for path in subfolders(root) if os.access(root, os.R_OK) else ():
+        for path in subfolders(root):
             name = path.name.casefold()
             same = name == wanted or (says_good(kind.name) and says_good(name))
             masks = (masked_kind(path.name) or "").casefold() == wanted
