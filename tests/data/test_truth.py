@@ -33,7 +33,7 @@ BAD = (
     "defects", "abnormal", "anomaly", "non_conforming", "nonconforming", "unacceptable", "n.i.O.", "NIO",
     "不良", "不合格", "reject", "fail", "faulty", "damaged",
 )  # fmt: skip
-KINDS = ("scratch", "dent", "Blowhole", "logical_anomalies", "AK", "bad_unseen_defects", "gold", "wood")
+KINDS = ("scratch", "broken", "Blowhole", "logical_anomalies", "AK", "bad_unseen_defects", "gold", "wood")
 DOUBTFUL = ("goood", "good_old", "ok_with_scratch", "bottle_ok", "0", "1", "negative", "unknown", "fine")
 
 

@@ -30,7 +30,7 @@ _FLAWS = _set(
 )
 _BAD = _FLAWS | _set(
     """bad ng nok ko nio kaputt schlecht ausschuss rejected fail failed failure failures fails abnormal
-    abnormals unacceptable nonconforming nonconform incorrect broken scrap mauvais malo mala cattivo scarto
+    abnormals unacceptable nonconforming nonconform mauvais malo mala cattivo scarto
     брак 不良 不良品 不合格 异常 異常 缺陷 불량"""
 )
 _NOT = _set("no non not none without zero un n nicht kein keine ohne sans sin senza sem нет без 无 無")

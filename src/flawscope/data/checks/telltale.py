@@ -14,7 +14,7 @@ from flawscope.data.checks.issues import Issue, found
 from flawscope.data.samples import Sample
 
 BALANCED = 0.8  # share of both groups that the property alone puts right, on average
-CHANCE = 0.01  # probability that as many fall so by chance
+CHANCE = 0.02  # probability that as many fall so by chance
 
 
 @dataclass(frozen=True, slots=True)
