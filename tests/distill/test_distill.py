@@ -116,6 +116,21 @@ def test_stopped_and_resumed_gives_the_same_file(pictures: Path, tmp_path: Path)
     assert sha256(first) == sha256(second)
 
 
+def test_a_full_disk_at_the_end_loses_no_step(
+    monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("output", expected="room", got="none", fix="Free disk space.")
+
+    monkeypatch.setattr("flawscope.distill.run.write_tensors", full)
+    out = tmp_path / "mine.safetensors"
+    with pytest.raises(
+        OutputError, match=r"Free disk space\. Progress is kept in .* Run the same command again"
+    ):
+        distill_teacher(pictures, out, TINY, RUN)
+    assert not out.exists()
+
+
 def test_a_teacher_is_measured_against_its_own_targets(pictures: Path, tmp_path: Path) -> None:
     made = distill_teacher(pictures, tmp_path / "mine.safetensors", TINY, RUN)
     figures = evaluate_teacher(str(made.weights), pictures, TINY, RUN)

@@ -28,7 +28,7 @@ from flawscope.files import sha256, writable_folder, write_text
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.teachers import STATISTICS, SUFFIX, load_teacher
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.run import Checkpoints, Run, write_tensors
+from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.frozen import option_error
 from flawscope.runtime.listing import list_pictures, told
@@ -95,7 +95,7 @@ def distill_teacher(
         OptionError: `out` is there and `overwrite` off, or no .safetensors file; unknown network or layer;
             unfinished work of another call.
         WeightsError: a teacher's weights are absent or damaged.
-        OutputError: `out` cannot be written.
+        OutputError: `out` cannot be written, or the disk is full; unfinished work is kept.
         Stopped: the stop signal was set.
     """
     started = time.perf_counter()
@@ -105,10 +105,11 @@ def distill_teacher(
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
     run = _with_checkpoints(run, out, options, data)
-    cache = PictureCache(paths, options.cached_sizes, run, watch)
-    made = distill(targets, student, cache, options, run, watch=watch)
-    moments = dict(zip(STATISTICS, (made.mean, made.std), strict=True))
-    write_tensors(out, {**made.student.body.state_dict(), **moments})
+    with telling_what_is_kept(run):
+        cache = PictureCache(paths, options.cached_sizes, run, watch)
+        made = distill(targets, student, cache, options, run, watch=watch)
+        moments = dict(zip(STATISTICS, (made.mean, made.std), strict=True))
+        write_tensors(out, {**made.student.body.state_dict(), **moments})
     counts = {"trained_on": len(made.trained_on), "held_out": len(made.held_out)}
     seconds = time.perf_counter() - started
     card = {

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from flawscope.errors import OptionError
+from flawscope.errors import OptionError, OutputError
 from flawscope.files import write_with
 
 RunPrecision = Literal["auto", "fp32", "bf16"]
@@ -129,6 +129,19 @@ class Run:
                 fix='Use "cpu", or "cuda" on a machine with an NVIDIA GPU.',
             ) from error
         return device
+
+
+@contextmanager
+def telling_what_is_kept(run: Run) -> Iterator[None]:
+    """Add to the error of a full disk where unfinished work waits for it to have room."""
+    try:
+        yield
+    except OutputError as error:
+        kept = run.checkpoints.told() if run.checkpoints else ""
+        if not kept:
+            raise
+        fix = f"{error.fix} {kept} Run the same command again to go on."
+        raise OutputError(error.what, expected=error.expected, got=error.got, fix=fix) from error
 
 
 @contextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +15,11 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
 from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.survey import about_values, require_spread
-from flawscope.errors import OutputError
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import create, options_of
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
@@ -103,7 +100,7 @@ def train(
     writable_folder(out)
     _say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
-    with _telling_what_is_kept(run):
+    with telling_what_is_kept(run):
         if chosen.split.folds:
             options = detector.options.model_dump()
             held_out = score_in_folds(
@@ -135,19 +132,6 @@ def train(
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
     return TrainResult(made, _counts(chosen), clock.seconds())
-
-
-@contextlib.contextmanager
-def _telling_what_is_kept(run: Run) -> Iterator[None]:
-    """Add to the error of a full disk where unfinished work waits for it to have room."""
-    try:
-        yield
-    except OutputError as error:
-        kept = run.checkpoints.told() if run.checkpoints else ""
-        if not kept:
-            raise
-        fix = f"{error.fix} {kept} Run the same command again to go on."
-        raise OutputError(error.what, expected=error.expected, got=error.got, fix=fix) from error
 
 
 class _Clock:
