@@ -124,6 +124,13 @@ def test_masks_that_do_not_fit(product: Path, draw_mask: Draw) -> None:
     assert "expected the picture's size, 32x24, got 32x30" in issues[0].message
 
 
+def test_masks_drawn_the_other_way_round(product: Path) -> None:
+    path = product / "ground_truth/bent/000_mask.png"
+    Image.open(path).point(lambda value: 255 - value).save(path)
+    issue = only(check_data(product, false_rejects=ENOUGH), "mask-inverted")
+    assert issue.message == "The mask of 000.png marks 97% of the picture, its border included."
+
+
 def test_masks_that_are_missing_or_damaged(product: Path) -> None:
     (product / "ground_truth/bent/000_mask.png").unlink()
     (product / "ground_truth/bent/001_mask.png").write_bytes(b"")

@@ -174,3 +174,19 @@ def test_labels_are_found_in_any_case_and_below(tmp_path: Path, grow: Grow) -> N
     labelme(tmp_path / "label/000.JSON", SQUARE)
     labelme(tmp_path / "label/day/001.json", SQUARE)
     assert len(read_dataset(tmp_path).select(defective=True)) == 2
+
+
+@pytest.mark.parametrize("place", ["bent/000.json", "masks/bent/000.json", "bent_mask/000.JSON"])
+def test_folders_of_ones_own_may_have_labels(tmp_path: Path, grow: Grow, place: str) -> None:
+    grow(tmp_path, {"good": 2, "bent": 3})
+    labelme(tmp_path / place, SQUARE, shape("ellipse", (1, 1), (5, 5)))
+    (tmp_path / "bent/001.json").write_text('{"camera": 3}')
+    (tmp_path / "bent/002.json").write_text('{"shapes": ')
+    dataset = read_dataset(tmp_path)
+    assert dataset.masked
+    first, second, third = dataset.select(kind="bent")
+    np.testing.assert_array_equal(union_mask(first, 24, 32), BOX)
+    assert second.masks == ()
+    with pytest.raises(DataError, match=r"002\.json, line 1: expected JSON"):
+        union_mask(third, 24, 32)
+    assert [one.reason for one in dataset.left_out] == ["shape 2, ellipse: a shape type that is not read"]

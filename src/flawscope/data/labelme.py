@@ -123,6 +123,17 @@ class Unreadable:
         return float(area)
 
 
+def annotation(path: Path) -> LabelMe | Unreadable | None:
+    """The shapes of a JSON file; None for one of another kind, that holds no shapes."""
+    try:
+        content = read_json(path)
+        if not isinstance(content, dict) or "shapes" not in content:
+            return None
+        return LabelMe.parse(path)
+    except DataError as error:
+        return Unreadable(path, error)
+
+
 class _Undrawn(Exception):  # noqa: N818 - why a shape is skipped
     pass
 

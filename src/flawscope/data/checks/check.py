@@ -31,6 +31,7 @@ from flawscope.runtime.origin import Origin, origin
 
 CHUNK = 256
 ODD_SHARE = 0.1
+INVERTED, BORDER = 0.5, 0.9  # shares of a picture and of its border that a mask seldom marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,25 @@ def _masks(sample: Sample, height: int, width: int, masked: bool) -> Iterator[Is
             yield found("mask-missing", [sample], f"{name} is defective ({sample.kind}) and has no mask.")
         return
     try:
-        marked = bool(union_mask(sample, height, width).any())
+        area = union_mask(sample, height, width)
+        marked = bool(area.any())
     except InputError as error:
         message = f"Mask of {name} does not fit: {error.what}: expected {error.expected}, got {error.got}."
         yield found("mask-misfit", [sample], message, error.fix)
         return
     if marked and not sample.defective:
         yield found("mask-on-good", [sample], f"{name} counts as good, but its mask marks a defect.")
+    if _looks_inverted(area):
+        message = f"The mask of {name} marks {area.mean():.0%} of the picture, its border included."
+        yield found("mask-inverted", [sample], message)
     if not marked and sample.defective:
         yield found("mask-empty", [sample], f"{name} is defective ({sample.kind}), but its mask is empty.")
+
+
+def _looks_inverted(area: NDArray[np.bool_]) -> bool:
+    """Whether most of the picture counts as defect, and nearly all of its border."""
+    border = np.concatenate([area[0], area[-1], area[:, 0], area[:, -1]])
+    return bool(area.mean() > INVERTED and border.mean() > BORDER)
 
 
 def _copies(looks: Sequence[_Look]) -> Iterator[Issue]:

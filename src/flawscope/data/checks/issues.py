@@ -36,6 +36,7 @@ RULES: dict[str, tuple[Severity, str]] = {
     "near-leak": ("warning", "Look at them; where they show one part, keep them on one side."),
     "mask-missing": ("warning", "Annotate it; until then it cannot count in figures for location."),
     "mask-empty": ("warning", "Annotate the defect, or move the picture to the good ones."),
+    "mask-inverted": ("warning", "Look at it; where it is drawn black on white, turn it round."),
     "odd-sizes": ("warning", "Check camera and cropping, and remove pictures of another product."),
     "flat": ("warning", "Check camera, trigger and export, and remove them."),
     "small-range": ("warning", "Expose longer or raise the gain, so that the camera fills the scale."),

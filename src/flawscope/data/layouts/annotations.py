@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePath
 
+from flawscope.data.labelme import annotation
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import Sample
 from flawscope.errors import InputError
@@ -94,6 +97,27 @@ def with_flat_masks(samples: Sequence[Sample], folders: Iterable[Path]) -> list[
             sample = replace(sample, masks=tuple(map(MaskFile, masks)))  # noqa: PLW2901
         found.append(sample)
     return found
+
+
+def with_labels(samples: Sequence[Sample], base: Path, *folders: Path) -> list[Sample]:
+    """Samples without masks get the LabelMe file of their name that lies beside them, or in `folders` so."""
+    labels = cache(_labels_in)
+    found = []
+    for sample in samples:
+        below = sample.path.relative_to(base).parent
+        places = (labels(folder / below).get(sample.path.stem) for folder in (base, *folders))
+        place = None if sample.masks else next((path for path in places if path is not None), None)
+        areas = annotation(place) if place is not None else None
+        found.append(sample if areas is None else replace(sample, masks=(areas,)))
+    return found
+
+
+def _labels_in(folder: Path) -> dict[str, Path]:
+    """JSON files directly in a folder, by the names of their pictures."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        paths = [Path(entry.path) for entry in entries if entry.name.lower().endswith(".json")]
+        return {path.stem: path for path in paths}
+    return {}
 
 
 @dataclass(frozen=True, slots=True)

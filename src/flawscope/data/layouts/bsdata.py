@@ -24,20 +24,13 @@ def recognises(folder: Path) -> bool:
 
 
 def read(folder: Path, product: str | None) -> Dataset:
-    """See `Reader.read`; the kind is the first label of a picture, in lower case.
-
-    Shapes that cannot be drawn are skipped, and named in what is left out.
-    """
+    """See `Reader.read`; the kind is the first label of a picture, in lower case."""
     del product
     labels = {path.stem: path for path in _labels(folder)}
     photographs = pictures(folder / "data")
     samples = every_third([path for path in photographs if path.stem not in labels])
     samples += [_defective(path, labels.pop(path.stem)) for path in photographs if path.stem in labels]
     left_out = [LeftOut(path, "a label of no picture") for path in labels.values()]
-    for sample in samples:
-        for areas in sample.masks:
-            if isinstance(areas, LabelMe):
-                left_out += [LeftOut(areas.path, reason) for reason in areas.skipped]
     return Dataset(folder.resolve().name, NAME, folder, tuple(samples), masked=True, left_out=tuple(left_out))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from flawscope.data.labelme import LabelMe
 from flawscope.data.layouts.annotations import is_mask_folder, masked_kind
 from flawscope.data.layouts.reader import inner, kind_folders
 from flawscope.data.samples import Dataset
@@ -17,7 +18,7 @@ LABEL_MAPS = "parts"  # of rendered products: which part each pixel shows
 
 
 def left_over(dataset: Dataset) -> list[LeftOut]:
-    """Files below the data set's folder that are neither sample nor mask, and kinds without pictures."""
+    """What is no sample and no mask below the data set's folder, kinds without pictures, skipped shapes."""
     listing = list_pictures(dataset.root)
     samples = [sample.path for sample in dataset]
     masks = [path for sample in dataset for mask in sample.masks if (path := getattr(mask, "path", None))]
@@ -31,6 +32,13 @@ def left_over(dataset: Dataset) -> list[LeftOut]:
     found += [LeftOut(path, NO_PICTURE if _is_mask(dataset.root, path) else NOT_A_PLACE) for path in rest]
     holders = _folders_of([*listing.pictures, *samples])
     found += [LeftOut(path, EMPTY) for path in _kinds(dataset.root) if path not in holders]
+    found += [
+        LeftOut(areas.path, reason)
+        for sample in dataset
+        for areas in sample.masks
+        if isinstance(areas, LabelMe)
+        for reason in areas.skipped
+    ]
     return found
 
 

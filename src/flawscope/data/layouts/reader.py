@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from flawscope.data.layouts.annotations import divide, is_mask_folder, masked_kind, with_masks
+from flawscope.data.layouts.annotations import divide, is_mask_folder, masked_kind, with_labels, with_masks
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.data.truth import says_good
 from flawscope.errors import InputError
@@ -125,11 +125,13 @@ def annotated(
     """Samples of the folder `kind` (and below it if `deep`), called `name` or as it is, each with its masks.
 
     Masks lie in a folder of the kind's name below one of `mask_roots`; in `KIND_mask` beside the kind or
-    there; in a folder `masks` in the kind; or beside each picture, as `000_mask.png`.
+    there; in a folder `masks` in the kind; or beside each picture, as `000_mask.png`. LabelMe files lie in
+    the same folders or beside the pictures.
     """
     paths, beside = divide(kind, _listed(kind, deep=deep))
     samples = labelled(paths, split, name or kind.name)
-    return with_masks(samples, kind, *_mask_places(kind, mask_roots), beside=beside)
+    places = _mask_places(kind, mask_roots)
+    return with_labels(with_masks(samples, kind, *places, beside=beside), kind, *places)
 
 
 def mask_folders(*folders: Path) -> list[Path]:
