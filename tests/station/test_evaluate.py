@@ -195,6 +195,7 @@ def test_where_no_mask_can_be_used_scores_are_kept(inspector: Inspector, tmp_pat
     root = folder(tmp_path / "data")
     for path in (root / "ground_truth/bent").iterdir():
         path.write_bytes(b"half a mask")
+    (root / "test/bent/more.gif").write_bytes(b"GIF89a")
     evaluation = evaluate(inspector, read_dataset(root), views=MOST)
     assert evaluation.detection["auroc"].value == 1
     (sentence,) = evaluation.untold
@@ -204,4 +205,9 @@ def test_where_no_mask_can_be_used_scores_are_kept(inspector: Inspector, tmp_pat
     assert "4 pictures count in no figure of place; their masks cannot be used" in page
     assert "are not told: of 4 defective pictures" in page
     figures = json.loads((tmp_path / "out/evaluation.json").read_text(encoding="utf-8"))
+    assert "1 left out (.gif is not read; convert it to PNG): bent/more.gif." in page
+    assert set(figures["left_out_of_data_set"]) == {
+        str(root / "test/bent/more.gif"),
+        str(root / "train/good"),
+    }
     assert len(figures["left_out_of_localisation_with_unusable_mask"]) == 4

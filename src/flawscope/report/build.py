@@ -19,6 +19,7 @@ from flawscope.report.content import NOT_SHOWN, Curve, Facts, Figure, ReportCont
 from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.images import Frame
+from flawscope.runtime.listing import told
 from flawscope.runtime.record import Record, Views
 from flawscope.station import tables
 from flawscope.station.evaluate import Evaluation
@@ -60,7 +61,7 @@ def evaluation_report(
     remarks = [note] if note else []
     if evaluation.known:
         remarks.append(f"{evaluation.known} pictures were left out, because the model has seen them.")
-    remarks += [*_masks_left_out(evaluation), *evaluation.untold]
+    remarks += [*told(evaluation.dataset.left_out), *_masks_left_out(evaluation), *evaluation.untold]
     if len(items) > MOST:
         remarks.append(f"Pictures are shown for {MOST} of {len(items)}: mistakes and the most anomalous.")
     drawn: tuple[Scatter, ...] = ()

@@ -95,6 +95,7 @@ class Evaluation:
             "pictures": len(self.records),
             "unreadable": len(self.records) - len(self.readable),
             "left_out_known_to_model": self.known,
+            "left_out_of_data_set": {str(one.path): one.reason for one in self.dataset.left_out},
             "left_out_of_localisation_without_mask": self.unmasked,
             "left_out_of_localisation_with_unusable_mask": self.misfits,
             "not_told": self.untold,
