@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flawscope.errors import Stopped
+from flawscope.errors import OutputError, Stopped
+from flawscope.files import unwritable, write_atomically
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.record import Record
+from flawscope.station.arrivals import Arrivals
 from flawscope.station.inspection import inspect_pictures
+from flawscope.station.patience import Patience
 from flawscope.station.picture import inspect_one
 from flawscope.station.results import read_records
-from flawscope.station.sources import collect, watch
+from flawscope.station.sources import collect
 from trained import Trained, write_pictures
 
 
@@ -76,9 +85,118 @@ def test_a_watched_folder_is_answered_picture_by_picture_and_not_its_results(
         if len(seen) == 3:
             stop.set()
 
-    arriving = watch(folder, stopped=stop.is_set, besides=folder / "out", interval=0.01, settle=0.02)
+    arriving = Arrivals(folder, stopped=stop.is_set, besides=folder / "out", interval=0.01, settle=0.02)
     inspect_pictures(inspector, arriving, out=folder / "out", overlays="all", batch=1, emit=emit)
     assert [Path(record.path).parent.name for record in seen] == ["in", "in", "later"]
+
+
+def ending(counted: list[Record], count: int) -> Callable[[], bool]:
+    """Whether `count` answers were given, or ten seconds are over."""
+    end = time.monotonic() + 10
+    return lambda: len(counted) >= count or time.monotonic() > end
+
+
+def test_a_picture_that_was_read_after_all_counts_once(inspector: Inspector, tmp_path: Path) -> None:
+    path = write_pictures(tmp_path / "in", 1, spot=True) / "000.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    seen: list[Record] = []
+
+    def emit(record: Record) -> None:
+        seen.append(record)
+        if len(seen) == 1:
+            path.write_bytes(whole)
+
+    arriving = Arrivals(tmp_path / "in", stopped=ending(seen, 2), interval=0.01, settle=0.02)
+    summary = inspect_pictures(inspector, arriving, out=tmp_path / "out", batch=1, emit=emit)
+    assert [record.error is None for record in seen] == [False, True]
+    assert (summary.failed, summary.reject) == (0, 1)
+    assert [record.error for record in read_records(tmp_path / "out")] == [None]
+
+
+@pytest.mark.parametrize("refusal", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_picture_on_a_share_that_blinks_is_read_again(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    folder = write_pictures(tmp_path / "in", 1, spot=True)
+    opened = Path.open
+    refused = [True]
+
+    def blinking(path: Path, *how: Any) -> Any:
+        if path.parent == folder and refused:
+            refused.pop()
+            raise OSError(refusal, os.strerror(refusal), str(path))
+        return opened(path, *how)
+
+    monkeypatch.setattr(Path, "open", blinking)
+    seen: list[Record] = []
+    arriving = Arrivals(folder, stopped=ending(seen, 2), interval=0.01, settle=0.02)
+    summary = inspect_pictures(inspector, arriving, batch=1, emit=seen.append, again=arriving.again)
+    assert os.strerror(refusal).lower() in (seen[0].error or "")
+    assert (summary.failed, summary.reject, len(seen)) == (0, 1, 2)
+
+
+def test_a_disk_that_is_full_is_waited_for(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = collect([write_pictures(tmp_path / "in", 2, spot=True)])
+    write, full = write_atomically, [3]
+
+    @contextlib.contextmanager
+    def filling(path: Path) -> Iterator[Any]:
+        if full[0]:
+            full[0] -= 1
+            raise unwritable(path, OSError(errno.ENOSPC, "No space left on device")) from OSError(
+                errno.ENOSPC
+            )
+        with write(path) as stream:
+            yield stream
+
+    monkeypatch.setattr("flawscope.station.inspection.write_atomically", filling)
+    told: list[str] = []
+    patience = Patience(told.append, lambda: False, pause=0.01)
+    summary = inspect_pictures(inspector, iter(paths), out=tmp_path / "out", batch=1, patience=patience)
+    assert summary.reject == 2
+    assert len(told) == 2
+    assert "no space left on device" in told[0]
+    assert len(list(read_records(tmp_path / "out"))) == 2
+    assert len(list((tmp_path / "out" / "overlays" / "reject").iterdir())) == 2
+    full[0] = 1
+    with pytest.raises(OutputError, match="no space left"):  # who wants it to end need not wait
+        inspect_pictures(
+            inspector, iter(paths), out=tmp_path / "b", batch=1, patience=Patience(told.append, lambda: True)
+        )
+
+
+def test_results_whose_folder_went_are_made_again(inspector: Inspector, tmp_path: Path) -> None:
+    paths = collect([write_pictures(tmp_path / "in", 3, spot=True)])
+    seen: list[Record] = []
+
+    def emit(record: Record) -> None:
+        seen.append(record)
+        if len(seen) == 1:
+            (tmp_path / "out").rename(tmp_path / "away")
+
+    patience = Patience(lambda line: None, lambda: False, pause=0.01)
+    inspect_pictures(inspector, iter(paths), out=tmp_path / "out", batch=1, emit=emit, patience=patience)
+    kept = [record.path for folder in ("away", "out") for record in read_records(tmp_path / folder)]
+    assert sorted(kept) == [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_what_is_no_file_is_refused_and_never_waited_for(
+    inspector: Inspector, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "a.png"
+    with socket.socket(socket.AF_UNIX) as served:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "socket":
+            served.bind(str(path))
+        else:
+            path.symlink_to("/dev/zero")
+        (record,) = (inspect_one(inspector, one).record for one in collect([path]))
+    assert "got a pipe, a socket or a device" in (record.error or "")
 
 
 def test_results_inside_the_inspected_folder_are_left_out(inspector: Inspector, tmp_path: Path) -> None:

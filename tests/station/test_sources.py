@@ -1,17 +1,15 @@
-"""Files, folders, patterns and a watched folder."""
+"""Files, folders and patterns."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flawscope.errors import DataError
-from flawscope.station.sources import collect, collect_good, watch
+from flawscope.station.sources import collect, collect_good
 
 
 def test_folders_are_read_with_all_below_and_each_picture_once(good_pictures: Callable[..., Path]) -> None:
@@ -34,42 +32,6 @@ def test_nothing_found_is_an_error(tmp_path: Path) -> None:
         collect([tmp_path])
     with pytest.raises(DataError, match="at least one matching file"):
         collect([f"{tmp_path}/*.png"])
-
-
-def test_a_watched_folder_yields_pictures_once_and_again_when_rewritten(
-    good_pictures: Callable[..., Path],
-) -> None:
-    folder = good_pictures(1)
-    stop = threading.Event()
-    stream = watch(folder, stopped=stop.is_set, interval=0.01, settle=0.02)
-    assert next(stream).name == "000.png"
-    (folder / "001.png").write_bytes((folder / "000.png").read_bytes())
-    assert next(stream).name == "001.png"
-    (folder / "001.png").write_bytes((folder / "000.png").read_bytes() + b"\0")
-    assert next(stream).name == "001.png"
-    stop.set()
-    assert list(stream) == []
-
-
-def test_a_watched_tree_is_read_as_any_folder_is(good_pictures: Callable[..., Path], tmp_path: Path) -> None:
-    folder = good_pictures(1)
-    for name in ("night", ".hidden", "out"):
-        (folder / name).mkdir()
-        shutil.copy(folder / "000.png", folder / name / f"{name}.png")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    shutil.copy(folder / "000.png", elsewhere / "900.png")
-    (folder / "away.png").symlink_to(elsewhere / "900.png")
-    (folder / "more").symlink_to(elsewhere)
-    (folder / "night/up").symlink_to(folder)
-    os.mkfifo(folder / "pipe.png")
-    looks = iter([False] * 8 + [True])
-    watched = watch(folder, stopped=lambda: next(looks), besides=folder / "out", settle=0.02)
-    expected = ["000.png", "900.png", "away.png", "night.png"]
-    assert sorted(path.name for path in watched) == expected
-    assert sorted(path.name for path in collect([folder], besides=folder / "out")) == expected
-    looks = iter([False, False, False, True])
-    assert list(watch(folder, stopped=lambda: next(looks), besides=folder, settle=0.01)) == []
 
 
 def test_what_a_folder_leaves_out_is_told(good_pictures: Callable[..., Path]) -> None:

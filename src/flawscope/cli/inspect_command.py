@@ -42,6 +42,15 @@ def inspect(
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep inspecting pictures as they arrive in a folder.")
     ] = False,
+    settle: Annotated[
+        float,
+        typer.Option(
+            "--settle",
+            help="With --watch, seconds that a file's size and time stand still before it is read; 0 where "
+            "files are renamed into place.",
+            min=0,
+        ),
+    ] = 0.3,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on from earlier results.")
     ] = False,
@@ -62,18 +71,21 @@ def inspect(
     """Inspect pictures with a trained model: verdict, score, p-value and what was found."""
     from flawscope.errors import unknown
     from flawscope.runtime.inspector import Inspector
+    from flawscope.station.arrivals import Arrivals
     from flawscope.station.inspection import OVERLAYS, inspect_pictures
+    from flawscope.station.patience import Patience
     from flawscope.station.sources import collect
-    from flawscope.station.sources import watch as watched
 
     if overlays not in OVERLAYS:
         raise unknown("--overlays", overlays, OVERLAYS)
     inspector = Inspector.load(model, engine=engine, threads=threads, trust=trust)
     with stop_on_interrupt() as stop:
         paths: Iterable[Path]
+        arrivals = None
         if watch:
-            paths = watched(_one_folder(pictures), stopped=stop.is_set, besides=out)
-            note(f"Watching {pictures[0]}; Ctrl-C ends.")
+            folder = _one_folder(pictures)
+            paths = arrivals = Arrivals(folder, stopped=stop.is_set, besides=out, settle=settle, tell=note)
+            note(f"Watching {folder}; Ctrl-C ends.")
         else:
             paths = collect(pictures, besides=out, tell=note)
         summary = inspect_pictures(
@@ -86,6 +98,8 @@ def inspect(
             stopped=(lambda: False) if watch else stop.is_set,  # pictures to watch end by themselves
             progress=Bars(quiet=as_json or watch),
             emit=_print_record if as_json else _line if watch else _error_line,
+            again=arrivals.again if arrivals else lambda path: None,
+            patience=Patience(note, stop.is_set) if watch else None,
         )
     if out is not None and report:
         from flawscope.report.build import inspection_report

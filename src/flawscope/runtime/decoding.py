@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -87,7 +88,13 @@ def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[Opened, str
 
 def _stream(source: Path | bytes, name: str) -> IO[bytes]:
     try:
-        return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+        if isinstance(source, bytes):
+            return BytesIO(source)
+        mode = Path(source).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for its other end
+            fix = "Name a file that holds a picture."
+            raise InputError(name, expected=_READABLE, got="a pipe, a socket or a device", fix=fix)
+        return Path(source).open("rb")
     except OSError as error:
         got = "a folder" if Path(str(source)).is_dir() else (error.strerror or str(error)).lower()
         raise InputError(

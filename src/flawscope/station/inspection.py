@@ -10,14 +10,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from flawscope.errors import Stopped
-from flawscope.files import write_atomically
+from flawscope.files import unwritable, write_atomically
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record
+from flawscope.station.patience import Made, Patience
 from flawscope.station.picture import Inspected, Wish, inspect_one
 from flawscope.station.results import OVERLAYS as OVERLAY_FOLDER
 from flawscope.station.results import Results
@@ -32,25 +33,38 @@ _WISHES: dict[Overlays, Wish] = {
 _WORST = 10
 
 
+class Keep(Protocol):
+    """How results are written: at once, or with patience."""
+
+    def __call__(self, work: Callable[[], Made], anew: Callable[[], None]) -> Made: ...
+
+
 @dataclass(slots=True)
 class Summary:
     """How an inspection went: pictures by verdict, skipped because already done, and unreadable.
 
-    `worst` holds the records of the highest scores, highest first.
+    `worst` holds the records of the highest scores, highest first; `unread` the names of the pictures whose
+    last try failed, so that one that was read after all no longer counts as unreadable.
     """
 
     accept: int = 0
     review: int = 0
     reject: int = 0
-    failed: int = 0
     skipped: int = 0
     worst: list[Record] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
+
+    @property
+    def failed(self) -> int:
+        """How many pictures could not be read."""
+        return len(self.unread)
 
     def add(self, record: Record) -> None:
         """Count one answer."""
         if record.decision is None:
-            self.failed += 1
+            self.unread.add(record.path)
             return
+        self.unread.discard(record.path)
         setattr(self, record.decision.value, getattr(self, record.decision.value) + 1)
         ranked = sorted([*self.worst, record], key=lambda one: (one.rank, one.path), reverse=True)
         self.worst = ranked[:_WORST]
@@ -67,6 +81,8 @@ def inspect_pictures(
     stopped: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
     emit: Callable[[Record], None] = lambda record: None,
+    again: Callable[[Path], None] = lambda path: None,
+    patience: Patience | None = None,
 ) -> Summary:
     """Inspect `paths`; with `out`, keep the records and write overlays there, and resume.
 
@@ -75,6 +91,9 @@ def inspect_pictures(
     next is asked for, as a watched folder needs it. A picture that cannot be read is recorded with its
     error and counted; it never ends the run. Several inspections may share one `out`.
 
+    `again` gets a picture that the system could not read, for a reason that may pass. With `patience`, a disk
+    that is full or away is waited for.
+
     Raises:
         OutputError: `out` cannot be written, or holds results of another model.
         Stopped: `stopped()` became true; what is done is kept.
@@ -82,18 +101,20 @@ def inspect_pictures(
     summary = Summary()
     with contextlib.ExitStack() as stack:
         results, work = None, functools.partial(_recorded, inspector)
+        keep: Keep = patience or _at_once
         total = len(paths) if isinstance(paths, list) else 0
         if out is not None:
             results = stack.enter_context(Results(out, model=inspector.identity, fresh=fresh))
             stack.callback(results.export)
             work = functools.partial(work, views=results.shows, overlay=_WISHES[overlays])
-            total, paths = _waiting(paths, results, summary)
+            total, paths = _waiting(paths, results, summary, keep)
         stage = stack.enter_context((progress or Silent()).stage("inspecting", total))
         for inspected in inspector.each(work, paths, batch=batch):
             summary.add(inspected.record)
             if results is not None:
-                results.add(inspected)
-                _write_overlay(results.folder, inspected)
+                keep(functools.partial(_keep, results, inspected), results.reopen)
+            if inspected.passing:
+                again(Path(inspected.record.path))
             emit(inspected.record)
             stage.advance()
             if stopped():
@@ -108,14 +129,27 @@ def _recorded(
     return replace(inspect_one(inspector, path, views=views, overlay=overlay), prediction=None)
 
 
-def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> tuple[int, Iterable[Path]]:
+def _at_once(work: Callable[[], Made], anew: Callable[[], None]) -> Made:
+    """No patience: what fails has failed."""
+    del anew
+    return work()
+
+
+def _keep(results: Results, inspected: Inspected) -> None:
+    results.add(inspected)
+    _write_overlay(results.folder, inspected)
+
+
+def _waiting(
+    paths: Iterable[Path], results: Results, summary: Summary, keep: Keep
+) -> tuple[int, Iterable[Path]]:
     """Those that wait, and how many at least; 0 where nobody knows.
 
     Of a list those come first that have no answer, which the store alone can tell; the files of all others
     are looked at later. Of a stream they come one by one, for it may know no more than the next.
     """
     if not isinstance(paths, list):
-        return 0, (path for one in paths for path in _waiting([one], results, summary)[1])
+        return 0, _arriving(paths, results, summary, keep)
     new = list(results.new(paths))
     summary.skipped += len(paths) - len(new)
 
@@ -127,12 +161,28 @@ def _waiting(paths: Iterable[Path], results: Results, summary: Summary) -> tuple
     return len(new), itertools.chain(new, changed())
 
 
+def _arriving(paths: Iterable[Path], results: Results, summary: Summary, keep: Keep) -> Iterator[Path]:
+    for path in paths:
+        if keep(functools.partial(_waits, results, path), results.reopen):
+            yield path
+        else:
+            summary.skipped += 1
+
+
+def _waits(results: Results, path: Path) -> bool:
+    return any(results.new([path])) or any(results.changed([path]))
+
+
 def _write_overlay(folder: Path, inspected: Inspected) -> None:
     record = inspected.record
     if record.decision is None:
         return
     for verdict in Decision:
-        overlay_path(folder, Path(record.path), verdict).unlink(missing_ok=True)
+        earlier = overlay_path(folder, Path(record.path), verdict)
+        try:
+            earlier.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(earlier, error) from error
     if inspected.overlay:
         with write_atomically(overlay_path(folder, Path(record.path), record.decision)) as stream:
             stream.write(inspected.overlay)

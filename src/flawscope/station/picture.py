@@ -61,12 +61,14 @@ class Inspected:
         views: small pictures for a report, where they were wished for.
         overlay: a PNG file of the picture under its heatmap, likewise; else empty. It has the picture's own
             size up to 8 megapixels, and is reduced to that beyond.
+        passing: whether the system could not read the file, for a reason that may pass.
     """
 
     record: Record
     prediction: Prediction | None = None
     views: Views | None = None
     overlay: bytes = b""
+    passing: bool = False
 
 
 def inspect_one(
@@ -94,7 +96,9 @@ def _inspected(
     try:
         image, prediction = inspector.look(path)
     except FlawscopeError as error:
-        return Inspected(Record.of(path, error, state=state, model=model, truth=truth))
+        cause = error.__cause__
+        passing = isinstance(cause, OSError) and cause.errno is not None  # a decoder's own has no number
+        return Inspected(Record.of(path, error, state=state, model=model, truth=truth), passing=passing)
     bundle = inspector.bundle
     record = Record.of(path, prediction, state=state, model=model, truth=truth)
     small, whole = views(record), overlay(record)

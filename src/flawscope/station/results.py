@@ -64,14 +64,7 @@ class Results:
             _clear(self.folder)
         elif (self.folder / LINES).is_file() and not (self.folder / STORE).is_file():
             raise _refused(f"results {self.folder / LINES}", f"{STORE} beside it", "none")
-        self._base = opened(self.folder)
-        try:
-            with writing(self._base, self.folder):
-                self._claim()
-            self._least = self._least_shown()
-        except BaseException:
-            self.close()
-            raise
+        self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +75,26 @@ class Results:
     def close(self) -> None:
         """Let the file go; what was added is kept."""
         self._base.close()
+
+    def reopen(self) -> None:
+        """Open the file anew: its folder may have been away, or made again.
+
+        Raises:
+            OutputError: as when it was first opened.
+        """
+        self.close()
+        writable_folder(self.folder)
+        self._open()
+
+    def _open(self) -> None:
+        self._base = opened(self.folder)
+        try:
+            with writing(self._base, self.folder):
+                self._claim()
+            self._least = self._least_shown()
+        except BaseException:
+            self.close()
+            raise
 
     def new(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Those of `paths` that have no answer or failed, in their order; no file is looked at."""

@@ -1,18 +1,14 @@
-"""Which pictures an inspection means: files, folders, patterns, and a folder that is watched."""
+"""Which pictures an inspection means: files, folders and patterns."""
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from flawscope.data.truth import says_bad, says_good
 from flawscope.errors import DataError
 from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, told
-from flawscope.runtime.record import State
 
 _SPLITS = ("train", "validation", "test")
 
@@ -108,75 +104,3 @@ def _each_once(paths: Iterable[Path]) -> list[Path]:
     """Paths without those of a folder that a link reaches again."""
     folders: dict[Path, Path] = {}
     return [path for path in paths if folders.setdefault(path.parent.resolve(), path.parent) == path.parent]
-
-
-def watch(
-    folder: Path,
-    *,
-    stopped: Callable[[], bool],
-    besides: Path | None = None,
-    interval: float = 0.5,
-    settle: float = 0.3,
-) -> Iterator[Path]:
-    """Pictures of `folder` as they arrive, oldest first, until `stopped()`.
-
-    A file counts as arrived once its size and time have stood still for `settle` seconds; one that is
-    written again is yielded again. The folder `besides`, where results go, is not watched. A tree that takes
-    long to look through is looked through less often, so that watching takes a fifth of a core at most.
-    """
-    done: dict[str, State] = {}
-    pending: dict[str, tuple[State, float]] = {}
-    while not stopped():
-        now = time.monotonic()
-        arrived = []
-        for path, state in _states(folder, besides and besides.resolve()):
-            if done.get(path) == state:
-                continue
-            if path in pending and pending[path][0] == state and now - pending[path][1] >= settle:
-                arrived.append((state[1], path, state))
-            elif path not in pending or pending[path][0] != state:
-                pending[path] = (state, now)
-        took = time.monotonic() - now
-        for _, path, state in sorted(arrived):
-            if stopped():
-                return
-            done[path] = state
-            pending.pop(path, None)
-            yield Path(path)
-        if not arrived:
-            time.sleep(max(min(interval, settle), 4 * took))
-
-
-def _states(folder: Path, besides: Path | None) -> Iterator[tuple[str, State]]:
-    """Pictures in a folder and all below it as they stand, in no order; what vanishes is left out.
-
-    As in `runtime.listing`, links are followed and no folder is read twice.
-    """
-    base, met = folder.resolve(), set[tuple[int, int]]()
-    folders = [] if besides is not None and base.is_relative_to(besides) else [str(folder)]
-    while folders:
-        try:
-            current = folders.pop()
-            status = os.stat(current)  # noqa: PTH116 - called often
-            if (status.st_dev, status.st_ino) in met:
-                continue
-            met.add((status.st_dev, status.st_ino))
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    with contextlib.suppress(OSError):
-                        if entry.is_dir():
-                            if not entry.name.startswith(".") and _may_enter(entry, base, besides):
-                                folders.append(entry.path)
-                        elif is_picture_name(entry.name) and entry.is_file():
-                            status = entry.stat()
-                            yield entry.path, (status.st_size, status.st_mtime_ns)
-        except OSError:
-            continue
-
-
-def _may_enter(entry: os.DirEntry[str], base: Path, besides: Path | None) -> bool:
-    """Whether a folder is neither the one where results go nor a link back to what holds `base`."""
-    if besides is None and not entry.is_symlink():
-        return True
-    place = Path(entry.path).resolve()
-    return place != besides and not (entry.is_symlink() and base.is_relative_to(place))
