@@ -60,12 +60,14 @@ class Arrivals:
         self._tries = Counter[str]()
 
     def __iter__(self) -> Iterator[Path]:
-        next_look = 0.0
+        next_look, cost = 0.0, 0.0
         while not self._stopped():
-            if self._tree is not None and (start := time.monotonic()) >= next_look:
-                self._look(self._tree, start)
-                end = time.monotonic()
-                next_look = end + max(self._interval, _SHARE * (end - start))
+            if self._tree is not None and time.monotonic() >= next_look:
+                before, start = cost, time.thread_time()
+                self._look(self._tree, time.monotonic())
+                cost = time.thread_time() - start
+                # one look that costs more than others, as the first, is no reason to wait
+                next_look = time.monotonic() + max(self._interval, _SHARE * min(before, cost))
             arrived = self._arrived()
             for _, path, state in arrived:
                 if self._stopped():
