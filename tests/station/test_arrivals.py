@@ -163,7 +163,7 @@ def test_a_folder_whose_listing_fails_for_a_while_is_waited_for(
 
 def test_a_picture_that_could_not_be_read_comes_again(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png")
-    watch = Watcher(tmp_path, patience=1.5)
+    watch = Watcher(tmp_path, patience=1.2)
     seen = 0
     for arrived in watch():
         assert arrived == path
@@ -181,12 +181,8 @@ def test_a_picture_that_could_not_be_read_comes_again(tmp_path: Path) -> None:
 
 def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png")
-    size = 0
-    for arrived in Watcher(tmp_path, settle=0.2, patience=1.0, tell=lambda _: None)():
-        size = arrived.stat().st_size
-    assert size == 6
-    watch = Watcher(tmp_path, settle=0.3, patience=0.25)
-    end = time.monotonic() + 0.6
+    watch = Watcher(tmp_path, settle=0.2)
+    end = time.monotonic() + 0.4
 
     def growing() -> bool:
         if time.monotonic() < end:
@@ -195,10 +191,10 @@ def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
         return watch._quiet()
 
     watch.arrivals._stopped = growing
-    watch._patience = 2.0
+    watch._patience = 1.0
     seen = [(arrived, time.monotonic()) for arrived in watch()]
     assert len(seen) == 1
-    assert seen[0][1] >= end + 0.25
+    assert seen[0][1] >= end + 0.15
 
 
 def test_a_file_that_is_renamed_into_place_arrives_at_first_sight(tmp_path: Path) -> None:
@@ -265,7 +261,7 @@ def test_only_what_changed_is_listed_and_only_some_files_are_asked_for(
     assert watch.names() == ["new.png"]
     assert set(listed) == {f"{tmp_path}/f7"}
     write(tmp_path / "f0" / "0.png", b"an old one, written again")  # its folder's time stands still
-    watch._patience = 2.0
+    watch._patience = 1.0
     assert watch.names() == ["0.png"]
 
 

@@ -120,16 +120,14 @@ def test_a_picture_on_a_share_that_blinks_is_read_again(
 ) -> None:
     folder = write_pictures(tmp_path / "in", 1, spot=True)
     opened = Path.open
-    refused = [True]
+    seen: list[Record] = []
 
     def blinking(path: Path, *how: Any) -> Any:
-        if path.parent == folder and refused:
-            refused.pop()
+        if path.parent == folder and not seen:
             raise OSError(refusal, os.strerror(refusal), str(path))
         return opened(path, *how)
 
     monkeypatch.setattr(Path, "open", blinking)
-    seen: list[Record] = []
     arriving = Arrivals(folder, stopped=ending(seen, 2), interval=0.01, settle=0.02)
     summary = inspect_pictures(inspector, arriving, batch=1, emit=seen.append, again=arriving.again)
     assert os.strerror(refusal).lower() in (seen[0].error or "")
