@@ -25,6 +25,7 @@ from flawscope.cli import (
     train_command,
     weights_command,
 )
+from flawscope.cli.console import all_printable, printable
 from flawscope.cli.signals import second_signal_ends
 from flawscope.errors import FlawscopeError, InputError, MissingExtraError
 from flawscope.files import disk_error, unwritable
@@ -81,6 +82,7 @@ data_command.register(app)
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends as one line and its exit code."""
+    all_printable()
     try:
         with second_signal_ends():
             app()
@@ -113,5 +115,5 @@ def _of_the_machine(error: Exception) -> FlawscopeError:
 
 
 def _end(error: FlawscopeError) -> NoReturn:
-    sys.stderr.write(f"flawscope: {error}\n")
+    sys.stderr.write(f"flawscope: {printable(str(error))}\n")
     sys.exit(error.exit_code)

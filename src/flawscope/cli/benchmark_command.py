@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, print_json, say
+from flawscope.cli.console import cell, console, print_json, say
 from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
@@ -105,7 +105,6 @@ def _incomplete(recipe: str | None, data: Path | None, out: Path | None) -> Exce
 
 
 def _list(*, as_json: bool) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from flawscope.benchmark.recipe import load_benchmark, shipped
@@ -118,21 +117,20 @@ def _list(*, as_json: bool) -> None:
     table = Table("recipe", "what it compares, and its source", "rows")
     table.columns[0].no_wrap = True
     for name, entry in recipes.items():
-        table.add_row(name, escape(f"{entry.title}: {entry.source}"), str(len(entry.rows)))
+        table.add_row(name, cell(f"{entry.title}: {entry.source}"), str(len(entry.rows)))
     console.print(table)
 
 
 def _show(outcome: Outcome, out: Path) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from flawscope.benchmark.table import TABLE, caption, cells, headings
 
     published = outcome.benchmark
-    table = Table(*headings(outcome, effort=False), title=escape(published.title))
+    table = Table(*headings(outcome, effort=False), title=cell(published.title))
     table.columns[0].no_wrap = True
     for row in published.rows:
-        table.add_row(*map(escape, cells(outcome, row, effort=False)))
+        table.add_row(*map(cell, cells(outcome, row, effort=False)))
     console.print(table)
     for line in [f"{published.paper}, {published.source}", *caption(outcome), *published.notes]:
         say(line)

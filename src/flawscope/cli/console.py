@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,8 +25,10 @@ from rich.progress import (
 if TYPE_CHECKING:
     from flawscope.runtime.calibration import Calibration
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+console = Console(highlight=False, soft_wrap=True, emoji=False)
+_UNPRINTABLE = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # controls, formats such as turns to the left, surrogates
+_JOINERS = "\u200c\u200d"  # of scripts and emoji
 
 
 class Bars:
@@ -71,13 +76,35 @@ def print_json(value: Any) -> None:
     """One JSON value on one line of standard output; models, data classes and paths become plain values."""
     from pydantic_core import to_jsonable_python
 
-    sys.stdout.write(json.dumps(to_jsonable_python(value), allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(value, default=to_jsonable_python, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
+def all_printable() -> None:
+    """Let both streams write what their encoding lacks as backslash escapes, where Python would end."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str) -> str:
+    """Text in which nothing steers a terminal: a name may hold escapes, line ends, turns of direction."""
+    return "".join(
+        character
+        if character in _JOINERS or unicodedata.category(character) not in _UNPRINTABLE
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def cell(text: str) -> str:
+    """Text of the user's as a cell of a table."""
+    return escape(printable(text))
+
+
 def say(text: str) -> None:
-    """A line for people on standard output, as it is."""
-    console.print(text, markup=False)
+    """Lines for people on standard output."""
+    console.print("\n".join(map(printable, text.split("\n"))), markup=False)
 
 
 def promised(calibration: Calibration) -> dict[str, Any]:
@@ -91,7 +118,7 @@ def promised(calibration: Calibration) -> dict[str, Any]:
 
 def note(text: str) -> None:
     """A remark for people, on standard error, so that standard output stays data."""
-    errors.print(text, style="dim", markup=False)
+    errors.print(printable(text), style="dim", markup=False)
 
 
 def silent(text: str) -> None:

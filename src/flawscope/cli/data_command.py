@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, print_json, say
+from flawscope.cli.console import Bars, console, print_json, printable, say
 
 CHECK_EXAMPLES = """Examples:
 
@@ -88,7 +88,7 @@ def check(
             console.print(f"{issue.severity:<8}", style=style, end="")
             say(f"{issue.message} {issue.fix}")
             for file in issue.files[:5]:
-                say(f"          {file}")
+                say(f"          {printable(str(file))}")
             if len(issue.files) > 5:
                 say(f"          and {len(issue.files) - 5} more (--json lists all)")
     if not as_json:

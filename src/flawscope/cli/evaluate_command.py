@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, note, print_json, say
+from flawscope.cli.console import Bars, cell, console, note, print_json, say
 
 if TYPE_CHECKING:
     from flawscope.station.evaluate import Evaluation
@@ -68,7 +68,6 @@ def evaluate(
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the figures as tables."""
-    from rich.markup import escape
     from rich.table import Table
 
     for record in evaluation.records:
@@ -78,7 +77,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         note(f"{evaluation.known} pictures left out, because the model has seen them.")
     for reason in evaluation.misfits.values():
         note(f"left out of figures of place: {reason}")
-    table = Table("figure", "value", "95 % interval", title=escape(evaluation.dataset.name))
+    table = Table("figure", "value", "95 % interval", title=cell(evaluation.dataset.name))
     for name, interval in evaluation.detection.items():
         ends = "" if math.isnan(interval.low) else f"{interval.low:.3f} – {interval.high:.3f}"
         table.add_row(name, f"{interval.value:.4f}", ends)
@@ -91,7 +90,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         ranked = "" if rates.auroc is None else f"{rates.auroc:.3f}"
         shares = (f"{share:.1%}" for share in (rates.accept, rates.review, rates.reject))
         truth = "defective" if rates.defective else "good"
-        table.add_row(escape(kind), truth, str(rates.pictures), *shares, ranked)
+        table.add_row(cell(kind), truth, str(rates.pictures), *shares, ranked)
     console.print(table)
     for sentence in evaluation.untold:
         note(sentence)

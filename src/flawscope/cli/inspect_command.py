@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, note, print_json, say
+from flawscope.cli.console import Bars, cell, console, note, print_json, printable, say
 from flawscope.cli.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _line(record: Record) -> None:
     if record.error is not None:
         _error_line(record)
     else:
-        say(f"{record.decision:<7} {record.score:10.4f}  {record.path}")
+        say(f"{record.decision:<7} {record.score:10.4f}  {printable(record.path)}")
 
 
 def _error_line(record: Record) -> None:
@@ -138,7 +138,6 @@ def _print_record(record: Record) -> None:
 
 
 def _show(summary: Summary, out: Path | None) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("accept", "review", "reject", "unreadable", "done before")
@@ -149,7 +148,7 @@ def _show(summary: Summary, out: Path | None) -> None:
     if summary.worst:
         table = Table("score", "verdict", "picture", title="Most anomalous")
         for record in summary.worst:
-            table.add_row(f"{record.score:.4f}", record.decision, escape(record.path))
+            table.add_row(f"{record.score:.4f}", record.decision, cell(record.path))
         console.print(table)
     if out is not None:
         say(f"Results: {out}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, print_json, say
+from flawscope.cli.console import cell, console, print_json, say
 
 EXAMPLES = """Examples:
 
@@ -25,7 +25,6 @@ def weights(
     as_json: options.JsonLines = False,
 ) -> None:
     """Show which pretrained weights are at hand and where, or fetch some for work offline."""
-    from rich.markup import escape
     from rich.table import Table
 
     from flawscope.nn.backbones.weights import fetch, list_weights
@@ -45,5 +44,5 @@ def weights(
     table = Table("backbone", "at hand", "MB", "where", "licence")
     for entry in backbones:
         place, at_hand = str(entry.where or entry.source), "yes" if entry.available else "no"
-        table.add_row(entry.name, at_hand, f"{entry.size / 1e6:.0f}", escape(place), entry.licence)
+        table.add_row(entry.name, at_hand, f"{entry.size / 1e6:.0f}", cell(place), entry.licence)
     console.print(table)
