@@ -123,6 +123,27 @@ def test_inspect_writes_results_and_goes_on_where_it_stopped(
     assert [json.loads(line) | {"file": None} for line in again] == strip
 
 
+def test_two_processes_into_one_folder_lose_nothing(model: Path, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "in", 12, seed=4, spot=True)
+    out = tmp_path / "results"
+    halves = [[str(path) for path in sorted(folder.iterdir())[part]] for part in (slice(8), slice(4, 12))]
+    processes = [
+        subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "flawscope", "inspect", str(model), *half, "--out", str(out)],
+            stdout=subprocess.DEVNULL,
+        )
+        for half in halves
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    names = sorted(path.name for path in folder.iterdir())
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text("utf-8").splitlines()]
+    assert sorted(Path(line["path"]).name for line in lines) == names
+    table, page = ((out / name).read_text("utf-8-sig") for name in ("results.csv", "report.html"))
+    assert all(table.count(name) == 1 for name in names)
+    assert all(name in page for name in names)
+    assert len(list((out / "overlays" / "reject").iterdir())) == len(names)
+
+
 def test_results_of_another_calibration_are_not_mixed(
     flawscope: Run, model: Path, trained: Trained, tmp_path: Path
 ) -> None:

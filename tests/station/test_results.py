@@ -10,6 +10,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,7 @@ def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path: Path) -> Non
 
 WRITER = """
 import sys
+import threading
 from pathlib import Path
 from flawscope.runtime.prediction import Decision, Prediction
 from flawscope.runtime.record import Record
@@ -246,6 +248,54 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
         f"{name}{index}.png" for name in ("a", "b", "both") for index in range(300)
     )
     assert len((tmp_path / "out" / LINES).read_text(encoding="utf-8").splitlines()) == 900
+
+
+def test_who_writes_tables_later_writes_the_newer_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One inspection has read the store for its table when another one, quicker, adds a record and ends."""
+    begun, ended = threading.Event(), threading.Event()
+    write = tables.write_table
+
+    def slow(path: Path, columns: Any, records: Any) -> Path:
+        if threading.current_thread() is not threading.main_thread():
+            return write(path, columns, records)
+        found = list(records)
+        begun.set()
+        assert not ended.wait(0.3)  # the other one waits for its turn
+        return write(path, columns, found)
+
+    def other() -> None:
+        begun.wait()
+        add(tmp_path, inspected(picture(tmp_path, "b.png")))
+        ended.set()
+
+    monkeypatch.setattr(tables, "write_table", slow)
+    thread = threading.Thread(target=other)
+    thread.start()
+    add(tmp_path, inspected(picture(tmp_path)))
+    thread.join()
+    names = [Path(line.split(",")[0]).name for line in (tmp_path / "results.csv").read_text().splitlines()]
+    assert sorted(names[1:]) == ["a.png", "b.png"]
+
+
+def test_tables_are_written_though_a_killed_process_had_its_turn(tmp_path: Path) -> None:
+    script = """
+import sys, time
+from pathlib import Path
+from flawscope.station.store import turn
+with turn(Path(sys.argv[1])):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "mine\n"
+        holder.kill()
+    add(tmp_path, inspected(picture(tmp_path)))
+    assert (tmp_path / "results.csv").exists()
 
 
 def test_a_folder_that_another_lays_out_at_the_same_moment_is_ours(

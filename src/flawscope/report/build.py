@@ -25,6 +25,7 @@ from flawscope.station import tables
 from flawscope.station.evaluate import Evaluation
 from flawscope.station.picture import MOST
 from flawscope.station.results import read_records, read_views
+from flawscope.station.store import turn
 
 Embed = Callable[[Bundle, Sequence[Sample]], tuple[Scatter, ...]]
 
@@ -88,16 +89,17 @@ def evaluation_report(
 
 def inspection_report(bundle: Bundle, folder: Path) -> Path:
     """Write report.html beside the results of an inspection in `folder`; no picture is opened."""
-    records = list(read_records(folder))
-    items = _items(records, read_views(folder))
-    content = _content(
-        bundle,
-        title=f"Inspection: {bundle.folder.resolve().name}",
-        items=items,
-        unreadable=_unreadable(records),
-        note=f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else "",
-    )
-    return write_report(folder / "report.html", content)
+    with turn(folder):
+        records = list(read_records(folder))
+        items = _items(records, read_views(folder))
+        content = _content(
+            bundle,
+            title=f"Inspection: {bundle.folder.resolve().name}",
+            items=items,
+            unreadable=_unreadable(records),
+            note=f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else "",
+        )
+        return write_report(folder / "report.html", content)
 
 
 def _items(records: Iterable[Record], views: Mapping[str, Views]) -> tuple[ReportItem, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flawscope.errors import FlawscopeError
 from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.endings import zeros_at_end
 from flawscope.runtime.explain.examples import example, tile_size
 from flawscope.runtime.explain.nearest_patch import picture_name
 from flawscope.runtime.images import to_frame
@@ -36,7 +37,7 @@ from flawscope.runtime.overlay import (
     to_rgb,
     to_webp_bytes,
 )
-from flawscope.runtime.prediction import Prediction, Region
+from flawscope.runtime.prediction import Finding, Prediction, Region
 from flawscope.runtime.record import Inset, Record, Truth, Views
 from flawscope.station.map_inset import map_inset
 from flawscope.station.states import file_state
@@ -95,6 +96,7 @@ def _inspected(
     state, model = file_state(path), inspector.identity
     try:
         image, prediction = inspector.look(path)
+        prediction = replace(prediction, findings=(*_unwritten(path), *prediction.findings))
     except FlawscopeError as error:
         cause = error.__cause__
         passing = isinstance(cause, OSError) and cause.errno is not None  # a decoder's own has no number
@@ -109,6 +111,13 @@ def _inspected(
         _views(bundle, image, laid, record, prediction) if small else None,
         b"" if laid is None or not whole else to_png_bytes(laid),
     )
+
+
+def _unwritten(path: Path) -> Iterator[Finding]:
+    with contextlib.suppress(OSError):  # it may be gone by now
+        if share := zeros_at_end(path):
+            text = f"The last {share:.0%} of the file are zeros: black there, or never written to its end."
+            yield Finding(text, {"zeros_at_end": share})
 
 
 def laid_over(

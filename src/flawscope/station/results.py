@@ -23,7 +23,7 @@ from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import tables
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
-from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, writing
+from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, turn, writing
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
 _AT_ONCE = 500  # pictures of one query
@@ -162,14 +162,15 @@ class Results:
 
         Neither where there are no records.
         """
-        with told(self.folder):
-            if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is None:
-                return
-            with write_atomically(self.folder / LINES) as stream:
-                for (line,) in self._base.execute(_IN_ORDER):
-                    stream.write(f"{line}\n".encode())
-        ordered = _records(self._base, self.folder, _BY_SCORE)
-        tables.write_table(self.folder / TABLE, tables.RESULTS, ordered)
+        with turn(self.folder):
+            with told(self.folder):
+                if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is None:
+                    return
+                with write_atomically(self.folder / LINES) as stream:
+                    for (line,) in self._base.execute(_IN_ORDER):
+                        stream.write(f"{line}\n".encode())
+            ordered = _records(self._base, self.folder, _BY_SCORE)
+            tables.write_table(self.folder / TABLE, tables.RESULTS, ordered)
 
     def _claim(self) -> None:
         known = self._base.execute("SELECT identity FROM model").fetchone()

@@ -14,6 +14,7 @@ from flawscope.files import unwritable
 STORE = "results.sqlite"
 _APPLICATION, _FORMAT = 0x666C6177, 1  # "flaw", and the version of the tables below
 _PATIENCE = 30.0  # seconds that one inspection waits for another's write
+_TURN, _LONG_PATIENCE = ".writing", 600_000  # milliseconds: tables of a million records take a quarter minute
 
 _TABLES = """
 CREATE TABLE model (identity TEXT NOT NULL);
@@ -67,6 +68,26 @@ def writing(base: sqlite3.Connection, folder: Path) -> Iterator[None]:
             if base.in_transaction:
                 base.execute("ROLLBACK")
             raise
+
+
+@contextlib.contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """What the block reads of the store and writes beside it is written by no other inspection meanwhile.
+
+    Otherwise one that read earlier and writes later would put an older state in the place of a newer one.
+    Records can be added all the while. An empty file keeps the turn, which the system gives back whatever
+    becomes of the process.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with told(folder), contextlib.closing(sqlite3.connect(folder / _TURN, isolation_level=None)) as base:
+        base.execute(f"PRAGMA busy_timeout = {_LONG_PATIENCE}")
+        base.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            base.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
