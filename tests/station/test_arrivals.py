@@ -121,6 +121,14 @@ def test_a_share_that_blinks_is_waited_for_and_nothing_comes_twice(tmp_path: Pat
     assert watch.told[1:] == [f"{folder} can be read again."]
 
 
+def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    watch = Watcher(tmp_path / "share" / "in")
+    assert watch.names() == []
+    write(tmp_path / "share" / "in" / "a.png")
+    assert watch.names() == ["a.png"]
+    assert len(watch.told) == 2
+
+
 def test_a_folder_that_is_removed_and_made_again_is_watched_again(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     older(write(folder / "a.png"), 100)

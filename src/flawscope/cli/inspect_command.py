@@ -114,11 +114,12 @@ def inspect(
 def _one_folder(pictures: list[str]) -> Path:
     from flawscope.errors import OptionError
 
-    if len(pictures) != 1 or not Path(pictures[0]).is_dir():
+    folder = Path(pictures[0])
+    if len(pictures) != 1 or (folder.exists() and not folder.is_dir()):  # one that is absent may come
         raise OptionError(
             "--watch", expected="one folder", got=", ".join(pictures), fix="Name the folder to watch."
         )
-    return Path(pictures[0])
+    return folder
 
 
 def _line(record: Record) -> None:
