@@ -26,7 +26,7 @@ from flawscope.cli import (
     weights_command,
 )
 from flawscope.cli.console import all_printable, printable
-from flawscope.cli.signals import second_signal_ends
+from flawscope.cli.signals import count_only, second_signal_ends
 from flawscope.errors import FlawscopeError, InputError, MissingExtraError
 from flawscope.files import disk_error, unwritable
 
@@ -97,6 +97,7 @@ def main() -> None:
         )
         _end(MissingExtraError("this command", expected="the training packages", got=got, fix=fix))
     except KeyboardInterrupt:
+        count_only()
         sys.stderr.write("flawscope: stopped.\n")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - raised again unless the machine is to blame
