@@ -275,7 +275,8 @@ def test_who_writes_tables_later_writes_the_newer_ones(
     thread.start()
     add(tmp_path, inspected(picture(tmp_path)))
     thread.join()
-    names = [Path(line.split(",")[0]).name for line in (tmp_path / "results.csv").read_text().splitlines()]
+    with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as stream:
+        names = [Path(row[0]).name for row in csv.reader(stream)]
     assert sorted(names[1:]) == ["a.png", "b.png"]
 
 
