@@ -187,13 +187,21 @@ def lines(rows: list[Row]) -> Iterator[str]:
             if row["step"] or not name.startswith("kmeans")  # the centres come with the first step
         )
         sides = " + ".join(str(scale) for scale in row["options"]["scales"])
-        start = f"| {row['product']} | {sides} | {row['variant']} | {row['step']}"
+        kinds = ("training_pictures", "bank_pictures", "test_good", "test_defective")
+        counts = " / ".join(str(row[kind]) for kind in kinds)
+        start = f"| {row['product']} | {sides} | {counts} | {row['variant']} | {row['step']}"
         yield f"{start} | {measures} | {shapes} | {losses} |"
+
+
+def place(row: Row) -> tuple[Any, ...]:
+    """Where a row stands in the table."""
+    variant = list(VARIANTS).index(row["variant"])
+    return row["product"], row["options"]["scales"], variant, row["options"]["steps"], row["step"]
 
 
 def page(rows: list[Row]) -> str:
     """The table, what was shortened, and the commands with their machines."""
-    options, counts = rows[0]["options"], rows[0]
+    options = rows[0]["options"]
     strides = ", ".join(str(each) for each in sorted({row["options"]["strides"][0] for row in rows}))
     commands: dict[str, list[str]] = {}
     for row in rows:
@@ -205,19 +213,15 @@ def page(rows: list[Row]) -> str:
         "",
         f"**Shortened.** {options['backbone']} in place of VGG16; patches of the sizes named, since scales "
         f"learn apart, at strides of {strides} pixels, where the paper's are 16, 4 and 4; Adam at "
-        f"{options['learning_rate']:g} (the paper: 1e-5); {max(row['step'] for row in rows)} steps of "
-        f"{options['batch']} pairs, of the default's 150 000 on 320 pictures; at most "
-        f"{counts['training_pictures']} training pictures, of which {counts['bank_pictures']} fill the bank; "
-        f"at most {counts['test_good']} good and {counts['test_defective']} defective test pictures; K-means "
-        f"among {options['kmeans_patches']} patches of each picture. One seed. The light of screw is "
-        "levelled. What the columns mean stands in `multiscale_patch_curves.py`.",
+        f"{options['learning_rate']:g} (the paper: 1e-5); a few of the default's 150 000 steps on 320 "
+        f"pictures, of {options['batch']} pairs; K-means among {options['kmeans_patches']} patches of each; "
+        "some of the pictures. One seed. The light of screw is levelled. What the columns mean stands in "
+        "`multiscale_patch_curves.py`.",
         "",
-        "| product | patch | variant | step | image AUROC | pixel AUROC | AU-PRO 0.3 | spread / rank "
-        "| losses: training / held out |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *lines(
-            sorted(rows, key=lambda row: (row["product"], list(VARIANTS).index(row["variant"]), row["step"]))
-        ),
+        "| product | patch | pictures: training / bank / good / defective | variant | step | image AUROC "
+        "| pixel AUROC | AU-PRO 0.3 | spread / rank | losses: training / held out |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *lines(sorted(rows, key=place)),
     ]
     for machine, made in commands.items():
         text += ["", f"{machine}:", "", *(f"- `{command}`" for command in dict.fromkeys(made))]
