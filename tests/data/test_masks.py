@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flawscope.data.checks.kinds import told_of
 from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import MaskFile, marked, union_mask
 from flawscope.errors import InputError
@@ -170,7 +171,7 @@ def test_masks_have_many_names_and_places(tmp_path: Path, grow: Grow, draw_mask:
     [
         "scratch_mask/000.png", "scratch_masks/000_mask.png", "scratch-gt/000.png", "scratch/masks/000.png",
         "scratch/000_mask.png", "scratch/000_gt.PNG", "masks/000.png", "Ground Truth/scratch/000.png",
-        "masks/scratch_mask/000.png",
+        "masks/scratch_mask/000.png", "scratch/scratch_mask/000.png",
     ],
 )  # fmt: skip
 def test_masks_beside_their_kind_are_no_pictures(
@@ -187,7 +188,11 @@ def test_masks_beside_their_kind_are_no_pictures(
 
 
 def test_a_folder_of_masks_without_its_kind_is_a_kind_of_its_own(tmp_path: Path, grow: Grow) -> None:
-    assert read_dataset(grow(tmp_path, {"good": 2, "face_mask": 1})).kinds() == ("face_mask",)
+    dataset = read_dataset(grow(tmp_path, {"good": 2, "face_mask": 1}))
+    assert dataset.kinds() == ("face_mask",)
+    assert any(
+        "Is that right? face_mask: 1 picture counts as defective." in line for line in told_of(dataset)
+    )
 
 
 def test_numbered_masks_are_areas_of_one_picture(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:

@@ -26,14 +26,24 @@ GOOD = (
     "no-defects", "NonDefective", "no_defect", "without_defects", "flawless", "undamaged", "anomaly_free",
     "good_parts", "01_OK",
     "OK-2", "ok images", "acceptable", "i.O.", "IO", "gut", "fehlerfrei", "合格", "良品", "正常",
-    "정상", "годен",
+    "정상", "합격", "годен",
 )  # fmt: skip
 BAD = (
     "NG", "ng", "NOK", "nok", "KO", "ko", "not_ok", "NotOK", "not good", "no_good", "bad", "Bad", "defective",
     "defects", "abnormal", "anomaly", "non_conforming", "nonconforming", "unacceptable", "n.i.O.", "NIO",
-    "不良", "不合格", "reject", "fail", "faulty", "damaged",
+    "不良", "不合格", "불합격", "reject", "fail", "faulty", "damaged",
 )  # fmt: skip
-KINDS = ("scratch", "broken", "Blowhole", "logical_anomalies", "AK", "bad_unseen_defects", "gold", "wood")
+KINDS = (
+    "scratch",
+    "broken",
+    "Blowhole",
+    "logical_anomalies",
+    "AK",
+    "bad_unseen_defects",
+    "gold",
+    "wood",
+    "not OK (scratch)",
+)
 DOUBTFUL = ("goood", "good_old", "ok_with_scratch", "bottle_ok", "0", "1", "negative", "unknown", "fine")
 
 
@@ -182,11 +192,14 @@ def test_a_kind_with_a_doubtful_name_is_asked_about(tmp_path: Path, grow: Grow, 
     folder = grow(tmp_path, {"train/good": 84, "test/good": 2, f"test/{name}": 2})
     assert rules(folder) == ["doubtful-kind"]
     (line,) = [line for line in told_of(read_dataset(folder)) if "Is that right?" in line]
-    assert f"{name} counts as defective" in line
+    assert f"{name}: 2 pictures count as defective." in line
 
 
 def test_good_pictures_in_a_folder_that_says_bad_are_asked_about(tmp_path: Path, grow: Grow) -> None:
-    assert rules(grow(tmp_path / "a", {"good": 80, "good/NG": 4})) == ["doubtful-kind"]
+    folder = grow(tmp_path / "a", {"good": 80, "good/NG": 4})
+    assert rules(folder) == ["doubtful-kind"]
+    (line,) = [line for line in told_of(read_dataset(folder)) if "Is that right?" in line]
+    assert "4 pictures count as good, in a folder NG." in line
     assert rules(grow(tmp_path / "b", {"train/good": 84, "test/good": 1, "test/dent/OK": 1})) == [
         "doubtful-kind"
     ]
@@ -219,7 +232,7 @@ def test_a_table_that_contradicts_its_folders_is_asked_about(tmp_path: Path, gro
     (tmp_path / "split_csv").mkdir()
     (tmp_path / "split_csv/1cls.csv").write_text(f"object,split,label,image,mask\n{rows}")
     (issue,) = [issue for issue in check_data(tmp_path, false_rejects=ENOUGH) if issue.severity == "warning"]
-    assert issue.message == "2 pictures count as good and lie in a folder Anomaly."
+    assert issue.message == "2 pictures count as good, in a folder Anomaly."
 
 
 def test_a_test_of_good_pictures_alone_keeps_them_good(tmp_path: Path, grow: Grow) -> None:

@@ -103,7 +103,7 @@ def test_how_the_folder_was_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         train(recipe(folder), tmp_path / "model", Run(), Watch(Silent(), stop, lines.append))
     assert lines[0] == "nut, read as folder: OK (good): 20 train; goood (defective): 1 test."
-    assert lines[1].startswith("Is that right? goood counts as defective.")
+    assert lines[1].startswith("Is that right? goood: 1 picture counts as defective.")
     assert lines[2] == "1 left out (a link that leads nowhere): OK/share."
 
 

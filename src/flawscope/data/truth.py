@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import get_close_matches
+from itertools import pairwise
 
 
 def _set(names: str) -> frozenset[str]:
@@ -21,7 +22,8 @@ _PLAIN = _set(
     conformal perfect nominal correct intact healthy clean flawless faultless undamaged spotless unflawed
     gut io inordnung fehlerfrei bon bons bonne bonnes conforme conformes bien bueno buena buenos buenas
     buono buoni bom boa normale normaal goed dobry dobre dobra dobrá bra godkänd godkendt hyvä
-    хорошо хороший норма нормальный годен годный 合格 合格品 良品 良 正常 好 好品 正品 正常品 양품 정상"""
+    хорошо хороший норма нормальный годен годный 合格 合格品 良品 良 正常 好 好品 正品 正常品
+    양품 정상 합격"""
 )
 _FLAWS = _set(
     """defect defects defective defected anomaly anomalies anomalous fault faults faulty flaw flaws flawed
@@ -31,7 +33,7 @@ _FLAWS = _set(
 _BAD = _FLAWS | _set(
     """bad ng nok ko nio kaputt schlecht ausschuss rejected fail failed failure failures fails abnormal
     abnormals unacceptable nonconforming nonconform mauvais malo mala cattivo scarto
-    брак 不良 不良品 不合格 异常 異常 缺陷 불량"""
+    брак 不良 不良品 不合格 异常 異常 缺陷 불량 불합격"""
 )
 _NOT = _set("no non not none without zero un n nicht kein keine ohne sans sin senza sem нет без 无 無")
 _FREE = ("free", "frei", "less")
@@ -83,7 +85,7 @@ def doubtful(kind: str) -> bool:
     [True, True, True, True, False, False, False]
     """
     words = _words(kind)
-    if says_bad(kind):
+    if says_bad(kind) or any(one in _NOT and two in _PLAIN for one, two in pairwise(words)):
         return False
     if not words or "".join(words) in _UNTOLD or any(word in _PLAIN for word in words):
         return True

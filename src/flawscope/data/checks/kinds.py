@@ -4,39 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flawscope.data.checks.issues import RULES, Issue, found
+from flawscope.data.checks.issues import Issue, found
+from flawscope.data.layouts.annotations import masked_kind
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.truth import says_bad, says_good
 from flawscope.runtime.listing import HIDDEN, told
-
-DOUBT = RULES["doubtful-kind"][1]
 
 
 def told_of(dataset: Dataset) -> list[str]:
     """How a data set was read, in sentences: each kind with its truth, doubtful ones, what is left out."""
     kinds = dataset.truths()
     lines = [f"{dataset.name}, read as {dataset.layout}: {'; '.join(map(str, kinds)) or 'no pictures'}."]
-    lines += [
-        f"Is that right? {kind.name} counts as {'defective' if kind.defective else 'good'}. {DOUBT}"
-        for kind in kinds
-        if kind.doubtful
-    ]
+    lines += [f"Is that right? {issue.message} {issue.fix}" for issue in kind_issues(dataset)]
     return lines + told(one for one in dataset.left_out if one.reason != HIDDEN)
 
 
 def kind_issues(dataset: Dataset) -> Iterator[Issue]:
     """Kinds whose names, or whose pictures' folders, say something else than what they count as."""
     for kind in dataset.truths():
-        if kind.doubtful:
+        if kind.doubtful or (kind.defective and masked_kind(kind.name)):
             samples = [s for s in dataset if s.defective is kind.defective and _name(s) == kind.name]
             truth = "defective" if kind.defective else "good"
-            yield found("doubtful-kind", samples, f"{kind.name}: {len(samples)} pictures count as {truth}.")
+            yield found("doubtful-kind", samples, f"{kind.name}: {_count(samples)} as {truth}.")
     turned = [sample for sample in dataset if _elsewhere(dataset, sample)]
     for truth in ("good", "defective"):
         samples = [sample for sample in turned if sample.defective is (truth == "defective")]
         if samples:
             folder = _elsewhere(dataset, samples[0])
-            message = f"{len(samples)} pictures count as {truth} and lie in a folder {folder}."
+            message = f"{_count(samples)} as {truth}, in a folder {folder}."
             yield found("doubtful-kind", samples, message)
     if dataset.select(split="test", defective=True) and not dataset.select(defective=False):
         yield found("no-good", dataset.root, "All pictures count as defective; none is good.")
@@ -49,6 +44,10 @@ def left_out_issues(dataset: Dataset) -> Iterator[Issue]:
         (message,) = told(group)
         rule = "hidden" if reason == HIDDEN else "left-out"
         yield found(rule, [one.path for one in group], message)
+
+
+def _count(samples: list[Sample]) -> str:
+    return "1 picture counts" if len(samples) == 1 else f"{len(samples)} pictures count"
 
 
 def _name(sample: Sample) -> str:

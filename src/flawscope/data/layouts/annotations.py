@@ -39,6 +39,10 @@ def masked_kind(name: str) -> str | None:
     return found["of"] if found else None
 
 
+def _says_masks(name: str) -> bool:
+    return is_mask_folder(name) or masked_kind(name) is not None
+
+
 def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Pictures and masks among files below `folder`.
 
@@ -47,7 +51,7 @@ def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]
     outside, masks = list[Path](), list[Path]()
     for path in paths:
         inner = path.relative_to(folder).parts[:-1]
-        (masks if any(is_mask_folder(name) for name in inner) else outside).append(path)
+        (masks if any(map(_says_masks, inner)) else outside).append(path)
     stems = {(path.parent, path.stem.casefold()) for path in outside}
     pictures = list[Path]()
     for path in outside:
@@ -138,7 +142,7 @@ class _Masks:
         self._by_folder: defaultdict[tuple[PurePath, str], list[Path]] = defaultdict(list)
         for path in paths:
             inner = path.relative_to(folder).parts[:-1]
-            below = PurePath(*(name for name in inner if not is_mask_folder(name)))
+            below = PurePath(*(name for name in inner if not _says_masks(name)))
             for name, called in _names(path):
                 self._by_place[below, name].append(called)
                 if below.name.casefold() not in pictures:
