@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import pairwise
 
 
@@ -46,6 +47,7 @@ _FILLING = _set(
 _NEAR = 0.85
 
 
+@lru_cache(maxsize=4096)
 def says_good(name: str) -> bool:
     """Whether a folder or label of this name holds good pictures.
 
@@ -63,6 +65,7 @@ def says_good(name: str) -> bool:
     return any(joined.endswith(word) and joined.removesuffix(word) in _FLAWS for word in _FREE)
 
 
+@lru_cache(maxsize=4096)
 def says_bad(name: str) -> bool:
     """Whether a folder or label of this name holds defective pictures of no particular kind.
 
@@ -78,6 +81,7 @@ def says_bad(name: str) -> bool:
     return any(joined.startswith(word) and joined[len(word) :] in _PLAIN for word in _NOT)
 
 
+@lru_cache(maxsize=4096)
 def doubtful(kind: str) -> bool:
     """Whether the name of a kind that counts as defective leaves doubt: nearly a good one, or saying nothing.
 
