@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import resource
+import sys
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import torch
 
 from flawscope.errors import OptionError
 from flawscope.nn import memory
-from flawscope.nn.memory import budget, require_memory
+from flawscope.nn.memory import budget, memory_kept, require_memory
 from flawscope.nn.run import Run, seeded
 
 
@@ -58,3 +61,20 @@ def test_what_cannot_fit_is_refused_in_gib() -> None:
         require_memory(3 << 30, available, what="bank", got="3.0 GiB", fix="Buy some.")
     with pytest.raises(OptionError, match=r"bank: expected at most 1\.5 GiB of memory, got 3\.0 GiB\. Buy"):
         require_memory(3 << 30, 3 << 29, what="bank", got="3.0 GiB", fix="Buy some.")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="memory is glibc's to give"
+)
+def test_memory_kept_comes_without_new_pages() -> None:
+    def pages() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            [torch.zeros(1 << 22) for _ in range(4)]  # 64 MiB, all of it freed
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    outside = pages()
+    with memory_kept():
+        pages()
+        assert pages() < outside / 10
+    assert pages() > outside / 10

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from flawscope.errors import OptionError
+from flawscope.nn.memory import memory_kept
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
@@ -67,7 +68,7 @@ class Loop:
         self.network.to(memory_format=torch.channels_last).requires_grad_(True)
         device = self.run.torch_device()
         try:
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            with memory_kept(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 self._all()
         finally:
             self.network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
