@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from flawscope.errors import OptionError
 from flawscope.nn.backbones.build import Backbone, build_backbone
+from flawscope.nn.backbones.pdn import Convolution
 
 PIXELS = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -92,6 +93,20 @@ def test_frozen_for_good() -> None:
     backbone(PIXELS)
     assert torch.equal(before, backbone.body.get_buffer("bn1.running_mean"))
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2, 3])
+def test_a_convolution_that_learns_pads_as_any(padding: int) -> None:
+    torch.manual_seed(0)
+    ours, plain = Convolution(3, 5, 4, padding=padding), nn.Conv2d(3, 5, 4, padding=padding)
+    plain.load_state_dict(ours.state_dict())
+    gradients = []
+    for layer in (ours, plain):
+        pixels = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        maps = layer(pixels)
+        maps.square().sum().backward()
+        gradients.append([maps, pixels.grad, *(value.grad for value in layer.parameters())])
+    torch.testing.assert_close(*gradients)
 
 
 def test_pdn_s_has_the_papers_size_and_stride() -> None:
