@@ -185,7 +185,10 @@ def test_a_student_that_follows_the_clean_teacher_loses_nothing_by_noise() -> No
     batch, _ = noisy()
     with torch.no_grad():
         expert = detector.networks.teacher(detector._normalised(batch.pixels))
-        detector.networks.student = nn.Sequential(Follows(torch.cat([expert, expert], 1)))
+        twice = nn.Conv2d(expert.shape[1], 2 * expert.shape[1], 1)
+        twice.weight.copy_(torch.eye(expert.shape[1]).repeat(2, 1)[:, :, None, None])
+        twice.bias = nn.Parameter(torch.zeros(2 * expert.shape[1]))
+        detector.networks.student = nn.Sequential(Follows(expert), twice)
         losses = objective(batch)
     assert losses["hard"] == 0
     assert losses["penalty"] < 0

@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
 
 
 def cells(*values: float) -> Tensor:
@@ -40,6 +41,25 @@ def test_discrepancy_is_the_squared_distance_of_unit_vectors() -> None:
     student = torch.tensor([[[[4.0, -5.0, 7.0]], [[3.0, 0.0, 0.0]]]])
     # (0.6, 0.8) against (0.8, 0.6); opposite directions; the same direction
     assert discrepancy(teacher, student).flatten().tolist() == pytest.approx([0.08, 4.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_gradients_are_those_that_autograd_finds(order: torch.memory_format) -> None:
+    random = torch.Generator().manual_seed(2)
+    teacher, first = torch.randn(2, 2, 5, 4, 3, dtype=torch.float64, generator=random)
+    second = first.clone(memory_format=order).requires_grad_()
+    first.requires_grad_()
+    with torch.no_grad():
+        expected = discrepancy(teacher, first)
+    torch.testing.assert_close(discrepancy(teacher, second).detach(), expected)
+    weights = torch.arange(24.0, dtype=torch.float64).view(2, 4, 3)
+    plain = (F.normalize(teacher, dim=1) - F.normalize(first, dim=1)).square().sum(1)
+    squares = (teacher - first).square().flatten(1)  # (2, 60): 6 are at or above the 0.9 quantile
+    hardest = squares.topk(6).values.mean()
+    ((plain * weights).sum() + hardest + F.mse_loss(2 * first, first + 1)).backward()
+    found = (discrepancy(teacher, second) * weights).sum() + hard_loss(teacher, second, 0.9)
+    (found + mean_square(2 * second, second + 1)).backward()
+    torch.testing.assert_close(second.grad, first.grad)
 
 
 def test_cdo_with_gamma_0_is_the_plain_difference() -> None:

@@ -71,6 +71,15 @@ def test_taps_end_with_the_output_and_follow_the_layers() -> None:
         torch.testing.assert_close(third, network[:8](pixels))
 
 
+def test_taps_compute_only_the_channels_asked_for() -> None:
+    network = pdn_s(7)
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        _, every = taps(network, pixels, 2)
+        _, some = taps(network, pixels, 2, slice(3, None))
+    torch.testing.assert_close(some, every[:, 3:])
+
+
 def test_folding_normalises_the_output() -> None:
     convolution = nn.Conv2d(3, 4, 3)
     pixels = torch.rand(5, 3, 9, 9)

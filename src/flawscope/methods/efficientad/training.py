@@ -6,19 +6,18 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
 from flawscope.nn.run import Run
-from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss
-from flawscope.nn.student_teacher.networks import Networks, at_centres, taps, touched
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
+from flawscope.nn.student_teacher.networks import ALL, Networks, at_centres, taps, touched
 from flawscope.nn.training.loop import Loop, Patience
 from flawscope.nn.training.reading import Ahead
 from flawscope.nn.watch import Watch
 
-Taps = Callable[[nn.Sequential, Tensor, int], list[Tensor]]
+Taps = Callable[[nn.Sequential, Tensor, int, slice], list[Tensor]]
 
 DECAY_FROM, DECAY = 0.95, 0.1
 
@@ -31,6 +30,8 @@ class Objective:
     ) -> None:
         self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
         self.depth = len(options.hierarchy)
+        # the student's first half of channels imitates the teacher, its second the autoencoder
+        self.local, self.whole = slice(options.channels), slice(options.channels, None)
         self.taps: Taps = torch.compile(taps) if options.compile else taps
         self.rebuild = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
 
@@ -41,29 +42,32 @@ class Objective:
         components of the thesis's chapter 4.
         """
         options = self.options
-        target, output = self._both(batch.pixels, self.taps)
-        channels = target[-1].shape[1]
+        both = batch.varied is None and options.stae_weight > 0
+        target, output = self._both(batch.pixels, self.taps, ALL if both else self.local)
+        whole = output.pop() if both else None
         losses: dict[str, Tensor] = {}
         if options.hard_weight:
-            losses["hard"] = hard_loss(target[-1], output[-1][:, :channels], options.hard_quantile)
+            losses["hard"] = hard_loss(target[-1], output[-1], options.hard_quantile)
         if options.penalty != "none" and options.penalty_weight:
             losses["penalty"] = (
-                self._cdo(batch, target, output)
-                if options.penalty == "cdo"
-                else self._natural(batch, channels)
+                self._cdo(batch, target, output) if options.penalty == "cdo" else self._natural(batch)
             )
-        losses |= self._global(batch, target[-1], output[-1])
+        losses |= self._global(batch, target[-1], whole)
         return {"total": self._sum(losses), **losses}
 
-    def _both(self, pixels: Tensor, read: Taps) -> tuple[list[Tensor], list[Tensor]]:
-        """The last maps of teacher and student (N, C, h, w) in float32; the student's have gradients."""
+    def _both(self, pixels: Tensor, read: Taps, channels: slice) -> tuple[list[Tensor], list[Tensor]]:
+        """The last maps of teacher and student (N, C, h, w) in float32; the student's have gradients.
+
+        Where all channels of the student are asked for, its last map is two, one of each half.
+        """
         networks, depth = self.networks, self.depth
         with self.run.autocast():
             seen = self.normalise(pixels)
             with torch.no_grad():
-                target = [level.float() for level in read(networks.teacher, seen, depth)]
-            output = [level.float() for level in read(networks.student, seen, depth)]
-        return target, output
+                target = read(networks.teacher, seen, depth, ALL)
+            output = read(networks.student, seen, depth, channels)
+            output[-1:] = torch.split(output[-1], self.options.channels, 1)
+        return [level.float() for level in target], [level.float() for level in output]
 
     def _sum(self, losses: Mapping[str, Tensor]) -> Tensor:
         coefficients = {
@@ -86,7 +90,7 @@ class Objective:
         if batch.defects is not None and batch.crops is not None and batch.crop_defects is not None:
             places = self.networks.cells[-self.depth :]
             # not compiled: that would be done again for each number of crops
-            cropped = _discrepancies(*self._both(batch.crops, taps))  # (D, h, w) each
+            cropped = _discrepancies(*self._both(batch.crops, taps, self.local))  # (D, h, w) each
             defective = [
                 distances[at_centres(batch.crop_defects, where, _grid(distances))]  # (cells,)
                 for where, distances in zip(places, cropped, strict=True)
@@ -101,15 +105,15 @@ class Objective:
         ]
         return torch.stack(losses).sum()
 
-    def _natural(self, batch: Batch, channels: int) -> Tensor:
+    def _natural(self, batch: Batch) -> Tensor:
         """L_OOD: the student's mean squared output on natural pictures."""
         if batch.natural is None:
             raise RuntimeError("L_OOD without natural pictures")  # fit checks this
         with self.run.autocast():
-            output = self.taps(self.networks.student, self.normalise(batch.natural), 1)[-1]
-        return output[:, :channels].float().square().mean()
+            output = self.taps(self.networks.student, self.normalise(batch.natural), 1, self.local)[-1]
+        return output.float().square().mean()
 
-    def _global(self, batch: Batch, target: Tensor, output: Tensor) -> dict[str, Tensor]:
+    def _global(self, batch: Batch, target: Tensor, output: Tensor | None) -> dict[str, Tensor]:
         """L_AE and L_STAE (equations 4.3, 4.4), on the pictures of varied appearance where there are such."""
         options, networks = self.options, self.networks
         if not (options.autoencoder_weight or options.stae_weight):
@@ -119,20 +123,20 @@ class Objective:
             pixels = self.normalise(seen)
             if batch.varied is not None:
                 with torch.no_grad():
-                    target = self.taps(networks.teacher, pixels, 1)[-1].float()
+                    target = self.taps(networks.teacher, pixels, 1, ALL)[-1].float()
                 if options.stae_weight:
-                    output = self.taps(networks.student, pixels, 1)[-1].float()
+                    output = self.taps(networks.student, pixels, 1, self.whole)[-1].float()
             rebuilt = self.rebuild(pixels).float()
         losses = {}
         if options.autoencoder_weight:
-            losses["autoencoder"] = F.mse_loss(rebuilt, target)
-        if options.stae_weight:
-            losses["stae"] = F.mse_loss(rebuilt, output[:, target.shape[1] :])
+            losses["autoencoder"] = mean_square(rebuilt, target)
+        if output is not None:
+            losses["stae"] = mean_square(rebuilt, output)
         return losses
 
 
 def _discrepancies(target: list[Tensor], output: list[Tensor]) -> list[Tensor]:
-    """d of each level (N, h, w); at the output of the student's half that imitates the teacher."""
+    """d of each level (N, h, w), of the student's first channels where it has more than the teacher."""
     return [
         discrepancy(teacher, student[:, : teacher.shape[1]])
         for teacher, student in zip(target, output, strict=True)

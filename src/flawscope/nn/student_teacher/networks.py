@@ -113,19 +113,31 @@ def touched(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
     return F.max_pool2d(around, where.field, where.stride)[:, 0] > 0
 
 
-def taps(network: nn.Sequential, pixels: Tensor, depth: int) -> list[Tensor]:
+ALL = slice(None)
+
+
+def taps(network: nn.Sequential, pixels: Tensor, depth: int, channels: slice = ALL) -> list[Tensor]:
     """Outputs of the last `depth` convolutions of a patch description network, the final one last.
 
-    Each but the final is taken after its ReLU, as the next layer gets it.
+    Each but the final is taken after its ReLU, as the next layer gets it; of the final one only the channels
+    asked for are computed.
     """
     places = [place for place, layer in enumerate(network) if isinstance(layer, nn.Conv2d)][-depth:]
     found = []
     x = pixels
     for place, layer in enumerate(network):
-        x = layer(x)
+        some = place == places[-1] and channels != ALL
+        x = _some(layer, x, channels) if some else layer(x)
         if place in places[:-1]:
             found.append(F.relu(x))
     return [*found, x]
+
+
+def _some(layer: nn.Module, x: Tensor, channels: slice) -> Tensor:
+    """Some of the channels that a convolution gives."""
+    if not isinstance(layer, nn.Conv2d) or layer.bias is None:
+        raise ValueError("a patch description network ends with a convolution with biases")
+    return F.conv2d(x, layer.weight[channels], layer.bias[channels], padding=layer.padding)
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
