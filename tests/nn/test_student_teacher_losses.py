@@ -36,6 +36,16 @@ def test_hard_loss_agrees_with_torchs_quantile(quantile: float) -> None:
     assert hard_loss(teacher, student, quantile).item() == pytest.approx(torch.stack(expected).mean().item())
 
 
+@pytest.mark.parametrize("sampled", [1.0, 100.0, 0.0])  # of the same size as the others, all above, all below
+def test_hard_loss_finds_the_largest_among_many(sampled: float) -> None:
+    maps = torch.randn(2, 96 * 96 * 8, generator=torch.Generator().manual_seed(1))
+    maps[:, ::16] *= sampled
+    largest = maps.square().topk(738).values  # 0.99 of 73728 lie below
+    student = maps.view(2, 96, 96, 8).permute(0, 3, 1, 2)  # (2, 8, 96, 96)
+    found = hard_loss(torch.zeros_like(student), student, 0.99).item()
+    assert found == pytest.approx(largest.mean().item(), rel=1e-5)
+
+
 def test_discrepancy_is_the_squared_distance_of_unit_vectors() -> None:
     teacher = torch.tensor([[[[3.0, 1.0, 2.0]], [[4.0, 0.0, 0.0]]]])  # (1, 2, 1, 3)
     student = torch.tensor([[[[4.0, -5.0, 7.0]], [[3.0, 0.0, 0.0]]]])

@@ -14,6 +14,7 @@ from flawscope.nn.student_teacher.networks import (
     Autoencoder,
     Resampling,
     at_centres,
+    dropped,
     fold_normalisation,
     taps,
     touched,
@@ -78,6 +79,21 @@ def test_taps_compute_only_the_channels_asked_for() -> None:
         _, every = taps(network, pixels, 2)
         _, some = taps(network, pixels, 2, slice(3, None))
     torch.testing.assert_close(some, every[:, 3:])
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 31, 33), (1, 3, 5, 1)])
+def test_dropped_values_are_a_share_and_the_rest_grow(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(shape, requires_grad=True)
+    found = dropped(x, 0.2)
+    assert set(found.unique().tolist()) <= {0.0, 1.25}
+    if x.numel() > 1000:
+        gone = (found == 0).float()
+        assert float(gone.mean()) == pytest.approx(0.2, abs=0.01)
+        assert float(gone.mean((0, 2, 3)).std()) < 0.02  # of the channels
+    found.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, found)
 
 
 def test_folding_normalises_the_output() -> None:

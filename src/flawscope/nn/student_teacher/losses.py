@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 _SMALLEST_RATIO = 1e-3
+_SAMPLED, _SPARE = 16, 64  # one value in so many tells the bound of the largest, with so many to spare
 _SMALLEST_NORM = 1e-12  # as of F.normalize
 
 
@@ -28,7 +29,8 @@ def hard_loss(teacher: Tensor, student: Tensor, quantile: float) -> Tensor:
     if kept == count:
         return mean_square(teacher, student)
     with torch.no_grad():
-        places = (target - output).square().topk(kept, sorted=False).indices  # (N, kept)
+        squares = (target - output).square()
+        places = torch.stack([_largest(each, kept) for each in squares])  # (N, kept)
     return (target.gather(1, places) - output.gather(1, places)).square().mean()
 
 
@@ -48,6 +50,22 @@ def mean_square(first: Tensor, second: Tensor) -> Tensor:
     """Mean of the squared differences, as `F.mse_loss`, whose gradient takes ten times as long on a CPU."""
     found: Tensor = _MeanSquare.apply(first, second)
     return found
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """Places (count,) of the largest values (M,), as `topk` finds them.
+
+    On a processor that is slow among many; there it chooses among those alone that reach a bound, which by a
+    sample somewhat more do than are asked for.
+    """
+    sample = values[::_SAMPLED]
+    above = count // _SAMPLED * 5 // 4 + _SPARE
+    if values.device.type == "cpu" and above < len(sample) // 2:
+        bound = sample.kthvalue(len(sample) - above).values
+        reached = (values >= bound).nonzero()[:, 0]
+        if len(reached) >= count:
+            return reached[values[reached].topk(count, sorted=False).indices]
+    return values.topk(count, sorted=False).indices
 
 
 class _Discrepancy(Function):

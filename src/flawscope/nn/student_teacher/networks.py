@@ -60,7 +60,7 @@ class Autoencoder(nn.Module):
         x = self.bottleneck(x)  # (N, 64, 1, 1)
         for side, convolution in zip(_DECODER, self.decoder, strict=True):
             x = F.relu(convolution(_resize(x, (side, side))))  # (N, 64, side + 1, side + 1)
-            x = F.dropout(x, _DROPOUT, self.training)
+            x = dropped(x, _DROPOUT) if self.training else x
         x = F.relu(self.last(_resize(x, self.grid)))
         output: Tensor = self.output(x)
         return output
@@ -131,6 +131,20 @@ def taps(network: nn.Sequential, pixels: Tensor, depth: int, channels: slice = A
         if place in places[:-1]:
             found.append(F.relu(x))
     return [*found, x]
+
+
+def dropped(x: Tensor, share: float) -> Tensor:
+    """The maps (N, C, h, w) without a share of their values: `F.dropout`, in a third of its time on a CPU.
+
+    There 64 bits are drawn at once, for four values.
+    """
+    if x.device.type != "cpu":
+        return F.dropout(x, share)
+    count, channels, height, width = x.shape
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = bits[: x.numel()] >= round(share * 2**16) - 2**15
+    factors = kept.to(x.dtype).div_(1 - share).view(count, height, width, channels)
+    return x * factors.permute(0, 3, 1, 2)
 
 
 def _some(layer: nn.Module, x: Tensor, channels: slice) -> Tensor:
