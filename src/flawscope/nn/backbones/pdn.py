@@ -28,13 +28,18 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) as `nn.Conv2d`."""
-        half = self.kernel_size[0] // 2
-        beyond = int(self.padding[0]) - half
-        learns = torch.is_grad_enabled() and self.weight.requires_grad
-        if beyond <= 0 or not learns or x.device.type != "cpu":
-            return super().forward(x)
-        around = F.pad(x, (beyond,) * 4)  # (N, C, H + 2 beyond, W + 2 beyond)
-        return F.conv2d(around, self.weight, self.bias, padding=half)
+        return _convolved(x, self.weight, self.bias, int(self.padding[0]))
+
+
+@torch.fx.wrap
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """A convolution of stride 1, traced as one step: how it is done is decided when it runs."""
+    half = weight.shape[2] // 2
+    beyond = padding - half
+    if beyond <= 0 or not (torch.is_grad_enabled() and weight.requires_grad) or x.device.type != "cpu":
+        return F.conv2d(x, weight, bias, padding=padding)
+    around = F.pad(x, (beyond,) * 4)  # (N, C, H + 2 beyond, W + 2 beyond)
+    return F.conv2d(around, weight, bias, padding=half)
 
 
 def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
