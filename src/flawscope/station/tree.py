@@ -92,11 +92,12 @@ class Tree:
         known = self._folders.get(path)
         if known is None:
             known = self._folders[path] = _Folder(key, changed, listed)
-        gone = known.names - names
-        went += (os.path.join(path, name) for name in gone)  # noqa: PTH118 - called often
-        left = gone if known.key == key else known.names
-        known.inner = [inner for inner in known.inner if os.path.basename(inner) not in left]  # noqa: PTH119
         fresh = names - known.names if known.key == key else names  # another folder in its place
+        if len(names) - len(fresh) < len(known.names):
+            gone = known.names - names
+            went += (os.path.join(path, name) for name in gone)  # noqa: PTH118 - called often
+            left = gone if known.key == key else known.names
+            known.inner = [inner for inner in known.inner if os.path.basename(inner) not in left]  # noqa: PTH119
         known.key, known.changed, known.listed, known.names = key, changed, listed, names
         for entry, status in _looked_at(path, fresh):
             if status is not None and stat.S_ISDIR(status.st_mode):
