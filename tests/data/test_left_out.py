@@ -13,6 +13,7 @@ from flawscope.data.checks.check import check_data
 from flawscope.data.defects import read_defects
 from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Dataset
+from flawscope.errors import DataError
 from flawscope.station.sources import collect
 
 Grow = Callable[..., Path]
@@ -50,9 +51,15 @@ def test_a_link_that_leads_nowhere_is_found_by_the_check(tmp_path: Path, grow: G
     folder = grow(tmp_path, {"good": 30})
     (folder / "good/gone.png").symlink_to(tmp_path / "absent.png")
     (folder / "good/share").symlink_to(tmp_path / "unmounted")
-    issues = {issue.rule: issue for issue in check_data(folder)}
-    assert issues["unreadable"].files == (folder / "good/gone.png",)
-    assert issues["left-out"].message == "1 left out (a link that leads nowhere): good/share."
+    (folder / "good/round.png").symlink_to(folder / "good/round.png")
+    grow(folder, {"test": 1})
+    issues = check_data(folder)
+    unreadable = [issue.files for issue in issues if issue.rule == "unreadable"]
+    assert unreadable == [(folder / "good/gone.png",), (folder / "good/round.png",)]
+    assert [issue.message for issue in issues if issue.rule == "left-out"] == [
+        "1 left out (a link that leads nowhere): good/share.",
+        "1 left out (where this layout has no pictures): test/000.png.",
+    ]
 
 
 def test_loops_end_and_are_told(tmp_path: Path, grow: Grow) -> None:
@@ -124,3 +131,25 @@ def test_a_kind_that_cannot_be_listed_is_told(
     dataset = read_dataset(folder)
     assert len(dataset) == 3
     assert reasons(dataset) == {"lost+found": "cannot be listed: permission denied"}
+
+
+def test_tables_follow_links_too(tmp_path: Path, grow: Grow) -> None:
+    grow(tmp_path / "disk", {"Data": 2})
+    root = tmp_path / "visa"
+    (root / "split_csv").mkdir(parents=True)
+    (root / "a").symlink_to(tmp_path / "disk")
+    rows = "a,train,normal,a/Data/000.png,\na,test,anomaly,a\\Data\\001.png,\n"
+    (root / "split_csv/1cls.csv").write_text(f"object,split,label,image,mask\n{rows}")
+    dataset = read_dataset(root)
+    assert [sample.path.is_file() for sample in dataset] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["../b.png", "..\\\\b.png", "a/../../b.png", "/etc/b.png"])
+def test_tables_name_nothing_outside_even_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "split_csv").mkdir()
+    (tmp_path / "split_csv/1cls.csv").write_text(f"object,split,label,image,mask\na,train,normal,{name},\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="line 2: expected a path inside"):
+        read_dataset(Path())

@@ -67,3 +67,15 @@ def test_good_pictures_are_not_taken_from_folders_with_defective_ones(
     good_pictures(1, name=f"nut/{name}")
     with pytest.raises(DataError, match=r"expected nothing but good pictures, got a folder (NG|scratch)"):
         collect_good([root], tell=print)
+
+
+def test_links_that_lead_round_in_a_circle_are_pictures_that_cannot_be_read(
+    good_pictures: Callable[..., Path],
+) -> None:
+    folder = good_pictures(1)
+    (folder / "round.png").symlink_to(folder / "round.png")
+    assert [path.name for path in collect([folder], besides=folder / "out")] == ["000.png", "round.png"]
+    assert [path.name for path in collect([f"{folder}/*.png"], besides=folder / "out")] == [
+        "000.png",
+        "round.png",
+    ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flawscope.errors import DataError, InputError
-from flawscope.files import inside
+from flawscope.errors import DataError
 
 MAX_BYTES = 256 * 2**20
 _SEPARATORS = (",", ";", "\t")
@@ -60,20 +60,21 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
 
 
 def named_path(root: Path, name: object, file: Path, where: int | str) -> Path:
-    """`root / name` for a path that `file` names, which must be relative and stay inside `root`.
+    """`root / name` for a path that `file` names, which must be relative and stay inside `root`, links apart.
 
     Backslashes part folders, as on Windows, unless a file of that very name is there. `where` is the line, or
     a sentence's worth of place such as "train entry 4".
     """
     if not isinstance(name, str) or not name:
         raise malformed(file, where, "a relative file path", repr(name)[:80])
-    try:
-        if "\\" in name and not inside(root, name).exists():
-            name = name.replace("\\", "/")
-        inside(root, name)
-    except (InputError, ValueError, OSError) as error:
-        raise malformed(file, where, f"a path inside {root}", repr(name)[:80]) from error
-    return root / name
+    base = os.path.normpath(root.absolute())
+    for written in (name, name.replace("\\", "/")):
+        place = os.path.normpath(root.absolute() / written)
+        if "\0" in name or not Path(place).is_relative_to(base):
+            raise malformed(file, where, f"a path inside {root}", repr(name)[:80])
+        if os.path.lexists(place):
+            return root / written
+    return root / name.replace("\\", "/")
 
 
 def malformed(file: Path, where: int | str, expected: str, got: str) -> DataError:

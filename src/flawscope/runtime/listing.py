@@ -88,6 +88,11 @@ def told(left_out: Iterable[LeftOut], shown: int = 3) -> list[str]:
     return lines
 
 
+def real_path(path: Path) -> Path:
+    """Where a path leads once links are followed, as far as that goes for links round in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def natural_key(path: Path) -> tuple[Any, ...]:
     """Sorting key that puts `part2.png` before `part10.png`, folder by folder."""
     return (*_folder_key(path.parent), _pieces(path.name)), str(path)

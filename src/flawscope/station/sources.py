@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flawscope.data.truth import says_bad, says_good
 from flawscope.errors import DataError
-from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, told
+from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, real_path, told
 
 _SPLITS = ("train", "validation", "test")
 
@@ -71,7 +71,7 @@ def _defective_below(folder: Path) -> Path | None:
 
 
 def _within(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+    return folder is not None and real_path(path).is_relative_to(real_path(folder))
 
 
 def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None]) -> list[Path]:

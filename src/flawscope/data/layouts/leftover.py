@@ -9,7 +9,7 @@ from flawscope.data.labelme import LabelMe
 from flawscope.data.layouts.annotations import is_mask_folder, masked_kind
 from flawscope.data.layouts.reader import inner, kind_folders
 from flawscope.data.samples import Dataset
-from flawscope.runtime.listing import LeftOut, list_pictures
+from flawscope.runtime.listing import LeftOut, list_pictures, real_path
 
 NOT_A_PLACE = "where this layout has no pictures"
 NO_PICTURE = "a mask of no picture"
@@ -25,8 +25,8 @@ def left_over(dataset: Dataset) -> list[LeftOut]:
     used = {*samples, *masks}
     rest = [path for path in listing.pictures if path not in used and not _is_label_map(dataset, path)]
     if rest:  # a file may be reached by another way than its sample was
-        real = {path.resolve() for path in used}
-        rest = [path for path in rest if path.resolve() not in real]
+        real = set(map(real_path, used))
+        rest = [path for path in rest if real_path(path) not in real]
     entered = _folders_of(used)
     found = [one for one in listing.left_out if one.path not in entered]
     found += [LeftOut(path, NO_PICTURE if _is_mask(dataset.root, path) else NOT_A_PLACE) for path in rest]
