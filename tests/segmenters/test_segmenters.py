@@ -38,7 +38,7 @@ from flawscope.testing.rings import good_rings
 
 Save = Callable[..., Pictures]
 FRAME = Frame(64, 96)
-FOUND = {kind: made for kind, made in SEGMENTERS.items() if kind != "folder"}  # in the pixels
+FOUND = sorted(SEGMENTERS.keys() - {"folder", "drafted"})  # in the pixels, within a blink
 CLUSTERS = {"backbone": "resnet18", "layers": ("layer1", "layer2"), "weights": "random", "count": 3}
 
 
@@ -143,7 +143,7 @@ def test_an_owner_hands_in_the_maps_that_it_has(
     assert set(labels.unique().tolist()) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("kind", sorted(FOUND.keys() - {"clusters"}))
+@pytest.mark.parametrize("kind", sorted(set(FOUND) - {"clusters"}))
 def test_where_pixels_decide_no_maps_are_asked_for(kind: str, saved: Save, tmp_path: Path) -> None:
     segmenter = build_segmenter(options(kind, tmp_path), FRAME).fit(pictures(saved), Run())
     assert segmenter.backbone is None
@@ -233,7 +233,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
             "'map' of segments of kind static: expected a value, got none. It is:",
         ),
         ({"kind": "one", "map": "a.png"}, "got one of kind static. Leave it out: kind one has no options"),
-        ({"kind": "object", "count": 2}, "got one of kind static and clusters and folder. Leave it out"),
+        ({"kind": "object", "count": 2}, "got one of kind static and drafted and clusters and folder. Leave it out"),
         (
             {"kind": "clusters", "count": 1},
             "expected greater than or equal to 2, got 1. It is: how many",
@@ -246,7 +246,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
         ),
         (
             {"kind": "cluster"},
-            "got 'cluster'. Did you mean \"clusters\"? Known: clusters, folder, object,",
+            "got 'cluster'. Did you mean \"clusters\"? Known: clusters, drafted, folder, object,",
         ),
         ({"count": 3}, "kind of segments: expected a known one, written {kind: one}, got none. Known:"),
         ("clusters", "got 'clusters'. Did you mean \"clusters\"?"),

@@ -25,7 +25,12 @@ from flawscope.training.recipe import LearnRecipe
 from flawscope.training.settings import read_recipe
 from trained import Trained, write_pictures
 
-FAST = {"forest": {"kind": "random forest"}}
+FAST = {  # leaves open what judges: a forest or a logistic regression
+    "forest": {"kind": "random forest"},
+    "segments": {"kind": "one"},
+    "detector_scores": True,
+    "unsmoothed": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +110,9 @@ def test_it_tells_spots_from_good_pictures_and_says_by_how_much_better(
     assert overall.difference.low <= overall.difference.value <= overall.difference.high
     assert "each kind" in unseen.held_out
     kept = json.loads((out / "gain.json").read_text())
-    assert kept[0]["auroc_after"] == overall.after
+    assert kept["gains"][0]["auroc_after"] == overall.after
+    assert [tried["final"] for tried in kept["tried"]] == ["random forest", "logistic regression"]
+    assert [tried["chosen"] for tried in kept["tried"]] == [True, False]
 
 
 def test_no_gain_is_said_plainly(learnt: tuple[LearnResult, Path]) -> None:
@@ -154,6 +161,7 @@ def test_few_pictures_give_the_weaker_promise(trained: Trained, pictures: Path, 
     some = sorted((pictures / "good").iterdir())[:20]
     result = _learn(trained, pictures, tmp_path / "model", normals=some)
     calibration = result.bundle.manifest.calibration
+    assert [tried.final for tried in result.tried] == ["logistic regression"]  # nothing is chosen on them
     assert calibration.cross_conformal
     assert len(calibration.scores) == 20
     assert result.bundle.manifest.provenance.count("calibration") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from flawscope.cli.console import note, print_json, promised, say
 from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
+    from flawscope.training.candidates import Tried
     from flawscope.training.learn import LearnResult
 
 EXAMPLES = """Examples:
@@ -24,7 +26,8 @@ EXAMPLES = """Examples:
   flawscope learn --recipe models/b2/recipe.yaml --out models/b3 --set seed=1
 
 Defects may lie in sub-folders named by kind. Good pictures that the model learnt from are left out by
-content; those that only calibrated it may serve."""
+content; those that only calibrated it may serve. Several ways to learn are tried in cross-validation, and the
+best is taken; an option of SegAD that is set stays as it is, as in --set options.logistic=null."""
 
 
 def learn(
@@ -38,7 +41,11 @@ def learn(
     recipe: options.Recipe = None,
     segments: Annotated[
         str | None,
-        typer.Option("--segments", help="one, object, clusters, or an indexed PNG (see `segments draft`)."),
+        typer.Option(
+            "--segments",
+            help="one, drafted, object, clusters, or an indexed PNG (see `segments draft`); by default the "
+            "better of one and drafted.",
+        ),
     ] = None,
     settings: options.Settings = None,
     false_rejects: options.FalseRejects = None,
@@ -92,6 +99,7 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
                 "model": result.bundle.folder,
                 "pictures": result.counts,
                 "left_out": result.known,
+                "tried": [tried.to_json() for tried in result.tried],
                 "gains": [gain.to_json() for gain in result.gains],
                 **promised(calibration),
             }
@@ -101,7 +109,21 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
     left_out = f" {result.known} known to the model were left out." if result.known else ""
     say(f"Model: {result.bundle.folder}")
     say(f"Pictures: {counts}.{left_out}")
+    for row in _table(result.tried) if len(result.tried) > 1 else ():
+        say(row)
     for gain in result.gains:
         say(gain.statement())
     say(calibration.statement())
     say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
+
+
+def _table(tried: Sequence[Tried]) -> list[str]:
+    """What was tried, a line each, with its image AUROC in cross-validation."""
+    cells = [("segments", "features", "judged by", "AUROC"), *map(_cells, tried)]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    rows = ("  ".join([*map(str.ljust, row, widths), row[3]]) for row in cells)
+    return ["Tried in cross-validation:", *(f"  {row}" for row in rows)]
+
+
+def _cells(one: Tried) -> tuple[str, str, str, str]:
+    return one.segments, one.features, one.final, f"{one.auroc:.3f}" + (" taken" if one.chosen else "")

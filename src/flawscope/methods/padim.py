@@ -58,6 +58,7 @@ class PaDiM(Detector):
     options: PaDiMOptions
     presets: ClassVar = {"default": {"backbone": "tf_efficientnet_lite0"}}
     explains: ClassVar = "distances"
+    unsmoothed: ClassVar = True
 
     channels: Tensor
     mean: Tensor
@@ -151,9 +152,13 @@ class PaDiM(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; the map holds Mahalanobis distances (equation 2)."""
         del scalars
+        return self.forward_unsmoothed(pixels)[0]
+
+    def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """See `Detector.forward_unsmoothed`; the map holds each place's distance."""
         height, width = self.grid.shape
         vectors = self._places(self.grid(self.backbone(pixels)), self.channels)  # (P, N, d)
         whitened = torch.matmul(vectors - self.mean, self.whitening)  # (P, N, d)
-        distances = whitened.square().sum(2).sqrt()  # (P, N)
-        heatmap = self.heatmap(distances.T.reshape(-1, height, width))  # (N, H, W)
-        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}
+        distances = whitened.square().sum(2).sqrt().T.reshape(-1, height, width)  # (P, N) -> (N, h, w)
+        heatmap = self.heatmap(distances)  # (N, H, W)
+        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}, distances

@@ -124,6 +124,7 @@ class PatchCore(Detector):
     options: PatchCoreOptions
     presets: ClassVar = PRESETS
     explains: ClassVar = "distances"
+    unsmoothed: ClassVar = True
 
     def __init__(self, options: PatchCoreOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
@@ -171,6 +172,10 @@ class PatchCore(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""
         del scalars
+        return self.forward_unsmoothed(pixels)[0]
+
+    def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """See `Detector.forward_unsmoothed`; the map holds each patch's distance."""
         distances, indices, patches = self.bank(self.backbone(pixels))
         heatmap = self.heatmap(distances)  # (N, H, W)
         if self.options.score == "smoothed maximum":
@@ -181,7 +186,7 @@ class PatchCore(Detector):
             score = self._reweighted(distances.flatten(1), indices.flatten(1), patches)
         else:
             score = distances.flatten(1).amax(1)
-        return {"score": score, "heatmap": heatmap}
+        return {"score": score, "heatmap": heatmap}, distances
 
     def _reweighted(self, distances: Tensor, indices: Tensor, patches: Tensor) -> Tensor:
         """Equation 7: scores (N,) from distances and nearest members (N, P) of the patches (N, P, D)."""

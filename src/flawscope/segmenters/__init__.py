@@ -1,8 +1,8 @@
 """Segments: what of the product each pixel shows.
 
 `build_segmenter` makes a segmenter from options, by their `kind`: `one` segment; a `static` map, drawn or
-drafted; `object` and ground, learnt without labels or downloads; `clusters` of a backbone's features, per
-picture; maps of a `folder`, one for each picture.
+drafted; `drafted`, one that fit drafts itself; `object` and ground, learnt without labels or downloads;
+`clusters` of a backbone's features, per picture; maps of a `folder`, one for each picture.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from flawscope.errors import OptionError, suggest
 from flawscope.runtime.frozen import option_error
 from flawscope.runtime.images import Frame
+from flawscope.segmenters.drafted_map import DraftedMap, DraftedMapOptions
 from flawscope.segmenters.feature_clusters import FeatureClusters, FeatureClustersOptions
 from flawscope.segmenters.folder_maps import FolderMaps, FolderMapsOptions
 from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions
@@ -21,6 +22,7 @@ from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
 from flawscope.segmenters.static_map import OneSegment, OneSegmentOptions, StaticMap, StaticMapOptions
 
 __all__ = [
+    "DraftedMapOptions",
     "FeatureClustersOptions",
     "FolderMapsOptions",
     "ObjectGroundOptions",
@@ -34,6 +36,7 @@ __all__ = [
 SEGMENTERS: dict[str, type[Segmenter]] = {
     "one": OneSegment,
     "static": StaticMap,
+    "drafted": DraftedMap,
     "object": ObjectGround,
     "clusters": FeatureClusters,
     "folder": FolderMaps,
@@ -49,7 +52,12 @@ def _explained(values: Any, validated: ValidatorFunctionWrapHandler) -> Any:
 
 
 SegmentOptions = Annotated[
-    OneSegmentOptions | StaticMapOptions | ObjectGroundOptions | FeatureClustersOptions | FolderMapsOptions,
+    OneSegmentOptions
+    | StaticMapOptions
+    | DraftedMapOptions
+    | ObjectGroundOptions
+    | FeatureClustersOptions
+    | FolderMapsOptions,
     Field(discriminator="kind"),
     WrapValidator(_explained),
 ]

@@ -5,6 +5,7 @@ Labels that a machine has made are cleaned for a person to go on with.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -129,7 +130,8 @@ def draft_by_features(
         WeightsError: the backbone's weights are not to be had.
     """
     height, width = guide.shape[1:]
-    frame = _feature_frame((height, width))
+    sides = _feature_frame((height, width))
+    frame = replace(pictures.frame, height=sides.height, width=sides.width)
     cells = Cells(BACKBONE, None, _STRIDES, (frame.height, frame.width), weights=weights)
     cells.load()
     features = _mean_features(cells, spread(pictures, PICTURES).resized(frame), run, watch)

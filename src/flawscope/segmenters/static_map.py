@@ -54,6 +54,23 @@ class OneSegment(Segmenter):
         return torch.zeros_like(pixels[:, 0], dtype=torch.int64)  # (N, H, W)
 
 
+class LabelMap(Segmenter):
+    """Labels (H, W) that are the same for every picture; they come from `learn` or from the state dict."""
+
+    static: ClassVar = True
+    labels: Tensor
+
+    def __init__(self, options: SegmenterOptions, frame: Frame) -> None:
+        super().__init__(options, frame)
+        empty = torch.zeros(frame.height, frame.width, dtype=torch.uint8)
+        self.register_buffer("labels", empty)  # (H, W)
+
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
+        """See `Segmenter.forward`."""
+        del maps
+        return self.labels.long().unsqueeze(0).expand(pixels.shape[0], -1, -1)  # (H, W) -> (N, H, W)
+
+
 class StaticMapOptions(SegmenterOptions):
     """Options of `StaticMap`."""
 
@@ -66,7 +83,7 @@ class StaticMapOptions(SegmenterOptions):
     )
 
 
-class StaticMap(Segmenter):
+class StaticMap(LabelMap):
     """The labels of an indexed PNG, the same for every picture.
 
     `fit` reads the file (see `flawscope.data.segment_maps`); a restored segmenter has its labels from the
@@ -74,14 +91,7 @@ class StaticMap(Segmenter):
     """
 
     Options: ClassVar = StaticMapOptions
-    static: ClassVar = True
     options: StaticMapOptions
-    labels: Tensor
-
-    def __init__(self, options: StaticMapOptions, frame: Frame) -> None:
-        super().__init__(options, frame)
-        empty = torch.zeros(frame.height, frame.width, dtype=torch.uint8)
-        self.register_buffer("labels", empty)  # (H, W)
 
     def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: read the map, check it against the pictures' sizes.
@@ -114,8 +124,3 @@ class StaticMap(Segmenter):
             )
         self.labels = torch.from_numpy(labels)
         self.shares = torch.from_numpy(shares).float()
-
-    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:
-        """See `Segmenter.forward`."""
-        del maps
-        return self.labels.long().unsqueeze(0).expand(pixels.shape[0], -1, -1)  # (H, W) -> (N, H, W)

@@ -9,25 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.samples import GOOD
-from flawscope.methods.segad.forest import ForestOptions, grow, margins
 from flawscope.methods.segad.reading import Table, folds_by_kind
 from flawscope.metrics import Interval, auroc, bootstrap_interval
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.training.candidates import Choice, held_out
 
 Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Image AUROC of pictures that a forest has not learnt from, before and after.
+    """Image AUROC of pictures that SegAD has not learnt from, before and after.
 
     Attributes:
         pictures: how many good and how many defective ones.
         before: of the detector alone.
         after: of SegAD.
         difference: after less before, with its 95 % bootstrap interval over the same pictures.
-        held_out: how the forests were kept from what they are judged on.
+        held_out: how what judged was kept from what it is judged on.
     """
 
     pictures: tuple[int, int]
@@ -68,28 +68,14 @@ class Gain:
         }
 
 
-def cross_validated(
-    table: Table, options: ForestOptions, folds: int, run: Run, watch: Watch = UNWATCHED
-) -> tuple[Scores, NDArray[np.int64]]:
-    """Margins (N,) of forests that have not learnt from the picture's fold, and the folds (N,).
+def gains(choice: Choice, run: Run, *, watch: Watch = UNWATCHED) -> list[Gain]:
+    """The gain in cross-validation, and, with several kinds of defects, on kinds that are not learnt from.
 
     Raises:
         Stopped: the stop signal was set.
     """
-    fold_of = folds_by_kind(table.kinds, folds, run.seed)
-    return _held_out(table, options, [fold_of == fold for fold in range(folds)], run, watch), fold_of
-
-
-def gains(
-    table: Table, options: ForestOptions, held_out: Scores, folds: int, run: Run, *, watch: Watch = UNWATCHED
-) -> list[Gain]:
-    """The gain in cross-validation, and, with several kinds of defects, on kinds that are not learnt from.
-
-    Args:
-        table: one detector's features, with its scores.
-        held_out: margins (N,) of `cross_validated`.
-    """
-    found = [_gain(table, held_out, f"held out in {folds} folds")]
+    table, folds = choice.best.table, int(choice.fold_of.max()) + 1
+    found = [_gain(table, choice.judged, f"held out in {folds} folds")]
     kinds = sorted(set(table.kinds) - {GOOD})
     if len(kinds) > 1:
         fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1)
@@ -97,22 +83,9 @@ def gains(
         apart = [
             np.where(table.defective, named == kind, fold_of == index) for index, kind in enumerate(kinds)
         ]
-        unseen = _held_out(table, options, apart, run, watch)
-        found.append(_gain(table, unseen, "each kind of defect judged by a forest that has not learnt it"))
-    return found
-
-
-def _held_out(
-    table: Table, options: ForestOptions, apart: list[NDArray[np.bool_]], run: Run, watch: Watch
-) -> Scores:
-    found = np.empty(len(table), np.float32)
-    with watch.stage("cross-validating", len(apart)) as stage:
-        for held in apart:
-            watch.check_stop(run)
-            learnt = table.rows(~held)
-            booster = grow(learnt.features, learnt.defective, options, run.seed)
-            found[held] = margins(booster, table.features[held])
-            stage.advance()
+        with watch.stage("judging each kind of defect", len(apart)) as stage:
+            unseen = held_out(choice.best, apart, run, watch, stage.advance)
+        found.append(_gain(table, unseen, "each kind of defect judged by one that has not learnt it"))
     return found
 
 

@@ -19,10 +19,8 @@ from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
 from flawscope.data.survey import require_spread
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.files import remembered_sha256, writable_folder
-from flawscope.methods.registry import parse_options
-from flawscope.methods.running import with_tensors
-from flawscope.methods.segad import SegAD, SegADOptions
-from flawscope.methods.segad.reading import Table
+from flawscope.methods.segad import SegAD
+from flawscope.methods.segad.reading import folds_by_kind
 from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
@@ -33,8 +31,9 @@ from flawscope.runtime.engines import require_engine
 from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import Manifest, Provenance
 from flawscope.station.sources import collect_good
+from flawscope.training.candidates import FRAME, Choice, Trained, Tried, candidates, choose
 from flawscope.training.fold_scores import HeldOut, score_by_itself
-from flawscope.training.gain import Gain, cross_validated, gains
+from flawscope.training.gain import Gain, gains
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import LearnCalibration, LearnRecipe
 from flawscope.training.selection import Selection
@@ -43,16 +42,17 @@ FOLDS = 5
 FEWEST_NORMALS = 10
 FEWEST_OF_A_KIND = 2
 GAIN = "gain.json"
-RESERVED = {"detectors", "size", "aspect"}
+RESERVED = {"detectors", *FRAME}
 
 
 @dataclass(frozen=True, slots=True)
 class LearnResult:
-    """The new model, pictures by role, those of `normals` that were left out, and the gain."""
+    """The new model, pictures by role, those of `normals` left out, what was tried, and the gain."""
 
     bundle: Bundle
     counts: dict[str, int]
     known: int
+    tried: tuple[Tried, ...]
     gains: tuple[Gain, ...]
 
 
@@ -67,8 +67,13 @@ def learn(
     """Make a SegAD model in `out` from the recipe's model, good pictures it has not seen, and defects.
 
     Good pictures that the detector learnt from or was scaled on are left out by content; those that only
-    calibrated it may serve. Some of the others grow the forest, the rest calibrate; with few, all do both, in
-    folds (the weaker promise). The gain is measured in cross-validation.
+    calibrated it may serve. The final classifier learns from some of the others, the rest calibrate; with
+    few, all do both, in folds (the weaker promise).
+
+    What the options leave open is chosen in cross-validation: statistics alone, with the detector's score,
+    and of its map before smoothing; of the whole picture or over a drafted map; a forest or a logistic
+    regression. Pictures that calibrate have no part in the choice; where they must, in folds, nothing is
+    chosen. The gain is that of choosing and learning, on folds that had no part in either.
 
     Args:
         run: by default the recipe's seed, device and precision.
@@ -87,27 +92,31 @@ def learn(
     bundle.refuse_existing(out, overwrite=overwrite, source=opened.folder)
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     require_engine(manifest.engine, manifest.precision)
-    detector = _detector(opened, recipe.options)
+    trained = _trained(opened, recipe.options)
     normals = collect_good(recipe.normals, tell=watch.say)
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
-    frame = replace(detector.options.frame, intensities=manifest.frame.intensities)
+    frame = replace(trained.options(recipe.options).frame, intensities=manifest.frame.intensities)
     require_spread(PictureFiles(chosen.good, frame))
     writable_folder(out)
 
-    forest = detector.options.forest
-    table = detector.collect(chosen.data(frame).unseen(), run, watch)
+    unseen, few = chosen.data(frame).unseen(), bool(chosen.split.folds)
+    open_ways = candidates(trained, recipe.options, unseen, run, watch, several=not few)
     folds = max(2, min(FOLDS, len(chosen.defective), len(chosen.split.tuning)))
-    scores, fold_of = cross_validated(table, forest, folds, run, watch)
-    gained = gains(table, forest, scores, folds, run, watch=watch)
-    detector.learnt = detector.settle(table, run.seed)
+    choice = choose(open_ways, folds_by_kind(open_ways[0].table.kinds, folds, run.seed), run, watch)
+    gained = gains(choice, run, watch=watch)
+    detector = choice.best.detector(trained, run.seed)
     held_out = None
-    if chosen.split.folds:
+    if few:
         levels = score_by_itself(detector, chosen.apart(frame), run, watch).levels
-        held_out = HeldOut(_good_by_fold(table, scores, fold_of), levels, in_folds=True)
+        held_out = HeldOut(_good_by_fold(choice), levels, in_folds=True)
 
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
+    told = {
+        "tried": [tried.to_json() for tried in choice.tried],
+        "gains": [gain.to_json() for gain in gained],
+    }
     contents = Contents(
         engine=(manifest.engine, manifest.precision),
         apart=chosen.apart(frame),
@@ -115,12 +124,12 @@ def learn(
         wish=wish,
         provenance=Provenance.now(run.seed, [*before, *chosen.seen()]),
         recipe=_resolved(recipe, detector, wish).to_yaml(),
-        files={GAIN: json.dumps([gain.to_json() for gain in gained], indent=1) + "\n"},
+        files={GAIN: json.dumps(told, indent=1) + "\n"},
     )
     made = pack(out, detector, run, contents, watch)
     grown, calibrated = len(chosen.split.tuning), len(contents.apart)
     counts = {"forest": grown, "calibration": calibrated, "defective": len(chosen.defective)}
-    return LearnResult(made, counts, len(normals) - len(fresh), tuple(gained))
+    return LearnResult(made, counts, len(normals) - len(fresh), choice.tried, tuple(gained))
 
 
 def _wish(manifest: Manifest, wanted: LearnCalibration) -> Wish:
@@ -135,7 +144,7 @@ def _wish(manifest: Manifest, wanted: LearnCalibration) -> Wish:
 
 
 def _select(normals: tuple[Sample, ...], defective: tuple[Sample, ...], wish: Wish, seed: int) -> Selection:
-    """Good pictures to grow the forest on, as tuning ones, and to calibrate on; few do both, in folds."""
+    """Good pictures to learn from, as tuning ones, and to calibrate on; few do both, in folds."""
     needed = normals_needed(wish.alpha, wish.delta)
     held_out = min(len(normals) // 2, needed)
     in_folds = held_out < min(FEWEST_HELD_OUT, needed)
@@ -144,12 +153,10 @@ def _select(normals: tuple[Sample, ...], defective: tuple[Sample, ...], wish: Wi
     return Selection(split, defective)
 
 
-def _good_by_fold(
-    table: Table, scores: NDArray[np.float32], fold_of: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], ...]:
-    """Scores of the good pictures, by the fold whose forest had not learnt from them."""
-    good = ~table.defective
-    by_fold = (scores[good & (fold_of == fold)] for fold in range(int(fold_of.max()) + 1))
+def _good_by_fold(choice: Choice) -> tuple[NDArray[np.float32], ...]:
+    """Scores of the good pictures, by the fold whose classifier had not learnt from them."""
+    good, fold_of = ~choice.best.table.defective, choice.fold_of
+    by_fold = (choice.margins[good & (fold_of == fold)] for fold in range(int(fold_of.max()) + 1))
     return tuple(fold for fold in by_fold if len(fold))
 
 
@@ -160,8 +167,8 @@ def _resolved(recipe: LearnRecipe, detector: SegAD, wish: Wish) -> LearnRecipe:
     return recipe.model_copy(update={"options": options, "calibration": promise})
 
 
-def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
-    """An unfitted SegAD around the model's trained detector."""
+def _trained(opened: Bundle, options: Mapping[str, Any]) -> Trained:
+    """The model's trained detector; refuses a model or an option that `learn` cannot take."""
     manifest, weights = opened.manifest, opened.weights
     base = f"model {opened.folder}"
     if manifest.method == SegAD.name or manifest.output("heatmap") is None:
@@ -188,16 +195,7 @@ def _detector(opened: Bundle, options: Mapping[str, Any]) -> SegAD:
         )
     turned = {name: value for name, value in manifest.scalar_values().items() if name in manifest.options}
     own = {**manifest.options, **turned}
-    values = {
-        "segments": {"kind": "one"},
-        **options,
-        "detectors": [{"method": manifest.method, "options": own}],
-        "size": own["size"],
-        "aspect": own["aspect"],
-    }
-    detector = SegAD(parse_options(SegAD.name, SegADOptions, values), {"bases": [manifest.learnt]})
-    with_tensors(detector.bases[0], read_weights(weights))
-    return detector
+    return Trained({"method": manifest.method, "options": own}, manifest.learnt, read_weights(weights))
 
 
 def _unseen(manifest: Manifest, normals: Sequence[Path]) -> tuple[Sample, ...]:

@@ -11,14 +11,12 @@ of those overlap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.samples import Sample
@@ -29,7 +27,7 @@ from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, 
 from flawscope.methods.fingerprint import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.classifying import held_out_scores
-from flawscope.methods.segad.forest import Forest, grow, load, require_agreement
+from flawscope.methods.segad.final import fit, unfitted
 from flawscope.methods.segad.options import NAME, SegADOptions
 from flawscope.methods.segad.reading import FAR_APART, SegmentReader, Table, far_apart, read_table
 from flawscope.nn.banks.preflight import Preflight
@@ -41,13 +39,13 @@ from flawscope.segmenters import build_segmenter
 
 FEWEST = 2  # pictures of either kind that the forest learns from
 USUAL = (0.05, 0.95)
-FOREST, SEGMENTS = "forest.ubj", "segments.png"
+SEGMENTS = "segments.png"
 
 
-def outputs_of(features: tuple[str, ...]) -> tuple[OutputSpec, ...]:
-    """Score, heatmap, and what explains them, of features of those names."""
+def outputs_of(features: tuple[str, ...], *, steps: bool = True) -> tuple[OutputSpec, ...]:
+    """Score, a step function of the features or not, heatmap, and what explains them; the features' names."""
     return (
-        SCORE.model_copy(update={"parity": "features"}),
+        SCORE.model_copy(update={"parity": "features"}) if steps else SCORE,
         HEATMAP,
         OutputSpec(name="segments", kind="label_map", about="segment of each pixel"),
         OutputSpec(
@@ -99,8 +97,9 @@ class SegAD(Detector):
             build_segmenter(options.segments, options.frame),
             options.statistics,
             scores=options.detector_scores,
+            unsmoothed=options.unsmoothed,
         )
-        self.forest = Forest()
+        self.final = unfitted(options)
         if known.get("segments"):
             self._declare(len(known["segments"]))
         self.levels = Levels(len(bases), "moments")
@@ -168,9 +167,8 @@ class SegAD(Detector):
         return table
 
     def settle(self, table: Table, seed: int) -> Learnt:
-        """Grow the forest on the table's rows and take it over, with the usual range of each feature."""
-        booster = grow(table.features, table.defective, self.options.forest, seed)
-        self.forest.pack(booster, table.features)
+        """Learn the final classifier from the table's rows, and the usual range of each feature."""
+        made, reference = fit(self.final, table, self.options, seed)
         good = table.features[~table.defective]
         self.usual = torch.from_numpy(np.quantile(good, USUAL, axis=0).astype(np.float32))  # (2, F)
         self.eval()
@@ -184,16 +182,15 @@ class SegAD(Detector):
         if count > 1:  # drawings write a number into each segment that has no other name
             marks = [str(index) if name == f"segment {index}" else "" for index, name in enumerate(names)]
             facts["marks"] = marks
-        ubj = bytes(booster.save_raw("ubj"))
-        files: dict[str, bytes | Callable[[Path], None]] = {FOREST: ubj}
+        files: dict[str, bytes | Callable[[Path], None]] = {**made}
         labels = self.reader.static_labels()
         if labels is not None and count > 1:
             drawn = labels.cpu().numpy().astype(np.uint8)
             files[SEGMENTS] = lambda path: write_segment_map(path, drawn)
-        return Learnt(facts=facts, files=files, reference=_Reference(ubj))
+        return Learnt(facts=facts, files=files, reference=reference)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
-        """See `Detector.forward`; score is the forest's margin, 0 where it cannot tell."""
+        """See `Detector.forward`; score is the final classifier's margin, 0 where it cannot tell."""
         del scalars
         return self._judged(pixels, self.reader.segmenter(pixels))
 
@@ -213,11 +210,12 @@ class SegAD(Detector):
         features = self.reader.features(maps, scores, labels)
         if self.classifier is not None:
             features = torch.cat([features, self.classifier(pixels)["score"].unsqueeze(1)], 1)
-        score, contributions = self.forest(features)
+        score, contributions = self.final(features)
         low, high = (self.usual[row].expand_as(features) for row in (0, 1))
+        heatmaps = maps[:, : len(self.reader.bases)]
         return {
             "score": score,
-            "heatmap": self.levels(maps).mean(1) if len(self.reader.bases) > 1 else maps[:, 0],
+            "heatmap": self.levels(heatmaps).mean(1) if len(self.reader.bases) > 1 else maps[:, 0],
             "segments": labels.to(torch.uint8),  # at most 64
             "features": features,
             "contributions": contributions,
@@ -228,7 +226,8 @@ class SegAD(Detector):
     def _declare(self, segments: int) -> None:
         """Name the features of so many segments in the outputs."""
         own = ("the classifier/score",) if self.classifier is not None else ()
-        self.outputs = outputs_of((*self.reader.feature_names(segments), *own))
+        names = (*self.reader.feature_names(segments), *own)
+        self.outputs = outputs_of(names, steps=self.options.logistic is None)
 
     def _check_segments(self) -> None:
         """Refuse segments that no good picture shows; where no ground can be told, the segmenter says so."""
@@ -261,17 +260,6 @@ class SegAD(Detector):
                     f"what the forest learns from synthetic ones may not hold. Learn from the real ones, "
                     f"options.defects=real, or leave {base.name} out."
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    """XGBoost's own forest, against which engines are held."""
-
-    ubj: bytes
-
-    def __call__(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
-        """Refuse an engine's scores that are not XGBoost's on the engine's features."""
-        require_agreement(load(self.ubj), outputs["features"], outputs["score"], f"graph in {engine}")
 
 
 def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> None:

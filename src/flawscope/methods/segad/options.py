@@ -10,6 +10,7 @@ from flawscope.errors import FlawscopeError
 from flawscope.methods.detector import DetectorOptions
 from flawscope.methods.registry import MethodSpec, contradiction, method_class, options_of, parse_options
 from flawscope.methods.segad.forest import ForestOptions
+from flawscope.methods.segad.logistic import LogisticOptions
 from flawscope.methods.segad.statistics import Statistic
 from flawscope.segmenters import ObjectGroundOptions, SegmentOptions
 
@@ -53,7 +54,15 @@ class SegADOptions(DetectorOptions):
     detector_scores: bool = Field(
         False, description="join each detector's image score (authors' code; not in the paper)"
     )
+    unsmoothed: bool = Field(
+        False,
+        description="join the statistics of the detectors' maps as they are before they are enlarged and "
+        "smoothed, of those that smooth one (not in the paper)",
+    )
     forest: ForestOptions = Field(ForestOptions(), description="the final classifier (appendix A.1)")
+    logistic: LogisticOptions | None = Field(
+        None, description="a logistic regression in the forest's place (not in the paper)"
+    )
     defects: Literal["auto", "real", "synthetic", "both"] = Field(
         "auto",
         description="defective pictures that the forest learns from: given ones, or good pictures with "

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -65,6 +66,10 @@ class Table:
             scores=self.scores[indices],
         )
 
+    def columns(self, chosen: Sequence[int]) -> Self:
+        """The same pictures with those of the features."""
+        return replace(self, features=self.features[:, list(chosen)])
+
     def with_column(self, values: NDArray[np.float32]) -> Self:
         """One more feature, (N,), at the end."""
         return replace(self, features=np.column_stack([self.features, values]).astype(np.float32))
@@ -102,14 +107,21 @@ class SegmentReader(nn.Module):
         segmenter: divides each picture into L segments.
         names: of the S statistics.
         scores: whether the detectors' image scores join the statistics.
+        unsmoothed: whether the maps that U of the detectors smooth join theirs, as they are before.
     """
 
     def __init__(
-        self, bases: Sequence[Detector], segmenter: Segmenter, names: Sequence[Statistic], *, scores: bool
+        self,
+        bases: Sequence[Detector],
+        segmenter: Segmenter,
+        names: Sequence[Statistic],
+        *,
+        scores: bool,
+        unsmoothed: bool = False,
     ) -> None:
         super().__init__()
         self.bases, self.segmenter = nn.ModuleList(bases), segmenter
-        self.names, self.scores = tuple(names), scores
+        self.names, self.scores, self.unsmoothed = tuple(names), scores, unsmoothed
         self.statistics: SegmentStatistics | None = None
         self.register_load_state_dict_post_hook(_prepared)  # type: ignore[no-untyped-call]
 
@@ -128,29 +140,39 @@ class SegmentReader(nn.Module):
         return labels
 
     def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Heatmaps (N, K, H, W) and image scores (N, K) of the detectors."""
-        answers = [base(pixels) for base in self.bases]
-        maps = torch.stack([answer["heatmap"] for answer in answers], 1)
+        """Maps (N, K + U, H, W), the K heatmaps first, and image scores (N, K) of the detectors."""
+        answers, cells = [], []
+        for base in self.bases:
+            if self.unsmoothed and isinstance(base, Detector) and base.unsmoothed:
+                answer, grid = base.forward_unsmoothed(pixels)
+                cells.append(F.interpolate(grid.unsqueeze(1), pixels.shape[2:]).squeeze(1))  # (N, H, W)
+            else:
+                answer = base(pixels)
+            answers.append(answer)
+        maps = torch.stack([*(answer["heatmap"] for answer in answers), *cells], 1)
         return maps, torch.stack([answer["score"] for answer in answers], 1)
 
     def features(self, maps: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-        """(N, F): by detector, segment, statistic; then the detectors' scores where they join."""
+        """(N, F): by map, segment, statistic; then the detectors' scores where they join."""
         if self.statistics is None:
             raise RuntimeError("a segment reader is used before its segmenter is fitted or restored")
-        features = self.statistics(maps, labels).flatten(1)  # (N, K, L, S) -> (N, K * L * S)
+        features = self.statistics(maps, labels).flatten(1)  # (N, K + U, L, S) -> (N, (K + U) * L * S)
         return torch.cat([features, scores], 1) if self.scores else features
 
     def feature_names(self, segments: int) -> tuple[str, ...]:
         """What the features (F,) are with so many segments, as `flawscope.runtime.explain` reads names."""
-        methods = [base.name for base in self.bases if isinstance(base, Detector)]
+        bases = [base for base in self.bases if isinstance(base, Detector)]
+        methods = [base.name for base in bases]
         owners = [
             f"{name} {methods[: index + 1].count(name)}" if methods.count(name) > 1 else name
             for index, name in enumerate(methods)
         ]
+        smoothing = [owner for owner, base in zip(owners, bases, strict=True) if base.unsmoothed]
+        cells = [f"unsmoothed {owner}" for owner in smoothing if self.unsmoothed]
         return (
             *(
                 f"{owner}/{segment}/{statistic}"
-                for owner in owners
+                for owner in (*owners, *cells)
                 for segment in range(segments)
                 for statistic in self.names
             ),
@@ -185,7 +207,7 @@ def read_table(
             labels = reader.segmenter.labelled(pixels, samples)
             pixels = _damaged(pixels, labels, before=done, run=run)  # noqa: PLW2901
         maps, scores = reader.read(pixels)
-        moments.add(maps)
+        moments.add(maps[:, : scores.shape[1]])
         whole.append(scores.cpu())
         labels = reader.segmenter.labelled(pixels, samples)
         rows.append(reader.features(maps, scores, labels).cpu())

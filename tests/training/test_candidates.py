@@ -1,0 +1,98 @@
+"""Which way to learn known defects is taken, and that the choice is not judged on what it was made on."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Sample
+from flawscope.data.training import Unseen
+from flawscope.methods.segad import SegADOptions
+from flawscope.methods.segad.logistic import LogisticOptions
+from flawscope.methods.segad.reading import Table, folds_by_kind
+from flawscope.metrics import auroc
+from flawscope.nn.backbones.weights import read_weights
+from flawscope.nn.run import Run
+from flawscope.runtime import bundle
+from flawscope.runtime.images import Frame
+from flawscope.training.candidates import Candidate, Trained, candidates, choose
+from flawscope.training.gain import gains
+from trained import Trained as Model
+from trained import write_pictures
+
+OPTIONS = SegADOptions(logistic=LogisticOptions())
+KINDS = ("good",) * 40 + ("hole",) * 20 + ("spot",) * 20
+DEFECTIVE = np.array([kind != "good" for kind in KINDS])
+
+
+def _candidate(features: NDArray[np.floating]) -> Candidate:
+    scores = np.zeros((len(KINDS), 1), np.float32)
+    table = Table(features.astype(np.float32), DEFECTIVE, KINDS, scores)
+    return Candidate(cast(Any, None), OPTIONS, table)
+
+
+def _noise(seed: int) -> NDArray[np.floating]:
+    return np.random.default_rng(seed).normal(size=(len(KINDS), 3))
+
+
+def test_the_one_that_tells_defects_apart_is_taken() -> None:
+    ways = [_candidate(_noise(0)), _candidate(_noise(1) + DEFECTIVE[:, None]), _candidate(_noise(2))]
+    choice = choose(ways, folds_by_kind(KINDS, 5, 0), Run())
+    assert choice.best is ways[1]
+    assert [one.chosen for one in choice.tried] == [False, True, False]
+    assert choice.tried[1].auroc == auroc(DEFECTIVE.astype(int), choice.margins)
+    found = gains(choice, Run())
+    assert [gain.verdict for gain in found] == ["gain", "gain"]
+    assert found[0].after == pytest.approx(choice.tried[1].auroc)
+
+
+def test_the_gain_is_of_folds_that_had_no_part_in_the_choice() -> None:
+    ways = [_candidate(_noise(seed)) for seed in range(12)]
+    choice = choose(ways, folds_by_kind(KINDS, 5, 0), Run())
+    lucky = max(one.auroc for one in choice.tried)
+    assert lucky > 0.6
+    assert auroc(DEFECTIVE.astype(int), choice.judged) < lucky - 0.05
+
+
+def test_among_equals_the_first_is_taken() -> None:
+    same = _noise(0) + DEFECTIVE[:, None]
+    ways = [_candidate(same), _candidate(same)]
+    assert choose(ways, folds_by_kind(KINDS, 5, 0), Run()).best is ways[0]
+
+
+def test_all_that_the_options_leave_open_is_tried(trained: Model, tmp_path: Any) -> None:
+    manifest = trained.result.bundle.manifest
+    weights = read_weights(trained.folder / bundle.WEIGHTS)
+    detector = Trained({"method": manifest.method, "options": manifest.options}, manifest.learnt, weights)
+    good = PictureFiles(_samples(write_pictures(tmp_path / "good", 3), defective=False), Frame(64, 64))
+    spots = _samples(write_pictures(tmp_path / "hole", 2, spot=True), defective=True)
+    bad = PictureFiles(spots, Frame(64, 64))
+    unseen = Unseen(good, bad, good.subset([]))
+    ways = candidates(detector, {}, unseen, Run(), several=True)
+    one = [way for way in ways if way.options.segments.kind == "one"]
+    assert [(way.names[1], way.names[2], way.table.features.shape[1]) for way in one] == [
+        ("statistics", "boosted random forest", 4),
+        ("statistics + score", "boosted random forest", 5),
+        ("statistics + unsmoothed + score", "boosted random forest", 9),
+        ("statistics + score", "logistic regression", 5),
+        ("statistics + unsmoothed + score", "logistic regression", 9),
+    ]
+    drafted = ways[5:]
+    assert [way.names[1:] for way in drafted] == [way.names[1:] for way in one]
+    segments = drafted[0].reader.reader.segmenter.count
+    assert drafted[0].table.features.shape == (5, 4 * segments)
+    np.testing.assert_array_equal(one[1].table.features[:, 4], one[0].table.scores[:, 0])
+    wished = {"segments": {"kind": "one"}, "logistic": None, "unsmoothed": False}
+    left = candidates(detector, wished, unseen, Run(), several=True)
+    assert [way.names[1] for way in left] == ["statistics", "statistics + score"]
+    (only,) = candidates(detector, {}, unseen, Run(), several=False)
+    assert only.names == ("one", "statistics + unsmoothed + score", "logistic regression")
+
+
+def _samples(folder: Any, *, defective: bool) -> list[Sample]:
+    kind = "hole" if defective else "good"
+    return [Sample(path, "train", defective=defective, kind=kind) for path in sorted(folder.iterdir())]
