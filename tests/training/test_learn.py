@@ -122,23 +122,26 @@ def test_no_gain_is_said_plainly(learnt: tuple[LearnResult, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"),
+    ("value", "low", "high", "words"),
     [
+        (0.01, -0.02, 0.03, "AUROC probably rises from 0.900 to 0.890 (-2.0 to +3.0 points, 95 %), on"),
         (
+            -0.01,
             -0.02,
             0.01,
             "No gain that these pictures can show: AUROC goes from 0.900 to 0.890 (-2.0 to +1.0 points",
         ),
         (
+            -0.01,
             -0.02,
             -0.005,
             "AUROC falls from 0.900 to 0.890 (-2.0 to -0.5 points, 95 %): keep the model as it was",
         ),
-        (0.005, 0.02, "AUROC rises from 0.900 to 0.890 (+0.5 to +2.0 points"),
+        (0.01, 0.005, 0.02, "AUROC rises from 0.900 to 0.890 (+0.5 to +2.0 points"),
     ],
 )
-def test_gain_and_loss_are_said_plainly(low: float, high: float, words: str) -> None:
-    gain = Gain((12, 8), 0.9, 0.89, Interval(-0.01, low, high), "held out by folds")
+def test_gain_and_loss_are_said_plainly(value: float, low: float, high: float, words: str) -> None:
+    gain = Gain((12, 8), 0.9, 0.89, Interval(value, low, high), "held out by folds")
     assert gain.statement().startswith(words)
     assert gain.statement().endswith("on 12 good and 8 defective pictures, held out by folds.")
 

@@ -38,8 +38,12 @@ class Gain:
 
     @property
     def verdict(self) -> str:
-        """In one word: `gain`, `loss`, or `none` where the interval holds 0."""
-        return "gain" if self.difference.low > 0 else "loss" if self.difference.high < 0 else "none"
+        """In one word: `gain`, `loss`; where the interval holds 0, `likely` gain, or `none`."""
+        if self.difference.low > 0:
+            return "gain"
+        if self.difference.high < 0:
+            return "loss"
+        return "likely" if self.difference.value > 0 else "none"
 
     def statement(self) -> str:
         """In a sentence, plainly."""
@@ -49,6 +53,7 @@ class Gain:
         said = {
             "gain": f"AUROC rises {change}",
             "loss": f"AUROC falls {change}: keep the model as it was",
+            "likely": f"AUROC probably rises {change}",
             "none": f"No gain that these pictures can show: AUROC goes {change}",
         }[self.verdict]
         return f"{said}, on {good} good and {defective} defective pictures, {self.held_out}."
