@@ -6,8 +6,8 @@ A seeded draw gives a part of the good pictures to `train --method patchcore` (p
 `learn`, and leaves the others as fresh ones. Drawn defects are learnt from, all others are for testing; no
 setting is chosen on them. The promise is studied as false_rejects.py does, on scores of calibration and fresh
 good pictures, which neither detector nor classifier has seen. Latency: single pictures, file to prediction,
-both models in turn. With --draws, all but latency and promise is repeated with other defects, drawn by seed;
-what the first draw made is told in full.
+both models in turn. With --draws the choice, what it learns and the test are repeated with other defects,
+drawn by seed, on maps that are read once: no model is packed there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import random
 import shutil
 import statistics
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,22 @@ from false_rejects import PROMISES, split_study
 
 from flawscope.data.defects import draw_defects, withhold
 from flawscope.data.layouts import read_dataset
-from flawscope.data.samples import Sample, paths_of
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Dataset, Sample
+from flawscope.data.training import Unseen
 from flawscope.files import write_text
+from flawscope.methods.segad.final import margins_of
+from flawscope.methods.segad.reading import folds_by_kind, read_table
 from flawscope.metrics import auroc, fpr_at_tpr
+from flawscope.nn.run import Run
+from flawscope.runtime import bundle
 from flawscope.runtime.bundle import is_bundle
 from flawscope.runtime.engines import usable_cores
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import processor
-from flawscope.training.learn import GAIN, learn
+from flawscope.training.candidates import candidates, choose, columns_of
+from flawscope.training.gain import gains
+from flawscope.training.learn import FOLDS, GAIN, learn, trained_of
 from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.train import train
 
@@ -55,23 +65,16 @@ def main() -> None:
     if not is_bundle(before):
         values = {"data": {"folder": str(folders["train"])}, "calibration": {"false_rejects": ALPHA}}
         train(Recipe.parse(values), before)
-    everything = [*fresh, *read_dataset(arguments.data).select(defective=True)]
-    known = dict(zip(paths_of(everything), scored(before, everything), strict=True))
-    draws = []
-    for draw in range(arguments.draws):
-        drawn = draw_defects(dataset, arguments.defects, draw)
-        defective = [sample for sample in dataset.select(defective=True) if sample not in set(drawn)]
-        after, seconds = learnt(arguments.work, before, folders["learn"], drawn, draw)
-        scores = {"before": [known[sample.path] for sample in [*fresh, *defective]]}
-        scores["after"] = scored(after, [*fresh, *defective])
-        told = json.loads((after / GAIN).read_text(encoding="utf-8"))
-        test = {name: detection(values, fresh, defective) for name, values in scores.items()}
-        gain = 100 * (test["after"]["auroc_all"] - test["before"]["auroc_all"])
-        draws.append({"draw": draw, "gain_points": round(gain, 2), "seconds": seconds, "test": test} | told)
-        print(json.dumps(draws[-1]), flush=True)
-        if draw == 0:
-            first = promise(after, scores["after"][: len(fresh)])
-            times = latency({"before": before, "after": after}, [sample.path for sample in fresh])
+    drawn = draw_defects(dataset, arguments.defects, 0)
+    defective = without(drawn, dataset)
+    after, seconds = learnt(arguments.work, before, folders["learn"], drawn)
+    models = {"before": before, "after": after}
+    scores = {name: scored(model, [*fresh, *defective]) for name, model in models.items()}
+    told = json.loads((after / GAIN).read_text(encoding="utf-8"))
+    draws = [{"draw": 0, **tested(scores, fresh, defective), **told}]
+    print(json.dumps(draws[0]), flush=True)
+    if arguments.draws > 1:
+        draws += redrawn(models, parts["learn"], dataset, fresh, arguments)
     result = {
         "product": dataset.name,
         "withheld": arguments.withheld,
@@ -86,8 +89,9 @@ def main() -> None:
             "mean": round(float(np.mean([one["gain_points"] for one in draws])), 2),
             "least": min(one["gain_points"] for one in draws),
         },
-        "false_rejects": first,
-        "latency_ms": times,
+        "seconds": seconds,
+        "false_rejects": promise(after, scores["after"][: len(fresh)]),
+        "latency_ms": latency(models, [sample.path for sample in fresh]),
         "command": command(),
         "machine": f"{processor()}, {usable_cores()} cores",
         "versions": versions("flawscope", "onnxruntime", "torch", "xgboost"),
@@ -118,18 +122,69 @@ def folder_of(folder: Path, samples: list[Sample] | tuple[Sample, ...], *, by_ki
     return folder
 
 
-def learnt(
-    work: Path, model: Path, normals: Path, drawn: tuple[Sample, ...], draw: int
-) -> tuple[Path, float]:
+def learnt(work: Path, model: Path, normals: Path, drawn: tuple[Sample, ...]) -> tuple[Path, float]:
     """What `learn` makes of the model with the drawn defects, and its seconds; a finished one is kept."""
-    made, timed = work / f"segad-{draw}", work / f"segad-{draw}.json"
+    made, timed = work / "segad-0", work / "segad-0.json"
     if not is_bundle(made):
-        defects = folder_of(work / f"defects-{draw}", drawn, by_kind=True)
+        defects = folder_of(work / "defects-0", drawn, by_kind=True)
         values = {"model": model, "normals": [str(normals)], "defects": defects}
         started = time.perf_counter()
         learn(LearnRecipe.parse(values), made)
         write_text(timed, json.dumps({"seconds": round(time.perf_counter() - started, 1)}) + "\n")
-    return made, json.loads(timed.read_text(encoding="utf-8"))["seconds"]
+    return made, float(json.loads(timed.read_text(encoding="utf-8"))["seconds"])
+
+
+def redrawn(
+    models: dict[str, Path],
+    normals: list[Sample],
+    dataset: Dataset,
+    fresh: list[Sample],
+    arguments: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """Choice, learning and test with further draws, on maps of all pictures that are read once."""
+    opened, run = bundle.load(models["before"]), Run()
+    frame, seen = opened.manifest.frame, bundle.load(models["after"]).manifest.provenance.pictures
+    grown = {picture.name for picture in seen if picture.role == "tuning"}
+    tuning = PictureFiles([sample for sample in normals if sample.path.name in grown], frame)
+    defects = dataset.select(defective=True)
+    unseen = Unseen(tuning, PictureFiles(defects, frame), tuning.subset([]))
+    ways = candidates(trained_of(opened, {}), {}, unseen, run, several=True)
+    readers = {id(way.reader): way.reader for way in ways}
+    read = {
+        key: read_table(reader.reader, PictureFiles(fresh, frame), run)[0] for key, reader in readers.items()
+    }
+    found = []
+    for draw in range(1, arguments.draws):
+        drawn = set(draw_defects(dataset, arguments.defects, draw))
+        known = np.array([True] * len(tuning) + [sample in drawn for sample in defects])
+        learning = [replace(way, table=way.table.rows(known)) for way in ways]
+        folds = folds_by_kind(learning[0].table.kinds, FOLDS, run.seed)
+        choice = choose(learning, folds, run)
+        best = choice.best
+        place = next(index for index, way in enumerate(learning) if way is best)
+        test = columns_of(best.reader, best.options, read[id(best.reader)])
+        test = test.joined(ways[place].table.rows(~known))
+        scores = {
+            "before": test.scores[:, 0].tolist(),
+            "after": margins_of(test, best.table, best.options, run.seed).tolist(),
+        }
+        told = {"tried": [one.to_json() for one in choice.tried]}
+        told |= {"gains": [gain.to_json() for gain in gains(choice, run)]}
+        found.append({"draw": draw, **tested(scores, fresh, without(drawn, dataset)), **told})
+        print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def without(drawn: Collection[Sample], dataset: Dataset) -> list[Sample]:
+    """The defective pictures that are for testing."""
+    return [sample for sample in dataset.select(defective=True) if sample not in set(drawn)]
+
+
+def tested(scores: dict[str, list[float]], fresh: list[Sample], defective: list[Sample]) -> dict[str, Any]:
+    """Figures of both models, and what the second gains."""
+    test = {name: detection(values, fresh, defective) for name, values in scores.items()}
+    gain = 100 * (test["after"]["auroc_all"] - test["before"]["auroc_all"])
+    return {"gain_points": round(gain, 2), "test": test}
 
 
 def scored(model: Path, samples: list[Sample]) -> list[float]:

@@ -233,7 +233,10 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
             "'map' of segments of kind static: expected a value, got none. It is:",
         ),
         ({"kind": "one", "map": "a.png"}, "got one of kind static. Leave it out: kind one has no options"),
-        ({"kind": "object", "count": 2}, "got one of kind static and drafted and clusters and folder. Leave it out"),
+        (
+            {"kind": "object", "count": 2},
+            "got one of kind static and drafted and clusters and folder. Leave it out",
+        ),
         (
             {"kind": "clusters", "count": 1},
             "expected greater than or equal to 2, got 1. It is: how many",

@@ -243,11 +243,11 @@ def _read(
     if not any(base.unsmoothed for base in reader.bases):
         ways = [options for options in ways if not options.unsmoothed] or ways
     table = reader.collect(unseen, run, watch)
-    return [Candidate(reader, options, _columns(reader, options, table)) for options in ways]
+    return [Candidate(reader, options, columns_of(reader, options, table)) for options in ways]
 
 
-def _columns(reader: SegAD, options: SegADOptions, table: Table) -> Table:
-    """The columns of what a reader has read that such options have."""
+def columns_of(reader: SegAD, options: SegADOptions, table: Table) -> Table:
+    """The columns of what a reader has read, those that such options have."""
     wide, count = reader.reader, reader.reader.segmenter.count
     bases = reader.bases
     narrow = SegmentReader(

@@ -92,7 +92,7 @@ def learn(
     bundle.refuse_existing(out, overwrite=overwrite, source=opened.folder)
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     require_engine(manifest.engine, manifest.precision)
-    trained = _trained(opened, recipe.options)
+    trained = trained_of(opened, recipe.options)
     normals = collect_good(recipe.normals, tell=watch.say)
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
@@ -167,7 +167,7 @@ def _resolved(recipe: LearnRecipe, detector: SegAD, wish: Wish) -> LearnRecipe:
     return recipe.model_copy(update={"options": options, "calibration": promise})
 
 
-def _trained(opened: Bundle, options: Mapping[str, Any]) -> Trained:
+def trained_of(opened: Bundle, options: Mapping[str, Any]) -> Trained:
     """The model's trained detector; refuses a model or an option that `learn` cannot take."""
     manifest, weights = opened.manifest, opened.weights
     base = f"model {opened.folder}"
