@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
@@ -190,6 +190,14 @@ class Learnt:
     reference: Callable[[Mapping[str, NDArray[Any]], str], None] | None = None
 
 
+@runtime_checkable
+class SmoothsCells(Protocol):
+    """A detector that enlarges and smooths a map of cells: a flaw of one cell stands out there more."""
+
+    def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """What `forward` returns, and the map of cells (N, h, w) of which it makes the heatmap."""
+
+
 class Detector(nn.Module, ABC):
     """A method: learns from good pictures, then maps pixels to a score, a heatmap and what explains them.
 
@@ -205,7 +213,6 @@ class Detector(nn.Module, ABC):
         explains: which reader of `flawscope.runtime.explain` makes findings of the outputs.
         outputs: what `forward` returns, by name; `score` comes first. The class's are those of the default
             options; a detector's own may differ.
-        unsmoothed: whether `forward_unsmoothed` gives a second map.
         learnt: what the last fit, or the restored one, handed back.
     """
 
@@ -214,7 +221,6 @@ class Detector(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     explains: ClassVar[str] = "levels"
     outputs: tuple[OutputSpec, ...] = (SCORE, HEATMAP)
-    unsmoothed: ClassVar[bool] = False
     learnt: Learnt
 
     def __init__(self, options: DetectorOptions, facts: Facts | None = None) -> None:
@@ -255,13 +261,6 @@ class Detector(nn.Module, ABC):
         Tensor code only: the same function is exported to ONNX. Each of `scalars` is float32 of shape ();
         one that is absent has its value of the options.
         """
-
-    def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """What `forward` returns, and the map of cells (N, h, w) of which it makes the heatmap.
-
-        Detectors that enlarge and smooth such a map have it: a flaw of one cell stands out there more.
-        """
-        raise NotImplementedError(f"{self.name} has no map of cells")
 
     def stages(self) -> tuple[Stage, ...]:
         """The graphs that the model folder holds, in their order; together they are `forward`.

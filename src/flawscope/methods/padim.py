@@ -58,7 +58,6 @@ class PaDiM(Detector):
     options: PaDiMOptions
     presets: ClassVar = {"default": {"backbone": "tf_efficientnet_lite0"}}
     explains: ClassVar = "distances"
-    unsmoothed: ClassVar = True
 
     channels: Tensor
     mean: Tensor
@@ -155,7 +154,7 @@ class PaDiM(Detector):
         return self.forward_unsmoothed(pixels)[0]
 
     def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """See `Detector.forward_unsmoothed`; the map holds each place's distance."""
+        """See `SmoothsCells`; the map holds each place's distance."""
         height, width = self.grid.shape
         vectors = self._places(self.grid(self.backbone(pixels)), self.channels)  # (P, N, d)
         whitened = torch.matmul(vectors - self.mean, self.whitening)  # (P, N, d)

@@ -124,7 +124,6 @@ class PatchCore(Detector):
     options: PatchCoreOptions
     presets: ClassVar = PRESETS
     explains: ClassVar = "distances"
-    unsmoothed: ClassVar = True
 
     def __init__(self, options: PatchCoreOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
@@ -175,7 +174,7 @@ class PatchCore(Detector):
         return self.forward_unsmoothed(pixels)[0]
 
     def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """See `Detector.forward_unsmoothed`; the map holds each patch's distance."""
+        """See `SmoothsCells`; the map holds each patch's distance."""
         distances, indices, patches = self.bank(self.backbone(pixels))
         heatmap = self.heatmap(distances)  # (N, H, W)
         if self.options.score == "smoothed maximum":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from flawscope.data.training import Unseen
 from flawscope.errors import DataError, WeightsError
-from flawscope.methods.detector import Facts
+from flawscope.methods.detector import Facts, SmoothsCells
 from flawscope.methods.registry import parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
@@ -240,7 +240,7 @@ def _read(
         ways += [options] if options not in ways else []
     wide = {name: any(getattr(options, name) for options in ways) for name in _READ}
     reader = trained.segad(ways[0].model_copy(update=wide))
-    if not any(base.unsmoothed for base in reader.bases):
+    if not any(isinstance(base, SmoothsCells) for base in reader.bases):
         ways = [options for options in ways if not options.unsmoothed] or ways
     table = reader.collect(unseen, run, watch)
     return [Candidate(reader, options, columns_of(reader, options, table)) for options in ways]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import GOOD
 from flawscope.data.synthetic.segment_defects import segment_defect
-from flawscope.methods.detector import Detector
+from flawscope.methods.detector import Detector, SmoothsCells
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.metrics import auroc
 from flawscope.nn.moments import Moments
@@ -143,7 +143,7 @@ class SegmentReader(nn.Module):
         """Maps (N, K + U, H, W), the K heatmaps first, and image scores (N, K) of the detectors."""
         answers, cells = [], []
         for base in self.bases:
-            if self.unsmoothed and isinstance(base, Detector) and base.unsmoothed:
+            if self.unsmoothed and isinstance(base, SmoothsCells):
                 answer, grid = base.forward_unsmoothed(pixels)
                 cells.append(F.interpolate(grid.unsqueeze(1), pixels.shape[2:]).squeeze(1))  # (N, H, W)
             else:
@@ -167,7 +167,9 @@ class SegmentReader(nn.Module):
             f"{name} {methods[: index + 1].count(name)}" if methods.count(name) > 1 else name
             for index, name in enumerate(methods)
         ]
-        smoothing = [owner for owner, base in zip(owners, bases, strict=True) if base.unsmoothed]
+        smoothing = [
+            owner for owner, base in zip(owners, bases, strict=True) if isinstance(base, SmoothsCells)
+        ]
         cells = [f"unsmoothed {owner}" for owner in smoothing if self.unsmoothed]
         return (
             *(
