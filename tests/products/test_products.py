@@ -173,10 +173,13 @@ def test_loco_layout(loco: Path) -> None:
             masks = sorted((loco / "ground_truth" / f"{kind}_anomalies" / picture.stem).iterdir())
             truth = truths[f"test/{kind}_anomalies/{picture.name}"]
             assert len(masks) == (2 if truth["flaw"] in ("misplaced_pin", "swapped_pins") else 1)
+            marked = np.logical_or.reduce([np.asarray(Image.open(path)) > 0 for path in masks])
+            assert truth["area"] == pytest.approx(marked.mean(), abs=1e-6)
             for path in masks:
                 values = set(np.unique(np.asarray(Image.open(path)))) - {0}
                 assert {by_value[value]["defect_name"] for value in values} == {truth["flaw"]}
-    assert truths["test/good/000.png"] == {"path": "test/good/000.png", "flaw": None, "truth": ""}
+    nothing = {"flaw": None, "truth": "", "area": 0.0}
+    assert truths["test/good/000.png"] == {"path": "test/good/000.png", **nothing}
 
 
 def test_loco_tree_is_read_back(loco: Path) -> None:

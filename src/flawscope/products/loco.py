@@ -57,9 +57,9 @@ def write_loco(
     """Write `<folder>/<product>` as MVTec LOCO AD lays it out, and return that path.
 
     Beside LOCO's train, validation, test, ground_truth and defects_config.json it holds `truth.jsonl` (path,
-    flaw and a sentence for each test picture) and `parts/` (indexed label maps under the pictures' own names,
-    `parts/names.json` says what the labels are). The folder appears whole or not at all, and the same
-    arguments give the same bytes.
+    flaw, a sentence and the mask's share of the area for each test picture) and `parts/` (indexed label maps
+    under the pictures' own names, `parts/names.json` says what the labels are). The folder appears whole or
+    not at all, and the same arguments give the same bytes.
 
     Raises:
         OptionError: an unknown product, a count below 1 (validation, test_good and per_flaw: below 0), or
@@ -112,7 +112,8 @@ def _write(root: Path, product: Product, shots: Iterable[_Shot], *, seed: int, s
         rendered = render(product.name, seed=shot.seed(product.name, seed), flaw=shot.flaw, size=size)
         _write_one(root, shot, rendered, values)
         if shot.folder.startswith("test/"):
-            truths.append({"path": f"{shot.name}.png", "flaw": shot.flaw, "truth": rendered.truth})
+            about = {"path": f"{shot.name}.png", "flaw": shot.flaw, "truth": rendered.truth}
+            truths.append({**about, "area": round(float(rendered.mask.mean()), 6)})
     lines = "".join(json.dumps(truth) + "\n" for truth in truths)
     (root / "truth.jsonl").write_text(lines, encoding="utf-8")
     names = json.dumps(list(product.part_names), indent=2) + "\n"
