@@ -16,8 +16,10 @@ import pytest
 import typer
 from PIL import Image
 
+from flawscope.cli import options
 from flawscope.cli.app import app
 from flawscope.methods.registry import available
+from flawscope.products import PRODUCTS
 from flawscope.runtime import bundle
 from flawscope.runtime.seal import sealed
 from trained import Trained, write_pictures
@@ -31,6 +33,10 @@ Run = Callable[..., Any]
 def model(trained: Trained, tmp_path: Path) -> Path:
     """A copy of the small model, to change or break."""
     return Path(shutil.copytree(trained.folder, tmp_path / "model"))
+
+
+def test_help_names_every_rendered_product() -> None:
+    assert [name for name in PRODUCTS if name not in options.RENDERED] == []
 
 
 def test_the_documented_help_is_the_help(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from flawscope.errors import OptionError, OutputError
 from flawscope.products import PRODUCTS, Rendered, render, write_loco
 
 SIZE = 96
+once = functools.cache(render)
 CASES = [(product, flaw) for product, made in PRODUCTS.items() for flaw in made.flaws]
 
 
@@ -56,7 +58,7 @@ def test_every_part_is_seen_in_the_label_map(product: str) -> None:
 @pytest.mark.parametrize(("product", "flaw"), CASES)
 def test_mask_holds_what_changed(product: str, flaw: str) -> None:
     for seed in (11, 12, 13):
-        good, flawed = render(product, seed=seed, size=SIZE), render(product, seed=seed, flaw=flaw, size=SIZE)
+        good, flawed = once(product, seed=seed, size=SIZE), render(product, seed=seed, flaw=flaw, size=SIZE)
         assert flawed.category == PRODUCTS[product].flaws[flaw]
         assert flawed.truth
         assert np.array_equal(flawed.mask, np.logical_or.reduce(flawed.masks))
@@ -71,7 +73,7 @@ def test_flaw_is_visible(product: str, flaw: str) -> None:
     """Some pictures hide a flaw under a fold or against a like colour, but not every one."""
     shown = []
     for seed in (21, 22, 23):
-        good, flawed = render(product, seed=seed), render(product, seed=seed, flaw=flaw)
+        good, flawed = once(product, seed=seed), render(product, seed=seed, flaw=flaw)
         shown.append(int((changed(good, flawed, level=20) & flawed.mask).sum()))
     assert sorted(shown)[1] >= 12
 
@@ -84,6 +86,13 @@ def test_structural_flaws_are_modest(product: str) -> None:
         extent = max(np.ptp(rows), np.ptp(columns)) + 1
         assert 0.01 * 256 <= extent <= 0.25 * 256, flaw
         assert 0.0002 <= mask.mean() <= 0.02, flaw
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_some_structural_flaws_take_a_thousandth_of_the_area(product: str) -> None:
+    structural = [name for name, kind in PRODUCTS[product].flaws.items() if kind == "structural"]
+    areas = [render(product, seed=seed, flaw=flaw).mask.mean() for flaw in structural for seed in (32, 33)]
+    assert min(areas) <= 0.0013
 
 
 def test_truth_names_the_compartment_that_is_empty() -> None:
@@ -195,6 +204,14 @@ def test_loco_tree_is_read_back(loco: Path) -> None:
     }
     for sample in dataset.samples:
         assert union_mask(sample, 64, 64).any() == sample.defective
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_the_tree_of_any_product_is_recognised(product: str, tmp_path: Path) -> None:
+    write_loco(tmp_path, product, seed=2, train=2, validation=1, test_good=1, per_flaw=1, size=64)
+    dataset = read_dataset(tmp_path / product)
+    assert dataset.layout == "mvtec_loco"
+    assert sum(sample.defective for sample in dataset.samples) == len(PRODUCTS[product].flaws)
 
 
 def test_loco_saturation_is_the_size_of_one_pin(loco: Path) -> None:

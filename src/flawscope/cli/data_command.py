@@ -101,7 +101,7 @@ def check(
 
 
 def render(
-    product: Annotated[str, typer.Argument(help="pin_tray, fastener_bag or connector_block.")],
+    product: Annotated[str, typer.Argument(help=options.RENDERED)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder that receives the product's folder.")],
     seed: options.Seed = 0,
     train: Annotated[int, typer.Option("--train", help="Good training pictures.", min=1)] = 60,

@@ -28,9 +28,7 @@ EXAMPLES = """Examples:
 
 
 def demo(
-    product: Annotated[
-        str, typer.Option("--product", help="pin_tray, fastener_bag or connector_block.")
-    ] = "pin_tray",
+    product: Annotated[str, typer.Option("--product", help=options.RENDERED)] = "pin_tray",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")] = Path("flawscope-demo"),
     size: Annotated[int, typer.Option("--size", help="Side of the pictures.", min=128, max=1024)] = 256,
     seed: options.Seed = 0,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from flawscope.nn.run import RunPrecision
 
 _SEED = Option("--seed", help="Source of all randomness.", min=0)
+RENDERED = "pin_tray, fastener_bag, connector_block, impeller, vent_cover or ground_plate."
 _DEVICE = Option("--device", help="cpu, cuda, cuda:1 …")
 
 Model = Annotated[Path, Argument(help="Model folder.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -84,7 +85,8 @@ class Stamp:
 class Canvas:
     """Planes of (S, S) points that `light.photograph` turns into a picture of S / 2 pixels.
 
-    A `film` is a clear sheet over all: its height plane and the points that it covers.
+    A `film` is a clear sheet over all: its height plane and the points that it covers. A `glow`, (3, S, S),
+    is light from behind that comes through.
     """
 
     pose: Pose
@@ -94,6 +96,7 @@ class Canvas:
     gloss: Float = field(init=False)
     parts: NDArray[np.uint8] = field(init=False)
     film: tuple[Float, Mask] | None = None
+    glow: Float | None = None
 
     def __post_init__(self) -> None:
         side = self.pose.side
@@ -134,6 +137,24 @@ class Canvas:
         np.copyto(self.metal[window], np.float32(stamp.metal), where=cover)
         np.copyto(self.gloss[window], np.float32(stamp.gloss), where=cover)
         np.copyto(self.parts[window], np.uint8(stamp.label), where=cover)
+
+    def copy(self) -> Canvas:
+        """The canvas as it is now, to be compared with what becomes of it."""
+        return copy.deepcopy(self)
+
+    def changed(self, before: Canvas) -> Mask:
+        """(S, S) bool: the points that look different than `before`.
+
+        Colour or finish moved there by more than 0.03, or the height by more than 0.0006 product units.
+        """
+        mask = np.asarray(np.abs(self.height - before.height) > 0.0006 * self.pose.unit, np.bool_)
+        for now, then in zip(self._looks(), before._looks(), strict=True):
+            mask |= np.abs(now - then) > 0.03
+        return mask
+
+    def _looks(self) -> tuple[Float, ...]:
+        glow = () if self.glow is None else tuple(self.glow)
+        return (*self.albedo, self.metal, self.gloss, *glow)
 
     def lower(self, frame: Frame, cover: Mask, height: NDArray[np.floating] | float) -> None:
         """Take away what stands above `height` (product units) where `cover` marks the window."""

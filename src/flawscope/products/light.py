@@ -2,7 +2,8 @@
 
 Surfaces are shaded from the canvas's height plane: Lambert's cosine law for the dull share, a studio
 reflected in the normal for the metal share, a highlight on gloss, cast shadows along the light, and darkened
-creases. The camera adds a gradient, a vignette, white balance, defocus and sensor noise.
+creases; light from behind is added. The camera adds a gradient, a vignette, white balance, defocus and sensor
+noise.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def _lit(canvas: Canvas, rows: slice, normals: Normals, open_to: tuple[Float, Fl
     mirror = _reflection(nx, ny, setup.azimuth) * (0.35 + 0.65 * lit) * (0.4 + 0.6 * crease)
     shading = dull + canvas.metal[rows] * (mirror - dull)
     shine = canvas.gloss[rows] * cv2.pow(_half_way(nx, ny, nz, setup), 40) * lit
-    return np.asarray(canvas.albedo[:, rows] * shading + shine, np.float32)
+    through = 0 if canvas.glow is None else canvas.glow[:, rows]
+    return np.asarray(canvas.albedo[:, rows] * shading + shine + through, np.float32)
 
 
 def _normals(height: Float) -> Normals:

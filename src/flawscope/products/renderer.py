@@ -12,11 +12,19 @@ from flawscope.errors import OptionError, unknown
 from flawscope.products.canvas import Canvas, Mask, Pose
 from flawscope.products.connector_block import CONNECTOR_BLOCK
 from flawscope.products.fastener_bag import FASTENER_BAG
+from flawscope.products.ground_plate import GROUND_PLATE
+from flawscope.products.impeller import IMPELLER
 from flawscope.products.light import OVERSAMPLING, Setup, photograph
 from flawscope.products.pin_tray import PIN_TRAY
 from flawscope.products.scene import Product, Rendered, Streams
+from flawscope.products.vent_cover import VENT_COVER
 
-PRODUCTS = MappingProxyType({each.name: each for each in (PIN_TRAY, FASTENER_BAG, CONNECTOR_BLOCK)})
+PRODUCTS = MappingProxyType(
+    {
+        each.name: each
+        for each in (PIN_TRAY, FASTENER_BAG, CONNECTOR_BLOCK, IMPELLER, VENT_COVER, GROUND_PLATE)
+    }
+)
 
 
 def render(product: str, *, seed: int, flaw: str | None = None, size: int = 256) -> Rendered:

@@ -97,3 +97,15 @@ def blob(frame: Frame, radius: float, rng: np.random.Generator, roughness: float
         rim += np.float32(weight) * np.sin(lobes * angle + np.float32(phase))
     depth = np.hypot(frame.u, frame.v) / (radius * np.maximum(rim, 0.35))
     return depth < 1, np.asarray(depth, np.float32)
+
+
+def jagged(frame: Frame, half: float, width: float, rng: np.random.Generator) -> tuple[Mask, Float]:
+    """A jagged line along u, `half` long to each side and `width` thick at most, tapered: as `blob`."""
+    knots = np.linspace(-half, half, 25)
+    walk = np.concatenate([[0.0], rng.normal(0, 1, 24)]).cumsum()
+    walk = (walk - np.linspace(0, walk[-1], 25)) * (half / 25) + rng.uniform(-0.3, 0.3, 25) * (half / 25)
+    across = np.abs(frame.v - np.interp(frame.u, knots, walk))
+    taper = np.sqrt(np.maximum(1 - np.square(frame.u / half), 0))
+    depth = across / np.maximum(width / 2 * (0.35 + 0.65 * taper), 1e-6)
+    depth = np.where(np.abs(frame.u) < half, depth, np.float32(9))
+    return depth < 1, np.asarray(depth, np.float32)

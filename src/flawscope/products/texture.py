@@ -11,27 +11,28 @@ import numpy as np
 
 from flawscope.products.canvas import Float
 
-Texture = Literal["grain", "cardboard", "brushed", "clouds", "wrinkles"]
+Texture = Literal["grain", "cardboard", "brushed", "clouds", "flecks", "wrinkles"]
 Layers = tuple[tuple[float, float, float], ...]  # weight of blurred noise, its blur along x and along y
 
 
 def texture(kind: Texture, side: int, rng: np.random.Generator) -> Float:
     """A (side, side) piece of the texture, mean 0 and standard deviation 1 over the tile."""
-    tile = _tile(kind, side)
-    row, column = rng.integers(0, tile.shape[0] - side + 1, 2)
+    whole = tile(kind, side)
+    row, column = rng.integers(0, whole.shape[0] - side + 1, 2)
     flip, mirror = rng.integers(0, 2, 2) * 2 - 1
-    return np.ascontiguousarray(tile[row : row + side, column : column + side][::flip, ::mirror])
+    return np.ascontiguousarray(whole[row : row + side, column : column + side][::flip, ::mirror])
 
 
 @lru_cache(maxsize=16)
-def _tile(kind: Texture, side: int) -> Float:
+def tile(kind: Texture, side: int) -> Float:
+    """(2 * side, 2 * side), read-only: what `texture` cuts its pieces from."""
     rng = np.random.default_rng(20_240_601)
     extent = side * 2
-    tile = _TILES[kind](extent, side / 512, rng)
-    tile -= tile.mean()
-    tile /= tile.std()
-    tile.setflags(write=False)
-    return tile
+    whole = _TILES[kind](extent, side / 512, rng)
+    whole -= whole.mean()
+    whole /= whole.std()
+    whole.setflags(write=False)
+    return whole
 
 
 def _blurred(extent: int, sigma_x: float, sigma_y: float, rng: np.random.Generator) -> Float:
@@ -72,5 +73,6 @@ _TILES: dict[Texture, Callable[[int, float, np.random.Generator], Float]] = {
     "cardboard": _cardboard,
     "brushed": partial(_layered, layers=((1, 60, 0.8), (0.7, 25, 1.6), (0.5, 120, 8))),
     "clouds": partial(_layered, layers=((64, 64, 64), (32, 32, 32), (16, 16, 16))),
+    "flecks": partial(_layered, layers=((1, 3.5, 2.5), (0.35, 1.5, 1.5))),
     "wrinkles": _wrinkles,
 }
