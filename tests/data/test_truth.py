@@ -26,12 +26,12 @@ GOOD = (
     "no-defects", "NonDefective", "no_defect", "without_defects", "flawless", "undamaged", "anomaly_free",
     "good_parts", "01_OK",
     "OK-2", "ok images", "acceptable", "i.O.", "IO", "gut", "fehlerfrei", "合格", "良品", "正常",
-    "정상", "합격", "годен",
+    "정상", "합격", "годен", "Gutteile", "goodparts", "OKImages", "okbilder", "OK品", "无缺陷", "einwandfrei",
 )  # fmt: skip
 BAD = (
     "NG", "ng", "NOK", "nok", "KO", "ko", "not_ok", "NotOK", "not good", "no_good", "bad", "Bad", "defective",
     "defects", "abnormal", "anomaly", "non_conforming", "nonconforming", "unacceptable", "n.i.O.", "NIO",
-    "不良", "不合格", "불합격", "reject", "fail", "faulty", "damaged",
+    "不良", "不合格", "불합격", "reject", "fail", "faulty", "damaged", "NGparts", "NG品", "негодный",
 )  # fmt: skip
 KINDS = (
     "scratch",
@@ -43,8 +43,13 @@ KINDS = (
     "gold",
     "wood",
     "not OK (scratch)",
+    "uneven",
+    "unsoldered",
 )
-DOUBTFUL = ("goood", "good_old", "ok_with_scratch", "bottle_ok", "0", "1", "negative", "unknown", "fine")
+DOUBTFUL = (
+    "goood", "good_old", "ok_with_scratch", "bottle_ok", "0", "1", "negative", "unknown", "fine", "no_crack",
+    "rissfrei", "scratch-free", "not_bad", "unbroken", "golden_samples", "Review",
+)  # fmt: skip
 
 
 def truths(dataset: Dataset) -> dict[tuple[str, str], bool]:
@@ -73,6 +78,24 @@ def test_names_of_defective_pictures(name: str) -> None:
 def test_names_of_kinds(name: str) -> None:
     assert not says_good(name)
     assert not doubtful(name)
+
+
+@pytest.mark.parametrize("name", ["NG_{}", "cam1-{}-NOK", "{}_defect", "part{}_fail"])
+def test_good_pictures_that_are_called_defective_are_asked_about(
+    tmp_path: Path, grow: Grow, name: str
+) -> None:
+    folder = grow(tmp_path, {"good": 6}) / "good"
+    (folder / "005.png").rename(folder / f"{name.format(7)}.png")
+    (folder / "004.png").rename(folder / "no_defect_9.png")
+    told = "1 picture counts as good, but called otherwise"
+    assert any(told in line for line in told_of(read_dataset(tmp_path)))
+    assert "doubtful-kind" in rules(tmp_path)
+
+
+def test_defective_pictures_that_are_called_good_are_asked_about(tmp_path: Path, grow: Grow) -> None:
+    folder = grow(tmp_path, {"good": 4, "scratch": 2}) / "scratch"
+    (folder / "001.png").rename(folder / "OK_2.png")
+    assert any("OK_2.png" in line for line in told_of(read_dataset(tmp_path)))
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)

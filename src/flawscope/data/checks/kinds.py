@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flawscope.data.checks.issues import Issue, found
 from flawscope.data.layouts.annotations import masked_kind
 from flawscope.data.samples import Dataset, Sample
-from flawscope.data.truth import says_bad, says_good
+from flawscope.data.truth import says_bad, says_good, says_otherwise
 from flawscope.runtime.listing import HIDDEN, told
 
 
@@ -26,13 +26,8 @@ def kind_issues(dataset: Dataset) -> Iterator[Issue]:
             samples = [s for s in dataset if s.defective is kind.defective and _name(s) == kind.name]
             truth = "defective" if kind.defective else "good"
             yield found("doubtful-kind", samples, f"{kind.name}: {_count(samples)} as {truth}.")
-    turned = [sample for sample in dataset if _elsewhere(dataset, sample)]
-    for truth in ("good", "defective"):
-        samples = [sample for sample in turned if sample.defective is (truth == "defective")]
-        if samples:
-            folder = _elsewhere(dataset, samples[0])
-            message = f"{_count(samples)} as {truth}, in a folder {folder}."
-            yield found("doubtful-kind", samples, message)
+    for samples, message in _contradicted(dataset):
+        yield found("doubtful-kind", samples, message)
     if dataset.select(split="test", defective=True) and not dataset.select(defective=False):
         yield found("no-good", dataset.root, "All pictures count as defective; none is good.")
 
@@ -52,6 +47,25 @@ def _count(samples: list[Sample]) -> str:
 
 def _name(sample: Sample) -> str:
     return sample.named or sample.kind
+
+
+def _contradicted(dataset: Dataset) -> Iterator[tuple[list[Sample], str]]:
+    """Pictures whose folder or own name contradicts what they count as, and that in a sentence."""
+    for truth in ("good", "defective"):
+        group = [sample for sample in dataset if sample.defective is (truth == "defective")]
+        samples = [sample for sample in group if _elsewhere(dataset, sample)]
+        if samples:
+            folder = _elsewhere(dataset, samples[0])
+            yield samples, f"{_count(samples)} as {truth}, in a folder {folder}."
+        samples = [sample for sample in group if _called_otherwise(dataset, sample)]
+        if samples:
+            name = samples[0].path.name
+            yield samples, f"{_count(samples)} as {truth}, but called otherwise: {name}."
+
+
+def _called_otherwise(dataset: Dataset, sample: Sample) -> bool:
+    """Real-IAD names views by what their part shows, not by what they show."""
+    return dataset.layout != "real_iad" and says_otherwise(sample.path.stem, defective=sample.defective)
 
 
 def _elsewhere(dataset: Dataset, sample: Sample) -> str:
