@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from flawscope.errors import InputError, OptionError
 from flawscope.runtime.images import Frame, check_image, load, read_image, to_frame
@@ -206,3 +209,24 @@ def test_transparency_of_16_bits_that_nobody_set() -> None:
     assert read[0, 0].tolist() == [60000, 20000, 1000]
     turned = read_image(tiff(rgba, extra=[(338, 3, [2])]))
     assert turned[0, 0].tolist() == [1000, 20000, 60000]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_fourth_channel_that_is_no_opacity_of_its_own_is_left_out(kind: int) -> None:
+    pixels = values(16, 5, 7, 4)
+    np.testing.assert_array_equal(read_image(tiff(pixels, extra=[(338, 3, [kind])])), pixels[..., :3])
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_channels_one_after_the_other_are_refused(dtype: type) -> None:
+    with pytest.raises(InputError, match=r"one after the other \(planar\)"):
+        read_image(tiff(values(16, 5, 7, 3).astype(dtype), extra=[(284, 3, [2])]))
+
+
+def test_a_transparent_grey_of_16_bits_lies_over_black(tmp_path: Path) -> None:
+    path, grey = tmp_path / "grey.png", np.array([[500, 1000, 65535]], np.uint16)
+    Image.fromarray(grey).save(path)
+    data, at = path.read_bytes(), path.read_bytes().index(b"IDAT") - 4
+    body = b"tRNS" + struct.pack(">H", 1000)
+    chunk = struct.pack(">I", 2) + body + struct.pack(">I", zlib.crc32(body))
+    assert read_image(data[:at] + chunk + data[at:])[..., 0].tolist() == [[500, 0, 65535]]

@@ -63,6 +63,7 @@ def test_png_with_a_flipped_bit_fails_the_check(tmp_path: Path) -> None:
         (b"", "an empty file"),
         (b"not a picture at all", "a text file"),
         (b"GIF89a" + bytes(20), "a GIF"),
+        (b"II+\0" + bytes(20), "a BigTIFF"),
         (b"%PDF-1.7 and more text", "a PDF"),
         (bytes(range(20)), "a file of another kind"),
     ],

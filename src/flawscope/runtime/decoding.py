@@ -36,6 +36,8 @@ _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"%PDF": "a PDF",
     b"PK\x03\x04": "a ZIP archive",
+    b"II+\0": "a BigTIFF",
+    b"MM\0+": "a BigTIFF",
     b"ftypheic": "a HEIC picture",
     b"ftypavif": "an AVIF picture",
 }
@@ -160,7 +162,9 @@ def pixels_of(image: Opened, source: Path | bytes, name: str) -> NDArray[Any]:
 
 def _flatten(image: Image.Image) -> NDArray[Any]:
     if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16, copy=False)[..., None]  # (H, W) -> (H, W, 1)
+        deep = np.asarray(image).astype(np.uint16, copy=False)[..., None]  # (H, W) -> (H, W, 1)
+        transparent = image.info.get("transparency")
+        return deep if transparent is None else np.where(deep == transparent, np.uint16(0), deep)
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
         return _over_black(np.asarray(image))

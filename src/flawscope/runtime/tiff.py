@@ -19,6 +19,8 @@ from PIL import TiffImagePlugin
 from flawscope.errors import InputError
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _CHANNELS = 256, 257, 258, 262, 274, 277
+_PLANAR, _EXTRA = 284, 338  # how channels lie in the file; what those beyond the colours are
+_APART, _NO_ALPHA = 2, (0, 1)  # the latter: anything, or an opacity that the colours are multiplied by
 _PIECES = ((273, 279), (324, 325))  # where strips and tiles begin, and how many bytes they take
 _FORMAT, _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 339, 1, 2, 3, 4
 _KINDS = {_UNSIGNED: "unsigned", _SIGNED: "signed", _FLOAT: "floating-point"}
@@ -49,6 +51,8 @@ class DeepTiff:
         self._kind = _UNSIGNED if self._kind == _UNDEFINED else self._kind
         self.bits = _one(tags.get(_BITS), 1)
         self._photometric, self._channels = tags.get(_PHOTOMETRIC), tags.get(_CHANNELS, 1)
+        self._apart = self._channels > 1 and tags.get(_PLANAR) == _APART
+        self._has_alpha = not any(kind in _NO_ALPHA for kind in _many(tags.get(_EXTRA)))
         width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
         self.size = (height, width) if tags.get(_ORIENTATION, 1) >= 5 else (width, height)
         self._end = max(map(sum, _pieces(tags)), default=0)
@@ -63,6 +67,13 @@ class DeepTiff:
     def _require_known(self) -> None:
         grey = self._photometric in (_MIN_IS_WHITE, _GREY) and self._channels == 1
         colour = self._photometric == _RGB and self._channels in ((3, 4) if self._has_scale else (3,))
+        if self._apart:
+            raise InputError(
+                self._name,
+                expected="channels that lie side by side",
+                got=f"{self._channels} channels of {self.bits} bits, one after the other (planar)",
+                fix="Save the picture as PNG, or as TIFF with interleaved channels.",
+            )
         if (self._kind, self.bits) in _STORED and (grey or colour):
             return
         kind = _KINDS.get(self._kind, "other")
@@ -92,7 +103,8 @@ class DeepTiff:
         if pixels.ndim == 2:
             pixels = pixels[..., None]  # (H, W) -> (H, W, 1)
         else:
-            pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])  # BGR(A) -> RGB(A)
+            kept = pixels.shape[2] if self._has_alpha else 3
+            pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][:kept]])  # BGR(A) -> RGB(A)
         return self._scaled(pixels) if self._has_scale else self._numbers(pixels)
 
     def _scaled(self, pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
