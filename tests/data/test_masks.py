@@ -231,3 +231,20 @@ def test_a_folder_called_as_the_picture_holds_its_areas(tmp_path: Path, grow: Gr
     dataset = read_dataset(tmp_path)
     assert [len(sample.masks) for sample in dataset.select(kind="bent")] == [2, 0, 1]
     assert dataset.left_out == ()
+
+
+@pytest.mark.parametrize("word", ["seg", "label", "gt", "labels_1"])
+def test_masks_beside_their_pictures_have_many_names(
+    tmp_path: Path, grow: Grow, draw_mask: Draw, word: str
+) -> None:
+    draw_mask(grow(tmp_path, {"good": 2, "scratch": 1}) / f"scratch/000_{word}.png")
+    (sample,) = read_dataset(tmp_path).select(defective=True)
+    assert len(sample.masks) == 1
+
+
+def test_a_photograph_under_a_mask_of_opacity_is_read_by_that(tmp_path: Path) -> None:
+    area = np.zeros((20, 30), np.uint8)
+    area[4:9, 3:20] = 255
+    photograph = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    Image.fromarray(np.dstack([photograph, area])).save(tmp_path / "mask.png")
+    assert np.array_equal(MaskFile(tmp_path / "mask.png").read(20, 30), area > 0)

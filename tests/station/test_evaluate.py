@@ -179,6 +179,15 @@ def test_one_mask_that_does_not_fit_costs_its_picture_alone(inspector: Inspector
     assert without.localisation == pytest.approx(evaluation.localisation)
 
 
+def test_masks_that_mark_the_ground_are_asked_about(inspector: Inspector, tmp_path: Path) -> None:
+    root = folder(tmp_path / "data")
+    mask(root, "000_mask.png", ~AREA)
+    (told,) = measured(inspector, root).untold
+    assert (
+        "1 masks mark all corners and more than half of their picture (000.png). Are they inverted?" in told
+    )
+
+
 def test_masks_are_read_before_the_first_picture_is_scored(inspector: Inspector, tmp_path: Path) -> None:
     order: list[str] = []
 

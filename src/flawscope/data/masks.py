@@ -19,6 +19,7 @@ from flawscope.runtime.tiff import DeepTiff
 
 _CLASSES = 32  # masks that stay below number their classes
 _FEW_VALUES = 16  # more come from soft edges or from JPEG
+_INVERTED, _BORDER = 0.5, 0.9  # shares of a picture and of its border that a mask seldom marks
 _NOISE = 16  # of JPEG, in grey levels of 255
 
 
@@ -147,6 +148,12 @@ def marked(values: NDArray[Any]) -> NDArray[np.bool_]:
     return area
 
 
+def seems_inverted(area: NDArray[np.bool_]) -> bool:
+    """Whether an area (H, W) is most of the picture and nearly all of its border: the ground, not the flaw."""
+    border = np.concatenate([area[0], area[-1], area[:, 0], area[:, -1]])
+    return bool(area.mean() > _INVERTED and border.mean() > _BORDER)
+
+
 def _drawn_in(level: NDArray[np.bool_], above: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Those areas of one value, (H, W), that are solid, or border on nothing higher."""
     count, parts = cv2.connectedComponents(level.astype(np.uint8), connectivity=8)
@@ -160,9 +167,9 @@ def _drawn_in(level: NDArray[np.bool_], above: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _values(path: Path) -> NDArray[Any]:
-    """A mask's values, (H, W): the strongest channel; how opaque it is where all that it shows is black."""
+    """A mask's values, (H, W): the strongest channel; the opacity where that is black or a photograph."""
     values = read_image(path).max(axis=2)  # (H, W, C) -> (H, W)
-    if values.any():
+    if values.any() and len(np.unique(values)) <= _FEW_VALUES:
         return np.asarray(values)
     with opened(path, PIXEL_LIMIT) as (image, name), damage_named(name):
         if isinstance(image, DeepTiff) or not image.has_transparency_data:

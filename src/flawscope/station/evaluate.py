@@ -21,9 +21,9 @@ from flawscope.runtime.images import pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
-from flawscope.station.localisation import Cuts, Localisation, misfits
+from flawscope.station.localisation import Cuts, Localisation, look_at_masks
 from flawscope.station.picture import Inspected, Wish, inspect_one
-from flawscope.station.untold import untold_detection, untold_place
+from flawscope.station.untold import doubt_masks, untold_detection, untold_place
 
 WAITING = 128_000_000  # pixels of heatmaps that may wait at once for their turn in the figures
 
@@ -54,7 +54,7 @@ class Evaluation:
         overlap: the PRO accumulator, for curves; None without masks.
         unmasked: defective pictures without a marked area, which pixel-level metrics leave out.
         misfits: pictures whose masks cannot be used, by path, and why; pixel-level metrics leave them out.
-        untold: what could not be measured, a sentence each, with what is missing for it.
+        untold: what could not be measured, or not be trusted, a sentence each, and why.
         views: small pictures, by path, of those that tell most: mistakes, then the highest scores.
     """
 
@@ -139,7 +139,8 @@ def evaluate(
             fix="Name a folder with other pictures.",
         )
     progress = progress or Silent()
-    evaluation = Evaluation(dataset, known=len(known), misfits=misfits(fresh, progress))
+    unusable, inverted = look_at_masks(fresh, progress)
+    evaluation = Evaluation(dataset, known=len(known), misfits=unusable, untold=doubt_masks(inverted))
     pixels, gallery = Localisation(dataset), _Gallery(dataset, views)
     heatmaps = False
     with progress.stage("evaluating", len(fresh)) as stage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.data.masks import defect_areas, union_mask
+from flawscope.data.masks import defect_areas, seems_inverted, union_mask
 from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import InputError
@@ -26,34 +25,40 @@ _SIDE = 180  # longest side of a drawn mask in pixels, at most twice that
 _GROUND, _CUT, _TRUTH = (24, 30, 42), (242, 146, 77), (98, 168, 229)
 
 
-def misfits(samples: Sequence[Sample], progress: Progress) -> dict[str, str]:
-    """Pictures whose masks cannot be used, by path, and why: damaged, or of another size than the picture.
+def look_at_masks(samples: Sequence[Sample], progress: Progress) -> tuple[dict[str, str], list[str]]:
+    """Pictures whose masks cannot be used, by path, and why; and those whose masks seem inverted.
 
-    Every mask is read. A picture that cannot be read itself is left to the inspection, which says so.
+    Masks cannot be used where they are damaged or of another size than the picture. Every mask is read. A
+    picture that cannot be read itself is left to the inspection, which says so.
     """
     masked = [sample for sample in samples if sample.masks]
-    found = {}
+    found, inverted = dict[str, str](), list[str]()
     with (
         progress.stage("reading masks", len(masked)) as stage,
         ThreadPoolExecutor(THREADS, thread_name_prefix="masks") as pool,
     ):
-        for sample, reason in zip(masked, pool.map(_misfit, masked), strict=True):
+        for sample, (reason, turned) in zip(masked, pool.map(_mask_problem, masked), strict=True):
             if reason:
                 found[str(sample.path)] = reason
+            if turned:
+                inverted.append(sample.path.name)
             stage.advance()
-    return found
+    return found, inverted
 
 
-def _misfit(sample: Sample) -> str:
+def _mask_problem(sample: Sample) -> tuple[str, bool]:
+    """Why a picture's masks cannot be used, empty where they can; whether they seem inverted."""
     try:
         info = check_image(sample.path)
     except (InputError, OSError):
-        return ""
+        return "", False
+    area = np.zeros((info.height, info.width), np.bool_)
     try:
-        deque(defect_areas(sample, info.height, info.width), maxlen=0)
+        for one, _ in defect_areas(sample, info.height, info.width):
+            area |= one
     except (InputError, OSError) as error:
-        return str(error)
-    return ""
+        return str(error), False
+    return "", sample.defective and seems_inverted(area)
 
 
 class Localisation:

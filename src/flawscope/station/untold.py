@@ -1,4 +1,4 @@
-"""Figures that an evaluation cannot give, each with what is missing for it."""
+"""Figures that an evaluation cannot give, or that leave doubt, each with the reason."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from flawscope.runtime.record import Record
 
 DETECTION = "AUROC, average precision, F1 and FPR at 95 % TPR"
 PLACE = "Pixel AUROC, pixel AP and AU-PRO"
+
+
+def doubt_masks(inverted: Sequence[str]) -> list[str]:
+    """What is said of pictures, by name, whose masks seem to mark the ground in place of the defect."""
+    if not inverted:
+        return []
+    names = f"{', '.join(inverted[:3])}{' …' if len(inverted) > 3 else ''}"
+    return [
+        f"{PLACE} leave doubt: {len(inverted)} masks mark all corners and more than half of their picture "
+        f"({names}). Are they inverted? Bright pixels mean the defect."
+    ]
 
 
 def untold_detection(records: Sequence[Record], known: Sequence[Sample]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from flawscope.data.checks.near import SIDE, near_groups, thumbnail
 from flawscope.data.checks.telltale import Traits, telltale_issues
 from flawscope.data.checks.values import Values, value_issues
 from flawscope.data.layouts import read_dataset
-from flawscope.data.masks import union_mask
+from flawscope.data.masks import seems_inverted, union_mask
 from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.splits import FEWEST_NORMALS, HELD_OUT_SHARE, split_dataset
@@ -31,7 +31,6 @@ from flawscope.runtime.origin import Origin, origin
 
 CHUNK = 256
 ODD_SHARE = 0.1
-INVERTED, BORDER = 0.5, 0.9  # shares of a picture and of its border that a mask seldom marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +139,11 @@ def _masks(sample: Sample, height: int, width: int, masked: bool) -> Iterator[Is
         return
     if marked and not sample.defective:
         yield found("mask-on-good", [sample], f"{name} counts as good, but its mask marks a defect.")
-    if _looks_inverted(area):
+    if seems_inverted(area):
         message = f"The mask of {name} marks {area.mean():.0%} of the picture, its border included."
         yield found("mask-inverted", [sample], message)
     if not marked and sample.defective:
         yield found("mask-empty", [sample], f"{name} is defective ({sample.kind}), but its mask is empty.")
-
-
-def _looks_inverted(area: NDArray[np.bool_]) -> bool:
-    """Whether most of the picture counts as defect, and nearly all of its border."""
-    border = np.concatenate([area[0], area[-1], area[:, 0], area[:, -1]])
-    return bool(area.mean() > INVERTED and border.mean() > BORDER)
 
 
 def _copies(looks: Sequence[_Look]) -> Iterator[Issue]:

@@ -19,8 +19,9 @@ from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
 
 _WORDS = r"(?:masks?|gts?|ground[-_ ]?truths?|segmentations?|annotations?)"
 _FOLDER = re.compile(_WORDS, re.IGNORECASE)
-_OF = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_WORDS}(?:[-_ ]?(?P<number>\d+))?", re.IGNORECASE)
-_BEFORE = re.compile(rf"{_WORDS}[-_. ]+(?P<of>.+)", re.IGNORECASE)
+_BESIDE = rf"(?:{_WORDS}|segs?|labels?)"  # which mean masks beside a picture's name, not alone
+_OF = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_BESIDE}(?:[-_ ]?(?P<number>\d+))?", re.IGNORECASE)
+_BEFORE = re.compile(rf"{_BESIDE}[-_. ]+(?P<of>.+)", re.IGNORECASE)
 _FIRST = (".png", *IMAGE_SUFFIXES)
 
 
