@@ -52,6 +52,11 @@ def drawn(tmp_path: Path, *shapes: object) -> np.ndarray:
     return areas.read(24, 32)
 
 
+def test_a_type_that_is_no_word_is_skipped(tmp_path: Path) -> None:
+    areas = LabelMe.parse(labelme(tmp_path / "a.json", {**SQUARE, "shape_type": ["polygon"]}))
+    assert areas.skipped == ("shape 1, ['polygon']: a shape type that is not read",)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -155,7 +155,7 @@ def _shape(shape: Any) -> Shape:
     if not isinstance(shape, dict):
         raise _Undrawn(f"no shape: {repr(shape)[:40]}")
     kind = shape.get("shape_type") or "polygon"
-    if kind not in _FEWEST:
+    if not isinstance(kind, str) or kind not in _FEWEST:
         raise _Undrawn(f"{str(kind)[:40]}: a shape type that is not read")
     points = _points(shape.get("points"))
     few, most = _FEWEST[kind], _MOST.get(kind, len(points))

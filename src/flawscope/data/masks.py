@@ -149,7 +149,7 @@ def marked(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def seems_inverted(area: NDArray[np.bool_]) -> bool:
-    """Whether an area (H, W) is most of the picture and nearly all of its border: the ground, not the flaw."""
+    """Whether an area (H, W) is most of a picture and nearly all of its border: the ground, not the flaw."""
     border = np.concatenate([area[0], area[-1], area[:, 0], area[:, -1]])
     return bool(area.mean() > _INVERTED and border.mean() > _BORDER)
 
