@@ -183,9 +183,24 @@ def test_masks_that_mark_the_ground_are_asked_about(inspector: Inspector, tmp_pa
     root = folder(tmp_path / "data")
     mask(root, "000_mask.png", ~AREA)
     (told,) = measured(inspector, root).untold
-    assert (
-        "1 masks mark all corners and more than half of their picture (000.png). Are they inverted?" in told
-    )
+    assert "1 masks mark all corners and more than half of a picture (bent/000.png)" in told
+
+
+def test_masks_on_good_pictures_and_defects_without_any_are_told(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    root = folder(tmp_path / "data")
+    (root / "ground_truth/good").mkdir()
+    (root / "ground_truth/bent/000_mask.png").rename(root / "ground_truth/good/000_mask.png")
+    on_good, unmasked = measured(inspector, root).untold
+    assert on_good.startswith("1 pictures count as good, but their masks mark a defect (good/000.png)")
+    assert unmasked == "1 defective pictures have no marked area and count in no figure of place."
+
+
+def test_an_empty_folder_is_said_to_be_empty(inspector: Inspector, tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir()
+    with pytest.raises(DataError, match="got no picture at all"):
+        measured(inspector, tmp_path)
 
 
 def test_masks_are_read_before_the_first_picture_is_scored(inspector: Inspector, tmp_path: Path) -> None:

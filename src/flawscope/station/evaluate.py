@@ -23,7 +23,7 @@ from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
 from flawscope.station.localisation import Cuts, Localisation, look_at_masks
 from flawscope.station.picture import Inspected, Wish, inspect_one
-from flawscope.station.untold import doubt_masks, untold_detection, untold_place
+from flawscope.station.untold import untold_detection, untold_masks, untold_place
 
 WAITING = 128_000_000  # pixels of heatmaps that may wait at once for their turn in the figures
 
@@ -135,12 +135,12 @@ def evaluate(
         raise DataError(
             f"data set {dataset.name}",
             expected="test pictures that the model has not seen",
-            got=f"{len(samples)} pictures, all of them known to it",
+            got=f"{len(samples)} pictures, all of them known to it" if samples else "no picture at all",
             fix="Name a folder with other pictures.",
         )
     progress = progress or Silent()
-    unusable, inverted = look_at_masks(fresh, progress)
-    evaluation = Evaluation(dataset, known=len(known), misfits=unusable, untold=doubt_masks(inverted))
+    unusable, doubts = look_at_masks(fresh, progress)
+    evaluation = Evaluation(dataset, known=len(known), misfits=unusable, untold=doubts)
     pixels, gallery = Localisation(dataset), _Gallery(dataset, views)
     heatmaps = False
     with progress.stage("evaluating", len(fresh)) as stage:
@@ -173,6 +173,8 @@ def evaluate(
             unmasked=pixels.unmasked,
             misfits=len(evaluation.misfits),
         )
+    elif pixels.unmasked:
+        evaluation.untold.append(untold_masks(pixels.unmasked))
     return evaluation
 
 

@@ -19,6 +19,7 @@ from flawscope.runtime.images import check_image
 from flawscope.runtime.overlay import Picture, to_webp_bytes
 from flawscope.runtime.prediction import Prediction
 from flawscope.runtime.record import Inset
+from flawscope.station.untold import doubt_masks
 
 _SAMPLED = 64  # rows and columns of a picture's pixels that count
 _SIDE = 180  # longest side of a drawn mask in pixels, at most twice that
@@ -26,39 +27,41 @@ _GROUND, _CUT, _TRUTH = (24, 30, 42), (242, 146, 77), (98, 168, 229)
 
 
 def look_at_masks(samples: Sequence[Sample], progress: Progress) -> tuple[dict[str, str], list[str]]:
-    """Pictures whose masks cannot be used, by path, and why; and those whose masks seem inverted.
+    """Pictures whose masks cannot be used, by path, and why; and sentences about masks that leave doubt.
 
     Masks cannot be used where they are damaged or of another size than the picture. Every mask is read. A
     picture that cannot be read itself is left to the inspection, which says so.
     """
     masked = [sample for sample in samples if sample.masks]
-    found, inverted = dict[str, str](), list[str]()
+    found, inverted, on_good = dict[str, str](), list[str](), list[str]()
     with (
         progress.stage("reading masks", len(masked)) as stage,
         ThreadPoolExecutor(THREADS, thread_name_prefix="masks") as pool,
     ):
-        for sample, (reason, turned) in zip(masked, pool.map(_mask_problem, masked), strict=True):
+        for sample, (reason, area) in zip(masked, pool.map(_mask_of, masked), strict=True):
             if reason:
                 found[str(sample.path)] = reason
-            if turned:
-                inverted.append(sample.path.name)
+            elif area is not None and not sample.defective and area.any():
+                on_good.append("/".join(sample.path.parts[-2:]))
+            elif area is not None and sample.defective and seems_inverted(area):
+                inverted.append("/".join(sample.path.parts[-2:]))
             stage.advance()
-    return found, inverted
+    return found, doubt_masks(inverted, on_good)
 
 
-def _mask_problem(sample: Sample) -> tuple[str, bool]:
-    """Why a picture's masks cannot be used, empty where they can; whether they seem inverted."""
+def _mask_of(sample: Sample) -> tuple[str, NDArray[np.bool_] | None]:
+    """Why a picture's masks cannot be used, empty where they can; the area that they mark, where known."""
     try:
         info = check_image(sample.path)
     except (InputError, OSError):
-        return "", False
+        return "", None
     area = np.zeros((info.height, info.width), np.bool_)
     try:
         for one, _ in defect_areas(sample, info.height, info.width):
             area |= one
     except (InputError, OSError) as error:
-        return str(error), False
-    return "", sample.defective and seems_inverted(area)
+        return str(error), None
+    return "", area
 
 
 class Localisation:

@@ -11,15 +11,29 @@ DETECTION = "AUROC, average precision, F1 and FPR at 95 % TPR"
 PLACE = "Pixel AUROC, pixel AP and AU-PRO"
 
 
-def doubt_masks(inverted: Sequence[str]) -> list[str]:
-    """What is said of pictures, by name, whose masks seem to mark the ground in place of the defect."""
-    if not inverted:
-        return []
-    names = f"{', '.join(inverted[:3])}{' …' if len(inverted) > 3 else ''}"
-    return [
-        f"{PLACE} leave doubt: {len(inverted)} masks mark all corners and more than half of their picture "
-        f"({names}). Are they inverted? Bright pixels mean the defect."
-    ]
+def doubt_masks(inverted: Sequence[str], on_good: Sequence[str]) -> list[str]:
+    """What is said of pictures, by name, whose masks mark the ground or a defect on a good picture."""
+    doubts = []
+    if inverted:
+        doubts.append(
+            f"{PLACE} leave doubt: {len(inverted)} masks mark all corners and more than half of a picture "
+            f"({_first(inverted)}). Are they inverted? Bright pixels mean the defect."
+        )
+    if on_good:
+        doubts.append(
+            f"{len(on_good)} pictures count as good, but their masks mark a defect ({_first(on_good)}). "
+            "Are they defective? Move them to a folder of their kind, or empty the masks."
+        )
+    return doubts
+
+
+def untold_masks(unmasked: int) -> str:
+    """What is said of defective pictures without a marked area where others have one."""
+    return f"{unmasked} defective pictures have no marked area and count in no figure of place."
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def untold_detection(records: Sequence[Record], known: Sequence[Sample]) -> Iterator[str]:
