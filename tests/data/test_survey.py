@@ -16,7 +16,14 @@ from flawscope.data.checks.check import check_data
 from flawscope.data.checks.near import thumbnail
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
-from flawscope.data.survey import about_values, intensities_of, require_spread, small_range, used
+from flawscope.data.survey import (
+    about_copies,
+    about_values,
+    intensities_of,
+    require_spread,
+    small_range,
+    used,
+)
 from flawscope.errors import DataError
 from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame, check_image
@@ -98,6 +105,16 @@ def test_one_picture_twice_under_two_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got 2 pictures that are all alike"):
         require_spread(pictures_of(write(tmp_path, one_part, 2)))
     require_spread(pictures_of(write(tmp_path, one_part, 1)))
+
+
+def test_copies_under_many_names_are_told(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{index}.png" for index in range(6)]
+    for index, path in enumerate(paths):
+        Image.fromarray(np.full((4, 4), 50 * (index % 2), np.uint8)).save(path)
+    told = about_copies(paths)
+    assert told is not None
+    assert told.startswith("4 of 6 good pictures are copies of others")
+    assert about_copies(paths[:2]) is None
 
 
 def test_numbers_without_spread(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from brightness_model import save_model
 from flawscope.data.layouts import read_dataset
+from flawscope.errors import DataError
 from flawscope.progress import Silent
 from flawscope.report.build import evaluation_report
 from flawscope.runtime.inspector import Inspector

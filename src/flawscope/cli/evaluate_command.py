@@ -54,13 +54,13 @@ def evaluate(
     if out is not None:
         writable_folder(out)
     evaluation = run_evaluation(inspector, dataset, views=0 if out is None else MOST, progress=bars)
-    if out is not None:
-        evaluation_report(inspector.bundle, evaluation, out / "report.html", embed=scatters)
     if as_json:
         print_json(evaluation.to_json())
     else:
         show_evaluation(evaluation)
-        if out is not None:
+    if out is not None:  # last, so that a full disk costs no figure
+        evaluation_report(inspector.bundle, evaluation, out / "report.html", embed=scatters)
+        if not as_json:
             say(f"Report: {out / 'report.html'}")
     if len(evaluation.readable) < len(evaluation.records):
         raise typer.Exit(3)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flawscope.data.pictures import THREADS, Pictures
 from flawscope.data.samples import spread
 from flawscope.errors import DataError
+from flawscope.files import remembered_sha256
 from flawscope.runtime.images import ImageInfo, check_image, read_image
 
 Range = tuple[float, float]
@@ -121,6 +122,17 @@ def about_values(good: Sequence[Path], intensities: Range | None) -> str | None:
         return None
     low, high = likely_intensities(span)
     return f"{said}: contrast is lost. --set data.intensities=[{low:g},{high:g}] makes use of it all."
+
+
+def about_copies(good: Sequence[Path]) -> str | None:
+    """What the user should know of good pictures whose files are copies of others; None where none is."""
+    copies = len(good) - len(set(map(remembered_sha256, good)))
+    if not copies:
+        return None
+    return (
+        f"{copies} of {len(good)} good pictures are copies of others, so that the promise about rejects "
+        "looks surer than it is. flawscope data check names them; remove them."
+    )
 
 
 def is_flat(image: NDArray[Any]) -> bool:

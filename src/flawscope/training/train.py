@@ -14,7 +14,7 @@ from flawscope.data.checks.kinds import told_of
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
 from flawscope.data.samples import Dataset, paths_of
-from flawscope.data.survey import about_values, require_spread
+from flawscope.data.survey import about_copies, about_values, require_spread
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fingerprint import fit_once
@@ -94,6 +94,8 @@ def train(
     frame, held_out = dataclasses.replace(detector.options.frame, intensities=intensities), None
     require_spread(PictureFiles(chosen.good, frame))
     if recipe.data.intensities is None and (said := about_values(paths_of(chosen.good), intensities)):
+        watch.say(said)
+    if said := about_copies(paths_of(chosen.good)):
         watch.say(said)
     for line in told_of(dataset):
         watch.say(line)
