@@ -45,6 +45,10 @@ def strong(path: Path, random: np.random.Generator) -> None:
     noise(random).save(path.with_suffix(".jpg"), quality=40)
 
 
+def sharp_colour(path: Path, random: np.random.Generator) -> None:
+    noise(random).save(path.with_suffix(".jpg"), subsampling=0)
+
+
 def wide(path: Path, random: np.random.Generator) -> None:
     noise(random, width=40).save(path.with_suffix(".png"))
 
@@ -77,6 +81,7 @@ def telltales(root: Path) -> list[Issue]:
         (jpeg, taken_with("ace 2"), "camera alone tells the kinds apart: good ones are no camera, "),
         (taken_with("ace"), taken_with("ace 2"), "good ones are Basler ace, defective ones Basler ace 2."),
         (jpeg, strong, "compression alone tells the kinds apart: good ones are JPEG tables of sum"),
+        (jpeg, sharp_colour, "colour 4:2:0, defective ones JPEG tables of sum"),
         (png, png, None),
     ],
 )

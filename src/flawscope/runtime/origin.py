@@ -15,6 +15,8 @@ from flawscope.runtime.images import PIXEL_LIMIT
 _MAKE, _MODEL = 0x010F, 0x0110
 _EXIF, _SERIAL_NUMBER = 0x8769, 0xA431
 
+_SAMPLING = {0: ", colour 4:4:4", 1: ", colour 4:2:2", 2: ", colour 4:2:0"}  # as Pillow numbers them
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -35,7 +37,8 @@ def origin(path: Path) -> Origin:
         compression = str(getattr(image, "info", {}).get("compression", "as usual"))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             tables = image.quantization or {}
-            compression = f"JPEG tables of sum {sum(sum(table) for table in tables.values())}"
+            colour = _SAMPLING.get(JpegImagePlugin.get_sampling(image), "")
+            compression = f"JPEG tables of sum {sum(sum(table) for table in tables.values())}{colour}"
         return Origin(image.format or "unknown", compression, _camera(image))
 
 
