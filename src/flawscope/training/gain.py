@@ -53,7 +53,7 @@ class Gain:
         said = {
             "gain": f"AUROC rises {change}",
             "loss": f"AUROC falls {change}: keep the model as it was",
-            "likely": f"AUROC probably rises {change}",
+            "likely": f"AUROC probably rises, though it may fall: {change}",
             "none": f"No gain that these pictures can show: AUROC goes {change}",
         }[self.verdict]
         return f"{said}, on {good} good and {defective} defective pictures, {self.held_out}."
