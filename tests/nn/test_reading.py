@@ -70,6 +70,17 @@ def test_pictures_stay_as_far_as_memory_goes(good_pictures: Callable[..., Path])
     assert all(np.array_equal(kept[index], pictures[index]) for index in range(3))
 
 
+def test_pictures_take_no_more_than_half_of_what_is_free(
+    good_pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = [Sample(path, "train", defective=False) for path in sorted(good_pictures(2).iterdir())]
+    pictures = PictureFiles(samples, Frame(32, 48))
+    monkeypatch.setattr("flawscope.nn.memory.available_bytes", lambda: 3 * pictures[0].nbytes)
+    kept = KeptPictures(pictures, Run())
+    first = [kept[index] for index in range(2)]
+    assert [kept[index] is first[index] for index in range(2)] == [True, False]
+
+
 def test_patience_ends_at_so_many_steps_after_the_best_loss() -> None:
     losses = iter([3.0, 2.0, 2.5, 2.5, 2.5, 2.5])
     patience = Patience(4, lambda: next(losses))

@@ -78,3 +78,27 @@ def test_memory_kept_comes_without_new_pages() -> None:
         pages()
         assert pages() < outside / 10
     assert pages() > outside / 10
+
+
+def test_memory_kept_leaves_no_low_threshold_where_an_older_glibc_refuses_a_high_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thresholds = {-1: 128 << 10, -3: 128 << 10}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+
+    class Older:
+        """As a glibc that maps every block above 32 MiB."""
+
+        def mallopt(self, threshold: int, value: int) -> int:
+            if threshold == -3 and value > 32 << 20:
+                return 0
+            thresholds[threshold] = value
+            return 1
+
+        def malloc_trim(self, pad: int) -> int:
+            return pad
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Older())
+    with memory_kept():
+        assert thresholds == {-1: 2**31 - 1, -3: 32 << 20}
+    assert thresholds == {-1: 64 << 20, -3: 32 << 20}

@@ -184,7 +184,7 @@ def test_masks_that_mark_the_ground_are_asked_about(inspector: Inspector, tmp_pa
     root = folder(tmp_path / "data")
     mask(root, "000_mask.png", ~AREA)
     (told,) = measured(inspector, root).untold
-    assert "1 masks mark all corners and more than half of a picture (bent/000.png)" in told
+    assert "1 masks mark most of a picture, nearly all of its border included (bent/000.png)" in told
 
 
 def test_masks_on_good_pictures_and_defects_without_any_are_told(

@@ -31,8 +31,10 @@ def memory_kept() -> Iterator[None]:
     if glibc is None or not hasattr(glibc, "mallopt"):
         yield
         return
-    for threshold in _DEFAULTS:
-        glibc.mallopt(threshold, _NEVER)
+    for threshold, default in _DEFAULTS.items():
+        # an older glibc refuses more than 32 MiB; left alone it would go on mapping blocks of 128 KiB
+        if not glibc.mallopt(threshold, _NEVER):
+            glibc.mallopt(threshold, default)
     try:
         yield
     finally:

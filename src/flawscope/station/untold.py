@@ -16,8 +16,8 @@ def doubt_masks(inverted: Sequence[str], on_good: Sequence[str]) -> list[str]:
     doubts = []
     if inverted:
         doubts.append(
-            f"{PLACE} leave doubt: {len(inverted)} masks mark all corners and more than half of a picture "
-            f"({_first(inverted)}). Are they inverted? Bright pixels mean the defect."
+            f"{PLACE} leave doubt: {len(inverted)} masks mark most of a picture, nearly all of its border "
+            f"included ({_first(inverted)}). Are they inverted? Bright pixels mean the defect."
         )
     if on_good:
         doubts.append(

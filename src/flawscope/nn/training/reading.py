@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
+from flawscope.nn.memory import budget
 from flawscope.nn.run import Run
 from flawscope.runtime.engines import usable_cores
 
@@ -66,7 +67,7 @@ class KeptPictures:
     def __init__(self, pictures: Pictures, run: Run) -> None:
         self.pictures = pictures
         frame = pictures.frame
-        self._room = run.memory // (3 * frame.height * frame.width * 4)
+        self._room = budget(run) // (3 * frame.height * frame.width * 4)
         self._kept: dict[int, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
