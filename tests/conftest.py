@@ -108,3 +108,19 @@ def good_pictures(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def refuse_listing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have the system refuse to list folders of a name, as it does with another user's."""
+    scan = os.scandir
+
+    def refuse(name: str) -> None:
+        def refusing(path: Path) -> object:
+            if Path(path).name == name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+
+    return refuse

@@ -17,6 +17,7 @@ from flawscope.data.checks.check import check_data
 from flawscope.data.labelme import LabelMe
 from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import union_mask
+from flawscope.data.tables import read_json
 from flawscope.errors import DataError
 
 Grow = Callable[..., Path]
@@ -148,6 +149,22 @@ def test_files_hold_shapes(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"an object with a list of shapes|JSON"):
         LabelMe.parse(tmp_path / "a.json")
+
+
+def test_a_file_is_parsed_once(tmp_path: Path, grow: Grow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture that LabelMe puts into its files makes them large."""
+    grow(tmp_path, {"good": 2, "bent": 1})
+    labelme(tmp_path / "bent/000.json", SQUARE)
+    parsed = list[Path]()
+
+    def counting(path: Path) -> Any:
+        parsed.append(path)
+        return read_json(path)
+
+    monkeypatch.setattr("flawscope.data.labelme.read_json", counting)
+    (sample,) = read_dataset(tmp_path).select(defective=True)
+    np.testing.assert_array_equal(union_mask(sample, 24, 32), BOX)
+    assert parsed == [tmp_path / "bent/000.json"]
 
 
 def test_one_odd_file_costs_its_own_area_alone(tmp_path: Path, grow: Grow) -> None:

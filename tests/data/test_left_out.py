@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,17 +116,10 @@ def test_pictures_directly_in_a_folder_do_not_draw_in_what_lies_below(tmp_path: 
 
 
 def test_a_kind_that_cannot_be_listed_is_told(
-    tmp_path: Path, grow: Grow, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, grow: Grow, refuse_listing: Callable[[str], None]
 ) -> None:
     folder = grow(tmp_path, {"good": 2, "dent": 1, "lost+found": 1})
-    scan = os.scandir
-
-    def refusing(path: Path) -> object:
-        if Path(path).name == "lost+found":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+    refuse_listing("lost+found")
     dataset = read_dataset(folder)
     assert len(dataset) == 3
     assert reasons(dataset) == {"lost+found": "cannot be listed: permission denied"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,16 +84,11 @@ def test_hidden_odd_and_unread_files_are_named(tmp_path: Path) -> None:
     }
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, refuse_listing: Callable[[str], None]
+) -> None:
     fill(tmp_path, "a.png", "locked/b.png")
-    scan = os.scandir
-
-    def refusing(path: Path) -> object:
-        if Path(path).name == "locked":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+    refuse_listing("locked")
     listing = list_pictures(tmp_path)
     assert names(listing, tmp_path) == ["a.png"]
     assert reasons(listing, tmp_path) == {"locked": "cannot be listed: permission denied"}

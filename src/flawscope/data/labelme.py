@@ -70,7 +70,11 @@ class LabelMe:
         Raises:
             DataError: no JSON, or none with a list of shapes.
         """
-        content = read_json(path)
+        return cls.of(path, read_json(path))
+
+    @classmethod
+    def of(cls, path: Path, content: Any) -> LabelMe:
+        """`parse`, of what the file at `path` holds."""
         shapes = content.get("shapes") if isinstance(content, dict) else None
         if not isinstance(shapes, list):
             raise malformed(path, 1, "an object with a list of shapes", repr(content)[:80])
@@ -129,7 +133,7 @@ def annotation(path: Path) -> LabelMe | Unreadable | None:
         content = read_json(path)
         if not isinstance(content, dict) or "shapes" not in content:
             return None
-        return LabelMe.parse(path)
+        return LabelMe.of(path, content)
     except DataError as error:
         return Unreadable(path, error)
 

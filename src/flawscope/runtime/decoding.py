@@ -192,10 +192,6 @@ def _decode_deep(source: Path | bytes) -> NDArray[Any]:
     pixels = decode(data)
     if pixels is None or pixels.dtype != np.uint16:
         raise OSError("16-bit colour that OpenCV cannot decode")
-    if pixels.ndim == 2:
-        return pixels[..., None]
-    order = [2, 1, 0, 3][: pixels.shape[2]]  # BGR(A) -> RGB(A)
-    pixels = np.ascontiguousarray(pixels[..., order])
     return _over_black(pixels) if pixels.shape[2] == 4 else pixels
 
 

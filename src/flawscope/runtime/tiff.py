@@ -100,11 +100,8 @@ class DeepTiff:
         if pixels is None or pixels.shape[:2] != self.size[::-1] or not _alike(pixels.dtype, stored):
             raise OSError(f"{self.bits}-bit pixels that OpenCV cannot decode")
         pixels = pixels.view(stored)
-        if pixels.ndim == 2:
-            pixels = pixels[..., None]  # (H, W) -> (H, W, 1)
-        else:
-            kept = pixels.shape[2] if self._has_alpha else 3
-            pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][:kept]])  # BGR(A) -> RGB(A)
+        if not self._has_alpha:
+            pixels = np.ascontiguousarray(pixels[..., :3])
         return self._scaled(pixels) if self._has_scale else self._numbers(pixels)
 
     def _scaled(self, pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -149,10 +146,14 @@ _QUIET = _Quiet()
 
 
 def decode(data: bytes) -> NDArray[Any] | None:
-    """What OpenCV makes of a picture: (H, W) or (H, W, C), blue first; None where it cannot read it."""
+    """A picture by OpenCV: (H, W, C), grey, RGB or RGB with alpha; None where it cannot read it."""
     with _QUIET:
         pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return pixels
+    if pixels is None:
+        return None
+    if pixels.ndim == 2:
+        return pixels[..., None]  # (H, W) -> (H, W, 1)
+    return np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])  # BGR(A) -> RGB(A)
 
 
 def deep(stream: IO[bytes], name: str) -> DeepTiff | None:

@@ -18,10 +18,8 @@ from flawscope.runtime.listing import is_picture_name
 from flawscope.runtime.record import State
 
 Key = tuple[int, int]  # device and number of a folder
-_FINE, _COARSE = (
-    0.1,
-    2.5,
-)  # s within which a second change may leave the time as it is; where times are whole s
+_FINE = 0.1  # s within which a second change may leave the time as it is
+_COARSE = 2.5  # the same where times are whole s
 _ANEW = 60.0  # s after which a folder is listed again whatever its time says
 
 
