@@ -1,7 +1,8 @@
-"""Batches of noise that cost EfficientAD's training what batches of pictures do."""
+"""Batches of noise that cost EfficientAD's training what batches of pictures do, and a step on one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 
 from flawscope.methods.efficientad.crops import Crops
 from flawscope.methods.efficientad.pictures import Batch
+from flawscope.methods.efficientad.training import Objective
+from flawscope.nn.run import Run
 
 DEFECTS = ((100, 120, 80, 100), (30, 46, 180, 196))  # first and last row, first and last column
 
@@ -37,3 +40,20 @@ def noise_batch(detector: Any, *, defects: bool) -> Batch:
         torch.from_numpy(np.stack([part for parts, _ in cut for part in parts])),
         torch.from_numpy(np.stack([part for _, masks in cut for part in masks])),
     )
+
+
+def stepper(detector: Any, run: Run, *, defects: bool) -> Callable[[], None]:
+    """One training step on such a batch in memory, optimiser included."""
+    networks = detector.networks.to(memory_format=torch.channels_last)
+    objective = Objective(networks, detector.options, detector._normalised, run)
+    learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
+    optimiser = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
+    networks.autoencoder.train()
+    batch = noise_batch(detector, defects=defects).to(torch.device("cpu"))
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        objective(batch)["total"].backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    return step

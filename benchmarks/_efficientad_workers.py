@@ -77,25 +77,9 @@ def flawscope_side(repeats: int, steps: int) -> list[Row]:
 
 def _training_step(detector: Any, run: Any, steps: int, *, defects: bool) -> float:
     """Median milliseconds of a step on pictures in memory, optimiser included."""
-    import torch
-    from _efficientad_batches import noise_batch
+    from _efficientad_batches import stepper
 
-    from flawscope.methods.efficientad.training import Objective
-
-    options = detector.options
-    networks = detector.networks.to(memory_format=torch.channels_last)
-    objective = Objective(networks, options, detector._normalised, run)
-    learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
-    optimiser = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
-    networks.autoencoder.train()
-    batch = noise_batch(detector, defects=defects).to(torch.device("cpu"))
-
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        objective(batch)["total"].backward()
-        optimiser.step()
-
-    return median_ms(step, steps)
+    return median_ms(stepper(detector, run, defects=defects), steps)
 
 
 def anomalib_side(repeats: int, steps: int) -> list[Row]:

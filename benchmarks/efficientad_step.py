@@ -40,27 +40,13 @@ Row = dict[str, Any]
 
 def stepper(options: dict[str, Any], precision: Any, *, defects: bool) -> Callable[[], None]:
     """One training step on a picture of noise."""
-    import torch
-    from _efficientad_batches import noise_batch
+    import _efficientad_batches
 
-    from flawscope.methods.efficientad.training import Objective
     from flawscope.methods.registry import create
     from flawscope.nn.run import Run
 
-    detector: Any = create("efficientad", {"weights": "random", **options})
-    networks = detector.networks.to(memory_format=torch.channels_last)
-    objective = Objective(networks, detector.options, detector._normalised, Run(precision=precision))
-    learners = [*networks.student.parameters(), *networks.autoencoder.parameters()]
-    optimiser = torch.optim.Adam([value.requires_grad_() for value in learners], lr=1e-4, fused=True)
-    networks.autoencoder.train()
-    batch = noise_batch(detector, defects=defects).to(torch.device("cpu"))
-
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        objective(batch)["total"].backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
-    return step
+    detector = create("efficientad", {"weights": "random", **options})
+    return _efficientad_batches.stepper(detector, Run(precision=precision), defects=defects)
 
 
 def kept() -> AbstractContextManager[None]:
