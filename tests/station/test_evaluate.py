@@ -184,7 +184,7 @@ def test_masks_that_mark_the_ground_are_asked_about(inspector: Inspector, tmp_pa
     root = folder(tmp_path / "data")
     mask(root, "000_mask.png", ~AREA)
     (told,) = measured(inspector, root).untold
-    assert "1 masks mark most of a picture, nearly all of its border included (bent/000.png)" in told
+    assert "masks that mark most of a picture, nearly all of its border included: 1 (bent/000.png)" in told
 
 
 def test_masks_on_good_pictures_and_defects_without_any_are_told(
@@ -194,8 +194,10 @@ def test_masks_on_good_pictures_and_defects_without_any_are_told(
     (root / "ground_truth/good").mkdir()
     (root / "ground_truth/bent/000_mask.png").rename(root / "ground_truth/good/000_mask.png")
     on_good, unmasked = measured(inspector, root).untold
-    assert on_good.startswith("1 pictures count as good, but their masks mark a defect (good/000.png)")
-    assert unmasked == "1 defective pictures have no marked area and count in no figure of place."
+    assert on_good.startswith(
+        "Pictures that count as good, though their masks mark a defect: 1 (good/000.png)"
+    )
+    assert unmasked == "Defective pictures without a marked area, which count in no figure of place: 1."
 
 
 def test_an_empty_folder_is_said_to_be_empty(inspector: Inspector, tmp_path: Path) -> None:

@@ -16,20 +16,21 @@ def doubt_masks(inverted: Sequence[str], on_good: Sequence[str]) -> list[str]:
     doubts = []
     if inverted:
         doubts.append(
-            f"{PLACE} leave doubt: {len(inverted)} masks mark most of a picture, nearly all of its border "
-            f"included ({_first(inverted)}). Are they inverted? Bright pixels mean the defect."
+            f"{PLACE} leave doubt: masks that mark most of a picture, nearly all of its border included: "
+            f"{len(inverted)} ({_first(inverted)}). Are they inverted? Bright pixels mean the defect."
         )
     if on_good:
         doubts.append(
-            f"{len(on_good)} pictures count as good, but their masks mark a defect ({_first(on_good)}). "
-            "Are they defective? Move them to a folder of their kind, or empty the masks."
+            f"Pictures that count as good, though their masks mark a defect: {len(on_good)} "
+            f"({_first(on_good)}). Are they defective? "
+            "Move them to a folder of their kind, or empty the masks."
         )
     return doubts
 
 
 def untold_masks(unmasked: int) -> str:
     """What is said of defective pictures without a marked area where others have one."""
-    return f"{unmasked} defective pictures have no marked area and count in no figure of place."
+    return f"Defective pictures without a marked area, which count in no figure of place: {unmasked}."
 
 
 def _first(names: Sequence[str]) -> str:
