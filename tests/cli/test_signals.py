@@ -104,3 +104,12 @@ def test_a_command_whose_engine_hangs_can_be_ended(trained: Trained, tmp_path: P
     )
     assert code == 130
     assert "Traceback" not in told
+
+
+def test_one_signal_ends_a_command_in_order_and_says_so(trained: Trained, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in" / "good", 3, seed=5)
+    slow = COMMAND.replace("Event().wait()", "Event().wait(0.3)")
+    code, told = ended(slow, "evaluate", trained.folder, tmp_path / "in", asking=(signal.SIGINT,))
+    assert code == 130
+    assert told.endswith("flawscope: stopped.\n")
+    assert "Traceback" not in told

@@ -26,8 +26,8 @@ from flawscope.cli import (
     weights_command,
 )
 from flawscope.cli.console import all_printable, printable
-from flawscope.cli.signals import count_only, second_signal_ends
-from flawscope.errors import FlawscopeError, InputError, MissingExtraError
+from flawscope.cli.signals import interrupted, second_signal_ends
+from flawscope.errors import FlawscopeError, InputError, MissingExtraError, Stopped
 from flawscope.files import disk_error, unwritable
 
 EXIT_CODES = (
@@ -96,10 +96,11 @@ def main() -> None:
             "Install them with: pip install 'flawscope[train]'",
         )
         _end(MissingExtraError("this command", expected="the training packages", got=got, fix=fix))
-    except KeyboardInterrupt:
-        count_only()
-        sys.stderr.write("flawscope: stopped.\n")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if interrupted(ended):
+            sys.stderr.write("flawscope: stopped.\n")
+            sys.exit(Stopped.exit_code)
+        raise
     except Exception as error:  # noqa: BLE001 - raised again unless the machine is to blame
         _end(_of_the_machine(error))
 

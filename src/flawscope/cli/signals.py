@@ -66,7 +66,8 @@ def second_signal_ends() -> Iterator[None]:
 
     Python calls its handlers in the main thread, which may wait for workers or be in native code, so another
     thread counts. The second signal leaves two seconds for an orderly end, the third none. Once a first one
-    came, that holds after the block as well, where the interpreter waits for threads.
+    came, that holds after the block as well, where the interpreter waits for threads and a Ctrl-C raises
+    nothing any more.
     """
     ours, told = socket.socketpair()
     told.setblocking(False)
@@ -75,17 +76,23 @@ def second_signal_ends() -> Iterator[None]:
     threading.Thread(target=_end_on_second, args=(ours, asked), name="signals", daemon=True).start()
     try:
         yield
+    except BaseException as ended:
+        if interrupted(ended):
+            asked.wait(PATIENCE)  # until the other thread had its turn
+        raise
     finally:
         if not asked.is_set():
             signal.set_wakeup_fd(before)
             told.close()
         else:
+            signal.signal(signal.SIGINT, lambda number, frame: None)
             told.detach()  # stays open
 
 
-def count_only() -> None:
-    """From here on a Ctrl-C raises nothing: the interpreter ends, and a second one is counted as above."""
-    signal.signal(signal.SIGINT, lambda number, frame: None)
+def interrupted(ended: BaseException) -> bool:
+    """Whether a command ended since it was asked to; typer makes a SystemExit of a KeyboardInterrupt."""
+    by_typer = isinstance(ended, SystemExit) and ended.code == Stopped.exit_code
+    return by_typer or isinstance(ended, KeyboardInterrupt | Stopped)
 
 
 def _end_on_second(ours: socket.socket, asked: threading.Event) -> None:
