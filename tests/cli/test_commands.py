@@ -76,6 +76,17 @@ def test_every_method_is_told_as_json(flawscope: Run, name: str) -> None:
         assert set(values) <= {option["name"] for option in told["options"]}
 
 
+def test_what_a_preset_changes_stands_below_the_plain_value(flawscope: Run) -> None:
+    told = flawscope("methods", "patchcore").out
+    (line,) = (line for line in told.splitlines() if "bank_limit" in line)
+    below = told.partition(line)[2].splitlines()[1:3]
+    assert "None" in line
+    assert [value in row for value, row in zip(("default: 6000", "fast: 2000"), below, strict=True)] == [
+        True,
+        True,
+    ]
+
+
 def test_methods_built_on_others_tell_them_as_json(flawscope: Run) -> None:
     (told,) = json.loads(flawscope("methods", "segad", "--json").out)
     (detectors,) = (option["default"] for option in told["options"] if option["name"] == "detectors")

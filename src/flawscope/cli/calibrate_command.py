@@ -23,8 +23,8 @@ them. Neither retrains nor re-exports. A signature ends with either: `export --s
 
 def calibrate(
     model: options.Model,
-    false_rejects: options.FalseRejects = None,
-    confidence: options.Confidence = None,
+    false_rejects: options.FalseRejectsOfModel = None,
+    confidence: options.ConfidenceOfModel = None,
     promise: Annotated[str | None, typer.Option("--promise", help="with_confidence or on_average.")] = None,
     normals: Annotated[
         list[str] | None,

@@ -29,7 +29,7 @@ DEFECTS_EXAMPLES = """Examples:
 
   flawscope data defects mvtec/screw --out sheet.png --sides cdo --appearance none --seed 7
 
-  flawscope data defects line/connector/good --out sheet.png --kind segments --segments map.png"""
+  flawscope data defects line/connector_block --out sheet.png --kind segments --segments map.png"""
 CONVERT_EXAMPLES = """Examples:
 
   flawscope data convert Real-IAD --out converted --product plastic_nut
@@ -39,7 +39,9 @@ CONVERT_EXAMPLES = """Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Check, convert and render pictures.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Check, convert and render pictures, and show synthetic defects on them."
+    )
     group.command("check", epilog=CHECK_EXAMPLES)(check)
     group.command("render", epilog=RENDER_EXAMPLES)(render)
     group.command("defects", epilog=DEFECTS_EXAMPLES)(defects)

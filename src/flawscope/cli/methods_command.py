@@ -40,10 +40,14 @@ def methods(
         say("Options of one: flawscope methods NAME")
         return
     (entry,) = described
-    presets = entry.presets
     say(f"{entry.name}: {entry.summary}")
-    table = Table("option", "default", *(f"preset {preset}" for preset in presets), "meaning and source")
+    table = Table("option", "plain value, and in presets", "meaning and source")
     for option in entry.options:
-        values = [str(preset.get(option.name, "")) for preset in presets.values()]
-        table.add_row(option.name, *map(escape, (str(option.default), *values, option.help)))
+        own = {name: preset[option.name] for name, preset in entry.presets.items() if option.name in preset}
+        value = "\n".join([str(option.default), *(f"{name}: {there}" for name, there in own.items())])
+        table.add_row(option.name, escape(value), escape(option.help))
     console.print(table)
+    if entry.presets:
+        say(
+            "Without --set preset=NAME, `train` takes the preset `default`, or plain values if there is none."
+        )

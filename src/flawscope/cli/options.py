@@ -25,10 +25,13 @@ Settings = Annotated[
 ]
 Layout = Annotated[str | None, Option("--layout", help="Layout name; recognised by looking otherwise.")]
 Product = Annotated[str | None, Option("--product", help="Product, where there are several.")]
-FalseRejects = Annotated[
-    str | None, Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%.")
+FalseRejectsOfModel = Annotated[
+    str | None,
+    Option("--false-rejects", help="Share of good pictures that may be rejected, e.g. 1%; else the model's."),
 ]
-Confidence = Annotated[str | None, Option("--confidence", help="How sure the promise is, e.g. 95%.")]
+ConfidenceOfModel = Annotated[
+    str | None, Option("--confidence", help="How sure the promise is, e.g. 95%; else the model's.")
+]
 Seed = Annotated[int, _SEED]
 SeedOfRecipe = Annotated[int | None, _SEED]
 Device = Annotated[str, _DEVICE]

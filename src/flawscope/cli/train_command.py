@@ -36,7 +36,8 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Model folder to make (default: models/NAME).")
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", "-m", help="A name from `flawscope methods`.")
+        str | None,
+        typer.Option("--method", "-m", help="A name from `flawscope methods` (default: patchcore)."),
     ] = None,
     recipe: options.Recipe = None,
     settings: options.Settings = None,
@@ -50,8 +51,13 @@ def train(
         Path | None,
         typer.Option("--natural", help="Folder of natural pictures, for methods that learn from some."),
     ] = None,
-    false_rejects: options.FalseRejects = None,
-    confidence: options.Confidence = None,
+    false_rejects: Annotated[
+        str | None,
+        typer.Option("--false-rejects", help="Share of good pictures that may be rejected (default: 1%)."),
+    ] = None,
+    confidence: Annotated[
+        str | None, typer.Option("--confidence", help="How sure that promise is (default: 95%).")
+    ] = None,
     engine: Annotated[
         str | None, typer.Option("--engine", help="What will run the model: onnxruntime or openvino.")
     ] = None,
