@@ -84,7 +84,7 @@ class Stopped(FlawscopeError):  # noqa: N818 - asked for by the user, so no erro
 
 
 def need(package: str, *, what: str, extra: str) -> ModuleType:
-    """An optional package, imported.
+    """An optional package or a module of it, imported.
 
     Raises:
         MissingExtraError: it is not installed; `extra` is where it comes from, `what` what asks for it.
@@ -94,7 +94,10 @@ def need(package: str, *, what: str, extra: str) -> ModuleType:
     except ImportError as error:
         fix = f"Install it: pip install 'flawscope[{extra}]'."
         raise MissingExtraError(
-            what, expected=f"the package {package}", got="an installation without it", fix=fix
+            what,
+            expected=f"the package {package.partition('.')[0]}",
+            got="an installation without it",
+            fix=fix,
         ) from error
 
 

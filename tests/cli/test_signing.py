@@ -57,5 +57,6 @@ def test_without_the_package_it_says_what_to_install(
     ):
         ended = flawscope(*command)
         assert ended.code == 8
+        assert "expected the package cryptography, got" in ended.err
         assert "pip install 'flawscope[sign]'" in ended.err
     assert flawscope("inspect", model, tmp_path / "a.png").code == 0
