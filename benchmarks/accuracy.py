@@ -6,8 +6,10 @@
 `--reference` runs the settings of the ResNet-18 reference points; otherwise name a method, its options as
 JSON, or a preset. Products are screw (MVTec AD, as published), magnetic tile and BSData (every third good
 picture is for testing). A tenth of the good training pictures is kept for tuning where the method levels
-several banks; nothing else is tuned, and no threshold is used. EfficientAD is measured for several shares of
-its local map, and for squares and discrepancies as that map, from one training.
+several banks; nothing else is tuned, and no threshold is used. Figures of place are those of `flawscope
+evaluate`: each pixel of each test picture counts once, at the picture's own resolution. EfficientAD is
+measured for several shares of its local map, and for squares and discrepancies as that map, from one
+training.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,19 +30,18 @@ from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
-from flawscope.data.samples import Sample
+from flawscope.data.samples import Dataset, Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
-from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
-from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED
 from flawscope.runtime.images import Frame, check_image
+from flawscope.station.localisation import Localisation
 
 FOLDERS = {"screw": "mvtec_ad_512/screw", "magnetic_tile": "magnetic_tile", "bsdata": "bsdata"}
 _PLAIN = {"backbone": "resnet18", "layers": ["layer2", "layer3"], "projection": 64, "reweighting": 0}
@@ -66,7 +67,6 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
     scored = time.perf_counter()
     defective = [sample.defective for sample in test]
     good = [index for index, sample in enumerate(test) if not sample.defective]
-    masks, maps = annotated(test, outputs["heatmap"], detector.options.frame)
     by_kind = {}
     for kind in dataset.kinds():
         chosen = good + [index for index, sample in enumerate(test) if sample.kind == kind]
@@ -86,8 +86,7 @@ def measure(folder: Path, product: str, method: str, options: dict[str, Any], ru
         "test_pictures": {"good": len(good), "defective": len(test) - len(good)},
         "image_auroc": auroc(defective, outputs["score"]),
         "image_auroc_by_kind": by_kind,
-        "pixel_auroc": pixel_auroc(masks, maps),
-        "aupro_0.3": aupro(masks, maps),
+        **localised(test, outputs["heatmap"], detector.options.frame),
         "fit_seconds": round(fitted - started, 1),
         "score_seconds": round(scored - fitted, 1),
         **more,
@@ -113,34 +112,19 @@ def _by_local_weight(
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         mixed = weight * outputs["local_map"] + (1 - weight) * outputs["global_map"]
         large = enlarge(torch.from_numpy(mixed.astype(np.float32))).numpy()
-        masks, maps = annotated(test, large, detector.options.frame)
-        yield (
-            str(weight),
-            {
-                "image_auroc": auroc(defective, mixed.max((1, 2))),
-                "pixel_auroc": pixel_auroc(masks, maps),
-                "aupro_0.3": aupro(masks, maps),
-            },
-        )
+        figures = localised(test, large, detector.options.frame)
+        yield str(weight), {"image_auroc": auroc(defective, mixed.max((1, 2))), **figures}
 
 
-def annotated(
-    test: tuple[Sample, ...], heatmaps: NDArray[np.float32], frame: Frame
-) -> tuple[list[NDArray[np.bool_] | None], list[NDArray[np.float32]]]:
-    """Masks and maps of good pictures and of annotated ones, at a quarter of a megapixel at most."""
-    masks: list[NDArray[np.bool_] | None] = []
-    maps = []
+def localised(test: Sequence[Sample], heatmaps: NDArray[np.float32], frame: Frame) -> dict[str, float]:
+    """Pixel AUROC and AU-PRO of heatmaps (N, h, w) over the frame, by the code of `flawscope evaluate`."""
+    masked = any(sample.masks for sample in test)
+    pixels = Localisation(Dataset("test", "given", Path(), tuple(test), masked=masked))
     for sample, heatmap in zip(test, heatmaps, strict=True):
-        if sample.defective and not sample.masks:
-            continue
         info = check_image(sample.path)
-        mask = np.zeros((info.height, info.width), bool)
-        for source in sample.masks:
-            mask |= source.read(info.height, info.width)
-        step = max(1, int(np.ceil((mask.size / 2**18) ** 0.5)))
-        masks.append(mask[::step, ::step] if sample.defective else None)
-        maps.append(frame.placement(info.height, info.width).back(heatmap)[::step, ::step])
-    return masks, maps
+        pixels.add(sample, frame.placement(info.height, info.width).back(heatmap))
+    found = pixels.metrics()
+    return {"pixel_auroc": found["pixel_auroc"], "aupro_0.3": found["aupro_30"]}
 
 
 def about(device: str = "cpu") -> dict[str, Any]:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accuracy import FOLDERS, about, annotated
+from accuracy import FOLDERS, about, localised
 
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles, Pictures
@@ -37,9 +37,7 @@ from flawscope.methods.multiscale_patch.options import MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.training import steps_in_all
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
-from flawscope.metrics import pixel_auroc
 from flawscope.metrics.ranking import auroc
-from flawscope.metrics.regions import aupro
 from flawscope.nn.run import Checkpoints, Run
 
 Row = dict[str, Any]
@@ -83,13 +81,11 @@ def figures(detector: MultiScalePatch, test: Pictures, run: Run) -> list[Row]:
             )
         side, step = detector.options.window
         scores = F.avg_pool2d(joined.unsqueeze(1), side, step).flatten(1).amax(1).numpy()
-        masks, maps = annotated(test.samples, joined.numpy().astype(np.float32), detector.options.frame)
         rows.append(
             {
                 "scales": detector.options.scales[: index + 1],
                 "image_auroc": auroc(defective, scores),
-                "pixel_auroc": pixel_auroc(masks, maps),
-                "aupro_0.3": aupro(masks, maps),
+                **localised(test.samples, joined.numpy().astype(np.float32), detector.options.frame),
             }
         )
     return rows

@@ -153,7 +153,7 @@ def evaluate(
                 usable = inspected.record.path not in evaluation.misfits
                 heatmaps |= inspected.prediction.heatmap is not None
                 if usable:
-                    pixels.add(sample, inspected.prediction)
+                    pixels.add(sample, inspected.prediction.heatmap)
                 gallery.add(sample, inspected, cut=usable)
             stage.advance()
     evaluation.views = gallery.finished()

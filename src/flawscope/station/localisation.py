@@ -65,16 +65,23 @@ def _mask_of(sample: Sample) -> tuple[str, NDArray[np.bool_] | None]:
 
 
 class Localisation:
-    """Pixel metrics, fed picture by picture at each picture's own resolution."""
+    """Pixel metrics, fed picture by picture at each picture's own resolution.
+
+    Each pixel of each test picture counts once, good pictures' too, as in the evaluation code of MVTec AD and
+    MVTec LOCO; so a picture weighs as much as it is large. A defective one without an annotated area is left
+    out.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self._masked, self.unmasked = dataset.masked, 0
         categories = ("logical", "structural") if any(sample.category for sample in dataset) else ()
         self.overlap, self.defects = RegionOverlap(), {name: RegionOverlap() for name in categories}
 
-    def add(self, sample: Sample, prediction: Prediction) -> None:
-        """Count one picture; a defective one without an annotated area is left out, and counted as such."""
-        heatmap = prediction.heatmap
+    def add(self, sample: Sample, heatmap: NDArray[np.float32] | None) -> None:
+        """Count one picture by its heatmap (H, W) at its own size; None counts for nothing.
+
+        A defective one without an annotated area is left out, and counted as such.
+        """
         if not self._masked or heatmap is None:
             return
         mask = union_mask(sample, *heatmap.shape)
