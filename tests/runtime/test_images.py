@@ -219,3 +219,11 @@ def test_labels_come_back_to_the_pictures_own_size() -> None:
 def test_every_error_is_ours(tmp_path: Path) -> None:
     with pytest.raises(FlawscopeError):
         read_image(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pixels_taken_in_strips_are_those_of_pillow(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flawscope.runtime.decoding._STRIP", 200)  # 3 rows of 60 pixels
+    image = Image.fromarray(colours()).convert(mode)
+    expected = np.asarray(image).reshape(40, 60, -1)
+    np.testing.assert_array_equal(read_image(encoded(image, "PNG")), expected)

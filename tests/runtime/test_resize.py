@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flawscope.errors import OptionError
+from flawscope.runtime import resize
 from flawscope.runtime.images import (
     Frame,
     load,
@@ -147,3 +149,25 @@ def test_padding_does_not_leak_into_the_map() -> None:
     heatmap = np.full((64, 64), 1e6, np.float32)
     heatmap[16:48] = 1.0
     assert frame.placement(100, 200).back(heatmap).max() == 1.0
+
+
+def test_strips_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little scratch a thread keeps; a strip is never less than one band of rows."""
+    image = colours(300, 200)
+    whole = resize.resize_planes(image, 90, 70, 1.0)
+    monkeypatch.setattr(resize, "_SCRATCH", 1)
+    np.testing.assert_allclose(resize.resize_planes(image, 90, 70, 1.0), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(384, 384), (2048, 2448)])
+def test_a_frame_is_made_in_its_own_memory(size: tuple[int, int]) -> None:
+    """Beside the frame, nothing of the picture's size is allocated."""
+    image, out = np.zeros((*size, 3), np.uint8), np.empty((3, 320, 320), np.float32)
+    to_frame(image, Frame(320, 320), out=out)
+    tracemalloc.start()
+    try:
+        to_frame(image, Frame(320, 320), out=out)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_200_000

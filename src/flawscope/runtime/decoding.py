@@ -25,6 +25,7 @@ from flawscope.errors import FlawscopeError, InputError
 from flawscope.runtime.tiff import DeepTiff, decode, deep
 
 _ORIENTATION = 0x0112
+_STRIP = 1 << 18  # pixels that are taken out of Pillow at a time
 _READERS: dict[bytes, Callable[..., ImageFile.ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -169,8 +170,18 @@ def _flatten(image: Image.Image) -> NDArray[Any]:
         image = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
         return _over_black(np.asarray(image))
     mode = _CONVERSIONS[image.mode]
-    pixels = np.asarray(image.convert(mode) if mode else image)
-    return pixels if pixels.ndim == 3 else pixels[..., None]  # (H, W) -> (H, W, 1)
+    return _copied(image.convert(mode) if mode else image)
+
+
+def _copied(image: Image.Image) -> NDArray[np.uint8]:
+    """Pillow's 8-bit pixels as (H, W, C), taken in strips: all at once, Pillow would copy them twice."""
+    width, height = image.size
+    pixels = np.empty((height, width, len(image.getbands())), np.uint8)
+    step = max(_STRIP // width, 1)
+    for top in range(0, height, step):
+        strip = image if step >= height else image.crop((0, top, width, min(top + step, height)))
+        pixels[top : top + step] = np.asarray(strip).reshape(-1, width, pixels.shape[2])
+    return pixels
 
 
 def _over_black(pixels: NDArray[Any]) -> NDArray[Any]:

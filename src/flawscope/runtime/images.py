@@ -14,7 +14,7 @@ from PIL import JpegImagePlugin, PngImagePlugin
 from flawscope.errors import InputError, OptionError
 from flawscope.runtime import decoding
 from flawscope.runtime.placement import Placement
-from flawscope.runtime.resize import resize_planes
+from flawscope.runtime.resize import strips
 
 PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
 FRAME_LIMIT = 8192
@@ -123,12 +123,23 @@ def to_frame(
         gain = 1.0 / float(np.iinfo(image.dtype).max)
     else:
         image, gain = between(image, frame.intensities), 1.0
-    planes = resize_planes(image, *placement.inner, gain)  # (C, height, width)
-    np.minimum(planes, 1.0, out=planes)
-    if frame.aspect == "pad":
-        planes = np.pad(planes, ((0, 0), *placement.padding), mode="edge")
-    out[:] = planes
+    (top, left), (height, width) = placement.corner, placement.inner
+    inner = out[:, top : top + height, left : left + width]
+    rows, columns = map(float, image.shape[:2])
+    for stretch, values in strips(image, (height, width), gain, (0.0, rows), (0.0, columns)):
+        np.minimum(values, 1.0, out=inner[:, stretch])
+    _repeat_border(out, placement)
     return out
+
+
+def _repeat_border(pixels: NDArray[np.float32], placement: Placement) -> None:
+    """Fill the padding of a frame (C, height, width) with the picture's border."""
+    (top, left), (height, width) = placement.corner, placement.inner
+    bottom, right = top + height, left + width
+    pixels[:, top:bottom, :left] = pixels[:, top:bottom, left, None]
+    pixels[:, top:bottom, right:] = pixels[:, top:bottom, right - 1, None]
+    pixels[:, :top] = pixels[:, top, None]
+    pixels[:, bottom:] = pixels[:, bottom - 1, None]
 
 
 def load(path: Path, frame: Frame, *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
