@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +46,7 @@ class Pictures(Protocol):
         ...
 
     def resized(self, frame: Frame) -> Pictures:
-        """The same pictures at the size and aspect of another frame; intensities stay."""
+        """The same pictures at the size and aspect of another frame, read as these are."""
         ...
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
@@ -89,7 +88,7 @@ class PictureFiles:
 
     def resized(self, frame: Frame) -> PictureFiles:
         """See `Pictures.resized`."""
-        return PictureFiles(self.samples, replace(frame, intensities=self.frame.intensities))
+        return PictureFiles(self.samples, self.frame.reading(frame))
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
         """See `Pictures.batches`; two further batches are decoded by a thread pool while one is in use."""

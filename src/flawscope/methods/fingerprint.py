@@ -24,7 +24,7 @@ _FACTS = "facts"  # what the tensors kept are stored with, as bytes of JSON
 def fingerprint(
     options: BaseModel, run: Run, parts: Sequence[Pictures | None], network: nn.Module | None = None
 ) -> str:
-    """16 hex digits of options, seed, precision, the network's weights and the content of every picture.
+    """16 hex digits of options, seed, precision, the network's weights, and every picture and how it is read.
 
     Args:
         parts: the pictures by what they are for, in a fixed order; None and no pictures are alike.
@@ -35,6 +35,8 @@ def fingerprint(
         digest.update(value.cpu().contiguous().numpy().tobytes())
     for part in parts:
         digest.update("".join(["/", *(part.hashes() if part is not None else ())]).encode())
+        if part:
+            digest.update(f" {part.frame.intensities} {part.frame.reduced}".encode())
     return digest.hexdigest()[:16]
 
 

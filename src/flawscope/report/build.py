@@ -151,7 +151,7 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
 
 
 def _input(frame: Frame) -> str:
-    size = f"{frame.height} × {frame.width}, {frame.aspect}"
+    size = f"{frame.height} × {frame.width}, {frame.aspect}{', JPEG decoded reduced' * frame.reduced}"
     if frame.intensities is None:
         return size
     return f"{size}; {frame.intensities[0]:g} is black, {frame.intensities[1]:g} is white"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import JpegImagePlugin, PngImagePlugin
 
 from flawscope.errors import InputError, OptionError
-from flawscope.runtime import decoding
+from flawscope.runtime import decoding, reduction
 from flawscope.runtime.placement import Placement
+from flawscope.runtime.reduction import Decoded
 from flawscope.runtime.resize import strips
 
 PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
@@ -32,6 +33,8 @@ class Frame:
         intensities: values in the pictures' own units that become 0 and 1, for numbers that have no full
             scale (floating-point, signed or 32 bits) and sensors of fewer bits than their files; what lies
             beyond is cut off. None: the full scale of 8 or 16 bits.
+        reduced: decode JPEG at a half, a quarter or an eighth where that leaves twice the frame's pixels
+            along each side.
 
     Raises:
         OptionError: a side outside 1 to 8192, an unknown aspect, or intensities that do not rise.
@@ -41,6 +44,7 @@ class Frame:
     width: int
     aspect: Literal["stretch", "pad"] = "stretch"
     intensities: tuple[float, float] | None = None
+    reduced: bool = False
 
     def __post_init__(self) -> None:
         for side in (self.height, self.width):
@@ -57,6 +61,10 @@ class Frame:
             )
         if self.intensities is not None:
             check_intensities(self.intensities)
+
+    def reading(self, other: Frame) -> Frame:
+        """The other frame's size and aspect, with pictures read as for this one."""
+        return replace(other, intensities=self.intensities, reduced=self.reduced)
 
     def placement(self, height: int, width: int) -> Placement:
         """How a picture of this height and width lies in the frame."""
@@ -98,14 +106,32 @@ def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArr
         InputError: the file is missing, empty, no picture, truncated, damaged, larger than `pixel_limit`
             pixels (told by its header, before decoding), or of another pixel type.
     """
+    return decode(source, None, pixel_limit=pixel_limit).pixels
+
+
+def decode(source: Path | bytes, frame: Frame | None, *, pixel_limit: int = PIXEL_LIMIT) -> Decoded:
+    """`read_image`, reduced where the frame says so and the file is a JPEG large enough for it.
+
+    Raises:
+        InputError: as `read_image` does.
+    """
     with decoding.opened(source, pixel_limit) as (image, name):
-        orientation = decoding.orientation_of(image)
+        orientation, (width, height) = decoding.orientation_of(image), image.size
+        size, by = (width, height) if orientation >= 5 else (height, width), 1
+        if frame is not None and frame.reduced and isinstance(image, JpegImagePlugin.JpegImageFile):
+            by = reduction.divisor(size, frame.placement(*size).inner)
+            if by > 1 and image.draft(None, (width // by, height // by)) is None:
+                by = 1
         pixels = decoding.pixels_of(image, source, name)
-    return decoding.oriented(pixels, orientation)
+    return Decoded.reduced(decoding.oriented(pixels, orientation), size, by, orientation)
 
 
 def to_frame(
-    image: NDArray[Any], frame: Frame, *, out: NDArray[np.float32] | None = None, name: str = "picture"
+    image: NDArray[Any] | Decoded,
+    frame: Frame,
+    *,
+    out: NDArray[np.float32] | None = None,
+    name: str = "picture",
 ) -> NDArray[np.float32]:
     """Bring a picture (H, W, C) uint8, uint16 or float32 to (3, height, width) float32 in [0, 1].
 
@@ -117,7 +143,8 @@ def to_frame(
     """
     if out is None:
         out = np.empty((3, frame.height, frame.width), np.float32)
-    placement = frame.placement(*image.shape[:2])
+    seen = image if isinstance(image, Decoded) else Decoded.of(image)
+    image, placement = seen.pixels, frame.placement(*seen.size)
     _check_scale(image, frame, name)
     if frame.intensities is None:
         gain = 1.0 / float(np.iinfo(image.dtype).max)
@@ -125,8 +152,7 @@ def to_frame(
         image, gain = between(image, frame.intensities), 1.0
     (top, left), (height, width) = placement.corner, placement.inner
     inner = out[:, top : top + height, left : left + width]
-    rows, columns = map(float, image.shape[:2])
-    for stretch, values in strips(image, (height, width), gain, (0.0, rows), (0.0, columns)):
+    for stretch, values in strips(image, (height, width), gain, seen.vertical, seen.horizontal):
         np.minimum(values, 1.0, out=inner[:, stretch])
     _repeat_border(out, placement)
     return out
@@ -143,8 +169,8 @@ def _repeat_border(pixels: NDArray[np.float32], placement: Placement) -> None:
 
 
 def load(path: Path, frame: Frame, *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """`read_image`, then `to_frame`: from file to (3, height, width) float32 in [0, 1]."""
-    return to_frame(read_image(path), frame, out=out, name=f"picture {path}")
+    """`decode`, then `to_frame`: from file to (3, height, width) float32 in [0, 1]."""
+    return to_frame(decode(path, frame), frame, out=out, name=f"picture {path}")
 
 
 def between(image: NDArray[Any], intensities: tuple[float, float]) -> NDArray[np.float32]:

@@ -19,10 +19,11 @@ from flawscope.errors import FlawscopeError, InputError, OptionError
 from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain import explainer
-from flawscope.runtime.images import pixels_in, read_image, to_frame
+from flawscope.runtime.images import decode, pixels_in, to_frame
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Prediction, Region
+from flawscope.runtime.reduction import Decoded
 
 Answer = Prediction | FlawscopeError
 Item = TypeVar("Item")
@@ -97,15 +98,15 @@ class Inspector:
         """
         return self.look(picture)[1]
 
-    def look(self, picture: Path | str | bytes | NDArray[Any]) -> tuple[NDArray[Any], Prediction]:
-        """`inspect`, and the pixels (H, W, C) before it, for whoever would decode the picture again."""
+    def look(self, picture: Path | str | bytes | NDArray[Any]) -> tuple[Decoded, Prediction]:
+        """`inspect`, and the pixels before it, for whoever would decode the picture again."""
         if isinstance(picture, np.ndarray):
-            image = _checked(picture)
+            image = Decoded.of(_checked(picture))
         else:
-            image = read_image(Path(picture) if isinstance(picture, str) else picture)
+            image = decode(Path(picture) if isinstance(picture, str) else picture, self._frame)
         name = "picture" if isinstance(picture, bytes | np.ndarray) else f"picture {picture}"
         outputs = self.pipeline.run(to_frame(image, self._frame, name=name)[None])
-        return image, self._predict(outputs, *image.shape[:2])
+        return image, self._predict(outputs, *image.size)
 
     def turn(self, path: Path) -> contextlib.AbstractContextManager[object]:
         """Wait until this picture may be worked on, and hold its place: large ones are in work one at a time.

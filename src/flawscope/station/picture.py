@@ -1,5 +1,7 @@
 """One picture: inspected, recorded and drawn while its pixels are at hand, so that it is decoded once.
 
+One that was decoded at a part of its size is decoded in full where it is drawn.
+
 Where findings tell a patch that stands out, it is cut out beside the good patch nearest to it. Where the
 heatmap is joined from a local and a global map, a flagged picture shows the three side by side.
 """
@@ -22,7 +24,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.endings import zeros_at_end
 from flawscope.runtime.explain.examples import example, tile_size
 from flawscope.runtime.explain.nearest_patch import picture_name
-from flawscope.runtime.images import to_frame
+from flawscope.runtime.images import read_image, to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import (
@@ -39,6 +41,7 @@ from flawscope.runtime.overlay import (
 )
 from flawscope.runtime.prediction import Finding, Prediction, Region
 from flawscope.runtime.record import Inset, Record, Truth, Views
+from flawscope.runtime.reduction import Decoded
 from flawscope.station.map_inset import map_inset
 from flawscope.station.states import file_state
 
@@ -95,7 +98,7 @@ def _inspected(
 ) -> Inspected:
     state, model = file_state(path), inspector.identity
     try:
-        image, prediction = inspector.look(path)
+        seen, prediction = inspector.look(path)
         prediction = replace(prediction, findings=(*_unwritten(path), *prediction.findings))
     except FlawscopeError as error:
         cause = error.__cause__
@@ -104,13 +107,25 @@ def _inspected(
     bundle = inspector.bundle
     record = Record.of(path, prediction, state=state, model=model, truth=truth)
     small, whole = views(record), overlay(record)
-    laid = laid_over(image, bundle.manifest, prediction, boxes=boxes) if small or whole else None
+    image = _in_full(seen, path) if small or whole else None
+    if image is None:
+        return Inspected(record, prediction)
+    laid = laid_over(image, bundle.manifest, prediction, boxes=boxes)
     return Inspected(
         record,
         prediction,
         _views(bundle, image, laid, record, prediction) if small else None,
         b"" if laid is None or not whole else to_png_bytes(laid),
     )
+
+
+def _in_full(seen: Decoded, path: Path) -> NDArray[Any] | None:
+    """The picture's own pixels (H, W, C); None where the file cannot be read any more."""
+    if seen.full:
+        return seen.pixels
+    with contextlib.suppress(FlawscopeError):
+        return read_image(path)
+    return None
 
 
 def _unwritten(path: Path) -> Iterator[Finding]:

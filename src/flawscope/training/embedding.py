@@ -19,7 +19,7 @@ from flawscope.data.masks import union_mask
 from flawscope.data.samples import Sample, spread
 from flawscope.report.content import Scatter
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.images import read_image, to_frame
+from flawscope.runtime.images import decode, to_frame
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,8 +91,9 @@ def _patches(
     import torch  # noqa: PLC0415
     import torch.nn.functional as F  # noqa: PLC0415
 
-    image, frame = read_image(sample.path), bundle.manifest.frame
-    mask = union_mask(sample, *image.shape[:2])[..., None].astype(np.uint8) * 255  # (H, W, 1)
+    frame = bundle.manifest.frame
+    image = decode(sample.path, frame)
+    mask = union_mask(sample, *image.size)[..., None].astype(np.uint8) * 255  # (H, W, 1)
     with torch.inference_mode():
         pixels = torch.from_numpy(to_frame(image, frame))[None]
         shape = replace(frame, intensities=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def learn(
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
-    frame = replace(trained.options(recipe.options).frame, intensities=manifest.frame.intensities)
+    frame = manifest.frame.reading(trained.options(recipe.options).frame)
     require_spread(PictureFiles(chosen.good, frame))
     writable_folder(out)
 

@@ -91,7 +91,8 @@ def train(
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)
-    frame, held_out = dataclasses.replace(detector.options.frame, intensities=intensities), None
+    frame, held_out = detector.options.frame, None
+    frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
     require_spread(PictureFiles(chosen.good, frame))
     if recipe.data.intensities is None and (said := about_values(paths_of(chosen.good), intensities)):
         watch.say(said)
