@@ -16,7 +16,7 @@ from typing import Any
 def machine() -> dict[str, Any]:
     """Processor, cores that may be used, memory, load before the run, system, Python."""
     from flawscope.runtime.engines import usable_cores
-    from flawscope.runtime.manifest import processor
+    from flawscope.runtime.machine import processor
 
     return {
         "processor": processor(),
@@ -32,7 +32,7 @@ def hardware(device: str = "cpu") -> str:
     """Name of the processor, after that of the GPU where that is the device."""
     import torch
 
-    from flawscope.runtime.manifest import processor
+    from flawscope.runtime.machine import processor
 
     if torch.device(device).type != "cuda":
         return processor()

@@ -32,7 +32,8 @@ from flawscope.files import write_text
 from flawscope.runtime.bundle import GRAPH
 from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
-from flawscope.runtime.manifest import OutputSpec, StageSpec, processor
+from flawscope.runtime.machine import processor
+from flawscope.runtime.manifest import OutputSpec, StageSpec
 from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.training.fold_scores import score_apart
 

@@ -41,7 +41,7 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import is_bundle
 from flawscope.runtime.engines import usable_cores
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import processor
+from flawscope.runtime.machine import processor
 from flawscope.training.candidates import candidates, choose, columns_of
 from flawscope.training.gain import gains
 from flawscope.training.learn import FOLDS, GAIN, learn, trained_of

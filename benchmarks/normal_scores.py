@@ -29,7 +29,7 @@ from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score as score_pictures
 from flawscope.nn.run import Run
 from flawscope.products import write_loco
-from flawscope.runtime.manifest import processor
+from flawscope.runtime.machine import processor
 
 
 def main() -> None:

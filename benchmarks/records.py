@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.files import write_text
-from flawscope.runtime.manifest import hardware
+from flawscope.runtime.machine import hardware
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 from flawscope.runtime.record import Record
 from flawscope.station.picture import Inspected

@@ -30,7 +30,7 @@ from flawscope.files import write_text
 from flawscope.methods.segad.forest import Forest, ForestOptions, grow
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.runtime.engines import open_engine
-from flawscope.runtime.manifest import processor
+from flawscope.runtime.machine import processor
 
 DETECTORS, SIDE, CALLS = 4, 256, 50
 NAMES: tuple[Statistic, ...] = ("quantile", "skewness", "kurtosis", "mean")

@@ -22,7 +22,7 @@ from flawscope.files import sha256
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.backbones.weights import list_weights
 from flawscope.nn.run import Run
-from flawscope.runtime.manifest import processor
+from flawscope.runtime.machine import processor
 
 PACKAGES = ("flawscope", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
 MEANING = {

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from flawscope.files import write_text
-from flawscope.runtime.manifest import hardware
+from flawscope.runtime.machine import hardware
 from flawscope.station.arrivals import SETTLE, Arrivals
 
 QUIET, ARRIVING = 10.0, 20  # seconds without arrivals, and pictures that arrive then, one every two seconds

@@ -12,12 +12,12 @@ from onnx import TensorProto, helper
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.engine_table import ParityFigures
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import (
     HeatmapRange,
     Manifest,
     OutputSpec,
-    ParityFigures,
     Provenance,
     StageSpec,
 )

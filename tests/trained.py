@@ -53,6 +53,7 @@ def recipe(folder: Path, **changes: Any) -> Recipe:
         "preset": None,
         "options": OPTIONS,
         "calibration": {"false_rejects": 0.2},
+        "engine": {"name": "onnxruntime"},
     }
     return Recipe.parse(values | changes)
 

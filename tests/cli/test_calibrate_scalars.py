@@ -60,8 +60,13 @@ def test_json_tells_the_scalars(flawscope: Run, model: Path, knobbed: Trained) -
             2,
             "patchcore has no knobs",
         ),
-        (("train", "{good}", "--engine", "openvno"), 2, "'onnxruntime' or 'openvino'"),
-        (("train", "{good}", "--engine-precision", "bf16"), 2, "expected fp32 with onnxruntime"),
+        (("train", "{good}", "--engine", "openvno"), 2, "'auto', 'onnxruntime' or 'openvino'"),
+        (
+            ("train", "{good}", "--engine", "onnxruntime", "--engine-precision", "bf16"),
+            2,
+            "expected fp32 with onnxruntime",
+        ),
+        (("train", "{good}", "--engine-precision", "bf61"), 2, "'engine.precision': expected"),
     ],
 )
 def test_a_mistake_ends_in_one_clear_line(

@@ -26,9 +26,10 @@ from flawscope.runtime import pipeline as pipeline_module
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.listing import list_images
 from flawscope.runtime.manifest import OutputSpec, ScalarSpec
+from flawscope.runtime.parity import check_parity, difference, rank_change
 from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.training import export
-from flawscope.training.parity import check_parity, difference, parity, parity_of_engines, rank_change
+from flawscope.training.parity import choose_engine, parity
 
 
 class Mean(Detector):
@@ -253,14 +254,14 @@ def test_every_installed_engine_is_measured(
 ) -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     pictures = make_pictures(trained)
-    both = parity_of_engines(trained, graphs, pictures, Run())
+    both = choose_engine(trained, graphs, pictures, Run()).parity
     assert [figures.engine for figures in both] == ["onnxruntime", "openvino"]
     assert all(figures.within for figures in both)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert parity_of_engines(trained, graphs, pictures, Run()) == both[:1]
+    assert choose_engine(trained, graphs, pictures, Run()).parity == both[:1]
     monkeypatch.setattr(pipeline_module, "open_engine", lambda _, graph, **__: Skewed(graph, "score", 1.0))
     with pytest.raises(BundleError, match="parity"):
-        parity_of_engines(trained, graphs, pictures, Run())
+        choose_engine(trained, graphs, pictures, Run())
 
 
 @pytest.mark.parametrize("output", ["score", "heatmap"])

@@ -49,6 +49,7 @@ def _learn(trained: Trained, pictures: Path, out: Path, **changes: Any) -> Learn
         "normals": [pictures / "good"],
         "defects": pictures / "defects",
         "options": FAST,
+        "engine": {"name": "onnxruntime"},
     }
     values = {**values, **changes}
     return learn(LearnRecipe.parse({**values, "normals": [str(path) for path in values["normals"]]}), out)

@@ -17,15 +17,17 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, FlawscopeError, MissingExtraError, OptionError
 from flawscope.methods.running import score, with_tensors
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.runtime import pipeline
+from flawscope.nn.watch import Watch
+from flawscope.runtime import engines, pipeline
+from flawscope.runtime.engine_table import Speed, Speeds
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.listing import list_images
-from flawscope.runtime.pipeline import Graphs, choose
-from flawscope.training import fold_scores
+from flawscope.runtime.pipeline import Graphs, Pipeline, choose
+from flawscope.training import fold_scores, parity
 from flawscope.training.fold_scores import HeldOut, score_by_itself, score_in_folds
-from flawscope.training.parity import parity_of_engines
-from flawscope.training.recipe import Recipe
+from flawscope.training.parity import choose_engine
+from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.train import _with_checkpoints, train
 from trained import Trained, write_pictures
@@ -48,9 +50,16 @@ def fitted(knobbed: Trained) -> tuple[TwoFilters, Pictures]:
     )
 
 
-def test_onnxruntime_in_float32_is_the_default(pictures: Path) -> None:
-    assert recipe_of(pictures).engine.pair == ("onnxruntime", "fp32")
-    with pytest.raises(OptionError, match=r"'engine\.name': expected 'onnxruntime' or 'openvino'"):
+def test_the_choice_is_open_by_default_and_folds_are_scored_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    every = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+    monkeypatch.setattr(engines, "installed", lambda: every)
+    wish = Recipe.parse({"data": {"folder": "x"}}).engine
+    assert wish.candidates() == every
+    assert wish.candidates(in_folds=True) == every[:2]
+    assert EngineChoice(precision="bf16").candidates(in_folds=True) == every[2:]
+    with pytest.raises(OptionError, match=r"'engine\.name': expected 'auto', 'onnxruntime' or 'openvino'"):
         Recipe.parse({"data": {"folder": "x"}, "engine": {"name": "openvno"}})
 
 
@@ -59,7 +68,9 @@ def test_the_asked_engine_makes_the_scores(
 ) -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     register(monkeypatch)
-    result = train(recipe_of(pictures, engine={"name": "openvino"}), tmp_path / "model", Run())
+    result = train(
+        recipe_of(pictures, engine={"name": "openvino", "precision": "fp32"}), tmp_path / "model", Run()
+    )
     manifest = result.bundle.manifest
     assert (manifest.engine, manifest.precision) == ("openvino", "fp32")
     assert [(part.engine, part.precision) for part in manifest.parity] == [
@@ -153,11 +164,78 @@ def test_half_precision_is_gated_and_the_failing_figure_is_named(
 
     monkeypatch.setattr(pipeline, "open_engine", opened)
     error = 0.01
-    figures = parity_of_engines(detector, graphs, some, Run(), calibrated=("openvino", "bf16"))
+    figures = choose_engine(detector, graphs, some, Run(), wanted=[("openvino", "bf16")]).parity
     assert [(part.precision, part.bound) for part in figures][-1] == ("bf16", 0.02)
     error = 0.05
     with pytest.raises(BundleError, match=rf"openvino bf16 .*got 0\.05 {words}\. Use precision fp32"):
-        parity_of_engines(detector, graphs, some, Run(), calibrated=("openvino", "bf16"))
+        choose_engine(detector, graphs, some, Run(), wanted=[("openvino", "bf16")])
+
+
+@pytest.mark.parametrize(
+    ("error", "times", "chosen"),
+    [
+        (0.0, (30, 28, 17), "openvino bf16"),
+        (0.05, (30, 28, 17), "openvino fp32"),  # half precision is fastest and beyond its bound
+        (0.05, (30, 29, 17), "onnxruntime fp32"),  # a tie goes to the plainer engine
+        (0.0, (16.5, 28, 17), "onnxruntime fp32"),
+    ],
+)
+def test_the_fastest_whose_parity_holds_is_chosen(
+    knobbed: Trained,
+    fitted: tuple[TwoFilters, Pictures],
+    monkeypatch: pytest.MonkeyPatch,
+    error: float,
+    times: tuple[float, ...],
+    chosen: str,
+) -> None:
+    detector, some = fitted
+    spread = float(np.ptp(score(detector, some, Run())["score"]))
+    every = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+
+    def opened(name: str, graph: Path, *, precision: str, threads: int | None) -> object:
+        if name == "onnxruntime":
+            return open_engine(name, graph, threads=1)
+        return Coarse(graph, precision, "score", error * spread if precision == "bf16" else 0.0)
+
+    def timed(pipelines: list[Pipeline], pictures: list[np.ndarray]) -> Speeds:
+        pairs = [one.pair for one in pipelines]
+        assert pairs == list(every)
+        rows = [
+            Speed(engine=e, precision=p, milliseconds=ms) for (e, p), ms in zip(pairs, times, strict=True)
+        ]
+        return Speeds(machine="test", threads=1, rows=tuple(rows))
+
+    monkeypatch.setattr(pipeline, "open_engine", opened)
+    monkeypatch.setattr(parity, "installed", lambda: every)
+    monkeypatch.setattr(parity, "measured_speeds", timed)
+    found = choose_engine(detector, Graphs.of(knobbed.result.bundle), some, Run(), wanted=every)
+    assert " ".join(found.pipeline.pair) == chosen
+    assert [part.within for part in found.parity] == [True, True, error == 0]
+
+
+def test_an_engine_that_cannot_open_the_graph_is_left_out_unless_it_alone_is_wanted(
+    knobbed: Trained, fitted: tuple[TwoFilters, Pictures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, some = fitted
+    every = (("onnxruntime", "fp32"), ("openvino", "bf16"))
+
+    def opened(name: str, graph: Path, *, precision: str, threads: int | None) -> object:
+        if name == "openvino":
+            raise BundleError("graph", expected="a graph that openvino can load", got="another", fix="Use x.")
+        return open_engine(name, graph, threads=1)
+
+    monkeypatch.setattr(pipeline, "open_engine", opened)
+    monkeypatch.setattr(parity, "installed", lambda: every)
+    told: list[str] = []
+    watch = Watch(say=told.append)
+    graphs = Graphs.of(knobbed.result.bundle)
+    found = choose_engine(detector, graphs, some, Run(), watch, wanted=every)
+    assert found.pipeline.pair == ("onnxruntime", "fp32")
+    assert told == [
+        "openvino bf16 is left out. graph: expected a graph that openvino can load, got another. Use x."
+    ]
+    with pytest.raises(BundleError, match="that openvino can load"):
+        choose_engine(detector, graphs, some, Run(), watch, wanted=every[1:])
 
 
 def test_folds_of_half_precision_are_scored_by_the_engine(

@@ -31,6 +31,7 @@ def export(
     as_json: options.AsJson = False,
 ) -> None:
     """Copy a model for the station, without its training weights; the copy is checked against the model."""
+    from flawscope.runtime import engine_table
     from flawscope.station.deploy import deploy
 
     station = deploy(model, out, sign=sign, overwrite=overwrite, progress=Bars(quiet=as_json))
@@ -41,10 +42,9 @@ def export(
                 "model": station.folder,
                 "bytes": size,
                 "signed": sign is not None,
-                "parity": station.manifest.parity,
+                "engines": station.manifest.engines(),
             }
         )
         return
     say(f"Model: {station.folder} ({size / 1e6:.1f} MB){', signed' if sign is not None else ''}")
-    for entry in station.manifest.parity:
-        say(entry.statement())
+    say("\n".join(engine_table.lines(station.manifest.engines())))

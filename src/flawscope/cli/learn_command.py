@@ -50,6 +50,8 @@ def learn(
     settings: options.Settings = None,
     false_rejects: options.FalseRejectsOfModel = None,
     confidence: options.ConfidenceOfModel = None,
+    engine: options.EngineOfModel = None,
+    engine_precision: options.EnginePrecision = None,
     seed: options.SeedOfRecipe = None,
     device: options.DeviceOfRecipe = None,
     overwrite: options.Overwrite = False,
@@ -68,6 +70,8 @@ def learn(
         "options.segments": None if segments is None else {"kind": segments},
         "calibration.false_rejects": options.rate(false_rejects),
         "calibration.confidence": options.rate(confidence),
+        "engine.name": engine,
+        "engine.precision": engine_precision,
         "seed": seed,
         "device": device,
     }
@@ -92,7 +96,9 @@ def learn(
 
 
 def _show(result: LearnResult, *, as_json: bool) -> None:
-    calibration = result.bundle.manifest.calibration
+    from flawscope.runtime import engine_table
+
+    manifest = result.bundle.manifest
     if as_json:
         print_json(
             {
@@ -101,7 +107,8 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
                 "left_out": result.known,
                 "tried": [tried.to_json() for tried in result.tried],
                 "gains": [gain.to_json() for gain in result.gains],
-                **promised(calibration),
+                **promised(manifest.calibration),
+                "engines": manifest.engines(),
             }
         )
         return
@@ -113,7 +120,8 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
         say(row)
     for gain in result.gains:
         say(gain.statement())
-    say(calibration.statement())
+    say(manifest.calibration.statement())
+    say("\n".join(engine_table.lines(manifest.engines())))
     say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
 
 

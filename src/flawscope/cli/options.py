@@ -40,6 +40,15 @@ PrecisionName = Annotated[
     str, Option("--precision", help="auto, fp32 or bf16; auto: bf16 where the hardware has it.")
 ]
 Engine = Annotated[str, Option("--engine", help="auto, onnxruntime or openvino.")]
+EngineOfModel = Annotated[
+    str | None,
+    Option(
+        "--engine", help="What will run the model: auto (the fastest that holds), onnxruntime or openvino."
+    ),
+]
+EnginePrecision = Annotated[
+    str | None, Option("--engine-precision", help="Its number format: auto, fp32, bf16 or fp16.")
+]
 Threads = Annotated[int | None, Option("--threads", help="Processor threads.", min=1)]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace what is in --out.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]

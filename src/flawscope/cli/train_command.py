@@ -58,12 +58,8 @@ def train(
     confidence: Annotated[
         str | None, typer.Option("--confidence", help="How sure that promise is (default: 95%).")
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="What will run the model: onnxruntime or openvino.")
-    ] = None,
-    engine_precision: Annotated[
-        str | None, typer.Option("--engine-precision", help="Its number format: fp32 or bf16.")
-    ] = None,
+    engine: options.EngineOfModel = None,
+    engine_precision: options.EnginePrecision = None,
     seed: options.SeedOfRecipe = None,
     device: options.DeviceOfRecipe = None,
     overwrite: options.Overwrite = False,
@@ -115,6 +111,8 @@ def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Re
 
 
 def _show(result: TrainResult, *, as_json: bool) -> None:
+    from flawscope.runtime import engine_table
+
     manifest = result.bundle.manifest
     if as_json:
         print_json(
@@ -124,7 +122,7 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
                 "pictures": result.counts,
                 "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
                 **promised(manifest.calibration),
-                "parity": manifest.parity,
+                "engines": manifest.engines(),
             }
         )
         return
@@ -132,4 +130,5 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
     say(f"Model: {result.bundle.folder}")
     say(f"Pictures: {counts}; {result.seconds['total']:.1f} s in all.")
     say(result.statement)
+    say("\n".join(engine_table.lines(manifest.engines())))
     say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")

@@ -20,6 +20,7 @@ from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.images import Frame
 from flawscope.runtime.listing import told
+from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.record import Record, Views
 from flawscope.station import tables
 from flawscope.station.evaluate import Evaluation
@@ -127,6 +128,14 @@ def _content(bundle: Bundle, **parts: Any) -> ReportContent:
     )
 
 
+def _engines(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What was measured of each engine: its parity, and its time where it was timed."""
+    times = {} if manifest.speeds is None else manifest.speeds.by_pair()
+    for entry in manifest.parity:
+        taken = f"{times[entry.pair]:.1f} ms a picture. " if entry.pair in times else ""
+        yield f"Engine {entry.engine} {entry.precision}", taken + entry.statement()
+
+
 def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
     manifest = bundle.manifest
     origin = manifest.provenance
@@ -139,7 +148,7 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
         ("Trained", origin.created),
         ("Seed", str(origin.seed)),
         ("Graph sha256", graph),
-        *((f"Parity, {entry.engine}", entry.statement()) for entry in manifest.parity),
+        *_engines(manifest),
     )
     data = (
         ("Training pictures", str(origin.count("normal"))),

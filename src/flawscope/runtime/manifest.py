@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
@@ -18,9 +17,11 @@ from pydantic import Field, FiniteFloat, JsonValue, model_validator
 from flawscope.errors import OptionError, suggest
 from flawscope.files import remembered_sha256
 from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.engine_table import EngineRow, ParityFigures, Speeds, engine_rows
 from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
+from flawscope.runtime.machine import hardware
 
 FORMAT = 3
 Role = Literal["normal", "tuning", "calibration", "defective"]
@@ -96,39 +97,6 @@ class HeatmapRange(Frozen):
     threshold: FiniteFloat
 
 
-class ParityFigures(Frozen):
-    """How far one engine's outputs lie from the trained model's on the same pictures.
-
-    Relative differences are divided by the spread (max − min) of the reference values over those
-    pictures, and `rank_change` is the share of picture pairs that change order, ties aside. Of a method whose
-    score is a step function of a vector (SegAD's forest), `score_relative` is that of the vector's columns.
-    """
-
-    engine: str
-    precision: Precision = "fp32"
-    reference: str = "torch"
-    pictures: int = Field(ge=1)
-    score_absolute: FiniteFloat = Field(ge=0)
-    score_relative: FiniteFloat = Field(ge=0)
-    heatmap_absolute: FiniteFloat = Field(0.0, ge=0)
-    heatmap_relative: FiniteFloat = Field(0.0, ge=0)
-    rank_change: FiniteFloat = Field(0.0, ge=0, le=1)
-    bound: FiniteFloat = Field(gt=0)
-
-    @property
-    def within(self) -> bool:
-        """Whether score and heatmap stay within the bound."""
-        return max(self.score_relative, self.heatmap_relative) <= self.bound
-
-    def statement(self) -> str:
-        """The figures in one sentence."""
-        return (
-            f"{self.engine} {self.precision} on {self.pictures} pictures: scores differ from "
-            f"{self.reference} by at most {self.score_relative:.2g} and heatmaps by "
-            f"{self.heatmap_relative:.2g} of their spread (bound {self.bound:g})."
-        )
-
-
 class SeenPicture(Frozen):
     """A picture that the model has seen, by content, and what it was used for."""
 
@@ -176,6 +144,7 @@ class Manifest(Frozen):
         explains: which reader of `flawscope.runtime.explain` turns outputs into findings.
         learnt: facts that fit found out, which the explanation and a restored detector read.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
+        parity, speeds: how well and how fast each engine answered where the engine was chosen.
     """
 
     format: int = FORMAT
@@ -193,6 +162,7 @@ class Manifest(Frozen):
     calibration: Calibration
     heatmap: HeatmapRange | None = None
     parity: tuple[ParityFigures, ...] = ()
+    speeds: Speeds | None = None
     provenance: Provenance
     files: dict[str, FileEntry] = Field(default_factory=dict)
 
@@ -215,6 +185,10 @@ class Manifest(Frozen):
     def output(self, kind: Literal["score", "heatmap"]) -> str | None:
         """Name of the first output of this kind, or None."""
         return next((output.name for output in self.outputs if output.kind == kind), None)
+
+    def engines(self) -> tuple[EngineRow, ...]:
+        """Every engine and precision that was measured, the plainest first."""
+        return engine_rows(self.parity, self.speeds, (self.engine, self.precision))
 
     def scalar_values(self) -> dict[str, float]:
         """The value in force of each scalar input of the graph."""
@@ -280,18 +254,3 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def hardware() -> str:
-    """Processor, cores, system and architecture of this machine, in one line."""
-    return f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
-def processor() -> str:
-    """The processor's name, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown processor")

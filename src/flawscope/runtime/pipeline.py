@@ -15,6 +15,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import (
     DEFAULT,
     Engine,
+    Pair,
     Precision,
     check_inputs,
     open_engine,
@@ -101,6 +102,16 @@ class Pipeline:
         """Number format that the graphs run in."""
         return self.engines[0].precision
 
+    @property
+    def pair(self) -> Pair:
+        """Engine and precision."""
+        return self.engine, self.precision
+
+    @property
+    def threads(self) -> int:
+        """Processor threads that a call takes."""
+        return self.engines[0].threads
+
     def turned(self, scalars: Mapping[str, float]) -> Pipeline:
         """The same graphs in the same engines, with other values for some scalars."""
         values = {**self.graphs.scalars, **scalars}
@@ -161,7 +172,7 @@ class Pipeline:
         )
 
 
-def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
+def choose(manifest: Manifest, engine: str = "auto") -> Pair:
     """Engine and precision to run a model with.
 
     `auto` takes what made the calibration's scores; where that is not installed, or lacks the units for
@@ -171,8 +182,8 @@ def choose(manifest: Manifest, engine: str = "auto") -> tuple[str, Precision]:
         OptionError: an unknown engine.
         BundleError: the engine's parity with the model was not measured, or exceeds the bound.
     """
-    calibrated: tuple[str, Precision] = (manifest.engine, manifest.precision)
-    measured = [(entry.engine, entry.precision) for entry in manifest.parity if entry.within]
+    calibrated: Pair = (manifest.engine, manifest.precision)
+    measured = [entry.pair for entry in manifest.parity if entry.within]
     allowed = [calibrated, *(pair for pair in measured if pair != calibrated)]
     if engine == "auto":
         return next((pair for pair in allowed if runs(*pair)), calibrated)

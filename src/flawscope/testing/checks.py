@@ -27,9 +27,10 @@ from flawscope.nn.run import Checkpoints
 from flawscope.runtime import bundle
 from flawscope.runtime.engines import DEFAULT
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.parity import check_parity
 from flawscope.testing.rings import SIDE
 from flawscope.testing.subject import Outputs, Subject, stopped_in_every_stage
-from flawscope.training.parity import check_parity, parity
+from flawscope.training.parity import parity
 
 TURNED = 2  # pictures that are compared at either end of a scalar's range
 

@@ -134,7 +134,7 @@ class Subject:
     def model(self) -> Path:
         """The model folder, calibrated on the good pictures' own scores."""
         contents = Contents(
-            engine=(DEFAULT, "fp32"),
+            engines=((DEFAULT, "fp32"),),
             apart=self.tests,
             held_out=score_by_itself(self.detector, self.data.normal, self.run()),
             wish=Wish(alpha=0.2, delta=0.05, promise="on_average"),

@@ -27,7 +27,7 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Promise, normals_needed
-from flawscope.runtime.engines import require_engine
+from flawscope.runtime.engines import Pair
 from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import Manifest, Provenance
 from flawscope.station.sources import collect_good
@@ -84,7 +84,9 @@ def learn(
         BundleError: a damaged model, or one without training weights or without a heatmap.
         DataError: too few pictures or some that are all alike, a kind with one picture, a defective picture
             that is a good one.
-        OptionError: `out` holds a model and `overwrite` is off; a wrong option.
+        MissingExtraError: the recipe's engine is not installed.
+        OptionError: `out` holds a model and `overwrite` is off; a wrong option; an engine or precision that
+            this machine lacks.
         Stopped: the stop signal was set; the model folder is not touched.
     """
     out = Path(out)
@@ -92,12 +94,13 @@ def learn(
     manifest = opened.manifest
     bundle.refuse_existing(out, overwrite=overwrite, source=opened.folder)
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
-    require_engine(manifest.engine, manifest.precision)
+    recipe.engine.candidates()
     trained = trained_of(opened, recipe.options)
     normals = collect_good(recipe.normals, tell=watch.say)
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
+    engines = _engines(recipe, few=bool(chosen.split.folds))
     frame = manifest.frame.reading(trained.options(recipe.options).frame)
     require_spread(PictureFiles(chosen.good, frame))
     writable_folder(out)
@@ -119,7 +122,7 @@ def learn(
         "gains": [gain.to_json() for gain in gained],
     }
     contents = Contents(
-        engine=(manifest.engine, manifest.precision),
+        engines=engines,
         apart=chosen.apart(frame),
         held_out=held_out,
         wish=wish,
@@ -131,6 +134,19 @@ def learn(
     grown, calibrated = len(chosen.split.tuning), len(contents.apart)
     counts = {"forest": grown, "calibration": calibrated, "defective": len(chosen.defective)}
     return LearnResult(made, counts, len(normals) - len(fresh), choice.tried, tuple(gained))
+
+
+def _engines(recipe: LearnRecipe, *, few: bool) -> tuple[Pair, ...]:
+    """What may run the model; the scores of few pictures are made before there is a graph, in float32."""
+    engines = recipe.engine.candidates(in_folds=few)
+    if few and engines[0][1] != "fp32":
+        raise OptionError(
+            "engine precision",
+            expected="fp32 with so few good pictures, which calibrate in folds",
+            got=engines[0][1],
+            fix="Name more good pictures, or leave the precision out.",
+        )
+    return engines
 
 
 def _wish(manifest: Manifest, wanted: LearnCalibration) -> Wish:

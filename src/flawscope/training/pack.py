@@ -17,14 +17,14 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
-from flawscope.runtime.engines import Precision
+from flawscope.runtime.engines import Pair
 from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
-from flawscope.runtime.pipeline import Graphs, Pipeline
+from flawscope.runtime.parity import PICTURES
+from flawscope.runtime.pipeline import Graphs
 from flawscope.training.export import export
 from flawscope.training.fold_scores import HeldOut, score_apart
-from flawscope.training.parity import parity_of_engines
+from flawscope.training.parity import choose_engine
 
-PARITY_PICTURES = 100
 LOSSES = "losses.json"
 
 
@@ -53,7 +53,7 @@ class Contents:
     """What goes into a model folder beside the detector.
 
     Attributes:
-        engine: name and precision of what will run the model, on which it is calibrated.
+        engines: what may run the model; it is calibrated on the fastest whose parity holds.
         apart: pictures for parity, and for the thresholds where `held_out` is None; at the model's frame.
         held_out: scores that models of folds gave, in place of those of `apart`.
         wish: what the thresholds promise.
@@ -62,7 +62,7 @@ class Contents:
         files: further text files by name.
     """
 
-    engine: tuple[str, Precision]
+    engines: tuple[Pair, ...]
     apart: Pictures
     held_out: HeldOut | None
     wish: Wish
@@ -75,7 +75,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
     """Write the model folder `out` in one step; a model that stood there stays until the new one is whole.
 
     Raises:
-        BundleError: the graph differs from the trained network on the engine by more than the bound.
+        BundleError: the graph differs from the trained network on the engines by more than the bound.
         CalibrationError: the scores support no rate below one half.
         OutputError: `out` cannot be written.
     """
@@ -83,11 +83,11 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
         with watch.stage("exporting", 1) as stage:
             graphs = _write_files(draft.folder, detector, contents)
             stage.advance()
-        compared = contents.apart.subset(range(min(PARITY_PICTURES, len(contents.apart))))
-        figures = parity_of_engines(detector, graphs, compared, run, watch, calibrated=contents.engine)
+        compared = contents.apart.subset(range(min(PICTURES, len(contents.apart))))
+        chosen = choose_engine(detector, graphs, compared, run, watch, wanted=contents.engines)
         held_out = contents.held_out
         if held_out is None:
-            held_out = score_apart(Pipeline.in_engine(graphs, *contents.engine), contents.apart, watch)
+            held_out = score_apart(chosen.pipeline, contents.apart, watch)
         draft.manifest = Manifest(
             flawscope=flawscope.__version__,
             method=detector.name,
@@ -98,11 +98,12 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             scalars=detector.options.scalars,
             explains=detector.explains,
             learnt=dict(detector.learnt.facts),
-            engine=contents.engine[0],
-            precision=contents.engine[1],
+            engine=chosen.pipeline.engine,
+            precision=chosen.pipeline.precision,
             calibration=contents.wish.thresholds(held_out),
             heatmap=None if held_out.levels is None else heatmap_range(held_out.levels),
-            parity=figures,
+            parity=chosen.parity,
+            speeds=chosen.speeds,
             provenance=contents.provenance,
         )
     return draft.bundle

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from flawscope.errors import OptionError
-from flawscope.runtime.engines import DEFAULT, EngineName, Precision
+from flawscope.runtime.engines import EngineWish, Pair, PrecisionWish, candidates
 from flawscope.runtime.frozen import Frozen, option_error
 from flawscope.training.settings import yaml_package
 
@@ -115,15 +115,27 @@ class CalibrationChoice(Frozen):
 
 
 class EngineChoice(Frozen):
-    """What will run the model at the station, on which therefore it is calibrated."""
+    """What will run the model at the station, on which therefore it is calibrated; `auto` leaves it open."""
 
-    name: EngineName = DEFAULT
-    precision: Precision = Field("fp32", description="number format that it computes in")
+    name: EngineWish = Field(
+        "auto", description="an engine, or auto: the fastest on this machine whose parity holds"
+    )
+    precision: PrecisionWish = Field(
+        "auto", description="number format that it computes in; auto: as for the name"
+    )
 
-    @property
-    def pair(self) -> tuple[str, Precision]:
-        """Name and precision, as `flawscope.runtime.engines` takes them."""
-        return self.name, self.precision
+    def candidates(self, *, in_folds: bool = False) -> tuple[Pair, ...]:
+        """What the choice leaves open on this machine, the plainest first.
+
+        Scores of `in_folds` are made before the model is, in float32 unless another precision is asked for.
+
+        Raises:
+            MissingExtraError, OptionError: nothing, since a package or the processor's units are missing.
+        """
+        found = candidates(self.name, self.precision)
+        if not in_folds:
+            return found
+        return tuple(pair for pair in found if pair[1] == "fp32") or found[:1]
 
 
 class Recipe(Document):
@@ -160,6 +172,7 @@ class LearnRecipe(Document):
     defects: Path = Field(description="folder of defective pictures, in sub-folders by kind")
     options: dict[str, Any] = Field(default_factory=dict, description="options of SegAD, over its paper's")
     calibration: LearnCalibration = LearnCalibration()
+    engine: EngineChoice = EngineChoice()
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = "cpu"
     precision: Literal["auto", "fp32", "bf16"] = "auto"

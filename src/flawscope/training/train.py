@@ -1,4 +1,4 @@
-"""Train: read, select, fit, export, calibrate on the engine that will run, save one model folder."""
+"""Train: read, select, fit, export, choose an engine, calibrate on it, save one model folder."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
-from flawscope.runtime.engines import require_engine
 from flawscope.runtime.images import Frame, load
 from flawscope.runtime.manifest import Provenance
+from flawscope.runtime.parity import PICTURES
 from flawscope.training.fold_scores import score_in_folds
-from flawscope.training.pack import PARITY_PICTURES, Contents, Wish, pack
+from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection, select
 
 UNFINISHED = ".unfinished"
 EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
-PASSES = 3  # of each picture of parity: the trained network, and two engines
+PASSES = 4  # of each picture of parity: the trained network, and two or three engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def train(
         watch: sees how far it is, is told what the user should read, and may end it.
 
     Raises:
-        BundleError: the graph differs from the trained network on the engine by more than the bound.
+        BundleError: the graph differs from the trained network on the engines by more than the bound.
         DataError: no or too few good pictures, an unreadable one, or some that are all alike.
         MissingExtraError: the recipe's engine is not installed.
         OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
@@ -85,12 +85,13 @@ def train(
     bundle.refuse_existing(out, overwrite=overwrite)
     clock = _Clock()
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
-    require_engine(*recipe.engine.pair)
+    recipe.engine.candidates()
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
     detector.stages()
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)
+    engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
     frame, held_out = detector.options.frame, None
     frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
     require_spread(PictureFiles(chosen.good, frame))
@@ -111,7 +112,7 @@ def train(
                 lambda: create(recipe.method, options),
                 run,
                 watch,
-                engine=recipe.engine.pair,
+                engine=engines[0],
             )
             clock.lap("folds")
         if run.trained is None or detector.needs().defective:
@@ -124,7 +125,7 @@ def train(
         written_out = {"options": detector.options.model_dump(mode="json"), "preset": None, "data": data}
         resolved = recipe.model_copy(update=written_out)  # so that later presets change nothing
         contents = Contents(
-            engine=recipe.engine.pair,
+            engines=engines,
             apart=chosen.apart(frame),
             held_out=held_out,
             wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
@@ -179,7 +180,7 @@ def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch)
     each = expected.seconds_a_picture + _reading(chosen.good[0].path, frame)
     learning = fits * (expected.seconds + each * len(split.training))
     apart = len(chosen.apart(frame))
-    checking = each * (PASSES * min(apart, PARITY_PICTURES) + apart)
+    checking = each * (PASSES * min(apart, PICTURES) + apart)
     time_, memory = duration(learning + checking + EXPORT), f"{expected.bytes / 2**30:.1f} GiB of memory"
     watch.say(f"Expected: {time_} and {memory} for {len(split.training)} pictures{often}.")
 

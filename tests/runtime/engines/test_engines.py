@@ -13,7 +13,7 @@ import pytest
 
 from brightness_model import SIDE, make_manifest, parity_of, write_graph
 from flawscope.errors import BundleError, MissingExtraError, OptionError
-from flawscope.runtime.engines import ENGINES, installed, open_engine
+from flawscope.runtime.engines import ENGINES, candidates, installed, open_engine
 from flawscope.runtime.pipeline import choose
 
 
@@ -130,10 +130,19 @@ def test_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "BF16"])
     both = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
     assert installed() == both
+    assert candidates() == both
+    assert candidates("openvino") == both[1:]
+    assert candidates(precision="bf16") == both[2:]
+    with pytest.raises(OptionError, match=r"units for \(fp32\), got fp16"):
+        candidates(precision="fp16")
+    with pytest.raises(OptionError, match="expected fp32 with onnxruntime, got bf16"):
+        candidates("onnxruntime", "bf16")
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
     assert installed() == both[:2]
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert installed() == both[:1]
+    with pytest.raises(MissingExtraError, match="openvino"):
+        candidates("openvino")
 
 
 def test_requests_are_used_again(graph: Path) -> None:

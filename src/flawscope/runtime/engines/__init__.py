@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EngineName = Literal["onnxruntime", "openvino"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+EngineWish = Literal["auto", "onnxruntime", "openvino"]  # `auto` leaves the choice open
+PrecisionWish = Literal["auto", "fp32", "bf16", "fp16"]
+Pair = tuple[str, Precision]  # an engine, and the number format that it computes in
 Shape = tuple[int | None, ...]
 
 DEFAULT: EngineName = "onnxruntime"  # which every installation has
@@ -116,10 +119,31 @@ def runs(name: str, precision: Precision = "fp32") -> bool:
     return True
 
 
-def installed() -> tuple[tuple[EngineName, Precision], ...]:
-    """Every engine and precision that can run here, the default engine in float32 first."""
+def installed() -> tuple[Pair, ...]:
+    """Every engine and precision that can run here, the plainest first: the default engine in float32."""
     precisions: tuple[Precision, ...] = get_args(Precision)
     return tuple((name, precision) for precision in precisions for name in ENGINES if runs(name, precision))
+
+
+def plainness(pair: Pair) -> tuple[int, int]:
+    """Key to sort pairs by, as `installed` does: float32 first, then by engine, the default one first."""
+    return get_args(Precision).index(pair[1]), tuple(ENGINES).index(cast("EngineName", pair[0]))
+
+
+def candidates(name: str = "auto", precision: PrecisionWish = "auto") -> tuple[Pair, ...]:
+    """What can run here of what a wish leaves open, the plainest first; `auto` leaves open.
+
+    Raises:
+        MissingExtraError, OptionError: nothing can, for the reason that `require_engine` gives.
+    """
+    require_known(name, "auto")
+    found = tuple(
+        pair for pair in installed() if name in ("auto", pair[0]) and precision in ("auto", pair[1])
+    )
+    if not found:
+        last = tuple(ENGINES)[-1] if name == "auto" else name
+        require_engine(last, "fp32" if precision == "auto" else precision)
+    return found
 
 
 def check_inputs(what: str, expected: Sequence[str], got: Mapping[str, object] | Sequence[str]) -> None:

@@ -52,9 +52,9 @@ class OnnxRuntime:
 
 def require(precision: Precision) -> None:
     """Raise an OptionError for what this engine has not."""
-    if precision == "bf16":
+    if precision != "fp32":
         raise OptionError(
-            "precision", expected="fp32 with onnxruntime", got="bf16", fix='Choose engine "openvino".'
+            "precision", expected="fp32 with onnxruntime", got=precision, fix='Choose engine "openvino".'
         )
 
 

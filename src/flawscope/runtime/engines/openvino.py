@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, from the extra `openvino`: also in bf16, where the processor has units for it."""
+"""OpenVINO on the CPU, from the extra `openvino`: in half precision, too, where the processor has the units."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
+
+_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 class OpenVino:
@@ -69,7 +71,8 @@ def require(precision: Precision, core: Any | None = None) -> None:
         MissingExtraError: openvino is not installed.
     """
     core = core or _openvino().Core()
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    units = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision != "fp32" and precision.upper() not in units:
         raise OptionError(
             "precision",
             expected="one that this processor has units for (fp32)",
@@ -78,9 +81,9 @@ def require(precision: Precision, core: Any | None = None) -> None:
         )
 
 
-def _settings(precision: str, threads: int) -> dict[str, Any]:
+def _settings(precision: Precision, threads: int) -> dict[str, Any]:
     return {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
