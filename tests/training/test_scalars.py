@@ -205,7 +205,7 @@ def test_a_model_of_folds_needs_new_pictures(model: Path, good: list[Path], tmp_
 def test_the_engine_that_scored_is_the_calibrated_one(model: Path, good: list[Path]) -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     assert bundle.load(model).manifest.engine == "onnxruntime"
-    result = calibrate(model, scalars={"local_weight": 0.7}, normals=good, engine="openvino")
+    result = calibrate(model, scalars={"local_weight": 0.7}, normals=good, engines=[("openvino", "fp32")])
     assert result.bundle.manifest.engine == "openvino"
 
 

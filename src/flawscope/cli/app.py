@@ -21,6 +21,7 @@ from flawscope.cli import (
     inspect_command,
     learn_command,
     methods_command,
+    probe_command,
     segments_command,
     train_command,
     weights_command,
@@ -72,6 +73,7 @@ app.command(epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(epilog=calibrate_command.EXAMPLES)(calibrate_command.calibrate)
 app.command(epilog=learn_command.EXAMPLES)(learn_command.learn)
 app.command(epilog=export_command.EXAMPLES)(export_command.export)
+app.command(epilog=probe_command.EXAMPLES)(probe_command.station_probe)
 app.command(epilog=benchmark_command.EXAMPLES)(benchmark_command.benchmark)
 app.command(epilog=methods_command.EXAMPLES)(methods_command.methods)
 app.command(epilog=weights_command.EXAMPLES)(weights_command.weights)

@@ -17,8 +17,11 @@ EXAMPLES = """Examples:
 
   flawscope calibrate models/bracket --local-weight 0.7 --normals good_pictures/
 
-Changing the rate re-reads the stored scores. Turning a knob changes the scores: those of --normals replace
-them. Neither retrains nor re-exports. A signature ends with either: `export --sign` makes a signed copy."""
+  flawscope calibrate station/bracket --engine auto --normals good_pictures/
+
+Changing the rate re-reads the stored scores. Turning a knob or taking another engine changes the scores:
+those of --normals replace them. Nothing is trained or exported again. A signature ends with any of it:
+`export --sign` makes a signed copy."""
 
 
 def calibrate(
@@ -37,9 +40,13 @@ def calibrate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Turn a knob of the model: NAME=VALUE; may be repeated.")
     ] = None,
+    engine: options.EngineOfModel = None,
+    engine_precision: options.EnginePrecision = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Change the bound on false rejects of a trained model, strengthen it, or turn the model's knobs."""
+    """Change the bound on false rejects of a trained model, strengthen it, turn its knobs, or its engine."""
+    from flawscope.runtime.engine_table import lines
+    from flawscope.runtime.engines import candidates
     from flawscope.runtime.false_rejects import check_promise
     from flawscope.station.calibrate import calibrate as run_calibration
     from flawscope.station.sources import collect_good
@@ -48,6 +55,8 @@ def calibrate(
         check_promise(promise)
     scalars = _knobs(settings or [], local_weight)
     sure = options.rate(confidence)
+    asked = engine is not None or engine_precision is not None
+    engines = candidates(engine or "auto", engine_precision or "auto") if asked else ()  # type: ignore[arg-type]
     result = run_calibration(
         model,
         alpha=options.rate(false_rejects),
@@ -55,6 +64,7 @@ def calibrate(
         promise=promise,  # type: ignore[arg-type]
         normals=collect_good(normals, tell=note) if normals else (),
         scalars=scalars,
+        engines=engines,
         progress=Bars(quiet=as_json),
     )
     manifest = result.bundle.manifest
@@ -70,15 +80,19 @@ def calibrate(
                 "scalars": manifest.scalar_values(),
                 "scores": len(calibration.scores),
                 **promised(calibration),
+                "engines": manifest.engines(),
             }
         )
         return
     if normals:
         known = f" {result.known} were known to the model and left out." if result.known else ""
         values = ", ".join(f"{name} {manifest.scalar_values()[name]:g}" for name in scalars)
-        scored = f"scored with {values}, in place of {result.replaced} scores" if scalars else "added"
+        given = f" with {values}" if scalars else f" in {manifest.engine} {manifest.precision}"
+        scored = f"scored{given}, in place of {result.replaced} scores" if scalars or engines else "added"
         say(f"{result.added} good pictures {scored}.{known}")
     say(calibration.statement())
+    if engines:
+        say("\n".join(lines(manifest.engines())))
     if result.unsigned:
         note("The model is no longer signed: `flawscope export MODEL --out NEW --sign KEY` signs a copy.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flawscope.data.pictures import PictureFiles
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.survey import require_spread
 from flawscope.errors import CalibrationError, OptionError
@@ -16,9 +16,11 @@ from flawscope.progress import Progress, Silent, counted
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
-from flawscope.runtime.images import Frame, check_image
+from flawscope.runtime.engines import Pair
+from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import HeatmapRange, heatmap_range, seen
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
+from flawscope.station.choose_engine import choose_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def calibrate(
     promise: Promise | None = None,
     normals: Sequence[Path] = (),
     scalars: Mapping[str, float] | None = None,
-    engine: str = "auto",
+    engines: Sequence[Pair] = (),
     progress: Progress | None = None,
 ) -> CalibrateResult:
     """Re-read the stored scores under new settings, after adding the scores of `normals`.
@@ -82,39 +84,77 @@ def calibrate(
     score: those of `normals` replace the stored ones, and the heatmap's levels are read from them again.
     Pictures that calibrated before may serve again; those that fit has seen are left out and counted.
 
+    With `engines`, the fastest of them on this machine whose parity holds will run the model (see
+    `station.choose_engine`); it gives other scores, so those of `normals` replace the stored ones, too.
+
     A signature ends, since whoever signed vouched for the old thresholds; `deploy` with `sign` makes a signed
     copy.
 
     Raises:
-        CalibrationError: the scores support no rate below 50 %, every given picture is known, or `scalars`
-            come without `normals`.
+        BundleError: a damaged model, or none of `engines` answers as it should.
+        CalibrationError: the scores support no rate below 50 %, or every given picture is known.
         DataError: pictures that are all alike, or of one colour.
         InputError: a picture that cannot be read.
-        OptionError: a knob that the model does not have, or a value outside its range.
+        MissingExtraError: the only one of `engines` is not installed.
+        OptionError: a knob that the model does not have, or a value outside its range; `scalars` or `engines`
+            without `normals`.
     """
     opened = bundle.load(model)
+    changed = recalibrated(
+        opened,
+        alpha=alpha,
+        delta=delta,
+        promise=promise,
+        normals=normals,
+        scalars=scalars,
+        engines=engines,
+        progress=progress,
+    )
+    return replace(changed, bundle=bundle.replace_manifest(opened, changed.bundle.manifest))
+
+
+def recalibrated(
+    opened: Bundle,
+    *,
+    alpha: float | None = None,
+    delta: float | None = None,
+    promise: Promise | None = None,
+    normals: Sequence[Path] = (),
+    scalars: Mapping[str, float] | None = None,
+    engines: Sequence[Pair] = (),
+    progress: Progress | None = None,
+) -> CalibrateResult:
+    """`calibrate` of a model that is open, without writing: the result's manifest is the new one."""
+    progress = progress or Silent()
     before, pictures = opened.manifest.calibration, opened.manifest.provenance.pictures
     wish = _Wish(before.alpha if alpha is None else alpha, before.delta if delta is None else delta, promise)
     changes: dict[str, Any] = {}
     hint = ""
-    if scalars:
-        opened = replace(opened, manifest=opened.manifest.with_scalars(scalars))
-        _require(normals, ", ".join(scalars))
+    anew = bool(scalars or engines)
+    if anew:
+        opened = replace(opened, manifest=opened.manifest.with_scalars(scalars or {}))
+        _require(normals, ", ".join([*(scalars or ()), *(["engine"] if engines else [])]))
         pictures = tuple(picture for picture in pictures if picture.role != "calibration")
         few = "; with few pictures, all of them serve to train"
         hint = few if before.cross_conformal else ", or those set aside"
     paths, scores = list[Path](), list[float]()
     if normals:
         paths = _unseen(normals, {picture.sha256 for picture in pictures}, hint)
-        pipeline = Pipeline.open(opened, engine)
-        scores, levels = _judged(pipeline, opened.manifest.frame, paths, progress or Silent())
-        if scalars:
-            changes = {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
-    changes["calibration"] = wish.afresh(before, scores) if scalars else wish.extended(before, scores)
+        good = PictureFiles([Sample(path, "train", defective=False) for path in paths], opened.manifest.frame)
+        require_spread(good)
+        if engines:
+            chosen = choose_here(opened, engines, good, progress)
+            pipeline, changes = chosen.pipeline, {"parity": chosen.parity, "speeds": chosen.speeds}
+        else:
+            pipeline = Pipeline.open(opened)
+        scores, levels = _judged(pipeline, good, progress)
+        if anew:
+            changes |= {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
+    changes["calibration"] = wish.afresh(before, scores) if anew else wish.extended(before, scores)
     known = {"pictures": (*pictures, *seen(paths, "calibration"))}
     changes["provenance"] = opened.manifest.provenance.model_copy(update=known)
-    updated = bundle.replace_manifest(opened, opened.manifest.model_copy(update=changes))
-    replaced = len(before.scores) if scalars else 0
+    updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))
+    replaced = len(before.scores) if anew else 0
     return CalibrateResult(updated, len(paths), len(normals) - len(paths), replaced, opened.signed)
 
 
@@ -129,12 +169,10 @@ def _require(normals: Sequence[Path], knobs: str) -> None:
 
 
 def _judged(
-    pipeline: Pipeline, frame: Frame, paths: Sequence[Path], progress: Progress
+    pipeline: Pipeline, pictures: Pictures, progress: Progress
 ) -> tuple[list[float], HeatmapRange | None]:
     """Scores of the pictures, and the levels of their maps where the model has any; one map at a time."""
-    pictures = PictureFiles([Sample(path, "train", defective=False) for path in paths], frame)
-    require_spread(pictures)
-    with progress.stage("scoring good pictures", len(paths)) as stage:
+    with progress.stage("scoring good pictures", len(pictures)) as stage:
         stream = pipeline.score(counted(pictures, stage), pipeline.judged)
         scores, levels = scores_and_levels(stream, pipeline.judged)
     return scores, heatmap_range(levels) if levels else None

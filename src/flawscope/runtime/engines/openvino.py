@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, from the extra `openvino`: in half precision, too, where the processor has the units."""
+"""OpenVINO on the CPU, from the extra `openvino`: in half precision, too, where the processor has it."""
 
 from __future__ import annotations
 
