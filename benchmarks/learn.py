@@ -49,6 +49,7 @@ from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.train import train
 
 ALPHA = 0.05
+ENGINE = {"engine": {"name": "onnxruntime"}}
 ROUNDS = 1000
 REPEATS = 60
 
@@ -63,7 +64,11 @@ def main() -> None:
     folders = {name: folder_of(arguments.work / name, samples) for name, samples in parts.items()}
     before = arguments.work / "patchcore"
     if not is_bundle(before):
-        values = {"data": {"folder": str(folders["train"])}, "calibration": {"false_rejects": ALPHA}}
+        values = {
+            "data": {"folder": str(folders["train"])},
+            "calibration": {"false_rejects": ALPHA},
+            **ENGINE,
+        }
         train(Recipe.parse(values), before)
     drawn = draw_defects(dataset, arguments.defects, 0)
     defective = without(drawn, dataset)
@@ -127,7 +132,7 @@ def learnt(work: Path, model: Path, normals: Path, drawn: tuple[Sample, ...]) ->
     made, timed = work / "segad-0", work / "segad-0.json"
     if not is_bundle(made):
         defects = folder_of(work / "defects-0", drawn, by_kind=True)
-        values = {"model": model, "normals": [str(normals)], "defects": defects}
+        values = {"model": model, "normals": [str(normals)], "defects": defects, **ENGINE}
         started = time.perf_counter()
         learn(LearnRecipe.parse(values), made)
         write_text(timed, json.dumps({"seconds": round(time.perf_counter() - started, 1)}) + "\n")

@@ -13,6 +13,7 @@ from flawscope.benchmark.rows import Chart, Row
 from flawscope.errors import InputError, unknown
 from flawscope.files import inside
 from flawscope.methods.registry import MethodSpec
+from flawscope.runtime.engines import DEFAULT
 from flawscope.training.recipe import Document, Recipe, recipe_error
 from flawscope.training.settings import apply_settings, read_recipe, set_key
 
@@ -84,14 +85,15 @@ class Benchmark(Document):
     ) -> Recipe:
         """The training recipe of one row: the base, then `settings`, then the row, then `over` (dotted keys).
 
-        Settings that begin with `methods.` change the methods that rows name.
+        Settings that begin with `methods.` change the methods that rows name. The default engine runs the
+        models unless the base names another, so that no figure hangs on times.
 
         Raises:
             OptionError: an unknown key or a wrong value.
             InputError: the row's folder leads outside of `data`.
         """
         plain = {name: method.model_dump() for name, method in self.methods.items()}
-        values = apply_settings({**self.base, "methods": plain}, settings)
+        values = apply_settings({"engine": {"name": DEFAULT}, **self.base, "methods": plain}, settings)
         methods = _methods(values.pop("methods"), plain)
         if row.method is not None:
             named = methods.get(row.method, MethodSpec(method=row.method))
