@@ -33,6 +33,9 @@ METHODS: dict[str, Kept] = {
     "dra": Kept({**SMALL, "steps": 2, "batch": 4}),
     "efficientad": Kept({"size": (48, 48), "weights": "random", "steps": 2}),
     "fastflow": Kept({**SMALL, "flow_steps": 2, "steps": 2, "batch": 4}),
+    "joined_banks": Kept(
+        {"size": (64, 64), "weights": "random", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4}
+    ),
     "multiscale_patch": Kept(
         {
             "size": (64, 64),
@@ -147,6 +150,30 @@ CHANGED: dict[str, Kept] = {
         },
         export=False,
         precision="bf16",
+    ),
+    "joined_banks": Kept(
+        {
+            "size": (64, 96),
+            "aspect": "pad",
+            "backbone": "resnet18",
+            "weights": "random",
+            "layers": ("layer1", "layer2", "layer3"),
+            "fine_strides": (4,),
+            "middle_strides": (4, 8),
+            "coarse_strides": (8, 16),
+            "cell": 16,
+            "fine_bank": 30,
+            "middle_bank": 25,
+            "coarse_bank": 20,
+            "neighbourhood": 5,
+            "projection": 16,
+            "evenness": 0.6,
+            "evenness_steps": 3,
+            "middle_weight": 1.5,
+            "coarse_shift": 0.2,
+            "left_out": 3,
+            "smoothing": 3.0,
+        }
     ),
     "multiscale_patch": Kept(
         {

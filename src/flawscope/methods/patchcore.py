@@ -175,25 +175,25 @@ class PatchCore(Detector):
 
     def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """See `SmoothsCells`; the map holds each patch's distance."""
-        distances, indices, patches = self.bank(self.backbone(pixels))
+        distances, patches = self.bank(self.backbone(pixels))
         heatmap = self.heatmap(distances)  # (N, H, W)
         if self.options.score == "smoothed maximum":
             score = heatmap.flatten(1).amax(1)
         elif self.options.score == "top 1 %":
             score = top_mean(distances, TOP_SHARE, whole=round)
         elif self.options.reweighting:
-            score = self._reweighted(distances.flatten(1), indices.flatten(1), patches)
+            score = self._reweighted(distances.flatten(1), patches)
         else:
             score = distances.flatten(1).amax(1)
         return {"score": score, "heatmap": heatmap}, distances
 
-    def _reweighted(self, distances: Tensor, indices: Tensor, patches: Tensor) -> Tensor:
-        """Equation 7: scores (N,) from distances and nearest members (N, P) of the patches (N, P, D)."""
+    def _reweighted(self, distances: Tensor, patches: Tensor) -> Tensor:
+        """Equation 7: scores (N,) from the distances (N, P) of the patches (N, P, D)."""
         bank = self.bank
         largest, peak = distances.max(1, keepdim=True)  # (N, 1)
         place = peak.unsqueeze(2).expand(-1, -1, bank.grid.dim)  # (N, 1, D)
         patch = patches.gather(1, place).squeeze(1)  # (N, D): m^test,*
-        members = bank.neighbours[indices.gather(1, peak).squeeze(1)]  # (N, b): of m*, itself first
+        members = bank.neighbours[bank.memory(patch)[1]]  # (N, b): of m*, itself first
         if members.shape[1] == 1:  # a bank of one member has nothing to weigh
             return largest.squeeze(1)
         weight = 1 - torch.softmax(bank.memory.distance_to(patch, members), 1)[:, 0]

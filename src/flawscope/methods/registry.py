@@ -24,6 +24,7 @@ BUILT_IN = {
     "dra": "flawscope.methods.dra:DRA",
     "efficientad": "flawscope.methods.efficientad:EfficientAD",
     "fastflow": "flawscope.methods.fastflow:FastFlow",
+    "joined_banks": "flawscope.methods.joined_banks:JoinedBanks",
     "multiscale_patch": "flawscope.methods.multiscale_patch:MultiScalePatch",
     "padim": "flawscope.methods.padim:PaDiM",
     "patchcore": "flawscope.methods.patchcore:PatchCore",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -19,6 +19,7 @@ from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 BATCH = 8
 _ROWS = 65536
+_STILL = 1e-3
 
 
 class PatchGrid(nn.Module):
@@ -31,6 +32,7 @@ class PatchGrid(nn.Module):
             outermost cells, whose features vary most between good pictures.
         stride: pixels a cell; None takes the finest layer's grid. Finer layers are averaged down to it.
         upsampling: how coarser layers reach the grid.
+        layers: those of the backbone's that are joined; None: all.
 
     Attributes:
         dim: length of a feature vector.
@@ -47,9 +49,10 @@ class PatchGrid(nn.Module):
         neighbourhood: int = 1,
         stride: int | None = None,
         upsampling: Literal["bilinear", "nearest"] = "bilinear",
+        layers: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.layers = backbone.layers
+        self.layers = tuple(layers or backbone.layers)
         self.neighbourhood, self.upsampling = neighbourhood, upsampling
         strides = {layer: backbone.strides[layer] for layer in self.layers}
         stride = stride or min(strides.values())
@@ -83,6 +86,8 @@ class PatchGrid(nn.Module):
     def balance(self, rows: Tensor) -> None:
         """Give all layers equal say: divide each by the root mean square length of its centred features.
 
+        A layer that hardly varies is divided by a thousandth of its features' own length instead.
+
         Args:
             rows: (n, D) features of good pictures at scale 1; they are scaled in place.
         """
@@ -90,9 +95,11 @@ class PatchGrid(nn.Module):
         for block in torch.split(rows, _ROWS):
             moments.add(block)
         factors = []
-        for layer in torch.split(moments.variance, self.channels):
-            length = float(layer.sum().sqrt())
-            factors.append(torch.full_like(layer, 1 / length if length else 1.0))
+        both = torch.stack([moments.variance, moments.mean.square()])  # (2, D)
+        for layer in torch.split(both, self.channels, 1):
+            varying, still = layer.sum(1).tolist()
+            length = max(varying, _STILL**2 * still) ** 0.5
+            factors.append(torch.full_like(layer[0], 1 / length if length else 1.0))
         self.scale = torch.cat(factors).to(self.scale)
         for block in torch.split(rows, _ROWS):
             block.mul_(self.scale.to(block))

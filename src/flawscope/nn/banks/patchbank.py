@@ -16,13 +16,14 @@ from flawscope.nn.watch import UNWATCHED, Watch
 
 
 class PatchBank(nn.Module):
-    """The nearest good patch of each patch, and how far away it is.
+    """How far each patch lies from the nearest good one.
 
     Args:
         grid: makes the patches.
         around: how many of each member's nearest members `neighbours` holds, itself first.
 
     Attributes:
+        cells: patches of a picture.
         neighbours: (M, around) indices.
     """
 
@@ -31,18 +32,18 @@ class PatchBank(nn.Module):
     def __init__(self, grid: PatchGrid, *, around: int = 1) -> None:
         super().__init__()
         self.grid, self.around = grid, around
-        self.queries = 8 * grid.shape[0] * grid.shape[1]  # eight pictures
+        self.cells = grid.shape[0] * grid.shape[1]
+        self.queries = 8 * self.cells  # eight pictures
         self.memory = MemoryBank(torch.zeros(1, grid.dim), queries=self.queries)
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
 
-    def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Distances and nearest members (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
+    def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Distances (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
         height, width = self.grid.shape
         patches = patch_rows(self.grid(maps))  # (N * h * w, D)
-        distances, indices = self.memory(patches)
+        distances = self.memory.distances(patches)  # (N * h * w,)
         return (
             distances.reshape(-1, height, width),
-            indices.reshape(-1, height, width),
             patches.reshape(-1, height * width, self.grid.dim),
         )
 
@@ -55,14 +56,23 @@ class PatchBank(nn.Module):
         run: Run,
         watch: Watch = UNWATCHED,
         name: str,
-    ) -> None:
-        """Fill the bank with the coreset of `count` of the patches (P, D), picture by picture.
+    ) -> Tensor:
+        """Fill the bank with the coreset of `count` of the patches (P, D), and tell which they are.
 
         The selection is kept under `name` in the run's checkpoints, and taken up again from there.
         """
         chosen = select_patches(patches, count, projection=projection, run=run, watch=watch, name=name)
         self.memory = MemoryBank(patches[chosen], queries=self.queries)
         self.neighbours = self.memory.neighbours(self.around)
+        return chosen
+
+    def left_out(self, patches: Tensor, groups: Tensor, owners: Tensor) -> Tensor:
+        """Distances (P,) of patches (P, D) of groups (P,) to members (M,) whose `owners` are other groups."""
+        distances = torch.empty(len(patches), device=patches.device)
+        for group in torch.unique(groups):
+            those = groups == group
+            distances[those] = self.memory.distances_to_others(patches[those], owners == group)
+        return distances
 
 
 def select_patches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +78,17 @@ def estimate(
         seconds=patches * (project + count * cover) + count * choose,
         bytes=memory + _WORKSPACE_BYTES,
         available_bytes=available_bytes(),
+    )
+
+
+def together(costs: Iterable[Preflight], *, seconds_a_picture: float = 0.0) -> Preflight:
+    """Several banks' costs as one: selected one after the other, with all patches side by side."""
+    each = tuple(costs)
+    return Preflight(
+        seconds=sum(cost.seconds for cost in each),
+        bytes=sum(cost.bytes for cost in each),
+        available_bytes=each[0].available_bytes,
+        seconds_a_picture=seconds_a_picture,
     )
 
 

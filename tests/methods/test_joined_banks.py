@@ -1,0 +1,168 @@
+"""JoinedBanks against plain numpy: distances to other pictures' members, levels, the larger of two maps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from flawscope.data.training import TrainingData
+from flawscope.errors import DataError, OptionError, Stopped
+from flawscope.methods.joined_banks import JoinedBanks
+from flawscope.methods.registry import create
+from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.joining.expected import ExpectedDistance
+from flawscope.nn.joining.joined import Joined, own_groups
+from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
+
+SMALL: dict[str, Any] = {
+    "size": (64, 64),
+    "weights": "random",
+    "fine_bank": 80,
+    "middle_bank": 20,
+    "coarse_bank": 20,
+    "evenness_steps": 20,
+}
+Make = Callable[..., TrainingData]
+
+
+def fitted(
+    data: TrainingData, run: Run | None = None, watch: Watch = UNWATCHED, **options: Any
+) -> JoinedBanks:
+    detector = create("joined_banks", {**SMALL, **options})
+    assert isinstance(detector, JoinedBanks)
+    return detector.fit(data, run or Run(precision="fp32"), watch)
+
+
+def pixels_of(data: TrainingData) -> torch.Tensor:
+    return torch.from_numpy(np.stack([data.normal[index] for index in range(len(data.normal))]))
+
+
+def test_a_member_of_the_own_picture_does_not_count(training_data: Make) -> None:
+    data = training_data(4)
+    detector = fitted(data)
+    rows = patch_rows(detector.fine.grid(detector.backbone(pixels_of(data))))  # (4 * 64, D)
+    members = detector.fine.memory.bank + detector.fine.memory.centre
+    owners = torch.from_numpy(cdist(members, rows).argmin(1)) // 64
+    found = detector.fine.left_out(rows[64:128], own_groups(4, (8, 8))[1], owners)
+    expected = cdist(rows[64:128].numpy(), members[owners != 1].numpy()).min(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_map_is_the_larger_of_two_in_deviations_of_good_peaks() -> None:
+    draw = torch.Generator().manual_seed(0)
+    fine, middle, coarse = (torch.rand(40, 6, 6, generator=draw) * scale for scale in (1.0, 5.0, 0.1))
+    joined = Joined(weight=0.5, shift=-0.25)
+    joined.learn(fine, middle, coarse, lambda maps: maps)
+
+    def deviations(values: torch.Tensor) -> np.ndarray[Any, Any]:
+        return ((values - values.mean()) / values.std(correction=0)).numpy()
+
+    def by_peaks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        peaks = values.max((1, 2))
+        variance = (39 * peaks.var(ddof=1) + 3 * values.var()) / 42
+        return np.asarray((values - peaks.mean()) / np.sqrt(variance))
+
+    near = by_peaks(deviations(fine) + 0.5 * deviations(middle))
+    expected = np.maximum(near, by_peaks(coarse.numpy()) - 0.25)
+    np.testing.assert_allclose(joined(fine, middle, coarse), expected, atol=1e-4)
+
+
+def test_usual_distances_are_learnt_and_divided_by() -> None:
+    draw = torch.Generator().manual_seed(1)
+    patches = torch.randn(3000, 5, generator=draw)
+    distances = torch.exp(patches[:, 0])  # good patches of this kind lie that far away
+    expected = ExpectedDistance(5, power=1.0)
+    expected.learn(patches, distances, steps=200, run=Run(), watch=UNWATCHED, name="usual")
+    even = (distances * expected(patches)).log()
+    assert float(even.std()) < 0.35 * float(distances.log().std())
+    assert torch.equal(ExpectedDistance(5, power=0.0)(patches), torch.ones(3000))
+
+
+def test_one_picture_is_held_against_its_own_squares() -> None:
+    groups = own_groups(1, (8, 8)).reshape(8, 8)
+    assert len(groups.unique()) == 4
+    assert (groups[:4, :4] == groups[0, 0]).all()
+    assert groups[0, 4] != groups[0, 0] != groups[4, 0]
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_few_pictures_give_sound_levels(training_data: Make, count: int) -> None:
+    detector = fitted(training_data(count))
+    scores = detector(pixels_of(training_data(8, name="other", seed=9)))["score"]
+    assert -20 < float(scores.median()) < 60  # deviations of good peaks, not thousands of them
+
+
+def test_one_picture_is_enough(training_data: Make) -> None:
+    data = training_data(1)
+    detector = fitted(data)
+    own, others = detector(pixels_of(data)), detector(pixels_of(training_data(8, name="other", seed=9)))
+    assert float(own["score"]) < 0 < float(others["score"].min())
+    assert others["heatmap"].isfinite().all()
+
+
+def test_copies_alone_tell_nothing(training_data: Make, tmp_path: Path) -> None:
+    data = training_data(1)
+    with pytest.raises(DataError, match=r"differ from each other.*alike in every patch.*Leave copies out"):
+        fitted(TrainingData(normal=data.normal.subset([0, 0]), tuning=data.tuning))
+
+
+def test_a_broken_network_is_told(training_data: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = create("joined_banks", SMALL)
+    forward = type(detector.backbone).forward
+    monkeypatch.setattr(
+        type(detector.backbone),
+        "forward",
+        lambda self, pixels: {name: maps * torch.nan for name, maps in forward(self, pixels).items()},
+    )
+    with pytest.raises(DataError, match="finite numbers"):
+        detector.fit(training_data(3), Run(precision="fp32"))
+
+
+def test_features_beyond_the_memory_go_through_a_file(training_data: Make, tmp_path: Path) -> None:
+    data = training_data(3)
+    small = Run(precision="fp32", memory=1000, checkpoints=Checkpoints(tmp_path / "kept"))
+    pixels = pixels_of(training_data(2, name="other", seed=9))
+    assert torch.equal(fitted(data, small)(pixels)["score"], fitted(data)(pixels)["score"])
+
+
+def test_stopped_between_banks_it_resumes_to_the_same_model(training_data: Make, tmp_path: Path) -> None:
+    data, stop = training_data(4), threading.Event()
+    run = Run(precision="fp32", checkpoints=Checkpoints(tmp_path / "kept"))
+    detector = create("joined_banks", SMALL)
+    assert isinstance(detector, JoinedBanks)
+    keep = detector.middle.keep
+
+    def stopping(*args: Any, **keywords: Any) -> torch.Tensor:
+        stop.set()
+        return keep(*args, **keywords)
+
+    detector.middle.keep = stopping  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        detector.fit(data, run, Watch(stop=stop))
+    again, whole = fitted(data, run), fitted(data)
+    pixels = pixels_of(data)
+    assert torch.equal(again(pixels)["heatmap"], whole(pixels)["heatmap"])
+
+
+def test_a_network_without_the_deep_layer_takes_other_strides(training_data: Make) -> None:
+    options = {"backbone": "resnet18", "coarse_strides": (16,), "middle_strides": (8,), "fine_strides": (4,)}
+    detector = fitted(training_data(3), **options)
+    assert detector.coarse.grid.layers == ("layer3",)
+
+
+def test_a_bank_without_layers_is_told() -> None:
+    with pytest.raises(OptionError, match=r"coarse_strides.*32"):
+        create("joined_banks", {**SMALL, "layers": ("blocks.1", "blocks.2", "blocks.4")})
+
+
+def test_preflight_refuses_what_cannot_fit() -> None:
+    with pytest.raises(OptionError, match="Lower the coreset ratio"):
+        create("joined_banks", SMALL).needs().cost(10**8).require()  # type: ignore[misc]
