@@ -25,7 +25,7 @@ from _machine import command, machine, versions
 from PIL import Image
 
 from flawscope.runtime.engines import usable_cores
-from flawscope.runtime.images import read_image, to_frame
+from flawscope.runtime.images import decode, to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.overlay import find_regions
 
@@ -58,14 +58,15 @@ def main() -> None:
 
 def _of_model(folder: Path, options: argparse.Namespace, threads: int) -> dict[str, Any]:
     inspector = Inspector.load(folder, engine=options.engine, threads=threads)
-    manifest = inspector.bundle.manifest
+    manifest, frame = inspector.bundle.manifest, inspector.bundle.manifest.frame
     pictures = dict(_jpegs(options.picture))
     whole = {name: _budget(inspector, data, options.repeats) for name, data in pictures.items()}
-    pixels = to_frame(read_image(pictures["384×384"]), manifest.frame)[None]
+    pixels = to_frame(decode(pictures["384×384"], frame), frame)[None]
     return {
         "model": folder.name,
         "method": manifest.method,
-        "frame": [manifest.frame.height, manifest.frame.width],
+        "frame": [frame.height, frame.width],
+        "reduced": frame.reduced,
         "engine": f"{inspector.pipeline.engine} {inspector.pipeline.precision}",
         "milliseconds": whole,
         "inside_onnxruntime_fp32": _inside(inspector, pixels, options.repeats, threads),
@@ -90,11 +91,11 @@ def _budget(inspector: Inspector, data: bytes, repeats: int) -> dict[str, dict[s
     frame, heatmap, levels = manifest.frame, manifest.output("heatmap"), manifest.heatmap
     times = defaultdict[str, list[tuple[float, float]]](list)
     for _ in range(repeats + 2):
-        image = _timed(times["decode"], lambda: read_image(data))
+        image = _timed(times["decode"], lambda: decode(data, frame))
         pixels = _timed(times["resize"], lambda image=image: to_frame(image, frame)[None])
         outputs = _timed(times["engine"], lambda pixels=pixels: inspector.pipeline.run(pixels))
         if heatmap is not None and levels is not None:
-            placement, values = frame.placement(*image.shape[:2]), outputs[heatmap][0]
+            placement, values = frame.placement(*image.size), outputs[heatmap][0]
             own = _timed(times["upsample"], lambda values=values, p=placement: p.back(values))
             _timed(times["regions"], lambda own=own: find_regions(own, levels.threshold))
         _timed(times["whole"], lambda: inspector.inspect(data))
