@@ -135,22 +135,27 @@ def anomalib_model(spec: Facts, keep: ExitStack) -> tuple[One, Stream, Facts]:
 
         return lambda path: answer([read_image(path, as_tensor=True)]), stream, facts
 
+    import cv2
     from anomalib.deploy import OpenVINOInferencer
 
     folder = keep.enter_context(tempfile.TemporaryDirectory())
     os.chdir(folder)  # anomalib leaves a cache in the working folder
-    graph = model.to_openvino(folder, input_size=(256, 256))
+    fixed = {"dynamic_axes": None, "dynamic_shapes": None, "opset_version": 18}  # one picture at a time
+    graph = model.to_openvino(folder, input_size=(256, 256), onnx_kwargs=fixed)
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": spec["threads"]}
     if spec["precision"] != "default":
         config["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[spec["precision"]]
     inferencer = OpenVINOInferencer(graph, device="CPU", config=config)
     facts["computes_in"] = inferencer.model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
 
+    def small(path: Path) -> Any:
+        return cv2.resize(read_image(path), (256, 256), interpolation=cv2.INTER_AREA)
+
     def many(paths: Sequence[Path]) -> None:
-        for picture in pool.map(read_image, paths):
+        for picture in pool.map(small, paths):
             inferencer.predict(picture)
 
-    return inferencer.predict, many, facts
+    return lambda path: inferencer.predict(small(path)), many, facts
 
 
 def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
