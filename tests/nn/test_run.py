@@ -50,6 +50,17 @@ def test_autocast_multiplies_in_the_runs_format(
         assert (square @ square).dtype == expected
 
 
+@pytest.mark.parametrize("usable", [True, False])
+def test_auto_learns_in_bf16_only_where_torchs_kernels_use_the_units(
+    monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: usable, raising=False)
+    square = torch.rand(4, 4)
+    with Run(device="cpu").autocast():
+        assert (square @ square).dtype == (torch.bfloat16 if usable else torch.float32)
+
+
 def test_budget_is_the_runs_limit_and_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, expected in ((None, 1000), (5000, 1000), (500, 250)):
         monkeypatch.setattr(memory, "available_bytes", lambda free=free: free)

@@ -169,10 +169,17 @@ def full_float32() -> Iterator[None]:
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the device has units for bf16 products; asked of the hardware, never assumed."""
+    """Whether the device has units for bf16 products that torch's kernels use; asked, never assumed.
+
+    Where oneDNN is kept from a processor's units (`ONEDNN_MAX_CPU_ISA`), a bf16 convolution takes many times
+    as long as one in float32.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
+        return False
+    usable = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    if not usable():
         return False
     if hasattr(torch.cpu, "get_capabilities"):
         units = torch.cpu.get_capabilities()
