@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,10 @@ SHARED = ROOT.parent / "shared"
 # the same examples every time; HYPOTHESIS_PROFILE=default draws new ones
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# a suite begun in a shell's background inherits that Ctrl-C is ignored, and its commands would inherit it too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files whose single tests are long come first, so that no worker is left with one of them at the end.
@@ -60,6 +66,21 @@ def _subject(item: pytest.Item) -> Subject | None:
     given = getattr(getattr(item, "callspec", None), "params", {})
     check = given.get("check")
     return check.subject if isinstance(check, Check) else given.get("subject")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_table_for_all_exports() -> Iterator[None]:
+    """Read torch's table of ONNX functions once: it never changes, and is a fifth of a small export."""
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        read = functools.cache(ONNXRegistry.from_torchlib)
+    except (ImportError, AttributeError):  # another torch keeps it elsewhere: exports take longer
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(read))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from flawscope.methods.registry import options_of
 from flawscope.nn.run import RunPrecision
 from flawscope.testing import Subject
 
-SMALL = {"size": (64, 64), "weights": "random", "backbone": "resnet18"}
-LITE = {"aspect": "pad", "backbone": "tf_efficientnet_lite0", "weights": "random"}
+# timm's smallest networks, quick to build, to train and above all to export
+SMALL = {"size": (64, 64), "weights": "random", "backbone": "test_resnet"}
+BLOCKS = {"aspect": "pad", "backbone": "test_efficientnet", "weights": "random"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ METHODS: dict[str, Kept] = {
         }
     ),
     "padim": Kept({**SMALL, "channels": 16}),
-    "patchcore": Kept({**SMALL, "coreset": 0.2}),
+    "patchcore": Kept({**SMALL, "backbone": "resnet18", "coreset": 0.2}),
     "rd4ad": Kept({**SMALL, "steps": 2, "batch": 4}),
     "segad": Kept(
         {
@@ -57,11 +58,11 @@ METHODS: dict[str, Kept] = {
             "detectors": [
                 {
                     "method": "patchcore",
-                    "options": {"backbone": "resnet18", "weights": "random", "coreset": 0.1},
+                    "options": {"backbone": "test_resnet", "weights": "random", "coreset": 0.1},
                 },
                 {
                     "method": "padim",
-                    "options": {"backbone": "resnet18", "weights": "random", "channels": 8},
+                    "options": {"backbone": "test_resnet", "weights": "random", "channels": 8},
                 },
             ],
             "segments": {"kind": "object"},
@@ -70,7 +71,7 @@ METHODS: dict[str, Kept] = {
 }
 
 DEVIATION = {
-    **LITE,
+    **BLOCKS,
     "size": (40, 56),
     "layers": ("blocks.2",),
     "batch_norm": "frozen",
@@ -93,9 +94,9 @@ DEVIATION = {
 CHANGED: dict[str, Kept] = {
     "classifier": Kept(
         {
-            **LITE,
+            **BLOCKS,
             "size": (64, 88),
-            "layers": ("blocks.4",),
+            "layers": ("blocks.3",),
             "batch_norm": "frozen",
             "batch": 3,
             "epochs": 1,
@@ -136,9 +137,9 @@ CHANGED: dict[str, Kept] = {
     ),
     "fastflow": Kept(
         {
-            **LITE,
+            **BLOCKS,
             "size": (64, 88),
-            "layers": ("blocks.2", "blocks.4"),
+            "layers": ("blocks.2", "blocks.3"),
             "flow_steps": 3,
             "only_3x3": True,
             "hidden_ratio": 0.2,
@@ -212,7 +213,8 @@ CHANGED: dict[str, Kept] = {
     ),
     "patchcore": Kept(
         {
-            **LITE,
+            **BLOCKS,
+            "backbone": "tf_efficientnet_lite0",
             "size": (64, 96),
             "layers": ("blocks.1", "blocks.2", "blocks.4"),
             "stride": 8,
@@ -228,7 +230,7 @@ CHANGED: dict[str, Kept] = {
     ),
     "rd4ad": Kept(
         {
-            **LITE,
+            **BLOCKS,
             "size": (40, 56),
             "layers": ("blocks.1", "blocks.2"),
             "block": "bottleneck",
@@ -260,7 +262,7 @@ OTHERS: dict[str, tuple[str, Kept]] = {
                     {
                         "method": "patchcore",
                         "options": {
-                            "backbone": "resnet18",
+                            "backbone": "test_resnet",
                             "weights": "random",
                             "coreset": 0.05,
                             "layers": ["layer2"],
@@ -269,7 +271,7 @@ OTHERS: dict[str, tuple[str, Kept]] = {
                 ],
                 "classifier": {
                     "method": "classifier",
-                    "options": {"backbone": "resnet18", "weights": "random", "steps": 1},
+                    "options": {"backbone": "test_resnet", "weights": "random", "steps": 1},
                 },
                 "classifier_folds": 2,
                 "segments": {"kind": "one"},

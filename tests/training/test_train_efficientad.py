@@ -65,12 +65,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(pictures: Path) -> Path:
-    """A model whose training was stopped after its second step, and taken up again."""
+    """A model with natural pictures, whose training was stopped after its second step and taken up again."""
     out = pictures.parent / "model"
+    natural = write_pictures(pictures.parent / "natural", 3, seed=8, side=90)
+    wish = small(pictures, data={"natural": str(natural)}, penalty="ood")
     stop = threading.Event()
     with pytest.raises(Stopped):
-        train(small(pictures), out, Run(), Watch(StopAt(2, stop), stop))
-    train(small(pictures), out, Run())
+        train(wish, out, Run(), Watch(StopAt(2, stop), stop))
+    train(wish, out, Run())
     return out
 
 
@@ -96,7 +98,8 @@ def test_the_loss_curve_lies_in_the_model_folder(model: Path) -> None:
 
 
 def test_findings_tell_local_from_global(model: Path, pictures: Path) -> None:
-    found = [Inspector.load(model).inspect(path) for path in sorted((pictures / "spot").iterdir())]
+    inspector = Inspector.load(model)
+    found = [inspector.inspect(path) for path in sorted((pictures / "spot").iterdir())]
     areas = [(each, finding) for each in found for finding in each.findings if finding.region]
     assert areas
     for prediction, finding in areas:
@@ -129,20 +132,17 @@ def test_the_local_weight_changes_without_training(model: Path, tmp_path: Path) 
     maps = before.outputs["local_map"], before.outputs["global_map"]
     graph = (model / "model.onnx").read_bytes()
     changed = calibrate(model, scalars={"local_weight": 0.8}, normals=sorted(fresh.iterdir()))
-    after = Inspector.load(model).inspect(spotted)
+    inspector = Inspector.load(model)
+    after = inspector.inspect(spotted)
     assert after.score == pytest.approx(float((0.8 * maps[0] + 0.2 * maps[1]).max()), rel=1e-4)
     assert (model / "model.onnx").read_bytes() == graph
-    scores = [Inspector.load(model).inspect(path).score for path in sorted(fresh.iterdir())]
+    scores = [inspector.inspect(path).score for path in sorted(fresh.iterdir())]
     np.testing.assert_allclose(sorted(scores), sorted(changed.bundle.manifest.calibration.scores), rtol=1e-4)
 
 
-def test_natural_pictures_come_from_their_folder(pictures: Path, tmp_path: Path) -> None:
-    natural = write_pictures(tmp_path / "natural", 3, seed=8, side=90)
-    made = train(
-        small(pictures, data={"natural": str(natural)}, penalty="ood"), tmp_path / "model", Run()
-    ).bundle.folder
-    assert json.loads((made / "losses.json").read_text())[0]["penalty"] > 0
-    assert "natural" in (made / "recipe.yaml").read_text()
+def test_natural_pictures_come_from_their_folder(model: Path) -> None:
+    assert json.loads((model / "losses.json").read_text())[0]["penalty"] > 0
+    assert "natural" in (model / "recipe.yaml").read_text()
 
 
 def test_missing_natural_pictures_end_before_training(pictures: Path, tmp_path: Path) -> None:
