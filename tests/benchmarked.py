@@ -17,6 +17,7 @@ BENCHMARK: dict[str, Any] = {
     "pictures": "rendered squares",
     "base": {
         "data": {"product": "square"},
+        "method": "patchcore",
         "preset": None,
         "options": OPTIONS,
         "split": {"calibration": 0.25},

@@ -50,6 +50,7 @@ def recipe(folder: Path, **changes: Any) -> Recipe:
     """The small model's recipe, with top-level keys replaced."""
     values: dict[str, Any] = {
         "data": {"folder": str(folder)},
+        "method": "patchcore",
         "preset": None,
         "options": OPTIONS,
         "calibration": {"false_rejects": 0.2},

@@ -241,7 +241,11 @@ def test_export_makes_a_folder_that_answers_alike_without_weights(
     [
         (("train",), 2, "neither"),
         (("train", "{good}", "--method", "pachcore"), 2, 'Did you mean "patchcore"'),
-        (("train", "{good}", "--set", "options.corset=0.1"), 2, 'Did you mean "coreset"'),
+        (
+            ("train", "{good}", "--set", "options.corset=0.1", "--method", "patchcore"),
+            2,
+            'Did you mean "coreset"',
+        ),
         (("train", "{good}", "--layout", "mvtec"), 2, "mvtec_ad"),
         (("train", "{good}", "--false-rejects", "many"), 2, "many"),
         (("train", "{empty}"), 3, "expected"),

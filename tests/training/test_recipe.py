@@ -13,7 +13,12 @@ from flawscope.training.settings import apply_settings, read_recipe
 
 def test_round_trip_keeps_every_value(tmp_path: Path) -> None:
     recipe = Recipe.parse(
-        {"data": {"folder": "good"}, "options": {"coreset": 0.01, "layers": ["layer2"]}, "seed": 7}
+        {
+            "data": {"folder": "good"},
+            "method": "patchcore",
+            "options": {"coreset": 0.01, "layers": ["layer2"]},
+            "seed": 7,
+        }
     )
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml(), encoding="utf-8")

@@ -37,7 +37,7 @@ def train(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="A name from `flawscope methods` (default: patchcore)."),
+        typer.Option("--method", "-m", help="A name from `flawscope methods` (default: joined_banks)."),
     ] = None,
     recipe: options.Recipe = None,
     settings: options.Settings = None,

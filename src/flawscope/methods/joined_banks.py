@@ -32,6 +32,7 @@ from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
+from flawscope.nn.banks.neighbours import resolution
 from flawscope.nn.banks.patchbank import PatchBank
 from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_picture, together
 from flawscope.nn.heatmaps import Heatmap
@@ -42,7 +43,6 @@ from flawscope.nn.watch import Watch
 
 BANKS = ("fine", "middle", "coarse")
 _LEFT_OUT = 0x1EF7
-_RESOLUTION = 2e-3  # of the members' length: nearer ones are told apart by rounding alone
 
 
 class JoinedBanksOptions(BackboneOptions):
@@ -98,8 +98,7 @@ class _Held:
             DataError: pictures alike in every patch.
             OptionError: all members come from one picture.
         """
-        resolution = _RESOLUTION * members.square().sum(1).mean().sqrt()
-        if int((self.distances.flatten(1).amax(1) > resolution).sum()) < least:
+        if int((self.distances.flatten(1).amax(1) > resolution(members)).sum()) < least:
             raise DataError(
                 "good pictures",
                 expected="pictures that differ from each other, as photographs do",
@@ -152,7 +151,9 @@ class JoinedBanks(Detector):
             )
         layers = [layer for layer in self.backbone.layers if there[layer] in strides]
         side = self.options.neighbourhood
-        return PatchBank(PatchGrid(self.backbone, neighbourhood=side, stride=cell, layers=layers))
+        return PatchBank(
+            PatchGrid(self.backbone, neighbourhood=side, stride=cell, layers=layers), floored=True
+        )
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the cost is measured by a short probe."""

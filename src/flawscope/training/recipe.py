@@ -142,7 +142,7 @@ class Recipe(Document):
     """Everything that decides what `train` makes."""
 
     data: DataChoice
-    method: str = Field("patchcore", description="a name from `flawscope methods`")
+    method: str = Field("joined_banks", description="a name from `flawscope methods`")
     preset: str | None = Field(
         "default", description="named options of the method; null starts from the paper's values"
     )

@@ -65,6 +65,12 @@ def _search(queries: Tensor, bank: Tensor, centre: Tensor, k: int, columns: int)
     return _distance(best, queries.square().sum(1, keepdim=True)), where
 
 
+def resolution(bank: Tensor) -> Tensor:
+    """Distance () below which float32 may tell nothing of queries no longer than the longest member (M, D)."""
+    longest = bank.square().sum(1).amax().sqrt()
+    return longest * (2 * math.sqrt((bank.shape[1] + 2) / 2**24))
+
+
 def _distance(partial: Tensor, query_norms: Tensor) -> Tensor:
     return (2 * partial + query_norms).clamp_min(0).sqrt()
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from flawscope.nn.banks.coreset import select_coreset
 from flawscope.nn.banks.features import PatchGrid, patch_rows
-from flawscope.nn.banks.neighbours import MemoryBank
+from flawscope.nn.banks.neighbours import MemoryBank, resolution
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
+
+_BLOCK_BYTES = 2 * 2**20  # of one picture's distances, which stay in a core's cache until they are compared
 
 
 class PatchBank(nn.Module):
@@ -21,20 +23,25 @@ class PatchBank(nn.Module):
     Args:
         grid: makes the patches.
         around: how many of each member's nearest members `neighbours` holds, itself first.
+        floored: count smaller distances as `least`: they are rounding, which a picture that the bank has
+            learnt from would be scored by otherwise.
 
     Attributes:
         cells: patches of a picture.
         neighbours: (M, around) indices.
+        least: () smallest distance; what float32 resolves in the worst order of summation
+            (`flawscope.nn.banks.neighbours`), or 0.
     """
 
     neighbours: Tensor
+    least: Tensor
 
-    def __init__(self, grid: PatchGrid, *, around: int = 1) -> None:
+    def __init__(self, grid: PatchGrid, *, around: int = 1, floored: bool = False) -> None:
         super().__init__()
-        self.grid, self.around = grid, around
+        self.grid, self.around, self.floored = grid, around, floored
+        self.register_buffer("least", torch.zeros(()), persistent=floored)
         self.cells = grid.shape[0] * grid.shape[1]
-        self.queries = 8 * self.cells  # eight pictures
-        self.memory = MemoryBank(torch.zeros(1, grid.dim), queries=self.queries)
+        self.memory = self._memory(torch.zeros(1, grid.dim))
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
 
     def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -42,10 +49,15 @@ class PatchBank(nn.Module):
         height, width = self.grid.shape
         patches = patch_rows(self.grid(maps))  # (N * h * w, D)
         distances = self.memory.distances(patches)  # (N * h * w,)
+        if self.floored:
+            distances = torch.maximum(distances, self.least)
         return (
             distances.reshape(-1, height, width),
             patches.reshape(-1, height * width, self.grid.dim),
         )
+
+    def _memory(self, members: Tensor) -> MemoryBank:
+        return MemoryBank(members, budget_bytes=_BLOCK_BYTES, queries=self.cells)
 
     def keep(
         self,
@@ -62,8 +74,10 @@ class PatchBank(nn.Module):
         The selection is kept under `name` in the run's checkpoints, and taken up again from there.
         """
         chosen = select_patches(patches, count, projection=projection, run=run, watch=watch, name=name)
-        self.memory = MemoryBank(patches[chosen], queries=self.queries)
+        self.memory = self._memory(patches[chosen])
         self.neighbours = self.memory.neighbours(self.around)
+        if self.floored:
+            self.least = resolution(self.memory.bank)
         return chosen
 
     def left_out(self, patches: Tensor, groups: Tensor, owners: Tensor) -> Tensor:
@@ -72,7 +86,7 @@ class PatchBank(nn.Module):
         for group in torch.unique(groups):
             those = groups == group
             distances[those] = self.memory.distances_to_others(patches[those], owners == group)
-        return distances
+        return torch.maximum(distances, self.least)
 
 
 def select_patches(
