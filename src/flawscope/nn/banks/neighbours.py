@@ -66,7 +66,7 @@ def _search(queries: Tensor, bank: Tensor, centre: Tensor, k: int, columns: int)
 
 
 def resolution(bank: Tensor) -> Tensor:
-    """Distance () below which float32 may tell nothing of queries no longer than the longest member (M, D)."""
+    """Distance () below which float32 may tell nothing of queries no longer than the longest of (M, D)."""
     longest = bank.square().sum(1).amax().sqrt()
     return longest * (2 * math.sqrt((bank.shape[1] + 2) / 2**24))
 
