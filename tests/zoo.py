@@ -118,7 +118,7 @@ CHANGED: dict[str, Kept] = {
             "weights": "random",
             "pdn": "medium",
             "padding": False,
-            "steps": 3,
+            "steps": 2,
             "batch": 2,
             "learning_rate": 1e-3,
             "early_stop": 2,

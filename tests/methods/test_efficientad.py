@@ -61,7 +61,7 @@ def test_quantiles_of_the_tuning_pictures_become_0_and_a_tenth(data: TrainingDat
 
 
 def test_local_weight_mixes_the_maps(data: TrainingData) -> None:
-    detector = EfficientAD(EfficientADOptions(**TINY, local_weight=0.25)).fit(data, Run())
+    detector = EfficientAD(EfficientADOptions(**TINY, local_weight=0.25))
     pixels = torch.from_numpy(data.normal[0])[None]
     with torch.no_grad():
         default = detector(pixels)
@@ -75,7 +75,7 @@ def test_local_weight_mixes_the_maps(data: TrainingData) -> None:
 
 
 def test_training_teaches_the_student(data: TrainingData) -> None:
-    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 30, "learning_rate": 1e-3})).fit(
+    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 15, "learning_rate": 1e-3})).fit(
         data, Run()
     )
     assert detector.learnt.history[-1]["hard"] < 0.5 * detector.learnt.history[0]["hard"]
@@ -300,11 +300,12 @@ def test_defects_lie_on_the_product_where_its_ground_is_plain(data: TrainingData
 
 
 def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
-    options = EfficientADOptions(**TINY, penalty="ood")
+    once = {**TINY, "steps": 1}
+    options = EfficientADOptions(**once, penalty="ood")
     with pytest.raises(DataError, match="--natural"):
         EfficientAD(options).fit(data, Run())
     detector = EfficientAD(options).fit(replace(data, natural=data.tuning), Run())
-    unlike = EfficientAD(EfficientADOptions(**TINY)).fit(replace(data, natural=data.tuning), Run())
+    unlike = EfficientAD(EfficientADOptions(**once)).fit(replace(data, natural=data.tuning), Run())
     assert detector.learnt.history[0]["penalty"] != unlike.learnt.history[0]["penalty"]
 
 

@@ -34,9 +34,9 @@ from segment_loop import NAMES, by_loop
 
 PATCHCORE = {
     "method": "patchcore",
-    "options": {"backbone": "resnet18", "weights": "random", "coreset": 0.05, "layers": ["layer2"]},
+    "options": {"backbone": "test_resnet", "weights": "random", "coreset": 0.05, "layers": ["layer2"]},
 }
-CLASSIFIER = {"method": "classifier", "options": {"backbone": "resnet18", "weights": "random", "steps": 1}}
+CLASSIFIER = {"method": "classifier", "options": {"backbone": "test_resnet", "weights": "random", "steps": 1}}
 FRAME = Frame(64, 64)
 
 
@@ -141,8 +141,11 @@ def test_pictures_of_the_detectors_cannot_be_handed_to_the_forest(rings: Make) -
 
 @pytest.mark.parametrize("kind", ["one", "object", "clusters"])
 def test_features_are_those_of_a_plain_loop(rings: Make, kind: str) -> None:
-    segments = {"kind": kind, **({"backbone": "resnet18", "weights": "random"} if kind == "clusters" else {})}
-    second = {"method": "padim", "options": {"backbone": "resnet18", "weights": "random", "channels": 4}}
+    segments = {
+        "kind": kind,
+        **({"backbone": "test_resnet", "weights": "random"} if kind == "clusters" else {}),
+    }
+    second = {"method": "padim", "options": {"backbone": "test_resnet", "weights": "random", "channels": 4}}
     segad = _segad(
         detectors=[PATCHCORE, second], segments=segments, statistics=NAMES, detector_scores=True
     ).fit(_data(rings), Run())
@@ -312,7 +315,7 @@ def test_a_segment_that_no_picture_shows_is_refused(rings: Make, tmp_path: Path)
     Image.fromarray(drawn).save(tmp_path / "map.png")
     with pytest.raises(DataError, match="segment 1"):
         _segad(segments={"kind": "static", "map": str(tmp_path / "map.png")}).fit(_data(rings), Run())
-    segad = _segad(segments={"kind": "clusters", "backbone": "resnet18", "weights": "random", "count": 2})
+    segad = _segad(segments={"kind": "clusters", "backbone": "test_resnet", "weights": "random", "count": 2})
     segad.reader.segmenter.fit = lambda *_: segad.reader.segmenter  # type: ignore[method-assign]
     segad.reader.segmenter.shares = torch.tensor([1.0, 0.0])
     with pytest.raises(DataError, match="segment 1: expected pixels of it"):
