@@ -128,7 +128,9 @@ def _model(name: str, given: argparse.Namespace) -> Path:
     folder: Path = (given.work / f"{method}-{preset}").resolve()
     if not folder.is_dir():
         line = [sys.executable, "-m", "flawscope", "train", str(given.product), "--out", str(folder)]
-        subprocess.run([*line, "--method", method, "--set", f"preset={preset}"], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [*line, "--method", method, "--set", f"preset={preset}"], check=True, stdout=sys.stderr
+        )
     return folder
 
 

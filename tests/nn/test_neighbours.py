@@ -161,3 +161,16 @@ def test_onnxruntime_gives_what_torch_gives_for_any_number_of_queries(tmp_path, 
         found = session.run(None, {session.get_inputs()[0].name: queries.numpy()})
         for mine, theirs in zip(module(queries), found, strict=True):
             np.testing.assert_allclose(theirs, mine.numpy(), rtol=1e-4)
+
+
+def test_distances_bear_half_precision():
+    members, queries = features(200), features(50, seed=1)
+    bank = MemoryBank(members, rounded=True)
+    assert torch.equal(bank.bank, bank.bank.bfloat16().float())
+    assert torch.allclose(bank.bank, members - members.mean(0), rtol=2**-8, atol=0)
+    rows = bank.extended(queries)
+    exact, half = bank.distances(rows).double(), bank.distances(rows.bfloat16().float()).double()
+    expected = truth(queries - members.mean(0), bank.bank, 1).values[:, 0]
+    assert torch.allclose(exact, expected, rtol=1e-4)
+    norms = rows[:, :-4].double().norm(dim=1)
+    assert ((half.square() - expected.square()).abs() <= 2 * 2**-8 * (norms * expected)).all()

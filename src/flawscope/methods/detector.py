@@ -43,12 +43,14 @@ class Stage:
         inputs: `pixels`, scalars, and outputs of earlier stages; all but scalars begin with the axis N.
         outputs: what `forward` gives, each (N, ...).
         forward: takes the inputs by name; tensor code that exports to ONNX.
+        half: whether it may run in half precision, where the model does; otherwise it stays in float32.
     """
 
     file: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     forward: Callable[..., dict[str, Tensor]]
+    half: bool = True
 
 
 Side = Annotated[int, Field(ge=32, le=FRAME_LIMIT)]

@@ -26,7 +26,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.files import writable_folder
-from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs, Side
+from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs, Side, Stage
 from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
@@ -40,8 +40,10 @@ from flawscope.nn.joining.expected import ExpectedDistance
 from flawscope.nn.joining.joined import Joined, own_groups
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.watch import Watch
+from flawscope.runtime.bundle import GRAPH
 
 BANKS = ("fine", "middle", "coarse")
+FEATURES = "features.onnx"
 _LEFT_OUT = 0x1EF7
 
 
@@ -152,7 +154,7 @@ class JoinedBanks(Detector):
         layers = [layer for layer in self.backbone.layers if there[layer] in strides]
         side = self.options.neighbourhood
         return PatchBank(
-            PatchGrid(self.backbone, neighbourhood=side, stride=cell, layers=layers), floored=True
+            PatchGrid(self.backbone, neighbourhood=side, stride=cell, layers=layers), levelled=True
         )
 
     def needs(self) -> Needs:
@@ -255,10 +257,43 @@ class JoinedBanks(Detector):
 
     def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """See `SmoothsCells`; the map is the joined one, in deviations of the peaks of good pictures."""
+        joined = self._map(**self._features(pixels))
+        return self._answer(joined), joined
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Features in float32, whose rounding would grow with the network's depth; then the search.
+
+        The search may run in half precision: its inputs are rounded once (`MemoryBank.extended`).
+        """
+        between = (*BANKS, "factors")
+        outputs = tuple(output.name for output in self.outputs)
+        return (
+            Stage(FEATURES, ("pixels",), between, self._features, half=False),
+            Stage(GRAPH, between, outputs, lambda **rows: self._answer(self._map(**rows))),
+        )
+
+    def _features(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Extended patches (N, h * w, D + 4) by bank, and the fine ones' factors (N, h * w)."""
         maps = self.backbone(pixels)
-        distances, patches = self.fine(maps)
-        even = distances * self.expected(patches.flatten(0, 1)).reshape(distances.shape)  # (N, h, w)
-        middle, coarse = self.enlarge_middle(self.middle(maps)[0]), self.enlarge_coarse(self.coarse(maps)[0])
-        joined = self.joined(even, middle, coarse)
+        patches = {name: patch_rows(bank.grid(maps)) for name, bank in self._banks()}  # (N * h * w, D)
+        found = {
+            name: bank.memory.extended(patches[name]).reshape(-1, bank.cells, bank.grid.dim + 4)
+            for name, bank in self._banks()
+        }
+        found["factors"] = self.expected(patches["fine"]).reshape(-1, self.fine.cells)
+        return found
+
+    def _map(self, fine: Tensor, middle: Tensor, coarse: Tensor, factors: Tensor) -> Tensor:
+        """The joined map (N, h, w), in deviations of the peaks of good pictures."""
+        distances = self.fine.distances(fine)  # (N, h, w)
+        even = distances * factors.reshape(-1, *self.fine.grid.shape)
+        large: Tensor = self.joined(
+            even,
+            self.enlarge_middle(self.middle.distances(middle)),
+            self.enlarge_coarse(self.coarse.distances(coarse)),
+        )
+        return large
+
+    def _answer(self, joined: Tensor) -> dict[str, Tensor]:
         heatmap = self.heatmap(joined)  # (N, H, W)
-        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}, joined
+        return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}

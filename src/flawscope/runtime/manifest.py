@@ -74,11 +74,13 @@ class StageSpec(Frozen):
         file: its name in the model folder.
         inputs: `pixels`, scalars, and outputs of stages before it, in the graph's order.
         outputs: what it gives, in the graph's order: outputs of the model, or what later stages take.
+        half: whether it runs in half precision where the model does; otherwise it stays in float32.
     """
 
     file: str = Field(min_length=1)
     inputs: tuple[str, ...] = Field(min_length=1)
     outputs: tuple[str, ...] = Field(min_length=1)
+    half: bool = True
 
 
 class HeatmapRange(Frozen):

@@ -86,11 +86,13 @@ class Pipeline:
     ) -> Self:
         """Open graphs in the engine called `name`, whether or not it answers as it should.
 
+        Stages that bear no half precision run in float32 whatever `precision` says.
+
         Raises:
             BundleError, OptionError, MissingExtraError: as `flawscope.runtime.engines.open_engine`.
         """
-        files = [graphs.folder / stage.file for stage in graphs.stages]
-        return cls(graphs, [open_engine(name, file, precision=precision, threads=threads) for file in files])
+        pairs = [(graphs.folder / s.file, precision if s.half else "fp32") for s in graphs.stages]
+        return cls(graphs, [open_engine(name, file, precision=kind, threads=threads) for file, kind in pairs])
 
     @property
     def engine(self) -> str:
@@ -99,8 +101,8 @@ class Pipeline:
 
     @property
     def precision(self) -> Precision:
-        """Number format that the graphs run in."""
-        return self.engines[0].precision
+        """Number format that the graphs run in, those that bear no half precision left aside."""
+        return next((each.precision for each in self.engines if each.precision != "fp32"), "fp32")
 
     @property
     def pair(self) -> Pair:

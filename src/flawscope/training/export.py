@@ -54,7 +54,7 @@ def export(detector: Detector, folder: Path) -> Graphs:
         if stage is not stages[-1]:
             with torch.no_grad():
                 known |= stage.forward(**inputs)
-    specs = tuple(StageSpec(file=s.file, inputs=s.inputs, outputs=s.outputs) for s in stages)
+    specs = tuple(StageSpec(file=s.file, inputs=s.inputs, outputs=s.outputs, half=s.half) for s in stages)
     return Graphs(folder, specs, detector.outputs, values)
 
 

@@ -19,6 +19,7 @@ from flawscope.errors import OptionError
 
 BUDGET_BYTES = 64 * 2**20
 _EXPORT_QUERIES = 8 * 1024  # eight pictures of 32 x 32 patches
+_STEPS = 64.0  # of 1: eight bits hold multiples up to 4, beyond lie norms of features far from all others
 
 
 def nearest(
@@ -65,10 +66,16 @@ def _search(queries: Tensor, bank: Tensor, centre: Tensor, k: int, columns: int)
     return _distance(best, queries.square().sum(1, keepdim=True)), where
 
 
+def _parts(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Two addends: multiples of 1/64, and what is left, at most 1/128."""
+    high = torch.round(values * _STEPS) / _STEPS
+    return high, values - high
+
+
 def resolution(bank: Tensor) -> Tensor:
     """Distance () below which float32 may tell nothing of queries no longer than the longest of (M, D)."""
     longest = bank.square().sum(1).amax().sqrt()
-    return longest * (2 * math.sqrt((bank.shape[1] + 2) / 2**24))
+    return longest * (2 * math.sqrt((bank.shape[1] + 4) / 2**24))
 
 
 def _distance(partial: Tensor, query_norms: Tensor) -> Tensor:
@@ -103,6 +110,7 @@ class MemoryBank(nn.Module):
         bank: (M, D) features.
         budget_bytes: bound of one block of distances at `queries` queries.
         queries: largest number of queries to plan for; by default eight pictures of 32 x 32 patches.
+        rounded: move the members to where bfloat16 holds them exactly, by 2⁻⁹ of each coordinate at most.
     """
 
     bank: Tensor
@@ -110,13 +118,19 @@ class MemoryBank(nn.Module):
     half_norms: Tensor
 
     def __init__(
-        self, bank: Tensor, *, budget_bytes: int = BUDGET_BYTES, queries: int = _EXPORT_QUERIES
+        self,
+        bank: Tensor,
+        *,
+        budget_bytes: int = BUDGET_BYTES,
+        queries: int = _EXPORT_QUERIES,
+        rounded: bool = False,
     ) -> None:
         super().__init__()
         _check(bank, bank, 1)
         self.block = max(1, budget_bytes // 4 // queries)
         self.register_buffer("centre", bank.detach().float().mean(0))
-        self.register_buffer("bank", bank.detach().float() - self.centre)
+        members = bank.detach().float() - self.centre
+        self.register_buffer("bank", members.bfloat16().float() if rounded else members)
         self.register_buffer("half_norms", self.bank.square().sum(1) / 2)
 
     def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,13 +143,30 @@ class MemoryBank(nn.Module):
             best = torch.minimum(best, values)
         return _distance(best, queries.square().sum(1)), where
 
-    def distances(self, queries: Tensor) -> Tensor:
-        """Distance (N,) alone: finding which member it is would take as long as two fifths of the rest."""
+    def extended(self, queries: Tensor) -> Tensor:
+        """Queries (N, D) as rows (N, D + 4) whose product with the members is half the squared distance.
+
+        The norms go in as two numbers each, a coarse one and the rest, which eight bits hold well enough: so
+        `distances` may run in bfloat16, whose products are summed in float32 and rounded once, at the end,
+        when they are small already. Rounded before, as |q|²/2 - q.b and |q|²/2 apart, they would cancel.
+        """
         queries = queries - self.centre
-        best = self._partial(-queries, 0).amin(1)
-        for start in range(self.block, len(self.bank), self.block):
-            best = torch.minimum(best, self._partial(-queries, start).amin(1))
-        return _distance(best, queries.square().sum(1))
+        high, low = _parts(queries.square().sum(1, keepdim=True) / 2)
+        one = torch.ones_like(high)
+        return torch.cat([queries, high, low, one, one], 1)
+
+    def distances(self, extended: Tensor) -> Tensor:
+        """Distance (N,) to the nearest member, of rows (N, D + 4) that `extended` made.
+
+        Finding which member that is would take as long as two fifths of the rest.
+        """
+        high, low = _parts(self.half_norms.unsqueeze(1))
+        one = torch.ones_like(high)
+        members = torch.cat([-self.bank, one, one, high, low], 1)  # (M, D + 4)
+        best = F.linear(extended, members[: self.block]).amin(1)
+        for start in range(self.block, len(members), self.block):
+            best = torch.minimum(best, F.linear(extended, members[start : start + self.block]).amin(1))
+        return (2 * best).clamp_min(0).sqrt()
 
     def distances_to_others(self, queries: Tensor, own: Tensor) -> Tensor:
         """Distance (N,) to the nearest member that `own` (M,) does not mark; infinite if there is none."""
@@ -144,13 +175,9 @@ class MemoryBank(nn.Module):
         return _distance(partial.masked_fill(own, math.inf).amin(1), queries.square().sum(1))
 
     def _block(self, negated: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        partial = self._partial(negated, start)
-        return partial.amin(1), partial.argmin(1)
-
-    def _partial(self, negated: Tensor, start: int) -> Tensor:
-        """Half the squared distances (N, block) without the queries' norms."""
         block = slice(start, min(start + self.block, len(self.bank)))
-        return F.linear(negated, self.bank[block], self.half_norms[block])
+        partial = F.linear(negated, self.bank[block], self.half_norms[block])  # (N, block)
+        return partial.amin(1), partial.argmin(1)
 
     def distance_to(self, queries: Tensor, indices: Tensor) -> Tensor:
         """Distances (N, k) of queries (N, D) to the members at indices (N, k); small N, as differences."""

@@ -23,8 +23,9 @@ class PatchBank(nn.Module):
     Args:
         grid: makes the patches.
         around: how many of each member's nearest members `neighbours` holds, itself first.
-        floored: count smaller distances as `least`: they are rounding, which a picture that the bank has
-            learnt from would be scored by otherwise.
+        levelled: for distances that levels are taken of. Those below `least` count as that: they are
+            rounding, which a picture that the bank has learnt from would be scored by otherwise. And members
+            are rounded, so that half precision finds them where float32 does.
 
     Attributes:
         cells: patches of a picture.
@@ -36,10 +37,10 @@ class PatchBank(nn.Module):
     neighbours: Tensor
     least: Tensor
 
-    def __init__(self, grid: PatchGrid, *, around: int = 1, floored: bool = False) -> None:
+    def __init__(self, grid: PatchGrid, *, around: int = 1, levelled: bool = False) -> None:
         super().__init__()
-        self.grid, self.around, self.floored = grid, around, floored
-        self.register_buffer("least", torch.zeros(()), persistent=floored)
+        self.grid, self.around, self.levelled = grid, around, levelled
+        self.register_buffer("least", torch.zeros(()), persistent=levelled)
         self.cells = grid.shape[0] * grid.shape[1]
         self.memory = self._memory(torch.zeros(1, grid.dim))
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
@@ -48,16 +49,18 @@ class PatchBank(nn.Module):
         """Distances (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
         height, width = self.grid.shape
         patches = patch_rows(self.grid(maps))  # (N * h * w, D)
-        distances = self.memory.distances(patches)  # (N * h * w,)
-        if self.floored:
+        rows = self.memory.extended(patches).reshape(-1, height * width, self.grid.dim + 4)
+        return self.distances(rows), patches.reshape(-1, height * width, self.grid.dim)
+
+    def distances(self, rows: Tensor) -> Tensor:
+        """Distances (N, h, w) of patches (N, h * w, D + 4), extended as `MemoryBank.extended` does."""
+        distances = self.memory.distances(rows.flatten(0, 1))  # (N * h * w,)
+        if self.levelled:
             distances = torch.maximum(distances, self.least)
-        return (
-            distances.reshape(-1, height, width),
-            patches.reshape(-1, height * width, self.grid.dim),
-        )
+        return distances.reshape(-1, *self.grid.shape)
 
     def _memory(self, members: Tensor) -> MemoryBank:
-        return MemoryBank(members, budget_bytes=_BLOCK_BYTES, queries=self.cells)
+        return MemoryBank(members, budget_bytes=_BLOCK_BYTES, queries=self.cells, rounded=self.levelled)
 
     def keep(
         self,
@@ -76,7 +79,7 @@ class PatchBank(nn.Module):
         chosen = select_patches(patches, count, projection=projection, run=run, watch=watch, name=name)
         self.memory = self._memory(patches[chosen])
         self.neighbours = self.memory.neighbours(self.around)
-        if self.floored:
+        if self.levelled:
             self.least = resolution(self.memory.bank)
         return chosen
 
