@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder that holds mvtec_ad_512/screw")
     parser.add_argument("--train", type=int, default=60)
     parser.add_argument("--score", type=int, default=1200, help="rendered pictures to score")
-    parser.add_argument("--method", default="patchcore")
+    parser.add_argument("--method", default="joined_banks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, required=True)
     chosen = parser.parse_args()
