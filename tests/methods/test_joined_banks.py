@@ -18,7 +18,8 @@ from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.registry import create
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.joining.expected import ExpectedDistance
-from flawscope.nn.joining.joined import Joined, own_groups
+from flawscope.nn.joining.held import own_groups
+from flawscope.nn.joining.joined import Joined
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 

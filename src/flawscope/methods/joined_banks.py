@@ -15,7 +15,6 @@ benchmarks/results/presets.md tells what was tried, on which products, and what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError
+from flawscope.errors import OptionError
 from flawscope.files import writable_folder
 from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs, Side, Stage
 from flawscope.methods.fingerprint import fingerprint
@@ -32,12 +31,12 @@ from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
-from flawscope.nn.banks.neighbours import resolution
 from flawscope.nn.banks.patchbank import PatchBank
 from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_picture, together
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.joining.expected import ExpectedDistance
-from flawscope.nn.joining.joined import Joined, own_groups
+from flawscope.nn.joining.held import Held, own_groups
+from flawscope.nn.joining.joined import Joined
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.bundle import GRAPH
@@ -83,37 +82,11 @@ class JoinedBanksOptions(BackboneOptions):
     )
 
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {"default": {}}
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What left-out pictures gave in one bank: distances (n, h, w), and their patches (n * h * w, D)."""
-
-    distances: Tensor
-    patches: Tensor
-
-    def require_differences(self, *, least: int, members: Tensor, name: str) -> None:
-        """Refuse what gives no levels: fewer than `least` pictures that differ from the members (M, D).
-
-        Raises:
-            DataError: pictures alike in every patch.
-            OptionError: all members come from one picture.
-        """
-        if int((self.distances.flatten(1).amax(1) > resolution(members)).sum()) < least:
-            raise DataError(
-                "good pictures",
-                expected="pictures that differ from each other, as photographs do",
-                got="ones that are alike in every patch, such as copies or blank pictures",
-                fix="Leave copies out, and look whether the camera saw the product.",
-            )
-        if not self.distances.isfinite().all():
-            raise OptionError(
-                f"option '{name}_bank' of joined_banks",
-                expected="a bank with patches of at least two pictures",
-                got=f"{len(members)} patches of one",
-                fix="Raise it.",
-            )
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    # for stations where milliseconds count
+    "fast": {"size": [256, 256], "fine_bank": 3000, "middle_bank": 1000, "coarse_bank": 1000},
+}
 
 
 class JoinedBanks(Detector):
@@ -211,7 +184,7 @@ class JoinedBanks(Detector):
         self.joined.learn(*maps, self.heatmap)
         return Learnt(history=history)
 
-    def _fill(self, name: str, bank: PatchBank, patches: Tensor, run: Run, watch: Watch) -> _Held:
+    def _fill(self, name: str, bank: PatchBank, patches: Tensor, run: Run, watch: Watch) -> Held:
         """Fill one bank from the patches (P, D) of all pictures; distances of pictures left out of it."""
         bank.grid.balance(patches)
         count = min(len(patches), self._limit(name))
@@ -229,7 +202,7 @@ class JoinedBanks(Detector):
             row = patches[picture * bank.cells : (picture + 1) * bank.cells].to(device)  # (h * w, D)
             rows.append(row)
             distances.append(bank.left_out(row, groups[picture].to(device), owners))
-        held = _Held(torch.stack(distances).reshape(-1, *bank.grid.shape), torch.cat(rows))
+        held = Held(torch.stack(distances).reshape(-1, *bank.grid.shape), torch.cat(rows))
         held.require_differences(least=min(2, len(groups)), members=bank.memory.bank, name=name)
         return held
 

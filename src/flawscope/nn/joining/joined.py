@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-_BLOCK = 4  # most cells a side of the stretches that stand for pictures where there is only one
 _CELLS_COUNT = 3  # how many pictures' peaks the spread of cells counts as, beside the peaks that were seen
 
 
@@ -58,17 +57,3 @@ class Joined(nn.Module):
 
     def _take(self, index: int, zero: Tensor, variance: Tensor) -> None:
         self.zero[index], self.gain[index] = zero, variance.rsqrt()
-
-
-def own_groups(pictures: int, grid: tuple[int, int]) -> Tensor:
-    """What each patch (pictures, h * w) belongs to: patches of one group are not held against each other.
-
-    A group is a picture; where there is only one, stretches of up to four by four cells stand for pictures.
-    """
-    height, width = grid
-    if pictures > 1:
-        return torch.arange(pictures).unsqueeze(1).expand(-1, height * width)  # (pictures, h * w)
-    rows, columns = (
-        torch.arange(side) // max(1, min(_BLOCK, side // 2)) for side in (height, width)
-    )  # (h,), (w,)
-    return (rows.unsqueeze(1) * width + columns).reshape(1, -1)  # (1, h * w)
