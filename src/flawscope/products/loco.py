@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,13 @@ from flawscope.errors import OptionError, OutputError
 from flawscope.files import unwritable
 from flawscope.products.renderer import product_named, render
 from flawscope.products.scene import Product, Rendered
-from flawscope.progress import Progress, Silent, counted
+from flawscope.progress import Progress, Silent, Stage, counted
 
 _PALETTE = (
     *(0x000000, 0x4E79A7, 0xF28E2B, 0x59A14F, 0xE15759),
     *(0xB07AA1, 0xEDC948, 0x76B7B2, 0xFF9DA7, 0x9C755F),
 )
+_THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def write_loco(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as temporary:
             root = Path(temporary) / product
             with (progress or Silent()).stage("rendering", len(shots)) as stage:
-                _write(root, made, counted(shots, stage), seed=seed, size=size)
+                _write(root, made, shots, stage, seed=seed, size=size)
             root.rename(target)
     except OSError as error:
         raise unwritable(target, error) from error
@@ -105,21 +109,34 @@ def _shots(product: Product, train: int, validation: int, test_good: int, per_fl
         yield from (_Shot(f"test/{kind}_anomalies", index, flaw) for index, flaw in enumerate(flaws))
 
 
-def _write(root: Path, product: Product, shots: Iterable[_Shot], *, seed: int, size: int) -> None:
+def _write(
+    root: Path, product: Product, shots: Sequence[_Shot], stage: Stage, *, seed: int, size: int
+) -> None:
     values = {flaw: 255 - index for index, flaw in enumerate(product.flaws)}
-    truths = []
-    for shot in shots:
-        rendered = render(product.name, seed=shot.seed(product.name, seed), flaw=shot.flaw, size=size)
-        _write_one(root, shot, rendered, values)
-        if shot.folder.startswith("test/"):
-            about = {"path": f"{shot.name}.png", "flaw": shot.flaw, "truth": rendered.truth}
-            truths.append({**about, "area": round(float(rendered.mask.mean()), 6)})
+    work = partial(_make, root, product, values, seed=seed, size=size)
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="rendering")
+    try:
+        truths = [truth for truth in counted(pool.map(work, shots), stage) if truth is not None]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
     lines = "".join(json.dumps(truth) + "\n" for truth in truths)
     (root / "truth.jsonl").write_text(lines, encoding="utf-8")
     names = json.dumps(list(product.part_names), indent=2) + "\n"
     (root / "parts" / "names.json").write_text(names, encoding="utf-8")
     config = [_defect(product, flaw, value, size) for flaw, value in values.items()]
     (root / "defects_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _make(
+    root: Path, product: Product, values: Mapping[str, int], shot: _Shot, *, seed: int, size: int
+) -> dict[str, object] | None:
+    """Render and write one picture; what is true of it, if it is a test picture."""
+    rendered = render(product.name, seed=shot.seed(product.name, seed), flaw=shot.flaw, size=size)
+    _write_one(root, shot, rendered, values)
+    if not shot.folder.startswith("test/"):
+        return None
+    about = {"path": f"{shot.name}.png", "flaw": shot.flaw, "truth": rendered.truth}
+    return {**about, "area": round(float(rendered.mask.mean()), 6)}
 
 
 def _defect(product: Product, flaw: str, value: int, size: int) -> dict[str, object]:
@@ -133,7 +150,7 @@ def _defect(product: Product, flaw: str, value: int, size: int) -> dict[str, obj
     }
 
 
-def _write_one(root: Path, shot: _Shot, rendered: Rendered, values: dict[str, int]) -> None:
+def _write_one(root: Path, shot: _Shot, rendered: Rendered, values: Mapping[str, int]) -> None:
     _save(Image.fromarray(rendered.picture), root / f"{shot.name}.png")
     labels = Image.fromarray(rendered.parts)
     labels.putpalette(b"".join(code.to_bytes(3, "big") for code in _PALETTE))

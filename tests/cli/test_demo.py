@@ -1,0 +1,93 @@
+"""The demo: enough pictures for its promise, and what it says of the flaws that it finds and misses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flawscope.cli import demo_command
+from flawscope.data.layouts import read_dataset
+from flawscope.products import PRODUCTS, write_loco
+from flawscope.runtime.calibration import normals_needed
+from flawscope.training.recipe import Recipe
+from trained import Trained
+
+Run = Callable[..., Any]
+PRODUCT = PRODUCTS["vent_cover"]
+
+
+@pytest.fixture
+def out(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a demo lands whose pictures are small and few, and whose model is the small one of the tests."""
+
+    def trained_before(recipe: Recipe, *_: Any, **__: Any) -> Any:
+        goods = read_dataset(recipe.data.folder).select(split="validation", defective=False)
+        assert len(goods) == demo_command.CALIBRATION
+        return trained.result
+
+    def small(*arguments: Any, **counts: Any) -> Path:
+        return write_loco(*arguments, **counts | {"size": 64})
+
+    monkeypatch.setattr("flawscope.training.train.train", trained_before)
+    monkeypatch.setattr("flawscope.products.write_loco", small)
+    for name, count in (("TRAIN", 1), ("CALIBRATION", 2), ("TEST_GOOD", 3), ("PER_FLAW", 1)):
+        monkeypatch.setattr(demo_command, name, count)
+    return tmp_path / "demo"
+
+
+def test_the_pictures_are_enough_for_the_promise() -> None:
+    promise = Recipe.parse({"data": {"folder": "."}}).calibration
+    assert normals_needed(promise.false_rejects, 1 - promise.confidence) <= demo_command.CALIBRATION
+
+
+def test_it_counts_rejected_pictures_by_flaw_and_says_what_it_cannot_see(flawscope: Run, out: Path) -> None:
+    ended = flawscope("demo", "--out", out, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    structural = sum(kind == "structural" for kind in PRODUCT.flaws.values())
+    assert told["rejected"]["good"]["pictures"] == 3
+    assert told["rejected"]["structural"]["pictures"] == structural
+    assert told["rejected"]["logical"]["pictures"] == len(PRODUCT.flaws) - structural
+    assert {flaw: told["rejected"][flaw]["pictures"] for flaw in PRODUCT.flaws} == dict.fromkeys(
+        PRODUCT.flaws, 1
+    )
+    kinds = told["evaluation"]["kinds"]
+    share = kinds["structural_anomalies"]["reject"]
+    assert told["rejected"]["structural"]["rejected"] == pytest.approx(share * structural)
+    assert "counts nothing" in told["cannot_see"]
+    assert Path(told["report"]).is_file()
+
+
+def test_its_last_lines_are_the_shares_and_what_comes_next(flawscope: Run, out: Path) -> None:
+    for _ in range(2):  # the second takes the place of the first
+        ended = flawscope("demo", "--out", out, "--product", "ground_plate")
+        assert ended.code == 0, ended.err
+    assert "Structural flaws rejected: " in ended.out
+    assert "Good pictures rejected: " in ended.out
+    assert "misplaced parts" not in ended.out  # a bare surface has no parts
+    assert "What it cannot see: " in ended.out
+    assert "Next:   flawscope inspect" in ended.out
+
+
+def test_missed_flaws_are_named() -> None:
+    counts = {flaw: demo_command.Rejected(8, 8) for flaw in PRODUCT.flaws}
+    counts["flash"] = demo_command.Rejected(8, 6)
+    kinds = {"structural": demo_command.Rejected(48, 46), "logical": demo_command.Rejected(24, 24)}
+    said = list(demo_command._summary(PRODUCT, counts | kinds | {"good": demo_command.Rejected(60, 0)}))
+    assert said[:4] == [
+        "Structural flaws rejected: 46 of 48 (96%).",
+        "Good pictures rejected: 0 of 60 (0%).",
+        "Missing, extra or misplaced parts rejected: 24 of 24 (100%).",
+        "Not always rejected: flash 6 of 8 (75%).",
+    ]
+
+
+def test_an_unknown_product_is_named_before_anything_is_made(flawscope: Run, out: Path) -> None:
+    ended = flawscope("demo", "--out", out, "--product", "vent_cver")
+    assert ended.code != 0
+    assert 'Did you mean "vent_cover"' in ended.err
+    assert not out.exists()
