@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ import torch
 
 from flawscope.data.samples import Sample
 from flawscope.metrics import auroc
-from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.banks.features import map_batches
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
@@ -124,10 +123,11 @@ def test_presets_are_read_and_one_name_stays_one_preset(load, tmp_path):
 
 def test_a_detector_on_kept_maps_gets_those_of_its_pictures(load, tmp_path):
     cached = load("_cached_maps")
-    network = build_backbone("resnet18", ("layer1", "layer2"), size=(32, 32))
+    grids, channels = {"fine": (8, 8), "coarse": (4, 4)}, {"fine": 3, "coarse": 5}
+    network = SimpleNamespace(name="n", layers=tuple(grids), grids=grids, channels=channels, strides={})
     maps = {
-        layer: np.random.default_rng(0).normal(size=(5, *network.grids[layer], network.channels[layer]))
-        for layer in network.layers
+        layer: np.random.default_rng(0).normal(size=(5, *grids[layer], channels[layer])).astype(np.float16)
+        for layer in grids
     }
     samples = [Sample(tmp_path / f"{number}.png", "train", defective=False) for number in range(5)]
     numbers = {sample.path: number for number, sample in enumerate(samples)}
