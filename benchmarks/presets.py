@@ -8,9 +8,9 @@ own defaults hold. The method must have a frozen backbone. The first is what the
 
 Products are screw (MVTec AD, as published), magnetic tile and BSData (every third good picture is for
 testing), and all rendered ones at 384×384: with each seed 100 good pictures for training, 60 for testing and
-8 of each flaw. The seed is also that of the fit. The backbone's maps are kept as float16. Pixel figures weigh
-every picture at a quarter of a megapixel at most, as in accuracy.py. Fit times are from features, on the
-clock and of all cores together.
+8 of each flaw. The seed is also that of the fit. The backbone's maps are kept as float16. Pixel figures are
+those of `flawscope evaluate`: each pixel of each test picture counts once, at the picture's own resolution.
+Fit times are from features, on the clock and of all cores together.
 
 Intervals are of paired bootstraps over the test pictures, good and defective ones drawn apart, the same draw
 for both presets: they tell what other pictures of these products could change, not what other products could.
@@ -34,9 +34,10 @@ from typing import Any
 import torch
 from _cached_maps import CachedBackbone, Numbered, keep_maps, maps_folder, read_maps
 from _preset_tables import Table, choice, image_figures, markdown
-from accuracy import FOLDERS, about, beside_mask
+from accuracy import FOLDERS, about
 
 from flawscope.data.layouts import read_dataset
+from flawscope.data.masks import union_mask
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
@@ -49,16 +50,18 @@ from flawscope.metrics import RegionOverlap
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
 from flawscope.products import PRODUCTS, write_loco
+from flawscope.runtime.images import check_image
 
 _PROTOCOL = """\
 Screw as published, magnetic tile and BSData with every third good picture for testing; the others are
 rendered, for each seed anew: 100 good pictures for training, 60 for testing, 8 of each flaw. The seed is
 that of the fit too. No threshold is used, and nothing is tuned on test pictures here. Image AUROC over all
-test pictures, and over good ones and structural or logical flaws alone; pixel figures at a quarter of a
-megapixel a picture at most. Figures of a product are means over its seeds. Features come from files in
-float16, computed once; fit times are from there, on the clock and summed over cores. Intervals hold 95 %
-of 2000 paired bootstraps over the test pictures, good and defective ones apart: they tell what other
-pictures of these products could change, not what other products could."""
+test pictures, and over good ones and structural or logical flaws alone; pixel figures are those of
+`flawscope evaluate`: each pixel of each picture counts once, at the picture's own resolution. Figures of a
+product are means over its seeds. Features come from files in float16, computed once; fit times are from
+there, on the clock and summed over cores. Intervals hold 95 % of 2000 paired bootstraps over the test
+pictures, good and defective ones apart: they tell what other pictures of these products could change, not
+what other products could."""
 _PRODUCTS = [*FOLDERS, *PRODUCTS]
 _LETTERS = {"structural": "s", "logical": "l", None: "d"}
 
@@ -150,8 +153,11 @@ def measure(detector: Detector, place: Place, run: Run) -> dict[str, Any]:
     answer = answers(detector, place.numbered(place.test, detector), run, keep=("score", "heatmap"))
     for sample, outputs in zip(place.test, answer, strict=True):
         scores.append(float(f"{outputs['score']:.6g}"))
-        if sample.masks or not sample.defective:
-            overlap.update(*beside_mask(sample, outputs["heatmap"], detector.options.frame))
+        info = check_image(sample.path)
+        mask = union_mask(sample, info.height, info.width)
+        if mask.any() or not sample.defective:
+            placement = detector.options.frame.placement(info.height, info.width)
+            overlap.update(mask, placement.back(outputs["heatmap"]))
     kinds = "".join(_LETTERS[sample.category] if sample.defective else "g" for sample in place.test)
     return {
         **image_figures(kinds, scores),
