@@ -89,6 +89,18 @@ class Table:
         return Interval(float(np.mean(values)), float(low), float(high))
 
 
+def by_seed(table: Table) -> Iterator[str]:
+    """Gains over the first preset on the products that are rendered anew for each seed; Markdown lines."""
+    rows = [row for preset in table.presets for each in table.seeds for row in table.rows(preset, each)]
+    drawn = [row for row in rows if row["pictures"] != row["product"]]
+    seeds = sorted({row["seed"] for row in drawn})
+    tables = [Table([row for row in drawn if row["seed"] == seed], table.presets) for seed in seeds]
+    yield f"| preset | {' | '.join(f'seed {seed}' for seed in seeds)} |"
+    yield "|---" * (1 + len(seeds)) + "|"
+    for preset in table.presets[1:]:
+        yield f"| {preset} | {' | '.join(_told(each.gain(preset)) for each in tables)} |"
+
+
 def image_rounds(row: Row) -> NDArray[np.float64]:
     """Image AUROC (ROUNDS,) with good and defective test pictures drawn anew, each with replacement.
 

@@ -33,7 +33,7 @@ from typing import Any
 
 import torch
 from _cached_maps import CachedBackbone, Numbered, keep_maps, maps_folder, read_maps
-from _preset_tables import Table, choice, image_figures, markdown
+from _preset_tables import Table, by_seed, choice, image_figures, markdown
 from accuracy import FOLDERS, about
 
 from flawscope.data.layouts import read_dataset
@@ -205,8 +205,11 @@ def page(result: dict[str, Any], names: Sequence[str], choose: bool) -> str:
     """The result as a Markdown page."""
     table = Table(result["rows"], names)
     lines = ["# Presets", "", _PROTOCOL, "", *([result["note"], ""] if "note" in result else [])]
-    lines += [*markdown(table), ""]
-    if choose:
+    if table.seeds:
+        lines += [*markdown(table), ""]
+        told = "Δ image on the rendered products alone, by seed: other pictures of the same products."
+        lines += [told, "", *by_seed(table), ""]
+    if table.seeds and choose:
         lines += ["What leave-one-product-out takes among these presets:", "", *choice(table), ""]
     lines += [f"- {name}: `{result['presets'][name]['preset']}`" for name in names]
     for run in result["runs"]:

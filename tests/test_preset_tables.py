@@ -92,6 +92,7 @@ def test_tables_hold_what_all_presets_have(load):
     figures = [row["structural_auroc"] for row in rows if (row["preset"], row["product"]) == ("a", "x")]
     assert wider.figure("a", "x", "structural_auroc") == pytest.approx(np.mean(figures))
     assert "| x | 0, 1 |" in "\n".join(tables.markdown(wider))
+    assert list(tables.by_seed(table))[-1] == "| b | +0.00 [+0.00, +0.00] |"
 
 
 def test_what_is_chosen_without_a_product_is_what_it_is_judged_by(load):
