@@ -1,4 +1,4 @@
-"""`flawscope train` by itself on good pictures that teach nothing, and with networks that do not: one line."""
+"""`flawscope train` by itself on pictures, banks and networks that teach nothing: one clear line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from trained import write_pictures
 Run = Callable[..., Any]
 Picture = Callable[[int], np.ndarray[Any, Any]]
 SMALL = [
-    *("--set", "options.size=[64,64]", "--set", "options.weights=random", "--set", "options.evenness_steps=5"),
+    *(
+        "--set",
+        "options.size=[64,64]",
+        "--set",
+        "options.weights=random",
+        "--set",
+        "options.evenness_steps=5",
+    ),
     *("--engine", "onnxruntime", "--json"),
 ]
 

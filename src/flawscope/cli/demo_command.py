@@ -52,7 +52,7 @@ class Rejected:
 def demo(
     product: Annotated[str, typer.Option("--product", help=options.RENDERED)] = "vent_cover",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")] = Path("flawscope-demo"),
-    size: Annotated[int, typer.Option("--size", help="Side of the pictures.", min=128, max=1024)] = 256,
+    size: Annotated[int, typer.Option("--size", help="Side of the pictures.", min=128, max=1024)] = 384,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
