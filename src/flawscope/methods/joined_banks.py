@@ -164,7 +164,9 @@ class JoinedBanks(Detector):
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
         stores = self._collect(data.normal, run, watch)
-        held = {name: self._fill(name, bank, stores.pop(name), run, watch) for name, bank in self._banks()}
+        held = {}
+        for name, bank in reversed(tuple(self._banks())):  # the largest store goes before the longest selection
+            held[name] = self._fill(name, bank, stores.pop(name), run, watch)
         fine = held["fine"]
         distances = fine.distances.flatten()  # (n * h * w,)
         history = self.expected.learn(
