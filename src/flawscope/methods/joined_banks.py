@@ -165,7 +165,7 @@ class JoinedBanks(Detector):
             load_pretrained(self.backbone)
         stores = self._collect(data.normal, run, watch)
         held = {}
-        for name, bank in reversed(tuple(self._banks())):  # the largest store goes before the longest selection
+        for name, bank in reversed(tuple(self._banks())):  # the largest store goes first
             held[name] = self._fill(name, bank, stores.pop(name), run, watch)
         fine = held["fine"]
         distances = fine.distances.flatten()  # (n * h * w,)
