@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -129,6 +132,18 @@ def good_pictures(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Import a module of the benchmarks by name; afterwards none of them is left."""
+    folder = ROOT / "benchmarks"
+    if not folder.exists():
+        pytest.skip("the benchmarks are not part of this copy")
+    monkeypatch.syspath_prepend(str(folder))
+    yield importlib.import_module
+    for name in {script.stem for script in folder.glob("*.py")} & sys.modules.keys():
+        del sys.modules[name]
 
 
 @pytest.fixture

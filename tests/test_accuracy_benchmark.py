@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,11 @@ from flawscope.runtime.images import Frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import evaluate
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def accuracy(monkeypatch: pytest.MonkeyPatch):
-    if not FOLDER.exists():
-        pytest.skip("the benchmarks are not part of this copy")
+def accuracy(load: Callable[[str], ModuleType]) -> ModuleType:
     pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import accuracy
-
-    yield accuracy
-    for name in ("accuracy", "_machine"):
-        sys.modules.pop(name, None)
+    return load("accuracy")
 
 
 def picture(path: Path, pixels: np.ndarray) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,22 +11,6 @@ from PIL import Image
 
 from flawscope.data.samples import Sample
 from flawscope.runtime.images import Frame
-
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch):
-    if not FOLDER.exists():
-        pytest.skip("the benchmarks are not part of this copy")
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-    def by_name(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield by_name
-    for name in ("_multiscale_curves", "multiscale_patch_curves", "multiscale_patch", "accuracy", "_machine"):
-        sys.modules.pop(name, None)
 
 
 def test_levelled_pictures_have_one_median_and_their_own_contrast(load, tmp_path: Path) -> None:

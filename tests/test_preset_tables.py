@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,22 +15,7 @@ from flawscope.nn.banks.features import map_batches
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 KINDS = "g" * 30 + "s" * 12 + "l" * 12
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch):
-    if not FOLDER.exists():
-        pytest.skip("the benchmarks are not part of this copy")
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-    def by_name(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield by_name
-    for name in ("presets", "_preset_tables", "_cached_maps", "accuracy", "_machine"):
-        sys.modules.pop(name, None)
 
 
 def _row(tables, preset, product, seed, shift, *, noise=0, pixel=0.5):

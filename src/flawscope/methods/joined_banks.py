@@ -9,7 +9,7 @@ pass of one frozen network:
 The map is the larger of two: fine and middle together, or coarse. Each is first measured by the peaks that it
 has on good pictures. All levels come from distances of good pictures to members of other pictures.
 
-benchmarks/results/presets.md tells what was tried, on which products, and what it gained.
+benchmarks/results/joined_choice.md tells what was tried, and presets.md what it gained on which products.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class JoinedBanks(Detector):
     def _costs(self, pictures: int, memory: int) -> Iterator[Preflight]:
         for name, bank in self._banks():
             patches = pictures * bank.cells
-            stored = 4 * patches * bank.grid.dim <= memory
+            stored = 4 * patches * bank.grid.dim <= memory // len(BANKS)
             count = min(patches, self._limit(name))
             yield estimate(patches, bank.grid.dim, count, projection=self.options.projection, stored=stored)
 
@@ -251,10 +251,7 @@ class JoinedBanks(Detector):
         """Extended patches (N, h * w, D + 4) by bank, and the fine ones' factors (N, h * w)."""
         maps = self.backbone(pixels)
         patches = {name: patch_rows(bank.grid(maps)) for name, bank in self._banks()}  # (N * h * w, D)
-        found = {
-            name: bank.memory.extended(patches[name]).reshape(-1, bank.cells, bank.grid.dim + 4)
-            for name, bank in self._banks()
-        }
+        found = {name: bank.extended(patches[name]) for name, bank in self._banks()}
         found["factors"] = self.expected(patches["fine"]).reshape(-1, self.fine.cells)
         return found
 

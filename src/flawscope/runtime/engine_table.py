@@ -134,7 +134,7 @@ def lines(rows: Sequence[EngineRow]) -> list[str]:
         milliseconds = "" if row.milliseconds is None else f"{row.milliseconds:.1f}"
         verdict = "taken" if row.chosen else "" if row.holds else f"beyond {row.bound:g}, not used"
         name = f"{row.engine} {row.precision}"
-        cells.append((name, milliseconds, f"{row.scores:.1g}", f"{row.heatmaps:.1g}", verdict))
+        cells.append((name, milliseconds, f"{row.scores:.2g}", f"{row.heatmaps:.2g}", verdict))
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     told = (
         "Engines, milliseconds a picture, and differences from the trained network in shares of the spread:"

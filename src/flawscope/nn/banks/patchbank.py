@@ -47,13 +47,15 @@ class PatchBank(nn.Module):
 
     def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Distances (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
-        height, width = self.grid.shape
         patches = patch_rows(self.grid(maps))  # (N * h * w, D)
-        rows = self.memory.extended(patches).reshape(-1, height * width, self.grid.dim + 4)
-        return self.distances(rows), patches.reshape(-1, height * width, self.grid.dim)
+        return self.distances(self.extended(patches)), patches.reshape(-1, self.cells, self.grid.dim)
+
+    def extended(self, patches: Tensor) -> Tensor:
+        """Patches (N * h * w, D) as `distances` takes them: (N, h * w, D + 4)."""
+        return self.memory.extended(patches).reshape(-1, self.cells, self.grid.dim + 4)
 
     def distances(self, rows: Tensor) -> Tensor:
-        """Distances (N, h, w) of patches (N, h * w, D + 4), extended as `MemoryBank.extended` does."""
+        """Distances (N, h, w) of patches (N, h * w, D + 4) that `extended` made."""
         distances = self.memory.distances(rows.flatten(0, 1))  # (N * h * w,)
         if self.levelled:
             distances = torch.maximum(distances, self.least)
