@@ -16,8 +16,8 @@ EXAMPLES = """Examples:
 
   flawscope station-probe --model models/bracket --out line1.json
 
-Run it on the station, then: flawscope export models/bracket --for line1.json --out station/bracket. Without
---model, engines are compared by a small built-in graph, which tells less than the model itself."""
+Run it on the station; `flawscope export MODEL --for line1.json --out NEW` then chooses the engine by it.
+Without --model, engines are compared by a small built-in graph, which tells less than the model itself."""
 
 
 def station_probe(
