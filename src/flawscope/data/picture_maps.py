@@ -1,19 +1,31 @@
-"""Label maps that come with a data set, one for each picture: found, read, checked. No torch here."""
+"""Label maps, or masks, that come with a data set for each picture: found, read, checked. No torch here."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.masks import MaskFile
 from flawscope.data.samples import Sample
-from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, check_map_fits, pixels_of, read_labels
-from flawscope.errors import DataError
+from flawscope.data.segment_maps import (
+    MOST_SEGMENTS,
+    Labels,
+    check_map_fits,
+    picture_size,
+    pixels_of,
+    read_labels,
+    to_frame_size,
+)
+from flawscope.errors import DataError, InputError
 from flawscope.runtime.images import Frame
 
 SUFFIXES = (".png", ".npy")
 
 
 class PictureMaps:
-    """The label maps of a folder, an indexed PNG or a NumPy file for each picture.
+    """What a folder holds for each picture: an indexed PNG, a NumPy file, or a folder of mask pictures.
 
     Args:
         maps: the folder.
@@ -45,27 +57,50 @@ class PictureMaps:
                 f"segment map {path}",
                 expected=f"indices from 0 to {self.count - 1}, as the option count or earlier maps have them",
                 got=f"index {highest} in {pixels_of(drawn, highest)}",
-                fix="Correct the map, or set options.segments.count.",
+                fix="Correct the map, or set the option count.",
             )
         check_map_fits(path, (drawn.shape[0], drawn.shape[1]), [sample.path], frame)
         return drawn
 
+    def masks(self, sample: Sample, frame: Frame) -> NDArray[np.bool_]:
+        """The picture's masks, which may overlap, by their files' names: (M, height, width) at `frame`.
+
+        Raises:
+            InputError: no folder of that picture, or a mask that cannot be read.
+            DataError: a mask that does not fit, two pictures that share a folder.
+        """
+        place = self.place(sample)
+        if not place.is_dir():
+            raise InputError(
+                f"masks {self.maps / self._relative(sample)}",
+                expected="a folder of PNG files, one for each mask",
+                got="a label map, while earlier pictures have masks" if place.is_file() else "nothing there",
+                fix="Make the masks of this picture; a folder without files says that it has none.",
+            )
+        paths = sorted(path for path in place.iterdir() if path.suffix.lower() == ".png")
+        masks = np.zeros((len(paths), frame.height, frame.width), np.bool_)
+        for mask, path in zip(masks, paths, strict=True):
+            size = picture_size(path)
+            check_map_fits(path, size, [sample.path], frame)
+            mask[:] = to_frame_size(MaskFile(path).read(*size).astype(np.uint8), frame) > 0
+        return masks
+
     def place(self, sample: Sample) -> Path:
-        """The picture's map; the first of the suffixes that is there.
+        """The picture's map: the first of the suffixes that is there, else its folder of masks.
 
         Raises:
             DataError: two pictures that would share it, or one outside of `pictures`.
         """
         base = self.maps / self._relative(sample)
         known = [base.parent / f"{base.name}{suffix}" for suffix in SUFFIXES]
-        path = next((path for path in known if path.is_file()), known[0])
+        path = next((path for path in known if path.is_file()), base if base.is_dir() else known[0])
         owner = self._owners.setdefault(path, sample.path)
         if owner != sample.path:
             raise DataError(
                 f"segment map {path}",
                 expected="one picture that it belongs to",
                 got=f"{owner} and {sample.path}",
-                fix="Let the maps mirror the pictures' folder, and name that (options.segments.pictures).",
+                fix="Let the maps mirror the pictures' folder, and name that (option pictures).",
             )
         return path
 
@@ -79,6 +114,6 @@ class PictureMaps:
                 f"picture {sample.path}",
                 expected=f"a place below {self.pictures}, which the segment maps mirror",
                 got="another one",
-                fix="Correct the name of that folder (options.segments.pictures).",
+                fix="Correct the name of that folder (option pictures).",
             )
         return picture.relative_to(root).with_suffix("")
