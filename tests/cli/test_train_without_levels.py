@@ -78,7 +78,7 @@ def test_pictures_that_teach_nothing(
 def test_a_bank_of_one_member(flawscope: Run, tmp_path: Path, bank: str) -> None:
     pictures = write_pictures(tmp_path / "good", 6)
     said = refused(flawscope, pictures, tmp_path / "model", "--set", f"options.{bank}=1")
-    assert f"option '{bank}' of joined_banks" in said
+    assert f"option '{bank}' of the joined banks" in said
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,10 @@ def pixels_of(data: TrainingData) -> torch.Tensor:
 def test_a_member_of_the_own_picture_does_not_count(training_data: Make) -> None:
     data = training_data(4)
     detector = fitted(data)
-    rows = patch_rows(detector.fine.grid(detector.backbone(pixels_of(data))))  # (4 * 64, D)
-    members = detector.fine.memory.bank + detector.fine.memory.centre
+    rows = patch_rows(detector.patches.fine.grid(detector.backbone(pixels_of(data))))  # (4 * 64, D)
+    members = detector.patches.fine.memory.bank + detector.patches.fine.memory.centre
     owners = torch.from_numpy(cdist(members, rows).argmin(1)) // 64
-    found = detector.fine.left_out(rows[64:128], own_groups(4, (8, 8))[1], owners)
+    found = detector.patches.fine.left_out(rows[64:128], own_groups(4, (8, 8))[1], owners)
     expected = cdist(rows[64:128].numpy(), members[owners != 1].numpy()).min(1)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
@@ -139,13 +139,13 @@ def test_stopped_between_banks_it_resumes_to_the_same_model(training_data: Make,
     run = Run(precision="fp32", checkpoints=Checkpoints(tmp_path / "kept"))
     detector = create("joined_banks", SMALL)
     assert isinstance(detector, JoinedBanks)
-    keep = detector.middle.keep
+    keep = detector.patches.middle.keep
 
     def stopping(*args: Any, **keywords: Any) -> torch.Tensor:
         stop.set()
         return keep(*args, **keywords)
 
-    detector.middle.keep = stopping  # type: ignore[method-assign]
+    detector.patches.middle.keep = stopping  # type: ignore[method-assign]
     with pytest.raises(Stopped):
         detector.fit(data, run, Watch(stop=stop))
     again, whole = fitted(data, run), fitted(data)
@@ -156,7 +156,7 @@ def test_stopped_between_banks_it_resumes_to_the_same_model(training_data: Make,
 def test_a_network_without_the_deep_layer_takes_other_strides(training_data: Make) -> None:
     options = {"backbone": "resnet18", "coarse_strides": (16,), "middle_strides": (8,), "fine_strides": (4,)}
     detector = fitted(training_data(3), **options)
-    assert detector.coarse.grid.layers == ("layer3",)
+    assert detector.patches.coarse.grid.layers == ("layer3",)
 
 
 def test_a_bank_without_layers_is_told() -> None:

@@ -36,7 +36,7 @@ class Held:
             )
         if not self.distances.isfinite().all():
             raise OptionError(
-                f"option '{name}_bank' of joined_banks",
+                f"option '{name}_bank' of the joined banks",
                 expected="a bank with patches of at least two pictures",
                 got=f"{len(members)} patches of one",
                 fix="Raise it.",
