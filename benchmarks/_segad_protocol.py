@@ -19,7 +19,7 @@ from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.methods.detector import Detector
-from flawscope.methods.fingerprint import fit_once
+from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
 from flawscope.methods.segad.classifying import held_out_scores

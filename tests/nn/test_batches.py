@@ -54,6 +54,7 @@ def test_pixels_are_the_pictures_to_one_level_kept_or_not(pictures: Pictures, me
     batch = store.batch([3, 0])
     assert batch.shape == (2, 3, 48, 64)
     assert (batch[0] - torch.from_numpy(pictures[3])).abs().max() <= 0.5 / 255 + 1e-6
+    torch.testing.assert_close(store.picture(3).float() / 255, batch[0])
 
 
 @pytest.mark.parametrize("memory", [0, 1 << 30])

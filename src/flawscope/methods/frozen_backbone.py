@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import BackboneOptions, Detector, Learnt
-from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Run
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import FeatureStore, shuffled, steps_of
 from flawscope.nn.watch import Watch

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs, Side, Stage
-from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.preflight import Preflight, seconds_a_picture
 from flawscope.nn.joining import banks
 from flawscope.nn.joining.banks import JoinedPatches, JoinedPatchesOptions
 from flawscope.nn.run import FEATURE_MEMORY, Run
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.runtime.bundle import GRAPH
 

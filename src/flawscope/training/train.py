@@ -17,7 +17,7 @@ from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.survey import about_copies, about_values, require_spread
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
-from flawscope.methods.fingerprint import fit_once
+from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create, options_of
 from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept
 from flawscope.nn.watch import UNWATCHED, Watch

@@ -21,7 +21,6 @@ from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, 
 from flawscope.methods.efficientad.options import PRESETS, EfficientADOptions
 from flawscope.methods.efficientad.pictures import TrainingPictures
 from flawscope.methods.efficientad.training import Objective, train
-from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import STRIDE, cells, pdn, pdn_cells
 from flawscope.nn.backbones.teachers import load_teacher
@@ -30,6 +29,7 @@ from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.student_teacher.losses import discrepancy
 from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, normalise_output, taps
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 

@@ -17,7 +17,6 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
-from flawscope.methods.fingerprint import fingerprint
 from flawscope.methods.multiscale_patch.bank import EmbeddingBank
 from flawscope.methods.multiscale_patch.options import PRESETS, MultiScalePatchOptions
 from flawscope.methods.multiscale_patch.patches import Coverage, grid_shape
@@ -27,6 +26,7 @@ from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.memory import available_bytes, gib, require_memory
 from flawscope.nn.run import Run, seeded
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.training.stores import PixelStore
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.explain.examples import Examples

@@ -9,7 +9,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
-from flawscope.methods.fingerprint import fit_once
+from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.methods.segad.reading import folds_by_kind

@@ -24,7 +24,7 @@ from flawscope.data.segment_maps import write_segment_map
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage
-from flawscope.methods.fingerprint import fit_once
+from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.classifying import held_out_scores
 from flawscope.methods.segad.final import fit, unfitted

@@ -13,10 +13,10 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs
-from flawscope.methods.fingerprint import fingerprint
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Run, seeded
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.stores import PixelStore, shuffled
 from flawscope.nn.watch import UNWATCHED, Watch

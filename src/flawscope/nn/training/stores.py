@@ -62,10 +62,18 @@ class PixelStore:
     def batch(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Pictures (n, 3, H, W) float32 in [0, 1] on the run's device, to 1/255."""
         rows = torch.as_tensor(indices)
+        kept = (
+            self.kept[rows]
+            if self.kept is not None
+            else torch.stack([self.picture(int(row)) for row in rows])
+        )
+        return kept.to(self.device).float() / 255
+
+    def picture(self, index: int) -> Tensor:
+        """Picture (3, H, W) uint8 in this machine's memory, not to be changed."""
         if self.kept is not None:
-            return self.kept[rows].to(self.device).float() / 255
-        read = [_bytes(torch.from_numpy(self.pictures[int(row)])) for row in rows]
-        return torch.stack(read).to(self.device).float() / 255
+            return self.kept[index]
+        return _bytes(torch.from_numpy(self.pictures[index]))
 
     def _fill(self, kept: Tensor, run: Run, watch: Watch) -> None:
         done = 0
