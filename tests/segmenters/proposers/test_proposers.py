@@ -3,32 +3,67 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.errors import OptionError
+from flawscope.nn.run import Run
+from flawscope.products import render
+from flawscope.runtime.images import Frame
 from flawscope.segmenters.proposers import AreasOptions, ProposerOptions, build_proposer
 
+Save = Callable[..., Pictures]
 SAMPLE = Sample(Path("a.png"), "train", defective=False)
 
 
-def test_areas_are_what_differs_from_the_ground() -> None:
-    picture = np.full((64, 96, 3), 90, np.uint8)
+def drawn(seed: int) -> NDArray[np.uint8]:
+    """A disc and a bar on grey ground, another bar upon a large plate, in light that differs by picture."""
+    random = np.random.default_rng(seed)
+    picture = np.full((96, 128, 3), 90.0)
     cv2.circle(picture, (24, 30), 10, (200, 60, 40), -1)
-    cv2.rectangle(picture, (60, 20), (80, 50), (40, 60, 200), -1)
-    found = build_proposer(AreasOptions()).propose(picture, SAMPLE)
+    cv2.rectangle(picture, (60, 10), (120, 80), (40, 60, 200), -1)
+    cv2.rectangle(picture, (80, 30), (90, 60), (220, 220, 60), -1)
+    noisy = picture * random.uniform(0.85, 1.15) + random.normal(0, 2, picture.shape)
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def test_areas_differ_from_the_ground_and_from_larger_areas_around_them(saved: Save) -> None:
+    pictures = saved([drawn(seed) for seed in range(6)], Frame(height=96, width=128))
+    proposer = build_proposer(AreasOptions())
+    proposer.prepare(pictures, Run())
+    found = proposer.propose(drawn(9), SAMPLE)
     assert found.named is None
-    assert found.masks.shape == (2, 64, 96)
     assert found.masks.dtype == np.bool_
-    assert sorted(found.masks[:, 30, [24, 70, 5]].tolist()) == [[False, True, False], [True, False, False]]
-    plain = build_proposer(AreasOptions()).propose(np.full((64, 96, 3), 90, np.uint8), SAMPLE)
-    assert plain.masks.shape == (0, 64, 96)
+    sizes = sorted(found.masks.sum((1, 2)).tolist())
+    assert sizes == pytest.approx([317, 341, 61 * 71 - 341], rel=0.1)
+    bar, plate = found.masks[:, 45, 85], found.masks[:, 45, 65]
+    assert (bar.sum(), plate.sum(), (bar & plate).sum()) == (1, 1, 0)
+
+
+def test_plain_pictures_have_no_areas(saved: Save) -> None:
+    plain = np.full((64, 96, 3), 90, np.uint8)
+    proposer = build_proposer(AreasOptions())
+    proposer.prepare(saved([plain, plain], Frame(height=64, width=96)), Run())
+    assert proposer.propose(plain, SAMPLE).masks.shape == (0, 64, 96)
+
+
+def test_pins_of_a_rendered_tray_are_found(saved: Save) -> None:
+    rendered = [render("pin_tray", seed=seed, size=192) for seed in range(6)]
+    proposer = build_proposer(AreasOptions())
+    proposer.prepare(saved([each.picture for each in rendered], Frame(height=192, width=192)), Run())
+    masks = proposer.propose(rendered[0].picture, SAMPLE).masks
+    small = masks[masks.sum((1, 2)) < 192 * 192 * 0.02].any(0)
+    truth = rendered[0].parts == 2
+    assert (small & truth).sum() / (small | truth).sum() > 0.75
 
 
 @pytest.mark.parametrize(
