@@ -1,0 +1,88 @@
+"""The heatmap of the patch histogram branch: which pixels are too much, and where something is missing.
+
+Appendix D. What a picture lacks has no pixels in it; they are looked up in the good picture most like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.methods.csad.cells import Grid, cell_indices
+
+KEPT, SIDE = 300, 64  # good label maps that are looked up, and their largest height and width
+
+
+class HistogramMap(nn.Module):
+    """Spreads differences of histograms over the pixels that they stand for.
+
+    Args:
+        size: height and width H, W of the label maps.
+        grids: rows and columns of each, G of them.
+        entries: entries of each grid's vector, D in all.
+        first: the first class that counts, 0 or 1.
+
+    Attributes:
+        histograms: (n, D) of up to 300 good pictures.
+        maps: (n, h, w) uint8, their label maps, at most 64×64.
+    """
+
+    histograms: Tensor
+    maps: Tensor
+    down: Tensor
+    across: Tensor
+
+    def __init__(
+        self, size: tuple[int, int], grids: Sequence[Grid], entries: Sequence[int], *, first: int
+    ) -> None:
+        super().__init__()
+        self.size, self.entries, self.first = size, list(entries), first
+        self.counts = [rows * columns for rows, columns in grids]
+        small = (min(SIDE, size[0]), min(SIDE, size[1]))
+        for index, grid in enumerate(grids):
+            self.register_buffer(f"cells{index}", cell_indices(size, grid), persistent=False)  # (H, W)
+            self.register_buffer(f"kept{index}", cell_indices(small, grid), persistent=False)  # (h, w)
+        self.register_buffer("down", torch.arange(size[0]) * small[0] // size[0], persistent=False)
+        self.register_buffer("across", torch.arange(size[1]) * small[1] // size[1], persistent=False)
+        self.register_buffer("histograms", torch.zeros(1, sum(entries)))
+        self.register_buffer("maps", torch.zeros(1, *small, dtype=torch.uint8))
+
+    def learn(self, labels: Tensor, histograms: Tensor) -> None:
+        """Keep good pictures, spread evenly over all: their label maps (n, H, W) and histograms (n, D)."""
+        kept = torch.linspace(0, len(labels) - 1, min(len(labels), KEPT)).round().long()
+        self.histograms = histograms[kept.to(histograms.device)].to(self.histograms)
+        rows, columns = (
+            ((torch.arange(small) + 0.5) * large / small).long().to(labels.device)  # the middle of each cell
+            for large, small in zip(self.size, self.maps.shape[1:], strict=True)
+        )
+        self.maps = labels[kept.to(labels.device)][:, rows][:, :, columns].to(self.maps)
+
+    def forward(self, labels: Tensor, histograms: Tensor, away: Tensor) -> Tensor:
+        """The map (N, H, W), at least 0.
+
+        Args:
+            labels: (N, H, W).
+            histograms: (N, D) of these.
+            away: (N, D) how much more than good pictures they show, below 0 how much less.
+        """
+        total = torch.zeros_like(labels, dtype=away.dtype)
+        parts = (torch.split(values, self.entries, 1) for values in (histograms, self.histograms, away))
+        for index, (own, good, apart) in enumerate(zip(*parts, strict=True)):
+            nearest = (own.unsqueeze(1) - good).square().sum(2).argmin(1)  # (N,)
+            alike = self.maps.index_select(0, nearest).long()  # (N, h, w)
+            extra = self._spread(index, apart.clamp(min=0), labels, self.get_buffer(f"cells{index}"))
+            missing = self._spread(index, (-apart).clamp(min=0), alike, self.get_buffer(f"kept{index}"))
+            enlarged = missing.index_select(1, self.down).index_select(2, self.across)  # (N, H, W)
+            total = total + extra + enlarged
+        return total
+
+    def _spread(self, grid: int, values: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
+        """Each pixel's entry of `values` (N, cells * K'), by its cell (h, w) and its label (N, h, w)."""
+        count = self.counts[grid]
+        table = values.reshape(-1, count, values.shape[1] // count)  # (N, cells, K')
+        table = F.pad(table, (self.first, 0))  # (N, cells, K + 1), 0 for a background that does not count
+        places = cells * table.shape[2] + labels  # (N, h, w)
+        return table.flatten(1).gather(1, places.flatten(1)).reshape(places.shape)
