@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from flawscope.data.pictures import Pictures
+from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
-from flawscope.segmenters.drafting import draft_by_features, guided, mean_picture
+from flawscope.segmenters.drafting import (
+    draft_by_features,
+    draft_by_masks,
+    exclusive,
+    guided,
+    mean_picture,
+)
 
 Save = Callable[..., Pictures]
 FRAME = Frame(96, 128)
@@ -71,3 +78,20 @@ def test_values_without_edges_in_the_guide_are_averaged() -> None:
     values = np.arange(64, dtype=np.float32)[None].repeat(64, 0)
     flat = guided(values, np.full((64, 64), 0.5, np.float32))
     np.testing.assert_allclose(flat[:, 8:-8], values[:, 8:-8], atol=1e-3)  # means of a ramp are the ramp
+
+
+def test_masks_become_exclusive_smaller_upon_larger() -> None:
+    masks = np.zeros((3, 6, 6), np.bool_)
+    masks[0, 2:4, 2:4] = True  # in the middle of the next
+    masks[1, 1:5, 1:5] = True
+    masks[2, 5, :2] = True
+    labels = exclusive(masks, 8)
+    expected = np.zeros((6, 6), int)
+    expected[1:5, 1:5], expected[2:4, 2:4], expected[5, :2] = 1, 2, 3
+    np.testing.assert_array_equal(labels, expected)
+    fewer = exclusive(masks, 3)
+    expected[5, :2] = 0
+    np.testing.assert_array_equal(fewer, expected)
+    assert exclusive(np.ones((2, 4, 4), np.bool_), 5).tolist() == np.zeros((4, 4)).tolist()
+    with pytest.raises(DataError, match="Draft by features"):
+        draft_by_masks(masks[:0])

@@ -1,6 +1,7 @@
 """A static segment map proposed from aligned good pictures: their mean features, clustered.
 
-Labels that a machine has made are cleaned for a person to go on with.
+Or from the masks that something else proposes on one picture. Labels that a machine has made are cleaned
+for a person to go on with.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.segment_maps import Labels, Size, shares_of
+from flawscope.errors import DataError
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch, batches
@@ -23,6 +25,7 @@ from flawscope.segmenters.cells import Cells
 from flawscope.segmenters.clustering import cluster
 from flawscope.segmenters.segmenter import spread
 
+_MOST_SEGMENTS = 8  # that masks become
 _SMALLEST = 1 / 500  # of the picture: areas below it join their neighbours
 _BRUSH = 1 / 64  # of the shorter side: diameter over which the majority decides
 
@@ -43,6 +46,44 @@ def ordered(labels: NDArray[np.integer]) -> Labels:
     rank = np.zeros(len(shares), np.uint8)
     rank[order] = np.arange(len(order))
     return np.asarray(rank[labels])
+
+
+def draft_by_masks(masks: NDArray[np.bool_], segments: int | None = None) -> Labels:
+    """Segments (H, W) of a picture from masks (M, H, W) of it that may overlap, numbered by size.
+
+    What no mask covers is one segment; of more than `segments` (8 by default) the largest stay.
+
+    Raises:
+        DataError: no masks.
+    """
+    if not len(masks):
+        raise DataError(
+            "picture to divide into segments",
+            expected="objects that SAM finds",
+            got="none that it is sure of",
+            fix="Draft by features.",
+        )
+    return cleaned(exclusive(masks, segments or _MOST_SEGMENTS))
+
+
+def exclusive(masks: NDArray[np.bool_], segments: int) -> Labels:
+    """Labels (H, W) of overlapping masks (M, H, W): smaller ones lie upon larger ones, 0 is what none covers.
+
+    Of more than `segments` labels, 0 among them, those that show the fewest pixels fall to what lies below.
+    """
+    masks = masks[np.argsort(-masks.sum((1, 2)), kind="stable")]
+    seen = np.bincount(_painted(masks).ravel(), minlength=len(masks) + 1)[1:]
+    kept = np.sort(np.argsort(-seen, kind="stable")[: segments - 1])
+    labels = _painted(masks[kept[seen[kept] > 0]])
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint8)
+
+
+def _painted(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Labels (H, W) from 1 on, each mask upon those before it; 0 where there is none."""
+    labels = np.zeros(masks.shape[1:], np.int64)
+    for label, mask in enumerate(masks, 1):
+        labels[mask] = label
+    return labels
 
 
 def _majority(labels: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -127,8 +127,8 @@ def draft(
         OutputError: the map cannot be written.
     """
     from flawscope.nn.watch import UNWATCHED  # noqa: PLC0415
-    from flawscope.segmenters.drafting import draft_by_features, mean_picture  # noqa: PLC0415 - check needs no torch
-    from flawscope.segmenters.sam import Sam  # noqa: PLC0415
+    from flawscope.segmenters import drafting  # noqa: PLC0415 - check needs no torch
+    from flawscope.segmenters.proposers.sam import SamOptions, SegmentAnything  # noqa: PLC0415
 
     watch = watch or UNWATCHED
     require_png(out)
@@ -138,12 +138,13 @@ def draft(
     height, width = size or common_size(paths)
     samples = [Sample(path, "train", defective=False) for path in paths]
     pictures = PictureFiles(samples, _working(height, width))
-    guide = pictures[0] if first else mean_picture(pictures, run, watch)
+    guide = pictures[0] if first else drafting.mean_picture(pictures, run, watch)
     shown = to_bytes(guide)
     if by == "sam":
-        small = Sam(model, run, watch).draft(shown, segments)
+        sam = SegmentAnything(SamOptions(model=model, crops=0), run, watch)
+        small = drafting.draft_by_masks(sam.masks(shown, (shown.shape[0], shown.shape[1])), segments)
     else:
-        small = draft_by_features(pictures, guide, run, watch, count=segments, weights=weights)
+        small = drafting.draft_by_features(pictures, guide, run, watch, count=segments, weights=weights)
     labels = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     write_segment_map(out, labels)
     preview = out.with_name(f"{out.stem}_preview.png")
