@@ -1,0 +1,197 @@
+"""Components that are alike: mean shift (section 3.1 of the CSAD paper), and its bandwidth from the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.samples import spread
+from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
+
+Rows = NDArray[np.float64]
+Ids = NDArray[np.intp]
+
+NONE = -1  # class of a component that has none
+_ROUNDS, _STOP = (
+    300,
+    1e-3,
+)  # scikit-learn's: most steps of a start, and the share of the bandwidth that ends it
+_CANDIDATES = 16
+_RANGE = (0.005, 0.7)  # quantiles of the distances between components that bandwidths are tried between
+_TOLERATED = 0.1  # variance of a class's number of members over their mean, at which it counts 1 / e
+_PLATEAU = 0.95  # of the best score
+_SAMPLE = 1500  # components that are clustered; the others join them
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Classes of components.
+
+    Attributes:
+        classes: (n,) from 0 on, those with most members first; -1 for components in none.
+        bandwidth: that mean shift had.
+        groups: how many modes it found, small ones among them.
+    """
+
+    classes: Ids
+    bandwidth: float
+    groups: int
+
+    @property
+    def count(self) -> int:
+        """Number of classes K."""
+        return int(self.classes.max(initial=NONE)) + 1
+
+
+def group(
+    rows: Rows,
+    owners: Ids,
+    pictures: int,
+    run: Run,
+    watch: Watch = UNWATCHED,
+    *,
+    bandwidth: float | None = None,
+    least_share: float = 0.5,
+    most: int = 63,
+) -> Grouping:
+    """Cluster components by mean shift; clusters with too few members are no classes.
+
+    Where pictures show more than 1500 components in all, those of evenly spread pictures are clustered, and
+    each of the others joins the class of its nearest one, if that lies within the bandwidth.
+
+    Args:
+        rows: (n, D) features of components.
+        owners: (n,) which picture shows each, in order.
+        pictures: how many there are.
+        run: nothing is drawn; it tells `watch` what is kept.
+        watch: progress and stop signal.
+        bandwidth: None chooses it, see `choose_bandwidth`.
+        least_share: members that a class must have, in shares of the pictures.
+        most: classes that stay at most.
+    """
+    each = max(len(rows) / max(pictures, 1), 1)
+    sampled = np.array(spread(range(pictures), max(int(_SAMPLE / each), 2)), np.intp)
+    inner = np.isin(owners, sampled)
+    own = np.searchsorted(sampled, owners[inner])  # pictures of the sample, from 0 on
+    if bandwidth is None:
+        bandwidth = choose_bandwidth(rows[inner], own, len(sampled), run, watch, least_share=least_share)
+    modes = mean_shift(rows[inner], bandwidth)
+    groups = np.full(len(rows), NONE, np.intp)
+    groups[inner] = _nearest(rows[inner], modes)[0]
+    for start in range(0, len(rows), _SAMPLE):
+        some = np.flatnonzero(~inner[start : start + _SAMPLE]) + start
+        near, distances = _nearest(rows[some], rows[inner])
+        groups[some] = np.where(distances <= bandwidth, groups[inner][near], NONE)
+    return Grouping(_large(groups, least_share * pictures, most), bandwidth, len(modes))
+
+
+def choose_bandwidth(
+    rows: Rows, owners: Ids, pictures: int, run: Run, watch: Watch = UNWATCHED, *, least_share: float = 0.5
+) -> float:
+    """The bandwidth that finds most classes whose number of members stays the same from picture to picture.
+
+    Only good pictures decide, as all that is learnt here: a good product has the same components each time.
+    Each class counts exp(-F / 0.1), F being the variance of its members a picture over their mean. One that
+    is always there counts 1; one that is torn apart at random counts next to nothing in either half, whose F
+    is about a half; two that are always there and taken for one count 1 together. So the sum is largest
+    where groups are as fine as they stay constant. Of 16 bandwidths, spaced evenly in their logarithm between
+    quantiles of the distances, the middle one of those around the best counts.
+
+    Args:
+        rows: (n, D) features of components.
+        owners: (n,) which picture shows each.
+        pictures: how many there are.
+        run: nothing is drawn; it tells `watch` what is kept.
+        watch: progress and stop signal.
+        least_share: as of `group`.
+    """
+    squares = _squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
+    apart = np.sqrt(squares[squares > 0])
+    if not len(apart):
+        return 1.0  # all are alike, or there is one
+    low, high = np.quantile(apart, _RANGE)
+    candidates = np.geomspace(low, high, _CANDIDATES)
+    scores = np.zeros(_CANDIDATES)
+    with watch.stage("choosing a bandwidth", _CANDIDATES) as stage:
+        for index, candidate in enumerate(candidates):
+            watch.check_stop(run)
+            groups = _nearest(rows, mean_shift(rows, candidate))[0]
+            scores[index] = consistency(_large(groups, least_share * pictures), owners, pictures)
+            stage.advance()
+    good = scores >= _PLATEAU * scores.max()
+    first = last = int(scores.argmax())
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last < _CANDIDATES - 1 and good[last + 1]:
+        last += 1
+    return float(candidates[(first + last) // 2])
+
+
+def consistency(classes: Ids, owners: Ids, pictures: int) -> float:
+    """How many classes have the same number of members in every picture; see `choose_bandwidth`.
+
+    Args:
+        classes: (n,) class of each component, -1 for none.
+        owners: (n,) which picture shows each.
+        pictures: how many there are.
+    """
+    count = int(classes.max(initial=NONE)) + 1
+    inner = classes != NONE
+    members = np.bincount(owners[inner] * count + classes[inner], minlength=pictures * count)
+    members = members.reshape(pictures, count)  # (pictures, K)
+    return float(np.exp(-members.var(0) / members.mean(0) / _TOLERATED).sum())
+
+
+def mean_shift(rows: Rows, bandwidth: float) -> Rows:
+    """Modes (L, D) of `rows` (n, D), those with most rows within the bandwidth first.
+
+    Flat kernel, each row a start: the modes of scikit-learn's MeanShift (Comaniciu and Meer, TPAMI 2002), all
+    starts at once as products of matrices.
+    """
+    means, counts = rows.copy(), np.zeros(len(rows), np.intp)
+    moving = np.arange(len(rows))
+    for _ in range(_ROUNDS + 1):
+        before = means[moving]
+        near = _squared_distances(before, rows) <= bandwidth**2  # (m, n)
+        counts[moving] = np.maximum(near.sum(1), 1)  # rounding may hide a row that is alone from itself
+        alone = ~np.any(near, axis=1, keepdims=True)
+        sums = np.where(alone, before, near.astype(np.float64) @ rows)
+        means[moving] = sums / counts[moving][:, None]
+        moving = moving[np.linalg.norm(means[moving] - before, axis=1) > _STOP * bandwidth]
+        if not len(moving):
+            break
+    order = np.lexsort((*means.T[::-1], counts))[::-1]
+    means = means[order]
+    left, found = np.ones(len(means), np.bool_), list[int]()
+    while left.any():
+        found.append(int(left.argmax()))
+        left &= ((means - means[found[-1]]) ** 2).sum(1) > bandwidth**2
+        left[found[-1]] = False
+    return means[found]
+
+
+def _large(groups: Ids, least: float, most: int | None = None) -> Ids:
+    """Groups with at least so many members, numbered from 0 by how many; -1 for members of the others."""
+    sizes = np.bincount(groups[groups != NONE], minlength=1)
+    order = np.argsort(-sizes, kind="stable")
+    order = order[sizes[order] >= max(least, 1)][:most]
+    rank = np.full(len(sizes) + 1, NONE, np.intp)  # the last one for none
+    rank[order] = np.arange(len(order))
+    return rank[groups]
+
+
+def _nearest(rows: Rows, others: Rows) -> tuple[Ids, Rows]:
+    """Index (n,) of the nearest of `others` (m, D) to each of `rows` (n, D), and its distance (n,)."""
+    squares = _squared_distances(rows, others)
+    best = squares.argmin(1)
+    return best, np.sqrt(squares[np.arange(len(rows)), best])
+
+
+def _squared_distances(rows: Rows, others: Rows) -> Rows:
+    """(n, m), never below 0."""
+    products = rows @ others.T
+    squares = np.square(rows).sum(1)[:, None] + np.square(others).sum(1) - 2 * products
+    return np.asarray(np.maximum(squares, 0))
