@@ -123,3 +123,79 @@ def test_sam_without_its_package_names_the_extra(
     ended = flawscope("segments", "draft", good_pictures(1), "--out", tmp_path / "map.png", "--by", "sam")
     assert ended.code == 8
     assert "flawscope[foundation]" in ended.err
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Good pictures of two red squares and a blue bar on grey, which lie elsewhere in each."""
+    random = np.random.default_rng(0)
+    for index in range(6):
+        picture = np.full((64, 64, 3), 120, np.uint8)
+        left, top = random.integers(2, 12, 2)
+        picture[top : top + 10, left : left + 10] = (220, 30, 30)
+        picture[top : top + 10, left + 30 : left + 40] = (220, 30, 30)
+        picture[top + 25 : top + 30, left : left + 40] = (30, 60, 220)
+        path = tmp_path / "data" / "good" / f"{index:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return tmp_path / "data"
+
+
+COMPONENTS = (
+    "--set",
+    "labels.features.weights=random",
+    "--set",
+    "labels.features.rotations=1",
+    "--size",
+    "64x64",
+)
+
+
+def test_components_are_written_corrected_and_made_again(flawscope: Run, parts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels"
+    ended = flawscope("segments", "components", parts, "--out", out, *COMPONENTS, "--json")
+    assert ended.code == 0, ended.err
+    printed = json.loads(ended.out)
+    assert (printed["pictures"], printed["labelled"], printed["by_hand"]) == (6, 6, 0)
+    assert printed["names"] == ["background", "component 1", "component 2"]
+    assert printed["shares"][1:] == pytest.approx([200 / 64**2] * 2, abs=0.005)
+    assert Path(printed["sheet"]) == out / "contact_sheet.png"
+    drawn = out / "good" / "000.png"
+    labels = np.asarray(Image.open(drawn)).copy()
+    labels[60:] = 1
+    Image.fromarray(labels).save(drawn)
+    ended = flawscope("segments", "components", parts, "--out", out, *COMPONENTS)
+    assert ended.code == 0, ended.err
+    assert "6 maps may be learnt from, 1 of them are by hand." in ended.out
+    np.testing.assert_array_equal(np.asarray(Image.open(drawn)), labels)
+    ended = flawscope(
+        "segments", "components", parts, "--proposer", f"folder={out}", "--out", tmp_path / "copy"
+    )
+    assert ended.code == 0, ended.err
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "copy" / "good" / "000.png")), labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--proposer", "area"), 'Did you mean "areas"?'),
+        (("--proposer", "folder"), "Write --proposer folder=PATH."),
+        (("--proposer", "sam=x"), "Write --proposer sam and --set proposer.KEY=VALUE."),
+        (("--preset", "quick"), "--preset: expected a known name"),
+        (("--set", "labels.bandwith=3"), "'labels.bandwith'"),
+        (("--size", "big"), "Say 256x256."),
+    ],
+)
+def test_wrong_options_of_components_are_one_line(
+    flawscope: Run, parts: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    ended = flawscope("segments", "components", parts, "--out", tmp_path / "labels", *arguments)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (tmp_path / "labels").exists()
+
+
+def test_label_maps_do_not_lie_among_the_pictures(flawscope: Run, parts: Path) -> None:
+    ended = flawscope("segments", "components", parts, "--out", parts / "labels", *COMPONENTS)
+    assert ended.code == 2
+    assert "expected a folder outside of the pictures" in ended.err

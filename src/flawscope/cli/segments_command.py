@@ -25,6 +25,17 @@ DRAFT_EXAMPLES = """Examples:
   flawscope segments draft magnetic_tile --out map.png --size 256x256
 
   flawscope segments draft pictures/good --out map.png --by sam --picture-of-first"""
+COMPONENTS_EXAMPLES = """Examples:
+
+  flawscope segments components bags --out labels
+
+  flawscope segments components bags --out labels --proposer sam --set proposer.model=models/sam_hq
+
+  flawscope segments components bags --out labels --proposer grounded --set 'proposer.tags=[screw, nut]'
+
+  flawscope segments components bags --out labels --set labels.bandwidth=20 --set labels.least_share=0.3
+
+Correct maps in a paint program and run it again: maps and names that were changed stay as they are."""
 CHECK_EXAMPLES = """Examples:
 
   flawscope segments check map.png pictures/good --out sheet.png
@@ -38,8 +49,11 @@ Exit code 3 where the map cannot be used."""
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Draft and check maps of a product's segments.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Draft and check maps of a product's segments and components."
+    )
     group.command("draft", epilog=DRAFT_EXAMPLES)(draft)
+    group.command("components", epilog=COMPONENTS_EXAMPLES)(components)
     group.command("check", epilog=CHECK_EXAMPLES)(check)
     app.add_typer(group, name="segments")
 
@@ -96,6 +110,50 @@ def draft(
     _show(facts, "preview", as_json=as_json)
     if not as_json:
         say(f"Next: flawscope segments check {out} PICTURES --out sheet.png")
+
+
+def components(
+    pictures: options.Pictures,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the label maps, one a picture.")],
+    proposer: Annotated[
+        str | None,
+        typer.Option("--proposer", help="areas (default), sam, grounded, or folder=PATH of maps or masks."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="How masks become classes: fast, paper, paper_screw_bag …")
+    ] = "fast",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set labels.KEY=VALUE or proposer.KEY=VALUE; may be repeated."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option("--size", help="WIDTHxHEIGHT that pictures are stretched to for it.")
+    ] = "256x256",
+    layout: options.Layout = None,
+    product: options.Product = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
+) -> None:
+    """Find the components of good pictures, group them into classes, and write label maps to correct."""
+    from flawscope.data.layouts import read_dataset
+    from flawscope.runtime.images import Frame
+    from flawscope.training.components import choice, write_components
+
+    dataset = read_dataset(pictures, layout=layout, product=product)
+    chosen = choice(proposer, preset, settings or (), dataset.root)
+    height, width = _size(size) or (256, 256)
+    with interruptible_run(seed=seed, device=device, quiet=as_json) as (run, watch):
+        facts = write_components(dataset, out, run, watch, choice=chosen, frame=Frame(height, width))
+    if as_json:
+        shares = [round(share, 6) for share in facts.shares]
+        print_json(dataclasses.asdict(facts) | {"shares": shares})
+        return
+    say(f"{facts.folder}: {len(facts.names) - 1} classes in {facts.pictures} pictures.")
+    for index, (name, share) in enumerate(zip(facts.names, facts.shares, strict=True)):
+        say(f"{index:>4} {share:7.1%}  {name}")
+    say(f"{facts.labelled} maps may be learnt from, {facts.by_hand} of them are by hand.")
+    say(f"Sheet: {facts.sheet}")
 
 
 def check(

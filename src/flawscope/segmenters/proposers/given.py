@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -10,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from flawscope.data.label_folder import NAMES, LabelFolder, read_names
 from flawscope.data.picture_maps import PictureMaps
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, to_frame_size
-from flawscope.errors import DataError, OptionError
+from flawscope.errors import OptionError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.proposers.proposal import Proposal, Proposer, ProposerOptions
-
-NAMES = "names.json"
 
 
 class GivenOptions(ProposerOptions):
@@ -58,6 +56,7 @@ class Given(Proposer):
     def __init__(self, options: GivenOptions) -> None:
         super().__init__(options)
         self.files = PictureMaps(options.maps, options.pictures)
+        self.folder = LabelFolder(options.maps, options.pictures)
         self.names: tuple[str, ...] = ()
 
     def prepare(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> None:
@@ -85,10 +84,15 @@ class Given(Proposer):
         self.files.count = len(self.names) + 1
 
     def propose(self, picture: NDArray[np.uint8], sample: Sample) -> Proposal:
-        """See `Proposer.propose`; raises as `prepare`."""
+        """See `Proposer.propose`; raises as `prepare`.
+
+        A map that `flawscope segments components` made, found unreliable, and nobody has corrected, is none.
+        """
         if not self.labels:
             return Proposal(self.files.masks(sample, self.frame))
         none = np.zeros((0, *picture.shape[:2]), np.bool_)  # (0, H, W)
+        if not self.folder.labelled(sample):
+            return Proposal(none, names=self.names)
         return Proposal(none, to_frame_size(self.files.read(sample, self.frame), self.frame), self.names)
 
     def _known(self) -> tuple[str, ...] | None:
@@ -104,23 +108,5 @@ class Given(Proposer):
             return None
         if self.options.names is not None:
             return self.options.names
-        return _names(self.options.maps / NAMES)
-
-
-def _names(path: Path) -> tuple[str, ...] | None:
-    """Names of components 1 and so on from a file that names the background first; None without one."""
-    if not path.is_file():
-        return None
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        names = None
-    fits = isinstance(names, list) and 2 <= len(names) <= MOST_SEGMENTS
-    if not fits or not all(isinstance(name, str) for name in names):
-        raise DataError(
-            f"names of components {path}",
-            expected=f"a JSON list of 2 to {MOST_SEGMENTS} names, the background's first",
-            got="something else",
-            fix="Correct the file, or remove it.",
-        )
-    return tuple(names[1:])
+        names = read_names(self.options.maps / NAMES)
+        return None if names is None else names[1:]
