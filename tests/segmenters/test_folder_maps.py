@@ -14,11 +14,12 @@ from PIL import Image
 
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
+from flawscope.data.segment_maps import write_segment_map
 from flawscope.errors import DataError, InputError, OptionError
 from flawscope.methods.registry import create
 from flawscope.nn.run import Run
 from flawscope.runtime.images import Frame
-from flawscope.segmenters import FolderMapsOptions, Segmenter, build_segmenter
+from flawscope.segmenters import FolderMapsOptions, OverlaidOptions, Segmenter, build_segmenter, overlaid
 from flawscope.training.export import export
 from flawscope.training.recipe import Recipe
 from flawscope.training.train import train
@@ -148,3 +149,41 @@ def test_no_model_can_hold_maps_of_a_folder(tmp_path: Path, pictures: Pictures) 
         export(create("segad", {**options, "size": (32, 32)}), tmp_path)
     with pytest.raises(OptionError, match=refusal):
         build_segmenter(FolderMapsOptions(maps=tmp_path), FRAME)(torch.zeros(1, 3, 16, 24))
+
+
+def test_the_union_of_masks_is_segment_1(tmp_path: Path, pictures: Pictures, maps: Maps) -> None:
+    maps("good/000/000.png", halves(0, 255))
+    maps("good/000/001.png", np.pad(np.full((16, 12), 255, np.uint8), ((0, 16), (0, 36))))
+    (tmp_path / "maps" / "good" / "001").mkdir()
+    segmenter = fitted(tmp_path, pictures.subset([0, 1]), count=2)
+    expected = halves(0, 1, 16, 24)
+    expected[:8, :6] = 1
+    np.testing.assert_array_equal(
+        labels_of(segmenter, pictures.subset([0, 1])), [expected, np.zeros((16, 24))]
+    )
+
+
+def test_static_parts_lie_upon_each_pictures_own_map(
+    tmp_path: Path, pictures: Pictures, maps: Maps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VisA's boards as SegAD has them (figure 7)."""
+    maps("good/000.png", halves(0, 1))
+    maps("good/001.png", halves(1, 0))
+    parts = np.zeros((32, 48), np.uint8)
+    parts[8:16, 8:16], parts[8:16, 32:40] = 1, 2
+    write_segment_map(tmp_path / "parts.png", parts)
+    options = OverlaidOptions(map=tmp_path / "parts.png", below=FolderMapsOptions(maps=tmp_path / "maps"))
+    given = pictures.subset([0, 1])
+    segmenter = build_segmenter(options, FRAME).fit(given, Run())
+    expected = np.stack([halves(0, 1, 16, 24), halves(1, 0, 16, 24)])
+    expected[:, 4:8, 4:8], expected[:, 4:8, 16:20] = 2, 3
+    np.testing.assert_array_equal(labels_of(segmenter, given), expected)
+    np.testing.assert_allclose(segmenter.shares.numpy(), np.bincount(expected.ravel()) / expected.size)
+    assert segmenter.names == ("segment 0", "segment 1", "part 1", "part 2")
+    with pytest.raises(OptionError, match="segments of kind folder: expected one of the other kinds"):
+        segmenter.check_exportable()
+    monkeypatch.setattr(overlaid, "MOST_SEGMENTS", 3)
+    with pytest.raises(
+        DataError, match=r"parts.png: expected at most 3 segments, with the 2 below it, got 4"
+    ):
+        build_segmenter(options, FRAME).fit(given, Run())

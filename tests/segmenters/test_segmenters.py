@@ -44,7 +44,7 @@ CLUSTERS = {"backbone": "resnet18", "layers": ("layer1", "layer2"), "weights": "
 
 def options(kind: str, folder: Path) -> SegmenterOptions:
     values: dict[str, Any] = {"kind": kind}
-    if kind == "static":
+    if kind in ("static", "overlaid"):
         labels = np.zeros((96, 144), np.uint8)
         labels[:, 50:] = 1
         labels[60:, 90:] = 2
@@ -64,7 +64,9 @@ def stacked(given: Pictures) -> NDArray[np.float32]:
     return np.stack(list(given))
 
 
-@pytest.mark.parametrize(("kind", "count"), [("one", 1), ("static", 3), ("object", 2), ("clusters", 3)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("one", 1), ("static", 3), ("object", 2), ("clusters", 3), ("overlaid", 4)]
+)
 def test_each_covers_every_pixel_and_answers_the_same_everywhere(
     kind: str, count: int, saved: Save, tmp_path: Path, exported: Callable[..., dict[str, NDArray[Any]]]
 ) -> None:
@@ -113,6 +115,7 @@ def test_the_state_restores_without_any_file(
         ("static", ("segment 0", "segment 1", "segment 2")),
         ("object", ("the background", "the object")),
         ("clusters", ("segment 0", "segment 1", "segment 2")),
+        ("overlaid", ("the background", "the object", "part 1", "part 2")),
     ],
 )
 def test_each_segment_has_a_name(kind: str, names: tuple[str, ...], saved: Save, tmp_path: Path) -> None:
@@ -232,7 +235,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
             {"kind": "static"},
             "'map' of segments of kind static: expected a value, got none. It is:",
         ),
-        ({"kind": "one", "map": "a.png"}, "got one of kind static. Leave it out: kind one has no options"),
+        ({"kind": "one", "map": "a.png"}, "got one of kind static and overlaid. Leave it out: kind one"),
         (
             {"kind": "object", "count": 2},
             "got one of kind static and drafted and clusters and folder. Leave it out",

@@ -2,7 +2,8 @@
 
 `build_segmenter` makes a segmenter from options, by their `kind`: `one` segment; a `static` map, drawn or
 drafted; `drafted`, one that fit drafts itself; `object` and ground, learnt without labels or downloads;
-`clusters` of a backbone's features, per picture; maps of a `folder`, one for each picture.
+`clusters` of a backbone's features, per picture; maps of a `folder`, one for each picture; static parts
+`overlaid` on what another one finds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from flawscope.segmenters.feature_clusters import FeatureClusters, FeatureCluste
 from flawscope.segmenters.folder_maps import FolderMaps, FolderMapsOptions
 from flawscope.segmenters.kinds import explained
 from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions
+from flawscope.segmenters.overlaid import Overlaid, OverlaidOptions
 from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
 from flawscope.segmenters.static_map import OneSegment, OneSegmentOptions, StaticMap, StaticMapOptions
 
@@ -26,6 +28,7 @@ __all__ = [
     "FolderMapsOptions",
     "ObjectGroundOptions",
     "OneSegmentOptions",
+    "OverlaidOptions",
     "SegmentOptions",
     "Segmenter",
     "StaticMapOptions",
@@ -39,6 +42,7 @@ SEGMENTERS: dict[str, type[Segmenter]] = {
     "object": ObjectGround,
     "clusters": FeatureClusters,
     "folder": FolderMaps,
+    "overlaid": Overlaid,
 }
 
 
@@ -48,7 +52,8 @@ SegmentOptions = Annotated[
     | DraftedMapOptions
     | ObjectGroundOptions
     | FeatureClustersOptions
-    | FolderMapsOptions,
+    | FolderMapsOptions
+    | OverlaidOptions,
     Field(discriminator="kind"),
     explained("segments", {kind: made.Options for kind, made in SEGMENTERS.items()}, "one"),
 ]

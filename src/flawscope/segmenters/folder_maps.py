@@ -1,5 +1,7 @@
 """A label map of its own for each picture, from a folder: for data sets whose maps somebody has made already.
 
+Masks do as well, such as SAM's of an object: what any of them covers is segment 1, all else 0.
+
 SegAD's authors publish such maps for VisA, made with SAM. A picture that is new has none, so a model folder
 cannot hold this segmenter: it serves fitting and scoring in Python.
 """
@@ -30,7 +32,10 @@ class FolderMapsOptions(SegmenterOptions):
     """Options of `FolderMaps`."""
 
     kind: Literal["folder"] = "folder"
-    maps: Path = Field(description="folder with a label map for each picture, an indexed PNG or a .npy file")
+    maps: Path = Field(
+        description="folder with a label map for each picture, an indexed PNG or a .npy file, or a folder of "
+        "the picture's name with PNG masks, whose union is segment 1"
+    )
     pictures: Path | None = Field(
         None,
         description="folder of pictures that `maps` mirrors: a map has its picture's path below it, but for "
@@ -96,5 +101,7 @@ class FolderMaps(Segmenter):
         )
 
     def _labels(self, sample: Sample) -> Labels:
-        """The picture's labels (H, W) at the frame."""
+        """The picture's labels (H, W) at the frame; of masks, 1 where any of them is."""
+        if self.files.place(sample).is_dir():
+            return np.asarray(self.files.masks(sample, self.frame).any(0), np.uint8)
         return to_frame_size(self.files.read(sample, self.frame), self.frame)

@@ -14,6 +14,7 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.data.segment_maps import (
     MOST_SEGMENTS,
+    Labels,
     check_map_fits,
     read_segment_map,
     shares_of,
@@ -101,26 +102,37 @@ class StaticMap(LabelMap):
             DataError: a map that does not fit: its indices, its size, its number of segments.
         """
         del run, watch, parts
-        path, wanted = self.options.map, self.options.count
-        drawn = read_segment_map(path)
-        paths = [sample.path for sample in pictures.samples]
-        check_map_fits(path, (drawn.shape[0], drawn.shape[1]), paths, self.frame)
-        count = int(drawn.max()) + 1
-        if wanted not in (None, count):
+        wanted = self.options.count
+        labels = fitting_map(self.options.map, pictures, self.frame)
+        shares = shares_of(labels)
+        if wanted not in (None, len(shares)):
             raise DataError(
-                f"segment map {path}",
+                f"segment map {self.options.map}",
                 expected=f"{wanted} segments, as the option count says",
-                got=f"{count}",
+                got=f"{len(shares)}",
                 fix="Correct the option or the map.",
-            )
-        labels = to_frame_size(drawn, self.frame)
-        shares = shares_of(labels, count)
-        if not shares.all():
-            raise DataError(
-                f"segment map {path}",
-                expected=f"segments that are seen at {self.frame.width}x{self.frame.height}",
-                got=f"segment {int(np.flatnonzero(shares == 0)[0])}, which has no pixel left there",
-                fix="Draw it larger, or raise the input size.",
             )
         self.labels = torch.from_numpy(labels)
         self.shares = torch.from_numpy(shares).float()
+
+
+def fitting_map(path: Path, pictures: Pictures, frame: Frame) -> Labels:
+    """The labels of an indexed PNG at `frame`, (height, width), where it fits all the pictures.
+
+    Raises:
+        InputError: no such file, or one that cannot be read.
+        DataError: wrong indices, another size, or a segment that has no pixel left at the frame.
+    """
+    drawn = read_segment_map(path)
+    paths = [sample.path for sample in pictures.samples]
+    check_map_fits(path, (drawn.shape[0], drawn.shape[1]), paths, frame)
+    labels = to_frame_size(drawn, frame)
+    shares = shares_of(labels, int(drawn.max()) + 1)
+    if not shares.all():
+        raise DataError(
+            f"segment map {path}",
+            expected=f"segments that are seen at {frame.width}x{frame.height}",
+            got=f"segment {int(np.flatnonzero(shares == 0)[0])}, which has no pixel left there",
+            fix="Draw it larger, or raise the input size.",
+        )
+    return labels

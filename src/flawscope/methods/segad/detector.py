@@ -230,9 +230,12 @@ class SegAD(Detector):
         self.outputs = outputs_of(names, steps=self.options.logistic is None)
 
     def _check_segments(self) -> None:
-        """Refuse segments that no good picture shows; where no ground can be told, the segmenter says so."""
+        """Refuse segments that no good picture shows; where no ground can be told, the segmenter says so.
+
+        Parts may hide what lies below them, and the segmenter sees to the parts.
+        """
         absent = self.reader.segmenter.absent
-        if absent and self.options.segments.kind != "object":
+        if absent and self.options.segments.kind not in ("object", "overlaid"):
             raise DataError(
                 f"segment {absent[0]}",
                 expected="pixels of it in some good picture",
