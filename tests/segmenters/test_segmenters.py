@@ -38,7 +38,7 @@ from flawscope.testing.rings import good_rings
 
 Save = Callable[..., Pictures]
 FRAME = Frame(64, 96)
-FOUND = sorted(SEGMENTERS.keys() - {"folder", "drafted"})  # in the pixels, within a blink
+FOUND = sorted(SEGMENTERS.keys() - {"folder", "drafted", "components"})  # in the pixels, within a blink
 CLUSTERS = {"backbone": "resnet18", "layers": ("layer1", "layer2"), "weights": "random", "count": 3}
 
 
@@ -252,7 +252,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
         ),
         (
             {"kind": "cluster"},
-            "got 'cluster'. Did you mean \"clusters\"? Known: clusters, drafted, folder, object,",
+            "got 'cluster'. Did you mean \"clusters\"? Known: clusters, components,",
         ),
         ({"count": 3}, "kind of segments: expected a known one, written {kind: one}, got none. Known:"),
         ("clusters", "got 'clusters'. Did you mean \"clusters\"?"),

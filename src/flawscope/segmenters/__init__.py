@@ -2,8 +2,8 @@
 
 `build_segmenter` makes a segmenter from options, by their `kind`: `one` segment; a `static` map, drawn or
 drafted; `drafted`, one that fit drafts itself; `object` and ground, learnt without labels or downloads;
-`clusters` of a backbone's features, per picture; maps of a `folder`, one for each picture; static parts
-`overlaid` on what another one finds.
+`clusters` of a backbone's features, per picture; `components`, found by a network that learns them from label
+maps; maps of a `folder`, one for each picture; static parts `overlaid` on what another one finds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Annotated
 from pydantic import Field
 
 from flawscope.runtime.images import Frame
+from flawscope.segmenters.components.options import ComponentsOptions
+from flawscope.segmenters.components.segmenter import Components
 from flawscope.segmenters.drafted_map import DraftedMap, DraftedMapOptions
 from flawscope.segmenters.feature_clusters import FeatureClusters, FeatureClustersOptions
 from flawscope.segmenters.folder_maps import FolderMaps, FolderMapsOptions
@@ -23,6 +25,7 @@ from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
 from flawscope.segmenters.static_map import OneSegment, OneSegmentOptions, StaticMap, StaticMapOptions
 
 __all__ = [
+    "ComponentsOptions",
     "DraftedMapOptions",
     "FeatureClustersOptions",
     "FolderMapsOptions",
@@ -41,6 +44,7 @@ SEGMENTERS: dict[str, type[Segmenter]] = {
     "drafted": DraftedMap,
     "object": ObjectGround,
     "clusters": FeatureClusters,
+    "components": Components,
     "folder": FolderMaps,
     "overlaid": Overlaid,
 }
@@ -52,6 +56,7 @@ SegmentOptions = Annotated[
     | DraftedMapOptions
     | ObjectGroundOptions
     | FeatureClustersOptions
+    | ComponentsOptions
     | FolderMapsOptions
     | OverlaidOptions,
     Field(discriminator="kind"),

@@ -1,0 +1,164 @@
+"""The training of the component segmenter: labels from parts, two phases, a stop that loses nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from areas import Area, annotated_pictures
+from flawscope.data.pictures import PictureFiles, Pictures
+from flawscope.errors import DataError, Stopped
+from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.runtime.images import Frame
+from flawscope.segmenters import ComponentsOptions
+from flawscope.segmenters.components.labelling import annotated_labels
+from flawscope.segmenters.components.losses import IGNORED
+from flawscope.segmenters.components.segmenter import Components
+from flawscope.segmenters.components.training import Best
+
+SIDE = 64
+Save = Callable[..., Pictures]
+
+
+def components(**values: Any) -> Components:
+    small = {"backbone": "resnet18", "layers": ("layer1",), "weights": "random", "width": 8, "rates": (1,)}
+    options = ComponentsOptions.model_validate({**small, "steps": 6, "batch": 2, **values})
+    return Components(options, Frame(SIDE, SIDE))
+
+
+def same(first: Components, second: Components) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    return annotated_pictures(tmp_path_factory.mktemp("annotated"), 6, SIDE)[0]
+
+
+@dataclass
+class Stopping:
+    """Progress that asks to stop after some steps of the training; counts the steps that it is told of."""
+
+    stop: threading.Event
+    after: int
+    told: int = 0
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Stopping]:
+        self.title = title
+        yield self
+
+    def advance(self, steps: int = 1) -> None:
+        if self.title == "training":
+            self.told += steps
+            if self.told == self.after:
+                self.stop.set()
+
+
+def test_the_seed_decides_and_nothing_else(pictures: Pictures) -> None:
+    first = components().fit(pictures, Run(seed=3), parts=pictures)
+    assert same(first, components().fit(pictures, Run(seed=3), parts=pictures))
+    assert not same(first, components().fit(pictures, Run(seed=4), parts=pictures))
+    assert not any(parameter.requires_grad for parameter in first.parameters())
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.34])
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    held_out: float, pictures: Pictures, tmp_path: Path
+) -> None:
+    annotated = pictures.subset([0, 1, 2, 3])
+    through = components(held_out=held_out).fit(pictures, Run(), parts=annotated)
+    run, stop = Run(checkpoints=Checkpoints(tmp_path)), threading.Event()
+    with pytest.raises(Stopped, match="Progress is kept"):
+        components(held_out=held_out).fit(pictures, run, Watch(Stopping(stop, 4), stop), annotated)
+    rest = Stopping(threading.Event(), 99)
+    resumed = components(held_out=held_out).fit(pictures, run, Watch(rest, rest.stop), annotated)
+    assert rest.told == 6
+    assert same(through, resumed)
+    assert through.history == resumed.history
+
+
+def test_a_corrected_label_map_begins_a_new_training(pictures: Pictures, tmp_path: Path) -> None:
+    run = Run(checkpoints=Checkpoints(tmp_path))
+    first = components().fit(pictures, run, parts=pictures)
+    assert same(first, components().fit(pictures, run, parts=pictures))
+    sample = pictures.samples[0]
+    samples = (replace(sample, parts=sample.parts[1:]), *pictures.samples[1:])
+    corrected = PictureFiles(samples, pictures.frame)
+    assert not same(first, components().fit(pictures, run, parts=corrected))
+    assert len(list(tmp_path.glob("components-*"))) == 2
+
+
+def test_unlabelled_pictures_count_once_the_supervised_epochs_are_over(pictures: Pictures) -> None:
+    annotated = pictures.subset([0, 1])
+    fitted = components(epochs=3, supervised_epochs=1).fit(pictures, Run(), parts=annotated)
+    matched = [entry["histogram"] for entry in fitted.history]
+    assert matched[:2] == [0.0, 0.0]
+    assert min(matched[2:]) > 0
+    assert all(entry["entropy"] > 0 for entry in fitted.history[2:])
+    alone = components(epochs=3, supervised_epochs=1).fit(annotated, Run(), parts=annotated)
+    assert {entry["histogram"] for entry in alone.history} == {0.0}
+
+
+def test_the_weights_of_the_smallest_loss_come_back() -> None:
+    network, losses = nn.Linear(1, 1), iter([3.0, 1.0, 2.0])
+    best = Best(network, lambda: next(losses), every=2)
+    for done in range(1, 7):
+        nn.init.constant_(network.weight, done)
+        assert not best(done)
+    best.restore()
+    assert network.weight.item() == 4
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_pictures_are_enough(count: int, pictures: Pictures) -> None:
+    few = pictures.subset(range(count))
+    fitted = components(batch=4, held_out=0.5).fit(few, Run(), parts=few)
+    assert float(fitted.shares.sum()) == pytest.approx(1.0)
+
+
+def test_without_labels_the_error_says_what_to_do(pictures: Pictures) -> None:
+    with pytest.raises(DataError, match="pictures to learn components from: expected annotated parts"):
+        components().fit(pictures, Run())
+
+
+def test_parts_become_labels_by_rank(saved: Save) -> None:
+    plain = saved([np.zeros((SIDE, SIDE, 3), np.uint8)] * 3, Frame(SIDE, SIDE))
+    halves = np.zeros((4, SIDE, SIDE), np.bool_)
+    halves[0, :32], halves[1, 16:48], halves[2, :, :8], halves[3, :, 60:] = True, True, True, True
+    parts = (
+        Area("plate", halves[1], 2),
+        Area("screw", halves[0], 1),
+        Area("dirt", halves[2], 0, ignore=True),
+    )
+    samples = [
+        replace(plain.samples[0], parts=parts),
+        replace(plain.samples[1], parts=(Area("nut", halves[3], 2),)),
+    ]
+    found = annotated_labels(PictureFiles(samples, plain.frame), plain, Run(), UNWATCHED)
+    assert found.names == ("background", "screw", "nut", "plate")
+    assert found.labelled.tolist() == [True, True, False]
+    assert [sample.path for sample in found.pictures.samples] == [sample.path for sample in plain.samples]
+    assert (found.maps[0, :, :8] == IGNORED).all()
+    assert (found.maps[0, :32, 8:] == 1).all()
+    assert (found.maps[0, 32:48, 8:] == 3).all()
+    assert (found.maps[0, 48:, 8:] == 0).all()
+    assert (found.maps[1, :, 60:] == 2).all()
+
+
+def test_parts_that_are_all_ignored_are_refused(saved: Save) -> None:
+    plain = saved([np.zeros((SIDE, SIDE, 3), np.uint8)], Frame(SIDE, SIDE))
+    ignored = replace(plain.samples[0], parts=(Area("dirt", np.ones((SIDE, SIDE), np.bool_), ignore=True),))
+    with pytest.raises(DataError, match="annotated parts: expected parts of 1 to 63 names, got 0 names"):
+        annotated_labels(PictureFiles([ignored], plain.frame), plain, Run(), UNWATCHED)
