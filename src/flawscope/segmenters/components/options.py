@@ -21,11 +21,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "losses": {"dice": 1.0, "focal": 10.0},
         "augmentation": {"source": "same", "rotated": True},
     },
-    # a decoder and a schedule for minutes on two cores; benchmarks/README.md
+    # a decoder and a schedule for minutes on two cores
     "cpu": {
         "width": 64,
         "separable": True,
-        "steps": 700,
+        "steps": 600,
         "learning_rate": 0.003,
         "decay": "cosine",
         "augmentation": {"rotated": True},
