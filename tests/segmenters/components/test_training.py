@@ -16,6 +16,7 @@ from torch import nn
 
 from areas import Area, annotated_pictures
 from flawscope.data.pictures import PictureFiles, Pictures
+from flawscope.data.segment_maps import write_segment_map
 from flawscope.errors import DataError, Stopped
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
@@ -128,9 +129,44 @@ def test_few_pictures_are_enough(count: int, pictures: Pictures) -> None:
     assert float(fitted.shares.sum()) == pytest.approx(1.0)
 
 
-def test_without_labels_the_error_says_what_to_do(pictures: Pictures) -> None:
-    with pytest.raises(DataError, match="pictures to learn components from: expected annotated parts"):
-        components().fit(pictures, Run())
+def test_label_maps_of_a_folder_are_learnt_unless_parts_are_annotated(
+    pictures: Pictures, tmp_path: Path
+) -> None:
+    root = pictures.samples[0].path.parent
+    for sample in pictures.samples:
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        labels[:20], labels[40:] = 1, 2
+        write_segment_map(tmp_path / f"{sample.path.stem}.png", labels)
+    (tmp_path / "names.json").write_text('["background", "top", "bottom"]')
+    given = {"kind": "folder", "maps": tmp_path, "pictures": root}
+    fitted = components(proposer=given, steps=1).fit(pictures, Run())
+    assert fitted.names == ("background", "top", "bottom")
+    annotated = components(proposer=given, steps=1).fit(pictures, Run(), parts=pictures)
+    assert annotated.names[1] == "housing"
+
+
+def test_what_a_proposer_finds_becomes_classes_and_is_learnt(saved: Save) -> None:
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(8):
+        picture = np.full((SIDE, SIDE, 3), 120, np.uint8) + random.integers(0, 3, (SIDE, SIDE, 3), np.uint8)
+        left, right = random.integers(4, 40, 2)
+        picture[left : left + 20, 6:26] = (200, 30, 30)
+        picture[right : right + 20, 38:58] = (30, 30, 200)
+        drawn.append(picture)
+    plain = saved(drawn, Frame(SIDE, SIDE))
+    alike = {"backbone": "resnet18", "layer": "layer1", "weights": "random", "rotations": 1, "colour": 1.0}
+    values = {"labels": {"features": alike, "refine": "none"}, "learning_rate": 0.01, "steps": 30}
+    fitted = components(**values).fit(plain, Run())
+    assert fitted.count == 3
+    labels = fitted(torch.from_numpy(np.stack(list(plain)))).numpy()
+    red, blue = labels[:, :, 6:26], labels[:, :, 38:58]
+    for area, side in ((red, slice(6, 26)), (blue, slice(38, 58))):
+        shown = np.stack([picture[:, side].max(2) > 180 for picture in drawn])
+        values_there, counts = np.unique(area[shown], return_counts=True)
+        assert counts.max() > 0.8 * counts.sum()
+        assert values_there[counts.argmax()] > 0
+    assert np.bincount(red.ravel()).argsort()[-2] != np.bincount(blue.ravel()).argsort()[-2]
 
 
 def test_parts_become_labels_by_rank(saved: Save) -> None:

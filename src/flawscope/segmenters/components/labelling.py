@@ -1,4 +1,4 @@
-"""Where the component segmenter's label maps come from: parts that a person has annotated."""
+"""Where the component segmenter's label maps come from: annotated parts, or what a proposer finds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.segmenters.components.losses import IGNORED
-
-BACKGROUND = "background"
+from flawscope.segmenters.components.options import ComponentsOptions
+from flawscope.segmenters.proposers import build_proposer
+from flawscope.segmenters.pseudo_labels.make import BACKGROUND, make_labels
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,28 @@ class Labelling:
     maps: Labels
     labelled: NDArray[np.bool_]
     names: tuple[str, ...]
+
+
+def label(
+    pictures: Pictures, parts: Pictures | None, options: ComponentsOptions, run: Run, watch: Watch
+) -> Labelling:
+    """What a decoder learns from: annotated parts where there are any, else pseudo-labels of good pictures.
+
+    Args:
+        pictures: good ones.
+        parts: pictures with annotated parts, or None.
+        options: which proposer, and how its masks become labels.
+        run: its device computes.
+        watch: progress, stop signal, and what was found.
+
+    Raises:
+        DataError: as `annotated_labels` and `make_labels`.
+        WeightsError, InputError, Stopped: as those.
+    """
+    if parts is not None:
+        return annotated_labels(parts, pictures, run, watch)
+    found = make_labels(pictures, build_proposer(options.proposer), options.labels, run, watch)
+    return Labelling(pictures, found.maps, found.labelled, found.names)
 
 
 def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch) -> Labelling:

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from flawscope.nn.training.stores import steps_of
 from flawscope.segmenters.components.augmentation import AugmentationOptions
 from flawscope.segmenters.components.losses import LossWeights
+from flawscope.segmenters.proposers import AreasOptions, ProposerOptions
+from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
 from flawscope.segmenters.segmenter import SegmenterOptions
 
 Preset = Literal["paper", "released", "cpu"]
@@ -41,6 +43,14 @@ class ComponentsOptions(SegmenterOptions):
         "paper",
         description="values of the options that are not given: the paper's; released, of the authors' code, "
         "whose weights of Dice and focal loss are changed round; cpu, a light decoder and a short schedule",
+    )
+    proposer: ProposerOptions = Field(
+        AreasOptions(),
+        description="what proposes masks of components, where no parts are annotated (paper: SAM-HQ and "
+        "Grounding DINO, kind grounded)",
+    )
+    labels: PseudoLabelOptions = Field(
+        PseudoLabelOptions(), description="how proposed masks become label maps (section 3.1)"
     )
     backbone: str = Field(
         "tf_efficientnet_lite0", description="frozen network of the features (paper: wide_resnet50_2)"

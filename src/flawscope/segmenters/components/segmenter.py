@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
-from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Run, seeded
@@ -18,7 +17,7 @@ from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.components.decoder import Decoder
-from flawscope.segmenters.components.labelling import Labelling, annotated_labels
+from flawscope.segmenters.components.labelling import label
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.components.training import Training, finest_first, in_order
 from flawscope.segmenters.segmenter import Segmenter
@@ -58,17 +57,17 @@ class Components(Segmenter):
         return tuple(json.loads(bytes(self.titles.cpu().numpy())))
 
     def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
-        """See `Segmenter.learn`: train the decoder on label maps, from checkpoints where there are any.
+        """See `Segmenter.learn`: train the decoder on annotated parts, where there are any, or pseudo-labels.
 
-        The run's device and precision compute; the weights that stay are float32.
+        The run's device and precision compute, from its checkpoints on; the weights that stay are float32.
 
         Raises:
-            WeightsError: the backbone's weights are not to be had.
-            DataError: no picture with a label map.
+            WeightsError: weights of a network are not to be had.
+            DataError: nothing to learn from; see `flawscope.segmenters.components.labelling.label`.
         """
         if self.options.weights == "pretrained":
             load_pretrained(self.features)
-        labelling = _labels(pictures, run, watch, parts)
+        labelling = label(pictures, parts, self.options, run, watch)
         self.titles = _written(labelling.names)
         seed = int(run.generator(_DECODER).initial_seed())
         self.decoder = self._fresh(len(labelling.names), seed).to(run.torch_device())
@@ -110,18 +109,6 @@ class Components(Segmenter):
             self.shares, self.titles = torch.empty_like(shares), torch.empty_like(titles)
             self.decoder = self._fresh(len(shares), 0).to(self.features.mean.device)
         super()._load_from_state_dict(state_dict, prefix, *others)
-
-
-def _labels(pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None) -> Labelling:
-    """What the decoder learns from: parts that a person has annotated."""
-    if parts is None:
-        raise DataError(
-            "pictures to learn components from",
-            expected="annotated parts",
-            got="none",
-            fix="Annotate the parts of a few good pictures.",
-        )
-    return annotated_labels(parts, pictures, run, watch)
 
 
 def _written(names: tuple[str, ...]) -> Tensor:
