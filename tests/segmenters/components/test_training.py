@@ -112,14 +112,16 @@ def test_unlabelled_pictures_count_once_the_supervised_epochs_are_over(pictures:
     assert {entry["histogram"] for entry in alone.history} == {0.0}
 
 
-def test_the_weights_of_the_smallest_loss_come_back() -> None:
-    network, losses = nn.Linear(1, 1), iter([3.0, 1.0, 2.0])
-    best = Best(network, lambda: next(losses), every=2)
-    for done in range(1, 7):
+@pytest.mark.parametrize(("losses", "kept"), [([3.0, 1.0, 2.0], 42), ([3.0, 2.0, 1.0], 43)])
+def test_the_weights_of_the_smallest_loss_come_back(losses: list[float], kept: int) -> None:
+    network, told = nn.Linear(1, 1), iter([*[9.0] * 19, *losses])
+    best = Best(network, lambda: next(told), 43)  # looks after every second step, and after the last
+    for done in range(1, 44):
         nn.init.constant_(network.weight, done)
         assert not best(done)
     best.restore()
-    assert network.weight.item() == 4
+    assert network.weight.item() == kept
+    assert next(told, None) is None
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -25,6 +25,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     # a decoder and a schedule for minutes on two cores
     "cpu": {
+        "labels": PseudoLabelOptions.presets["fast"],
         "width": 64,
         "separable": True,
         "steps": 600,

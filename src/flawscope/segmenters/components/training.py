@@ -26,7 +26,7 @@ from flawscope.segmenters.components.losses import supervised, unsupervised
 from flawscope.segmenters.components.options import ComponentsOptions
 
 _LABELLED, _UNLABELLED, _AUGMENTED, _HELD = 61, 62, 63, 64
-_LOOKS = 20  # at the held-out pictures within a training
+_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Training:
             self.decoder.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
         batches = Ahead(self._batch, self.steps)
-        best = Best(self.decoder, self._held_loss, max(1, self.steps // _LOOKS)) if len(self.held) else None
+        best = Best(self.decoder, self._held_loss, self.steps) if len(self.held) else None
         loop = Loop(
             name=name,
             steps=self.steps,
@@ -178,15 +178,21 @@ class Training:
 
 
 class Best:
-    """Keeps the weights of the smallest loss on held-out pictures; `finished` and `memory` of a `Loop`."""
+    """Keeps the weights of the smallest loss on held-out pictures; `finished` and `memory` of a `Loop`.
 
-    def __init__(self, network: nn.Module, loss: Callable[[], float], every: int) -> None:
-        self.network, self.loss, self.every = network, loss, every
+    Args:
+        network: what learns.
+        loss: of the network as it is, asked for twenty times and after the last of the steps.
+        steps: of the training.
+    """
+
+    def __init__(self, network: nn.Module, loss: Callable[[], float], steps: int) -> None:
+        self.network, self.loss, self.steps = network, loss, steps
         self.memory = {"loss": torch.tensor(math.inf, dtype=torch.float64)}
 
     def __call__(self, done: int) -> bool:
         """Look at the loss now and then; never ends the training."""
-        if done % self.every == 0:
+        if done % max(1, self.steps // _LOOKS) == 0 or done == self.steps:
             loss = self.loss()
             if loss < float(self.memory["loss"]):
                 state = self.network.state_dict()
