@@ -36,9 +36,9 @@ def noise_batch(detector: Any, *, defects: bool) -> Batch:
     cut = [crops(picture, mask) for picture in pixels.numpy()]
     return Batch(
         pixels,
-        torch.from_numpy(np.stack([mask] * options.batch)),
-        torch.from_numpy(np.stack([part for parts, _ in cut for part in parts])),
-        torch.from_numpy(np.stack([part for _, masks in cut for part in masks])),
+        defects=torch.from_numpy(np.stack([mask] * options.batch)),
+        crops=torch.from_numpy(np.stack([part for parts, _ in cut for part in parts])),
+        crop_defects=torch.from_numpy(np.stack([part for _, masks in cut for part in masks])),
     )
 
 

@@ -20,7 +20,7 @@ from flawscope.errors import DataError, OptionError, WeightsError
 from flawscope.methods.efficientad.crops import Crops
 from flawscope.methods.efficientad.detector import EfficientAD
 from flawscope.methods.efficientad.options import EfficientADOptions
-from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
+from flawscope.methods.efficientad.pictures import Batch, DefectivePictures
 from flawscope.methods.efficientad.training import Objective
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
@@ -165,7 +165,7 @@ def noisy(pictures: int = 1, *, padding: bool = True) -> tuple[Batch, torch.Tens
     parts, masks = (
         torch.from_numpy(np.stack(made)) for made in crops(defective.numpy(), defects[-1].numpy())
     )
-    return Batch(pixels, defects, parts, masks), defective[None]
+    return Batch(pixels, defects=defects, crops=parts, crop_defects=masks), defective[None]
 
 
 class Follows(nn.Module):
@@ -292,11 +292,11 @@ def test_defects_lie_on_the_product_where_its_ground_is_plain(data: TrainingData
     detector = EfficientAD(options).fit(plain, Run(), Watch(say=said.append))
     assert detector.learnt.facts == {"skip_background": True}
     assert any("plain ground (options.skip_background=true)" in line for line in said)
-    assert not TrainingPictures(data.normal, None, options, Run()).defects.skip_background
+    assert not DefectivePictures(data.normal, None, options, Run()).defects.skip_background
     for chosen in (True, False):
         told = options.model_copy(update={"skip_background": chosen})
         for pictures in (plain.normal, data.normal):
-            assert TrainingPictures(pictures, None, told, Run()).defects.skip_background is chosen
+            assert DefectivePictures(pictures, None, told, Run()).defects.skip_background is chosen
 
 
 def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
@@ -311,7 +311,7 @@ def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
 
 def test_the_natural_picture_is_the_middle_at_twice_the_size(data: TrainingData) -> None:
     options = EfficientADOptions(**TINY, penalty="ood", batch=8)
-    source = TrainingPictures(data.normal, data.tuning, options, Run())
+    source = DefectivePictures(data.normal, data.tuning, options, Run())
     batch = source.batch(0)
     assert batch.natural is not None
     large = source.natural
@@ -324,7 +324,7 @@ def test_the_natural_picture_is_the_middle_at_twice_the_size(data: TrainingData)
 
 def test_defects_come_beside_the_pictures_without_them(data: TrainingData) -> None:
     batch, clean = (
-        TrainingPictures(
+        DefectivePictures(
             data.normal, None, EfficientADOptions(**TINY, batch=6, defect_probability=share), Run()
         ).batch(0)
         for share in (0.5, 0.0)
@@ -340,7 +340,7 @@ def test_defects_come_beside_the_pictures_without_them(data: TrainingData) -> No
 
 def test_every_picture_comes_once_a_round(data: TrainingData) -> None:
     options = EfficientADOptions(**TINY, appearance="none", penalty="none")
-    source = TrainingPictures(data.normal, None, options, Run(seed=3))
+    source = DefectivePictures(data.normal, None, options, Run(seed=3))
     seen = [source.batch(number).pixels[0].numpy().tobytes() for number in range(12)]
     assert sorted(seen[:6]) == sorted(seen[6:]) == sorted(picture.tobytes() for picture in data.normal)
     assert seen[:6] != seen[6:]
@@ -349,7 +349,7 @@ def test_every_picture_comes_once_a_round(data: TrainingData) -> None:
 def test_a_small_memory_budget_changes_nothing(data: TrainingData) -> None:
     options = EfficientADOptions(**TINY)
     roomy, narrow = (
-        TrainingPictures(data.normal, None, options, Run(memory=memory)) for memory in (1 << 30, 0)
+        DefectivePictures(data.normal, None, options, Run(memory=memory)) for memory in (1 << 30, 0)
     )
     for number in range(8):
         assert torch.equal(roomy.batch(number).pixels, narrow.batch(number).pixels)

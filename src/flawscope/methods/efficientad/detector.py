@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
@@ -19,8 +18,8 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
 from flawscope.methods.efficientad.options import PRESETS, EfficientADOptions
-from flawscope.methods.efficientad.pictures import TrainingPictures
-from flawscope.methods.efficientad.training import Objective, train
+from flawscope.methods.efficientad.pictures import DefectivePictures
+from flawscope.methods.efficientad.training import Objective
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import STRIDE, cells, pdn, pdn_cells
 from flawscope.nn.backbones.teachers import load_teacher
@@ -28,8 +27,18 @@ from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.student_teacher.losses import discrepancy
-from flawscope.nn.student_teacher.networks import Autoencoder, Networks, Resampling, normalise_output, taps
+from flawscope.nn.student_teacher.networks import (
+    Autoencoder,
+    Networks,
+    Resampling,
+    border,
+    bordered,
+    normalise_output,
+    taps,
+)
+from flawscope.nn.student_teacher.training import train
 from flawscope.nn.training.fingerprint import fingerprint
+from flawscope.nn.training.loop import Patience
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 
@@ -76,11 +85,8 @@ class EfficientAD(Detector):
         # q_a and q_b of the local and of the global map become 0 and 0.1 (section 4.7)
         self.levels = Levels(2, "quantiles", between=options.quantiles, top=_HIGH)
         outputs = self.networks.cells[-len(options.hierarchy) :]
-        # cells without padding begin a few strides inside the picture: the border repeats the outermost ones
-        before = round(outputs[-1].origin / STRIDE)
-        whole = tuple(-(-side // STRIDE) for side in options.size)
-        self.border = (before, whole[1] - grid[1] - before, before, whole[0] - grid[0] - before)
-        self.heatmap = Heatmap((whole[0], whole[1]), options.size, 0.0, stride=STRIDE)
+        self.border, whole = border(outputs[-1], grid, options.size)
+        self.heatmap = Heatmap(whole, options.size, 0.0, stride=STRIDE)
         self.resampling = nn.ModuleList(
             Resampling(where, outputs[-1], shape, grid)
             for where, shape in zip(outputs, _grids(options)[-len(outputs) :], strict=True)
@@ -105,16 +111,20 @@ class EfficientAD(Detector):
         self.networks.to(run.torch_device()).to(memory_format=torch.channels_last)
         normalise_output(self.networks.teacher, data.normal, run, watch, prepare=self._normalised)
         objective = Objective(self.networks, options, self._normalised, run)
-        pictures = TrainingPictures(data.normal, data.natural, options, run)
+        pictures = DefectivePictures(data.normal, data.natural, options, run)
         facts = self._skipped(pictures, watch) if pictures.defects.probability else {}
         kept = fingerprint(options, run, (data.normal, data.natural), self.networks.teacher)
         sample = data.tuning.subset(range(min(_TUNED, len(data.tuning))))
+        networks = self.networks
         history = train(
             pictures,
             objective,
-            lambda: self._tuning_loss(sample, run),
-            watch,
+            nn.ModuleDict({"student": networks.student, "autoencoder": networks.autoencoder}),
+            options,
+            run=run,
+            watch=watch,
             name=f"{self.name}-{kept}",
+            patience=Patience(options.early_stop, lambda: self._tuning_loss(sample, run)),
         )
         self.networks.to(memory_format=torch.contiguous_format)
         self.levels.learn(self._raw(data.tuning, run, watch))
@@ -124,9 +134,7 @@ class EfficientAD(Detector):
         """See `Detector.forward`; `local_weight` is α of equation 4.12, score the maximum of the map."""
         weight = scalars.get("local_weight", self.options.local_weight)
         both = self.levels(torch.stack(self._maps(pixels), 1))  # (N, 2, h, w)
-        if any(self.border):
-            both = F.pad(both, self.border, mode="replicate")
-        local, whole = both.unbind(1)
+        local, whole = bordered(both, self.border).unbind(1)
         mixed = weight * local + (1 - weight) * whole
         return {
             "score": mixed.flatten(1).amax(1),
@@ -154,7 +162,7 @@ class EfficientAD(Detector):
         joined = [resample(each) for resample, each in zip(self.resampling, distances, strict=True)]
         return torch.stack(joined).sum(0), whole
 
-    def _skipped(self, pictures: TrainingPictures, watch: Watch) -> Facts:
+    def _skipped(self, pictures: DefectivePictures, watch: Watch) -> Facts:
         """Whether synthetic defects keep off the background, told where the pictures decided it."""
         skips = pictures.defects.skip_background
         if self.options.skip_background == "auto":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,82 +14,58 @@ from torch import Tensor
 from flawscope.data.ground import foreground, on_plain_ground
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import spread
-from flawscope.data.synthetic.appearance import APPEARANCES
 from flawscope.data.synthetic.noise import SIDES, SyntheticDefects
 from flawscope.methods.efficientad.crops import Crops
 from flawscope.methods.efficientad.options import EfficientADOptions
 from flawscope.nn.backbones.pdn import STRIDE, pdn_cells
 from flawscope.nn.run import Run
-from flawscope.nn.training.reading import KeptPictures, turn
-from flawscope.runtime.images import LUMA, Frame
+from flawscope.nn.student_teacher import pictures as plain
+from flawscope.nn.student_teacher.pictures import TrainingPictures, View, moved, stacked
 
-_ORDER, _CHANGE, _NATURAL = 101, 102, 103
 _LOOKED_AT = 32  # pictures, to tell whether the product lies on plain ground
-_GREY_SHARE = 0.3  # of natural pictures shown in grey (EfficientAD, appendix A)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """One step's pictures.
+class Batch(plain.Batch):
+    """One step's pictures, and the same with synthetic defects.
 
     Attributes:
-        pixels: (N, 3, H, W) in [0, 1], without synthetic defects.
         defects: (N, H, W) bool, where they are in the pictures with them; None where no picture has any.
         crops: (D, 3, h, w), the parts of the pictures with them that their cells see; None as above.
         crop_defects: (D, h, w) bool, where they are in the crops, each pixel in one of them; None as above.
-        varied: (N, 3, H, W), the pictures in EfficientAD's appearance for L_AE and L_STAE; None: `pixels`.
-        natural: (N, 3, H, W) natural pictures; None without L_OOD.
     """
 
-    pixels: Tensor
     defects: Tensor | None = None
     crops: Tensor | None = None
     crop_defects: Tensor | None = None
-    varied: Tensor | None = None
-    natural: Tensor | None = None
 
-    def to(self, device: torch.device) -> Batch:
-        """The batch on the device, its pictures in channels-last order."""
-
-        def moved(pixels: Tensor) -> Tensor:
-            return pixels.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-
-        return Batch(
-            pixels=moved(self.pixels),
+    def to(self, device: torch.device) -> Self:
+        """See the base's."""
+        return replace(
+            plain.Batch.to(self, device),  # super() does not reach beyond a dataclass with slots
             defects=None if self.defects is None else self.defects.to(device),
-            crops=None if self.crops is None else moved(self.crops),
+            crops=None if self.crops is None else moved(self.crops, device),
             crop_defects=None if self.crop_defects is None else self.crop_defects.to(device),
-            varied=None if self.varied is None else moved(self.varied),
-            natural=None if self.natural is None else moved(self.natural),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Example:
-    """One picture of a batch, as `Batch` has it, and the same with defects."""
-
-    pixels: NDArray[np.float32]
-    defective: NDArray[np.float32]
-    defects: NDArray[np.bool_]
-    varied: NDArray[np.float32] | None
-
-
-class TrainingPictures:
-    """Batches by number: each depends on seed and number alone, so that a resumed training sees the same.
-
-    Decoded pictures stay in memory as far as the run's budget goes.
-    """
+class DefectivePictures(TrainingPictures):
+    """Training pictures, some of which come with synthetic defects too, as the options say."""
 
     def __init__(
         self, pictures: Pictures, natural: Pictures | None, options: EfficientADOptions, run: Run
     ) -> None:
-        self.options, self.run = options, run
-        height, width = options.size
-        self.pictures = KeptPictures(pictures, run)
-        # EfficientAD shows the middle of a natural picture twice as large as the input
+        apart = options.appearance == "efficientad"
         wanted = options.penalty == "ood" and options.penalty_weight > 0
-        self.natural = natural.resized(Frame(2 * height, 2 * width)) if natural and wanted else None
-        self.appearance = APPEARANCES[options.appearance]
+        super().__init__(
+            pictures,
+            natural if wanted else None,
+            size=options.batch,
+            appearance=options.appearance,
+            apart=apart,
+            run=run,
+        )
+        self.options = options
         sides = SIDES[options.defect_sides]
         self.defects = SyntheticDefects(
             probability=options.defect_probability if options.penalty == "cdo" else 0.0,
@@ -101,44 +79,21 @@ class TrainingPictures:
 
     def batch(self, number: int) -> Batch:
         """The pictures of step `number`."""
-        size = self.options.batch
-        made = [self._example(place) for place in range(number * size, (number + 1) * size)]
-        natural = [self._natural(place) for place in range(number * size, (number + 1) * size)]
-        crops = [self.crops(each.defective, each.defects) for each in made]
+        views = [self.view(place) for place in self.places(number)]
+        defective = [self._defective(view) for view in views]
+        crops = [self.crops(pixels, defects) for pixels, defects in defective]
         pieces = [piece for pictures, _ in crops for piece in pictures]
-        varied = [each.varied for each in made if each.varied is not None]
+        shown = self.shown(views, number)
         return Batch(
-            pixels=_stack([each.pixels for each in made]),
-            defects=_masks([each.defects for each in made]) if pieces else None,
-            crops=_stack(pieces) if pieces else None,
+            **{field.name: getattr(shown, field.name) for field in fields(shown)},
+            defects=_masks([defects for _, defects in defective]) if pieces else None,
+            crops=stacked(pieces) if pieces else None,
             crop_defects=_masks([mask for _, masks in crops for mask in masks]) if pieces else None,
-            varied=_stack(varied) if varied else None,
-            natural=_stack([pixels for pixels in natural if pixels is not None]) if self.natural else None,
         )
 
-    def _example(self, place: int) -> _Example:
-        random = np.random.default_rng((self.run.seed, _CHANGE, place))
-        index = turn(place, len(self.pictures), self.run.seed, _ORDER)
-        clean = self.pictures[index]
-        varied = None
-        if self.options.appearance == "efficientad":
-            varied = self.appearance(clean, random)
-        else:
-            clean = self.appearance(clean, random)
-        defective, defects = self.defects(clean, random, where=self._where(index))
-        return _Example(clean, defective, defects, varied)
-
-    def _natural(self, place: int) -> NDArray[np.float32] | None:
-        if self.natural is None:
-            return None
-        height, width = self.options.size
-        pixels = self.natural[turn(place, len(self.natural), self.run.seed, _NATURAL)]  # (3, 2H, 2W)
-        top, left = height // 2, width // 2
-        pixels = pixels[:, top : top + height, left : left + width]
-        if np.random.default_rng((self.run.seed, _NATURAL, place)).random() < _GREY_SHARE:
-            grey = np.tensordot(np.array(LUMA, np.float32), pixels, 1)  # (H, W)
-            pixels = np.broadcast_to(grey, pixels.shape)
-        return np.ascontiguousarray(pixels, dtype=np.float32)
+    def _defective(self, view: View) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The picture with defects (3, H, W), and where they are (H, W)."""
+        return self.defects(view.pixels, view.random, where=self._where(view.index))
 
     def _skips_background(self) -> bool:
         if self.options.skip_background != "auto":
@@ -154,9 +109,5 @@ class TrainingPictures:
         return self._foregrounds[index]
 
 
-def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:
-    return torch.from_numpy(np.stack(pictures))  # (N, 3, H, W)
-
-
-def _masks(masks: list[NDArray[np.bool_]]) -> Tensor:
+def _masks(masks: Sequence[NDArray[np.bool_]]) -> Tensor:
     return torch.from_numpy(np.stack(masks))  # (N, H, W)

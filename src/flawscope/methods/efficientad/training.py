@@ -1,82 +1,78 @@
-"""One training of EfficientAD's student and autoencoder against a frozen teacher (equation 5.1)."""
+"""EfficientAD's losses for one batch, with its patch description networks (equation 5.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from flawscope.methods.efficientad.options import EfficientADOptions
-from flawscope.methods.efficientad.pictures import Batch, TrainingPictures
+from flawscope.methods.efficientad.pictures import Batch
 from flawscope.nn.run import Run
-from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy, hard_loss, mean_square
+from flawscope.nn.student_teacher import objective, pictures
+from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy
 from flawscope.nn.student_teacher.networks import ALL, Networks, at_centres, taps, touched
-from flawscope.nn.training.loop import Loop, Patience
-from flawscope.nn.training.reading import Ahead
-from flawscope.nn.watch import Watch
+from flawscope.nn.student_teacher.objective import Coefficients, Part
 
 Taps = Callable[[nn.Sequential, Tensor, int, slice], list[Tensor]]
 
-DECAY_FROM, DECAY = 0.95, 0.1
 
+class Objective(objective.Objective):
+    """The sum of the four losses for one batch, at the run's precision.
 
-class Objective:
-    """The sum of the four losses for one batch, at the run's precision."""
+    L_Hard, L_AE and L_STAE see pictures without synthetic defects, L_CDO alone those with them: the three
+    components of the thesis's chapter 4.
+    """
 
     def __init__(
         self, networks: Networks, options: EfficientADOptions, normalise: Callable[[Tensor], Tensor], run: Run
     ) -> None:
+        super().__init__(
+            Coefficients(
+                hard=options.hard_weight,
+                penalty=0.0 if options.penalty == "none" else options.penalty_weight,
+                autoencoder=options.autoencoder_weight,
+                stae=options.stae_weight,
+            ),
+            options.hard_quantile,
+        )
         self.networks, self.options, self.normalise, self.run = networks, options, normalise, run
         self.depth = len(options.hierarchy)
         # the student's first half of channels imitates the teacher, its second the autoencoder
-        self.local, self.whole = slice(options.channels), slice(options.channels, None)
+        self.channels: dict[Part, slice] = {
+            "local": slice(options.channels),
+            "whole": slice(options.channels, None),
+            "both": ALL,
+        }
         self.taps: Taps = torch.compile(taps) if options.compile else taps
-        self.rebuild = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
+        self.autoencoder = torch.compile(networks.autoencoder) if options.compile else networks.autoencoder
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name; `total` is their weighted sum. A loss whose coefficient is 0 is not computed.
+    def teacher(self, pixels: Tensor, read: Taps | None = None) -> list[Tensor]:
+        """See the base's: the last convolutions' maps, as many as the hierarchy has levels."""
+        with torch.no_grad(), self.run.autocast():
+            found = (read or self.taps)(self.networks.teacher, self.normalise(pixels), self.depth, ALL)
+        return [level.float() for level in found]
 
-        L_Hard, L_AE and L_STAE see pictures without synthetic defects, L_CDO alone those with them: the three
-        components of the thesis's chapter 4.
-        """
-        options = self.options
-        both = batch.varied is None and options.stae_weight > 0
-        target, output = self._both(batch.pixels, self.taps, ALL if both else self.local)
-        whole = output.pop() if both else None
-        losses: dict[str, Tensor] = {}
-        if options.hard_weight:
-            losses["hard"] = hard_loss(target[-1], output[-1], options.hard_quantile)
-        if options.penalty != "none" and options.penalty_weight:
-            losses["penalty"] = (
-                self._cdo(batch, target, output) if options.penalty == "cdo" else self._natural(batch)
-            )
-        losses |= self._global(batch, target[-1], whole)
-        return {"total": self._sum(losses), **losses}
-
-    def _both(self, pixels: Tensor, read: Taps, channels: slice) -> tuple[list[Tensor], list[Tensor]]:
-        """The last maps of teacher and student (N, C, h, w) in float32; the student's have gradients.
-
-        Where all channels of the student are asked for, its last map is two, one of each half.
-        """
-        networks, depth = self.networks, self.depth
+    def student(self, pixels: Tensor, part: Part, read: Taps | None = None) -> list[Tensor]:
+        """See the base's."""
         with self.run.autocast():
             seen = self.normalise(pixels)
-            with torch.no_grad():
-                target = read(networks.teacher, seen, depth, ALL)
-            output = read(networks.student, seen, depth, channels)
-            output[-1:] = torch.split(output[-1], self.options.channels, 1)
-        return [level.float() for level in target], [level.float() for level in output]
+            found = (read or self.taps)(self.networks.student, seen, self.depth, self.channels[part])
+        found[-1:] = torch.split(found[-1], self.options.channels, 1)
+        return [level.float() for level in found]
 
-    def _sum(self, losses: Mapping[str, Tensor]) -> Tensor:
-        coefficients = {
-            "hard": self.options.hard_weight,
-            "penalty": self.options.penalty_weight,
-            "autoencoder": self.options.autoencoder_weight,
-            "stae": self.options.stae_weight,
-        }
-        return torch.stack([coefficients[name] * loss for name, loss in losses.items()]).sum()
+    def rebuild(self, pixels: Tensor) -> Tensor:
+        """See the base's."""
+        with self.run.autocast():
+            rebuilt: Tensor = self.autoencoder(self.normalise(pixels))
+        return rebuilt.float()
+
+    def penalty(self, batch: pictures.Batch, target: list[Tensor], output: list[Tensor]) -> Tensor:
+        """L_CDO or L_OOD, as the options say."""
+        if self.options.penalty == "cdo" and isinstance(batch, Batch):
+            return self._cdo(batch, target, output)
+        return super().penalty(batch, target, output)
 
     def _cdo(self, batch: Batch, target: list[Tensor], output: list[Tensor]) -> Tensor:
         """L_CDO of the pictures with defects, over the levels of equation 4.11 weighted by their α_h.
@@ -90,7 +86,9 @@ class Objective:
         if batch.defects is not None and batch.crops is not None and batch.crop_defects is not None:
             places = self.networks.cells[-self.depth :]
             # not compiled: that would be done again for each number of crops
-            cropped = _discrepancies(*self._both(batch.crops, taps, self.local))  # (D, h, w) each
+            cropped = _discrepancies(
+                self.teacher(batch.crops, taps), self.student(batch.crops, "local", taps)
+            )  # (D, h, w) each
             defective = [
                 distances[at_centres(batch.crop_defects, where, _grid(distances))]  # (cells,)
                 for where, distances in zip(places, cropped, strict=True)
@@ -105,35 +103,6 @@ class Objective:
         ]
         return torch.stack(losses).sum()
 
-    def _natural(self, batch: Batch) -> Tensor:
-        """L_OOD: the student's mean squared output on natural pictures."""
-        if batch.natural is None:
-            raise RuntimeError("L_OOD without natural pictures")  # fit checks this
-        with self.run.autocast():
-            output = self.taps(self.networks.student, self.normalise(batch.natural), 1, self.local)[-1]
-        return output.float().square().mean()
-
-    def _global(self, batch: Batch, target: Tensor, output: Tensor | None) -> dict[str, Tensor]:
-        """L_AE and L_STAE (equations 4.3, 4.4), on the pictures of varied appearance where there are such."""
-        options, networks = self.options, self.networks
-        if not (options.autoencoder_weight or options.stae_weight):
-            return {}
-        seen = batch.pixels if batch.varied is None else batch.varied
-        with self.run.autocast():
-            pixels = self.normalise(seen)
-            if batch.varied is not None:
-                with torch.no_grad():
-                    target = self.taps(networks.teacher, pixels, 1, ALL)[-1].float()
-                if options.stae_weight:
-                    output = self.taps(networks.student, pixels, 1, self.whole)[-1].float()
-            rebuilt = self.rebuild(pixels).float()
-        losses = {}
-        if options.autoencoder_weight:
-            losses["autoencoder"] = mean_square(rebuilt, target)
-        if output is not None:
-            losses["stae"] = mean_square(rebuilt, output)
-        return losses
-
 
 def _discrepancies(target: list[Tensor], output: list[Tensor]) -> list[Tensor]:
     """d of each level (N, h, w), of the student's first channels where it has more than the teacher."""
@@ -145,39 +114,3 @@ def _discrepancies(target: list[Tensor], output: list[Tensor]) -> list[Tensor]:
 
 def _grid(distances: Tensor) -> tuple[int, int]:
     return distances.shape[1], distances.shape[2]
-
-
-def train(
-    pictures: TrainingPictures,
-    objective: Objective,
-    tuning_loss: Callable[[], float],
-    watch: Watch,
-    *,
-    name: str,
-) -> list[dict[str, float]]:
-    """Train student and autoencoder in place; returns the loss curve. `name` is the checkpoint's.
-
-    Raises:
-        Stopped: the stop signal was set; the same call with the same run's checkpoints goes on from there.
-    """
-    options, run, networks = objective.options, objective.run, objective.networks
-    device = run.torch_device()
-    learners = nn.ModuleDict({"student": networks.student, "autoencoder": networks.autoencoder})
-    patience = Patience(options.early_stop, tuning_loss)
-    batches = Ahead(pictures.batch, options.steps)
-    loop = Loop(
-        name=name,
-        steps=options.steps,
-        network=learners,
-        optimiser=torch.optim.Adam(
-            learners.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-        ),
-        run=run,
-        watch=watch,
-        step=lambda number: objective(batches(number).to(device)),
-        schedule=lambda number: DECAY if number >= int(DECAY_FROM * options.steps) else 1.0,
-        finished=patience,
-        memory=patience.memory,
-    )
-    with closing(batches):
-        return loop.go()

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
-from flawscope.nn.backbones.pdn import Cells, cells
+from flawscope.nn.backbones.pdn import STRIDE, Cells, cells
 from flawscope.nn.heatmaps import Separable, interpolation
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run
@@ -91,6 +91,24 @@ class Resampling(Separable):
                 for own, count in zip(shape, grid, strict=True)
             )
         )
+
+
+Border = tuple[int, int, int, int]  # cells at the left, right, upper and lower side
+
+
+def border(where: Cells, grid: tuple[int, int], size: tuple[int, int]) -> tuple[Border, tuple[int, int]]:
+    """What a map lacks at each side of a picture of that size, and the grid (h, w) that spans all of it.
+
+    Cells without padding begin a few strides inside the picture.
+    """
+    before = round(where.origin / STRIDE)
+    height, width = (-(-side // STRIDE) for side in size)
+    return (before, width - grid[1] - before, before, height - grid[0] - before), (height, width)
+
+
+def bordered(maps: Tensor, lacking: Border) -> Tensor:
+    """Maps (N, K, h, w) over the whole picture: their outermost cells are repeated where they lack some."""
+    return F.pad(maps, lacking, mode="replicate") if any(lacking) else maps
 
 
 def at_centres(mask: Tensor, where: Cells, grid: tuple[int, int]) -> Tensor:
