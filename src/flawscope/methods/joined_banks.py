@@ -20,7 +20,6 @@ from flawscope.nn.banks.preflight import Preflight, seconds_a_picture
 from flawscope.nn.joining import banks
 from flawscope.nn.joining.banks import JoinedPatches, JoinedPatchesOptions
 from flawscope.nn.run import FEATURE_MEMORY, Run
-from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.runtime.bundle import GRAPH
 
@@ -74,8 +73,7 @@ class JoinedBanks(Detector):
         """
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
-        name = fingerprint(self.options, run, (data.normal,), self.backbone)
-        return Learnt(history=self.patches.learn(data.normal, self.backbone, run, watch, name=name))
+        return Learnt(history=self.patches.learn(data.normal, self.backbone, run, watch))
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""

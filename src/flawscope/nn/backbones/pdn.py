@@ -42,25 +42,26 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> 
     return F.conv2d(around, weight, bias, padding=half)
 
 
-def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
+def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True, width: int = 128) -> nn.Sequential:
     """The small network: (N, 3, H, W) → (N, channels, H/4, W/4) with padding.
 
     Args:
         channels: width of the last layer; 384 for the teacher, 768 for the student.
+        width: of the first layer, half of the two in between (table 6: 128).
         padding: True pads as the paper's table does; False is the published code's choice, whose map of a
             256×256 picture is 56×56.
     """
     wide, pool, narrow = (3, 1, 1) if padding else (0, 0, 0)
     return nn.Sequential(
-        Convolution(3, 128, 4, padding=wide),
+        Convolution(3, width, 4, padding=wide),
         nn.ReLU(),
         nn.AvgPool2d(2, 2, padding=pool),
-        Convolution(128, 256, 4, padding=wide),
+        Convolution(width, 2 * width, 4, padding=wide),
         nn.ReLU(),
         nn.AvgPool2d(2, 2, padding=pool),
-        nn.Conv2d(256, 256, 3, padding=narrow),
+        nn.Conv2d(2 * width, 2 * width, 3, padding=narrow),
         nn.ReLU(),
-        nn.Conv2d(256, channels, 4),
+        nn.Conv2d(2 * width, channels, 4),
     )
 
 

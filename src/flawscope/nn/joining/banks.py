@@ -20,9 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
-from flawscope.errors import OptionError
 from flawscope.files import writable_folder
 from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.backbones.strides import layers_at
 from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank
@@ -32,6 +32,7 @@ from flawscope.nn.joining.expected import ExpectedDistance
 from flawscope.nn.joining.held import Held, own_groups
 from flawscope.nn.joining.joined import Joined
 from flawscope.nn.run import Run
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.runtime.frozen import Frozen
 
@@ -109,15 +110,7 @@ class JoinedPatches(nn.Module):
 
     def _bank(self, name: str, backbone: Backbone, cell: int | None = None) -> PatchBank:
         strides: tuple[int, ...] = getattr(self.options, f"{name}_strides")
-        there = backbone.strides
-        if missing := sorted(set(strides) - set(there.values())):
-            raise OptionError(
-                f"option '{name}_strides' of the joined banks",
-                expected=f"strides of the backbone's layers ({', '.join(map(str, sorted(there.values())))})",
-                got=", ".join(map(str, missing)),
-                fix="Choose among them, or name a layer at each of these strides.",
-            )
-        layers = [layer for layer in backbone.layers if there[layer] in strides]
+        layers = layers_at(backbone, strides, option=f"{name}_strides", of="the joined banks")
         side = self.options.neighbourhood
         return PatchBank(PatchGrid(backbone, neighbourhood=side, stride=cell, layers=layers), levelled=True)
 
@@ -140,9 +133,7 @@ class JoinedPatches(nn.Module):
         limit: int = getattr(self.options, f"{name}_bank")
         return limit
 
-    def learn(
-        self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch, *, name: str
-    ) -> list[dict[str, float]]:
+    def learn(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> list[dict[str, float]]:
         """Fill the banks from good pictures, then take all levels from pictures left out of them in turn.
 
         Args:
@@ -150,7 +141,6 @@ class JoinedPatches(nn.Module):
             backbone: of `__init__`, with its weights.
             run: its checkpoints keep the selections and the training.
             watch: sees how far it is.
-            name: of what is kept of the training; it says what that depends on.
 
         Returns:
             the loss of what tells usual distances, over its steps.
@@ -163,13 +153,17 @@ class JoinedPatches(nn.Module):
         self.cost(len(pictures), run.memory).require()
         stores = self._collect(pictures, backbone, run, watch)
         held = {}
-        for bank_name, bank in reversed(tuple(self.banks())):  # the largest store goes first
-            held[bank_name] = self._fill(bank_name, bank, stores.pop(bank_name), run, watch)
+        for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
+            held[name] = self._fill(name, bank, stores.pop(name), run, watch)
         fine = held["fine"]
         distances = fine.distances.flatten()  # (n * h * w,)
-        steps = self.options.evenness_steps
         history = self.expected.learn(
-            fine.patches, distances, steps=steps, run=run, watch=watch, name=f"distances-{name}"
+            fine.patches,
+            distances,
+            steps=self.options.evenness_steps,
+            run=run,
+            watch=watch,
+            name=f"distances-{fingerprint(self.options, run, (pictures,), backbone)}",
         )
         even = (distances * self.expected(fine.patches)).reshape(fine.distances.shape)  # (n, h, w)
         maps = (

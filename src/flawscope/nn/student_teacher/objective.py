@@ -54,7 +54,7 @@ class Objective(ABC):
         """Losses by name; `total` is their weighted sum."""
         weights = self.coefficients
         both = batch.varied is None and weights.stae > 0
-        target, output = self.teacher(batch.pixels), self.student(batch.pixels, "both" if both else "local")
+        target, output = self.target(batch), self.student(batch.pixels, "both" if both else "local")
         whole = output.pop() if both else None
         losses: dict[str, Tensor] = {}
         if weights.hard:
@@ -65,6 +65,10 @@ class Objective(ABC):
         factors = asdict(weights)
         total = torch.stack([factors[name] * loss for name, loss in losses.items()]).sum()
         return {"total": total, **losses}
+
+    def target(self, batch: Batch) -> list[Tensor]:
+        """The teacher's maps of a batch's `pixels`, for whoever has them already."""
+        return self.teacher(batch.pixels)
 
     def penalty(self, batch: Batch, target: list[Tensor], output: list[Tensor]) -> Tensor:
         """L_OOD: the student's mean squared output on natural pictures; the others are L_Hard's."""

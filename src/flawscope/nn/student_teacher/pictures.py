@@ -27,11 +27,13 @@ class Batch:
 
     Attributes:
         pixels: (N, 3, H, W) in [0, 1].
+        indices: (N,) int64, which of the training pictures they are.
         varied: (N, 3, H, W), the pictures in EfficientAD's appearance for L_AE and L_STAE; None: `pixels`.
         natural: (N, 3, H, W) natural pictures; None without L_OOD.
     """
 
     pixels: Tensor
+    indices: Tensor | None = None
     varied: Tensor | None = None
     natural: Tensor | None = None
 
@@ -95,6 +97,7 @@ class TrainingPictures:
         natural = [self._natural(place) for place in self.places(number)] if self.natural else []
         return Batch(
             pixels=stacked([each.pixels for each in views]),
+            indices=torch.tensor([each.index for each in views]),
             varied=stacked(varied) if varied else None,
             natural=stacked(natural) if natural else None,
         )
