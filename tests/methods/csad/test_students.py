@@ -64,7 +64,7 @@ def taught(
 def maps_of(students: LocalGlobal, data: TrainingData, backbone: Backbone) -> Tensor:
     pixels = torch.from_numpy(np.stack(list(data.tuning)))
     with torch.no_grad():
-        return torch.stack(students(pixels, backbone(pixels)), 1)  # (N, 2, h, w)
+        return torch.stack(students.local_and_global(pixels, backbone(pixels)), 1)  # (N, 2, h, w)
 
 
 def test_quantiles_of_the_tuning_pictures_become_0_and_a_tenth(
@@ -186,7 +186,7 @@ def test_engines_agree(
                 layer: F.avg_pool2d(pixels, stride).repeat(1, 64, 1, 1)[:, : backbone.channels[layer]]
                 for layer, stride in backbone.strides.items()
             }
-            local, whole = self.students(pixels, maps)
+            local, whole = self.students.local_and_global(pixels, maps)
             return local, whole
 
     pixels = torch.from_numpy(np.stack(list(data.normal)[:3]))

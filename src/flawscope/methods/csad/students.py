@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
+from flawscope.methods.csad.structure import Structure
 from flawscope.methods.csad.students_options import StudentsOptions
 from flawscope.nn.backbones.build import IMAGENET, Backbone
-from flawscope.nn.backbones.pdn import STRIDE, cells, pdn_s
+from flawscope.nn.backbones.pdn import STRIDE, pdn_cells, pdn_s
 from flawscope.nn.backbones.strides import layers_at
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.moments import Levels
@@ -69,7 +70,7 @@ class LocalStudent(nn.Module):
         return list(torch.split(taps(self.body, x, 1, half)[-1], self.channels, 1))
 
 
-class LocalGlobal(nn.Module):
+class LocalGlobal(Structure):
     """LGST: how far the local student is from the teacher, and the global student from the local one.
 
     Args:
@@ -79,7 +80,6 @@ class LocalGlobal(nn.Module):
 
     Attributes:
         levels: of the local and of the global map; the quantiles on the tuning pictures become 0 and 0.1.
-        heatmap: enlarges a map of `forward` to (N, H, W).
 
     Raises:
         OptionError: a stride at which the backbone has no layer, or pictures too small to go without padding.
@@ -93,9 +93,7 @@ class LocalGlobal(nn.Module):
         self.options = options
         self.grid = _grid(options, size)
         layers = layers_at(backbone, options.strides, option="strides", of="the students")
-        with seeded(0):
-            student = LocalStudent(1, options)
-        where = cells(student.body)[-1]
+        where = pdn_cells("small", padding=options.padding)[-1]
         self.teacher = JoinedTeacher(
             backbone, layers, where=where, grid=self.grid, most=options.teacher_channels
         )
@@ -114,21 +112,7 @@ class LocalGlobal(nn.Module):
         return nn.ModuleDict({"local": LocalStudent(channels, self.options), "whole": whole})
 
     def learn(self, data: TrainingData, backbone: Backbone, run: Run, watch: Watch) -> list[dict[str, float]]:
-        """Train both students on `data.normal`, and scale both maps on `data.tuning`.
-
-        Args:
-            data: with natural pictures where `options.natural` asks for some.
-            backbone: of `__init__`, with its weights.
-            run: its checkpoints keep the training.
-            watch: sees how far it is.
-
-        Returns:
-            the losses over the steps.
-
-        Raises:
-            OptionError: a loss that is not finite.
-            Stopped: the stop signal was set; the same call goes on from there.
-        """
+        """See the base's: train both students, then scale both maps on the tuning pictures."""
         options, device = self.options, run.torch_device()
         with run.seeded(_NETWORKS):
             self.students = self._fresh()
@@ -136,15 +120,16 @@ class LocalGlobal(nn.Module):
         store = FeatureStore(backbone, data.normal, run, watch)
         self.teacher.learn(store.batch(rows) for rows in torch.split(torch.arange(len(store)), _BATCH))
         self.students.to(memory_format=torch.channels_last)
+        natural = data.natural if options.natural else None
         pictures = TrainingPictures(
             data.normal,
-            data.natural if options.natural else None,
+            natural,
             size=options.batch,
             appearance=options.appearance,
             apart=options.appearance != "none",
             run=run,
         )
-        kept = fingerprint(options, run, (data.normal, data.natural), backbone)
+        kept = fingerprint(options, run, (data.normal, natural), backbone)
         history = train(
             pictures,
             Imitation(self, store, run),
@@ -158,15 +143,13 @@ class LocalGlobal(nn.Module):
         self.levels.learn(self._raw(data.tuning, backbone, run, watch))
         return history
 
-    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The local and the global map (N, h, w) in levels, over the whole picture at 4 pixels a cell.
+    def forward(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
+        """See the base's: the mean of the local and the global map (appendix D), at 4 pixels a cell."""
+        local, whole = self.local_and_global(pixels, maps)
+        return (local + whole) / 2
 
-        Their mean's maximum is the branch's score (section 3.5), and its `heatmap` the branch's.
-
-        Args:
-            pixels: (N, 3, H, W) in [0, 1].
-            maps: {layer: (N, C, h, w)}, the backbone's of the same pictures.
-        """
+    def local_and_global(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The local and the global map (N, h, w), each in its levels; what goes in is as for `forward`."""
         both = self.levels(torch.stack(self.differences(pixels, maps), 1))  # (N, 2, h, w)
         local, whole = bordered(both, self.border).unbind(1)
         return local, whole
@@ -227,15 +210,14 @@ class Imitation(Objective):
 
 def _grid(options: StudentsOptions, size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of the local student's map."""
+    field = pdn_cells("small", padding=options.padding)[-1].field
+    if not options.padding and min(size) < field:
+        raise OptionError(
+            "option 'size'",
+            expected=f"at least {field} pixels a side for students without padding",
+            got=f"{size[0]}x{size[1]}",
+            fix="Choose a larger size, or padding=true for the students.",
+        )
     with torch.device("meta"):
-        network = pdn_s(1, padding=options.padding, width=options.width)
-        field = cells(network)[-1].field
-        if not options.padding and min(size) < field:
-            raise OptionError(
-                "size",
-                expected=f"at least {field} pixels a side for students without padding",
-                got=f"{size[0]}x{size[1]}",
-                fix="Choose a larger size, or padding=true for the students.",
-            )
-        shape = network(torch.empty(1, 3, *size)).shape
+        shape = pdn_s(1, padding=options.padding)(torch.empty(1, 3, *size)).shape
     return shape[2], shape[3]

@@ -16,7 +16,13 @@ Design = Literal["heads", "doubled", "shared"]
 
 
 class StudentsOptions(Frozen):
-    """Options of the students and their training."""
+    """Options of the students and their training.
+
+    Attributes:
+        natural, tuning: the fewest natural and tuning pictures that training needs.
+    """
+
+    kind: Literal["students"] = "students"
 
     strides: tuple[int, ...] = Field(
         (8,),
@@ -78,8 +84,11 @@ class StudentsOptions(Frozen):
 
     @property
     def natural(self) -> int:
-        """The fewest natural pictures that training needs."""
         return int(self.penalty == "ood")
+
+    @property
+    def tuning(self) -> int:
+        return 1
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
