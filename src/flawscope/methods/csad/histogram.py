@@ -14,7 +14,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import CellShares, Grid, choose_grids, entry_names, grid_of
-from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions, find_variants
+from flawscope.methods.csad.gaussian import (
+    TRIMMED,
+    USUAL,
+    Gaussian,
+    GaussianOptions,
+    find_variants,
+    learn_levels,
+)
 from flawscope.methods.csad.histogram_map import HistogramMap
 from flawscope.nn.moments import Levels
 from flawscope.runtime.frozen import Frozen
@@ -22,9 +29,6 @@ from flawscope.runtime.frozen import Frozen
 CellSize = Annotated[int, Field(ge=16, le=256)]
 Side = Annotated[int, Field(ge=1, le=16)]
 
-TRIMMED = (0.2, 0.8)  # section 3.5
-USUAL = (0.01, 0.99)
-ENOUGH = 20  # held-out pictures from which levels are taken; with fewer, the training pictures help
 _BATCH = 16
 
 
@@ -130,17 +134,15 @@ class PatchHistogram(nn.Module):
             ],
             1,
         )  # (n, G)
-        signals = left_out
+        seen = None
         if held_out is not None and len(held_out):
-            seen = self.distances(self._histograms(held_out)).to(left_out)  # (m, G)
-            signals = seen if len(seen) >= ENOUGH else torch.cat([seen, left_out])
-        self.levels.learn(signals.unbind(1))
+            seen = self.distances(self._histograms(held_out))  # (m, G)
         ends = torch.tensor(USUAL).to(found)
         variants = torch.from_numpy(members).to(found.device)
         ranges = [found[variants == index].quantile(ends, 0) for index in range(int(members.max()) + 1)]
         self.usual = torch.stack(ranges, 1)  # (2, V, D)
         self.map.learn(labels, found)
-        return torch.as_tensor(self.levels(left_out.to(self.usual)).sum(1))
+        return learn_levels(self.levels, left_out, seen)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Score (N,) and histograms (N, D), shares from 0 to 1, of label maps (N, H, W); exports to ONNX."""
