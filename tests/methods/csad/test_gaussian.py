@@ -8,7 +8,7 @@ import torch
 
 from flawscope.errors import DataError
 from flawscope.methods.csad import gaussian as module
-from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
+from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions, find_variants
 from flawscope.methods.csad.variants import variants_of
 
 RANDOM = np.random.default_rng(3)
@@ -81,7 +81,7 @@ def test_each_variant_is_compared_with_its_own(search: str) -> None:
     options = GaussianOptions.model_validate({"variants": search})
     found, plain = Gaussian(3, options, 1e-3), Gaussian(3, GaussianOptions(), 1e-3)
     good = two_juices((30, 20))
-    found.learn(good)
+    found.learn(good, find_variants(good, options, 1e-3, 0))
     plain.learn(good)
     assert found.mean.shape == (2, 3)
     between = torch.tensor([[0.15, 0.15, 0.1]])  # half of each, which one Gaussian takes for the most usual
@@ -100,8 +100,8 @@ def test_one_composition_stays_one_and_few_pictures_make_no_variant(search: str)
 
 
 def test_left_out_distances_with_variants_stay_near_the_distances() -> None:
-    found = Gaussian(3, GaussianOptions(variants="density"), 1e-3)
-    good = two_juices((30, 20))
-    left_out = found.learn(good)
+    options = GaussianOptions(variants="density")
+    found, good = Gaussian(3, options, 1e-3), two_juices((30, 20))
+    left_out = found.learn(good, find_variants(good, options, 1e-3, 0))
     assert (left_out >= found(good) - 1e-4).all()
     assert left_out.median() < 1.3 * found(good).median()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from flawscope.methods.csad.cells import CellShares, borders, choose_grids, entry_names
 from flawscope.methods.csad.histogram import PatchHistogram, PatchHistogramOptions
@@ -72,19 +70,19 @@ def test_a_missing_and_an_extra_part_score_higher_than_any_good_picture() -> Non
 def test_levels_come_from_held_out_pictures_and_else_from_each_against_the_others() -> None:
     branch = PatchHistogram(2, SIZE, GRIDS, PatchHistogramOptions())
     left_out = branch.learn(good(30))
-    alone = branch.levels.zero.clone()
+    alone = branch.fused.levels.zero.clone()
     branch.learn(good(30), torch.stack([labelled(seed) for seed in range(100, 105)]))
-    few = branch.levels.zero.clone()
+    few = branch.fused.levels.zero.clone()
     branch.learn(good(30), torch.stack([labelled(seed) for seed in range(100, 140)]))
     assert left_out.shape == (30,)
     assert not torch.equal(alone, few)
-    held_out = branch.distances(branch._histograms(torch.stack([labelled(s) for s in range(100, 140)])))
+    held_out = branch.fused.distances(branch._histograms(torch.stack([labelled(s) for s in range(100, 140)])))
     for grid in range(3):
         values = held_out[:, grid].double()
         low, high = values.quantile(0.2), values.quantile(0.8)
         inner = values[(values >= low) & (values <= high)]
-        np.testing.assert_allclose(branch.levels.zero[grid], inner.mean(), rtol=1e-5)
-    assert (alone - branch.levels.zero).abs().max() < 0.5 * branch.levels.zero.abs().max()
+        np.testing.assert_allclose(branch.fused.levels.zero[grid], inner.mean(), rtol=1e-5)
+    assert (alone - branch.fused.levels.zero).abs().max() < 0.5 * branch.fused.levels.zero.abs().max()
 
 
 def test_the_heatmap_marks_what_is_extra_and_where_something_is_missing() -> None:
@@ -109,27 +107,6 @@ def test_deviations_lift_small_parts() -> None:
     labels[:2, :8] = 2  # the label is 3 pixels too long, of a size that never varies
     maps = [branch.heatmap(labels[None], branch(labels[None])[1])[0] for branch in (plain, scaled)]
     np.testing.assert_allclose(maps[1][labels == 2], maps[0][labels == 2].mean() / 1e-4, rtol=1e-2)
-
-
-def test_engines_answer_as_the_module_does(
-    exported: Callable[[nn.Module, Tensor], dict[str, tuple[np.ndarray, ...]]],
-) -> None:
-    branch = fitted(grids=((1, 1), (3, 4)))
-
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.branch = branch
-
-        def forward(self, labels: Tensor) -> tuple[Tensor, ...]:
-            score, histograms = self.branch(labels)
-            return score, histograms, self.branch.heatmap(labels, histograms), *self.branch.range(histograms)
-
-    labels = torch.stack([labelled(1), labelled(200, skip=3), labelled(7, loose=True)])
-    expected = Whole()(labels)
-    for answers in exported(Whole(), labels).values():
-        for found, wanted in zip(answers, expected, strict=True):
-            np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-3, atol=1e-4)
 
 
 def test_the_background_counts_where_asked_for() -> None:

@@ -72,7 +72,10 @@ class CellShares(nn.Module):
 
     def forward(self, labels: Tensor) -> tuple[Tensor, ...]:
         """For each grid the shares (N, R * C * K') in label maps (N, H, W), cell by cell, class by class."""
-        masks = (labels.unsqueeze(1) == self.labels).float()  # (N, K', H, W)
+        return self.of((labels.unsqueeze(1) == self.labels).float())  # (N, K', H, W)
+
+    def of(self, masks: Tensor) -> tuple[Tensor, ...]:
+        """The same of masks (N, K', H, W), which may count pixels in part."""
         strips = torch.matmul(masks, self.columns)  # (N, K', H, ΣC)
         found, first = [], 0
         for index, (_, columns) in enumerate(self.grids):

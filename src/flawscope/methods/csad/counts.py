@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from flawscope.methods.csad.gaussian import TRIMMED, USUAL, Gaussian, GaussianOptions, learn_levels
+from flawscope.methods.csad.fused import FusedGaussians
+from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.methods.csad.labelling import Labelling
-from flawscope.nn.moments import Levels
 from flawscope.runtime.frozen import Frozen
 
 _SMALL = 0.1  # share of a class's area that lies in its small components
@@ -59,22 +59,18 @@ class ComponentCounts(nn.Module):
 
     Attributes:
         least: (K,) smallest area that counts, in squares.
-        usual: (2, K) from where to where the counts of 98 % of the good pictures lie.
     """
 
     least: Tensor
-    usual: Tensor
     labels: Tensor
 
     def __init__(self, classes: int, size: tuple[int, int], options: ComponentCountsOptions) -> None:
         super().__init__()
         self.options, self.size = options, size
-        self.labelling = Labelling((size[0] // options.stride, size[1] // options.stride))
-        self.gaussian = Gaussian(classes, options.gaussian, options.floor)
-        self.levels = Levels(1, "moments", between=TRIMMED)
+        self.labelling = Labelling((size[0] // options.stride, size[1] // options.stride), classes + 1)
+        self.fused = FusedGaussians((classes,), options.gaussian, options.floor)
         self.register_buffer("labels", torch.arange(classes + 1).view(-1, 1, 1), persistent=False)
         self.register_buffer("least", torch.ones(classes))
-        self.register_buffer("usual", torch.zeros(2, classes))
 
     @torch.no_grad()
     def learn(self, labels: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -82,8 +78,8 @@ class ComponentCounts(nn.Module):
 
         Args:
             labels: (n, H, W) of the training pictures.
-            held_out: (m, H, W) of good pictures that nothing has learnt from, for the levels, as
-                `PatchHistogram.learn` takes them.
+            held_out: (m, H, W) of good pictures that nothing has learnt from, for the levels; see
+                `FusedGaussians.learn`.
             seed: of the search for variants.
 
         Returns:
@@ -96,14 +92,11 @@ class ComponentCounts(nn.Module):
         kinds, areas = (torch.cat(parts) for parts in zip(*found, strict=True))  # (n, P) each
         small = [_small(areas[kinds == label].cpu().numpy()) for label in range(1, len(self.labels))]
         self.least = torch.tensor(small).to(self.least) * self.options.least_area
-        counts = self._summed(kinds, areas)[0]  # (n, K)
-        self.usual = counts.quantile(torch.tensor(USUAL).to(counts), 0)  # (2, K)
-        left_out = self.gaussian.learn(counts, seed).unsqueeze(1)  # (n, 1)
         seen = None
         if held_out is not None and len(held_out):
             others = [self._summed(*self._components(part))[0] for part in self._batches(held_out)]
-            seen = self.gaussian(torch.cat(others)).unsqueeze(1)  # (m, 1)
-        return learn_levels(self.levels, left_out, seen)
+            seen = torch.cat(others)  # (m, K)
+        return self.fused.learn(self._summed(kinds, areas)[0], seen, seed)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score (N,), counts (N, K), and area of each class's largest and smallest component, (N, K) each.
@@ -114,7 +107,11 @@ class ComponentCounts(nn.Module):
             labels: (N, H, W) int64.
         """
         counts, largest, smallest = self._summed(*self._components(labels))
-        return self.levels(self.gaussian(counts).unsqueeze(1)).squeeze(1), counts, largest, smallest
+        return self.fused(counts), counts, largest, smallest
+
+    def range(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """From where to where the counts of good pictures like each (N, K) lie, (N, K) each."""
+        return self.fused.range(counts)
 
     def _components(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Label (N, P) int64 and area (N, P) in squares of the component whose last square it is, else 0."""

@@ -18,14 +18,10 @@ from torch import Tensor, nn
 
 from flawscope.errors import DataError
 from flawscope.methods.csad.variants import Search, variants_of
-from flawscope.nn.moments import Levels
 from flawscope.runtime.frozen import Frozen
 
 Matrix = NDArray[np.float64]
 
-TRIMMED = (0.2, 0.8)  # section 3.5
-USUAL = (0.01, 0.99)  # between which quantiles of good pictures a value counts as usual
-ENOUGH = 20  # held-out pictures from which levels are taken; with fewer, the training pictures help
 FEWEST = 2
 OWN = 3  # pictures of a variant for each entry of the vector, from which on it has a covariance of its own
 _LEAST = 1e-10  # eigenvalue of a covariance in units of its variances below which rounding decides
@@ -75,13 +71,12 @@ class Gaussian(nn.Module):
         self.register_buffer("deviation", torch.ones(1, size))
         self.register_buffer("whitening", torch.eye(size).unsqueeze(0))
 
-    def learn(self, vectors: Tensor, seed: int = 0, members: NDArray[np.intp] | None = None) -> Tensor:
+    def learn(self, vectors: Tensor, members: NDArray[np.intp] | None = None) -> Tensor:
         """Estimate the Gaussians from the vectors (n, d) of good pictures.
 
         Args:
             vectors: one for each picture.
-            seed: of the search for variants.
-            members: (n,) the variant of each, 0 to V - 1; None searches as the options say.
+            members: (n,) the variant of each, 0 to V - 1, see `find_variants`; None: all are of one.
 
         Returns:
             The distance (n,) of each vector to the Gaussians of all others (Sherman and Morrison 1950), to be
@@ -100,7 +95,7 @@ class Gaussian(nn.Module):
                 fix="Add good pictures to the folder.",
             )
         if members is None:
-            members = find_variants(vectors, self.options, self.floor, seed)
+            members = np.zeros(len(rows), np.intp)
         fits = _fit(rows, members, self.floor, shrinkage=self.options.shrinkage)
         for name in ("mean", "deviation", "whitening"):
             stacked = np.stack([getattr(fit, name) for fit in fits])
@@ -127,25 +122,6 @@ def find_variants(vectors: Tensor, options: GaussianOptions, floor: float, seed:
     rows = vectors.detach().cpu().double().numpy()
     spread = np.sqrt(rows.var(0) + floor**2)
     return variants_of(rows / spread, options.variants, options.least_members, seed)
-
-
-def learn_levels(levels: Levels, left_out: Tensor, seen: Tensor | None) -> Tensor:
-    """Level G distances by those of held-out pictures, and by the training pictures' where these are few.
-
-    Args:
-        levels: to be learnt.
-        left_out: (n, G) of each training picture against all others.
-        seen: (m, G) of held-out pictures; fewer than 20 are joined with `left_out`.
-
-    Returns:
-        The sum of the levelled distances of each training picture, (n,).
-    """
-    signals = left_out
-    if seen is not None:
-        seen = seen.to(left_out)
-        signals = seen if len(seen) >= ENOUGH else torch.cat([seen, left_out])
-    levels.learn(signals.unbind(1))
-    return torch.as_tensor(levels(left_out.to(levels.zero)).sum(1))
 
 
 @dataclass(frozen=True, slots=True)

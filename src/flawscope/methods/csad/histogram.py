@@ -14,16 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import CellShares, Grid, choose_grids, entry_names, grid_of
-from flawscope.methods.csad.gaussian import (
-    TRIMMED,
-    USUAL,
-    Gaussian,
-    GaussianOptions,
-    find_variants,
-    learn_levels,
-)
+from flawscope.methods.csad.fused import FusedGaussians
+from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.methods.csad.histogram_map import HistogramMap
-from flawscope.nn.moments import Levels
 from flawscope.runtime.frozen import Frozen
 
 CellSize = Annotated[int, Field(ge=16, le=256)]
@@ -83,16 +76,13 @@ class PatchHistogram(nn.Module):
     Args:
         classes: K, beside the background 0.
         size: height and width H, W of the label maps.
-        grids: rows and columns of each grid, G of them, see `PatchHistogramOptions.grids`; a restored
-            branch needs those that it learnt with.
+        grids: rows and columns of each grid, see `PatchHistogramOptions.grids`; a restored branch needs
+            those that it learnt with.
         options: see there.
 
     Attributes:
         names: what the D entries of a histogram are, see `entry_names`.
-        usual: (2, V, D) from where to where 98 % of the good pictures lie, for each of V variants.
     """
-
-    usual: Tensor
 
     def __init__(
         self, classes: int, size: tuple[int, int], grids: Sequence[Grid], options: PatchHistogramOptions
@@ -102,12 +92,8 @@ class PatchHistogram(nn.Module):
         counted = options.counted(classes)
         self.names = entry_names(grids, counted)
         self.shares = CellShares(counted, size, grids)
-        self.gaussians = nn.ModuleList(
-            Gaussian(entries, options.gaussian, options.floor) for entries in self.shares.sizes
-        )
-        self.levels = Levels(len(self.gaussians), "moments", between=TRIMMED)
+        self.fused = FusedGaussians(self.shares.sizes, options.gaussian, options.floor)
         self.map = HistogramMap(size, grids, self.shares.sizes, first=counted[0])
-        self.register_buffer("usual", torch.zeros(2, 1, len(self.names)))
 
     @torch.no_grad()
     def learn(self, labels: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -115,8 +101,8 @@ class PatchHistogram(nn.Module):
 
         Args:
             labels: (n, H, W) of the training pictures.
-            held_out: (m, H, W) of good pictures that nothing has learnt from. The levels come from these;
-                where there are fewer than 20, also from the training pictures, each against all others.
+            held_out: (m, H, W) of good pictures that nothing has learnt from, for the levels; see
+                `FusedGaussians.learn`.
             seed: of the search for variants.
 
         Returns:
@@ -126,38 +112,17 @@ class PatchHistogram(nn.Module):
             DataError: fewer than two label maps.
         """
         found = self._histograms(labels)  # (n, D)
-        members = find_variants(found, self.options.gaussian, self.options.floor, seed)
-        left_out = torch.stack(
-            [
-                gaussian.learn(part, seed, members)
-                for gaussian, part in zip(self._gaussians(), self._parts(found), strict=True)
-            ],
-            1,
-        )  # (n, G)
-        seen = None
-        if held_out is not None and len(held_out):
-            seen = self.distances(self._histograms(held_out))  # (m, G)
-        ends = torch.tensor(USUAL).to(found)
-        variants = torch.from_numpy(members).to(found.device)
-        ranges = [found[variants == index].quantile(ends, 0) for index in range(int(members.max()) + 1)]
-        self.usual = torch.stack(ranges, 1)  # (2, V, D)
         self.map.learn(labels, found)
-        return learn_levels(self.levels, left_out, seen)
+        return self.fused.learn(found, None if held_out is None else self._histograms(held_out), seed)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Score (N,) and histograms (N, D), shares from 0 to 1, of label maps (N, H, W); exports to ONNX."""
         histograms = torch.cat(self.shares(labels), 1)  # (N, D)
-        return self.levels(self.distances(histograms)).sum(1), histograms
-
-    def distances(self, histograms: Tensor) -> Tensor:
-        """Mahalanobis distances (N, G) of histograms (N, D) in each grid."""
-        pairs = zip(self._gaussians(), self._parts(histograms), strict=True)
-        return torch.stack([gaussian(part) for gaussian, part in pairs], 1)
+        return self.fused(histograms), histograms
 
     def range(self, histograms: Tensor) -> tuple[Tensor, Tensor]:
-        """From where to where good pictures of the variant nearest to histograms (N, D) lie, (N, D) each."""
-        nearest = self._gaussians()[0].distances(self._parts(histograms)[0]).argmin(1)  # (N,)
-        return self.usual[0].index_select(0, nearest), self.usual[1].index_select(0, nearest)
+        """From where to where good pictures like each histogram (N, D) lie, (N, D) each."""
+        return self.fused.range(histograms)
 
     def heatmap(self, labels: Tensor, histograms: Tensor) -> Tensor:
         """What is too much or too little, (N, H, W) at least 0, higher is more anomalous (appendix D).
@@ -170,21 +135,13 @@ class PatchHistogram(nn.Module):
             labels: (N, H, W).
             histograms: (N, D) of these, as `forward` gives them.
         """
-        away = []
-        for gaussian, part in zip(self._gaussians(), self._parts(histograms), strict=True):
-            apart, deviation = gaussian.deviations(part)
-            away.append(apart / deviation if self.options.heatmap == "deviations" else apart)
-        spread: Tensor = self.map(labels, histograms, torch.cat(away, 1))
-        return spread
-
-    def _gaussians(self) -> list[Gaussian]:
-        return [gaussian for gaussian in self.gaussians if isinstance(gaussian, Gaussian)]
-
-    def _parts(self, histograms: Tensor) -> tuple[Tensor, ...]:
-        """Histograms (N, D) by grid."""
-        return tuple(torch.split(histograms, list(self.shares.sizes), 1))
+        away, deviation = self.fused.deviations(histograms)  # (N, D) each
+        if self.options.heatmap == "deviations":
+            away = away / deviation
+        return torch.as_tensor(self.map(labels, histograms, away))
 
     def _histograms(self, labels: Tensor) -> Tensor:
-        """Histograms (n, D) of label maps (n, H, W), batch by batch."""
-        device = self.usual.device
-        return torch.cat([torch.cat(self.shares(part.to(device)), 1) for part in torch.split(labels, _BATCH)])
+        """Histograms (n, D) of label maps (n, H, W), batch by batch, on the branch's device."""
+        device = self.fused.usual.device
+        parts = [torch.cat(self.shares(part.to(device)), 1) for part in torch.split(labels, _BATCH)]
+        return torch.cat(parts)

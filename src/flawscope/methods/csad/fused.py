@@ -1,0 +1,94 @@
+"""Several vectors of a picture, such as histograms of several grids, compared each and fused to one score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions, find_variants
+from flawscope.nn.moments import Levels
+
+TRIMMED = (0.2, 0.8)  # section 3.5
+USUAL = (0.01, 0.99)
+ENOUGH = 20
+
+
+class FusedGaussians(nn.Module):
+    """A Gaussian for each of G parts of a vector; their distances are levelled and added (section 3.5).
+
+    Args:
+        sizes: entries of each part, D in all.
+        options: of the Gaussians; variants are found in all parts together.
+        floor: see `Gaussian`.
+
+    Attributes:
+        usual: (2, V, D) from where to where 98 % of the good pictures lie, for each of V variants.
+    """
+
+    usual: Tensor
+
+    def __init__(self, sizes: Sequence[int], options: GaussianOptions, floor: float) -> None:
+        super().__init__()
+        self.sizes, self.options, self.floor = list(sizes), options, floor
+        self.gaussians = nn.ModuleList(Gaussian(size, options, floor) for size in sizes)
+        self.levels = Levels(len(self.sizes), "moments", between=TRIMMED)
+        self.register_buffer("usual", torch.zeros(2, 1, sum(sizes)))
+
+    def learn(self, vectors: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
+        """Estimate the Gaussians, and the levels of their distances.
+
+        Args:
+            vectors: (n, D) of the training pictures.
+            held_out: (m, D) of good pictures that nothing has learnt from. The levels come from these; where
+                there are fewer than 20, also from the training pictures, each against all others.
+            seed: of the search for variants.
+
+        Returns:
+            The score of each training picture as if it had been held out, (n,).
+
+        Raises:
+            DataError: fewer than two vectors.
+        """
+        members = find_variants(vectors, self.options, self.floor, seed)
+        pairs = zip(self._gaussians(), self._parts(vectors), strict=True)
+        left_out = torch.stack([gaussian.learn(part, members) for gaussian, part in pairs], 1)  # (n, G)
+        signals = left_out
+        if held_out is not None and len(held_out):
+            seen = self.distances(held_out).to(left_out)  # (m, G)
+            signals = seen if len(seen) >= ENOUGH else torch.cat([seen, left_out])
+        self.levels.learn(signals.unbind(1))
+        ends, variants = torch.tensor(USUAL).to(vectors), torch.from_numpy(members).to(vectors.device)
+        ranges = [vectors[variants == index].quantile(ends, 0) for index in range(int(members.max()) + 1)]
+        self.usual = torch.stack(ranges, 1).to(self.usual)  # (2, V, D)
+        return torch.as_tensor(self.levels(left_out.to(self.usual)).sum(1))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Score (N,) of vectors (N, D), higher is more anomalous; exports to ONNX."""
+        return torch.as_tensor(self.levels(self.distances(vectors)).sum(1))
+
+    def distances(self, vectors: Tensor) -> Tensor:
+        """Mahalanobis distance (N, G) of each part of vectors (N, D)."""
+        pairs = zip(self._gaussians(), self._parts(vectors), strict=True)
+        return torch.stack([gaussian(part) for gaussian, part in pairs], 1)
+
+    def deviations(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """How far vectors (N, D) lie above their nearest variants' means, and the deviation: (N, D) each."""
+        pairs = zip(self._gaussians(), self._parts(vectors), strict=True)
+        away, deviation = zip(*[gaussian.deviations(part) for gaussian, part in pairs], strict=True)
+        return torch.cat(away, 1), torch.cat(deviation, 1)
+
+    def range(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """From where to where good pictures of the variant nearest to vectors (N, D) lie, (N, D) each.
+
+        The first part tells which variant that is.
+        """
+        nearest = self._gaussians()[0].distances(self._parts(vectors)[0]).argmin(1)  # (N,)
+        return self.usual[0].index_select(0, nearest), self.usual[1].index_select(0, nearest)
+
+    def _gaussians(self) -> list[Gaussian]:
+        return [gaussian for gaussian in self.gaussians if isinstance(gaussian, Gaussian)]
+
+    def _parts(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.split(vectors, self.sizes, 1))

@@ -1,0 +1,152 @@
+"""What a picture shows too much or too little of, from shares of cells and from counts of components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flawscope.errors import BundleError
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.placement import Box
+from flawscope.runtime.prediction import Prediction
+
+SHARES = ("histogram", "histogram_low", "histogram_high")
+COUNTS = ("counts", "counts_low", "counts_high")
+CLEAR = 0.2  # share of the clearest change from which on another is worth a sentence
+FAR = 0.25  # of the usual range's width by which a share must lie beyond it
+PLAIN = 5.0  # widths beyond which nothing is clearer still
+MOST_CELLS = 3
+_RESOLUTION = 0.001  # share of the picture that outlines alone may add or take
+_MISSING, _EXTRA = 0.7, 1.3  # of what good pictures show: a component less below, one more above
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """One cell of a grid of `rows` × `columns`, counted from 0 line by line."""
+
+    rows: int
+    columns: int
+    index: int
+
+    @property
+    def of(self) -> int:
+        """Cells of the grid; 1: this is the whole picture."""
+        return self.rows * self.columns
+
+    def box(self, height: int, width: int) -> Box:
+        """(left, top, right, bottom) in a label map of that size, as the histogram's cells lie in it."""
+        row, column = divmod(self.index, self.columns)
+        left, right = column * width // self.columns, (column + 1) * width // self.columns
+        return left, row * height // self.rows, right, (row + 1) * height // self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A class of which a picture shows too much or too little.
+
+    Attributes:
+        label: the class.
+        more: whether it is too much.
+        clear: how far that lies beyond good pictures, in widths of their range.
+        cells: where, the clearest first; empty where only the picture as a whole tells.
+        shares: found, lowest and highest usual share of the first cell, or of the picture; None where only
+            the count is amiss.
+        count: found, lowest and highest usual number of components; None where it is not amiss.
+    """
+
+    label: int
+    more: bool
+    clear: float
+    cells: tuple[Cell, ...] = ()
+    shares: tuple[float, float, float] | None = None
+    count: tuple[int, int, int] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether a whole component is missing or extra, not just more or less of one to be seen."""
+        if self.count is not None or self.shares is None:
+            return self.count is not None
+        found, low, high = self.shares
+        return found > _EXTRA * high if self.more else found < _MISSING * low
+
+
+def find_changes(manifest: Manifest, prediction: Prediction) -> tuple[Change, ...]:
+    """What lies clearly beyond good pictures, the clearest first; each class at most once either way.
+
+    Where whole components are missing or extra, nothing is told of classes that merely show more or less.
+
+    Raises:
+        BundleError: the model names another number of entries than the histogram has.
+    """
+    found = {(change.label, change.more): change for change in _by_share(manifest, prediction)}
+    for change in _by_count(prediction):
+        seen = found.get((change.label, change.more), change)
+        found[change.label, change.more] = replace(
+            seen, count=change.count, clear=max(seen.clear, change.clear)
+        )
+    whole = [change for change in found.values() if change.whole]
+    ordered = sorted(whole or found.values(), key=lambda change: -change.clear)
+    return tuple(change for change in ordered if change.clear >= CLEAR * ordered[0].clear)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry of the histogram that lies beyond good pictures; see `Change`."""
+
+    cell: Cell
+    label: int
+    more: bool
+    clear: float
+    shares: tuple[float, float, float]
+
+
+def _entries(manifest: Manifest, prediction: Prediction) -> Iterator[_Entry]:
+    values = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in SHARES])  # (3, D)
+    names = next((output.names for output in manifest.outputs if output.name == SHARES[0]), ())
+    if len(names) != values.shape[1]:
+        raise BundleError(
+            "the model's histogram",
+            expected=f"{len(names)} entries, as the manifest names them",
+            got=f"{values.shape[1]} entries",
+            fix="Train again.",
+        )
+    for name, (found, low, high) in zip(names, values.T.tolist(), strict=True):
+        grid, index, label = name.split("/")
+        rows, columns = map(int, grid.split("x"))
+        cell = Cell(rows, columns, int(index))
+        clear = max(found - high, low - found) / (high - low + _RESOLUTION * cell.of**0.5)
+        if clear >= FAR:
+            yield _Entry(cell, int(label), found > high, min(clear, PLAIN), (found, low, high))
+
+
+def _by_share(manifest: Manifest, prediction: Prediction) -> Iterator[Change]:
+    """For each class, either way, the cells of the finest grid that shows it about as clearly as any."""
+    groups: dict[tuple[int, bool], list[_Entry]] = {}
+    for entry in _entries(manifest, prediction):
+        groups.setdefault((entry.label, entry.more), []).append(entry)
+    for (label, more), entries in groups.items():
+        clearest = max(entry.clear for entry in entries)
+        clear = [entry for entry in entries if entry.clear >= clearest / 2]
+        finest = max(entry.cell.of for entry in clear)
+        chosen = sorted((one for one in clear if one.cell.of == finest), key=_amiss)
+        cells = tuple(entry.cell for entry in chosen[:MOST_CELLS]) if finest > 1 else ()
+        yield Change(label, more, clearest, cells, chosen[0].shares)
+
+
+def _amiss(entry: _Entry) -> tuple[float, float]:
+    """Orders entries of one class by how clear they are, then by how much is amiss."""
+    found, low, high = entry.shares
+    return -entry.clear, -max(found - high, low - found)
+
+
+def _by_count(prediction: Prediction) -> Iterator[Change]:
+    """Classes of which there are too many or too few components."""
+    if not prediction.outputs.keys() >= set(COUNTS):
+        return
+    values = np.stack([np.rint(prediction.outputs[name]).astype(int) for name in COUNTS])  # (3, K)
+    for label, (found, low, high) in enumerate(values.T.tolist(), 1):
+        beyond = max(found - high, low - found)
+        if beyond > 0:
+            yield Change(label, found > high, beyond / (high - low + 1), count=(found, low, high))
