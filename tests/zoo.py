@@ -30,6 +30,22 @@ TUNED = {"tuning_pictures_teach_nothing": "forest and classifier learn from them
 # each method once, at its defaults but for size and weights
 METHODS: dict[str, Kept] = {
     "classifier": Kept({**SMALL, "steps": 2}),
+    "csad": Kept(
+        {
+            "size": (64, 64),
+            "weights": "random",
+            "segments": {
+                "kind": "components",
+                "steps": 4,
+                "width": 8,
+                "batch": 2,
+                "labels": {"features": {"weights": "random", "rotations": 2, "colour": 1.0}},
+            },
+            "counts": {},
+            "words": {"words": 4},
+            "structure": {"kind": "patches", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4},
+        }
+    ),
     "devnet": Kept({**SMALL, "steps": 2, "batch": 4}),
     "dra": Kept({**SMALL, "steps": 2, "batch": 4}),
     "efficientad": Kept({"size": (48, 48), "weights": "random", "steps": 2}),

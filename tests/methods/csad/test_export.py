@@ -43,7 +43,7 @@ class Branches(nn.Module):
         self.histogram = PatchHistogram(2, SIZE, ((1, 1), (2, 2)), PatchHistogramOptions())
         self.counts = ComponentCounts(2, SIZE, ComponentCountsOptions(stride=4))
         self.words = VisualWords(backbone, VisualWordsOptions(words=4, stride=8))
-        self.histogram.learn(good)
+        self.histogram.learn(good, self.histogram.count(self.histogram.masks(good)))
         self.counts.learn(good)
         self.words.learn(self.words.grid(self.maps(good)))
 
@@ -53,8 +53,10 @@ class Branches(nn.Module):
         return {"maps": F.avg_pool2d(masks, 8)}
 
     def forward(self, labels: Tensor) -> tuple[Tensor, ...]:
-        score, histograms = self.histogram(labels)
-        heatmap, ranges = self.histogram.heatmap(labels, histograms), self.histogram.range(histograms)
+        masks = self.histogram.masks(labels)
+        histograms = self.histogram.count(masks)
+        score, ranges = self.histogram(histograms), self.histogram.range(histograms)
+        heatmap = self.histogram.heatmap(masks, histograms)
         counted = self.counts(labels)
         words = self.words(self.maps(labels))
         return score, histograms, heatmap, *ranges, *counted, *self.counts.range(counted[1]), words

@@ -34,8 +34,22 @@ def good(count: int, *, loose: bool = False) -> Tensor:
 
 def fitted(grids: tuple[tuple[int, int], ...] = GRIDS, **options: object) -> PatchHistogram:
     branch = PatchHistogram(2, SIZE, grids, PatchHistogramOptions.model_validate(options))
-    branch.learn(good(30))
+    learn(branch, good(30))
     return branch.eval()
+
+
+def counted(branch: PatchHistogram, labels: Tensor) -> Tensor:
+    """Histograms (n, D) of label maps (n, H, W)."""
+    return branch.count(branch.masks(labels))
+
+
+def learn(branch: PatchHistogram, labels: Tensor, held_out: Tensor | None = None) -> Tensor:
+    seen = None if held_out is None else counted(branch, held_out)
+    return branch.learn(labels, counted(branch, labels), seen)
+
+
+def heatmap(branch: PatchHistogram, labels: Tensor) -> Tensor:
+    return branch.heatmap(branch.masks(labels), counted(branch, labels))
 
 
 def test_shares_of_a_known_map_are_exact() -> None:
@@ -59,24 +73,24 @@ def test_shares_of_a_known_map_are_exact() -> None:
 def test_a_missing_and_an_extra_part_score_higher_than_any_good_picture() -> None:
     branch = fitted()
     held_out = torch.stack([labelled(seed) for seed in range(100, 130)])
-    scores = branch(held_out)[0]
+    scores = branch(counted(branch, held_out))
     missing = labelled(200, skip=6)
     extra = labelled(201)
     extra[30:38, 40:42] = 1
-    odd, _ = branch(torch.stack([missing, extra]))
+    odd = branch(counted(branch, torch.stack([missing, extra])))
     assert odd.min() > scores.max()
 
 
 def test_levels_come_from_held_out_pictures_and_else_from_each_against_the_others() -> None:
     branch = PatchHistogram(2, SIZE, GRIDS, PatchHistogramOptions())
-    left_out = branch.learn(good(30))
+    left_out = learn(branch, good(30))
     alone = branch.fused.levels.zero.clone()
-    branch.learn(good(30), torch.stack([labelled(seed) for seed in range(100, 105)]))
+    learn(branch, good(30), torch.stack([labelled(seed) for seed in range(100, 105)]))
     few = branch.fused.levels.zero.clone()
-    branch.learn(good(30), torch.stack([labelled(seed) for seed in range(100, 140)]))
+    learn(branch, good(30), torch.stack([labelled(seed) for seed in range(100, 140)]))
     assert left_out.shape == (30,)
     assert not torch.equal(alone, few)
-    held_out = branch.fused.distances(branch._histograms(torch.stack([labelled(s) for s in range(100, 140)])))
+    held_out = branch.fused.distances(counted(branch, torch.stack([labelled(s) for s in range(100, 140)])))
     for grid in range(3):
         values = held_out[:, grid].double()
         low, high = values.quantile(0.2), values.quantile(0.8)
@@ -90,7 +104,7 @@ def test_the_heatmap_marks_what_is_extra_and_where_something_is_missing() -> Non
     missing, extra = labelled(200, skip=6), labelled(200)
     extra[30:38, 62:70] = 1  # in compartment 7, as the missing one; counted from 0 it is 6
     labels = torch.stack([missing, extra])
-    maps = branch.heatmap(labels, branch(labels)[1])
+    maps = heatmap(branch, labels)
     cell = torch.zeros(SIZE, dtype=torch.bool)
     cell[21:42, 48:72] = True
     assert maps.min() >= 0
@@ -105,17 +119,17 @@ def test_deviations_lift_small_parts() -> None:
     plain, scaled = fitted(grids=((1, 1),)), fitted(grids=((1, 1),), heatmap="deviations")
     labels = labelled(300)
     labels[:2, :8] = 2  # the label is 3 pixels too long, of a size that never varies
-    maps = [branch.heatmap(labels[None], branch(labels[None])[1])[0] for branch in (plain, scaled)]
+    maps = [heatmap(branch, labels[None])[0] for branch in (plain, scaled)]
     np.testing.assert_allclose(maps[1][labels == 2], maps[0][labels == 2].mean() / 1e-4, rtol=1e-2)
 
 
 def test_the_background_counts_where_asked_for() -> None:
     branch = fitted(grids=((1, 1),), background=True)
     labels = labelled(1)
-    _, histograms = branch(labels[None])
+    histograms = counted(branch, labels[None])
     assert branch.names == ("1x1/0/0", "1x1/0/1", "1x1/0/2")
     np.testing.assert_allclose(histograms.sum(), 1, rtol=1e-6)
-    assert branch.heatmap(labels[None], histograms).shape == (1, *SIZE)
+    assert heatmap(branch, labels[None]).shape == (1, *SIZE)
 
 
 def test_a_restored_branch_answers_alike() -> None:
@@ -127,7 +141,8 @@ def test_a_restored_branch_answers_alike() -> None:
             module, _, last = name.rpartition(".")
             other.get_submodule(module).register_buffer(last, torch.empty_like(state[name]))
     other.load_state_dict(state)
-    torch.testing.assert_close(other(good(3)), branch(good(3)))
+    seen = counted(branch, good(3))
+    torch.testing.assert_close(other(seen), branch(seen))
 
 
 def test_auto_finds_the_compartments_and_leaves_loose_parts_alone() -> None:

@@ -72,7 +72,11 @@ class CellShares(nn.Module):
 
     def forward(self, labels: Tensor) -> tuple[Tensor, ...]:
         """For each grid the shares (N, R * C * K') in label maps (N, H, W), cell by cell, class by class."""
-        return self.of((labels.unsqueeze(1) == self.labels).float())  # (N, K', H, W)
+        return self.of(self.masks(labels))
+
+    def masks(self, labels: Tensor) -> Tensor:
+        """(N, K', H, W) 1 where a label map (N, H, W) shows a class that counts."""
+        return (labels.unsqueeze(1) == self.labels).float()
 
     def of(self, masks: Tensor) -> tuple[Tensor, ...]:
         """The same of masks (N, K', H, W), which may count pixels in part."""

@@ -41,7 +41,7 @@ class ComponentCountsOptions(Frozen):
         "small is the component up to which a tenth of the class's area in good pictures lies",
     )
     floor: float = Field(
-        0.5,
+        0.1,
         gt=0,
         description="standard deviation that is added to each count: good pictures mostly have the same "
         "count, and one component more or less then is 1 / floor deviations away",

@@ -22,8 +22,6 @@ from flawscope.runtime.frozen import Frozen
 CellSize = Annotated[int, Field(ge=16, le=256)]
 Side = Annotated[int, Field(ge=1, le=16)]
 
-_BATCH = 16
-
 
 class PatchHistogramOptions(Frozen):
     """Options of `PatchHistogram`."""
@@ -96,12 +94,15 @@ class PatchHistogram(nn.Module):
         self.map = HistogramMap(size, grids, self.shares.sizes, first=counted[0])
 
     @torch.no_grad()
-    def learn(self, labels: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Estimate the Gaussians and levels from label maps of good pictures.
+    def learn(
+        self, labels: Tensor, histograms: Tensor, held_out: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
+        """Estimate the Gaussians and levels from histograms of good pictures.
 
         Args:
-            labels: (n, H, W) of the training pictures.
-            held_out: (m, H, W) of good pictures that nothing has learnt from, for the levels; see
+            labels: (n, H, W) of the training pictures, which the heatmap looks missing parts up in.
+            histograms: (n, D) of them, as `count` gives them.
+            held_out: (m, D) of good pictures that nothing has learnt from, for the levels; see
                 `FusedGaussians.learn`.
             seed: of the search for variants.
 
@@ -109,22 +110,28 @@ class PatchHistogram(nn.Module):
             The score of each training picture as if it had been held out, (n,).
 
         Raises:
-            DataError: fewer than two label maps.
+            DataError: fewer than two pictures.
         """
-        found = self._histograms(labels)  # (n, D)
-        self.map.learn(labels, found)
-        return self.fused.learn(found, None if held_out is None else self._histograms(held_out), seed)
+        self.map.learn(labels, histograms)
+        return self.fused.learn(histograms, held_out, seed)
 
-    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Score (N,) and histograms (N, D), shares from 0 to 1, of label maps (N, H, W); exports to ONNX."""
-        histograms = torch.cat(self.shares(labels), 1)  # (N, D)
-        return self.fused(histograms), histograms
+    def masks(self, labels: Tensor) -> Tensor:
+        """What `count` takes, (N, K', H, W), of label maps (N, H, W): 1 where a class that counts shows."""
+        return self.shares.masks(labels)
+
+    def count(self, masks: Tensor) -> Tensor:
+        """Histograms (N, D), shares from 0 to 1, of masks (N, K', H, W); a pixel may count in part."""
+        return torch.cat(self.shares.of(masks), 1)
+
+    def forward(self, histograms: Tensor) -> Tensor:
+        """Score (N,) of histograms (N, D); exports to ONNX."""
+        return torch.as_tensor(self.fused(histograms))
 
     def range(self, histograms: Tensor) -> tuple[Tensor, Tensor]:
         """From where to where good pictures like each histogram (N, D) lie, (N, D) each."""
         return self.fused.range(histograms)
 
-    def heatmap(self, labels: Tensor, histograms: Tensor) -> Tensor:
+    def heatmap(self, masks: Tensor, histograms: Tensor) -> Tensor:
         """What is too much or too little, (N, H, W) at least 0, higher is more anomalous (appendix D).
 
         A class of which a cell shows more than good pictures takes the difference on its pixels there; one of
@@ -132,16 +139,10 @@ class PatchHistogram(nn.Module):
         maps of all cell sizes are added.
 
         Args:
-            labels: (N, H, W).
-            histograms: (N, D) of these, as `forward` gives them.
+            masks: (N, K', H, W), see `count`.
+            histograms: (N, D) of these.
         """
         away, deviation = self.fused.deviations(histograms)  # (N, D) each
         if self.options.heatmap == "deviations":
             away = away / deviation
-        return torch.as_tensor(self.map(labels, histograms, away))
-
-    def _histograms(self, labels: Tensor) -> Tensor:
-        """Histograms (n, D) of label maps (n, H, W), batch by batch, on the branch's device."""
-        device = self.fused.usual.device
-        parts = [torch.cat(self.shares(part.to(device)), 1) for part in torch.split(labels, _BATCH)]
-        return torch.cat(parts)
+        return torch.as_tensor(self.map(masks, histograms, away))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import Grid, cell_indices
@@ -60,29 +59,31 @@ class HistogramMap(nn.Module):
         )
         self.maps = labels[kept.to(labels.device)][:, rows][:, :, columns].to(self.maps)
 
-    def forward(self, labels: Tensor, histograms: Tensor, away: Tensor) -> Tensor:
+    def forward(self, masks: Tensor, histograms: Tensor, away: Tensor) -> Tensor:
         """The map (N, H, W), at least 0.
 
         Args:
-            labels: (N, H, W).
+            masks: (N, K', H, W) how far each pixel shows each class that counts.
             histograms: (N, D) of these.
             away: (N, D) how much more than good pictures they show, below 0 how much less.
         """
-        total = torch.zeros_like(labels, dtype=away.dtype)
+        total = torch.zeros_like(masks[:, 0])
+        classes = torch.arange(self.first, self.first + masks.shape[1], device=masks.device).view(-1, 1, 1)
         parts = (torch.split(values, self.entries, 1) for values in (histograms, self.histograms, away))
         for index, (own, good, apart) in enumerate(zip(*parts, strict=True)):
             nearest = (own.unsqueeze(1) - good).square().sum(2).argmin(1)  # (N,)
-            alike = self.maps.index_select(0, nearest).long()  # (N, h, w)
-            extra = self._spread(index, apart.clamp(min=0), labels, self.get_buffer(f"cells{index}"))
-            missing = self._spread(index, (-apart).clamp(min=0), alike, self.get_buffer(f"kept{index}"))
+            alike = self.maps.index_select(0, nearest).unsqueeze(1) == classes  # (N, K', h, w)
+            extra = self._spread(index, apart.clamp(min=0), masks, self.get_buffer(f"cells{index}"))
+            missing = self._spread(
+                index, (-apart).clamp(min=0), alike.float(), self.get_buffer(f"kept{index}")
+            )
             enlarged = missing.index_select(1, self.down).index_select(2, self.across)  # (N, H, W)
             total = total + extra + enlarged
         return total
 
-    def _spread(self, grid: int, values: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
-        """Each pixel's entry of `values` (N, cells * K'), by its cell (h, w) and its label (N, h, w)."""
+    def _spread(self, grid: int, values: Tensor, masks: Tensor, cells: Tensor) -> Tensor:
+        """Each pixel's entry of `values` (N, cells * K'), by its cell (h, w) and by masks (N, K', h, w)."""
         count = self.counts[grid]
-        table = values.reshape(-1, count, values.shape[1] // count)  # (N, cells, K')
-        table = F.pad(table, (self.first, 0))  # (N, cells, K + 1), 0 for a background that does not count
-        places = cells * table.shape[2] + labels  # (N, h, w)
-        return table.flatten(1).gather(1, places.flatten(1)).reshape(places.shape)
+        table = values.reshape(-1, count, masks.shape[1]).transpose(1, 2)  # (N, K', cells)
+        entries = table.index_select(2, cells.flatten())  # (N, K', h * w)
+        return (entries.reshape(masks.shape) * masks).sum(1)

@@ -13,7 +13,7 @@ from flawscope.nn.backbones.pdn import Cells
 from flawscope.nn.moments import Moments
 from flawscope.nn.student_teacher.networks import Resampling
 
-_STILL = 1e-6  # share of the largest variance below which a principal component is rounding
+_LEAST = 1e-12  # mean variance, for pictures that are all of one colour
 
 
 class JoinedTeacher(nn.Module):
@@ -25,7 +25,8 @@ class JoinedTeacher(nn.Module):
         where: the student's cells, which the map is read at, linearly between the backbone's own.
         grid: height and width of the student's map.
         most: channels of the map; where the layers have more, their principal components in their place,
-            each of variance 1 too. None: all channels as they are.
+            which keep the distances of feature vectors as far as so few can; one factor for all of them makes
+            their mean variance 1. None: all channels as they are.
 
     Attributes:
         channels: of the map, C.
@@ -77,9 +78,8 @@ class JoinedTeacher(nn.Module):
         if self.reduced:
             covariance = products / moments.count - torch.outer(moments.mean, moments.mean)
             values, vectors = torch.linalg.eigh(covariance / torch.outer(moments.std, moments.std))
-            largest = values[-self.channels :].flip(0)  # (C,) falling
-            scale = torch.where(largest > _STILL * largest[0], largest.clamp_min(0).sqrt(), 1.0)
-            self.axes = (vectors[:, -self.channels :].flip(1) / scale).T.float().contiguous()  # (C, D)
+            scale = values[-self.channels :].mean().clamp_min(_LEAST).rsqrt()
+            self.axes = (vectors[:, -self.channels :].flip(1) * scale).T.float().contiguous()  # (C, D)
 
     def _joined(self, maps: Mapping[str, Tensor]) -> Tensor:
         read = [resample(maps[layer]) for layer, resample in zip(self.layers, self.resampling, strict=True)]

@@ -1,0 +1,110 @@
+"""Options of CSAD; sections and tables are its paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from flawscope.methods.csad.counts import ComponentCountsOptions
+from flawscope.methods.csad.histogram import PatchHistogramOptions
+from flawscope.methods.csad.structures import StructureOptions
+from flawscope.methods.csad.students_options import StudentsOptions
+from flawscope.methods.csad.words import VisualWordsOptions
+from flawscope.methods.detector import BackboneOptions
+from flawscope.segmenters import SegmentOptions
+from flawscope.segmenters.components.options import ComponentsOptions
+
+
+class CSADOptions(BackboneOptions):
+    """Options of CSAD."""
+
+    backbone: str = Field(
+        "tf_efficientnet_lite0",
+        description="frozen network that components, students and words read (section 3.4: a pretrained CNN; "
+        "the authors' code: wide_resnet50_2)",
+    )
+    segments: SegmentOptions = Field(
+        ComponentsOptions(),
+        description="how pictures are divided into components; segment 0 is the background (section 3.2: a "
+        "network that learns pseudo-labels)",
+    )
+    histogram: PatchHistogramOptions | None = Field(
+        PatchHistogramOptions(), description="the patch histogram branch (section 3.3); null leaves it out"
+    )
+    counts: ComponentCountsOptions | None = Field(
+        None, description="number of components of each class (not in the paper)"
+    )
+    words: VisualWordsOptions | None = Field(
+        None, description="histograms of kinds of patches, which need no components (not in the paper)"
+    )
+    structure: StructureOptions | None = Field(
+        StudentsOptions(),
+        description="the branch for structural flaws: students (section 3.4), or patches, banks of good ones "
+        "(not in the paper); null leaves it out",
+    )
+    trimmed: tuple[float, float] = Field(
+        (0.2, 0.8),
+        description="quantiles of each branch's scores of good pictures between which their mean and "
+        "deviation are taken, to bring the branches to one scale (section 3.5)",
+    )
+    fusion: Literal["sum", "largest"] = Field(
+        "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
+    )
+    sharpness: float = Field(
+        8.0,
+        gt=0,
+        description="by what the logits are multiplied before a pixel is shared among the classes. The paper "
+        "gives each pixel to its likeliest class, which large values approach; then the last bit decides at "
+        "borders, and engines would not agree",
+    )
+    names: Mapping[str, str] = Field(
+        {}, description="what findings call the classes, by the name that the segments have for them"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.branches:
+            raise ValueError("at least one of histogram, counts, words and structure")
+        low, high = self.trimmed
+        if not 0 <= low < high <= 1:
+            raise ValueError("trimmed must rise, between 0 and 1")
+        return self
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches that there are."""
+        names = ("structure", "histogram", "counts", "words")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of the layers that the branches read beside the segments' own, rising."""
+        wanted = {4, 16}
+        if self.structure is not None:
+            wanted |= set(self.structure.strides)
+        return tuple(sorted(wanted))
+
+    def resolved(self) -> Self:
+        """The same with the segments' network written out: it is this one."""
+        if not isinstance(self.segments, ComponentsOptions):
+            return self
+        own = {"backbone": self.backbone, "weights": self.weights}
+        return self.model_copy(update={"segments": self.segments.model_copy(update=own)})
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {
+        "segments": {"kind": "components", "preset": "cpu"},
+        "histogram": {"cells": "auto", "heatmap": "deviations"},
+        "counts": {},
+        "structure": {"kind": "patches"},
+        "trimmed": [0.0, 1.0],
+        "fusion": "largest",
+    },
+    "released": {
+        "segments": {"kind": "components", "preset": "released"},
+        "structure": {"kind": "students", "steps": 60_000, "batch": 2},
+    },
+}

@@ -1,0 +1,123 @@
+"""CSAD as a detector: what it makes of parts missing and extra, its outputs, its checks, its options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from flawscope.data.pictures import PictureFiles, Pictures
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData
+from flawscope.errors import BundleError, OptionError
+from flawscope.methods.csad.detector import CSAD
+from flawscope.methods.registry import create
+from flawscope.methods.running import with_tensors
+from flawscope.nn.run import Run
+from flawscope.runtime.images import Frame
+
+SIDE = 64
+SMALL = {
+    "size": (SIDE, SIDE),
+    "backbone": "test_resnet",
+    "weights": "random",
+    "segments": {"kind": "object"},
+    "histogram": {"cells": [256, 128], "gaussian": {"shrinkage": True}},
+    "counts": {"stride": 2},
+    "structure": None,
+}
+
+
+def scene(seed: int, squares: int = 3) -> NDArray[np.uint8]:
+    """Red squares on grey ground, one in each of the first corners."""
+    random = np.random.default_rng(seed)
+    picture = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    for place in range(squares):
+        top, left = (6 + 34 * value + random.integers(0, 6) for value in divmod(place, 2))
+        picture[top : top + 14, left : left + 14] = (200, 40, 30)
+    return picture + random.integers(0, 5, picture.shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Callable[..., Pictures]:
+    """Pictures of the scenes of these seeds."""
+
+    def make(seeds: range, squares: int = 3) -> Pictures:
+        samples = []
+        for seed in seeds:
+            path = tmp_path / f"{squares}-{seed}.png"
+            Image.fromarray(scene(seed, squares)).save(path)
+            samples.append(Sample(path, "train", defective=False))
+        return PictureFiles(samples, Frame(SIDE, SIDE))
+
+    return make
+
+
+@pytest.fixture
+def taught(pictures: Callable[..., Pictures]) -> Callable[..., CSAD]:
+    def make(**options: Any) -> CSAD:
+        detector = create("csad", {**SMALL, **options})
+        assert isinstance(detector, CSAD)
+        return detector.fit(TrainingData(normal=pictures(range(24)), tuning=pictures(range(30, 54))), Run())
+
+    return make
+
+
+@torch.inference_mode()
+def answers(detector: CSAD, *scenes: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    pixels = torch.from_numpy(np.stack(scenes).transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    return {name: values.numpy() for name, values in detector(pixels).items()}
+
+
+def test_parts_missing_and_extra_score_higher_than_good_pictures(taught: Callable[..., CSAD]) -> None:
+    detector = taught(names={"the object": "square"})
+    assert detector.learnt.facts == {"names": ["the background", "square"], "grids": [[1, 1], [2, 2]]}
+    good = answers(detector, *map(scene, range(60, 80)))
+    odd = answers(detector, scene(90, 2), scene(91, 4))
+    assert odd["score"].min() > 3 * good["score"].max() + 1
+    assert odd["counts"].tolist() == [[2.0], [4.0]]
+    assert odd["counts_low"].tolist() == odd["counts_high"].tolist() == [[3.0], [3.0]]
+    assert odd["heatmap"].max((1, 2)).min() > good["heatmap"].max()
+    assert odd["heatmap"][1, 40:54, 40:54].mean() > odd["heatmap"][1, :20, :20].mean()
+    assert odd["branches"].shape == (2, 1)
+
+
+def test_a_restored_detector_answers_alike(taught: Callable[..., CSAD]) -> None:
+    detector = taught()
+    restored = with_tensors(CSAD(detector.options, detector.learnt.facts), detector.state_dict())
+    assert [output.name for output in restored.outputs] == [output.name for output in detector.outputs]
+    for name, values in answers(restored, scene(3), scene(4, 2)).items():
+        np.testing.assert_array_equal(values, answers(detector, scene(3), scene(4, 2))[name])
+
+
+@pytest.mark.parametrize("fusion", ["sum", "largest"])
+def test_a_score_that_contradicts_its_parts_is_refused(taught: Callable[..., CSAD], fusion: str) -> None:
+    detector = taught(fusion=fusion)
+    outputs = answers(detector, scene(3), scene(4, 2), scene(5, 4))
+    assert detector.learnt.reference is not None
+    detector.learnt.reference(outputs, "an engine")
+    outputs["score"] = outputs["score"] + np.float32([0, 5, 0])
+    with pytest.raises(BundleError, match="scores by an engine: expected what its branches and counts"):
+        detector.learnt.reference(outputs, "an engine")
+
+
+def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
+    detector = taught(histogram=None, words={"words": 8})
+    good = answers(detector, *map(scene, range(60, 70)))
+    assert set(good) == {"score", "components", "branches", "counts", "counts_low", "counts_high"}
+    assert {output.name for output in detector.outputs} == set(good)
+    assert answers(detector, scene(90, 2))["score"].min() > good["score"].max()
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    nothing = {"histogram": None, "structure": None}
+    with pytest.raises(OptionError, match="at least one of histogram, counts, words and structure"):
+        create("csad", nothing)
+    with pytest.raises(OptionError, match="trimmed must rise"):
+        create("csad", {"trimmed": (0.8, 0.2)})
