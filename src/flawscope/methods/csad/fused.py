@@ -11,7 +11,7 @@ from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions, find_vari
 from flawscope.nn.moments import Levels
 
 TRIMMED = (0.2, 0.8)  # section 3.5
-USUAL = (0.01, 0.99)
+USUAL = (0.05, 0.95)
 ENOUGH = 20
 
 
@@ -24,7 +24,7 @@ class FusedGaussians(nn.Module):
         floor: see `Gaussian`.
 
     Attributes:
-        usual: (2, V, D) from where to where 98 % of the good pictures lie, for each of V variants.
+        usual: (2, V, D) from where to where 90 % of the good pictures lie, for each of V variants.
     """
 
     usual: Tensor

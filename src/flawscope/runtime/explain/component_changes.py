@@ -15,7 +15,7 @@ from flawscope.runtime.prediction import Prediction
 SHARES = ("histogram", "histogram_low", "histogram_high")
 COUNTS = ("counts", "counts_low", "counts_high")
 CLEAR = 0.2  # share of the clearest change from which on another is worth a sentence
-FAR = 0.25  # of the usual range's width by which a share must lie beyond it
+FAR = 0.5  # of the usual range's width by which a share must lie beyond it
 PLAIN = 5.0  # widths beyond which nothing is clearer still
 MOST_CELLS = 3
 _RESOLUTION = 0.001  # share of the picture that outlines alone may add or take
@@ -70,6 +70,14 @@ class Change:
             return self.count is not None
         found, low, high = self.shares
         return found > _EXTRA * high if self.more else found < _MISSING * low
+
+    @property
+    def amount(self) -> float:
+        """By how much the share lies beyond the usual ones; 0 where only the count is amiss."""
+        if self.shares is None:
+            return 0.0
+        found, low, high = self.shares
+        return max(found - high, low - found)
 
 
 def find_changes(manifest: Manifest, prediction: Prediction) -> tuple[Change, ...]:

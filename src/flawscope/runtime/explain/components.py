@@ -130,11 +130,16 @@ class _Telling:
 
 
 def _swapped(change: Change, other: Change) -> bool:
-    """Whether one class lies where the other belongs: in a cell that both tell, or by their counts."""
+    """Whether one class lies where the other belongs: in a cell that both tell, or by their counts.
+
+    In a cell the one must cover at least half as much as the other leaves: what merely comes to light where
+    something is missing is not in its place.
+    """
     if change.label == other.label or change.more == other.more or not (change.whole and other.whole):
         return False
     if change.cells and other.cells:
-        return bool(set(change.cells) & set(other.cells))
+        extra, missing = (change, other) if change.more else (other, change)
+        return bool(set(change.cells) & set(other.cells)) and 2 * extra.amount >= missing.amount
     return change.count is not None and other.count is not None
 
 
