@@ -152,6 +152,16 @@ def test_auto_finds_the_compartments_and_leaves_loose_parts_alone() -> None:
     assert choose_grids(np.zeros((2, 8, 8), np.int64), (1, 2))[0] == (1, 1)  # nothing to judge by
 
 
+def test_auto_compares_each_variant_with_its_own() -> None:
+    other = good(20)
+    other[:, :42] = 0  # a variant with parts in the lowest row alone
+    both = torch.cat([good(20), other])
+    options = PatchHistogramOptions.model_validate({"cells": "auto", "gaussian": {"variants": "density"}})
+    plain = PatchHistogramOptions(cells="auto")
+    assert plain.grids(both, 1) == ((1, 1), (2, 2))
+    assert options.grids(both, 1)[1] in {(3, 4), (6, 4)}
+
+
 def test_names_tell_grid_cell_and_class() -> None:
     branch = PatchHistogram(2, SIZE, ((1, 1), (2, 2)), PatchHistogramOptions())
     assert branch.names == entry_names(((1, 1), (2, 2)), (1, 2))

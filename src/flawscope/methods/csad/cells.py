@@ -105,7 +105,9 @@ def entry_names(grids: Sequence[Grid], classes: Sequence[int]) -> tuple[str, ...
     )
 
 
-def choose_grids(labels: NDArray[np.integer], classes: Sequence[int]) -> tuple[Grid, Grid]:
+def choose_grids(
+    labels: NDArray[np.integer], classes: Sequence[int], members: NDArray[np.intp] | None = None
+) -> tuple[Grid, Grid]:
     """The whole picture, and the finest grid in whose cells good pictures stay the same.
 
     Of all grids of up to 6×6 cells it takes the one of most cells where, for every class, the mean over the
@@ -117,7 +119,10 @@ def choose_grids(labels: NDArray[np.integer], classes: Sequence[int]) -> tuple[G
     Args:
         labels: (n, H, W) label maps of good pictures.
         classes: labels that count; those that no picture shows are left out.
+        members: (n,) which variant of the product each picture shows, where there are several: the means are
+            then those of the variants.
     """
+    members = np.zeros(len(labels), np.intp) if members is None else members
     few = _ENTRIES * len(labels) / max(len(classes), 1)
     steady = {
         (rows, columns): 1.0
@@ -128,18 +133,18 @@ def choose_grids(labels: NDArray[np.integer], classes: Sequence[int]) -> tuple[G
     for label in classes:
         sums = _sums(labels == label)
         if sums[:, -1, -1].any():
-            steady = {grid: min(share, _steadiness(sums, grid)) for grid, share in steady.items()}
+            steady = {grid: min(share, _steadiness(sums, grid, members)) for grid, share in steady.items()}
     fit = [grid for grid, share in steady.items() if share >= STEADY]
     best = max(fit, key=lambda grid: (grid[0] * grid[1], steady[grid]), default=QUARTERS)
     return WHOLE, best
 
 
-def _steadiness(sums: NDArray[np.int32], grid: Grid) -> float:
+def _steadiness(sums: NDArray[np.int32], grid: Grid, members: NDArray[np.intp]) -> float:
     """Share of the mean square of the cells' shares of a class that their means explain."""
     down, across = (borders(length - 1, cells) for length, cells in zip(sums.shape[1:], grid, strict=True))
     counts = np.diff(np.diff(sums[:, down][:, :, across], axis=1), axis=2)  # (n, R, C)
-    explained, spread = float((counts.mean(0) ** 2).sum()), float(counts.var(0).sum())
-    return explained / (explained + spread)
+    means = np.stack([counts[members == variant].mean(0) for variant in range(int(members.max()) + 1)])
+    return float((means[members] ** 2).sum() / (counts.astype(np.float64) ** 2).sum())
 
 
 def _sums(masks: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -20,7 +20,7 @@ class FusedGaussians(nn.Module):
 
     Args:
         sizes: entries of each part, D in all.
-        options: of the Gaussians; variants are found in all parts together.
+        options: of the Gaussians; variants are found in the first part.
         floor: see `Gaussian`.
 
     Attributes:
@@ -31,7 +31,7 @@ class FusedGaussians(nn.Module):
 
     def __init__(self, sizes: Sequence[int], options: GaussianOptions, floor: float) -> None:
         super().__init__()
-        self.sizes, self.options, self.floor = list(sizes), options, floor
+        self.sizes, self.options = list(sizes), options
         self.gaussians = nn.ModuleList(Gaussian(size, options, floor) for size in sizes)
         self.levels = Levels(len(self.sizes), "moments", between=TRIMMED)
         self.register_buffer("usual", torch.zeros(2, 1, sum(sizes)))
@@ -51,7 +51,7 @@ class FusedGaussians(nn.Module):
         Raises:
             DataError: fewer than two vectors.
         """
-        members = find_variants(vectors, self.options, self.floor, seed)
+        members = find_variants(self._parts(vectors)[0], self.options, seed)
         pairs = zip(self._gaussians(), self._parts(vectors), strict=True)
         left_out = torch.stack([gaussian.learn(part, members) for gaussian, part in pairs], 1)  # (n, G)
         signals = left_out
@@ -80,10 +80,7 @@ class FusedGaussians(nn.Module):
         return torch.cat(away, 1), torch.cat(deviation, 1)
 
     def range(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """From where to where good pictures of the variant nearest to vectors (N, D) lie, (N, D) each.
-
-        The first part tells which variant that is.
-        """
+        """From where to where good pictures of the variant nearest to vectors (N, D) lie, (N, D) each."""
         nearest = self._gaussians()[0].distances(self._parts(vectors)[0]).argmin(1)  # (N,)
         return self.usual[0].index_select(0, nearest), self.usual[1].index_select(0, nearest)
 

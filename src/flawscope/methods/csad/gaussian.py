@@ -117,11 +117,9 @@ class Gaussian(nn.Module):
         return vectors - self.mean[nearest], self.deviation[nearest]
 
 
-def find_variants(vectors: Tensor, options: GaussianOptions, floor: float, seed: int) -> NDArray[np.intp]:
-    """The variant (n,) of each vector (n, d), see `variants_of`."""
-    rows = vectors.detach().cpu().double().numpy()
-    spread = np.sqrt(rows.var(0) + floor**2)
-    return variants_of(rows / spread, options.variants, options.least_members, seed)
+def find_variants(vectors: Tensor, options: GaussianOptions, seed: int) -> NDArray[np.intp]:
+    """The variant (n,) of each vector (n, d) of amounts, at least 0; see `variants_of`."""
+    return variants_of(vectors.detach().cpu().double().numpy(), options.variants, options.least_members, seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import CellShares, Grid, choose_grids, entry_names, grid_of
 from flawscope.methods.csad.fused import FusedGaussians
-from flawscope.methods.csad.gaussian import GaussianOptions
+from flawscope.methods.csad.gaussian import GaussianOptions, find_variants
 from flawscope.methods.csad.histogram_map import HistogramMap
 from flawscope.runtime.frozen import Frozen
 
@@ -60,7 +60,10 @@ class PatchHistogramOptions(Frozen):
             classes: K, beside the background.
         """
         if self.cells == "auto":
-            return choose_grids(labels.cpu().numpy(), self.counted(classes))
+            counted = self.counted(classes)
+            shares = [(labels == label).flatten(1).float().mean(1) for label in counted]
+            members = find_variants(torch.stack(shares, 1), self.gaussian, seed=0)
+            return choose_grids(labels.cpu().numpy(), counted, members)
         return tuple(grid_of(cell) for cell in self.cells)
 
     def counted(self, classes: int) -> tuple[int, ...]:

@@ -12,43 +12,48 @@ Search = Literal["one", "density", "mixture"]
 Matrix = NDArray[np.float64]
 
 MOST = 8
-_AXES = 8  # principal components in which variants are looked for
-_SEEN = 1e-6
+APART = 0.75  # silhouette from which on clusters are variants and not halves of one cloud
+_EMPTY = 1e-9
 
 
-def variants_of(rows: Matrix, search: Search, least: int, seed: int = 0) -> NDArray[np.intp]:
+def variants_of(amounts: Matrix, search: Search, least: int, seed: int = 0) -> NDArray[np.intp]:
     """The variant (n,) of each row (n, d), 0 for the largest; every variant has at least `least` rows.
 
+    Amounts are compared in units of their mean over all rows, so that a class that half of the pictures lack
+    tells more than one that always varies a little. Clusters whose mean silhouette (Rousseeuw 1987) is below
+    0.75 lie too close together for variants: one even cloud cut in two has 0.6.
+
     Args:
-        rows: vectors of good pictures, each entry in units of its deviation.
+        amounts: at least 0, such as class histograms of good pictures.
         search: `one` looks for none. `density` takes the clusters of HDBSCAN (Campello et al. 2013).
             `mixture` takes the Gaussian mixture of up to eight parts, with diagonal covariances, of the least
-            BIC (Schwarz 1978). Both look along the first eight principal components.
+            BIC (Schwarz 1978).
         least: members of a variant; rows of a smaller one, and those that belong to none, join the variant
             with the nearest centre.
         seed: of the mixtures.
     """
-    one = np.zeros(len(rows), np.intp)
-    if search == "one" or len(rows) < 2 * least or np.ptp(rows, axis=0).max() < _SEEN:
+    one = np.zeros(len(amounts), np.intp)
+    if search == "one" or len(amounts) < 2 * least or np.ptp(amounts, axis=0).max() <= _EMPTY:
         return one
-    main = _main(rows)
-    found = _density(main, least) if search == "density" else _mixture(main, least, seed)
+    rows = amounts / np.maximum(amounts.mean(0), _EMPTY)
+    found = _density(rows, least) if search == "density" else _mixture(rows, least, seed)
     labels, sizes = np.unique(found[found >= 0], return_counts=True)
     kept = labels[sizes >= least]
     if len(kept) < 2:
         return one
     kept = kept[np.argsort(-sizes[sizes >= least], kind="stable")]
-    centres = np.stack([main[found == label].mean(0) for label in kept])  # (V, a)
-    away = np.linalg.norm(main[:, None] - centres, axis=2)  # (n, V)
+    centres = np.stack([rows[found == label].mean(0) for label in kept])  # (V, d)
+    away = np.linalg.norm(rows[:, None] - centres, axis=2)  # (n, V)
     for index, label in enumerate(kept):
         away[found == label] = np.where(np.arange(len(kept)) == index, 0.0, np.inf)
-    return np.asarray(away.argmin(1), np.intp)
+    members = np.asarray(away.argmin(1), np.intp)
+    return members if _silhouette(rows, members) >= APART else one
 
 
-def _main(rows: Matrix) -> Matrix:
-    """Coordinates of the rows along their first principal components, (n, 8) or fewer."""
-    _, _, axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
-    return np.asarray((rows - rows.mean(0)) @ axes[:_AXES].T)
+def _silhouette(rows: Matrix, members: NDArray[np.intp]) -> float:
+    from sklearn.metrics import silhouette_score  # noqa: PLC0415 - takes a second, and few products need it
+
+    return float(silhouette_score(rows, members))
 
 
 def _density(rows: Matrix, least: int) -> NDArray[np.intp]:
@@ -66,7 +71,7 @@ def _mixture(rows: Matrix, least: int, seed: int) -> NDArray[np.intp]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # that rows repeat: the BIC then decides
             mixture = GaussianMixture(
-                parts, covariance_type="diag", n_init=3, reg_covar=1e-2, random_state=seed
+                parts, covariance_type="diag", n_init=3, reg_covar=1e-3, random_state=seed
             ).fit(rows)
         bic = mixture.bic(rows)
         if bic < best_bic:
