@@ -68,6 +68,22 @@ def test_maps_have_their_pictures_size_and_a_sheet(
     assert written.labelled.tolist() == [True, True, True, False]
 
 
+def test_pictures_of_unequal_size_have_maps_of_their_own(tmp_path: Path, saved: Save) -> None:
+    frame = Frame(16, 24)
+    pictures = saved([np.zeros((*size, 3), np.uint8) for size in ((16, 24), (40, 20))], frame)
+    maps = np.zeros((2, 16, 24), np.uint8)
+    maps[:, :8] = 1
+    folder = folder_of(tmp_path)
+    made = PseudoLabels(maps, np.ones(2, np.bool_), ("background", "top"))
+    write_labels(folder, pictures, made)
+    for sample, (height, width) in zip(
+        folder.with_parts(pictures.samples), ((16, 24), (40, 20)), strict=True
+    ):
+        top = np.zeros((height, width), np.bool_)
+        top[: height // 2] = True
+        np.testing.assert_array_equal(sample.parts[0].read(height, width), top)
+
+
 def test_a_padded_frame_is_undone(tmp_path: Path, pictures: Pictures) -> None:
     padded = pictures.resized(Frame(24, 24, aspect="pad"))
     maps = np.zeros((4, 24, 24), np.uint8)
