@@ -42,6 +42,7 @@ METHODS: dict[str, Kept] = {
                 "labels": {"features": {"weights": "random", "rotations": 2, "colour": 1.0}},
             },
             "counts": {},
+            "places": {},
             "words": {"words": 4},
             "structure": {"kind": "patches", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4},
         }

@@ -117,7 +117,7 @@ def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     nothing = {"histogram": None, "structure": None}
-    with pytest.raises(OptionError, match="at least one of histogram, counts, words and structure"):
+    with pytest.raises(OptionError, match="at least one of structure, histogram, counts, places and words"):
         create("csad", nothing)
     with pytest.raises(OptionError, match="trimmed must rise"):
         create("csad", {"trimmed": (0.8, 0.2)})

@@ -57,10 +57,10 @@ class CellShares(nn.Module):
         super().__init__()
         self.classes, self.grids = tuple(classes), tuple(grids)
         self.register_buffer("labels", torch.tensor(self.classes).view(-1, 1, 1), persistent=False)
-        across = [_members(size[1], columns) for _, columns in grids]
+        across = [members(size[1], columns) for _, columns in grids]
         self.register_buffer("columns", torch.cat(across).T.contiguous(), persistent=False)  # (W, ΣC)
         for index, (rows, _) in enumerate(grids):
-            down = _members(size[0], rows)  # (R, H)
+            down = members(size[0], rows)  # (R, H)
             area = down.sum(1)[:, None] * across[index].sum(1)  # (R, C)
             self.register_buffer(f"rows{index}", down, persistent=False)
             self.register_buffer(f"area{index}", area, persistent=False)
@@ -154,7 +154,7 @@ def _sums(masks: NDArray[np.bool_]) -> NDArray[np.int32]:
     return sums
 
 
-def _members(length: int, cells: int) -> Tensor:
+def members(length: int, cells: int) -> Tensor:
     """(cells, length) 1 where a pixel lies in a cell."""
     members = torch.zeros(cells, length)
     for cell, (start, end) in enumerate(pairwise(borders(length, cells))):

@@ -9,7 +9,6 @@ nothing has learnt from, and the scores are added (section 3.5).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,8 +20,9 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError
+from flawscope.methods.csad.cells import WHOLE, Grid
+from flawscope.methods.csad.compared import Compared, Components, Judged, joined
 from flawscope.methods.csad.counts import ComponentCounts
-from flawscope.methods.csad.histogram import PatchHistogram
 from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
 from flawscope.methods.csad.words import VisualWords
@@ -34,20 +34,12 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 from flawscope.segmenters import build_segmenter
-from flawscope.segmenters.components.segmenter import Components
+from flawscope.segmenters.components.segmenter import Components as ComponentSegmenter
 
 FEWEST = 4  # good pictures that histograms are compared with
 _BATCH = 8
+_UNTAUGHT = ("background", "component")
 _TOLERANCE = 1e-3  # of the score, against what its parts say
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What the branches say of N pictures: scores (N,) and maps (N, H, W) as they are, further outputs."""
-
-    scores: list[Tensor]
-    maps: list[Tensor]
-    outputs: dict[str, Tensor]
 
 
 class CSAD(Detector):
@@ -71,13 +63,10 @@ class CSAD(Detector):
             build_structure(options.structure, self.backbone, options.size) if options.structure else None
         )
         self.words = self._fresh_words()
-        self.histogram: PatchHistogram | None = None
-        self.counts: ComponentCounts | None = None
         self.levels = Levels(len(options.branches), "moments", between=options.trimmed)
         self.map_levels = Levels(len(self._maps), "moments", between=options.trimmed)
-        if known:
-            grids = [(int(rows), int(columns)) for rows, columns in known["grids"]]
-            self._compose(tuple(known["names"]), grids)
+        grids = [(int(rows), int(columns)) for rows, columns in known.get("grids", [WHOLE])]
+        self._compose(tuple(known.get("names", _UNTAUGHT)), grids)
 
     def needs(self) -> Needs:
         """See `Detector.needs`; tuning pictures bring the branches to one scale."""
@@ -107,16 +96,17 @@ class CSAD(Detector):
             learnt = self.structure.learn(data, self.backbone, run, watch)
             history = history or learnt
         self.to(run.torch_device()).eval()
-        labels = self._labels(data.normal, run, watch, "finding components")
-        names, grids = self._named(), list[tuple[int, int]]()
+        names, grids = self._named(), list[Grid]()
         if self.options.histogram is not None:
+            labels = self._labels(data.normal, run, watch)
             grids = list(self.options.histogram.grids(labels, len(names) - 1))
         self._compose(names, grids)
         self.words = self._fresh_words()
         self.to(run.torch_device()).eval()
-        self._compare(labels, data, run, watch)
+        self._compare(data, run, watch)
         facts: dict[str, Any] = {"names": list(names), "grids": [list(grid) for grid in grids]}
-        reference = partial(self._check, self.counts) if self.counts is not None else None
+        counts = self.compared.counts
+        reference = partial(self._check, counts) if counts is not None else None
         return Learnt(facts=facts, history=history, reference=reference)
 
     def _named(self) -> tuple[str, ...]:
@@ -127,30 +117,17 @@ class CSAD(Detector):
     def _fresh_words(self) -> VisualWords | None:
         return VisualWords(self.backbone, self.options.words) if self.options.words else None
 
-    def _compose(self, names: tuple[str, ...], grids: Sequence[tuple[int, int]]) -> None:
-        """Make the branches that depend on what was learnt, and declare what comes out."""
-        options, classes = self.options, len(names) - 1
-        if options.histogram is not None:
-            self.histogram = PatchHistogram(classes, options.size, grids, options.histogram)
-        if options.counts is not None:
-            self.counts = ComponentCounts(classes, options.size, options.counts)
-        self.outputs = self._outputs(names)
-
-    def _outputs(self, names: Sequence[str]) -> tuple[OutputSpec, ...]:
-        """Score and heatmap, and what explains them; the entries' names."""
-        branches, classes = self._smooth, tuple(names[1:])
-        found = [SCORE.model_copy(update={"parity": "branches"}) if self.counts else SCORE]
+    def _compose(self, names: tuple[str, ...], grids: Sequence[Grid]) -> None:
+        """Make the branches that compare such components, and declare what comes out."""
+        self.compared = Compared(self.options, names, grids)
+        found = [SCORE.model_copy(update={"parity": "branches"}) if self.options.counts else SCORE]
         if self._maps:
             found.append(HEATMAP)
         found.append(OutputSpec(name="components", kind="label_map", about="class of each pixel"))
-        if branches:
+        if self._smooth:
             about = "score of each branch, in deviations of good pictures"
-            found.append(OutputSpec(name="branches", kind="vector", about=about, names=branches))
-        if self.histogram is not None:
-            found += _with_range("histogram", "share of each class in each cell", self.histogram.names)
-        if self.counts is not None:
-            found += _with_range("counts", "number of components of each class", classes)
-        return tuple(found)
+            found.append(OutputSpec(name="branches", kind="vector", about=about, names=self._smooth))
+        self.outputs = (*found, *self.compared.outputs())
 
     @property
     def _smooth(self) -> tuple[str, ...]:
@@ -160,17 +137,13 @@ class CSAD(Detector):
     @property
     def _maps(self) -> tuple[str, ...]:
         """Branches that have a map."""
-        return tuple(name for name in self.options.branches if name in ("structure", "histogram"))
+        return tuple(name for name in self.options.branches if name in ("structure", "histogram", "places"))
 
-    def _compare(self, labels: Tensor, data: TrainingData, run: Run, watch: Watch) -> None:
-        """Fill the branches from label maps (n, H, W) and pictures; the scales from the tuning pictures."""
-        histograms, patches = self._read(data.normal, run, watch, "counting components")
-        held_histograms, held_patches = self._read(data.tuning, run, watch, "counting components")
-        if self.histogram is not None:
-            self.histogram.learn(labels, histograms, held_histograms, run.seed)
-        if self.counts is not None:
-            held_labels = self._labels(data.tuning, run, watch, "finding components")
-            self.counts.learn(labels, held_labels, run.seed)
+    def _compare(self, data: TrainingData, run: Run, watch: Watch) -> None:
+        """Fill the branches from good pictures; the scales come from the tuning pictures."""
+        good, patches = self._read(data.normal, run, watch)
+        held_out, held_patches = self._read(data.tuning, run, watch)
+        self.compared.learn(good, held_out, run.seed)
         if self.words is not None:
             self.words.learn(patches, held_patches, run.seed)
         found = [
@@ -183,81 +156,67 @@ class CSAD(Detector):
         self.map_levels.learn(peaks.unbind(1))
 
     @torch.no_grad()
-    def _labels(self, pictures: Pictures, run: Run, watch: Watch, title: str) -> Tensor:
+    def _labels(self, pictures: Pictures, run: Run, watch: Watch) -> Tensor:
         """Label maps (n, H, W) uint8."""
         found = [
             self._divided(pixels, self.backbone(pixels))[0].to(torch.uint8).cpu()
-            for pixels in batches(pictures, run, watch, title, _BATCH)
+            for pixels in batches(pictures, run, watch, "finding components", _BATCH)
         ]
         return torch.cat(found)
 
     @torch.no_grad()
-    def _read(self, pictures: Pictures, run: Run, watch: Watch, title: str) -> tuple[Tensor, Tensor]:
-        """Histograms (n, D), and patches (n, C, h, w) of the words, as far as there are such branches."""
-        histograms, patches = [], []
-        for pixels in batches(pictures, run, watch, title, _BATCH):
+    def _read(self, pictures: Pictures, run: Run, watch: Watch) -> tuple[Components, Tensor]:
+        """Components, and the words' patches (n, C, h, w) where there is such a branch."""
+        components, patches = [], [torch.empty(0)]
+        for pixels in batches(pictures, run, watch, "counting components", _BATCH):
             maps = self.backbone(pixels)
-            if self.histogram is not None:
-                histograms.append(self.histogram.count(self._divided(pixels, maps)[1]).cpu())
+            components.append(self.compared.gather(*self._divided(pixels, maps)))
             if self.words is not None:
                 patches.append(self.words.grid(maps).cpu())
-        nothing = torch.empty(0)
-        return (torch.cat(histograms) if histograms else nothing), (
-            torch.cat(patches) if patches else nothing
-        )
+        return joined(components), torch.cat(patches[1:] or patches)
 
     @torch.no_grad()
     def _raw(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N, B) of the branches as they are, and the peaks (N, M) of their maps."""
         seen = self._judged(pixels)
-        peaks = [maps.flatten(1).amax(1) for maps in seen.maps]
-        return torch.stack(seen.scores, 1), torch.stack(peaks, 1) if peaks else pixels.new_zeros(
-            len(pixels), 0
-        )
+        scores = torch.stack([seen.scores[name] for name in self.options.branches], 1)
+        peaks = [seen.maps[name].flatten(1).amax(1) for name in self._maps]
+        return scores, torch.stack(peaks, 1) if peaks else scores[:, :0]
 
     def _divided(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Labels (N, H, W) int64, and masks (N, K', H, W) of the classes that count in histograms."""
-        if isinstance(self.segmenter, Components):
+        """Labels (N, H, W) int64, and how far each pixel shows each class, (N, K + 1, H, W)."""
+        if isinstance(self.segmenter, ComponentSegmenter):
             logits = self.segmenter.logits(pixels, maps)  # (N, K + 1, H, W)
-            labels, shares = logits.argmax(1), torch.softmax(logits * self.options.sharpness, 1)
-            counted = 0 if self.options.histogram and self.options.histogram.background else 1
-            return labels, shares[:, counted:]
+            return logits.argmax(1), torch.softmax(logits * self.options.sharpness, 1)
         labels = self.segmenter(pixels)
-        return labels, self.histogram.masks(labels) if self.histogram is not None else pixels
+        classes = torch.arange(self.segmenter.count, device=labels.device).view(-1, 1, 1)
+        return labels, (labels.unsqueeze(1) == classes).float()
 
-    def _judged(self, pixels: Tensor) -> _Judged:
+    def _judged(self, pixels: Tensor) -> Judged:
         """What the branches say of pictures (N, 3, H, W)."""
         maps = self.backbone(pixels)
-        found, masks = self._divided(pixels, maps)
-        scores, drawn, outputs = [], [], {"components": found.to(torch.uint8)}
+        labels, shares = self._divided(pixels, maps)
+        found: Judged = self.compared(labels, shares)
+        found.outputs["components"] = labels.to(torch.uint8)
         if self.structure is not None:
             whole = self.structure.heatmap(self.structure(pixels, maps))  # (N, H, W)
-            drawn.append(whole)
-            scores.append(whole.flatten(1).amax(1))
-        if self.histogram is not None:
-            histograms = self.histogram.count(masks)
-            outputs |= _ranged("histogram", histograms, self.histogram.range(histograms))
-            drawn.append(self.histogram.heatmap(masks, histograms))
-            scores.append(self.histogram(histograms))
-        if self.counts is not None:
-            score, counts, _, _ = self.counts(found)
-            outputs |= _ranged("counts", counts, self.counts.range(counts))
-            scores.append(score)
+            found.maps["structure"] = whole
+            found.scores["structure"] = whole.flatten(1).amax(1)
         if self.words is not None:
-            scores.append(self.words(maps))
-        return _Judged(scores, drawn, outputs)
+            found.scores["words"] = self.words(maps)
+        return found
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""
         del scalars
-        seen = self._judged(pixels)
-        scores = self.levels(torch.stack(seen.scores, 1))  # (N, B)
-        smooth = [index for index, name in enumerate(self.options.branches) if name != "counts"]
+        seen, branches = self._judged(pixels), self.options.branches
+        scores = self.levels(torch.stack([seen.scores[name] for name in branches], 1))  # (N, B)
         outputs = {"score": self._fused(scores)} | seen.outputs
-        if smooth:
-            outputs["branches"] = scores[:, smooth]
-        if seen.maps:
-            outputs["heatmap"] = self.map_levels(torch.stack(seen.maps, 1)).sum(1)  # (N, H, W)
+        if self._smooth:
+            outputs["branches"] = scores[:, [branches.index(name) for name in self._smooth]]
+        if self._maps:
+            maps = torch.stack([seen.maps[name] for name in self._maps], 1)  # (N, M, H, W)
+            outputs["heatmap"] = self.map_levels(maps).sum(1)
         return outputs
 
     def _fused(self, scores: Tensor) -> Tensor:
@@ -284,16 +243,3 @@ class CSAD(Detector):
                 got=f"others, by up to {apart:.3g}",
                 fix="Report the method and its options as a bug.",
             )
-
-
-def _ranged(name: str, values: Tensor, usual: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    return {name: values, f"{name}_low": usual[0], f"{name}_high": usual[1]}
-
-
-def _with_range(name: str, about: str, names: tuple[str, ...]) -> list[OutputSpec]:
-    """A vector, and from where to where its entries lie in good pictures."""
-    return [
-        OutputSpec(name=name, kind="vector", about=about, names=names),
-        OutputSpec(name=f"{name}_low", kind="vector", about=f"least usual {about}"),
-        OutputSpec(name=f"{name}_high", kind="vector", about=f"largest usual {about}"),
-    ]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from flawscope.methods.csad.counts import ComponentCountsOptions
 from flawscope.methods.csad.histogram import PatchHistogramOptions
+from flawscope.methods.csad.places import PlacesOptions
 from flawscope.methods.csad.structures import StructureOptions
 from flawscope.methods.csad.students_options import StudentsOptions
 from flawscope.methods.csad.words import VisualWordsOptions
@@ -35,6 +36,9 @@ class CSADOptions(BackboneOptions):
     )
     counts: ComponentCountsOptions | None = Field(
         None, description="number of components of each class (not in the paper)"
+    )
+    places: PlacesOptions | None = Field(
+        None, description="what lies where good pictures never show its class (not in the paper)"
     )
     words: VisualWordsOptions | None = Field(
         None, description="histograms of kinds of patches, which need no components (not in the paper)"
@@ -66,7 +70,7 @@ class CSADOptions(BackboneOptions):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.branches:
-            raise ValueError("at least one of histogram, counts, words and structure")
+            raise ValueError("at least one of structure, histogram, counts, places and words")
         low, high = self.trimmed
         if not 0 <= low < high <= 1:
             raise ValueError("trimmed must rise, between 0 and 1")
@@ -75,7 +79,7 @@ class CSADOptions(BackboneOptions):
     @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches that there are."""
-        names = ("structure", "histogram", "counts", "words")
+        names = ("structure", "histogram", "counts", "places", "words")
         return tuple(name for name in names if getattr(self, name) is not None)
 
     @property
@@ -96,9 +100,11 @@ class CSADOptions(BackboneOptions):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {
+        "size": [320, 320],
         "segments": {"kind": "components", "preset": "cpu"},
         "histogram": {"cells": "auto", "heatmap": "deviations"},
         "counts": {},
+        "places": {},
         "structure": {"kind": "patches"},
         "trimmed": [0.0, 1.0],
         "fusion": "largest",

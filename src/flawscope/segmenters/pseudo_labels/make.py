@@ -26,6 +26,7 @@ from flawscope.segmenters.pseudo_labels.filters import (
 )
 from flawscope.segmenters.pseudo_labels.grouping import NONE, Grouping, group
 from flawscope.segmenters.pseudo_labels.histograms import class_histograms, trusted
+from flawscope.segmenters.pseudo_labels.numbers import usual_numbers
 from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
 
 BACKGROUND = "background"
@@ -102,6 +103,9 @@ def make_labels(
         keep=options.keep,
         cluster=options.cluster,
     )
+    if options.numbers:
+        usual = labelled & usual_numbers(_numbers(found, grouping, len(pictures)))
+        labelled = usual if usual.any() else labelled
     watch.say(
         f"{len(found.components)} components fall into {grouping.count} classes (bandwidth "
         f"{grouping.bandwidth:.3g}); {labelled.sum()} of {len(pictures)} label maps may be learnt from."
@@ -189,6 +193,15 @@ def _classes(found: _Found, pictures: int, options: PseudoLabelOptions, run: Run
             fix="Choose a larger labels.bandwidth, a lower labels.least_share, or another proposer.",
         )
     return grouping
+
+
+def _numbers(found: _Found, grouping: Grouping, pictures: int) -> NDArray[np.intp]:
+    """Components of each class in each picture, (N, K)."""
+    numbers = np.zeros((pictures, grouping.count), np.intp)
+    for component, label in zip(found.components, grouping.classes, strict=True):
+        if label != NONE:
+            numbers[component.picture, label] += 1
+    return numbers
 
 
 def _drawn(

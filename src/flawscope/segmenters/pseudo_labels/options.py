@@ -53,7 +53,11 @@ class PseudoLabelOptions(Frozen):
         "paper": {"bandwidth": 3.5, "features": PAPER},
         "paper_screw_bag": {"bandwidth": 3.0, "refine": "both", "features": PAPER},
         "paper_juice_bottle": {"bandwidth": 3.5, "refine": "combine", "holes": True, "features": PAPER},
-        "fast": {"trust": "neighbours", "features": {"rotations": 8, "size": 1.0, "colour": 0.5}},
+        "fast": {
+            "trust": "neighbours",
+            "numbers": True,
+            "features": {"rotations": 8, "size": 1.0, "colour": 0.5},
+        },
     }
 
     refine: Literal["auto", "none", "combine", "grounding", "both"] = Field(
@@ -86,6 +90,11 @@ class PseudoLabelOptions(Frozen):
         "hdbscan",
         description="how label maps that may be learnt from are told: hdbscan on the class histograms (paper "
         "3.1), or neighbours, which trusts each picture that has `cluster` others near it",
+    )
+    numbers: bool = Field(
+        default=False,
+        description="trust of these pictures only those that show as many components of each class as most "
+        "do, where there are any (not in the paper)",
     )
     keep: Literal["largest", "all"] = Field(
         "largest",

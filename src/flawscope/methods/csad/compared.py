@@ -1,0 +1,126 @@
+"""The branches that compare components with those of good pictures: histograms, counts and places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from flawscope.methods.csad.cells import Grid
+from flawscope.methods.csad.counts import ComponentCounts
+from flawscope.methods.csad.histogram import PatchHistogram
+from flawscope.methods.csad.options import CSADOptions
+from flawscope.methods.csad.places import Places
+from flawscope.runtime.manifest import OutputSpec
+
+
+@dataclass(slots=True)
+class Judged:
+    """What branches say of N pictures: scores (N,) and maps (N, H, W) as they are, and further outputs."""
+
+    scores: dict[str, Tensor] = field(default_factory=dict)
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Components:
+    """Of n pictures: label maps (n, H, W), histograms (n, D), and shares (n, K, h, w) of coarse cells."""
+
+    labels: Tensor
+    histograms: Tensor
+    places: Tensor
+
+
+class Compared(nn.Module):
+    """Histograms, counts and places, as far as the options have them.
+
+    Args:
+        options: of the method.
+        names: of the classes, the background's first.
+        grids: of the histogram.
+    """
+
+    def __init__(self, options: CSADOptions, names: Sequence[str], grids: Sequence[Grid]) -> None:
+        super().__init__()
+        self.names, classes = tuple(names), len(names) - 1
+        self.histogram = (
+            PatchHistogram(classes, options.size, grids, options.histogram) if options.histogram else None
+        )
+        self.counts = ComponentCounts(classes, options.size, options.counts) if options.counts else None
+        self.places = Places(classes, options.size, options.places) if options.places else None
+
+    def gather(self, labels: Tensor, shares: Tensor) -> Components:
+        """What `learn` needs, on the CPU, of label maps (N, H, W) and shares (N, K + 1, H, W)."""
+        nothing = torch.empty(0)
+        return Components(
+            labels=labels.to(torch.uint8).cpu(),
+            histograms=self.histogram.count(self._counted(shares)).cpu() if self.histogram else nothing,
+            places=self.places.reduced(shares[:, 1:]).cpu() if self.places else nothing,
+        )
+
+    def learn(self, good: Components, held_out: Components, seed: int) -> None:
+        """Estimate what good pictures show; `held_out` ones, which nothing saw, give the levels."""
+        if self.histogram is not None:
+            self.histogram.learn(good.labels, good.histograms, held_out.histograms, seed)
+        if self.counts is not None:
+            self.counts.learn(good.labels, held_out.labels, seed)
+        if self.places is not None:
+            self.places.learn(good.places, held_out.places, seed)
+
+    def forward(self, labels: Tensor, shares: Tensor) -> Judged:
+        """Judge label maps (N, H, W) int64; shares (N, K + 1, H, W) tell how far a pixel shows each class."""
+        found = Judged()
+        if self.histogram is not None:
+            masks = self._counted(shares)
+            histograms = self.histogram.count(masks)
+            found.outputs |= _ranged("histogram", histograms, self.histogram.range(histograms))
+            found.maps["histogram"] = self.histogram.heatmap(masks, histograms)
+            found.scores["histogram"] = self.histogram(histograms)
+        if self.counts is not None:
+            found.scores["counts"], counts, _, _ = self.counts(labels)
+            found.outputs |= _ranged("counts", counts, self.counts.range(counts))
+        if self.places is not None:
+            found.scores["places"], elsewhere = self.places(self.places.reduced(shares[:, 1:]))
+            found.outputs["elsewhere"] = elsewhere
+            found.maps["places"] = self.places.heatmap(shares[:, 1:], elsewhere)
+        return found
+
+    def outputs(self) -> list[OutputSpec]:
+        """What `forward` gives beside scores and maps."""
+        found = []
+        classes = self.names[1:]
+        if self.histogram is not None:
+            found += _with_range("histogram", "share of each class in each cell", self.histogram.names)
+        if self.counts is not None:
+            found += _with_range("counts", "number of components of each class", classes)
+        if self.places is not None:
+            about = "share of the picture that each class takes where good pictures never show it"
+            found.append(OutputSpec(name="elsewhere", kind="vector", about=about, names=classes))
+        return found
+
+    def _counted(self, shares: Tensor) -> Tensor:
+        """Of shares (N, K + 1, H, W) those of the classes that count in histograms."""
+        if self.histogram is not None and self.histogram.options.background:
+            return shares
+        return shares[:, 1:]
+
+
+def joined(parts: Sequence[Components]) -> Components:
+    """All of these pictures."""
+    return Components(*(torch.cat([getattr(part, name) for part in parts]) for name in Components.__slots__))
+
+
+def _ranged(name: str, values: Tensor, usual: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    return {name: values, f"{name}_low": usual[0], f"{name}_high": usual[1]}
+
+
+def _with_range(name: str, about: str, names: tuple[str, ...]) -> list[OutputSpec]:
+    """A vector, and from where to where its entries lie in good pictures."""
+    return [
+        OutputSpec(name=name, kind="vector", about=about, names=names),
+        OutputSpec(name=f"{name}_low", kind="vector", about=f"least usual {about}"),
+        OutputSpec(name=f"{name}_high", kind="vector", about=f"largest usual {about}"),
+    ]
