@@ -12,7 +12,7 @@ import torch
 from _csad_findings import judged
 from _csad_fits import Place, fitted
 from _csad_scores import Raw, aurocs, by_branches, by_cells, confusion, overlaps
-from _csad_truth import Parts, facts, told_apart, true_parts
+from _csad_truth import called, facts, told_apart, true_parts
 
 from flawscope.data.masks import defect_areas
 from flawscope.data.segment_maps import Labels
@@ -110,8 +110,9 @@ def _of_csad(detector: CSAD, place: Place, name: str, watch: Watch, *, export: b
         },
     }
     if export:
-        called = told_apart(place.product, truth)
-        found["findings"] = _findings(detector, place, folder, watch, _called(maps["test"][good], called))
+        apart = told_apart(place.product, truth)
+        names = called(confusion(maps["test"][good], apart), apart.names)
+        found["findings"] = _findings(detector, place, watch, folder, names)
     return found
 
 
@@ -128,11 +129,6 @@ def _raw(detector: CSAD, place: Place, part: str) -> torch.Tensor:
     return torch.cat(found).clone()
 
 
-def _called(learnt: Labels, truth: Parts) -> list[str]:
-    """The true class that each learnt one covers most."""
-    return [truth.names[index] for index in confusion(learnt, truth).argmax(1)]
-
-
 def _pseudo_labels(kept: Path, place: Place, detector: CSAD) -> dict[str, Any]:
     """Overlaps of the label maps that components learnt, over the pictures that may be learnt from."""
     with np.load(kept) as file:
@@ -144,14 +140,14 @@ def _pseudo_labels(kept: Path, place: Place, detector: CSAD) -> dict[str, Any]:
 
 
 def _findings(
-    detector: CSAD, place: Place, folder: Path, watch: Watch, called: list[str]
+    detector: CSAD, place: Place, watch: Watch, folder: Path, names: list[str]
 ) -> dict[str, dict[str, int]]:
     """For each logical flaw, how many pictures are rejected, and of these how many are named rightly.
 
     What is said of each rejected picture stays in `findings.jsonl` of the fit's folder.
     """
     lines, counts = [], dict[str, dict[str, int]]()
-    called += ["" for _ in range(len(called), len(detector.segmenter.names))]
+    names += [""] * (len(detector.segmenter.names) - len(names))  # classes that no good test picture shows
     with Inspector.load(_model(detector, place, folder / "model", watch)) as inspector:
         for sample in place.samples("test"):
             if sample.category == "structural":
@@ -169,7 +165,7 @@ def _findings(
             info = check_image(sample.path)
             masks = [mask.read(info.height, info.width) for mask in sample.masks]
             wrong = facts(place.product, flaw, line["truth"], masks)
-            said = judged(prediction.findings, wrong, called, place.product)
+            said = judged(prediction.findings, wrong, names, place.product)
             count["component"] += said["component"]
             count["named"] += said["named"]
             lines.append(json.dumps({**line, **said}))

@@ -2,7 +2,8 @@
 
 `MERGED` names rendered classes that count as others, since nothing in a picture of good products tells them
 apart: the film of the bag of fasteners is clear, and counts as the background. Pins of brass and of nickel
-are one rendered class, `pin`; where findings are judged they are told apart by the half of the tray.
+are one rendered class, `pin`; where findings are judged they are told apart by the half of the tray, and a
+learnt class of which at least a quarter lies in either half is that of any pin.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from flawscope.runtime.images import Frame
 MERGED = {"fastener_bag": {"bag": "background"}}
 PER_FLAW = {"pin_tray": 20, "connector_block": 17, "fastener_bag": 12}
 
-_BRASS, _NICKEL = "brass pin", "nickel pin"
+_PIN, _BRASS, _NICKEL = "pin", "brass pin", "nickel pin"
+_BOTH = 0.25  # share of a learnt class's pins that are of the rarer metal, from which on it is of both
 _PINS = pin_tray.ROWS * pin_tray.COLUMNS // 2  # of each metal
 _USUAL = Counter(CONTENTS)
 
@@ -74,11 +76,22 @@ def told_apart(product: str, parts: Parts) -> Parts:
     """Parts of good products as findings name them: pins in the left half are of brass, others of nickel."""
     if product != "pin_tray":
         return parts
-    pin, maps = parts.names.index("pin"), parts.maps.copy()
+    pin, maps = parts.names.index(_PIN), parts.maps.copy()
     right = maps[:, :, maps.shape[2] // 2 :]
     right[right == pin] = len(parts.names)
     names = (*parts.names[:pin], _BRASS, *parts.names[pin + 1 :], _NICKEL)
     return Parts(maps, names)
+
+
+def called(counts: NDArray[np.int64], names: Sequence[str]) -> list[str]:
+    """The true name of each learnt class, of pixels (K + 1, T) by learnt class and by names told apart."""
+    found = [names[index] for index in counts.argmax(1)]
+    if _BRASS not in names:
+        return found
+    metals = counts[:, [names.index(_BRASS), names.index(_NICKEL)]]
+    rarer = metals.min(1) >= _BOTH * metals.sum(1)
+    pins = [name in (_BRASS, _NICKEL) for name in found]
+    return [_PIN if pin and mixed else name for name, pin, mixed in zip(found, pins, rarer, strict=True)]
 
 
 def places(product: str) -> tuple[Place, ...]:
@@ -113,13 +126,12 @@ def _of_pin_tray(flaw: str, truth: str, masks: Sequence[NDArray[np.bool_]]) -> t
     del masks
     numbers = [int(found) for found in re.findall(r"\d+", truth)]
     first, spot = numbers[0], _compartment(numbers[0])
-    if flaw == "missing_pin":
-        return (Fact(_metal(first), False, spot, (_PINS - 1, _PINS)),)
-    if flaw == "extra_pin":
-        return (Fact(_metal(first), True, spot, (_PINS + 1, _PINS)),)
+    ways = ((_metal(first), _PINS), (_PIN, 2 * _PINS))
+    if flaw in ("missing_pin", "extra_pin"):
+        return tuple(_counted(Fact(name, flaw == "extra_pin", spot), usual) for name, usual in ways)
     if flaw == "misplaced_pin":
-        full = numbers[1]
-        return Fact(_metal(full), True, _compartment(full)), Fact(_metal(first), False, spot)
+        full = _compartment(numbers[1])
+        return tuple(Fact(name, more, full if more else spot) for name, _ in ways for more in (True, False))
     wrong = [
         Fact(_NICKEL if more == (_metal(number) == _BRASS) else _BRASS, more, _compartment(number))
         for number in numbers

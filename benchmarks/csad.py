@@ -17,8 +17,8 @@ Components are compared with the rendered ones: each learnt class counts as the 
 in the pictures that are compared. The clear film of the bag counts as background, and pins of both metals are
 one class, which two learnt ones may share. Branches alone and in pairs, and cell sizes, are computed from one
 training: of the raw scores, and of the label maps. Findings are judged on logical flaws that the exported
-model rejects at 5 % false rejects on average, by the first two of them; the rule stands in
-`_csad_findings.py`, and what was said in WORK/fits/…/findings.jsonl.
+model rejects at 5 % false rejects on average, by the first two of them and of several cells by the first; the
+rule stands in `_csad_findings.py`, and what was said in WORK/fits/…/findings.jsonl.
 
 Rows are written as they come; those that OUT.json has are not measured again, and fits are kept in WORK/fits.
 """

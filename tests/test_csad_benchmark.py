@@ -32,13 +32,23 @@ def _torch() -> None:
 @pytest.mark.parametrize(
     ("product", "flaw", "truth", "expected"),
     [
-        ("pin_tray", "missing_pin", "pin missing in compartment 9", [("brass pin", False, (5, 6))]),
-        ("pin_tray", "extra_pin", "two pins in compartment 3", [("nickel pin", True, (7, 6))]),
+        (
+            "pin_tray",
+            "missing_pin",
+            "pin missing in compartment 9",
+            [("brass pin", False, (5, 6)), ("pin", False, (11, 12))],
+        ),
+        (
+            "pin_tray",
+            "extra_pin",
+            "two pins in compartment 3",
+            [("nickel pin", True, (7, 6)), ("pin", True, (13, 12))],
+        ),
         (
             "pin_tray",
             "misplaced_pin",
             "pin of compartment 10 lies in compartment 9",
-            [("brass pin", True, None), ("brass pin", False, None)],
+            [(name, more, None) for name in ("brass pin", "pin") for more in (True, False)],
         ),
         (
             "pin_tray",
@@ -168,12 +178,15 @@ def test_film_and_background_are_one_and_pins_are_told_apart(load: Load, tmp_pat
         good = [sample for sample in place.samples("test") if not sample.defective]
         parts = truth.true_parts(place.root, product, good, Frame(64, 64))
         assert parts.maps.shape == (2, 64, 64)
-        assert (parts.names.index("bag") in parts.maps) == 0 if product == "fastener_bag" else True
+        if product == "fastener_bag":
+            assert parts.names.index("bag") not in parts.maps
     apart = truth.told_apart("pin_tray", parts)
     assert apart.names == ("background", "tray", "brass pin", "nickel pin")
     assert (apart.maps == 2).any()
     assert (apart.maps == 3).any()
     assert not (apart.maps[:, :, :32] == 3).any()
+    counts = np.array([[9, 1, 0, 0], [0, 1, 9, 1], [0, 0, 6, 4]])
+    assert truth.called(counts, apart.names) == ["background", "brass pin", "pin"]
 
 
 def test_a_row_is_measured_kept_and_printed(
