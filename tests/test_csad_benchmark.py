@@ -20,6 +20,7 @@ SMALL = {
     "weights": "random",
     "segments": {"kind": "object"},
     "structure": None,
+    "places": None,
 }
 COUNTS = {"train": 6, "validation": 4, "test_good": 3}
 
