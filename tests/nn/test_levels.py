@@ -55,3 +55,12 @@ def test_a_signal_that_never_varies_is_only_shifted(mode: Any) -> None:
     levels = Levels(1, mode)
     levels.learn([torch.full((4,), 3.0)])
     assert levels(torch.tensor([[3.0], [5.0]])).flatten().tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "zero", "one"), [((1.0, 3.0), 2.0, 3.0), ((0.0, 3.0, 6.0), 3.0, 3 + 6**0.5)]
+)
+def test_of_few_values_none_is_trimmed(values: tuple[float, ...], zero: float, one: float) -> None:
+    levels = Levels(1, "moments", between=(0.2, 0.8))
+    levels.learn([torch.tensor(values)])
+    torch.testing.assert_close(levels(torch.tensor([[zero], [one]])), torch.tensor([[0.0], [1.0]]))

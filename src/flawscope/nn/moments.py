@@ -64,7 +64,7 @@ class Levels(nn.Module):
 
     - `quantiles`: the quantiles of `between` become 0 and `top`; at (0, 1) they are minimum and maximum.
     - `moments`: values between those two quantiles, all of them at (0, 1), have mean 0 and standard deviation
-      `top`.
+      `top`. Where fewer than two lie between, as with three pictures, all values count.
 
     A signal that never varies is only shifted. Before `learn` nothing is changed.
 
@@ -97,8 +97,8 @@ class Levels(nn.Module):
             zero, high = (float(end) for end in np.quantile(values, self.between))
             spread = high - zero
             if self.mode == "moments":
-                moments = Moments()
-                moments.add(torch.from_numpy(values[(values >= zero) & (values <= high)]).unsqueeze(1))
+                moments, inner = Moments(), values[(values >= zero) & (values <= high)]
+                moments.add(torch.from_numpy(inner if len(inner) > 1 else values).unsqueeze(1))
                 zero, spread = float(moments.mean), float(moments.std)
             self.zero[index] = zero
             self.gain[index] = self.top / spread if spread else 1.0

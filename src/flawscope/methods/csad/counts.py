@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from flawscope.errors import OptionError
 from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.methods.csad.labelling import Labelling
@@ -48,17 +49,30 @@ class ComponentCountsOptions(Frozen):
     )
     gaussian: GaussianOptions = Field(GaussianOptions(), description="how good counts are described")
 
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise an OptionError for a height and width that are no multiples of the stride."""
+        if any(side % self.stride for side in size):
+            raise OptionError(
+                "option 'size'",
+                expected=f"multiples of the counts' stride {self.stride}",
+                got=f"{size[0]}x{size[1]}",
+                fix="Choose another size, or counts.stride=1.",
+            )
+
 
 class ComponentCounts(nn.Module):
     """Distance of a label map's component counts to those of good pictures; `learn` fills buffers only.
 
     Args:
         classes: K, beside the background 0.
-        size: height and width H, W of the label maps, multiples of the stride.
+        size: height and width H, W of the label maps.
         options: see there.
 
     Attributes:
         least: (K,) smallest area that counts, in squares.
+
+    Raises:
+        OptionError: a size that is no multiple of the stride.
     """
 
     least: Tensor
@@ -66,6 +80,7 @@ class ComponentCounts(nn.Module):
 
     def __init__(self, classes: int, size: tuple[int, int], options: ComponentCountsOptions) -> None:
         super().__init__()
+        options.check_size(size)
         self.options, self.size = options, size
         self.labelling = Labelling((size[0] // options.stride, size[1] // options.stride), classes + 1)
         self.fused = FusedGaussians((classes,), options.gaussian, options.floor)
@@ -92,11 +107,12 @@ class ComponentCounts(nn.Module):
         kinds, areas = (torch.cat(parts) for parts in zip(*found, strict=True))  # (n, P) each
         small = [_small(areas[kinds == label].cpu().numpy()) for label in range(1, len(self.labels))]
         self.least = torch.tensor(small).to(self.least) * self.options.least_area
+        counts = torch.cat([self._summed(*parts)[0] for parts in found])  # (n, K)
         seen = None
         if held_out is not None and len(held_out):
             others = [self._summed(*self._components(part))[0] for part in self._batches(held_out)]
             seen = torch.cat(others)  # (m, K)
-        return self.fused.learn(self._summed(kinds, areas)[0], seen, seed)
+        return self.fused.learn(counts, seen, seed)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score (N,), counts (N, K), and area of each class's largest and smallest component, (N, K) each.

@@ -56,7 +56,7 @@ class FusedGaussians(nn.Module):
         left_out = torch.stack([gaussian.learn(part, members) for gaussian, part in pairs], 1)  # (n, G)
         signals = left_out
         if held_out is not None and len(held_out):
-            seen = self.distances(held_out).to(left_out)  # (m, G)
+            seen = self.distances(held_out.to(self.usual)).to(left_out)  # (m, G)
             signals = seen if len(seen) >= ENOUGH else torch.cat([seen, left_out])
         self.levels.learn(signals.unbind(1))
         ends, variants = torch.tensor(USUAL).to(vectors), torch.from_numpy(members).to(vectors.device)

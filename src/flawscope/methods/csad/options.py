@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from flawscope.errors import OptionError
 from flawscope.methods.csad.counts import ComponentCountsOptions
 from flawscope.methods.csad.histogram import PatchHistogramOptions
 from flawscope.methods.csad.places import PlacesOptions
@@ -14,7 +15,7 @@ from flawscope.methods.csad.structures import StructureOptions
 from flawscope.methods.csad.students_options import StudentsOptions
 from flawscope.methods.csad.words import VisualWordsOptions
 from flawscope.methods.detector import BackboneOptions
-from flawscope.segmenters import SegmentOptions
+from flawscope.segmenters import SEGMENTERS, SegmentOptions
 from flawscope.segmenters.components.options import ComponentsOptions
 
 
@@ -91,10 +92,33 @@ class CSADOptions(BackboneOptions):
         return tuple(sorted(wanted))
 
     def resolved(self) -> Self:
-        """The same with the segments' network written out: it is this one."""
+        """The same with the segments' network written out: it is this one, at its named layers.
+
+        Raises:
+            OptionError: segments that never change where branches compare them, layers of theirs that this
+                network does not give, or a size that is no multiple of the counts' stride.
+        """
+        if self.counts is not None:
+            self.counts.check_size(self.size)
+        kind, compared = self.segments.kind, [*{*self.branches} - {"structure", "words"}]
+        if compared and SEGMENTERS[kind].static:
+            raise OptionError(
+                f"segments of kind {kind} for csad",
+                expected="components that differ from picture to picture",
+                got="one map for all",
+                fix=f"Choose components, say, or {', '.join(f'{name}=null' for name in sorted(compared))}.",
+            )
         if not isinstance(self.segments, ComponentsOptions):
             return self
-        own = {"backbone": self.backbone, "weights": self.weights}
+        layers = self.segments.layers or self.layers
+        if layers and not set(layers) <= set(self.layers or ()):
+            raise OptionError(
+                "option 'segments.layers' of csad",
+                expected="layers that its option 'layers' names too, for one pass serves all",
+                got=", ".join(layers),
+                fix="Add them there.",
+            )
+        own = {"backbone": self.backbone, "weights": self.weights, "layers": layers}
         return self.model_copy(update={"segments": self.segments.model_copy(update=own)})
 
 

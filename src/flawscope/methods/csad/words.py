@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from flawscope.errors import OptionError, suggest
 from flawscope.methods.csad.cells import QUARTERS, WHOLE, CellShares
 from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
@@ -58,6 +59,9 @@ class VisualWords(nn.Module):
         grid: joins the maps into patch features.
         centroids: (L, D) the words, L at most as many as the options say.
         temperature: () squared distance over which a word's say falls to 1 / e of the nearest one's.
+
+    Raises:
+        OptionError: a layer that the backbone does not give, or a stride that is no multiple of the layers'.
     """
 
     centroids: Tensor
@@ -66,6 +70,14 @@ class VisualWords(nn.Module):
     def __init__(self, backbone: Backbone, options: VisualWordsOptions) -> None:
         super().__init__()
         self.options = options
+        for layer in options.layers or ():
+            if layer not in backbone.layers:
+                raise OptionError(
+                    f"layer {layer!r} of the words",
+                    expected="one of the layers that the method reads",
+                    got="another",
+                    fix=suggest(layer, backbone.layers),
+                )
         self.grid = PatchGrid(backbone, stride=options.stride, layers=options.layers)
         grids = (WHOLE, QUARTERS) if options.quarters else (WHOLE,)
         self.shares = CellShares(tuple(range(options.words)), self.grid.shape, grids)

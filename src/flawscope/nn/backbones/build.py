@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from flawscope.errors import OptionError, suggest
 from flawscope.nn.backbones._vgg import VggFeatures
 from flawscope.nn.backbones.pdn import pdn_m, pdn_s
+from flawscope.nn.backbones.strides import stride_of
 from flawscope.nn.run import seeded
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -69,7 +70,9 @@ class Backbone(nn.Module):
             _check_map(name, layer, maps[layer], size)
         self.channels = {layer: maps[layer].shape[1] for layer in layers}
         self.grids = {layer: (maps[layer].shape[2], maps[layer].shape[3]) for layer in layers}
-        self.strides = {layer: round(size[0] / self.grids[layer][0]) for layer in layers}
+        self.strides = {
+            layer: stride_of(size[0], self.grids[layer][0], tokens=self.tokens) for layer in layers
+        }
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Map `pixels` (N, 3, H, W) in [0, 1] to {layer: (N, C, h, w)} float32."""
