@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from flawscope.errors import OptionError
 from flawscope.nn.backbones.build import Backbone, build_backbone
+from flawscope.nn.backbones.folding import folded
 from flawscope.nn.backbones.pdn import Convolution
 
 PIXELS = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -138,3 +139,23 @@ def test_wrong_names_are_one_clear_line(name: str, layers: list[str] | None, mes
 def test_a_size_that_a_transformer_cannot_take() -> None:
     with pytest.raises(OptionError, match="multiples of the network's patch"):
         build_backbone("timm:vit_tiny_patch16_224", ["blocks.1"], size=(60, 60))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0"])
+def test_batch_norms_folded_into_convolutions_change_nothing(name: str) -> None:
+    backbone = build_backbone(name, strides=(4, 16))
+    randomised(backbone)
+    light = folded(backbone)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in light.modules())
+    for layer, values in backbone(PIXELS).items():
+        torch.testing.assert_close(light(PIXELS)[layer], values, rtol=1e-4, atol=1e-4)
+
+
+def test_strides_are_the_networks_where_sides_are_no_multiples() -> None:
+    assert build_backbone("resnet18", strides=(4, 8, 16, 32), size=(100, 70)).strides == {
+        "layer1": 4,
+        "layer2": 8,
+        "layer3": 16,
+        "layer4": 32,
+    }

@@ -67,7 +67,8 @@ class _Level:
     def distance(self, colours: NDArray[np.floating], mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mahalanobis distances (...) of colours (..., 3) from `mean` (3,)."""
         apart = colours - mean
-        return np.asarray(np.sqrt(np.maximum(((apart @ self.precision) * apart).sum(-1), 0)))
+        squares = np.einsum("...i,...i->...", apart @ self.precision, apart)
+        return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
     def own_mean(self, colours: NDArray[np.floating]) -> NDArray[np.float64]:
         """The main colour (3,) of one picture's colours (P, 3), found from `mean` in ever closer rounds."""

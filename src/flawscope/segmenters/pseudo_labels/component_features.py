@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from flawscope.nn.backbones.build import Backbone, build_backbone
+from flawscope.nn.backbones.folding import folded
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Run
 from flawscope.segmenters.pseudo_labels.options import FeatureOptions
@@ -19,7 +20,7 @@ Rows = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 SIDE = 64  # pixels of a crop, and of the diagonal of the component in it
-_BATCH = 64
+_BATCH = 32
 _STRIDE = 32  # of the deepest stage
 _LAB = 10.0  # units of L*a*b* that count as one
 
@@ -38,7 +39,7 @@ class ComponentFeatures:
 
     def __init__(self, options: FeatureOptions, run: Run) -> None:
         self.options, self.device = options, run.torch_device()
-        self.backbone = _network(options).to(self.device)
+        self.backbone = folded(_network(options)).to(self.device)
         (self.layer,) = self.backbone.layers
         turns = torch.arange(options.rotations) * (2 * math.pi / options.rotations)
         cos, sin = turns.cos(), turns.sin()
@@ -71,6 +72,7 @@ class ComponentFeatures:
             component, turn = some // count, some % count
             places = self.grids[turn] + shifts[component]  # (n, 64, 64, 2)
             turned = F.grid_sample(upright[component], places, align_corners=False) + ground
+            turned = turned.contiguous(memory_format=torch.channels_last)
             vectors = self.backbone(turned)[self.layer].mean((2, 3))  # (n, C, h, w) -> (n, C)
             total.index_add_(0, component, vectors)
         return np.asarray((total / count).cpu().numpy(), np.float32)

@@ -149,28 +149,45 @@ def mean_shift(rows: Rows, bandwidth: float) -> Rows:
     """Modes (L, D) of `rows` (n, D), those with most rows within the bandwidth first.
 
     Flat kernel, each row a start: the modes of scikit-learn's MeanShift (Comaniciu and Meer, TPAMI 2002), all
-    starts at once as products of matrices.
+    starts at once as products of matrices. Starts that have come to see the same rows go on as one.
     """
-    means, counts = rows.copy(), np.zeros(len(rows), np.intp)
-    moving = np.arange(len(rows))
+    moving, still = rows, list[tuple[Rows, Ids]]()  # (m, D), and what has come to rest with its counts
     for _ in range(_ROUNDS + 1):
-        before = means[moving]
-        near = _squared_distances(before, rows) <= bandwidth**2  # (m, n)
-        counts[moving] = np.maximum(near.sum(1), 1)  # rounding may hide a row that is alone from itself
-        alone = ~np.any(near, axis=1, keepdims=True)
-        sums = np.where(alone, before, near.astype(np.float64) @ rows)
-        means[moving] = sums / counts[moving][:, None]
-        moving = moving[np.linalg.norm(means[moving] - before, axis=1) > _STOP * bandwidth]
+        near = _squared_distances(moving, rows) <= bandwidth**2  # (m, n)
+        first, same = _distinct(near)
+        near, counts = near[first], np.maximum(near[first].sum(1), 1)
+        alone = ~np.any(near, axis=1, keepdims=True)  # rounding may hide a row that is alone from itself
+        means = np.where(alone, moving[first], near.astype(np.float64) @ rows) / counts[:, None]
+        moved = np.linalg.norm(means[same] - moving, axis=1) > _STOP * bandwidth  # (m,)
+        rest, going = np.unique(same[~moved]), np.unique(same[moved])
+        still.append((means[rest], counts[rest]))
+        moving = means[going]
         if not len(moving):
             break
+    else:
+        still.append((moving, counts[going]))
+    means, counts = (np.concatenate(parts) for parts in zip(*still, strict=True))
     order = np.lexsort((*means.T[::-1], counts))[::-1]
     means = means[order]
+    close = _squared_distances(means, means) <= bandwidth**2
     left, found = np.ones(len(means), np.bool_), list[int]()
     while left.any():
         found.append(int(left.argmax()))
-        left &= ((means - means[found[-1]]) ** 2).sum(1) > bandwidth**2
+        left &= ~close[found[-1]]
         left[found[-1]] = False
     return means[found]
+
+
+def _distinct(near: NDArray[np.bool_]) -> tuple[Ids, Ids]:
+    """Of rows (m, n) the first of each kind, (k,), and which of these each row is like, (m,).
+
+    Rows without any are not alike.
+    """
+    own = np.where(near.any(1), 0, np.arange(1, len(near) + 1)).astype(np.uint32)
+    packed = np.hstack([np.packbits(near, axis=1), own[:, None].view(np.uint8)])
+    whole = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()  # (m,)
+    _, first, same = np.unique(whole, return_index=True, return_inverse=True)
+    return first, same
 
 
 def _large(groups: Ids, least: float, most: int | None = None) -> Ids:
