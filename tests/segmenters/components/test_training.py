@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from areas import Area, annotated_pictures
@@ -22,10 +23,12 @@ from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters import ComponentsOptions
+from flawscope.segmenters.components import labelling
 from flawscope.segmenters.components.labelling import annotated_labels
 from flawscope.segmenters.components.losses import IGNORED
 from flawscope.segmenters.components.segmenter import Components
 from flawscope.segmenters.components.training import Best
+from flawscope.segmenters.pseudo_labels import PseudoLabels, make_labels
 
 SIDE = 64
 Save = Callable[..., Pictures]
@@ -147,7 +150,12 @@ def test_label_maps_of_a_folder_are_learnt_unless_parts_are_annotated(
     assert annotated.names[1] == "housing"
 
 
-def test_what_a_proposer_finds_becomes_classes_and_is_learnt(saved: Save) -> None:
+ALIKE = {"backbone": "resnet18", "layer": "layer1", "weights": "random", "rotations": 1, "colour": 1.0}
+PROPOSED = {"labels": {"features": ALIKE, "refine": "none"}, "learning_rate": 0.01}
+
+
+def bars() -> list[NDArray[np.uint8]]:
+    """A red bar on the left and a blue one on the right, somewhere."""
     random = np.random.default_rng(0)
     drawn = []
     for _ in range(8):
@@ -156,10 +164,13 @@ def test_what_a_proposer_finds_becomes_classes_and_is_learnt(saved: Save) -> Non
         picture[left : left + 20, 6:26] = (200, 30, 30)
         picture[right : right + 20, 38:58] = (30, 30, 200)
         drawn.append(picture)
+    return drawn
+
+
+def test_what_a_proposer_finds_becomes_classes_and_is_learnt(saved: Save) -> None:
+    drawn = bars()
     plain = saved(drawn, Frame(SIDE, SIDE))
-    alike = {"backbone": "resnet18", "layer": "layer1", "weights": "random", "rotations": 1, "colour": 1.0}
-    values = {"labels": {"features": alike, "refine": "none"}, "learning_rate": 0.01, "steps": 30}
-    fitted = components(**values).fit(plain, Run())
+    fitted = components(**PROPOSED, steps=30).fit(plain, Run())
     assert fitted.count == 3
     labels = fitted(torch.from_numpy(np.stack(list(plain)))).numpy()
     red, blue = labels[:, :, 6:26], labels[:, :, 38:58]
@@ -169,6 +180,26 @@ def test_what_a_proposer_finds_becomes_classes_and_is_learnt(saved: Save) -> Non
         assert counts.max() > 0.8 * counts.sum()
         assert values_there[counts.argmax()] > 0
     assert np.bincount(red.ravel()).argsort()[-2] != np.bincount(blue.ravel()).argsort()[-2]
+
+
+def test_label_maps_are_made_once_where_a_stopped_run_goes_on(
+    saved: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, made = saved(bars(), Frame(SIDE, SIDE)), list[PseudoLabels]()
+
+    def noted(*args: Any) -> PseudoLabels:
+        made.append(make_labels(*args))
+        return made[-1]
+
+    monkeypatch.setattr(labelling, "make_labels", noted)
+    through = components(**PROPOSED).fit(plain, Run())
+    run, stop = Run(checkpoints=Checkpoints(tmp_path / "kept")), threading.Event()
+    with pytest.raises(Stopped, match="Progress is kept"):
+        components(**PROPOSED).fit(plain, run, Watch(Stopping(stop, 4), stop))
+    assert same(through, components(**PROPOSED).fit(plain, run))
+    assert len(made) == 2
+    components(**PROPOSED).fit(plain.resized(Frame(SIDE, SIDE, aspect="pad")), run)
+    assert len(made) == 3
 
 
 def test_parts_become_labels_by_rank(saved: Save) -> None:

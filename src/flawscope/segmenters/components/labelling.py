@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
@@ -12,11 +14,12 @@ from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size, to_frame_size
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
+from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.segmenters.components.losses import IGNORED
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.proposers import build_proposer
-from flawscope.segmenters.pseudo_labels.make import BACKGROUND, make_labels
+from flawscope.segmenters.pseudo_labels.make import BACKGROUND, PseudoLabels, make_labels
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,31 @@ def label(
     """
     if parts is not None:
         return annotated_labels(parts, pictures, run, watch)
-    found = make_labels(pictures, build_proposer(options.proposer), options.labels, run, watch)
+    found = _pseudo_labels(pictures, options, run, watch)
     return Labelling(pictures, found.maps, found.labelled, found.names)
+
+
+def _pseudo_labels(pictures: Pictures, options: ComponentsOptions, run: Run, watch: Watch) -> PseudoLabels:
+    """What `make_labels` makes, or made before a stop; maps that a person gives are read anew."""
+    proposer, store = build_proposer(options.proposer), run.checkpoints
+    if store is None or not proposer.repeatable:
+        return make_labels(pictures, proposer, options.labels, run, watch)
+    frame = pictures.frame
+    placed = np.array([frame.height, frame.width, frame.aspect == "pad"])
+    name = f"labels-{fingerprint(options, run, (pictures,), arrays=(placed,))}"
+    kept = store.load(name)
+    if kept is not None:
+        names = tuple(json.loads(bytes(kept["names"].numpy())))
+        return PseudoLabels(kept["maps"].numpy(), kept["labelled"].numpy(), names)
+    made = make_labels(pictures, proposer, options.labels, run, watch)
+    tensors = {"maps": torch.from_numpy(made.maps), "labelled": torch.from_numpy(made.labelled)}
+    store.save(name, {**tensors, "names": written(made.names)})
+    return made
+
+
+def written(names: tuple[str, ...]) -> torch.Tensor:
+    """Names as the bytes of JSON, (B,) uint8."""
+    return torch.frombuffer(bytearray(json.dumps(names).encode()), dtype=torch.uint8)
 
 
 def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch) -> Labelling:

@@ -17,7 +17,7 @@ from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.components.decoder import Decoder
-from flawscope.segmenters.components.labelling import label
+from flawscope.segmenters.components.labelling import label, written
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.components.training import Training, finest_first, in_order
 from flawscope.segmenters.segmenter import Segmenter
@@ -42,7 +42,7 @@ class Components(Segmenter):
         super().__init__(options, frame)
         size = (frame.height, frame.width)
         self.features = build_backbone(options.backbone, options.layers, strides=(4, 16), size=size)
-        self.register_buffer("titles", _written(()))  # (B,) bytes of the names
+        self.register_buffer("titles", written(()))  # (B,) bytes of the names
         self.decoder = self._fresh(1, 0)
         self.history: list[dict[str, float]] = []
 
@@ -68,7 +68,7 @@ class Components(Segmenter):
         if self.options.weights == "pretrained":
             load_pretrained(self.features)
         labelling = label(pictures, parts, self.options, run, watch)
-        self.titles = _written(labelling.names)
+        self.titles = written(labelling.names)
         seed = int(run.generator(_DECODER).initial_seed())
         self.decoder = self._fresh(len(labelling.names), seed).to(run.torch_device())
         training = Training(self.features, self.decoder, labelling, self.options, run, watch=watch)
@@ -109,8 +109,3 @@ class Components(Segmenter):
             self.shares, self.titles = torch.empty_like(shares), torch.empty_like(titles)
             self.decoder = self._fresh(len(shares), 0).to(self.features.mean.device)
         super()._load_from_state_dict(state_dict, prefix, *others)
-
-
-def _written(names: tuple[str, ...]) -> Tensor:
-    """Names as the bytes of JSON, (B,) uint8."""
-    return torch.frombuffer(bytearray(json.dumps(names).encode()), dtype=torch.uint8)

@@ -50,6 +50,7 @@ class Given(Proposer):
     """
 
     Options: ClassVar = GivenOptions
+    repeatable: ClassVar = False  # somebody may correct a file
     options: GivenOptions
     frame: Frame
 

@@ -44,10 +44,12 @@ class Proposer(ABC):
     Attributes:
         Options: the options' class.
         labels: whether `Proposal.named` already is a finished label map, such as a person draws.
+        repeatable: whether options, seed and pictures alone decide, so that what came of them may be kept.
     """
 
     Options: ClassVar[type[ProposerOptions]]
     labels: bool = False
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, options: ProposerOptions) -> None:
         self.options = options
