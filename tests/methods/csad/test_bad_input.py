@@ -188,8 +188,8 @@ def test_a_variant_of_three_pictures_joins_the_nearest(fit: Fit) -> None:
     good = [scene(seed, 3 if seed < 12 else 1) for seed in range(15)]
     gaussian = {"variants": "density", "least_members": 4}
     joined = fit(good, counts={"gaussian": gaussian})
-    assert joined.counts is not None
-    assert joined.counts.fused.usual.shape == (2, 1, 1)
+    assert joined.compared.counts is not None
+    assert joined.compared.counts.fused.usual.shape == (2, 1, 1)
     answers(joined, scene(40), scene(41, 1))
 
 

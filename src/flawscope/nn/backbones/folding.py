@@ -26,21 +26,16 @@ def folded(backbone: Backbone) -> Backbone:
 def _fold(body: fx.GraphModule) -> None:
     modules = dict(body.named_modules())
     for node in body.graph.nodes:
-        norm = modules.get(node.target) if node.op == "call_module" else None
-        if not isinstance(norm, nn.BatchNorm2d):
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             continue
         before = node.args[0]
-        convolution = modules.get(before.target) if before.op == "call_module" else None
+        convolution = modules.get(str(before.target)) if isinstance(before, fx.Node) else None
         if not isinstance(convolution, nn.Conv2d) or len(before.users) > 1:
             continue
+        moments = (norm.running_mean, norm.running_var, norm.eps)
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
-            convolution.weight,
-            convolution.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.eps,
-            norm.weight,
-            norm.bias,
+            convolution.weight, convolution.bias, *moments, norm.weight, norm.bias
         )
-        body.set_submodule(node.target, getattr(norm, "act", nn.Identity()))  # timm's do both
+        body.set_submodule(str(node.target), getattr(norm, "act", nn.Identity()))  # timm's do both
     body.recompile()
