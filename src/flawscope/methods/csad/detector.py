@@ -22,6 +22,7 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError
 from flawscope.methods.csad.cells import WHOLE, Grid
 from flawscope.methods.csad.compared import Compared, Components, Judged, joined
+from flawscope.methods.csad.cost import expected
 from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
@@ -69,13 +70,14 @@ class CSAD(Detector):
         self._compose(tuple(known.get("names", _UNTAUGHT)), grids)
 
     def needs(self) -> Needs:
-        """See `Detector.needs`; tuning pictures bring the branches to one scale."""
+        """See `Detector.needs`; tuning pictures bring the branches to one scale, probes tell the cost."""
         structure = self.options.structure
         return Needs(
             normal=FEWEST,
             tuning=max(2, structure.tuning if structure else 0),
             natural=structure.natural if structure else 0,
             instead={"natural": "set structure.penalty=none", "tuning": "raise it"},
+            cost=partial(expected, self.options.size, self.backbone, self.segmenter, self.structure),
         )
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:

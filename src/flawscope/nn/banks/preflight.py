@@ -63,11 +63,11 @@ def estimate(
     low = dim if projection is None else min(projection, dim)
     data = torch.rand(_PROBE_ROWS, dim)
     matrix = torch.rand(dim, low)
-    project = _fastest(lambda: data @ matrix) / _PROBE_ROWS if low < dim else 0.0
+    project = fastest(lambda: data @ matrix) / _PROBE_ROWS if low < dim else 0.0
     rows, columns = torch.rand(BLOCK_ROWS, low + 2), torch.rand(low + 2, BLOCK_COLUMNS)
-    cover = _fastest(lambda: (rows @ columns).amin(1)) / (BLOCK_ROWS * BLOCK_COLUMNS)
+    cover = fastest(lambda: (rows @ columns).amin(1)) / (BLOCK_ROWS * BLOCK_COLUMNS)
     pool, centre = torch.rand(POOL, low + 2), torch.rand(low + 2)
-    choose = _fastest(lambda: pool @ centre)
+    choose = fastest(lambda: pool @ centre)
     memory = _FLOAT * (
         (patches * dim if stored else 0)
         + patches * (2 * low + 8)  # projected patches and their rows on the grid, distances, masks, indices
@@ -98,12 +98,13 @@ def seconds_a_picture(network: nn.Module, size: Sequence[int]) -> float:
     try:
         with torch.inference_mode():
             pixels = torch.zeros(1, 3, *size)
-            return _fastest(lambda: network.eval()(pixels), repeats=2)
+            return fastest(lambda: network.eval()(pixels), repeats=2)
     finally:
         network.train(training)
 
 
-def _fastest(work: Callable[[], object], repeats: int = 3) -> float:
+def fastest(work: Callable[[], object], repeats: int = 3) -> float:
+    """Seconds of the fastest of so many times, after a first one that does not count."""
     work()
     times = []
     for _ in range(repeats):
