@@ -19,7 +19,14 @@ Measure = Literal[
     "fpr_at_95_tpr_seen",
     "image_auroc_unseen",
     "fpr_at_95_tpr_unseen",
+    "image_auroc_logical",
+    "image_auroc_structural",
+    "image_auroc_mean",
     "aupro_30",
+    "au_spro_05",
+    "au_spro_30",
+    "au_spro_30_logical",
+    "au_spro_30_structural",
     "pixel_auroc",
 ]
 MEASURES: dict[Measure, str] = {
@@ -29,17 +36,26 @@ MEASURES: dict[Measure, str] = {
     "fpr_at_95_tpr_seen": "FPR@95TPR, seen kinds",
     "image_auroc_unseen": "image AUROC, unseen kinds",
     "fpr_at_95_tpr_unseen": "FPR@95TPR, unseen kinds",
+    "image_auroc_logical": "image AUROC, logical",
+    "image_auroc_structural": "image AUROC, structural",
+    "image_auroc_mean": "image AUROC, mean",
     "aupro_30": "AU-PRO 0.3",
+    "au_spro_05": "AU-sPRO 0.05",
+    "au_spro_30": "AU-sPRO 0.3",
+    "au_spro_30_logical": "AU-sPRO 0.3, logical",
+    "au_spro_30_structural": "AU-sPRO 0.3, structural",
     "pixel_auroc": "pixel AUROC",
 }
 SpreadKind = Literal["range", "std"]
+CATEGORIES = ("logical", "structural")
 
 
 def measured(evaluation: Evaluation) -> dict[str, float]:
     """Every measure that the evaluated pictures allow, in [0, 1].
 
     Good pictures against all defective ones; where some are of unseen kinds, also against the seen and the
-    unseen ones apart.
+    unseen ones apart. Where they are logical and structural ones (MVTec LOCO), against each kind, and the
+    mean of both; sPRO likewise.
 
     Raises:
         DataError: pictures of one kind alone.
@@ -56,6 +72,7 @@ def measured(evaluation: Evaluation) -> dict[str, float]:
         if 0 < labels.sum() < len(labels):
             found[f"image_auroc{suffix}"] = auroc(labels, scores)
             found[f"fpr_at_95_tpr{suffix}"] = fpr_at_tpr(labels, scores)
+    found |= _by_category(evaluation)
     if not found:
         raise DataError(
             f"data set {evaluation.dataset.name}",
@@ -63,6 +80,22 @@ def measured(evaluation: Evaluation) -> dict[str, float]:
             got=f"{len(evaluation.readable)} pictures of one kind",
             fix="Name a data set with both.",
         )
+    return found
+
+
+def _by_category(evaluation: Evaluation) -> dict[str, float]:
+    """Measures of logical and structural defects, and their means; empty where the layout tells no such."""
+    found = {}
+    ranked = [evaluation.kinds.get(f"{name}_anomalies") for name in CATEGORIES]
+    aurocs = [rates.auroc for rates in ranked if rates is not None and rates.auroc is not None]
+    if len(aurocs) == len(CATEGORIES):
+        found = {f"image_auroc_{name}": value for name, value in zip(CATEGORIES, aurocs, strict=True)}
+        found["image_auroc_mean"] = statistics.fmean(aurocs)
+    if evaluation.defects.keys() >= set(CATEGORIES):
+        wide = {name: evaluation.defects[name].compute(0.3) for name in CATEGORIES}
+        found |= {f"au_spro_30_{name}": value for name, value in wide.items()}
+        found["au_spro_30"] = statistics.fmean(wide.values())
+        found["au_spro_05"] = statistics.fmean(evaluation.defects[name].compute(0.05) for name in CATEGORIES)
     return found
 
 

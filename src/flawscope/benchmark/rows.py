@@ -21,7 +21,14 @@ class Published(Frozen):
     fpr_at_95_tpr_seen: float | None = Field(default=None, ge=0, le=100)
     image_auroc_unseen: float | None = Field(default=None, ge=0, le=100)
     fpr_at_95_tpr_unseen: float | None = Field(default=None, ge=0, le=100)
+    image_auroc_logical: float | None = Field(default=None, ge=0, le=100)
+    image_auroc_structural: float | None = Field(default=None, ge=0, le=100)
+    image_auroc_mean: float | None = Field(default=None, ge=0, le=100)
     aupro_30: float | None = Field(default=None, ge=0, le=100)
+    au_spro_05: float | None = Field(default=None, ge=0, le=100)
+    au_spro_30: float | None = Field(default=None, ge=0, le=100)
+    au_spro_30_logical: float | None = Field(default=None, ge=0, le=100)
+    au_spro_30_structural: float | None = Field(default=None, ge=0, le=100)
     pixel_auroc: float | None = Field(default=None, ge=0, le=100)
     std: dict[Measure, float] = Field(
         default_factory=dict, description="standard deviations over seeds, where the paper prints them"

@@ -52,6 +52,7 @@ class Evaluation:
         localisation: pixel-level metrics by name; empty without masks.
         kinds: verdict rates by kind, `good` first.
         overlap: the PRO accumulator, for curves; None without masks.
+        defects: the sPRO accumulators by category, logical and structural, where the data set tells them.
         unmasked: defective pictures without a marked area, which pixel-level metrics leave out.
         misfits: pictures whose masks cannot be used, by path, and why; pixel-level metrics leave them out.
         untold: what could not be measured, or not be trusted, a sentence each, and why.
@@ -68,6 +69,7 @@ class Evaluation:
     localisation: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, Rates] = field(default_factory=dict)
     overlap: metrics.RegionOverlap | None = None
+    defects: dict[str, metrics.RegionOverlap] = field(default_factory=dict)
     views: dict[str, Views] = field(default_factory=dict)
 
     @property
@@ -160,6 +162,7 @@ def evaluate(
     evaluation.unmasked = pixels.unmasked
     evaluation.localisation = pixels.metrics()
     evaluation.overlap = pixels.overlap if pixels.overlap.usable else None
+    evaluation.defects = {name: one for name, one in pixels.defects.items() if one.usable}
     labels, scores = evaluation.truth()
     if 0 < labels.sum() < len(labels):
         evaluation.detection = _detection(labels, scores)
