@@ -20,6 +20,7 @@ from flawscope.methods.csad.detector import CSAD
 from flawscope.methods.registry import create
 from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame
 
 SIDE = 64
@@ -61,10 +62,11 @@ def pictures(tmp_path: Path) -> Callable[..., Pictures]:
 
 @pytest.fixture
 def taught(pictures: Callable[..., Pictures]) -> Callable[..., CSAD]:
-    def make(**options: Any) -> CSAD:
+    def make(watch: Watch = UNWATCHED, **options: Any) -> CSAD:
         detector = create("csad", {**SMALL, **options})
         assert isinstance(detector, CSAD)
-        return detector.fit(TrainingData(normal=pictures(range(24)), tuning=pictures(range(30, 54))), Run())
+        data = TrainingData(normal=pictures(range(24)), tuning=pictures(range(30, 54)))
+        return detector.fit(data, Run(), watch)
 
     return make
 
@@ -86,6 +88,12 @@ def test_parts_missing_and_extra_score_higher_than_good_pictures(taught: Callabl
     assert odd["heatmap"].max((1, 2)).min() > good["heatmap"].max()
     assert odd["heatmap"][1, 40:54, 40:54].mean() > odd["heatmap"][1, :20, :20].mean()
     assert odd["branches"].shape == (2, 1)
+
+
+def test_names_of_no_class_are_told(taught: Callable[..., CSAD]) -> None:
+    said: list[str] = []
+    taught(Watch(say=said.append), names={"the objekt": "square"})
+    assert said[-1] == ("No class is called the objekt (option names); there are the background, the object.")
 
 
 def test_a_restored_detector_answers_alike(taught: Callable[..., CSAD]) -> None:

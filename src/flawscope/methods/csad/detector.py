@@ -98,7 +98,7 @@ class CSAD(Detector):
             learnt = self.structure.learn(data, self.backbone, run, watch)
             history = history or learnt
         self.to(run.torch_device()).eval()
-        names, grids = self._named(), list[Grid]()
+        names, grids = self._named(watch), list[Grid]()
         if self.options.histogram is not None:
             labels = self._labels(data.normal, run, watch)
             grids = list(self.options.histogram.grids(labels, len(names) - 1))
@@ -111,10 +111,12 @@ class CSAD(Detector):
         reference = partial(self._check, counts) if counts is not None else None
         return Learnt(facts=facts, history=history, reference=reference)
 
-    def _named(self) -> tuple[str, ...]:
+    def _named(self, watch: Watch) -> tuple[str, ...]:
         """What findings call the classes, the background first."""
-        called = self.options.names
-        return tuple(called.get(name, name) for name in self.segmenter.names)
+        called, known = self.options.names, self.segmenter.names
+        if unused := sorted(set(called) - set(known)):
+            watch.say(f"No class is called {', '.join(unused)} (option names); there are {', '.join(known)}.")
+        return tuple(called.get(name, name) for name in known)
 
     def _fresh_words(self) -> VisualWords | None:
         return VisualWords(self.backbone, self.options.words) if self.options.words else None
