@@ -5,19 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flawscope.cli import demo_command
+from flawscope.data.label_folder import LabelFolder
 from flawscope.data.layouts import read_dataset
+from flawscope.data.samples import Dataset
+from flawscope.data.segment_maps import read_labels
+from flawscope.methods.csad.options import CSADOptions
+from flawscope.methods.registry import options_of
 from flawscope.products import PRODUCTS, write_loco
 from flawscope.runtime.calibration import normals_needed
+from flawscope.segmenters.components.options import ComponentsOptions
+from flawscope.segmenters.proposers import GivenOptions
+from flawscope.training import train
 from flawscope.training.recipe import Recipe
 from trained import Trained
 
 Run = Callable[..., Any]
 PRODUCT = PRODUCTS["vent_cover"]
+CLASSES = ("background", "component 1", "component 2", "component 3", "component 4")
 
 
 @pytest.fixture
@@ -77,13 +89,87 @@ def test_missed_flaws_are_named() -> None:
     counts = {flaw: demo_command.Rejected(8, 8) for flaw in PRODUCT.flaws}
     counts["flash"] = demo_command.Rejected(8, 6)
     kinds = {"structural": demo_command.Rejected(48, 46), "logical": demo_command.Rejected(24, 24)}
-    said = list(demo_command._summary(PRODUCT, counts | kinds | {"good": demo_command.Rejected(60, 0)}))
+    counts |= kinds | {"good": demo_command.Rejected(60, 0)}
+    said = list(demo_command._summary(PRODUCT, counts, demo_command.LIMIT))
     assert said[:4] == [
         "Structural flaws rejected: 46 of 48 (96%).",
         "Good pictures rejected: 0 of 60 (0%).",
         "Missing, extra or misplaced parts rejected: 24 of 24 (100%).",
         "Not always rejected: flash 6 of 8 (75%).",
     ]
+
+
+def divided(pictures: Path, labels: Path) -> None:
+    """Label maps of a tray as `segments components` makes them: tray, bench, and pins of two metals."""
+    folder = LabelFolder(labels, pictures)
+    for sample in read_dataset(pictures).good():
+        parts = read_labels(pictures / "parts" / sample.path.relative_to(pictures))
+        maps = np.choose(parts, (2, 1, 3)).astype(np.uint8)  # (H, W)
+        right = maps[:, maps.shape[1] // 2 :]
+        right[right == 3] = 4
+        folder.write(sample, maps, labelled=True)
+    folder.write_names(CLASSES, made=True)
+    folder.note()
+
+
+@pytest.fixture
+def logical(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """Recipes that a logical demo trains by; label maps are those of `divided`."""
+
+    def components(dataset: Dataset, labels: Path, *_: Any, **__: Any) -> Any:
+        divided(dataset.root, labels)
+        return SimpleNamespace(names=CLASSES, sheet=labels / "contact_sheet.png")
+
+    recipes: list[Recipe] = []
+    trained_before = train.train
+
+    def recorded(recipe: Recipe, *arguments: Any, **options: Any) -> Any:
+        recipes.append(recipe)
+        return trained_before(recipe, *arguments, **options)
+
+    monkeypatch.setattr("flawscope.cli.logical_demo.write_components", components)
+    monkeypatch.setattr("flawscope.training.train.train", recorded)
+    return recipes
+
+
+def test_the_logical_demo_learns_named_classes(flawscope: Run, out: Path, logical: list[Recipe]) -> None:
+    ended = flawscope("demo", "--logical", "--out", out, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    labels, pictures = out / "labels" / "pin_tray", out / "pictures" / "pin_tray"
+    names = json.loads((labels / "names.json").read_text(encoding="utf-8"))
+    assert names == ["background", "tray", "ground", "yellow pin", "grey pin"]
+    (recipe,) = logical
+    options = CSADOptions.model_validate(options_of(recipe.method, recipe.preset, recipe.options))
+    assert isinstance(options.segments, ComponentsOptions)
+    assert options.segments.proposer == GivenOptions(maps=labels, pictures=pictures)
+    assert options.segments.labels.trust == "neighbours"  # the rest is the preset's
+    flaws = PRODUCTS["pin_tray"].flaws
+    for one in told["says"]:
+        assert flaws[one["flaw"]] == "logical"
+        assert one["truth"]
+        assert one["says"]
+    assert told["rejected"]["logical"]["pictures"] == sum(kind == "logical" for kind in flaws.values())
+
+
+def test_corrected_label_maps_outlive_another_demo(flawscope: Run, out: Path, logical: list[Recipe]) -> None:
+    for _ in range(2):  # what nobody has changed gives way to the second
+        assert flawscope("demo", "--logical", "--out", out).code == 0
+    corrected = out / "labels" / "pin_tray" / "train" / "good" / "000.png"
+    Image.open(corrected).point(lambda label: min(label, 3)).save(corrected)
+    before = corrected.read_bytes()
+    ended = flawscope("demo", "--logical", "--out", out)
+    assert ended.code == 7
+    assert "000.png" in ended.err
+    assert corrected.read_bytes() == before
+    assert len(logical) == 2
+
+
+def test_a_product_without_parts_has_no_logical_demo(flawscope: Run, out: Path) -> None:
+    ended = flawscope("demo", "--logical", "--product", "ground_plate", "--out", out)
+    assert ended.code == 2
+    assert "parts that can be missing" in ended.err
+    assert not out.exists()
 
 
 def test_an_unknown_product_is_named_before_anything_is_made(flawscope: Run, out: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from flawscope.cli import options
 from flawscope.cli.console import print_json, say
 from flawscope.cli.evaluate_command import show_evaluation
 from flawscope.cli.signals import interruptible_run
+from flawscope.errors import OptionError
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flawscope.station.evaluate import Evaluation
     from flawscope.training.train import TrainResult
 
+Truths = Mapping[Path, Mapping[str, Any]]
 TRAIN, CALIBRATION, TEST_GOOD, PER_FLAW = 100, 299, 60, 8  # 299 promise 1 % with 95 % confidence
 NOTE = "These pictures are rendered: practice, not a product."
 LIMIT = (
@@ -31,9 +33,15 @@ LIMIT = (
     "finds a part that is missing where it always is; of loose parts it finds hardly any flaw "
     "(--product fastener_bag)."
 )
+LOGICAL_LIMIT = (
+    "What it cannot see: components are told by their look, their size and their colour. Of what is no class "
+    "of its own in the contact sheet it counts nothing."
+)
 EXAMPLES = """Examples:
 
   flawscope demo
+
+  flawscope demo --logical
 
   flawscope demo --product fastener_bag --out demo-bag"""
 
@@ -50,8 +58,25 @@ class Rejected:
 
 
 def demo(
-    product: Annotated[str, typer.Option("--product", help=options.RENDERED)] = "vent_cover",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")] = Path("flawscope-demo"),
+    product: Annotated[
+        str | None,
+        typer.Option("--product", help=f"{options.RENDERED} Default: vent_cover, with --logical pin_tray."),
+    ] = None,
+    logical: Annotated[
+        bool,
+        typer.Option(
+            "--logical",
+            help="Train csad, which finds components, and show what it says of missing, extra, swapped ones.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder to make. Default: flawscope-demo, with --logical flawscope-demo-logical.",
+        ),
+    ] = None,
     size: Annotated[int, typer.Option("--size", help="Side of the pictures.", min=128, max=1024)] = 384,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
@@ -64,23 +89,28 @@ def demo(
     from flawscope.station.evaluate import evaluate
     from flawscope.station.picture import MOST
 
-    rendered = product_named(product)
+    rendered = product_named(product or ("pin_tray" if logical else "vent_cover"))
+    out = out or Path("flawscope-demo-logical" if logical else "flawscope-demo")
+    if logical:
+        _require_logical(rendered)
     with interruptible_run(seed=seed, quiet=as_json) as (run, watch):
-        pictures, trained = _model(product, out, run, watch, size=size)
+        pictures, trained = _model(rendered.name, out, run, watch, size=size, logical=logical)
     watch.say(trained.statement)
     watch.say("Inspecting the test pictures.")
     model, report = trained.bundle.folder, out / "report.html"
     inspector = Inspector.load(model)
     evaluation = evaluate(inspector, read_dataset(pictures), views=MOST, progress=watch.progress)
     evaluation_report(inspector.bundle, evaluation, report, note=NOTE)
-    counts = _counts(rendered, pictures, evaluation)
+    truths, limit = _truths(pictures), LOGICAL_LIMIT if logical else LIMIT
+    counts = _counts(rendered, truths, evaluation)
+    said = _said(rendered, truths, evaluation) if logical else []
     if as_json:
         made = {"pictures": pictures, "model": model, "report": report}
-        told = {"rejected": counts, "cannot_see": LIMIT, "evaluation": evaluation.to_json()}
-        print_json(made | told)
+        told = {"rejected": counts, "cannot_see": limit, "evaluation": evaluation.to_json()}
+        print_json(made | told | ({"says": said} if logical else {}))
         return
     show_evaluation(evaluation)
-    for sentence in _summary(rendered, counts):
+    for sentence in (*_sayings(said), *_summary(rendered, counts, limit)):
         say(sentence)
     say(f"Model:  {model}")
     say(f"Report: {report}  (open it in a browser)")
@@ -88,14 +118,29 @@ def demo(
     say(f"Next:   flawscope inspect {model} {test} --out {results}")
 
 
-def _model(product: str, out: Path, run: Run, watch: Watch, *, size: int) -> tuple[Path, TrainResult]:
+def _require_logical(product: Product) -> None:
+    if "logical" not in product.flaws.values():
+        raise OptionError(
+            "--product",
+            expected="a product with parts that can be missing, for --logical",
+            got=product.name,
+            fix="Leave --product out for pin_tray.",
+        )
+
+
+def _model(
+    product: str, out: Path, run: Run, watch: Watch, *, size: int, logical: bool
+) -> tuple[Path, TrainResult]:
     """Pictures of a product in `out/pictures`, in place of an earlier demo's, and a model in `out/model`."""
+    from flawscope.cli import logical_demo
     from flawscope.products import write_loco
     from flawscope.training.recipe import Recipe
     from flawscope.training.train import train
 
-    earlier = out / "pictures" / product
+    labels, earlier = out / "labels" / product, out / "pictures" / product
     if (earlier / "truth.jsonl").is_file():
+        if logical:
+            logical_demo.forget(labels, earlier)
         shutil.rmtree(earlier)
     watch.say(
         f"Rendering {product}: {TRAIN} good pictures to learn from, {CALIBRATION} to calibrate on, then a "
@@ -112,24 +157,48 @@ def _model(product: str, out: Path, run: Run, watch: Watch, *, size: int) -> tup
         size=size,
         progress=watch.progress,
     )
-    recipe = Recipe.parse({"data": {"folder": str(pictures)}, "seed": run.seed})
-    return pictures, train(recipe, out / "model", run, watch, overwrite=True)
+    values: dict[str, Any] = {"data": {"folder": str(pictures)}, "seed": run.seed}
+    if logical:
+        values |= logical_demo.learnt_from(labels, pictures, run, watch)
+    return pictures, train(Recipe.parse(values), out / "model", run, watch, overwrite=True)
 
 
-def _counts(product: Product, pictures: Path, evaluation: Evaluation) -> dict[str, Rejected]:
-    """Rejected test pictures: good ones (`good`), by kind of flaw (`structural`, `logical`), by flaw."""
+def _truths(pictures: Path) -> Truths:
+    """What is true of each test picture: `flaw`, None where it is good, and `truth`, a sentence."""
     lines = (pictures / "truth.jsonl").read_text(encoding="utf-8").splitlines()
-    flaws = {pictures / truth["path"]: truth["flaw"] for truth in map(json.loads, lines)}
+    return {pictures / truth["path"]: truth for truth in map(json.loads, lines)}
+
+
+def _counts(product: Product, truths: Truths, evaluation: Evaluation) -> dict[str, Rejected]:
+    """Rejected test pictures: good ones (`good`), by kind of flaw (`structural`, `logical`), by flaw."""
     counts: dict[str, Rejected] = defaultdict(Rejected)
     for record in evaluation.readable:
-        flaw = flaws[Path(record.path)]
+        flaw = truths[Path(record.path)]["flaw"]
         for name in ("good",) if flaw is None else (product.flaws[flaw], flaw):
             counts[name].pictures += 1
             counts[name].rejected += record.decision == "reject"
     return dict(counts)
 
 
-def _summary(product: Product, counts: Mapping[str, Rejected]) -> Iterator[str]:
+def _said(product: Product, truths: Truths, evaluation: Evaluation) -> list[dict[str, str]]:
+    """For each logical flaw the first rejected picture: what is wrong with it, and its first finding."""
+    said: dict[str, dict[str, str]] = {}
+    for record in evaluation.readable:
+        flaw, truth = (truths[Path(record.path)][key] for key in ("flaw", "truth"))
+        if product.flaws.get(flaw) == "logical" and record.decision == "reject" and record.findings:
+            said.setdefault(flaw, {"flaw": flaw, "truth": truth, "says": record.findings[0].text})
+    return list(said.values())
+
+
+def _sayings(said: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    if said:
+        yield "What it says of the first flaw of each kind that it rejects:"
+    for one in said:
+        yield f"  {one['truth']}"
+        yield f"    says: {one['says']}"
+
+
+def _summary(product: Product, counts: Mapping[str, Rejected], limit: str) -> Iterator[str]:
     """What the demo shows, in sentences."""
     yield f"Structural flaws rejected: {counts['structural']}."
     yield f"Good pictures rejected: {counts['good']}."
@@ -140,4 +209,4 @@ def _summary(product: Product, counts: Mapping[str, Rejected]) -> Iterator[str]:
     ]
     if missed:
         yield f"Not always rejected: {', '.join(missed)}."
-    yield LIMIT
+    yield limit
