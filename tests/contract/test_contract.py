@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flawscope.cli import main
 from flawscope.methods.registry import available
+from flawscope.report.build import inspection_report
+from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
+from flawscope.station.inspection import inspect_pictures, overlay_path
+from flawscope.station.results import read_records
 from flawscope.testing import Check, Subject, check_detector, detector_checks, parametrize_with_checks
 from zoo import METHODS, ZOO
 
@@ -46,6 +53,29 @@ def test_its_model_inspects_and_explains_from_the_command_line(
     assert [finding["text"] for finding in answer["findings"]] == [each.text for each in prediction.findings]
     if answer["decision"] == "reject" and prediction.heatmap is not None:
         assert prediction.findings
+
+
+@pytest.mark.parametrize("subject", [ZOO["csad"][0]], ids=lambda subject: subject.label)
+def test_reports_show_components_and_what_is_said_of_them(subject: Subject, tmp_path: Path) -> None:
+    inspector = Inspector.load(subject.model, threads=1)
+    inspect_pictures(inspector, [sample.path for sample in subject.tests.samples], out=tmp_path)
+    page = inspection_report(inspector.bundle, tmp_path).read_text(encoding="utf-8")
+    flagged = [record for record in read_records(tmp_path) if record.flagged]
+    said = [finding.text for record in flagged for finding in record.findings]
+    assert any("component" in text for text in said)
+    assert all(html.escape(text) in page for text in said)
+    for record in flagged:
+        found = inspector.inspect(record.path)
+        assert found.segments is not None
+        drawn = read_image(overlay_path(tmp_path, Path(record.path), found.decision))
+        labels = inspector.bundle.manifest.frame.placement(*drawn.shape[:2]).labels_back(
+            found.segments.labels
+        )
+        changes = np.diff(labels.astype(int), axis=0)[:, :] != 0
+        assert changes.any()
+        assert (drawn[1:][changes] == (0, 205, 235)).all(
+            1
+        ).mean() > 0.5  # the rest lies under names and boxes
 
 
 @pytest.mark.slow
