@@ -127,7 +127,7 @@ def logical(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         recipes.append(recipe)
         return trained_before(recipe, *arguments, **options)
 
-    monkeypatch.setattr("flawscope.cli.logical_demo.write_components", components)
+    monkeypatch.setattr("flawscope.training.logical_demo.write_components", components)
     monkeypatch.setattr("flawscope.training.train.train", recorded)
     return recipes
 

@@ -132,8 +132,8 @@ def _model(
     product: str, out: Path, run: Run, watch: Watch, *, size: int, logical: bool
 ) -> tuple[Path, TrainResult]:
     """Pictures of a product in `out/pictures`, in place of an earlier demo's, and a model in `out/model`."""
-    from flawscope.cli import logical_demo
     from flawscope.products import write_loco
+    from flawscope.training import logical_demo
     from flawscope.training.recipe import Recipe
     from flawscope.training.train import train
 
