@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from csad_small import SIDE, SMALL
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
@@ -24,16 +25,6 @@ from flawscope.nn.run import Run
 Fit = Callable[..., CSAD]
 Picture = NDArray[np.uint8]
 
-SIDE = 64
-SMALL = {
-    "size": (SIDE, SIDE),
-    "backbone": "test_resnet",
-    "weights": "random",
-    "segments": {"kind": "object"},
-    "histogram": {"cells": [256, 128], "gaussian": {"shrinkage": True}},
-    "counts": {},
-    "structure": None,
-}
 COMPONENTS = {
     "kind": "components",
     "steps": 2,
@@ -97,7 +88,10 @@ def answers(detector: CSAD, *scenes: Picture) -> dict[str, NDArray[Any]]:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": (66, 64)}, "'size': expected multiples of the counts' stride 4, got 66x64. .*counts.strid"),
+        (
+            {"size": (66, 64), "counts": {}},
+            "'size': expected multiples of the counts' stride 4, got 66x64. .*counts.strid",
+        ),
         (
             {"segments": {"kind": "one"}},
             "of kind one for csad: expected .* got one map for all. .* counts=null, histogram=null",

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from csad_small import SIDE, SMALL
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
@@ -22,17 +23,6 @@ from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame
-
-SIDE = 64
-SMALL = {
-    "size": (SIDE, SIDE),
-    "backbone": "test_resnet",
-    "weights": "random",
-    "segments": {"kind": "object"},
-    "histogram": {"cells": [256, 128], "gaussian": {"shrinkage": True}},
-    "counts": {"stride": 2},
-    "structure": None,
-}
 
 
 def scene(seed: int, squares: int = 3) -> NDArray[np.uint8]:

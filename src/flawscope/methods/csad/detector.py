@@ -1,9 +1,9 @@
 """CSAD as a detector: components, how much of each where, and structural flaws, from one pass of a network.
 
 The source is named in this package's docstring. Pictures are divided into components (section 3.2); patch
-histograms (section 3.3), counts and words are compared with those of good pictures; a branch for structural
-flaws (section 3.4) reads the same network. Each branch's score is brought to the scale of good pictures that
-nothing has learnt from, and the scores are added (section 3.5).
+histograms (section 3.3), counts, places and words are compared with those of good pictures; a branch for
+structural flaws (section 3.4) reads the same network. Each branch's score is brought to the scale of good
+pictures that nothing has learnt from; their sum counts (section 3.5), or the largest.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class CSAD(Detector):
         self.to(run.torch_device()).eval()
         names, grids = self._named(watch), list[Grid]()
         if self.options.histogram is not None:
-            labels = self._labels(data.normal, run, watch)
+            known = self.options.histogram.cells != "auto"  # which alone looks at label maps
+            labels = torch.empty(0) if known else self._labels(data.normal, run, watch)
             grids = list(self.options.histogram.grids(labels, len(names) - 1))
         self._compose(names, grids)
         self.words = self._fresh_words()
@@ -235,9 +236,9 @@ class CSAD(Detector):
         """
         place = self.options.branches.index("counts")
         with torch.inference_mode():
-            counted = counts.fused(torch.from_numpy(outputs["counts"]))
+            counted = counts.fused(torch.from_numpy(outputs["counts"]).to(self.levels.zero.device))
         columns = list(torch.from_numpy(outputs["branches"]).unbind(1)) if "branches" in outputs else []
-        columns.insert(place, (counted - self.levels.zero[place]) * self.levels.gain[place])
+        columns.insert(place, ((counted - self.levels.zero[place]) * self.levels.gain[place]).cpu())
         expected = self._fused(torch.stack(columns, 1)).numpy()
         apart = float(np.abs(expected - outputs["score"]).max())
         if apart > _TOLERANCE * max(1.0, float(np.abs(expected).max())):

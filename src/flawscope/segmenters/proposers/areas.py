@@ -20,6 +20,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.runtime.overlay import to_bytes
 from flawscope.segmenters.proposers.proposal import Proposal, Proposer, ProposerOptions
 from flawscope.segmenters.segmenter import spread
 
@@ -100,7 +101,7 @@ class Areas(Proposer):
         with watch.stage("reading colours", len(chosen)) as stage:
             for index in range(len(chosen)):
                 watch.check_stop(run)
-                colours.append(_lab(_bytes(chosen[index])))
+                colours.append(_lab(to_bytes(chosen[index])))
                 stage.advance()
         random = np.random.default_rng(run.generator(_DRAWN).initial_seed() % 2**32)
         inside = [np.ones(each.shape[:2], np.bool_) for each in colours]
@@ -242,8 +243,3 @@ def _lab(picture: NDArray[np.uint8]) -> Floats:
     """The picture (H, W, 3) in Lab, its texture smoothed and its edges kept."""
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     return np.asarray(cv2.bilateralFilter(lab, 5, _LIT, _REACH), np.float32)
-
-
-def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Pixels (3, H, W) in [0, 1] as a picture (H, W, 3)."""
-    return np.asarray((pixels.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
