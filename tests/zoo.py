@@ -69,6 +69,7 @@ METHODS: dict[str, Kept] = {
     "padim": Kept({**SMALL, "channels": 16}),
     "patchcore": Kept({**SMALL, "backbone": "resnet18", "coreset": 0.2}),
     "rd4ad": Kept({**SMALL, "steps": 2, "batch": 4}),
+    "sadsem": Kept({**SMALL, "segments": {"kind": "object"}, "background": True, "masks": {"side": 8}}),
     "segad": Kept(
         {
             "size": (64, 64),
@@ -262,6 +263,25 @@ CHANGED: dict[str, Kept] = {
             "betas": (0.9, 0.99),
         },
         precision="bf16",
+    ),
+    "sadsem": Kept(
+        {
+            **BLOCKS,
+            "size": (64, 88),
+            "layers": ("blocks.0", "blocks.1", "blocks.2"),
+            "segments": {"kind": "clusters", "count": 3, "weights": "random", "backbone": "test_efficientnet"},
+            "background": False,
+            "ignore": ("segment 2",),
+            "names": {"segment 1": "ring"},
+            "choice": {"fixed": (1, 3), "area": 10.0, "spread": 2.0, "borders": (0.5, 1.0, 2.0)},
+            "neighbourhood": 3,
+            "coreset": 0.3,
+            "bank_limit": 40,
+            "projection": 8,
+            "masks": {"side": 12, "placed": "centred", "most": 5, "least": 1.0},
+            "counts": {"stride": 8, "least_area": 0.2, "rare": 0.1, "weight": 1.5},
+            "smoothing": 2.0,
+        }
     ),
 }
 

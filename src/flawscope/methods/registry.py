@@ -30,6 +30,7 @@ BUILT_IN = {
     "padim": "flawscope.methods.padim:PaDiM",
     "patchcore": "flawscope.methods.patchcore:PatchCore",
     "rd4ad": "flawscope.methods.rd4ad:RD4AD",
+    "sadsem": "flawscope.methods.sadsem.detector:SADSeM",
     "segad": "flawscope.methods.segad:SegAD",
 }
 

@@ -26,8 +26,8 @@ _SMALL = 0.1  # share of a class's area that lies in its small components
 _BATCH = 16
 
 
-class ComponentCountsOptions(Frozen):
-    """Options of `ComponentCounts`."""
+class CountingOptions(Frozen):
+    """Options of `Counting`."""
 
     stride: Literal[1, 2, 4, 8] = Field(
         4,
@@ -41,13 +41,6 @@ class ComponentCountsOptions(Frozen):
         description="share of the area of a class's small components below which a component does not count; "
         "small is the component up to which a tenth of the class's area in good pictures lies",
     )
-    floor: float = Field(
-        0.1,
-        gt=0,
-        description="standard deviation that is added to each count: good pictures mostly have the same "
-        "count, and one component more or less then is 1 / floor deviations away",
-    )
-    gaussian: GaussianOptions = Field(GaussianOptions(), description="how good counts are described")
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise an OptionError for a height and width that are no multiples of the stride."""
@@ -60,8 +53,20 @@ class ComponentCountsOptions(Frozen):
             )
 
 
-class ComponentCounts(nn.Module):
-    """Distance of a label map's component counts to those of good pictures; `learn` fills buffers only.
+class ComponentCountsOptions(CountingOptions):
+    """Options of `ComponentCounts`."""
+
+    floor: float = Field(
+        0.1,
+        gt=0,
+        description="standard deviation that is added to each count: good pictures mostly have the same "
+        "count, and one component more or less then is 1 / floor deviations away",
+    )
+    gaussian: GaussianOptions = Field(GaussianOptions(), description="how good counts are described")
+
+
+class Counting(nn.Module):
+    """Counts the connected components of each class in label maps, specks left out; exports to ONNX.
 
     Args:
         classes: K, beside the background 0.
@@ -78,61 +83,42 @@ class ComponentCounts(nn.Module):
     least: Tensor
     labels: Tensor
 
-    def __init__(self, classes: int, size: tuple[int, int], options: ComponentCountsOptions) -> None:
+    def __init__(self, classes: int, size: tuple[int, int], options: CountingOptions) -> None:
         super().__init__()
         options.check_size(size)
-        self.options, self.size = options, size
+        self.counting, self.size = options, size
         self.labelling = Labelling((size[0] // options.stride, size[1] // options.stride), classes + 1)
-        self.fused = FusedGaussians((classes,), options.gaussian, options.floor)
         self.register_buffer("labels", torch.arange(classes + 1).view(-1, 1, 1), persistent=False)
         self.register_buffer("least", torch.ones(classes))
 
     @torch.no_grad()
-    def learn(self, labels: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Learn from label maps of good pictures which components count, and how many there are.
-
-        Args:
-            labels: (n, H, W) of the training pictures.
-            held_out: (m, H, W) of good pictures that nothing has learnt from, for the levels; see
-                `FusedGaussians.learn`.
-            seed: of the search for variants.
-
-        Returns:
-            The score of each training picture as if it had been held out, (n,).
-
-        Raises:
-            DataError: fewer than two label maps.
-        """
+    def learn_least(self, labels: Tensor) -> Tensor:
+        """Learn from label maps (n, H, W) of good pictures which components count; their counts (n, K)."""
         found = [self._components(part) for part in self._batches(labels)]
         kinds, areas = (torch.cat(parts) for parts in zip(*found, strict=True))  # (n, P) each
         small = [_small(areas[kinds == label].cpu().numpy()) for label in range(1, len(self.labels))]
-        self.least = torch.tensor(small).to(self.least) * self.options.least_area
-        counts = torch.cat([self._summed(*parts)[0] for parts in found])  # (n, K)
-        seen = None
-        if held_out is not None and len(held_out):
-            others = [self._summed(*self._components(part))[0] for part in self._batches(held_out)]
-            seen = torch.cat(others)  # (m, K)
-        return self.fused.learn(counts, seen, seed)
+        self.least = torch.tensor(small).to(self.least) * self.counting.least_area
+        return torch.cat([self._summed(*parts)[0] for parts in found])
 
-    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Score (N,), counts (N, K), and area of each class's largest and smallest component, (N, K) each.
+    @torch.no_grad()
+    def counted(self, labels: Tensor) -> Tensor:
+        """Counts (n, K) of label maps (n, H, W), batch by batch."""
+        return torch.cat([self.count(part)[0] for part in self._batches(labels)])
 
-        Areas are shares of the picture, 0 where nothing counts. Exports to ONNX.
+    def count(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts, and area of each class's largest and smallest component, (N, K) each.
+
+        Areas are shares of the picture, 0 where nothing counts.
 
         Args:
             labels: (N, H, W) int64.
         """
-        counts, largest, smallest = self._summed(*self._components(labels))
-        return self.fused(counts), counts, largest, smallest
-
-    def range(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """From where to where the counts of good pictures like each (N, K) lie, (N, K) each."""
-        return self.fused.range(counts)
+        return self._summed(*self._components(labels))
 
     def _components(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Label (N, P) int64 and area (N, P) in squares of the component whose last square it is, else 0."""
         masks = (labels.unsqueeze(1) == self.labels).float()  # (N, K + 1, H, W)
-        reduced = F.avg_pool2d(masks, self.options.stride).argmax(1)  # (N, h, w)
+        reduced = F.avg_pool2d(masks, self.counting.stride).argmax(1)  # (N, h, w)
         numbers = self.labelling(reduced)  # (N, P)
         areas = torch.zeros_like(numbers, dtype=torch.float32)
         return reduced.flatten(1), areas.scatter_add(1, numbers, torch.ones_like(areas))
@@ -150,6 +136,53 @@ class ComponentCounts(nn.Module):
     def _batches(self, labels: Tensor) -> Iterator[Tensor]:
         device = self.least.device
         return (part.to(device) for part in torch.split(labels, _BATCH))
+
+
+class ComponentCounts(Counting):
+    """Distance of a label map's component counts to those of good pictures; `learn` fills buffers only.
+
+    Arguments and attributes are those of `Counting`.
+    """
+
+    def __init__(self, classes: int, size: tuple[int, int], options: ComponentCountsOptions) -> None:
+        super().__init__(classes, size, options)
+        self.options = options
+        self.fused = FusedGaussians((classes,), options.gaussian, options.floor)
+
+    @torch.no_grad()
+    def learn(self, labels: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
+        """Learn from label maps of good pictures which components count, and how many there are.
+
+        Args:
+            labels: (n, H, W) of the training pictures.
+            held_out: (m, H, W) of good pictures that nothing has learnt from, for the levels; see
+                `FusedGaussians.learn`.
+            seed: of the search for variants.
+
+        Returns:
+            The score of each training picture as if it had been held out, (n,).
+
+        Raises:
+            DataError: fewer than two label maps.
+        """
+        counts = self.learn_least(labels)
+        seen = self.counted(held_out) if held_out is not None and len(held_out) else None
+        return self.fused.learn(counts, seen, seed)
+
+    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Score (N,), counts (N, K), and area of each class's largest and smallest component, (N, K) each.
+
+        Areas are shares of the picture, 0 where nothing counts. Exports to ONNX.
+
+        Args:
+            labels: (N, H, W) int64.
+        """
+        counts, largest, smallest = self.count(labels)
+        return self.fused(counts), counts, largest, smallest
+
+    def range(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """From where to where the counts of good pictures like each (N, K) lie, (N, K) each."""
+        return self.fused.range(counts)
 
 
 def _small(areas: NDArray[np.float32]) -> float:

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from flawscope.errors import BundleError
-from flawscope.runtime.explain import areas, components, nearest_patch, segment_statistics, two_maps
+from flawscope.runtime.explain import (
+    areas,
+    components,
+    judged_components,
+    nearest_patch,
+    segment_statistics,
+    two_maps,
+)
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Explanation, Prediction
 
@@ -21,6 +28,7 @@ Explainer = Callable[[Manifest, Prediction], Explanation]
 GROUP = "flawscope.explainers"
 BUILT_IN: dict[str, Explainer] = {
     components.READER: components.from_components,
+    judged_components.READER: judged_components.from_judged_components,
     "distances": areas.from_distances,
     "levels": areas.from_levels,
     "patches": nearest_patch.from_nearest_patches,

@@ -1,0 +1,214 @@
+"""SADSeM as a detector: surface, outline and number of each component that a segmenter finds, in one score.
+
+The source is named in this package's docstring. Where the paper leaves something open, docs/methods.md
+tells what holds here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flawscope.data.training import TrainingData
+from flawscope.errors import BundleError, DataError
+from flawscope.methods.csad.cost import expected
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
+from flawscope.methods.sadsem.chart import plane_chart
+from flawscope.methods.sadsem.judging import Judging
+from flawscope.methods.sadsem.layers import ComponentFacts
+from flawscope.methods.sadsem.learning import Seen, describe, fill_banks, look
+from flawscope.methods.sadsem.network import FeatureNetwork
+from flawscope.methods.sadsem.options import PRESETS, SADSeMOptions
+from flawscope.nn.banks.preflight import Preflight, estimate, together
+from flawscope.nn.run import FEATURE_MEMORY, Run
+from flawscope.nn.watch import Watch, batches
+from flawscope.runtime.explain.judged_components import READER
+from flawscope.runtime.manifest import OutputSpec
+
+FEWEST = 2  # good pictures
+CHART = "layers.svg"
+_BATCH = 8
+_TOLERANCE = 1e-3  # of the score, against what its parts say
+_UNTAUGHT = {
+    "names": ["background", "component"],
+    "components": [ComponentFacts(1, "component", layers=(1,)).plain()],
+}
+
+
+class SADSeM(Detector):
+    """Components of a segmenter, each judged by its surface, its outline and its number."""
+
+    name: ClassVar = "sadsem"
+    Options = SADSeMOptions
+    options: SADSeMOptions
+    presets: ClassVar = PRESETS
+    explains: ClassVar = READER
+    outputs: tuple[OutputSpec, ...] = (SCORE, HEATMAP)
+
+    def __init__(self, options: SADSeMOptions, facts: Facts | None = None) -> None:
+        super().__init__(options, facts)
+        known = {**_UNTAUGHT, **dict[str, Any](facts or {})}
+        self.network = FeatureNetwork(self.options, annotated=bool(known.get("annotated")))
+        components = [ComponentFacts.of(values) for values in known["components"]]
+        self._compose(tuple(known["names"]), components)
+
+    def needs(self) -> Needs:
+        """See `Detector.needs`; tuning pictures give the bounds of each component's scores."""
+        return Needs(normal=FEWEST, tuning=2, cost=self._cost)
+
+    def _cost(self, pictures: int) -> Preflight:
+        """Of the segmenter, and of banks as if one component of each layer filled the pictures."""
+        network, options = self.network, self.options
+        whole = expected(options.size, network.network, network.segmenter, None, pictures)
+        banks = []
+        for layer in (1, 2):
+            patches = pictures * network.grids[layer][0] * network.grids[layer][1]
+            count = max(1, int(patches * options.coreset))
+            stored = 4 * patches * network.channels[layer] <= FEATURE_MEMORY
+            banks.append(
+                estimate(
+                    patches,
+                    network.channels[layer],
+                    min(count, options.bank_limit or count),
+                    projection=options.projection,
+                    stored=stored,
+                )
+            )
+        both = together(banks)
+        return replace(whole, seconds=whole.seconds + both.seconds, bytes=whole.bytes + both.bytes)
+
+    def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """Learn components, choose their layers, fill their banks; the bounds come from `data.tuning`.
+
+        Raises:
+            WeightsError: no weights for a network.
+            DataError: no component to judge.
+            OptionError, Stopped: what segmenter and selection raise.
+        """
+        annotated, device = data.parts is not None, run.torch_device()
+        self.network = FeatureNetwork(self.options, annotated=annotated).to(device).eval()
+        segmenter = self.network.segmenter.fit(data.normal, run, watch, data.parts)
+        segmenter.check_exportable()
+        self.network.load()
+        self.network.to(device).eval()
+        names = self._named(watch)
+        judged = self._judged(names)
+        self._compose(names, [ComponentFacts(label, names[label]) for label in judged])
+        seen = look(
+            self.network,
+            self.judging.projection.to(device),
+            judged,
+            pictures=data.normal,
+            run=run,
+            watch=watch,
+        )
+        components = describe(seen, judged, names, self.options, run.seed)
+        for one in components:
+            watch.say(f"{str(one)[:1].upper()}{str(one)[1:]}.")
+        self._compose(names, components)
+        self.to(device).eval()
+        self._fill(seen, data, run, watch)
+        facts: Facts = {
+            "names": list(names),
+            "components": [one.plain() for one in components],
+            "usual": self.judging.usual(),
+            "annotated": annotated,
+        }
+        history = list(getattr(segmenter, "history", ()))
+        chart = plane_chart(components, self.options.choice).encode()
+        reference = self._check if self.judging.numbers is not None else None
+        return Learnt(facts, history, {CHART: chart}, reference)
+
+    def _named(self, watch: Watch) -> tuple[str, ...]:
+        """What findings call the segments; names in the options that none has are told."""
+        known, called = self.network.segmenter.names, self.options.names
+        for option, wanted in (("names", called), ("ignore", self.options.ignore)):
+            if unused := sorted(set(wanted) - set(known) - set(called.values())):
+                listed = ", ".join(known)
+                watch.say(f"No segment is called {', '.join(unused)} (option {option}); there are {listed}.")
+        return tuple(called.get(name, name) for name in known)
+
+    def _judged(self, names: Sequence[str]) -> list[int]:
+        """Labels of the segments that are judged.
+
+        Raises:
+            DataError: none is left.
+        """
+        segmenter, ignore = self.network.segmenter, set(self.options.ignore)
+        background = self.options.judges_background(segmenter.options.kind)
+        out = {
+            label for label, both in enumerate(zip(names, segmenter.names, strict=True)) if ignore & set(both)
+        }
+        out |= set(getattr(segmenter, "ignored", ())) | (set() if background else {0})
+        judged = [label for label in range(len(names)) if label not in out]
+        if not judged:
+            raise DataError(
+                "components of sadsem",
+                expected="at least one to judge",
+                got=f"none among {', '.join(names)}",
+                fix="Set background=true, ignore fewer, or choose other segments.",
+            )
+        return judged
+
+    def _compose(self, names: Sequence[str], components: Sequence[ComponentFacts]) -> None:
+        """Make what judges such components, and declare what comes out."""
+        network = self.network
+        self.judging = Judging(self.options, names, components, network.channels, network.grids)
+        self.outputs = self.judging.outputs()
+
+    @torch.no_grad()
+    def _fill(self, seen: Seen, data: TrainingData, run: Run, watch: Watch) -> None:
+        """Fill the banks from good pictures, and take the bounds from the tuning pictures."""
+        judging = self.judging
+        if judging.surfaces is not None:
+            fill_banks(
+                judging.surfaces,
+                self.network,
+                judging.projection,
+                seen,
+                pictures=data.normal,
+                options=self.options,
+                run=run,
+                watch=watch,
+            )
+        held_out, extremes = [], []
+        for pixels in batches(data.tuning, run, watch, "scaling the scores", _BATCH):
+            labels, maps = self.network(pixels)
+            held_out.append(labels.to(torch.uint8).cpu())
+            if judging.surfaces is not None:
+                cells = judging.projection(labels)
+                extremes.append(judging.surfaces.extremes(maps, cells).cpu())
+        if judging.surfaces is not None:
+            judging.surfaces.scale(torch.cat(extremes))
+        judging.learn_shapes(seen.labels, torch.cat(held_out))
+
+    def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
+        """See `Detector.forward`."""
+        del scalars
+        outputs: dict[str, Tensor] = self.judging(*self.network(pixels))
+        return outputs
+
+    def _check(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """Hold an engine's scores against what its own parts and counts amount to.
+
+        Raises:
+            BundleError: they contradict each other.
+        """
+        device = self.judging.counted.device
+        parts = [torch.from_numpy(outputs[name]).to(device) for name in ("largest", "counts")]
+        with torch.inference_mode():
+            wanted = self.judging.fused(*parts).cpu().numpy()
+        apart = float(np.abs(wanted - outputs["score"]).max())
+        if apart > _TOLERANCE * max(1.0, float(np.abs(wanted).max())):
+            raise BundleError(
+                f"scores by {engine}",
+                expected="what its parts and counts amount to",
+                got=f"others, by up to {apart:.3g}",
+                fix="Report the method and its options as a bug.",
+            )

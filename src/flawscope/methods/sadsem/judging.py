@@ -1,0 +1,137 @@
+"""Judges the components of pictures: surfaces, outlines and numbers, fused to one score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flawscope.methods.detector import HEATMAP, SCORE
+from flawscope.methods.sadsem.layers import ComponentFacts
+from flawscope.methods.sadsem.masks import MaskBank
+from flawscope.methods.sadsem.numbers import Numbers
+from flawscope.methods.sadsem.options import SADSeMOptions
+from flawscope.methods.sadsem.projection import Projection
+from flawscope.methods.sadsem.surfaces import Surfaces
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.runtime.manifest import OutputSpec
+
+_BATCH = 16
+
+
+class Judging(nn.Module):
+    """All that good pictures say of their components; filled part by part, exports to ONNX.
+
+    Args:
+        options: of the method.
+        names: of the L segments.
+        components: the J that are judged.
+        channels: of layers 1, 2 and 3.
+        grids: height and width of their maps.
+
+    Attributes:
+        surfaces: None where no component has a cell of any layer.
+        masks: None where the options have none.
+        numbers: of the segments from 1 on; None where the options have none or there are none.
+    """
+
+    counted: Tensor
+    judged: Tensor
+
+    def __init__(
+        self,
+        options: SADSeMOptions,
+        names: Sequence[str],
+        components: Sequence[ComponentFacts],
+        channels: Mapping[int, int],
+        grids: Mapping[int, tuple[int, int]],
+    ) -> None:
+        super().__init__()
+        self.labels = tuple(one.label for one in components)
+        self.projection = Projection(options.size, grids)
+        plan = [(one.label, layer) for one in components for layer in one.layers]
+        self.surfaces = Surfaces(plan, self.labels, channels, grids, options.neighbourhood) if plan else None
+        self.heatmaps = nn.ModuleDict(
+            {
+                str(layer): Heatmap(grids[layer], options.size, options.smoothing)
+                for layer in sorted({layer for _, layer in plan})
+            }
+        )
+        self.masks = MaskBank(len(components), options.size, options.masks) if options.masks else None
+        others = len(names) - 1
+        self.numbers = Numbers(others, options.size, options.counts) if options.counts and others else None
+        counted = [float(label in self.labels) for label in range(1, len(names))]
+        self.register_buffer("counted", torch.tensor(counted), persistent=False)  # (K,) 1 for judged ones
+        self.register_buffer("judged", torch.tensor(self.labels).view(-1, 1, 1), persistent=False)
+        self.names = tuple(names)
+
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """What `forward` gives."""
+        scores = [f"{label}/{kind}" for label in self.labels for kind in self._kinds]
+        found = [SCORE.model_copy(update={"parity": "largest"}) if self.numbers else SCORE, HEATMAP]
+        found.append(OutputSpec(name="components", kind="label_map", about="component of each pixel"))
+        about = "score of each component's surface and outline; 1 is the largest of the tuning pictures"
+        found.append(OutputSpec(name="parts", kind="vector", about=about, names=tuple(scores)))
+        if self.numbers is not None:
+            found.append(OutputSpec(name="largest", kind="vector", about="the largest of these scores"))
+            about, names = "number of each component", self.names[1:]
+            found.append(OutputSpec(name="counts", kind="vector", about=about, names=names))
+        return tuple(found)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return ("surface", "outline") if self.masks is not None else ("surface",)
+
+    def learn_shapes(self, labels: Tensor, held_out: Tensor) -> None:
+        """Learn masks and numbers from label maps (n, H, W), and bounds from held-out ones (m, H, W)."""
+        if self.numbers is not None:
+            self.numbers.learn(labels.long(), held_out.long())
+        if self.masks is not None:
+            self.masks.learn([self._small(part).cpu() for part in torch.split(labels, _BATCH)])
+            found = [self.masks.raw(self._small(part)) for part in torch.split(held_out, _BATCH)]
+            self.masks.scale(torch.cat(found).amax((2, 3)))
+
+    def usual(self) -> list[Any]:
+        """Fewest and most of each segment from 1 on in good pictures; empty where nobody counts."""
+        return [] if self.numbers is None else list(self.numbers.usual.T.tolist())
+
+    def forward(self, labels: Tensor, maps: Mapping[int, Tensor]) -> dict[str, Tensor]:
+        """All outputs, of label maps (N, H, W) int64 and maps (N, C, h, w) of layers 1, 2 and 3."""
+        peaks, heat = [], []
+        if self.surfaces is not None:
+            levelled, found = self.surfaces(maps, self.projection(labels))
+            heat += [self.heatmaps[str(layer)](values) for layer, values in levelled.items()]
+            peaks.append(found)
+        else:
+            peaks.append(labels.flatten(1).amax(1, keepdim=True) * self.judged.flatten() * 0.0)  # (N, J)
+        if self.masks is not None:
+            found, outlines = self.masks(self._masks(labels))
+            peaks.append(found)
+            heat.append(outlines)
+        parts = torch.stack(peaks, 2).flatten(1)  # (N, J * kinds)
+        largest = parts.amax(1, keepdim=True)  # (N, 1)
+        heatmap = torch.stack(heat).amax(0) if heat else labels * 0.0  # (N, H, W)
+        outputs = {"score": largest.squeeze(1), "heatmap": heatmap, "parts": parts}
+        outputs["components"] = labels.to(torch.uint8)
+        if self.numbers is not None:
+            counts = self.numbers.count(labels)[0]
+            outputs |= {"counts": counts, "largest": largest, "score": self.fused(largest, counts)}
+        return outputs
+
+    def fused(self, largest: Tensor, counts: Tensor) -> Tensor:
+        """Score (N,) of the largest surface and outline scores (N, 1) and of counts (N, K)."""
+        if self.numbers is None:
+            return largest.squeeze(1)
+        return torch.maximum(largest.squeeze(1), self.numbers.fused(counts, self.counted))
+
+    def _masks(self, labels: Tensor) -> Tensor:
+        """Masks (N, J, H, W) float32 of the judged components, of label maps (N, H, W) int64."""
+        return (labels.unsqueeze(1) == self.judged).float()
+
+    def _small(self, labels: Tensor) -> Tensor:
+        """Small masks (N, J, m, m) of label maps (N, H, W)."""
+        assert self.masks is not None  # noqa: S101 - asked for by who has some
+        small: Tensor = self.masks.small(self._masks(labels.to(self.counted.device).long()))[0]
+        return small

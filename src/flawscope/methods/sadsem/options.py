@@ -1,0 +1,125 @@
+"""Options of SADSeM; sections and tables are its paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from flawscope.errors import OptionError
+from flawscope.methods.detector import BackboneOptions
+from flawscope.methods.sadsem.layers import LayerOptions
+from flawscope.methods.sadsem.masks import MaskOptions
+from flawscope.methods.sadsem.numbers import NumberOptions
+from flawscope.segmenters import SegmentOptions
+from flawscope.segmenters.components.options import ComponentsOptions
+from flawscope.segmenters.segmenter import SegmenterOptions
+
+# kinds whose segment 0 is a part like any other, not what no component covers
+WHOLE = ("one", "static", "drafted", "clusters", "folder", "overlaid")
+
+
+class SADSeMOptions(BackboneOptions):
+    """Options of SADSeM; defaults are the paper's."""
+
+    backbone: str = Field(
+        "tf_efficientnet_lite0",
+        description="network of the features, where they are not the segmenter's own (section 3.1: resnet50)",
+    )
+    layers: tuple[str, str, str] | None = Field(
+        None, description="its layers 1, 2 and 3; by default those at strides 4, 8 and 16 (section 2.3)"
+    )
+    segments: SegmentOptions | None = Field(
+        None,
+        description="how pictures are divided into components (section 2.2: Mask R-CNN, fine-tuned on "
+        "annotated pictures); by default components learnt from annotated parts where there are some, "
+        "otherwise from areas of one colour",
+    )
+    features: Literal["backbone", "segmenter"] = Field(
+        "backbone",
+        description="whose maps are compared: the backbone's, as published (table 1: neutral backbone), or "
+        "those of the segmenter's network, which has learnt the components (section 2.3: fine-tuned)",
+    )
+    background: bool | None = Field(
+        None,
+        description="judge segment 0, too; by default only where it is a part like any other, as of kinds "
+        "one and clusters, and not where it is what no component covers (section 2.2: left out)",
+    )
+    ignore: tuple[str, ...] = Field(
+        (), description="names of components that are left out of the scores (section 2.2: irrelevant parts)"
+    )
+    names: Mapping[str, str] = Field(
+        {}, description="what findings call the components, by the name that the segments have for them"
+    )
+    choice: LayerOptions = Field(
+        LayerOptions(), description="which layers describe a component (section 2.3)"
+    )
+    neighbourhood: Literal[1, 3, 5, 7, 9] = Field(
+        1, description="side of the square over which features are averaged (the paper: 1; PatchCore: 3)"
+    )
+    coreset: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="share of each component's features kept (section 2.3: as PatchCore, 10 %)",
+    )
+    bank_limit: int | None = Field(
+        None, ge=1, description="most features kept of a component and layer (the paper has no limit)"
+    )
+    projection: int = Field(
+        128, ge=1, description="dimensions of the random projection for the selection (PatchCore's code: 128)"
+    )
+    masks: MaskOptions | None = Field(
+        MaskOptions(),
+        description="outlines, against those of good pictures (section 2.4); null leaves them out",
+    )
+    counts: NumberOptions | None = Field(
+        NumberOptions(),
+        description="number of each component, against good pictures (not in the paper, whose masks alone "
+        "tell it)",
+    )
+    smoothing: float = Field(
+        4.0,
+        ge=0,
+        le=64,
+        description="σ in pixels of the Gaussian over the heatmap (section 2.5; PatchCore's 4)",
+    )
+
+    @model_validator(mode="after")
+    def _fitting_together(self) -> Self:
+        if self.masks is not None:
+            self.masks.check_size(self.size)
+        if self.counts is not None:
+            self.counts.check_size(self.size)
+        return self
+
+    def segmenter(self, *, annotated: bool) -> SegmenterOptions:
+        """Options of the segmenter, where there are annotated parts or none."""
+        del annotated
+        return self.segments or ComponentsOptions(preset="cpu", backbone=self.backbone, weights=self.weights)
+
+    def judges_background(self, kind: str) -> bool:
+        """Whether segment 0 of a segmenter of that kind is judged."""
+        return kind in WHOLE if self.background is None else self.background
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {
+        "background": True,
+        "neighbourhood": 3,
+        "bank_limit": 3000,
+        "projection": 64,
+        "masks": {"placed": "centred", "most": 200, "least": 1.0},
+    },
+}
+
+
+def foreign_layers(kind: str, strides: str) -> OptionError:
+    """For a segmenter whose network has no maps at the three strides."""
+    return OptionError(
+        "option 'features' of sadsem",
+        expected="backbone, or segments whose network has maps at strides 4, 8 and 16, such as instances",
+        got=f"segmenter, of kind {kind}, with {strides}",
+        fix="Set features=backbone, or name such layers of the segments.",
+    )

@@ -1,0 +1,145 @@
+"""Surfaces of components: how far each cell lies from good cells of its component (section 2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.banks.neighbours import MemoryBank, resolution
+from flawscope.nn.banks.patchbank import select_patches
+from flawscope.nn.moments import Levels
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
+
+_BLOCK_BYTES = 2 * 2**20  # of one picture's distances, as in `flawscope.nn.banks.patchbank`
+
+Maps = Mapping[int, Tensor]
+
+
+class SurfaceBank(nn.Module):
+    """Good features of one component from one layer.
+
+    Args:
+        dim: D.
+        cells: of the layer's map, for which blocks are planned.
+
+    Attributes:
+        least: () distance that float32 can still tell; what lies below counts as that.
+    """
+
+    least: Tensor
+
+    def __init__(self, dim: int, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+        self.memory = self._memory(torch.zeros(1, dim))
+        self.register_buffer("least", torch.zeros(()))
+
+    def keep(self, rows: Tensor, count: int, *, projection: int, run: Run, watch: Watch, name: str) -> None:
+        """Store the coreset of `count` of the features (n, D); the selection is kept under `name`."""
+        chosen = select_patches(rows, count, projection=projection, run=run, watch=watch, name=name)
+        self.memory = self._memory(rows[chosen])
+        self.least = resolution(self.memory.bank)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """L2 distance (N, h, w) of each cell of maps (N, D, h, w) to the nearest stored feature."""
+        distances = self.memory.distances(self.memory.extended(patch_rows(maps)))  # (N * h * w,)
+        return torch.maximum(distances, self.least).reshape(-1, *maps.shape[2:])  # (N, h, w)
+
+    def _memory(self, members: Tensor) -> MemoryBank:
+        return MemoryBank(members, budget_bytes=_BLOCK_BYTES, queries=self.cells, rounded=True)
+
+
+class Surfaces(nn.Module):
+    """A bank for each component and each of its layers, and their distances brought to one scale.
+
+    Args:
+        plan: label and layer of each bank, B of them.
+        judged: J labels whose peaks come out.
+        channels: of each layer.
+        grids: height and width of each layer's map.
+        neighbourhood: side of the square over which features are averaged.
+
+    Attributes:
+        levels: of each bank: its smallest distance in tuning pictures becomes 0, the largest 1.
+    """
+
+    def __init__(
+        self,
+        plan: Sequence[tuple[int, int]],
+        judged: Sequence[int],
+        channels: Mapping[int, int],
+        grids: Mapping[int, tuple[int, int]],
+        neighbourhood: int,
+    ) -> None:
+        super().__init__()
+        self.plan, self.judged, self.neighbourhood = tuple(plan), tuple(judged), neighbourhood
+        self.layers = tuple(sorted({layer for _, layer in plan}))
+        self.banks = nn.ModuleList(
+            SurfaceBank(channels[layer], grids[layer][0] * grids[layer][1]) for _, layer in plan
+        )
+        self.levels = Levels(len(self.plan), "quantiles")
+
+    def each(self) -> list[SurfaceBank]:
+        """The banks, in the order of the plan."""
+        return [bank for bank in self.banks if isinstance(bank, SurfaceBank)]
+
+    def pooled(self, maps: Maps) -> dict[int, Tensor]:
+        """The maps (N, C, h, w) of the layers that there are banks for, averaged over neighbourhoods."""
+        side = self.neighbourhood
+        return {
+            layer: F.avg_pool2d(maps[layer], side, 1, side // 2) if side > 1 else maps[layer]
+            for layer in self.layers
+        }
+
+    def distances(self, maps: Maps, cells: Maps) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each bank the distances (N, h, w) of all cells, and which of them are its component's."""
+        pooled = self.pooled(maps)
+        for (label, layer), bank in zip(self.plan, self.each(), strict=True):
+            yield bank(pooled[layer]), cells[layer] == label
+
+    def extremes(self, maps: Maps, cells: Maps) -> Tensor:
+        """Smallest and largest distance (N, B, 2) of each bank's own cells; infinite where there is none."""
+        found = [
+            torch.stack(
+                [
+                    torch.where(inside, distances, torch.inf).flatten(1).amin(1),
+                    torch.where(inside, distances, -torch.inf).flatten(1).amax(1),
+                ],
+                1,
+            )
+            for distances, inside in self.distances(maps, cells)
+        ]
+        return torch.stack(found, 1)
+
+    def scale(self, extremes: Tensor) -> None:
+        """Take the levels from the `extremes` (m, B, 2) of all tuning pictures.
+
+        A component that none of them shows gets the bounds of all others together.
+        """
+        low, high = extremes[..., 0].amin(0), extremes[..., 1].amax(0)  # (B,)
+        shown = high >= low
+        if shown.any():
+            low = torch.where(shown, low, low[shown].amin())
+            high = torch.where(shown, high, high[shown].amax())
+            self.levels.learn(torch.stack([low, high], 1).unbind(0))
+
+    def forward(self, maps: Maps, cells: Maps) -> tuple[dict[int, Tensor], Tensor]:
+        """Maps (N, h, w) by layer, 0 outside of components, and the peak (N, J) of each judged component.
+
+        Both are raw in the paper's words: neither enlarged nor smoothed. 1 is the largest of tuning pictures.
+        """
+        levelled = {layer: cells[layer] * 0.0 for layer in self.layers}
+        nothing = next(iter(cells.values())).flatten(1).amax(1) * 0.0  # (N,)
+        peaks = dict.fromkeys(self.judged, nothing)
+        for index, (distances, inside) in enumerate(self.distances(maps, cells)):
+            label, layer = self.plan[index]
+            scaled = (distances - self.levels.zero[index]) * self.levels.gain[index]
+            levelled[layer] = torch.where(inside, scaled.clamp_min(0), levelled[layer])
+            own = torch.where(inside, scaled, 0.0).flatten(1).amax(1)  # (N,)
+            peaks[label] = torch.maximum(peaks[label], own)
+        return levelled, torch.stack([peaks[label] for label in self.judged], 1)

@@ -1,0 +1,166 @@
+"""Findings of methods that judge each component: what is wrong with its surface, its outline, its number.
+
+The output `components` holds the component of each pixel. The vector `parts` holds scores named
+`LABEL/surface` and `LABEL/outline`, of which 1 is the largest of good pictures; the vector `counts` how many
+there are of each component from 1 on, where the method counts them. The learnt fact `names` says what to call
+each, the fact `usual` the fewest and most in good pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.errors import BundleError
+from flawscope.runtime.explain.areas import from_levels
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.overlay import find_regions
+from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region, Segments
+
+READER = "judged_components"  # how manifests name this reader
+MOST_SENTENCES = 4
+USUAL = 1.0  # score of a surface or outline up to which good pictures reach
+CLEAR = 0.2  # share of the clearest score from which on another is worth a sentence
+_TIMES = {0: "absent", 1: "once", 2: "twice"}
+_UNLIKE = {"surface": "surface unlike any good one", "outline": "outline unlike any good one"}
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What is said of one component."""
+
+    label: int
+    scores: dict[str, float] = field(default_factory=dict)
+    count: tuple[int, int, int] | None = None  # found, fewest and most in good pictures
+
+    @property
+    def beyond(self) -> int:
+        """Components too few or too many."""
+        if self.count is None:
+            return 0
+        found, low, high = self.count
+        return max(low - found, found - high, 0)
+
+    @property
+    def clear(self) -> float:
+        """How clearly it is amiss; each component too few or too many weighs as twice the usual limit."""
+        return max([2.0 * USUAL * self.beyond, *self.scores.values()])
+
+
+def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explanation:
+    """At most four sentences, one a component, the clearest first, then areas as `from_levels` finds them.
+
+    Accepted pictures get the areas alone.
+
+    Raises:
+        BundleError: the outputs do not fit the manifest.
+    """
+    areas = from_levels(manifest, prediction).findings
+    labels, names = prediction.outputs.get("components"), _names(manifest)
+    if labels is None:
+        return Explanation(areas)
+    segments = Segments(labels, dict(enumerate(names[1:], 1)))
+    if prediction.decision is Decision.ACCEPT or "parts" not in prediction.outputs:
+        return Explanation(areas, segments=segments)
+    judged = sorted(_judged(manifest, prediction), key=lambda one: -one.clear)
+    told = [one for one in judged if one.clear > USUAL and one.clear >= CLEAR * judged[0].clear]
+    telling = _Telling(manifest, prediction, names)
+    findings = tuple(telling.finding(one) for one in told[:MOST_SENTENCES])
+    return Explanation(findings + (areas if prediction.regions or not told else ()), segments=segments)
+
+
+def _judged(manifest: Manifest, prediction: Prediction) -> Iterator[_Judged]:
+    """What the scores and counts say of each component."""
+    names = next((output.names for output in manifest.outputs if output.name == "parts"), ())
+    scores = prediction.outputs["parts"].tolist()
+    if len(names) != len(scores):
+        raise BundleError(
+            "the model's parts",
+            expected=f"{len(names)} scores, as the manifest names them",
+            got=f"{len(scores)} scores",
+            fix="Train again.",
+        )
+    found: dict[int, _Judged] = {}
+    for name, score in zip(names, scores, strict=True):
+        label, kind = name.split("/")
+        found.setdefault(int(label), _Judged(int(label))).scores[kind] = score
+    usual, counts = manifest.learnt.get("usual"), prediction.outputs.get("counts")
+    if isinstance(usual, list) and counts is not None:
+        for number, (count, ends) in enumerate(zip(counts.tolist(), usual, strict=True), 1):
+            if number in found and isinstance(ends, list):
+                low, high = (round(float(str(end))) for end in ends)
+                found[number].count = round(count), low, high
+    yield from found.values()
+
+
+class _Telling:
+    """Sentences on the components of one picture."""
+
+    def __init__(self, manifest: Manifest, prediction: Prediction, names: list[str]) -> None:
+        self.heatmap, self.names = prediction.heatmap, names
+        self.threshold = -np.inf if manifest.heatmap is None else manifest.heatmap.threshold
+        self.labels: NDArray[np.integer] | None = None
+        if self.heatmap is not None:
+            placement = manifest.frame.placement(*self.heatmap.shape)
+            self.labels = placement.labels_back(prediction.outputs["components"])
+
+    def finding(self, one: _Judged) -> Finding:
+        """One sentence: what is amiss, the number first."""
+        told, values = [], {"component": float(one.label)}
+        region = self._region(one.label)
+        if one.count is not None and one.beyond:
+            found, low, high = one.count
+            told.append(f"{_times(found)}, {_expected(low, high)}")
+            values |= {"count": float(found), "count_low": float(low), "count_high": float(high)}
+        for kind, score in one.scores.items():
+            if score > USUAL:
+                told.append(f"{_UNLIKE[kind]}{_place(region)} ({score:.3g} times the limit of good ones)")
+                values[kind] = score
+        return Finding(f"{self._called(one.label)}: {'; '.join(told)}", values, region)
+
+    def _called(self, label: int) -> str:
+        """The component's number and name."""
+        own = f"component {label}"
+        name = self.names[label] if label < len(self.names) else own
+        return own if name == own else f"{own} ({name})"
+
+    def _region(self, label: int) -> Region | None:
+        """Where the heatmap is highest on the component; None where the picture shows none of it."""
+        if self.heatmap is None or self.labels is None:
+            return None
+        values = np.where(self.labels == label, self.heatmap, -np.inf).astype(np.float32)
+        above = find_regions(values, self.threshold, most=1)
+        return next(iter(above or find_regions(values, -np.inf, most=1)), None)
+
+
+def _names(manifest: Manifest) -> list[str]:
+    names = manifest.learnt.get("names")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _times(count: int) -> str:
+    """How often a component is there.
+
+    >>> [_times(count) for count in (0, 1, 2, 5)]
+    ['absent', 'once', 'twice', '5 times']
+    """
+    return _TIMES.get(count, f"{count} times")
+
+
+def _expected(low: int, high: int) -> str:
+    """How often it should be there.
+
+    >>> _expected(1, 1), _expected(3, 4), _expected(0, 0)
+    ('expected once', 'expected 3 to 4 times', 'expected nowhere')
+    """
+    if low != high:
+        return f"expected {low} to {high} times"
+    return f"expected {_times(low)}" if low else "expected nowhere"
+
+
+def _place(region: Region | None) -> str:
+    """Where its heatmap is highest."""
+    return "" if region is None else f" at ({region.peak[0]}, {region.peak[1]})"

@@ -1,0 +1,86 @@
+"""Cells of components, distances of surfaces, and usual numbers equal cases worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flawscope.methods.sadsem.numbers import NumberOptions, Numbers, usual_numbers
+from flawscope.methods.sadsem.projection import Projection
+from flawscope.methods.sadsem.surfaces import Surfaces
+from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9)])
+def test_every_cell_belongs_to_the_component_at_its_centre(size: tuple[int, int]) -> None:
+    labels = torch.zeros(1, *size, dtype=torch.int64)
+    labels[:, :, :5] = 1
+    labels[:, :2, :2] = 2
+    cells = Projection(size, {1: (4, 4), 2: (2, 2)})(labels)
+    assert cells[1][0, 0].tolist() == [2, 1, 0, 0]
+    assert cells[2][0].tolist() == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16])
+def test_components_have_as_many_cells_as_their_area_deserves(stride: int) -> None:
+    projection = Projection((64, 64), {1: (64 // stride, 64 // stride)})
+    for top in range(7):
+        labels = torch.zeros(1, 64, 64, dtype=torch.int64)
+        labels[:, top : top + 16, 9 : 9 + 32] = 1
+        assert int(projection(labels)[1].sum()) == 16 * 32 // stride**2
+
+
+def surfaces() -> Surfaces:
+    """Banks of one component each: features near 0 and 10 for 1, near 100 for 2, which one cell shows."""
+    made = Surfaces([(1, 1), (2, 1)], (1, 2), {1: 1}, {1: (1, 2)}, neighbourhood=1)
+    for bank, rows in zip(made.each(), ([[0.0], [10.0]], [[100.0]]), strict=True):
+        stored = torch.tensor(rows)
+        bank.keep(stored, len(stored), projection=8, run=Run(), watch=UNWATCHED, name="bank")
+    return made
+
+
+def test_a_cell_is_compared_with_its_own_component_alone() -> None:
+    made = surfaces()
+    maps = {1: torch.tensor([[[[12.0, 97.0]]], [[[97.0, 12.0]]]])}
+    cells = {1: torch.tensor([[[1, 2]], [[1, 1]]])}
+    levelled, peaks = made(maps, cells)
+    assert levelled[1].flatten().tolist() == pytest.approx([2, 3, 87, 2], rel=1e-2)
+    assert peaks.flatten().tolist() == pytest.approx([2, 3, 87, 0], rel=1e-2)
+
+
+def test_the_bounds_of_each_component_are_those_of_tuning_pictures() -> None:
+    made = surfaces()
+    maps = {1: torch.tensor([[[[12.0, 97.0]]], [[[14.0, 95.0]]]])}
+    cells = {1: torch.tensor([[[1, 2]], [[1, 2]]])}
+    made.scale(made.extremes(maps, cells))
+    levelled, _ = made({1: torch.tensor([[[[13.0, 93.0]]]])}, {1: torch.tensor([[[1, 2]]])})
+    assert levelled[1].flatten().tolist() == pytest.approx([0.5, 2.0], abs=0.05)
+    # what no tuning picture shows has the bounds of the others together
+    made.scale(made.extremes(maps, {1: torch.tensor([[[1, 0]], [[1, 0]]])}))
+    assert made.levels.zero.tolist() == pytest.approx([2, 2], abs=0.05)
+    assert made.levels.gain.tolist() == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_usual_numbers_leave_rare_pictures_out() -> None:
+    counts = torch.tensor([[3.0, 1.0]] * 98 + [[9.0, 1.0], [0.0, 2.0]])
+    assert usual_numbers(counts, 0.02).tolist() == [[3, 1], [3, 1]]
+    assert usual_numbers(counts, 0.0).tolist() == [[0, 1], [9, 2]]
+    assert usual_numbers(counts[-3:], 0.02).tolist() == [[0, 1], [9, 2]]  # two in a hundred of three are none
+
+
+def test_too_few_and_too_many_score_and_ignored_ones_do_not() -> None:
+    numbers = Numbers(2, (16, 16), NumberOptions(stride=1, rare=0))
+    labels = torch.zeros(2, 16, 16, dtype=torch.int64)
+    labels[:, 1:4, 1:4] = 1
+    labels[:, 8:12, 8:12] = 2
+    numbers.learn(labels, labels[:1])
+    assert numbers.usual.tolist() == [[1, 1], [1, 1]]
+    odd = labels.clone()
+    odd[0, 1:4, 8:11] = 1
+    odd[0, 13:16, 1:5] = 1
+    odd[1, 8:12, 8:12] = 0
+    counts = numbers.count(odd)[0]
+    assert counts.tolist() == [[3, 1], [1, 0]]
+    assert numbers.fused(counts, torch.ones(2)).tolist() == [4, 2]
+    assert numbers.fused(counts, torch.tensor([1.0, 0.0])).tolist() == [4, 0]

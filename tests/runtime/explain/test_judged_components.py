@@ -1,0 +1,115 @@
+"""Sentences on surfaces, outlines and numbers of components, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flawscope.errors import BundleError
+from flawscope.runtime.explain import Explanation, explainer
+from flawscope.runtime.images import Frame
+from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
+from flawscope.runtime.prediction import Decision, Prediction, Region
+from quadrants_model import quadrants_manifest
+
+FRAME = (40, 80)
+PARTS = tuple(f"{label}/{kind}" for label in (1, 3) for kind in ("surface", "outline"))
+
+
+def model(**learnt: Any) -> Manifest:
+    parts = OutputSpec(name="parts", kind="vector", names=PARTS)
+    others = tuple(output for output in quadrants_manifest().outputs if output.kind in ("score", "heatmap"))
+    outputs = (*others, parts)
+    stage = quadrants_manifest().stages[0].model_copy(update={"outputs": tuple(one.name for one in outputs)})
+    known = {"names": ["background", "component 1", "nut", "wheel"], "usual": [[2, 3], [1, 1], [1, 1]]}
+    return quadrants_manifest(
+        outputs=outputs,
+        stages=(stage,),
+        explains="judged_components",
+        learnt={**known, **learnt},
+        frame=Frame(height=FRAME[0], width=FRAME[1]),
+        heatmap=HeatmapRange(low=0, high=2, threshold=1),
+    )
+
+
+def explain(
+    parts: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5),
+    counts: tuple[int, ...] | None = (2, 1, 1),
+    *,
+    decision: Decision = Decision.REJECT,
+    regions: tuple[Region, ...] = (),
+    manifest: Manifest | None = None,
+) -> Explanation:
+    """What the reader says of a picture of twice the frame's size: 1 lies at the left, 3 at the right."""
+    labels = np.zeros(FRAME, np.uint8)
+    labels[10:20, 10:20], labels[10:20, 50:60] = 1, 3
+    heatmap = np.zeros((80, 160), np.float32)
+    heatmap[24, 30], heatmap[30, 104] = 0.5, 3
+    outputs = {"components": labels, "parts": np.array(parts, np.float32)}
+    if counts is not None:
+        outputs["counts"] = np.array(counts, np.float32)
+    prediction = Prediction(2.0, 0.01, decision, heatmap=heatmap, regions=regions, outputs=outputs)
+    manifest = manifest or model()
+    return explainer(manifest.explains)(manifest, prediction)
+
+
+def texts(explanation: Explanation) -> list[str]:
+    return [finding.text for finding in explanation.findings]
+
+
+def test_surface_and_outline_are_told_with_their_place() -> None:
+    explanation = explain((0.5, 0.5, 2.5, 1.25))
+    assert texts(explanation) == [
+        "component 3 (wheel): surface unlike any good one at (104, 30) (2.5 times the limit of good ones); "
+        "outline unlike any good one at (104, 30) (1.25 times the limit of good ones)"
+    ]
+    (finding,) = explanation.findings
+    assert finding.values == {"component": 3, "surface": 2.5, "outline": 1.25}
+    assert finding.region is not None
+    assert finding.region.peak == (104, 30)
+    assert explanation.segments is not None
+    assert explanation.segments.marks == {1: "component 1", 2: "nut", 3: "wheel"}
+
+
+def test_numbers_come_first_and_the_clearest_component_leads() -> None:
+    found = texts(explain((1.5, 0, 3, 0), (5, 1, 2)))
+    assert found == [
+        "component 1: 5 times, expected 2 to 3 times; surface unlike any good one at (30, 24) "
+        "(1.5 times the limit of good ones)",
+        "component 3 (wheel): twice, expected once; surface unlike any good one at (104, 30) "
+        "(3 times the limit of good ones)",
+    ]
+
+
+def test_an_absent_component() -> None:
+    assert texts(explain(counts=(2, 1, 0)))[0] == "component 3 (wheel): absent, expected once"
+    found = explain(counts=(2, 1, 1), manifest=model(usual=[[2, 3], [1, 1], [0, 0]])).findings[0]
+    assert found.text == "component 3 (wheel): once, expected nowhere"
+    assert found.values["count_high"] == 0
+
+
+def test_components_that_are_not_judged_are_not_told() -> None:
+    assert texts(explain((0.5, 0.5, 1.5, 0.5), (2, 7, 1)))[0].startswith("component 3")
+    assert not any("nut" in text for text in texts(explain(counts=(2, 7, 1))))
+
+
+def test_without_anything_clear_the_areas_are_told() -> None:
+    area = Region((100, 25, 110, 35), 9, (104, 30), 3.0)
+    assert texts(explain(regions=(area,)))[0].startswith("unusual area 10 × 10 px")
+    assert texts(explain())[0].startswith("no single area stands out")
+    both = texts(explain((0.5, 0.5, 2, 0.5), regions=(area,)))
+    assert [text.split()[0] for text in both] == ["component", "unusual"]
+    accepted = explain((0.5, 0.5, 2, 0.5), decision=Decision.ACCEPT)
+    assert accepted.findings == ()
+    assert accepted.segments is not None
+
+
+def test_a_method_that_does_not_count() -> None:
+    assert texts(explain((0.5, 0.5, 2, 0.5), None))[0].startswith("component 3 (wheel): surface unlike")
+
+
+def test_outputs_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(BundleError, match="the model's parts: expected 4 scores, as the manifest names them"):
+        explain((1.0, 2.0))
