@@ -269,7 +269,12 @@ CHANGED: dict[str, Kept] = {
             **BLOCKS,
             "size": (64, 88),
             "layers": ("blocks.0", "blocks.1", "blocks.2"),
-            "segments": {"kind": "clusters", "count": 3, "weights": "random", "backbone": "test_efficientnet"},
+            "segments": {
+                "kind": "clusters",
+                "count": 3,
+                "weights": "random",
+                "backbone": "test_efficientnet",
+            },
             "background": False,
             "ignore": ("segment 2",),
             "names": {"segment 1": "ring"},
