@@ -25,6 +25,7 @@ class Area:
     mask: NDArray[np.bool_]
     order: int = 0
     ignore: bool = False
+    crowd: bool = False
 
     def read(self, height: int, width: int) -> NDArray[np.bool_]:
         assert self.mask.shape == (height, width)

@@ -67,16 +67,14 @@ def test_what_was_made_is_known_again_and_what_was_changed_too(
     assert again.named_by_hand()
 
 
-def test_maps_are_annotated_parts(tmp_path: Path, folder: LabelFolder, samples: list[Sample]) -> None:
-    found = folder.with_parts(samples)
-    assert [len(sample.parts) for sample in found] == [2, 2, 0, 0]
-    assert [part.name for part in found[1].parts] == ["plate", "screw"]
-    labels = read_labels(folder.place(samples[1]))
-    for index, part in enumerate(found[1].parts, 1):
-        np.testing.assert_array_equal(part.read(8, 12), labels == index)
+def test_a_class_of_a_map_is_an_annotated_part(folder: LabelFolder, samples: list[Sample]) -> None:
+    path = folder.place(samples[1])
+    labels, part = read_labels(path), LabelPart(path, 2, "screw")
+    np.testing.assert_array_equal(part.read(8, 12), labels == 2)
+    assert part.crowd
+    assert not part.ignore
     with pytest.raises(DataError, match="expected the picture's size, 24x16, got 12x8"):
-        found[1].parts[0].read(16, 24)
-    assert not LabelPart(folder.place(samples[0]), 2, "screw").ignore
+        part.read(16, 24)
 
 
 def test_maps_that_were_corrected_wrongly_are_one_line(folder: LabelFolder, samples: list[Sample]) -> None:
@@ -85,7 +83,7 @@ def test_maps_that_were_corrected_wrongly_are_one_line(folder: LabelFolder, samp
         folder.read(samples[0])
     paint(folder, samples[0], 1, (9, 8))
     with pytest.raises(DataError, match=r"0.png: expected the size of the pictures .* got 9x8"):
-        folder.with_parts(samples)
+        folder.read(samples[0])
     Image.new("RGB", (12, 8)).save(folder.place(samples[0]))
     with pytest.raises(DataError, match=r"expected an indexed \(palette\) PNG"):
         folder.read(samples[0])

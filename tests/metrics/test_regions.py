@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from flawscope import metrics
 from flawscope.errors import InputError, OptionError
-from flawscope.metrics import Saturation, _spool
+from flawscope.metrics import RegionOverlap, Saturation, _spool
 
 
 def _plain_curve(normal, defects):
@@ -190,3 +190,28 @@ def test_refusals():
         metrics.au_spro([mask[None]], [heatmap], [[Saturation(0)]])
     with pytest.raises(InputError, match="an empty one"):
         metrics.au_spro([np.zeros((1, 4, 4), bool)], [heatmap], [None])
+
+
+def test_pixels_that_are_left_out_count_neither_way() -> None:
+    random = np.random.default_rng(4)
+    mask, heatmap = random.random((2, 12, 16)) > 0.6, random.random((2, 12, 16))
+    left_out = random.random((2, 12, 16)) > 0.7
+    kept, cut = RegionOverlap(), RegionOverlap()
+    for area, values, out in zip(mask, heatmap, left_out, strict=True):
+        kept.update(area, values, out)
+        row = ~out  # the same pixels in one line, whose regions differ: only the ranking is alike
+        cut.update(area[row][None], values[row][None])
+    assert kept.ranking() == pytest.approx(cut.ranking())
+    with pytest.raises(InputError):
+        kept.update(mask[0], heatmap[0], left_out[0, :5])
+
+
+def test_a_region_is_what_is_not_left_out_of_it() -> None:
+    mask = np.array([[1, 1, 1, 1, 0, 0]])
+    heatmap = np.array([[0.9, 0.9, 0.1, 0.1, 0.5, 0.7]])
+    overlap = RegionOverlap()
+    overlap.update(mask, heatmap, np.array([[0, 0, 1, 1, 0, 1]]) > 0)
+    assert overlap.compute(1.0) == 1.0  # all that counts of it is found above the one normal pixel
+    defects = RegionOverlap()
+    defects.update_defects(mask[None] > 0, heatmap, left_out=np.array([[0, 0, 0, 0, 1, 0]]) > 0)
+    assert defects.compute(1.0) == 0.5

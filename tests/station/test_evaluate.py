@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from brightness_model import save_model
+from flawscope.data.annotations.attach import attach
 from flawscope.data.layouts import read_dataset
 from flawscope.errors import DataError
 from flawscope.progress import Silent
@@ -75,6 +76,30 @@ def test_with_both_classes_and_masks_all_is_told(inspector: Inspector, tmp_path:
         "good": False,
         "bent": True,
     }
+
+
+def test_pixels_of_ignored_components_count_in_no_figure_of_place(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    root = folder(tmp_path / "data")
+    for index in range(4):  # a date that shines on good pictures as the bend does
+        pixels = np.full((HEIGHT, WIDTH), 40 + index, np.uint8)
+        pixels[AREA] = 250
+        Image.fromarray(pixels).save(root / f"test/good/{index:03d}.png")
+    plain = measured(inspector, root)
+    date = {"label": "date", "points": [[20, 10], [49, 29]], "shape_type": "rectangle"}
+    place = tmp_path / "annotations"
+    for index in range(4):
+        path = place / f"test/good/{index:03d}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"shapes": [date]}))
+    (place / "components.yaml").write_text("- {name: date, ignore: true}")
+    annotated = attach(read_dataset(root), place).require()
+    assert "In 4 pictures pixels of date count in no figure of place." in annotated.left_out()
+    found = evaluate(inspector, annotated.dataset, views=MOST)
+    assert found.localisation["pixel_auroc"] > 0.99 > plain.localisation["pixel_auroc"]
+    assert found.localisation["aupro_30"] > 0.99 > plain.localisation["aupro_30"]
+    assert found.detection == plain.detection
 
 
 @pytest.mark.parametrize(

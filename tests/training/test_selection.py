@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from annotated import annotated
+from annotated import Quarter, annotated
+from flawscope.data.annotations.always_learnt import always_learnt
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset
@@ -15,7 +17,7 @@ from flawscope.data.training import TrainingData
 from flawscope.methods.registry import create
 from flawscope.runtime.images import Frame
 from flawscope.training.recipe import Recipe
-from flawscope.training.selection import Selection, defects_of, split_for
+from flawscope.training.selection import Selection, defects_of, select, split_for
 from trained import write_pictures
 
 SMALL = {"size": [64, 64], "weights": "random"}
@@ -57,6 +59,42 @@ def test_annotated_pictures_are_those_of_the_training_ones_that_have_parts(datas
     assert parts is not None
     assert [sample.path for sample in parts.samples] == [sample.path for sample in good[:3]]
     assert Selection(split).data(frame, split.training[3:]).parts is None
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 1), (7, 7), (40, 10)])
+def test_a_few_annotated_pictures_are_always_learnt_from(dataset: Dataset, count: int, kept: int) -> None:
+    good = dataset.select(defective=False)
+    some = {sample.path: sample for sample in annotated(good[:count])}
+    marked = replace(dataset, samples=tuple(some.get(sample.path, sample) for sample in dataset))
+    chosen = select(marked, create("patchcore", SMALL), recipe(calibration=None))
+    assert chosen.split.folds
+    assert len(chosen.annotated) == kept
+    for data, held_out in chosen.folds(Frame(16, 16), 0):
+        assert data.parts is not None
+        seen = {sample.path for sample in data.normal.samples}
+        assert seen >= {sample.path for sample in chosen.annotated}
+        assert not seen & {sample.path for sample in held_out.samples}
+    parts = (chosen.training, chosen.split.tuning, chosen.split.test)
+    roles = [sample.path for part in parts for sample in part]
+    assert sorted(roles) == sorted(sample.path for sample in good)
+    assert [one.role for one in chosen.seen()].count("normal") == len(chosen.training)
+
+
+def test_the_rarest_components_are_kept_first_and_enough_stays_to_be_drawn(dataset: Dataset) -> None:
+    good = dataset.select(defective=False)
+    some = list(annotated(good[:20]))
+    some[17] = replace(some[17], parts=(Quarter("washer"),))
+    found = always_learnt(replace(dataset, samples=tuple(some)))
+    assert len(found) == 10
+    assert some[17] in found
+    assert len(always_learnt(replace(dataset, samples=tuple(some[:8])))) == 3
+    assert always_learnt(replace(dataset, samples=tuple(some[:5]))) == ()
+
+
+def test_other_views_of_an_annotated_piece_are_learnt_from_too(dataset: Dataset) -> None:
+    good = [replace(one, group=f"{index // 2}") for index, one in enumerate(dataset.select(defective=False))]
+    good[4] = annotated(good[4:5])[0]
+    assert always_learnt(replace(dataset, samples=tuple(good))) == (good[4], good[5])
 
 
 def test_the_draw_of_defects_has_a_seed_of_its_own_where_one_is_named(dataset: Dataset) -> None:

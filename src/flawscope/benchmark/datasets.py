@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.benchmark.rows import Row
+from flawscope.data.annotations.attach import attach
 from flawscope.data.defects import withhold, without
 from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Dataset
 from flawscope.data.splits import split_dataset
 from flawscope.errors import DataError
 from flawscope.files import sha256
-from flawscope.training.recipe import Recipe
+from flawscope.training.recipe import DataChoice, Recipe
 from flawscope.training.selection import defects_of
 
 
@@ -77,7 +78,7 @@ class DatasetReader:
     """Reads the data sets of rows, each once."""
 
     natural: Path | None
-    known: dict[tuple[Path, str | None, str | None], tuple[Dataset, str]] = field(default_factory=dict)
+    known: dict[DataChoice, tuple[Dataset, str]] = field(default_factory=dict)
 
     def read(self, row: Row, recipes: Mapping[int, Recipe], options: Mapping[str, Any]) -> RowPictures:
         """The row with its pictures.
@@ -95,11 +96,13 @@ class DatasetReader:
             )
         recipe = next(iter(recipes.values()))
         data = recipe.data
-        place = (data.folder, data.layout, data.product)
-        if place not in self.known:
+        if data not in self.known:
             whole = read_dataset(data.folder, layout=data.layout, product=data.product)
-            self.known[place] = (whole, _state(whole))
-        dataset, state = self.known[place]
+            state = _state(whole)
+            if data.annotations is not None:
+                whole = attach(whole, data.annotations).require().dataset
+            self.known[data] = (whole, state)
+        dataset, state = self.known[data]
         dataset = withhold(dataset, recipe.split.withheld)
         good, wanted = len(dataset.select(split="train", defective=False)), row.training_pictures or 0
         if wanted > good:

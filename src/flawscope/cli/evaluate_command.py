@@ -20,7 +20,10 @@ EXAMPLES = """Examples:
 
   flawscope evaluate models/bracket labelled/ --json
 
-Pictures that the model has seen in training or calibration are left out, by their content."""
+  flawscope evaluate models/bag bags --annotations annotations
+
+Pictures that the model has seen in training or calibration are left out, by their content. Pixels of
+components that --annotations mark as ignored count neither as good nor as defective."""
 
 
 def evaluate(
@@ -30,6 +33,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Folder for report.html, evaluation.json and pictures.csv."),
     ] = None,
+    annotations: options.Annotations = None,
     layout: options.Layout = None,
     product: options.Product = None,
     engine: options.Engine = "auto",
@@ -37,6 +41,7 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
+    from flawscope.data.annotations.attach import attach
     from flawscope.data.checks.kinds import told_of
     from flawscope.data.layouts import read_dataset
     from flawscope.files import writable_folder
@@ -50,6 +55,11 @@ def evaluate(
     dataset = read_dataset(folder, layout=layout, product=product)
     for line in told_of(dataset):
         note(line)
+    if annotations is not None:
+        annotated = attach(dataset, annotations).require()
+        dataset = annotated.dataset
+        for line in annotated.left_out():
+            note(line)
     bars = Bars(quiet=as_json)
     if out is not None:
         writable_folder(out)

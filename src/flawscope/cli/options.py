@@ -23,6 +23,13 @@ Recipe = Annotated[Path | None, Option("--recipe", "-r", help="YAML recipe; the 
 Settings = Annotated[
     list[str] | None, Option("--set", help="Set one recipe key, such as options.KEY=VALUE; may be repeated.")
 ]
+Annotations = Annotated[
+    Path | None,
+    Option(
+        "--annotations",
+        help="Which components pictures show: a COCO file, or a folder of LabelMe files or label maps.",
+    ),
+]
 Layout = Annotated[str | None, Option("--layout", help="Layout name; recognised by looking otherwise.")]
 Product = Annotated[str | None, Option("--product", help="Product, where there are several.")]
 FalseRejectsOfModel = Annotated[

@@ -25,6 +25,8 @@ EXAMPLES = """Examples:
 
   flawscope train pictures/good --method segad --defects pictures/defects
 
+  flawscope train bags --method csad --annotations annotations
+
   flawscope train --recipe models/bracket/recipe.yaml --out models/bracket-2 --set seed=1"""
 
 
@@ -47,6 +49,7 @@ def train(
         Path | None,
         typer.Option("--defects", help="Folder of defective pictures, for methods that learn from some."),
     ] = None,
+    annotations: options.Annotations = None,
     natural: Annotated[
         Path | None,
         typer.Option("--natural", help="Folder of natural pictures, for methods that learn from some."),
@@ -76,6 +79,7 @@ def train(
             "data.layout": layout,
             "data.product": product,
             "data.defects": str(defects) if defects else None,
+            "data.annotations": str(annotations) if annotations else None,
             "data.natural": str(natural) if natural else None,
             "method": method,
             "calibration.false_rejects": options.rate(false_rejects),

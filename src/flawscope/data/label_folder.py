@@ -3,13 +3,13 @@
 `FOLDER/PATH.png` is the map of the picture whose path below its data set is PATH, an indexed PNG: 0 for the
 background, else the class. `names.json` lists what the classes are called, the background first. `made.json`
 keeps the hash of each map as it was made, by which a map that somebody has changed is known for good.
+`contact_sheet.png` shows some of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from flawscope.data.tables import malformed, read_json
 from flawscope.errors import DataError
 from flawscope.files import sha256, write_atomically, write_text
 
-NAMES, MADE = "names.json", "made.json"
+NAMES, MADE, SHEET = "names.json", "made.json", "contact_sheet.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class LabelPart:
     name: str
     order: int = 0
     ignore: bool = False
+    crowd: bool = True
 
     def read(self, height: int, width: int) -> NDArray[np.bool_]:
         """Where the map has the class, (height, width).
@@ -105,8 +106,12 @@ class LabelFolder:
 
     def labelled(self, sample: Sample) -> bool:
         """Whether a picture has a map to learn from: by hand, or made and found reliable."""
-        entry = self.made.get(self._key(self.place(sample)))
-        return self.by_hand(sample) or (entry is not None and entry.labelled and self.place(sample).is_file())
+        return self.usable(self.place(sample))
+
+    def usable(self, path: Path) -> bool:
+        """Whether a file is a map to learn from; see `labelled`."""
+        entry = self.made.get(self._key(path))
+        return path.is_file() and (entry is None or entry.labelled or entry.sha256 != sha256(path))
 
     def read(self, sample: Sample) -> Labels:
         """A picture's labels (H, W) at their file's size.
@@ -149,22 +154,6 @@ class LabelFolder:
         maps = {key: {"sha256": one.sha256, "labelled": one.labelled} for key, one in self.made.items()}
         content = {"format": 1, "names": self.made_names, "maps": maps}
         write_text(self.folder / MADE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-    def with_parts(self, samples: Iterable[Sample]) -> tuple[Sample, ...]:
-        """The samples, those with a map to learn from with its classes as annotated parts.
-
-        Raises:
-            InputError, DataError: as `read`.
-        """
-        names, found = self.names(), list[Sample]()
-        for sample in samples:
-            parts: tuple[LabelPart, ...] = ()
-            if self.labelled(sample):
-                path, shown = self.place(sample), np.unique(self.read(sample)).tolist()
-                called = names or tuple(f"component {index}" for index in range(MOST_SEGMENTS))
-                parts = tuple(LabelPart(path, index, called[index]) for index in shown if index)
-            found.append(replace(sample, parts=parts) if parts else sample)
-        return tuple(found)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

@@ -33,11 +33,15 @@ Canvas = NDArray[np.uint8]  # (H, W), drawn into
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One shape: how it is drawn, its points (x, y) in pixels, and for `mask` its pixels (h, w)."""
+    """One shape: how it is drawn, its points (x, y) in pixels, and for `mask` its pixels (h, w).
+
+    Shapes of one `group` and label are pieces of one thing; None: a thing of its own.
+    """
 
     kind: str
     points: tuple[tuple[float, float], ...]
     label: str = "defect"
+    group: int | None = None
     pixels: NDArray[np.bool_] | None = field(default=None, compare=False)
 
 
@@ -167,7 +171,9 @@ def _shape(shape: Any) -> Shape:
         raise _Undrawn(f"{kind}: {len(points)} points")
     label = str(shape.get("label") or "defect")
     pixels = _pixels(shape.get("mask")) if kind == "mask" else None
-    return Shape(kind, tuple((float(x), float(y)) for x, y in points), label, pixels)
+    number = shape.get("group_id")
+    group = number if isinstance(number, int) else None
+    return Shape(kind, tuple((float(x), float(y)) for x, y in points), label, group, pixels)
 
 
 def _points(given: Any) -> Points:

@@ -53,7 +53,12 @@ class PartSource(Protocol):
 
     @property
     def ignore(self) -> bool:
-        """Whether the component is marked as none to learn or to judge."""
+        """Whether the component is marked as none to judge."""
+        ...
+
+    @property
+    def crowd(self) -> bool:
+        """Whether the part may be several pieces that nobody has told apart, such as a label map's class."""
         ...
 
     def read(self, height: int, width: int) -> NDArray[np.bool_]:

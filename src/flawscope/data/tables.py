@@ -22,7 +22,7 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: the file is missing, larger than 256 MiB, or not JSON; names the line where it breaks.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -40,7 +40,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
     Raises:
         DataError: the file is missing, too large, no CSV, or lacks one of `columns`; names the line.
     """
-    text = _read_text(path)
+    text = read_text(path)
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows: list[tuple[int, dict[str, str]]] = []
@@ -85,7 +85,12 @@ def malformed(file: Path, where: int | str, expected: str, got: str) -> DataErro
     )
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The content of a text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        DataError: the file is missing, larger than 256 MiB, or other than UTF-8.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

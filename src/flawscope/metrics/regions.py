@@ -72,12 +72,18 @@ class RegionOverlap:
         self._regions = 0
         self._pictures = 0
 
-    def update(self, mask: NDArray[Any] | None, heatmap: NDArray[Any]) -> None:
+    def update(
+        self,
+        mask: NDArray[Any] | None,
+        heatmap: NDArray[Any],
+        left_out: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Add one picture for AU-PRO; its regions are the mask's 8-connected components, as MVTec AD counts.
 
         Args:
             mask: (H, W) whole numbers or booleans, 0 is normal, all else defective; None: all normal.
             heatmap: (H, W) finite, higher is more anomalous.
+            left_out: (H, W) pixels that count neither as normal nor as defective; None: all count.
 
         Raises:
             InputError: shapes that differ, or values that are not finite.
@@ -85,13 +91,17 @@ class RegionOverlap:
         """
         values = check_heatmap(heatmap, self._pictures)
         marks = check_mask(mask, values.shape, self._pictures)
+        normal = ~marks
+        if left_out is not None:
+            outside = check_mask(left_out, values.shape, self._pictures)
+            marks, normal = marks & ~outside, normal & ~outside
         self._pictures += 1
         if not marks.any():
-            self._normal.append(values.ravel())
+            self._normal.append(values[normal])
             return
         count, labels = cv2.connectedComponents(marks.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
         inside = labels[marks]
-        self._normal.append(values[~marks])
+        self._normal.append(values[normal])
         self._defective.append(values[marks])
         self._weights.append((1.0 / np.bincount(inside, minlength=count).clip(1))[inside])
         self._regions += count - 1
@@ -101,6 +111,8 @@ class RegionOverlap:
         masks: NDArray[Any] | None,
         heatmap: NDArray[Any],
         saturations: Sequence[Saturation] | None = None,
+        *,
+        left_out: NDArray[np.bool_] | None = None,
     ) -> None:
         """Add one picture for AU-sPRO; each channel of `masks` is one defect, connected or not.
 
@@ -110,6 +122,7 @@ class RegionOverlap:
             masks: (C, H, W) whole numbers or booleans, no channel empty; None or C = 0: all normal.
             heatmap: (H, W) finite, higher is more anomalous.
             saturations: one per channel; None: each saturates at its full area.
+            left_out: (H, W) pixels outside all channels that do not count as normal; None: all do.
 
         Raises:
             InputError: as in `update`; an empty channel; saturations that do not match or are not positive.
@@ -122,6 +135,8 @@ class RegionOverlap:
         _check_defects(channels, wanted, self._pictures)
         self._pictures += 1
         union = np.logical_or.reduce(channels) if channels else np.zeros(values.shape, bool)
+        if left_out is not None:
+            union |= check_mask(left_out, values.shape, self._pictures)
         self._normal.append(values[~union])
         for mask, saturation in zip(channels, wanted, strict=True):
             size = saturation.pixels(int(mask.sum()))

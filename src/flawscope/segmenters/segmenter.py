@@ -42,6 +42,9 @@ class Segmenter(nn.Module, ABC):
         Options: the options' class.
         static: whether all pictures have one map.
         shares: (L,) share of the pixels that each segment takes in good pictures; 0 for one that none shows.
+        ignored: segments that nobody wants judged, such as a printed date. They count for nothing in any
+            score: a method leaves their statistics out, and lets `silence` pass over its maps. `learn` sets
+            it, and so does what restores a segmenter, for graphs are traced with it.
     """
 
     Options: ClassVar[type[SegmenterOptions]]
@@ -51,6 +54,7 @@ class Segmenter(nn.Module, ABC):
     def __init__(self, options: SegmenterOptions, frame: Frame) -> None:
         super().__init__()
         self.options, self.frame = options, frame
+        self.ignored: tuple[int, ...] = ()
         self.register_buffer("shares", torch.zeros(1))
 
     @property
@@ -128,6 +132,24 @@ class Segmenter(nn.Module, ABC):
         del samples
         labels: Tensor = self(pixels)
         return labels
+
+    def silence(self, maps: Tensor, labels: Tensor) -> Tensor:
+        """Maps in which ignored segments never stand out: their pixels have the lowest value of the others.
+
+        A picture in which nothing else is seen has its highest value throughout, so that its score stays.
+        Exports to ONNX.
+
+        Args:
+            maps: (N, ..., H, W), higher is more anomalous.
+            labels: (N, H, W) as `forward` gives them.
+        """
+        if not self.ignored:
+            return maps
+        outside = torch.tensor(self.ignored, device=labels.device)
+        left_out = (labels.unsqueeze(-1) == outside).any(-1)  # (N, H, W)
+        left_out = left_out.view(-1, *(1,) * (maps.dim() - 3), *left_out.shape[1:])  # (N, 1 ..., H, W)
+        others = torch.where(left_out, maps.amax((-2, -1), keepdim=True), maps)
+        return torch.where(left_out, others.amin((-2, -1), keepdim=True), maps)
 
     def check_exportable(self) -> None:
         """Raise an OptionError where `forward` cannot label a new picture, so that no model may hold this."""

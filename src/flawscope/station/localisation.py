@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.annotations.partition import ignored_area
 from flawscope.data.masks import defect_areas, seems_inverted, union_mask
 from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
@@ -69,7 +70,7 @@ class Localisation:
 
     Each pixel of each test picture counts once, good pictures' too, as in the evaluation code of MVTec AD and
     MVTec LOCO; so a picture weighs as much as it is large. A defective one without an annotated area is left
-    out.
+    out, and so are pixels of components that are marked as none to judge.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -84,18 +85,21 @@ class Localisation:
         """
         if not self._masked or heatmap is None:
             return
-        mask = union_mask(sample, *heatmap.shape)
+        left_out = ignored_area(sample.parts, *heatmap.shape)
+        mask = union_mask(sample, *heatmap.shape) & ~left_out
         if sample.defective and not mask.any():
             self.unmasked += 1
             return
-        self.overlap.update(mask, heatmap)
+        self.overlap.update(mask, heatmap, left_out)
         for name, overlap in self.defects.items():
             if sample.category == name:
-                areas = list(defect_areas(sample, *heatmap.shape))
+                areas = [(area & ~left_out, pixels) for area, pixels in defect_areas(sample, *heatmap.shape)]
+                areas = [(area, pixels) for area, pixels in areas if area.any()]
                 limits = [Saturation(pixels) for _, pixels in areas]
-                overlap.update_defects(np.stack([area for area, _ in areas]), heatmap, limits)
+                masks = np.stack([area for area, _ in areas])
+                overlap.update_defects(masks, heatmap, limits, left_out=left_out)
             elif not sample.defective:
-                overlap.update_defects(None, heatmap)
+                overlap.update_defects(None, heatmap, left_out=left_out)
 
     def metrics(self) -> dict[str, float]:
         """By name; empty unless there are normal and defective pixels."""
@@ -133,7 +137,8 @@ class Cuts:
         heatmap = prediction.heatmap
         if heatmap is None:
             return
-        mask = union_mask(sample, *heatmap.shape)
+        left_out = ignored_area(sample.parts, *heatmap.shape)
+        mask = union_mask(sample, *heatmap.shape) & ~left_out
         if sample.defective and not mask.any():
             return
         rows, columns = (
@@ -141,8 +146,9 @@ class Cuts:
             for length in heatmap.shape
         )
         places = np.ix_(rows.astype(np.intp), columns.astype(np.intp))
-        self._labels.append(mask[places].ravel())
-        self._values.append(heatmap[places].ravel())
+        counted = ~left_out[places]  # (h, w)
+        self._labels.append(mask[places][counted])
+        self._values.append(heatmap[places][counted])
         step = max(1, max(heatmap.shape) // _SIDE)
         self._maps = {path: kept for path, kept in self._maps.items() if path in drawn}
         if str(sample.path) in drawn:

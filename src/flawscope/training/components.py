@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flawscope.data.label_folder import LabelFolder
+from flawscope.data.label_folder import SHEET, LabelFolder
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset
 from flawscope.errors import OptionError, unknown
@@ -15,7 +15,7 @@ from flawscope.files import writable_folder
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.proposers import AreasOptions, ProposerOptions, build_proposer
 from flawscope.segmenters.pseudo_labels import PseudoLabelOptions, make_labels
-from flawscope.segmenters.pseudo_labels.folder import SHEET, maps_by_hand, write_labels
+from flawscope.segmenters.pseudo_labels.folder import maps_by_hand, write_labels
 from flawscope.training.recipe import Document
 from flawscope.training.settings import apply_settings, settled
 

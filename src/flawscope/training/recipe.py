@@ -52,6 +52,11 @@ class DataChoice(Frozen):
     defects: Path | None = Field(
         None, description="folder of defective pictures, for methods that learn from known defects"
     )
+    annotations: Path | None = Field(
+        None,
+        description="COCO file, or folder of LabelMe files or label maps, which says what components good "
+        "pictures show",
+    )
     natural: Path | None = Field(
         None, description="folder of natural pictures, for methods that learn what is none of the product"
     )
@@ -69,8 +74,9 @@ class DataChoice(Frozen):
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = values(self)
-        if self.intensities is None:
-            del written["intensities"]
+        for name in ("intensities", "annotations"):
+            if written[name] is None:
+                del written[name]
         return written
 
 
@@ -78,7 +84,10 @@ class SplitChoice(Frozen):
     """How many good pictures fit does not learn from. None lets the number of pictures decide."""
 
     training: int | None = Field(
-        default=None, ge=1, description="learn from only so many pictures, drawn by seed from what is left"
+        default=None,
+        ge=1,
+        description="learn from only so many pictures, drawn by seed from what is left, "
+        "beside the annotated ones",
     )
     defective: int | None = Field(
         default=None,

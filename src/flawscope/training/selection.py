@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold
+from flawscope.data.annotations.always_learnt import always_learnt
+from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold, without
 from flawscope.data.pictures import PictureFiles, Pictures
-from flawscope.data.samples import Dataset, Sample, paths_of
+from flawscope.data.samples import Dataset, Sample, ordered, paths_of
 from flawscope.data.splits import (
     HELD_OUT_SHARE,
     TUNING_SHARE,
@@ -34,11 +35,21 @@ class Selection:
         split: good pictures for training, tuning, calibration and test.
         defective: pictures of known defects.
         natural: pictures of anything but the product.
+        annotated: good pictures that are for training whatever the split draws, in each fold, too.
     """
 
     split: NormalSplit
     defective: tuple[Sample, ...] = ()
     natural: tuple[Sample, ...] = ()
+    annotated: tuple[Sample, ...] = ()
+
+    @property
+    def training(self) -> tuple[Sample, ...]:
+        """Good pictures to learn from."""
+        return self._beside_annotated(self.split.training)
+
+    def _beside_annotated(self, training: tuple[Sample, ...]) -> tuple[Sample, ...]:
+        return ordered((*self.annotated, *training)) if self.annotated else training
 
     def data(self, frame: Frame, training: tuple[Sample, ...] | None = None) -> TrainingData:
         """What a detector learns from, at its frame; `training` stands in for the split's, as in a fold.
@@ -46,7 +57,7 @@ class Selection:
         Its annotated pictures are those of the training ones that have parts. Natural pictures come from
         elsewhere, and keep their full scale.
         """
-        normal = self.split.training if training is None else training
+        normal = self._beside_annotated(self.split.training if training is None else training)
         annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
             normal=PictureFiles(normal, frame),
@@ -59,7 +70,7 @@ class Selection:
     @property
     def good(self) -> tuple[Sample, ...]:
         """What is learnt from and scaled on; pictures that calibrate are not looked at."""
-        return (*self.split.training, *self.split.tuning)
+        return (*self.training, *self.split.tuning)
 
     def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
         """For each fold what its model learns from, and the good pictures that it then scores."""
@@ -75,7 +86,7 @@ class Selection:
     def seen(self) -> list[SeenPicture]:
         """Name, content and role of every picture, for the manifest."""
         roles: tuple[tuple[Role, tuple[Sample, ...]], ...] = (
-            ("normal", self.split.training),
+            ("normal", self.training),
             ("tuning", self.split.tuning),
             ("calibration", self.split.calibration),
             ("defective", self.defective),
@@ -111,7 +122,9 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
         OptionError: more defective pictures, or other kinds, than the data set has.
     """
     defective = defects_of(dataset, recipe) if detector.needs().defective else ()
-    return Selection(split_for(detector, dataset, recipe), defective, natural_of(recipe))
+    annotated = always_learnt(dataset)
+    split = split_for(detector, without(dataset, annotated), recipe)
+    return Selection(split, defective, natural_of(recipe), annotated)
 
 
 def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSplit:

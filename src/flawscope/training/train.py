@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from flawscope.data.annotations.attach import attach
+from flawscope.data.annotations.reading import annotation_files
 from flawscope.data.checks.kinds import told_of
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
@@ -74,7 +76,8 @@ def train(
 
     Raises:
         BundleError: the graph differs from the trained network on the engines by more than the bound.
-        DataError: no or too few good pictures, an unreadable one, or some that are all alike.
+        DataError: no or too few good pictures, an unreadable one, or some that are all alike;
+            annotations that cannot be used, or that belong to no picture.
         MissingExtraError: the recipe's engine is not installed.
         OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
             with which no model folder can be made; an engine or precision that this machine lacks.
@@ -89,17 +92,21 @@ def train(
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
     detector.stages()
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
+    said = list[str]()
+    if recipe.data.annotations is not None:
+        annotated = attach(dataset, recipe.data.annotations).require()
+        dataset, said = annotated.dataset, annotated.told()
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
     frame, held_out = detector.options.frame, None
     frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
     require_spread(PictureFiles(chosen.good, frame))
-    if recipe.data.intensities is None and (said := about_values(paths_of(chosen.good), intensities)):
-        watch.say(said)
-    if said := about_copies(paths_of(chosen.good)):
-        watch.say(said)
-    for line in told_of(dataset):
+    if recipe.data.intensities is None and (values := about_values(paths_of(chosen.good), intensities)):
+        said.append(values)
+    if copies := about_copies(paths_of(chosen.good)):
+        said.append(copies)
+    for line in (*said, *told_of(dataset)):
         watch.say(line)
     writable_folder(out)
     _say_cost(detector, chosen, frame, watch)
@@ -158,7 +165,7 @@ class _Clock:
 def _counts(chosen: Selection) -> dict[str, int]:
     split = chosen.split
     return {
-        "training": len(split.training),
+        "training": len(chosen.training),
         "tuning": len(split.tuning),
         "calibration": len(split.training) if split.folds else len(split.calibration),
         "held_out_test": len(split.test),
@@ -167,7 +174,7 @@ def _counts(chosen: Selection) -> dict[str, int]:
 
 
 def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) -> None:
-    split, cost = chosen.split, detector.needs().cost
+    split, cost, count = chosen.split, detector.needs().cost, len(chosen.training)
     fits = split.folds + 1 if split.folds else 1
     often = f", in {split.folds} folds and once more" if split.folds else ""
     steps = getattr(detector.options, "steps", None)
@@ -175,14 +182,14 @@ def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch)
         watch.say(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
     if cost is None:
         return
-    expected = cost(len(split.training))
+    expected = cost(count)
     expected.require()
     each = expected.seconds_a_picture + _reading(chosen.good[0].path, frame)
-    learning = fits * (expected.seconds + each * len(split.training))
+    learning = fits * (expected.seconds + each * count)
     apart = len(chosen.apart(frame))
     checking = each * (PASSES * min(apart, PICTURES) + apart)
     time_, memory = duration(learning + checking + EXPORT), f"{expected.bytes / 2**30:.1f} GiB of memory"
-    watch.say(f"Expected: {time_} and {memory} for {len(split.training)} pictures{often}.")
+    watch.say(f"Expected: {time_} and {memory} for {count} pictures{often}.")
 
 
 def _reading(path: Path, frame: Frame) -> float:
@@ -212,8 +219,10 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
     """
     learned = recipe.model_copy(update={"engine": EngineChoice()})
     digest = hashlib.sha256(learned.to_yaml().encode())
-    for sample in (*dataset.select(split="train", defective=False), *chosen.defective):
-        status = sample.path.stat()
-        digest.update(os.fsencode(sample.path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
+    good = paths_of(dataset.select(split="train", defective=False))
+    place = recipe.data.annotations
+    for path in (*good, *paths_of(chosen.defective), *(annotation_files(place) if place else ())):
+        status = path.stat()
+        digest.update(os.fsencode(path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]
     return dataclasses.replace(run, checkpoints=Checkpoints(folder))

@@ -25,7 +25,6 @@ from flawscope.runtime.images import Frame
 from flawscope.segmenters import ComponentsOptions
 from flawscope.segmenters.components import labelling
 from flawscope.segmenters.components.labelling import annotated_labels
-from flawscope.segmenters.components.losses import IGNORED
 from flawscope.segmenters.components.segmenter import Components
 from flawscope.segmenters.components.training import Best
 from flawscope.segmenters.pseudo_labels import PseudoLabels, make_labels
@@ -216,18 +215,19 @@ def test_parts_become_labels_by_rank(saved: Save) -> None:
         replace(plain.samples[1], parts=(Area("nut", halves[3], 2),)),
     ]
     found = annotated_labels(PictureFiles(samples, plain.frame), plain, Run(), UNWATCHED)
-    assert found.names == ("background", "screw", "nut", "plate")
+    assert found.names == ("background", "dirt", "screw", "nut", "plate")
+    assert found.ignored == (1,)
     assert found.labelled.tolist() == [True, True, False]
     assert [sample.path for sample in found.pictures.samples] == [sample.path for sample in plain.samples]
-    assert (found.maps[0, :, :8] == IGNORED).all()
-    assert (found.maps[0, :32, 8:] == 1).all()
-    assert (found.maps[0, 32:48, 8:] == 3).all()
+    assert (found.maps[0, :, :8] == 1).all()
+    assert (found.maps[0, :32, 8:] == 2).all()
+    assert (found.maps[0, 32:48, 8:] == 4).all()
     assert (found.maps[0, 48:, 8:] == 0).all()
-    assert (found.maps[1, :, 60:] == 2).all()
+    assert (found.maps[1, :, 60:] == 3).all()
 
 
 def test_parts_that_are_all_ignored_are_refused(saved: Save) -> None:
     plain = saved([np.zeros((SIDE, SIDE, 3), np.uint8)], Frame(SIDE, SIDE))
     ignored = replace(plain.samples[0], parts=(Area("dirt", np.ones((SIDE, SIDE), np.bool_), ignore=True),))
-    with pytest.raises(DataError, match="annotated parts: expected parts of 1 to 63 names, got 0 names"):
+    with pytest.raises(DataError, match="one of them not ignored, got 1 names, 0 not ignored"):
         annotated_labels(PictureFiles([ignored], plain.frame), plain, Run(), UNWATCHED)

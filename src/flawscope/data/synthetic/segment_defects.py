@@ -8,6 +8,8 @@ maps.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,10 @@ _FEWEST = 16  # pixels below which a segment is too small for a defect of its ow
 
 
 def segment_defect(
-    image: NDArray[np.float32], labels: NDArray[np.integer], random: np.random.Generator
+    image: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    random: np.random.Generator,
+    ignored: Collection[int] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The picture with one synthetic defect, and where it is.
 
@@ -28,11 +33,13 @@ def segment_defect(
         image: (3, H, W) in [0, 1]; never changed.
         labels: (H, W), the segment of each pixel.
         random: source of all randomness.
+        ignored: segments that get none, where there are others.
 
     Returns:
         (3, H, W) in [0, 1] and (H, W), True where the picture may differ.
     """
-    present, counts = np.unique(labels, return_counts=True)
+    judged = labels[~np.isin(labels, [*ignored])] if ignored else labels
+    present, counts = np.unique(judged if judged.size else labels, return_counts=True)
     chosen = present[counts >= min(_FEWEST, counts.max())]
     segment = labels == random.choice(chosen)
     if random.random() < 0.5:

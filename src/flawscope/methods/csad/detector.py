@@ -28,6 +28,7 @@ from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
 from flawscope.methods.csad.words import VisualWords
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
+from flawscope.methods.registry import contradiction
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.moments import Levels
@@ -86,10 +87,13 @@ class CSAD(Detector):
         Raises:
             WeightsError: no weights for the backbone.
             DataError: no components to be told from the ground, or none that good pictures share.
-            OptionError, Stopped: what a branch raises.
+            OptionError: ignored components beside words; what a branch raises.
+            Stopped: what a branch raises.
         """
         self.segmenter.fit(data.normal, run, watch, data.parts)
         self.segmenter.check_exportable()
+        if self.segmenter.ignored and self.words is not None:
+            raise contradiction("csad", "no words where components are ignored, for they see whole pictures")
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
         self.backbone.to(run.torch_device())
@@ -164,7 +168,7 @@ class CSAD(Detector):
     def _labels(self, pictures: Pictures, run: Run, watch: Watch) -> Tensor:
         """Label maps (n, H, W) uint8."""
         found = [
-            self._divided(pixels, self.backbone(pixels))[0].to(torch.uint8).cpu()
+            self._compared(*self._divided(pixels, self.backbone(pixels)))[0].to(torch.uint8).cpu()
             for pixels in batches(pictures, run, watch, "finding components", _BATCH)
         ]
         return torch.cat(found)
@@ -175,7 +179,7 @@ class CSAD(Detector):
         components, patches = [], [torch.empty(0)]
         for pixels in batches(pictures, run, watch, "counting components", _BATCH):
             maps = self.backbone(pixels)
-            components.append(self.compared.gather(*self._divided(pixels, maps)))
+            components.append(self.compared.gather(*self._compared(*self._divided(pixels, maps))))
             if self.words is not None:
                 patches.append(self.words.grid(maps).cpu())
         return joined(components), torch.cat(patches[1:] or patches)
@@ -197,16 +201,27 @@ class CSAD(Detector):
         classes = torch.arange(self.segmenter.count, device=labels.device).view(-1, 1, 1)
         return labels, (labels.unsqueeze(1) == classes).float()
 
+    def _compared(self, labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """What `_divided` gives without the classes that are ignored: nothing shows them."""
+        if not self.segmenter.ignored:
+            return labels, shares
+        kept = [int(label not in self.segmenter.ignored) for label in range(self.segmenter.count)]
+        weight = labels.new_tensor(kept)
+        return labels * weight[labels], shares * weight.to(shares).view(-1, 1, 1)
+
     def _judged(self, pixels: Tensor) -> Judged:
         """What the branches say of pictures (N, 3, H, W)."""
         maps = self.backbone(pixels)
         labels, shares = self._divided(pixels, maps)
-        found: Judged = self.compared(labels, shares)
+        found: Judged = self.compared(*self._compared(labels, shares))
         found.outputs["components"] = labels.to(torch.uint8)
         if self.structure is not None:
             whole = self.structure.heatmap(self.structure(pixels, maps))  # (N, H, W)
             found.maps["structure"] = whole
-            found.scores["structure"] = whole.flatten(1).amax(1)
+        for name, one in found.maps.items():
+            found.maps[name] = self.segmenter.silence(one, labels)
+        if self.structure is not None:
+            found.scores["structure"] = found.maps["structure"].flatten(1).amax(1)
         if self.words is not None:
             found.scores["words"] = self.words(maps)
         return found

@@ -144,9 +144,14 @@ class SegAD(Detector):
 
         Raises:
             DataError: as `learn`.
+            OptionError: ignored components beside a classifier.
         """
         segmenter, options = self.reader.segmenter, self.options
         segmenter.fit(unseen.learnt if len(unseen.learnt) else unseen.normal, run, watch, unseen.parts)
+        if segmenter.ignored and self.classifier is not None:
+            raise contradiction(
+                NAME, "no classifier where components are ignored, for it sees whole pictures"
+            )
         self._check_segments()
         self.reader.prepare()
         table, moments = read_table(self.reader, unseen.normal, run, watch)
@@ -206,7 +211,7 @@ class SegAD(Detector):
 
     def _judged(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """All outputs of pictures with labels (N, H, W)."""
-        maps, scores = self.reader.read(pixels)
+        maps, scores = self.reader.read(pixels, labels)
         features = self.reader.features(maps, scores, labels)
         if self.classifier is not None:
             features = torch.cat([features, self.classifier(pixels)["score"].unsqueeze(1)], 1)

@@ -139,8 +139,12 @@ class SegmentReader(nn.Module):
         labels: Tensor = self.segmenter(self.segmenter.shares.new_zeros(1, 3, frame.height, frame.width))[0]
         return labels
 
-    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (N, K + U, H, W), the K heatmaps first, and image scores (N, K) of the detectors."""
+    def read(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (N, K + U, H, W), the K heatmaps first, and image scores (N, K) of the detectors.
+
+        Maps pass over segments that are ignored by labels (N, H, W); a detector's score is then its
+        heatmap's maximum.
+        """
         answers, cells = [], []
         for base in self.bases:
             if self.unsmoothed and isinstance(base, SmoothsCells):
@@ -150,13 +154,20 @@ class SegmentReader(nn.Module):
                 answer = base(pixels)
             answers.append(answer)
         maps = torch.stack([*(answer["heatmap"] for answer in answers), *cells], 1)
+        if self.segmenter.ignored:
+            maps = self.segmenter.silence(maps, labels)
+            return maps, maps[:, : len(answers)].amax((-2, -1))
         return maps, torch.stack([answer["score"] for answer in answers], 1)
 
     def features(self, maps: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-        """(N, F): by map, segment, statistic; then the detectors' scores where they join."""
+        """(N, F): by map, segment, statistic, 0 where ignored; then the detectors' scores where they join."""
         if self.statistics is None:
             raise RuntimeError("a segment reader is used before its segmenter is fitted or restored")
-        features = self.statistics(maps, labels).flatten(1)  # (N, K + U, L, S) -> (N, (K + U) * L * S)
+        found = self.statistics(maps, labels)  # (N, K + U, L, S)
+        if self.segmenter.ignored:
+            kept = [float(segment not in self.segmenter.ignored) for segment in range(self.segmenter.count)]
+            found = found * found.new_tensor(kept).view(-1, 1)
+        features = found.flatten(1)  # (N, (K + U) * L * S)
         return torch.cat([features, scores], 1) if self.scores else features
 
     def feature_names(self, segments: int) -> tuple[str, ...]:
@@ -205,13 +216,13 @@ def read_table(
     done = 0
     for pixels in batches(pictures, run, watch, "reading anomaly maps", _BATCH):
         samples = pictures.samples[done : done + len(pixels)]
+        labels = reader.segmenter.labelled(pixels, samples)
         if synthetic:
+            pixels = _damaged(pixels, labels, reader.segmenter.ignored, before=done, run=run)  # noqa: PLW2901
             labels = reader.segmenter.labelled(pixels, samples)
-            pixels = _damaged(pixels, labels, before=done, run=run)  # noqa: PLW2901
-        maps, scores = reader.read(pixels)
+        maps, scores = reader.read(pixels, labels)
         moments.add(maps[:, : scores.shape[1]])
         whole.append(scores.cpu())
-        labels = reader.segmenter.labelled(pixels, samples)
         rows.append(reader.features(maps, scores, labels).cpu())
         done += len(pixels)
     kinds = [SYNTHETIC if synthetic else sample.kind for sample in pictures.samples]
@@ -220,10 +231,10 @@ def read_table(
     return Table(features, defective, tuple(kinds), image), moments
 
 
-def _damaged(pixels: Tensor, labels: Tensor, *, before: int, run: Run) -> Tensor:
+def _damaged(pixels: Tensor, labels: Tensor, ignored: tuple[int, ...], *, before: int, run: Run) -> Tensor:
     """Pictures (N, 3, H, W) with labels (N, H, W), a synthetic defect in each; `before` came before them."""
     damaged = [
-        segment_defect(picture, own, np.random.default_rng((run.seed, _DEFECTS, before + index)))[0]
+        segment_defect(picture, own, np.random.default_rng((run.seed, _DEFECTS, before + index)), ignored)[0]
         for index, (picture, own) in enumerate(zip(pixels.cpu().numpy(), labels.cpu().numpy(), strict=True))
     ]
     return torch.from_numpy(np.stack(damaged)).to(pixels.device)

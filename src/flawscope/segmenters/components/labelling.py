@@ -9,17 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flawscope.data.annotations.partition import classes_of, partition
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import Sample
-from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size, to_frame_size
-from flawscope.errors import DataError
+from flawscope.data.segment_maps import Labels, to_frame_size
 from flawscope.nn.run import Run
 from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
-from flawscope.segmenters.components.losses import IGNORED
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.proposers import build_proposer
-from flawscope.segmenters.pseudo_labels.make import BACKGROUND, PseudoLabels, make_labels
+from flawscope.segmenters.pseudo_labels.make import PseudoLabels, make_labels
 
 
 @dataclass(frozen=True)
@@ -28,15 +26,17 @@ class Labelling:
 
     Attributes:
         pictures: N of them.
-        maps: (N, H, W) at the pictures' frame; 0 is the background, `IGNORED` what nobody shall learn.
+        maps: (N, H, W) at the pictures' frame; 0 is the background.
         labelled: (N,) whether a picture's map is to be learnt; the others' mean nothing.
         names: of the classes, the background's first.
+        ignored: classes that are to be told from the others and not to be judged.
     """
 
     pictures: Pictures
     maps: Labels
     labelled: NDArray[np.bool_]
     names: tuple[str, ...]
+    ignored: tuple[int, ...] = ()
 
 
 def label(
@@ -71,7 +71,7 @@ def _pseudo_labels(pictures: Pictures, options: ComponentsOptions, run: Run, wat
     name = f"labels-{fingerprint(options, run, (pictures,), arrays=(placed,))}"
     kept = store.load(name)
     if kept is not None:
-        names = tuple(json.loads(bytes(kept["names"].numpy())))
+        names, _ = read_back(kept["names"])
         return PseudoLabels(kept["maps"].numpy(), kept["labelled"].numpy(), names)
     made = make_labels(pictures, proposer, options.labels, run, watch)
     tensors = {"maps": torch.from_numpy(made.maps), "labelled": torch.from_numpy(made.labelled)}
@@ -79,16 +79,23 @@ def _pseudo_labels(pictures: Pictures, options: ComponentsOptions, run: Run, wat
     return made
 
 
-def written(names: tuple[str, ...]) -> torch.Tensor:
-    """Names as the bytes of JSON, (B,) uint8."""
-    return torch.frombuffer(bytearray(json.dumps(names).encode()), dtype=torch.uint8)
+def written(names: tuple[str, ...], ignored: tuple[int, ...] = ()) -> torch.Tensor:
+    """Names, and the numbers of those to be ignored, as the bytes of JSON, (B,) uint8; see `read_back`."""
+    text = json.dumps({"names": names, "ignored": ignored})
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def read_back(titles: torch.Tensor) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """What `written` was given."""
+    content = json.loads(bytes(titles.cpu().numpy()))
+    return tuple(content["names"]), tuple(content["ignored"])
 
 
 def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch) -> Labelling:
     """Label maps of the pictures whose parts a person has annotated, a class for each name.
 
-    Classes are numbered by rank (`PartSource.order`), then by name. A pixel belongs to the part of the lowest
-    rank that covers it; one of a part that is to be ignored is ignored.
+    Classes are numbered by order, then by name (`classes_of`); `partition` says which pixel is whose. Ignored
+    components are classes, too: what shall be left out must be told from the rest.
 
     Args:
         parts: the annotated pictures.
@@ -97,22 +104,10 @@ def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch
         watch: progress and stop signal.
 
     Raises:
-        DataError: no part to learn, more classes than maps may have, or a mask that does not fit its picture.
+        DataError: no part to judge, more classes than maps may have, or a mask that does not fit its picture.
         InputError: a picture or mask that cannot be read.
     """
-    ranks: dict[str, int] = {}
-    for sample in parts.samples:
-        for part in sample.parts:
-            if not part.ignore:
-                ranks[part.name] = min(part.order, ranks.get(part.name, part.order))
-    names = (BACKGROUND, *sorted(ranks, key=lambda name: (ranks[name], name)))
-    if not 2 <= len(names) <= MOST_SEGMENTS:
-        raise DataError(
-            "annotated parts",
-            expected=f"parts of 1 to {MOST_SEGMENTS - 1} names",
-            got=f"{len(names) - 1} names",
-            fix="Annotate parts that are to be learnt, and name equal ones alike.",
-        )
+    classes = classes_of(parts.samples)
     annotated = {sample.path for sample in parts.samples}
     others = [index for index, sample in enumerate(pictures.samples) if sample.path not in annotated]
     together, frame = parts + pictures.subset(others), parts.frame
@@ -120,15 +115,7 @@ def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch
     with watch.stage("reading annotated parts", len(parts)) as stage:
         for drawn, sample in zip(maps, parts.samples, strict=False):
             watch.check_stop(run)
-            drawn[:] = to_frame_size(_drawn(sample, names), frame)
+            drawn[:] = to_frame_size(partition(sample, classes.names), frame)
             stage.advance()
-    return Labelling(together, maps, np.arange(len(together)) < len(parts), names)
-
-
-def _drawn(sample: Sample, names: tuple[str, ...]) -> Labels:
-    """The picture's labels (H, W) at its own size."""
-    height, width = picture_size(sample.path)
-    labels = np.zeros((height, width), np.uint8)
-    for part in sorted(sample.parts, key=lambda part: -part.order):
-        labels[part.read(height, width)] = IGNORED if part.ignore else names.index(part.name)
-    return labels
+    known = np.arange(len(together)) < len(parts)
+    return Labelling(together, maps, known, classes.names, classes.ignored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.components.decoder import Decoder
-from flawscope.segmenters.components.labelling import label, written
+from flawscope.segmenters.components.labelling import label, read_back, written
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.components.training import Training, finest_first, in_order
 from flawscope.segmenters.segmenter import Segmenter
@@ -42,7 +41,7 @@ class Components(Segmenter):
         super().__init__(options, frame)
         size = (frame.height, frame.width)
         self.features = build_backbone(options.backbone, options.layers, strides=(4, 16), size=size)
-        self.register_buffer("titles", written(()))  # (B,) bytes of the names
+        self.register_buffer("titles", written(()))  # (B,) bytes of names and numbers
         self.decoder = self._fresh(1, 0)
         self.history: list[dict[str, float]] = []
 
@@ -54,7 +53,7 @@ class Components(Segmenter):
     @property
     def names(self) -> tuple[str, ...]:
         """See `Segmenter.names`; as the label maps have them."""
-        return tuple(json.loads(bytes(self.titles.cpu().numpy())))
+        return read_back(self.titles)[0]
 
     def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         """See `Segmenter.learn`: train the decoder on annotated parts, where there are any, or pseudo-labels.
@@ -68,7 +67,7 @@ class Components(Segmenter):
         if self.options.weights == "pretrained":
             load_pretrained(self.features)
         labelling = label(pictures, parts, self.options, run, watch)
-        self.titles = written(labelling.names)
+        self.titles, self.ignored = written(labelling.names, labelling.ignored), labelling.ignored
         seed = int(run.generator(_DECODER).initial_seed())
         self.decoder = self._fresh(len(labelling.names), seed).to(run.torch_device())
         training = Training(self.features, self.decoder, labelling, self.options, run, watch=watch)
@@ -103,9 +102,10 @@ class Components(Segmenter):
         return decoder.requires_grad_(False).eval()
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
-        """Take the number of classes over from the state before the tensors are."""
+        """Take the number of classes, and which are ignored, over from the state before the tensors are."""
         shares, titles = (state_dict.get(f"{prefix}{name}") for name in ("shares", "titles"))
         if shares is not None and titles is not None:
             self.shares, self.titles = torch.empty_like(shares), torch.empty_like(titles)
+            self.ignored = read_back(titles)[1]
             self.decoder = self._fresh(len(shares), 0).to(self.features.mean.device)
         super()._load_from_state_dict(state_dict, prefix, *others)

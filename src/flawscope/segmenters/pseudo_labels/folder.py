@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.data.label_folder import LabelFolder
+from flawscope.data.label_folder import SHEET, LabelFolder
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import spread
 from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size, shares_of, to_frame_size
@@ -18,7 +18,6 @@ from flawscope.runtime.images import Frame
 from flawscope.runtime.overlay import to_bytes, write_png
 from flawscope.segmenters.pseudo_labels.make import PseudoLabels
 
-SHEET = "contact_sheet.png"
 _SHEET_PICTURES = 24
 _SAME = 0.25  # IoU from which a class is one that the folder knows already
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.pictures import Pictures
 from flawscope.errors import DataError, OptionError
 from flawscope.nn.run import Run, full_float32
@@ -28,8 +29,6 @@ from flawscope.segmenters.pseudo_labels.grouping import NONE, Grouping, group
 from flawscope.segmenters.pseudo_labels.histograms import class_histograms, trusted
 from flawscope.segmenters.pseudo_labels.numbers import usual_numbers
 from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
-
-BACKGROUND = "background"
 
 
 @dataclass

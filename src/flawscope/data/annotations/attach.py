@@ -1,0 +1,196 @@
+"""Annotations as parts of a data set's pictures, in the order that somebody states or a sensible one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from flawscope.data.annotations.drawing import Drawing
+from flawscope.data.annotations.matching import Unmatched, matched
+from flawscope.data.annotations.order import ORDER, Component, read_order
+from flawscope.data.annotations.partition import BACKGROUND
+from flawscope.data.annotations.reading import read_annotations
+from flawscope.data.label_folder import LabelPart
+from flawscope.data.masks import size_error
+from flawscope.data.samples import Dataset, Sample
+from flawscope.data.segment_maps import picture_size
+from flawscope.errors import DataError, suggest
+
+_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """A data set whose pictures have their annotated parts, and what was found on the way.
+
+    Attributes:
+        dataset: its samples have `parts` where they are annotated.
+        components: which there are, in their order; the background claims at its place.
+        stated: the file that states the order; None where nobody does.
+        unmatched: annotations that belong to no picture.
+        problems: what cannot be used, each as an error that names it.
+    """
+
+    dataset: Dataset
+    components: tuple[Component, ...]
+    stated: Path | None
+    unmatched: tuple[Unmatched, ...]
+    problems: tuple[DataError, ...]
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The annotated pictures."""
+        return tuple(sample for sample in self.dataset if sample.parts)
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether parts may lie upon each other, unlike the classes of label maps."""
+        return any(not isinstance(part, LabelPart) for sample in self.samples for part in sample.parts)
+
+    def require(self) -> Annotated:
+        """These annotations, where all of them can be used and any belongs to a picture.
+
+        Raises:
+            DataError: the first problem.
+        """
+        if self.problems:
+            raise self.problems[0]
+        if not self.samples:
+            first = str(self.unmatched[0]) if self.unmatched else "files without a shape"
+            raise DataError(
+                f"annotations for {self.dataset.root}",
+                expected="some that are called as one of its pictures, and mark something",
+                got=f"{len(self.unmatched)} others, such as {first}" if self.unmatched else first,
+                fix="Let the annotations' names, and folders where names repeat, be those of the pictures.",
+            )
+        return self
+
+    def told(self) -> list[str]:
+        """What the user should read before training."""
+        good = [sample for sample in self.samples if not sample.defective]
+        shown = {name: _pictures_with(name, good) for name in self._names()}
+        ignored = [component.name for component in self.components if component.ignore]
+        lines = [f"{len(good)} good pictures are annotated: {', '.join(shown)}."]
+        if ignored:
+            lines.append(f"Left out of scores and heatmaps: {', '.join(ignored)}.")
+        if self.stated is None and len(shown) > 1 and self.overlapping:
+            lines.append(
+                f"Nobody states which component a pixel belongs to first ({ORDER} beside the annotations): "
+                f"the smaller, that is {', '.join(shown)}."
+            )
+        if single := [name for name, count in shown.items() if count == 1]:
+            lines.append(f"Annotated in one picture only, and learnt from that: {', '.join(single)}.")
+        if absent := [name for name, count in shown.items() if count == 0]:
+            lines.append(f"Annotated in no good picture, and so not learnt: {', '.join(absent)}.")
+        return lines + self._without_picture()
+
+    def left_out(self) -> list[str]:
+        """What the user should read of figures from which ignored components are left out."""
+        ignored = [component.name for component in self.components if component.ignore]
+        of = [sample for sample in self.samples if any(part.ignore for part in sample.parts)]
+        said = f"In {len(of)} pictures pixels of {', '.join(ignored)} count in no figure of place."
+        nothing = f"No component is ignored ({ORDER} beside the annotations): annotations change no figure."
+        return [said if ignored else nothing, *self._without_picture()]
+
+    def _without_picture(self) -> list[str]:
+        if not self.unmatched:
+            return []
+        more = len(self.unmatched) - _LISTED
+        named = "; ".join(str(one) for one in self.unmatched[:_LISTED])
+        return [f"Annotations without a picture: {named}{f'; and {more} more' if more > 0 else ''}."]
+
+    def _names(self) -> list[str]:
+        return [component.name for component in self.components if component.name != BACKGROUND]
+
+
+def attach(dataset: Dataset, place: Path) -> Annotated:
+    """Read the annotations of a file or folder and give each picture its own.
+
+    A picture's masks of defects that come from the very same file are dropped: it says what is annotated.
+
+    Raises:
+        DataError: nothing that is an annotation; an order that cannot be read.
+        MissingExtraError: the order is stated, and PyYAML is not installed.
+    """
+    place = Path(place)
+    reading = read_annotations(place)
+    matches = matched(reading.drawings, dataset.samples)
+    problems = [*reading.problems, *matches.problems]
+    usable = dict[Path, Drawing]()
+    for path, drawing in matches.of.items():
+        found = [*drawing.problems, *_misfit(path, drawing)]
+        problems += found
+        if not found:
+            usable[path] = drawing
+    order = (place if place.is_dir() else place.parent) / ORDER
+    stated = order if order.is_file() else None
+    if stated is not None:
+        components = read_order(stated)
+        problems += _unknown(matches.of.values(), components, stated)
+    else:
+        components = tuple(Component(name) for name in (BACKGROUND, *_sensible_order(usable)))
+    ranks = {component.name: rank for rank, component in enumerate(components)}
+    samples = tuple(_with_parts(sample, usable.get(sample.path), components, ranks) for sample in dataset)
+    return Annotated(
+        replace(dataset, samples=samples), components, stated, matches.unmatched, tuple(problems)
+    )
+
+
+def _with_parts(
+    sample: Sample, drawing: Drawing | None, components: Sequence[Component], ranks: dict[str, int]
+) -> Sample:
+    if drawing is None:
+        return sample
+    parts = tuple(
+        replace(part, order=ranks[part.name], ignore=components[ranks[part.name]].ignore)
+        for part in drawing.parts
+        if part.name in ranks
+    )
+    masks = tuple(mask for mask in sample.masks if getattr(mask, "path", None) != drawing.file)
+    return replace(sample, parts=parts, masks=masks)
+
+
+def _misfit(path: Path, drawing: Drawing) -> list[DataError]:
+    """The error of an annotation of another size than its picture."""
+    size = picture_size(path)
+    return [size_error(drawing.file, drawing.size, size)] if drawing.size not in (None, size) else []
+
+
+def _unknown(drawings: Iterable[Drawing], components: Sequence[Component], stated: Path) -> list[DataError]:
+    """An error for each name in a file that the stated order lacks."""
+    known = [component.name for component in components]
+    return [
+        DataError(
+            f"annotation {drawing.file}",
+            expected=f"components that {stated} lists",
+            got=f'"{name}"',
+            fix=suggest(name, known),
+        )
+        for drawing in drawings
+        for name in sorted({part.name for part in drawing.parts} - set(known))
+    ]
+
+
+def _sensible_order(drawings: dict[Path, Drawing]) -> list[str]:
+    """Components as label maps number them, else by their mean area in the pictures that show them."""
+    numbers = dict[str, int]()
+    shares = defaultdict[str, list[float]](list)
+    for path, drawing in drawings.items():
+        numbers |= {part.name: part.index for part in drawing.parts if isinstance(part, LabelPart)}
+        height, width = picture_size(path)
+        for name in {part.name for part in drawing.parts} - numbers.keys():
+            area = np.zeros((height, width), np.bool_)
+            for part in drawing.parts:
+                if part.name == name:
+                    area |= part.read(height, width)
+            shares[name].append(float(area.mean()))
+    means = {name: float(np.mean(found)) for name, found in shares.items() if name != BACKGROUND}
+    return [*sorted(numbers, key=numbers.__getitem__), *sorted(means, key=lambda name: (means[name], name))]
+
+
+def _pictures_with(name: str, samples: Sequence[Sample]) -> int:
+    return sum(any(part.name == name for part in sample.parts) for sample in samples)

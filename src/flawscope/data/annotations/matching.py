@@ -1,0 +1,88 @@
+"""Which picture an annotation belongs to: by the ends of their paths, whatever the pictures' ending."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flawscope.data.annotations.drawing import Drawing
+from flawscope.data.samples import Sample
+from flawscope.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """An annotation that belongs to no picture, and why."""
+
+    drawing: Drawing
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.drawing.file} ({self.drawing.picture.name}: {self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The annotation of each picture, by its path, those that belong to none, and two of one picture."""
+
+    of: dict[Path, Drawing]
+    unmatched: tuple[Unmatched, ...]
+    problems: tuple[DataError, ...]
+
+
+def matched(drawings: Sequence[Drawing], samples: Sequence[Sample]) -> Matches:
+    """Find each annotation's picture.
+
+    It is the one of the same name, and of several the one whose folders agree with the annotation's the
+    longest way up; of those that agree alike the only good training picture, for data sets whose kinds and
+    splits number their pictures alike.
+    """
+    named = defaultdict[str, list[tuple[Sample, tuple[str, ...]]]](list)
+    for sample in samples:
+        key = _key(sample.path)
+        named[key[-1]].append((sample, key))
+    claims, unmatched = defaultdict[Path, list[tuple[int, Drawing]]](list), list[Unmatched]()
+    for drawing in drawings:
+        key = _key(drawing.picture)
+        common = [(_agreeing(key, other), sample) for sample, other in named[key[-1]]]
+        length = max((count for count, _ in common), default=0)
+        found = [sample for count, sample in common if count == length]
+        if len(found) > 1:
+            found = [one for one in found if one.split == "train" and not one.defective] or found
+        if len(found) == 1:
+            claims[found[0].path].append((length, drawing))
+        else:
+            reason = f"{len(found)} pictures are called so" if found else "no picture is called so"
+            unmatched.append(Unmatched(drawing, reason))
+    best, problems = dict[Path, Drawing](), list[DataError]()
+    for path, claim in claims.items():
+        (length, nearest), *others = sorted(claim, key=lambda one: -one[0])
+        if others and others[0][0] == length:
+            problems.append(_twice(path, nearest, others[0][1]))
+            continue
+        best[path] = nearest
+        unmatched += [Unmatched(other, f"that of {path} is {nearest.file}") for _, other in others]
+    return Matches(best, tuple(unmatched), tuple(problems))
+
+
+def _twice(path: Path, first: Drawing, second: Drawing) -> DataError:
+    files = f"{first.file} and {second.file}" if first.file != second.file else f"two in {first.file}"
+    fix = "Remove one of them, or let the annotations' folders mirror the pictures'."
+    return DataError(f"picture {path}", expected="one annotation", got=files, fix=fix)
+
+
+def _key(path: Path) -> tuple[str, ...]:
+    """A path's folders and name without ending, whatever their case."""
+    return tuple(part.casefold() for part in path.absolute().with_suffix("").parts)
+
+
+def _agreeing(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many names agree from the end on."""
+    count = 0
+    for a, b in zip(reversed(one), reversed(other), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

@@ -1,0 +1,103 @@
+"""From annotated parts that may overlap to a map in which every pixel belongs to one component at most.
+
+Components lie in each other, from a screw's head to the board that it holds (Mask R-CNN's sub-classes in
+SADSeM, section 3): a stated order says which of them a pixel belongs to, the first that claims it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.data.samples import PartSource, Sample
+from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size
+from flawscope.errors import DataError
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """What the numbers of a partition mean.
+
+    Attributes:
+        names: of the components, those of lower order first; names[0] is the background.
+        ignored: numbers of those that are marked as none to judge.
+    """
+
+    names: tuple[str, ...]
+    ignored: tuple[int, ...]
+
+
+def classes_of(samples: Iterable[Sample]) -> Classes:
+    """The components that are annotated in any of the samples, by their order, then by name.
+
+    Raises:
+        DataError: none, more than a map may have, or none that is to be judged.
+    """
+    ranks, ignored = dict[str, int](), set[str]()
+    for sample in samples:
+        for part in sample.parts:
+            ranks[part.name] = min(part.order, ranks.get(part.name, part.order))
+            if part.ignore:
+                ignored.add(part.name)
+    names = sorted(set(ranks) - {BACKGROUND}, key=lambda name: (ranks[name], name))
+    if not 1 <= len(names) < MOST_SEGMENTS or ignored.issuperset(names):
+        judged = len(set(names) - ignored)
+        raise DataError(
+            "annotated parts",
+            expected=f"parts of 1 to {MOST_SEGMENTS - 1} names, one of them not ignored",
+            got=f"{len(names)} names, {judged} not ignored" if names else "0 names",
+            fix="Annotate parts that are to be learnt, and name equal ones alike.",
+        )
+    return Classes(
+        (BACKGROUND, *names), tuple(index for index, name in enumerate(names, 1) if name in ignored)
+    )
+
+
+def partition(sample: Sample, names: Sequence[str]) -> Labels:
+    """The picture's components at its own size, (H, W) of numbers into `names`; 0 where nothing is claimed.
+
+    Args:
+        sample: with annotated parts.
+        names: of the components, the background's first; see `classes_of`.
+
+    Raises:
+        InputError: a picture or an annotation that cannot be read.
+        DataError: an annotation of another size than the picture, or a part of another name.
+    """
+    numbers = {name: index for index, name in enumerate(names)}
+    unknown = [part.name for part in sample.parts if part.name not in numbers]
+    if unknown:
+        raise DataError(
+            f"annotation of {sample.path}",
+            expected=f"parts called {', '.join(names[1:])}",
+            got=f"one called {unknown[0]}",
+            fix="Rename it, or annotate it in a picture to learn from.",
+        )
+    return painted(sample.parts, [numbers[part.name] for part in sample.parts], picture_size(sample.path))
+
+
+def ignored_area(parts: Sequence[PartSource], height: int, width: int) -> NDArray[np.bool_]:
+    """Where what is seen is marked as none to judge, (height, width); parts that lie upon it are not.
+
+    Raises:
+        InputError, DataError: as `partition`.
+    """
+    if not any(part.ignore for part in parts):
+        return np.zeros((height, width), np.bool_)
+    return painted(parts, [int(part.ignore) for part in parts], (height, width)) > 0
+
+
+def painted(parts: Sequence[PartSource], values: Sequence[int], size: tuple[int, int]) -> Labels:
+    """Each part's value where it is the first of the order that claims the pixel, (H, W); else 0.
+
+    Of parts of equal order the first given claims first.
+    """
+    labels = np.zeros(size, np.uint8)
+    for index in sorted(range(len(parts)), key=lambda index: (parts[index].order, index), reverse=True):
+        labels[parts[index].read(*size)] = values[index]
+    return labels

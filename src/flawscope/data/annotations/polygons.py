@@ -1,0 +1,30 @@
+"""Which pixels a polygon covers: those whose centre lies inside, so that neighbours never overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def covered(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
+    """Pixels of a picture (height, width) whose centres lie inside a polygon, by the even-odd rule.
+
+    A centre on an edge counts for the polygon to the right of that edge, or below it: of two polygons that
+    share an edge exactly one has the pixel.
+
+    Args:
+        points: (n, 2) x and y of the corners; pixel (0, 0) reaches from 0 to 1, as COCO has it.
+    """
+    crossed = np.zeros((height, width + 1), np.bool_)  # at the first pixel to the right of an edge
+    for edge in zip(points.tolist(), np.roll(points, -1, axis=0).tolist(), strict=True):
+        (x0, y0), (x1, y1) = sorted(edge, key=lambda end: end[::-1])  # alike for both that share it
+        rows = np.arange(max(0, _first(y0)), min(height, _first(y1)))  # centres from y0 to below y1
+        if len(rows):
+            x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+            crossed[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)] ^= True
+    return np.asarray(np.logical_xor.accumulate(crossed, axis=1)[:, :width])
+
+
+def _first(place: float) -> int:
+    """The first pixel whose centre is at `place` or beyond."""
+    return int(np.ceil(place - 0.5))
