@@ -68,6 +68,9 @@ METHODS: dict[str, Kept] = {
     ),
     "padim": Kept({**SMALL, "channels": 16}),
     "patchcore": Kept({**SMALL, "backbone": "resnet18", "coreset": 0.2}),
+    "pni": Kept(
+        {**SMALL, "steps": 2, "batch": 16, "width": 8, "depth": 3, "reach": 1, "classes": 8, "coreset": 0.2}
+    ),
     "rd4ad": Kept({**SMALL, "steps": 2, "batch": 4}),
     "sadsem": Kept({**SMALL, "segments": {"kind": "object"}, "background": True, "masks": {"side": 8}}),
     "segad": Kept(

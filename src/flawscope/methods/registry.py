@@ -29,6 +29,7 @@ BUILT_IN = {
     "multiscale_patch": "flawscope.methods.multiscale_patch:MultiScalePatch",
     "padim": "flawscope.methods.padim:PaDiM",
     "patchcore": "flawscope.methods.patchcore:PatchCore",
+    "pni": "flawscope.methods.pni.detector:PNI",
     "rd4ad": "flawscope.methods.rd4ad:RD4AD",
     "sadsem": "flawscope.methods.sadsem.detector:SADSeM",
     "segad": "flawscope.methods.segad:SegAD",
