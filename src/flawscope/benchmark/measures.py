@@ -24,6 +24,7 @@ Measure = Literal[
     "image_auroc_mean",
     "aupro_30",
     "au_spro_05",
+    "au_spro_10",
     "au_spro_30",
     "au_spro_30_logical",
     "au_spro_30_structural",
@@ -41,6 +42,7 @@ MEASURES: dict[Measure, str] = {
     "image_auroc_mean": "image AUROC, mean",
     "aupro_30": "AU-PRO 0.3",
     "au_spro_05": "AU-sPRO 0.05",
+    "au_spro_10": "AU-sPRO 0.1",
     "au_spro_30": "AU-sPRO 0.3",
     "au_spro_30_logical": "AU-sPRO 0.3, logical",
     "au_spro_30_structural": "AU-sPRO 0.3, structural",
@@ -95,7 +97,8 @@ def _by_category(evaluation: Evaluation) -> dict[str, float]:
         wide = {name: evaluation.defects[name].compute(0.3) for name in CATEGORIES}
         found |= {f"au_spro_30_{name}": value for name, value in wide.items()}
         found["au_spro_30"] = statistics.fmean(wide.values())
-        found["au_spro_05"] = statistics.fmean(evaluation.defects[name].compute(0.05) for name in CATEGORIES)
+        for name, limit in (("au_spro_05", 0.05), ("au_spro_10", 0.1)):
+            found[name] = statistics.fmean(evaluation.defects[kind].compute(limit) for kind in CATEGORIES)
     return found
 
 

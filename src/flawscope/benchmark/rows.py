@@ -26,6 +26,7 @@ class Published(Frozen):
     image_auroc_mean: float | None = Field(default=None, ge=0, le=100)
     aupro_30: float | None = Field(default=None, ge=0, le=100)
     au_spro_05: float | None = Field(default=None, ge=0, le=100)
+    au_spro_10: float | None = Field(default=None, ge=0, le=100)
     au_spro_30: float | None = Field(default=None, ge=0, le=100)
     au_spro_30_logical: float | None = Field(default=None, ge=0, le=100)
     au_spro_30_structural: float | None = Field(default=None, ge=0, le=100)

@@ -104,7 +104,7 @@ def _legend(outcome: Outcome) -> str:
     facts = ["Percent"]
     if "aupro_30" in measures:
         facts.append("AU-PRO up to a false positive rate of 0.3, at each picture's own resolution")
-    if {"au_spro_05", "au_spro_30"} & set(measures):
+    if {"au_spro_05", "au_spro_10", "au_spro_30"} & set(measures):
         facts.append("AU-sPRO and AUROC without a kind: the mean of logical and structural defects")
     if "fpr_at_95_tpr" in measures:
         facts.append("FPR@95TPR: good pictures called defective where 95 % of the defective ones are found")
