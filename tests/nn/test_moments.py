@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flawscope.nn.moments import Moments
+from flawscope.nn.moments import Levels, Moments
 
 
 @given(
@@ -47,3 +47,14 @@ def test_a_channel_that_never_varies_is_divided_by_1(value: float) -> None:
         moments.add(values)
     assert moments.std[0].item() == 1.0
     assert moments.std[1].item() == pytest.approx(0.29, abs=0.05)
+
+
+def test_a_signal_that_hardly_varies_is_not_raised_to_noise() -> None:
+    still, varied = torch.tensor([0.0, 0.0, 0.003, 0.0]), torch.tensor([3.0, -3.0, 3.0, -3.0])
+    levels = Levels(2, "moments", least=(4.0, 4.0))
+    levels.learn((still, varied))
+    np.testing.assert_allclose(levels.gain, [0.25, 1 / 5], rtol=1e-6)  # 3 and 4 make 5
+    np.testing.assert_allclose(levels.zero, [0.00075, 0], atol=1e-9)
+    plain = Levels(1, "moments")
+    plain.learn((still,))
+    assert plain.gain.item() > 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -73,6 +74,8 @@ class Levels(nn.Module):
         mode: what is levelled.
         between: lower and upper quantile, 0 to 1.
         top: see above.
+        least: deviation that is added to each signal's own, as that of independent noise would be; one for
+            all, or K of them, in mode `moments`. A signal that hardly varies is then not raised to noise.
 
     Attributes:
         zero: (K,) what becomes 0.
@@ -83,10 +86,17 @@ class Levels(nn.Module):
     gain: Tensor
 
     def __init__(
-        self, count: int, mode: Mode, *, between: tuple[float, float] = (0.0, 1.0), top: float = 1.0
+        self,
+        count: int,
+        mode: Mode,
+        *,
+        between: tuple[float, float] = (0.0, 1.0),
+        top: float = 1.0,
+        least: float | Sequence[float] = 0.0,
     ) -> None:
         super().__init__()
         self.mode, self.between, self.top = mode, between, top
+        self.least = tuple(least) if isinstance(least, Sequence) else (least,) * count
         self.register_buffer("zero", torch.zeros(count))
         self.register_buffer("gain", torch.ones(count))
 
@@ -99,9 +109,13 @@ class Levels(nn.Module):
             if self.mode == "moments":
                 moments, inner = Moments(), values[(values >= zero) & (values <= high)]
                 moments.add(torch.from_numpy(inner if len(inner) > 1 else values).unsqueeze(1))
-                zero, spread = float(moments.mean), float(moments.std)
+                zero, spread = float(moments.mean), self._spread(moments, self.least[index])
             self.zero[index] = zero
             self.gain[index] = self.top / spread if spread else 1.0
+
+    @staticmethod
+    def _spread(moments: Moments, least: float) -> float:
+        return math.hypot(math.sqrt(float(moments.variance)), least) if least else float(moments.std)
 
     def take(self, moments: Moments) -> None:
         """Take the levels from moments of the K signals, gathered batch by batch: mode `moments` alone."""

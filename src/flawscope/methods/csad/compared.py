@@ -46,11 +46,12 @@ class Compared(nn.Module):
     def __init__(self, options: CSADOptions, names: Sequence[str], grids: Sequence[Grid]) -> None:
         super().__init__()
         self.names, classes = tuple(names), len(names) - 1
+        size, least = options.size, options.least
         self.histogram = (
-            PatchHistogram(classes, options.size, grids, options.histogram) if options.histogram else None
+            PatchHistogram(classes, size, grids, options.histogram, least) if options.histogram else None
         )
-        self.counts = ComponentCounts(classes, options.size, options.counts) if options.counts else None
-        self.places = Places(classes, options.size, options.places) if options.places else None
+        self.counts = ComponentCounts(classes, size, options.counts, least) if options.counts else None
+        self.places = Places(classes, size, options.places, least) if options.places else None
 
     def gather(self, labels: Tensor, shares: Tensor) -> Components:
         """What `learn` needs, on the CPU, of label maps (N, H, W) and shares (N, K + 1, H, W)."""

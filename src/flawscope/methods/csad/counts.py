@@ -141,13 +141,15 @@ class Counting(nn.Module):
 class ComponentCounts(Counting):
     """Distance of a label map's component counts to those of good pictures; `learn` fills buffers only.
 
-    Arguments and attributes are those of `Counting`.
+    Arguments and attributes are those of `Counting`; for `least` of the arguments see `FusedGaussians`.
     """
 
-    def __init__(self, classes: int, size: tuple[int, int], options: ComponentCountsOptions) -> None:
+    def __init__(
+        self, classes: int, size: tuple[int, int], options: ComponentCountsOptions, least: float = 0.0
+    ) -> None:
         super().__init__(classes, size, options)
         self.options = options
-        self.fused = FusedGaussians((classes,), options.gaussian, options.floor)
+        self.fused = FusedGaussians((classes,), options.gaussian, options.floor, least)
 
     @torch.no_grad()
     def learn(self, labels: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:

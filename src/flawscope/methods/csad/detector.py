@@ -65,10 +65,14 @@ class CSAD(Detector):
             build_structure(options.structure, self.backbone, options.size) if options.structure else None
         )
         self.words = self._fresh_words()
-        self.levels = Levels(len(options.branches), "moments", between=options.trimmed)
-        self.map_levels = Levels(len(self._maps), "moments", between=options.trimmed)
+        self.levels = self._levels(options.branches)
+        self.map_levels = self._levels(self._maps)
         grids = [(int(rows), int(columns)) for rows, columns in known.get("grids", [WHOLE])]
         self._compose(tuple(known.get("names", _UNTAUGHT)), grids)
+
+    def _levels(self, branches: Sequence[str]) -> Levels:
+        least = [0.0 if name == "structure" else self.options.least for name in branches]
+        return Levels(len(branches), "moments", between=self.options.trimmed, least=least)
 
     def needs(self) -> Needs:
         """See `Detector.needs`; tuning pictures bring the branches to one scale, probes tell the cost."""
@@ -124,7 +128,8 @@ class CSAD(Detector):
         return tuple(called.get(name, name) for name in known)
 
     def _fresh_words(self) -> VisualWords | None:
-        return VisualWords(self.backbone, self.options.words) if self.options.words else None
+        options = self.options
+        return VisualWords(self.backbone, options.words, options.least) if options.words else None
 
     def _compose(self, names: tuple[str, ...], grids: Sequence[Grid]) -> None:
         """Make the branches that compare such components, and declare what comes out."""

@@ -22,6 +22,7 @@ class FusedGaussians(nn.Module):
         sizes: entries of each part, D in all.
         options: of the Gaussians; variants are found in the first part.
         floor: see `Gaussian`.
+        least: deviation that is added to each part's when they are levelled, see `Levels`.
 
     Attributes:
         usual: (2, V, D) from where to where 90 % of the good pictures lie, for each of V variants.
@@ -29,11 +30,13 @@ class FusedGaussians(nn.Module):
 
     usual: Tensor
 
-    def __init__(self, sizes: Sequence[int], options: GaussianOptions, floor: float) -> None:
+    def __init__(
+        self, sizes: Sequence[int], options: GaussianOptions, floor: float, least: float = 0.0
+    ) -> None:
         super().__init__()
         self.sizes, self.options = list(sizes), options
         self.gaussians = nn.ModuleList(Gaussian(size, options, floor) for size in sizes)
-        self.levels = Levels(len(self.sizes), "moments", between=TRIMMED)
+        self.levels = Levels(len(self.sizes), "moments", between=TRIMMED, least=least)
         self.register_buffer("usual", torch.zeros(2, 1, sum(sizes)))
 
     def learn(self, vectors: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:

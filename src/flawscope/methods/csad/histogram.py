@@ -80,20 +80,26 @@ class PatchHistogram(nn.Module):
         grids: rows and columns of each grid, see `PatchHistogramOptions.grids`; a restored branch needs
             those that it learnt with.
         options: see there.
+        least: see `FusedGaussians`.
 
     Attributes:
         names: what the D entries of a histogram are, see `entry_names`.
     """
 
     def __init__(
-        self, classes: int, size: tuple[int, int], grids: Sequence[Grid], options: PatchHistogramOptions
+        self,
+        classes: int,
+        size: tuple[int, int],
+        grids: Sequence[Grid],
+        options: PatchHistogramOptions,
+        least: float = 0.0,
     ) -> None:
         super().__init__()
         self.options = options
         counted = options.counted(classes)
         self.names = entry_names(grids, counted)
         self.shares = CellShares(counted, size, grids)
-        self.fused = FusedGaussians(self.shares.sizes, options.gaussian, options.floor)
+        self.fused = FusedGaussians(self.shares.sizes, options.gaussian, options.floor, least)
         self.map = HistogramMap(size, grids, self.shares.sizes, first=counted[0])
 
     @torch.no_grad()

@@ -54,6 +54,13 @@ class CSADOptions(BackboneOptions):
         description="quantiles of each branch's scores of good pictures between which their mean and "
         "deviation are taken, to bring the branches to one scale (section 3.5)",
     )
+    least: float = Field(
+        0.0,
+        ge=0,
+        description="standard deviation, in deviations of good pictures' components, that is added to that "
+        "of the scores of histogram, counts, places and words before they are brought to one scale. The "
+        "paper adds none; then a branch in which good pictures hardly differ makes a flaw of a few pixels",
+    )
     fusion: Literal["sum", "largest"] = Field(
         "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
     )
@@ -131,6 +138,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "places": {},
         "structure": {"kind": "patches"},
         "trimmed": [0.0, 1.0],
+        "least": 1.0,
         "fusion": "largest",
     },
     "released": {

@@ -48,6 +48,7 @@ class Places(nn.Module):
         classes: K, beside the background 0.
         size: height and width H, W of the label maps.
         options: see there.
+        least: see `FusedGaussians`.
 
     Attributes:
         unusual: (K, h, w) from 0, where good pictures show the class nearby, to 1.
@@ -57,11 +58,13 @@ class Places(nn.Module):
     down: Tensor
     across: Tensor
 
-    def __init__(self, classes: int, size: tuple[int, int], options: PlacesOptions) -> None:
+    def __init__(
+        self, classes: int, size: tuple[int, int], options: PlacesOptions, least: float = 0.0
+    ) -> None:
         super().__init__()
         self.options, self.size = options, size
         self.grid = (min(_SIDE, size[0]), min(_SIDE, size[1]))
-        self.fused = FusedGaussians((classes,), options.gaussian, options.floor)
+        self.fused = FusedGaussians((classes,), options.gaussian, options.floor, least)
         self.register_buffer("unusual", torch.zeros(classes, *self.grid))
         for name, length, cells in zip(("down", "across"), size, self.grid, strict=True):
             inside = members(length, cells)

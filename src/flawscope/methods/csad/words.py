@@ -67,7 +67,7 @@ class VisualWords(nn.Module):
     centroids: Tensor
     temperature: Tensor
 
-    def __init__(self, backbone: Backbone, options: VisualWordsOptions) -> None:
+    def __init__(self, backbone: Backbone, options: VisualWordsOptions, least: float = 0.0) -> None:
         super().__init__()
         self.options = options
         for layer in options.layers or ():
@@ -81,7 +81,7 @@ class VisualWords(nn.Module):
         self.grid = PatchGrid(backbone, stride=options.stride, layers=options.layers)
         grids = (WHOLE, QUARTERS) if options.quarters else (WHOLE,)
         self.shares = CellShares(tuple(range(options.words)), self.grid.shape, grids)
-        self.fused = FusedGaussians(self.shares.sizes, options.gaussian, options.floor)
+        self.fused = FusedGaussians(self.shares.sizes, options.gaussian, options.floor, least)
         self.register_buffer("centroids", torch.zeros(options.words, self.grid.dim))
         self.register_buffer("temperature", torch.ones(()))
 
