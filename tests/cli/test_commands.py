@@ -87,6 +87,17 @@ def test_what_a_preset_changes_stands_below_the_plain_value(flawscope: Run) -> N
     ]
 
 
+def test_options_within_options_are_indented(flawscope: Run) -> None:
+    rows = [line.split("│")[2] for line in flawscope("methods", "csad").out.splitlines() if "│" in line]
+    lines = [row.rstrip()[1:] for row in rows]
+    start = lines.index("kind: components")
+    assert lines[start + 1 : start + 4] == ["preset: paper", "proposer:", "  kind: areas"]
+    assert lines.index("  features:") + 2 < lines.index("    rotations: 60")
+    assert ["default:", "  cells: auto"] == lines[(at := lines.index("  cells: auto")) - 1 : at + 1]
+    told = flawscope("methods", "segad").out
+    assert "- method: " in told
+
+
 def test_methods_built_on_others_tell_them_as_json(flawscope: Run) -> None:
     (told,) = json.loads(flawscope("methods", "segad", "--json").out)
     (detectors,) = (option["default"] for option in told["options"] if option["name"] == "detectors")

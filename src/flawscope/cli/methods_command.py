@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -44,10 +45,43 @@ def methods(
     table = Table("option", "plain value, and in presets", "meaning and source")
     for option in entry.options:
         own = {name: preset[option.name] for name, preset in entry.presets.items() if option.name in preset}
-        value = "\n".join([str(option.default), *(f"{name}: {there}" for name, there in own.items())])
-        table.add_row(option.name, escape(value), escape(option.help))
+        lines = [*_lines(option.default)]
+        for preset, there in own.items():
+            lines += _named(preset, there)
+        table.add_row(option.name, escape("\n".join(lines)), escape(option.help))
     console.print(table)
     if entry.presets:
         say(
             "Without --set preset=NAME, `train` takes the preset `default`, or plain values if there is none."
         )
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """A value in words; options within an option stand one below the other, those within these indented."""
+    if not _nested(value):
+        yield str(value)
+    elif isinstance(value, tuple | list):
+        for one in value:
+            first, *others = _lines(one)
+            yield f"- {first}"
+            yield from (f"  {line}" for line in others)
+    else:
+        for name, one in dict(value).items():
+            yield from _named(str(name), one)
+
+
+def _named(name: str, value: Any) -> Iterator[str]:
+    """A value with its name before it, or above it."""
+    if _nested(value):
+        yield f"{name}:"
+        yield from (f"  {line}" for line in _lines(value))
+    else:
+        yield f"{name}: {value}"
+
+
+def _nested(value: Any) -> bool:
+    """Whether a value is made of options, or of several sets of them."""
+    from pydantic import BaseModel
+
+    own = BaseModel | Mapping
+    return bool(value) and isinstance(value[0] if isinstance(value, tuple | list) else value, own)
