@@ -1,15 +1,17 @@
 """Whether what a model says of a picture is what is wrong with it.
 
-A finding is right where its component, whether it is too many or too few, and its cell or its count are those
-of one of the facts that the truth states. The component of a learnt class is the true one that it covers most
-in good test pictures. A cell is right where it holds the place and at most one other place of the product; a
-wire leans, so half a place to either side will do, at any height. A count is right where it is the true one,
-and the true number of good products lies in the range that the finding gives as usual.
+A finding is right where its component, whether it is too many or too few, and its cell, its point or its
+count are those of one of the facts that the truth states. The component of a learnt class is the true one
+that it covers most in good test pictures. A cell is right where it holds the place and at most one other
+place of the product; a wire leans, so half a place to either side will do, at any height. A point of the
+picture is right within a twentieth of the picture's sides from the place, of a wire within half a place to
+either side: no point is right for two places. A count is right where it is the true one, and the true number
+of good products lies in the range that the finding gives as usual.
 
 Facts by kind of flaw: a pin, wire, screw, nut or washer missing, extra or of the wrong kind: it, with its
 place or its number (in the bag the number alone). Where one lies in place of another, either of the two. Pins
 or wires swapped, or one in a wrong place: any of those concerned, with the place where it is too many or too
-few. A washer outside the bag: a washer too many in the cell where it lies.
+few. A washer outside the bag: a washer too many in the cell or at the point where it lies.
 """
 
 from __future__ import annotations
@@ -24,24 +26,29 @@ from flawscope.runtime.explain.component_changes import Cell
 from flawscope.runtime.prediction import Finding
 
 FIRST = 2  # findings that count
+NEAR = 0.05  # of the picture's sides, by which a point that is named may lie beside a place
 _UNIT = 1 << 20  # to which cells are measured: shares of a picture in whole numbers
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a finding says of one class; `count` is what was found, and what is usual from and to."""
+    """What a finding says of one class.
+
+    `point` is (x, y) in shares of the picture, `count` what was found, and what is usual from and to.
+    """
 
     label: int
     more: bool
     cell: Cell | None = None
     count: tuple[float, float, float] | None = None
+    point: tuple[float, float] | None = None
 
 
-def statements(finding: Finding) -> tuple[Statement, ...]:
-    """What a finding says; nothing where it is about an area alone.
+def statements(finding: Finding, size: tuple[int, int]) -> tuple[Statement, ...]:
+    """What a finding on a picture of that height and width says; nothing where it is about an area alone.
 
-    One of a class in another's place says that this one is missing there, one of a class in another cell that
-    it is missing in that.
+    One of a class in another's place says that this one is missing there, one of a class in another cell or
+    at another point that it is missing in that. Of two that have changed places it says both of both.
     """
     values = finding.values
     if "class" not in values:
@@ -49,11 +56,15 @@ def statements(finding: Finding) -> tuple[Statement, ...]:
     label, cell, count = int(values["class"]), _cell(values, "cell"), None
     if "count" in values:
         count = values["count"], values["count_low"], values["count_high"]
-    said = [Statement(label, bool(values["more"]), cell, count)]
-    if "instead_of" in values:
-        said.append(Statement(int(values["instead_of"]), False, cell))
-    if "instead_of_cell" in values:
-        said.append(Statement(label, False, _cell(values, "instead_of_cell")))
+    point, there = (_point(values, start, size) for start in ("", "instead_of_"))
+    other, home = values.get("instead_of"), _cell(values, "instead_of_cell")
+    said = [Statement(label, bool(values["more"]), cell, count, point)]
+    if other is not None:
+        said.append(Statement(int(other), False, cell, point=point))
+    if home is not None or there is not None:
+        said.append(Statement(label, False, home, point=there))
+        if other is not None:
+            said.append(Statement(int(other), True, home, point=there))
     return tuple(said)
 
 
@@ -61,6 +72,18 @@ def _cell(values: Mapping[str, float], name: str) -> Cell | None:
     if name not in values:
         return None
     return Cell(int(values["rows"]), int(values["columns"]), int(values[name]) - 1)
+
+
+def _point(values: Mapping[str, float], start: str, size: tuple[int, int]) -> tuple[float, float] | None:
+    if f"{start}x" not in values:
+        return None
+    return (values[f"{start}x"] + 0.5) / size[1], (values[f"{start}y"] + 0.5) / size[0]
+
+
+def near(point: tuple[float, float], place: Place) -> bool:
+    """Whether a point (x, y) is that place."""
+    beside = abs(point[0] - place.x) <= (place.reach or NEAR)
+    return beside and (place.y is None or abs(point[1] - place.y) <= NEAR)
 
 
 def holds(cell: Cell, place: Place, product: str) -> bool:
@@ -85,11 +108,14 @@ def component_right(said: Statement, fact: Fact, called: Sequence[str]) -> bool:
 
 
 def right(said: Statement, fact: Fact, called: Sequence[str], product: str) -> bool:
-    """Whether a statement names the component and its cell or its count; see above."""
+    """Whether a statement names the component and its cell, its point or its count; see above."""
     if not component_right(said, fact, called):
         return False
-    if said.cell is not None and fact.place is not None and holds(said.cell, fact.place, product):
-        return True
+    if fact.place is not None:
+        if said.cell is not None and holds(said.cell, fact.place, product):
+            return True
+        if said.point is not None and near(said.point, fact.place):
+            return True
     if said.count is None or fact.count is None:
         return False
     found, low, high = said.count
@@ -97,11 +123,18 @@ def right(said: Statement, fact: Fact, called: Sequence[str], product: str) -> b
 
 
 def judged(
-    findings: Sequence[Finding], wrong: Sequence[Fact], called: Sequence[str], product: str
+    findings: Sequence[Finding],
+    wrong: Sequence[Fact],
+    called: Sequence[str],
+    product: str,
+    size: tuple[int, int],
 ) -> dict[str, Any]:
-    """Whether the first two findings name the component, and beside it the cell or count; what they say."""
+    """Whether the first two findings name the component, and beside it cell, point or count; what they say.
+
+    `size` is the picture's height and width.
+    """
     first = findings[:FIRST]
-    pairs = [(said, fact) for finding in first for said in statements(finding) for fact in wrong]
+    pairs = [(said, fact) for finding in first for said in statements(finding, size) for fact in wrong]
     return {
         "component": any(component_right(said, fact, called) for said, fact in pairs),
         "named": any(right(said, fact, called, product) for said, fact in pairs),

@@ -165,7 +165,7 @@ def _findings(
             info = check_image(sample.path)
             masks = [mask.read(info.height, info.width) for mask in sample.masks]
             wrong = facts(place.product, flaw, line["truth"], masks)
-            said = judged(prediction.findings, wrong, names, place.product)
+            said = judged(prediction.findings, wrong, names, place.product, (info.height, info.width))
             count["component"] += said["component"]
             count["named"] += said["named"]
             lines.append(json.dumps({**line, **said}))

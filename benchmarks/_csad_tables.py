@@ -32,7 +32,8 @@ From the label maps of one training, pixels counted whole. The histogram branch 
 _FINDINGS = """\
 Of the logical flaws that the exported model rejects (5 % false rejects on average, from the 60 good pictures
 that also brought the branches to one scale), in how many the first two findings name the component and the
-direction, and with it the cell or the count; the rule stands in `_csad_findings.py`. Sums over the seeds.
+direction, and with it the cell, the point or the count; the rule stands in `_csad_findings.py`. Sums over the
+seeds.
 """
 
 
@@ -142,7 +143,7 @@ def _grids(grids: Sequence[Sequence[int]]) -> str:
 
 
 def _findings(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| product | method | flaw | pictures | rejected | component | and cell or count | share |"
+    yield "| product | method | flaw | pictures | rejected | component | and cell, point or count | share |"
     yield "|---|---|---|---|---|---|---|---|"
     for product, name, group in _groups([row for row in rows if "findings" in row]):
         joined: dict[str, dict[str, int]] = {}

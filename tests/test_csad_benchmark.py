@@ -22,6 +22,7 @@ SMALL = {
     "structure": None,
     "places": None,
 }
+SIZE = (256, 256)
 COUNTS = {"train": 6, "validation": 4, "test_good": 3}
 
 
@@ -122,7 +123,9 @@ def test_findings_are_right_by_cell_or_by_count(load: Load) -> None:
     wrong = truth.facts("pin_tray", "missing_pin", "pin missing in compartment 9")
 
     def named(**values: float) -> tuple[bool, bool]:
-        told = findings.judged([finding(**values)], wrong, ["tray", "nickel pin", "brass pin"], "pin_tray")
+        told = findings.judged(
+            [finding(**values)], wrong, ["tray", "nickel pin", "brass pin"], "pin_tray", SIZE
+        )
         return told["component"], told["named"]
 
     here = {"rows": 3.0, "columns": 4.0, "cell": 9.0}
@@ -142,9 +145,37 @@ def test_a_pin_in_another_compartment_is_missing_in_its_own(load: Load) -> None:
     truth, findings = load("_csad_truth"), load("_csad_findings")
     wrong = truth.facts("pin_tray", "misplaced_pin", "pin of compartment 10 lies in compartment 9")
     values = {"class": 1.0, "more": 1.0, "rows": 3.0, "columns": 4.0, "cell": 1.0, "instead_of_cell": 10.0}
-    assert findings.judged([finding(**values)], wrong, ["", "brass pin"], "pin_tray")["named"]
+    assert findings.judged([finding(**values)], wrong, ["", "brass pin"], "pin_tray", SIZE)["named"]
     late = [finding(x=1.0), finding(x=2.0), finding(**values)]
-    assert not findings.judged(late, wrong, ["", "brass pin"], "pin_tray")["named"]
+    assert not findings.judged(late, wrong, ["", "brass pin"], "pin_tray", SIZE)["named"]
+
+
+def test_points_are_right_beside_one_place_alone(load: Load) -> None:
+    truth, findings = load("_csad_truth"), load("_csad_findings")
+    names = ["", "yellow wire", "blue wire", "washer"]
+    moved = truth.facts("connector_block", "misplaced_wire", "yellow wire sits in place 6 instead of 5")
+
+    def named(facts: Any, product: str, **values: float) -> bool:
+        told = finding(**{"rows": 2.0, "columns": 2.0, "cell": 2.0, **values})
+        return bool(findings.judged([told], facts, names, product, (256, 512))["named"])
+
+    here = {"class": 1.0, "more": 1.0, "y": 90.0}
+    block = (moved, "connector_block")
+    assert [named(*block, **here, x=x) for x in (350, 378, 385, 412, 440, 460)] == [
+        *(False, False, True, True, True, False)
+    ]
+    assert not named(*block, **here)  # a quarter of the picture says too little
+    assert not named(*block, **{**here, "class": 2.0}, x=412)
+    assert not named(*block, **{**here, "more": 0.0}, x=412)
+    swapped = truth.facts("connector_block", "swapped_wires", "blue and yellow wires are swapped")
+    far = {**here, "x": 20.0, "instead_of_y": 90.0}
+    exchange = [named(swapped, "connector_block", **far, instead_of=2, instead_of_x=x) for x in (350, 412)]
+    assert exchange == [True, False]  # place 5 is where the blue one lies and the yellow one is missing
+    mask = np.zeros((256, 512), bool)
+    mask[20:40, 10:30] = True
+    outside = truth.facts("fastener_bag", "washer_outside", "washer lies outside the bag", [mask])
+    values = {"class": 3.0, "more": 1.0, "cell": 4.0, "y": 30.0}
+    assert [named(outside, "fastener_bag", **values, x=x) for x in (20, 40, 50)] == [True, True, False]
 
 
 def test_wires_lean_half_a_place_at_any_height(load: Load) -> None:

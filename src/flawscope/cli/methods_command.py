@@ -83,5 +83,5 @@ def _nested(value: Any) -> bool:
     """Whether a value is made of options, or of several sets of them."""
     from pydantic import BaseModel
 
-    own = BaseModel | Mapping
-    return bool(value) and isinstance(value[0] if isinstance(value, tuple | list) else value, own)
+    first = value[0] if value and isinstance(value, tuple | list) else value
+    return bool(first) and isinstance(first, (BaseModel, Mapping))

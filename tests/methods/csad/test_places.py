@@ -41,6 +41,24 @@ def test_a_part_beside_the_others_scores_higher_and_is_marked() -> None:
     assert heatmap[30:38, 80:88].min() > heatmap[:, :48].max() >= 0
 
 
+def test_cells_say_what_strays_and_what_is_usual_there() -> None:
+    branch = taught()
+    assert branch.usual.shape == (64, 64)
+    assert (branch.usual[:4] == 2).all()
+    assert (branch.usual[5:, 40:] == 0).all()
+    shown = branch.reduced(torch.stack([shares(100), shares(200, beside=True)]))
+    strays, usual = branch.cells(shown)
+    assert (strays.dtype, strays.shape) == (torch.uint8, (2, 64, 64))
+    assert torch.equal(usual[1], branch.usual)
+    assert not strays[0].any()
+    assert (strays[1, 31:37, 54:58] == 1).all()
+    assert strays[1, :, :50].max() == 0
+    _, elsewhere = branch(shown)
+    low, high = branch.range(elsewhere)
+    assert (low == 0).all()
+    assert elsewhere[0, 0] <= high[0, 0] < elsewhere[1, 0] / 10
+
+
 def test_cells_show_the_mean_of_their_pixels() -> None:
     branch = Places(1, (200, 130), PlacesOptions())
     masks = torch.rand(2, 1, 200, 130, generator=torch.Generator().manual_seed(0))

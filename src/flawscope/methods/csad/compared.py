@@ -84,8 +84,10 @@ class Compared(nn.Module):
             found.scores["counts"], counts, _, _ = self.counts(labels)
             found.outputs |= _ranged("counts", counts, self.counts.range(counts))
         if self.places is not None:
-            found.scores["places"], elsewhere = self.places(self.places.reduced(shares[:, 1:]))
-            found.outputs["elsewhere"] = elsewhere
+            cells = self.places.reduced(shares[:, 1:])
+            found.scores["places"], elsewhere = self.places(cells)
+            found.outputs |= _ranged("elsewhere", elsewhere, self.places.range(elsewhere))
+            found.outputs["strays"], found.outputs["usual"] = self.places.cells(cells)
             found.maps["places"] = self.places.heatmap(shares[:, 1:], elsewhere)
         return found
 
@@ -99,7 +101,11 @@ class Compared(nn.Module):
             found += _with_range("counts", "number of components of each class", classes)
         if self.places is not None:
             about = "share of the picture that each class takes where good pictures never show it"
-            found.append(OutputSpec(name="elsewhere", kind="vector", about=about, names=classes))
+            found += _with_range("elsewhere", about, classes)
+            about = "class that lies in a cell where good pictures never show it, 0 for none"
+            found.append(OutputSpec(name="strays", kind="label_map", about=about))
+            about = "class that good pictures show there"
+            found.append(OutputSpec(name="usual", kind="label_map", about=about))
         return found
 
     def _counted(self, shares: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.runtime.frozen import Frozen
 
 _SIDE = 64  # largest height and width at which regions are kept
+_STRAY = 0.25  # of a cell, from which on a class in an unusual place is worth telling
 
 
 class PlacesOptions(Frozen):
@@ -52,9 +53,11 @@ class Places(nn.Module):
 
     Attributes:
         unusual: (K, h, w) from 0, where good pictures show the class nearby, to 1.
+        usual: (h, w) the class that good pictures show there most, 0 the background.
     """
 
     unusual: Tensor
+    usual: Tensor
     down: Tensor
     across: Tensor
 
@@ -66,6 +69,7 @@ class Places(nn.Module):
         self.grid = (min(_SIDE, size[0]), min(_SIDE, size[1]))
         self.fused = FusedGaussians((classes,), options.gaussian, options.floor, least)
         self.register_buffer("unusual", torch.zeros(classes, *self.grid))
+        self.register_buffer("usual", torch.zeros(self.grid, dtype=torch.uint8))
         for name, length, cells in zip(("down", "across"), size, self.grid, strict=True):
             inside = members(length, cells)
             self.register_buffer(name, inside / inside.sum(1, keepdim=True), persistent=False)
@@ -93,6 +97,9 @@ class Places(nn.Module):
             [self._of(one, self._rare(total - own)) for one, own in zip(shares, near, strict=True)]
         )
         self.unusual = self._rare(total).to(self.unusual)
+        mean = shares.mean(0)
+        background = 1 - mean.sum(0, keepdim=True)
+        self.usual = torch.cat([background, mean]).argmax(0).to(self.usual)
         seen = None if held_out is None else self._of(held_out, self._rare(total))
         return self.fused.learn(elsewhere, seen, seed)
 
@@ -104,6 +111,16 @@ class Places(nn.Module):
         """Score (N,), and what lies elsewhere (N, K) in shares of the picture; exports to ONNX."""
         elsewhere = self._of(shares, self.unusual)
         return self.fused(elsewhere), elsewhere
+
+    def range(self, elsewhere: Tensor) -> tuple[Tensor, Tensor]:
+        """From where to where what lies elsewhere in good pictures lies, (N, K) each, for each (N, K)."""
+        return self.fused.range(elsewhere)
+
+    def cells(self, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Which class strays into each cell, 0 for none, and which is usual there: (N, h, w) uint8 each."""
+        strays = shares * self.unusual  # (N, K, h, w)
+        found = torch.where(strays.amax(1) > _STRAY, strays.argmax(1) + 1, 0)
+        return found.to(torch.uint8), self.usual.expand(len(shares), -1, -1)
 
     def heatmap(self, masks: Tensor, elsewhere: Tensor) -> Tensor:
         """(N, H, W) how many deviations of good pictures lie elsewhere, on the pixels that do."""

@@ -1,45 +1,23 @@
-"""What a picture shows too much or too little of, from shares of cells and from counts of components."""
+"""What a picture shows too much or too little of: by shares of cells, counts, and what lies elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flawscope.errors import BundleError
+from flawscope.runtime.explain.component_cells import FAR, Cell, clearness
+from flawscope.runtime.explain.component_strays import Stray, find_strays
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.placement import Box
 from flawscope.runtime.prediction import Prediction
 
 SHARES = ("histogram", "histogram_low", "histogram_high")
 COUNTS = ("counts", "counts_low", "counts_high")
 CLEAR = 0.2  # share of the clearest change from which on another is worth a sentence
-FAR = 0.5  # of the usual range's width by which a share must lie beyond it
-PLAIN = 5.0  # widths beyond which nothing is clearer still
 MOST_CELLS = 3
-_RESOLUTION = 0.001  # share of the picture that outlines alone may add or take
 _MISSING, _EXTRA = 0.7, 1.3  # of what good pictures show: a component less below, one more above
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Cell:
-    """One cell of a grid of `rows` × `columns`, counted from 0 line by line."""
-
-    rows: int
-    columns: int
-    index: int
-
-    @property
-    def of(self) -> int:
-        """Cells of the grid; 1: this is the whole picture."""
-        return self.rows * self.columns
-
-    def box(self, height: int, width: int) -> Box:
-        """(left, top, right, bottom) in a label map of that size, as the histogram's cells lie in it."""
-        row, column = divmod(self.index, self.columns)
-        left, right = column * width // self.columns, (column + 1) * width // self.columns
-        return left, row * height // self.rows, right, (row + 1) * height // self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +30,9 @@ class Change:
         clear: how far that lies beyond good pictures, in widths of their range.
         cells: where, the clearest first; empty where only the picture as a whole tells.
         shares: found, lowest and highest usual share of the first cell, or of the picture; None where only
-            the count is amiss.
+            the count or a stray tells.
         count: found, lowest and highest usual number of components; None where it is not amiss.
+        stray: where the class lies though good pictures never show it there, if it does.
     """
 
     label: int
@@ -62,18 +41,24 @@ class Change:
     cells: tuple[Cell, ...] = ()
     shares: tuple[float, float, float] | None = None
     count: tuple[int, int, int] | None = None
+    stray: Stray | None = None
+
+    @property
+    def where(self) -> tuple[Cell, ...]:
+        """The stray's cell, or else `cells`."""
+        return (self.stray.cell,) if self.stray is not None and self.stray.cell is not None else self.cells
 
     @property
     def whole(self) -> bool:
         """Whether a whole component is missing or extra, not just more or less of one to be seen."""
-        if self.count is not None or self.shares is None:
-            return self.count is not None
+        if self.count is not None or self.stray is not None or self.shares is None:
+            return self.count is not None or self.stray is not None
         found, low, high = self.shares
         return found > _EXTRA * high if self.more else found < _MISSING * low
 
     @property
     def amount(self) -> float:
-        """By how much the share lies beyond the usual ones; 0 where only the count is amiss."""
+        """By how much the share lies beyond the usual ones; 0 where it does not tell."""
         if self.shares is None:
             return 0.0
         found, low, high = self.shares
@@ -81,9 +66,10 @@ class Change:
 
 
 def find_changes(manifest: Manifest, prediction: Prediction) -> tuple[Change, ...]:
-    """What lies clearly beyond good pictures, the clearest first; each class at most once either way.
+    """What lies clearly beyond good pictures, the clearest first, of these strays before the others.
 
-    Where whole components are missing or extra, nothing is told of classes that merely show more or less.
+    Each class is told at most once either way, but for further strays of it. Where whole components are
+    missing or extra, nothing is told of classes that merely show more or less.
 
     Raises:
         BundleError: the model names another number of entries than the histogram has.
@@ -94,9 +80,41 @@ def find_changes(manifest: Manifest, prediction: Prediction) -> tuple[Change, ..
         found[change.label, change.more] = replace(
             seen, count=change.count, clear=max(seen.clear, change.clear)
         )
-    whole = [change for change in found.values() if change.whole]
-    ordered = sorted(whole or found.values(), key=lambda change: -change.clear)
+    changes = _with_strays(found, find_strays(prediction, _finest(manifest)))
+    whole = [change for change in changes if change.whole]
+    ordered = sorted(whole or changes, key=lambda change: (-change.clear, change.stray is None))
     return tuple(change for change in ordered if change.clear >= CLEAR * ordered[0].clear)
+
+
+def _with_strays(found: Mapping[tuple[int, bool], Change], strays: Sequence[Stray]) -> list[Change]:
+    """The changes, each class's largest stray told with what there is too much of where it lies."""
+    merged, others = dict(found), []
+    for stray in strays:
+        alone = Change(stray.label, more=True, clear=stray.clear, stray=stray)
+        seen = merged.setdefault((stray.label, True), alone)
+        if seen.stray is None and (not seen.cells or any(map(stray.reaches, seen.cells))):
+            clear = max(seen.clear, stray.clear)
+            merged[stray.label, True] = replace(seen, clear=clear, stray=stray)
+        elif seen is not alone:
+            others.append(alone)
+    return [*merged.values(), *others]
+
+
+def _names(manifest: Manifest) -> tuple[str, ...]:
+    """What the histogram's entries are, `ROWSxCOLUMNS/CELL/CLASS`."""
+    return next((output.names for output in manifest.outputs if output.name == SHARES[0]), ())
+
+
+def _cell(name: str) -> Cell:
+    grid, index, _ = name.split("/")
+    rows, columns = map(int, grid.split("x"))
+    return Cell(rows, columns, int(index))
+
+
+def _finest(manifest: Manifest) -> Cell | None:
+    """A cell of the histogram's finest grid; None where it takes the picture as a whole."""
+    finest = max(map(_cell, _names(manifest)), key=lambda cell: cell.of, default=None)
+    return finest if finest is not None and finest.of > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +129,10 @@ class _Entry:
 
 
 def _entries(manifest: Manifest, prediction: Prediction) -> Iterator[_Entry]:
+    if not prediction.outputs.keys() >= set(SHARES):
+        return
     values = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in SHARES])  # (3, D)
-    names = next((output.names for output in manifest.outputs if output.name == SHARES[0]), ())
+    names = _names(manifest)
     if len(names) != values.shape[1]:
         raise BundleError(
             "the model's histogram",
@@ -121,12 +141,10 @@ def _entries(manifest: Manifest, prediction: Prediction) -> Iterator[_Entry]:
             fix="Train again.",
         )
     for name, (found, low, high) in zip(names, values.T.tolist(), strict=True):
-        grid, index, label = name.split("/")
-        rows, columns = map(int, grid.split("x"))
-        cell = Cell(rows, columns, int(index))
-        clear = max(found - high, low - found) / (high - low + _RESOLUTION * cell.of**0.5)
+        cell = _cell(name)
+        clear = clearness(found, low, high, cell.of)
         if clear >= FAR:
-            yield _Entry(cell, int(label), found > high, min(clear, PLAIN), (found, low, high))
+            yield _Entry(cell, int(name.rpartition("/")[2]), found > high, clear, (found, low, high))
 
 
 def _by_share(manifest: Manifest, prediction: Prediction) -> Iterator[Change]:

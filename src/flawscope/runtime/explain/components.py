@@ -3,8 +3,10 @@
 The output `components` holds the class of each pixel, and the learnt fact `names` what to call each class,
 the background first. The vector `histogram` holds the share of each class in each cell of one or several
 grids; its entries are named `ROWSxCOLUMNS/CELL/CLASS`, cells and classes counted from 0. The vector `counts`
-holds the number of components of each class beside the background, where the method counts them. From where
-to where both lie in good pictures say `histogram_low` and `histogram_high`, `counts_low` and `counts_high`.
+holds the number of components of each class beside the background, `elsewhere` the share of the picture
+that each of them takes where good pictures never show it; the small label maps `strays` and `usual` say which
+class does so in each cell, and which good pictures show there. From where to where a vector lies in good
+pictures say `histogram_low` and `histogram_high`, and so on. Each of the three may be absent.
 """
 
 from __future__ import annotations
@@ -15,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_levels
-from flawscope.runtime.explain.component_changes import SHARES, Cell, Change, find_changes
+from flawscope.runtime.explain.component_cells import Cell, apart
+from flawscope.runtime.explain.component_changes import Change, find_changes
+from flawscope.runtime.explain.component_words import (
+    cell_values,
+    compartments,
+    edge,
+    in_cells,
+    middle,
+    numbers,
+    values_of,
+)
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region, Segments
@@ -28,7 +40,8 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences on components, the clearest first, then areas as `from_levels` finds them.
 
     Accepted pictures get the areas alone. One class missing and another extra in the same cell, or by the
-    counts, become one sentence, as does a class that one cell lacks and another has too much of.
+    counts, become one sentence, as does a class that one cell lacks and another has too much of, and two of
+    which each lies where the other belongs.
 
     Raises:
         BundleError: the outputs do not fit the manifest.
@@ -40,7 +53,7 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     names = manifest.learnt.get("names")
     called = [str(name) for name in names] if isinstance(names, list) else []
     segments = Segments(labels, dict(enumerate(called[1:], 1)))
-    if prediction.decision is Decision.ACCEPT or not prediction.outputs.keys() >= set(SHARES):
+    if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, segments=segments)
     telling = _Telling(manifest, prediction, called)
     told = tuple(telling.findings(find_changes(manifest, prediction)))[:MOST_SENTENCES]
@@ -59,20 +72,24 @@ class _Telling:
             self.placement = placement
 
     def findings(self, changes: Sequence[Change]) -> Iterator[Finding]:
-        """One for each change, or for two that belong together."""
+        """One for each change, or for those that belong together."""
         told: set[int] = set()
         for first, change in enumerate(changes):
             if first in told:
                 continue
-            partner = next(
-                (
-                    second
-                    for belong in (_swapped, _misplaced)
-                    for second, other in enumerate(changes)
-                    if second not in told and belong(change, other)
-                ),
-                None,
+            others = {index: one for index, one in enumerate(changes) if index != first and index not in told}
+            other = next((one for one in others.values() if _exchanged(change, one, changes)), None)
+            if other is not None:
+                told |= {index for index, one in others.items() if _of_exchange(one, change, other)}
+                yield self._exchange(change, other)
+                continue
+            pairs = (
+                index
+                for belong in (_swapped, _misplaced)
+                for index, one in others.items()
+                if belong(change, one)
             )
+            partner = next(pairs, None)
             if partner is None:
                 yield self._single(change)
                 continue
@@ -81,42 +98,85 @@ class _Telling:
             yield self._pair(missing=pair[0], extra=pair[1])
 
     def _single(self, change: Change) -> Finding:
-        name = self._name(change)
-        if change.whole:
+        name, region = self._name(change.label), self._region(change)
+        if change.stray is not None and change.count is None:
+            what = name
+        elif change.whole:
             what = f"{'extra' if change.more else 'missing'} {name}"
         else:
             what = f"{'more' if change.more else 'less'} {name} than usual"
-        return Finding(
-            f"{what}{_place(change.cells)}: {_numbers(change)}", _values(change), self._region(change)
-        )
+        place = self._place(change, region) + self._instead(change)
+        return Finding(f"{what}{place}: {numbers(change)}", self._values(change, region), region)
 
     def _pair(self, *, missing: Change, extra: Change) -> Finding:
-        values = _values(extra)
+        region = self._region(extra)
+        values, name = self._values(extra, region), self._name(extra.label)
         if missing.label == extra.label:
-            here, there = _compartments(extra.cells), _place(missing.cells).removeprefix(" in ")
-            text = f"{self._name(extra)} in {here} instead of {there}"
-            values["instead_of_cell"] = float(missing.cells[0].index + 1)
-            return Finding(f"{text}: {_numbers(extra)}", values, self._region(extra))
-        cells = tuple(cell for cell in extra.cells if cell in missing.cells) or extra.cells or missing.cells
-        both = "; ".join(f"{self._name(one)} {_numbers(one)}" for one in (extra, missing))
-        text = f"{self._name(extra)} instead of {self._name(missing)}{_place(cells)}: {both}"
+            place = in_cells(extra.where)
+            if apart(extra.where, missing.cells):
+                there = in_cells(missing.cells).removeprefix(" in ")
+                place = f" in {compartments(extra.where)} instead of {there}"
+                values["instead_of_cell"] = float(missing.cells[0].index + 1)
+            text = f"{name}{self._place(extra, region, place)}{self._instead(extra)}"
+            return Finding(f"{text}: {numbers(extra)}", values, region)
+        common = tuple(cell for cell in extra.where if cell in missing.cells)
+        cells = common or extra.where or missing.cells
+        both = "; ".join(f"{self._name(one.label)} {numbers(one)}" for one in (extra, missing))
+        place = self._place(extra, region, in_cells(cells))
+        text = f"{name} instead of {self._name(missing.label)}{place}: {both}"
         values["instead_of"] = float(missing.label)
-        return Finding(text, values | _cell_values(cells), self._region(extra))
+        return Finding(text, values | cell_values(cells), region)
 
-    def _name(self, change: Change) -> str:
+    def _exchange(self, one: Change, other: Change) -> Finding:
+        """Two classes of which each lies where the other belongs."""
+        first, second = self._name(one.label), self._name(other.label)
+        regions = [self._region(change) for change in (one, other)]
+        told = [
+            f"{name}{self._place(change, region)}: {numbers(change)}"
+            for name, change, region in zip((first, second), (one, other), regions, strict=True)
+        ]
+        values, there = self._values(one, regions[0]), self._values(other, regions[1])
+        values["instead_of"] = float(other.label)
+        values |= {f"instead_of_{name}": there[name] for name in ("cell", "x", "y") if name in there}
+        return Finding(f"{first} and {second} have changed places: {'; '.join(told)}", values, regions[0])
+
+    def _place(self, change: Change, region: Region | None, cells: str | None = None) -> str:
+        """Where: the compartments, and of a stray the edge of the picture and the middle of its region."""
+        place = in_cells(change.where) if cells is None else cells
+        if change.stray is None or region is None or self.heatmap is None:
+            return place
+        place = edge(region, self.heatmap.shape) + place
+        x, y = middle(region)
+        return f"{place}{',' if place else ''} around ({x}, {y})"
+
+    def _instead(self, change: Change) -> str:
+        """What belongs where a stray lies."""
+        if change.stray is None:
+            return ""
+        return f", where good pictures show {self._name(change.stray.usual)}"
+
+    def _values(self, change: Change, region: Region | None) -> dict[str, float]:
+        values = values_of(change)
+        if change.stray is not None and region is not None:
+            values["x"], values["y"] = map(float, middle(region))
+        return values
+
+    def _name(self, label: int) -> str:
         """What the class is called."""
-        known = change.label < len(self.names)
-        return self.names[change.label] if known else f"class {change.label}"
+        return self.names[label] if label < len(self.names) else f"class {label}" if label else "background"
 
     def _region(self, change: Change) -> Region | None:
-        """The component of the class, in its cell, over which the heatmap is highest.
+        """The component of the class, in its cell, over which the heatmap is highest; of a stray its cells.
 
         What is missing lies nowhere: its cell stands for it, and nothing where no cell is known.
         """
         if self.heatmap is None or self.labels is None or not (change.more or change.cells):
             return None
         inside = self.labels == change.label if change.more else np.ones(self.labels.shape, bool)
-        if change.cells:
+        if change.stray is not None:
+            cells = self.placement.labels_back(change.stray.cells.astype(np.uint8)) == 1
+            inside = inside & cells if (inside & cells).any() else cells
+        elif change.cells:
             inside &= self._cell(change.cells[0])
         values = np.where(inside, self.heatmap, -np.inf).astype(np.float32)
         return next(iter(find_regions(values, -np.inf, most=1)), None)
@@ -129,69 +189,47 @@ class _Telling:
         return np.asarray(self.placement.labels_back(frame) == 1)
 
 
+def _exchanged(change: Change, other: Change, changes: Sequence[Change]) -> bool:
+    """Whether each of two classes lies where the other belongs, as their strays say, or their cells."""
+    if change.label == other.label or not (change.more and other.more):
+        return False
+    strays = change.stray, other.stray
+    if [stray and stray.usual for stray in strays] == [other.label, change.label]:
+        return True
+    if change.count is not None or other.count is not None:
+        return False
+    return all(
+        any(missing.label == lacking.label and _swapped(extra, missing) for missing in changes)
+        for extra, lacking in ((change, other), (other, change))
+    )
+
+
+def _of_exchange(change: Change, one: Change, other: Change) -> bool:
+    """Whether a change is part of what two classes do that have changed places."""
+    part = change.label in (one.label, other.label)
+    return change is other or (part and (not change.more or change.count is None))
+
+
 def _swapped(change: Change, other: Change) -> bool:
-    """Whether one class lies where the other belongs: in a cell that both tell, or by their counts.
+    """Whether one class lies where the other belongs: as its stray says, in a cell, or by their counts.
 
     In a cell the one must cover at least half as much as the other leaves: what merely comes to light where
     something is missing is not in its place.
     """
     if change.label == other.label or change.more == other.more or not (change.whole and other.whole):
         return False
+    extra, missing = (change, other) if change.more else (other, change)
+    if extra.stray is not None and extra.stray.instead:
+        return extra.stray.usual == missing.label
     if change.cells and other.cells:
-        extra, missing = (change, other) if change.more else (other, change)
         return bool(set(change.cells) & set(other.cells)) and 2 * extra.amount >= missing.amount
     return change.count is not None and other.count is not None
 
 
 def _misplaced(change: Change, other: Change) -> bool:
-    """Whether a component lies in another cell than it should, while there are as many as usual."""
+    """Whether a component lies in another place than it should, while there are as many as usual."""
     same = change.label == other.label and change.more != other.more
-    counted = change.count is None and other.count is None
-    return same and counted and bool(change.cells and other.cells)
-
-
-def _place(cells: Sequence[Cell]) -> str:
-    """Where, counted from left to right and top to bottom; empty for the picture as a whole.
-
-    >>> _place([Cell(3, 4, 6)]), _place([Cell(1, 6, 0), Cell(1, 6, 2)]), _place([])
-    (' in compartment 7 of 3×4', ' in compartments 1 and 3 of 1×6', '')
-    """
-    return f" in {_compartments(cells)} of {cells[0].rows}×{cells[0].columns}" if cells else ""
-
-
-def _compartments(cells: Sequence[Cell]) -> str:
-    """The cells' numbers, from 1."""
-    *others, last = sorted(cell.index + 1 for cell in cells)
-    if not others:
-        return f"compartment {last}"
-    return f"compartments {', '.join(map(str, others))} and {last}"
-
-
-def _numbers(change: Change) -> str:
-    """What was found and what good pictures show."""
-    if change.count is not None:
-        found, low, high = change.count
-        return f"{found} found, {low if low == high else f'{low} to {high}'} expected"
-    if change.shares is None:  # pragma: no cover - a change has either
-        return ""
-    digits = 1 if max(change.shares) >= 0.01 else 2
-    told, low_told, high_told = (f"{100 * share:.{digits}f}" for share in change.shares)
-    usual = low_told if low_told == high_told else f"{low_told} to {high_told}"
-    return f"area {told} % (good pictures {usual} %)"
-
-
-def _values(change: Change) -> dict[str, float]:
-    values = {"class": float(change.label), "more": float(change.more)}
-    for name, numbers in (("area", change.shares), ("count", change.count)):
-        if numbers is not None:
-            found, low, high = map(float, numbers)
-            values |= {name: found, f"{name}_low": low, f"{name}_high": high}
-    return values | _cell_values(change.cells)
-
-
-def _cell_values(cells: Sequence[Cell]) -> dict[str, float]:
-    """The first cell's number from 1, and its grid."""
-    if not cells:
-        return {}
-    rows, columns, index = float(cells[0].rows), float(cells[0].columns), float(cells[0].index + 1)
-    return {"cell": index, "rows": rows, "columns": columns}
+    if not same or change.count is not None or other.count is not None:
+        return False
+    extra, missing = (change, other) if change.more else (other, change)
+    return bool(missing.cells) and (extra.stray is not None or apart(extra.cells, missing.cells))
