@@ -1,4 +1,4 @@
-"""The branches in engines: one graph of all three answers as the modules do, at another batch size too."""
+"""The branches in engines: one graph of all four answers as the modules do, at another batch size too."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from flawscope.methods.csad.counts import ComponentCounts, ComponentCountsOptions
 from flawscope.methods.csad.histogram import PatchHistogram, PatchHistogramOptions
+from flawscope.methods.csad.places import Places, PlacesOptions
 from flawscope.methods.csad.words import VisualWords, VisualWordsOptions
 
 SIZE = (32, 48)
@@ -32,7 +33,7 @@ def labelled(count: int, seed: int) -> Tensor:
 
 
 class Branches(nn.Module):
-    """All three, their words read from maps that stand for a backbone's."""
+    """All four, their words read from maps that stand for a backbone's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,9 +43,11 @@ class Branches(nn.Module):
         good = labelled(16, 0)
         self.histogram = PatchHistogram(2, SIZE, ((1, 1), (2, 2)), PatchHistogramOptions())
         self.counts = ComponentCounts(2, SIZE, ComponentCountsOptions(stride=4))
+        self.places = Places(2, SIZE, PlacesOptions())
         self.words = VisualWords(backbone, VisualWordsOptions(words=4, stride=8))
         self.histogram.learn(good, self.histogram.count(self.histogram.masks(good)))
         self.counts.learn(good)
+        self.places.learn(self.places.reduced(self.histogram.masks(good)))
         self.words.learn(self.words.grid(self.maps(good)))
 
     @staticmethod
@@ -59,7 +62,10 @@ class Branches(nn.Module):
         heatmap = self.histogram.heatmap(masks, histograms)
         counted = self.counts(labels)
         words = self.words(self.maps(labels))
-        return score, histograms, heatmap, *ranges, *counted, *self.counts.range(counted[1]), words
+        cells = self.places.reduced(masks)
+        placed = self.places(cells)
+        places = (*placed, *self.places.range(placed[1]), *self.places.cells(cells))
+        return score, histograms, heatmap, *ranges, *counted, *self.counts.range(counted[1]), *places, words
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ class Places(nn.Module):
         """Which class strays into each cell, 0 for none, and which is usual there: (N, h, w) uint8 each."""
         strays = shares * self.unusual  # (N, K, h, w)
         found = torch.where(strays.amax(1) > _STRAY, strays.argmax(1) + 1, 0)
-        return found.to(torch.uint8), self.usual.expand(len(shares), -1, -1)
+        return found.to(torch.uint8), self.usual.expand_as(found)
 
     def heatmap(self, masks: Tensor, elsewhere: Tensor) -> Tensor:
         """(N, H, W) how many deviations of good pictures lie elsewhere, on the pixels that do."""

@@ -12,6 +12,7 @@ pictures say `histogram_low` and `histogram_high`, and so on. Each of the three 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,16 +78,21 @@ class _Telling:
         for first, change in enumerate(changes):
             if first in told:
                 continue
-            others = {index: one for index, one in enumerate(changes) if index != first and index not in told}
-            other = next((one for one in others.values() if _exchanged(change, one, changes)), None)
-            if other is not None:
-                told |= {index for index, one in others.items() if _of_exchange(one, change, other)}
-                yield self._exchange(change, other)
+            left = {index: one for index, one in enumerate(changes) if index not in told}
+            exchanges = (
+                pair
+                for pair in combinations(left.values(), 2)
+                if _exchanged(*pair, changes) and _of_exchange(change, *pair)
+            )
+            exchange = next(exchanges, None)
+            if exchange is not None:
+                told |= {index for index, one in left.items() if _of_exchange(one, *exchange)}
+                yield self._exchange(*exchange)
                 continue
             pairs = (
                 index
                 for belong in (_swapped, _misplaced)
-                for index, one in others.items()
+                for index, one in left.items()
                 if belong(change, one)
             )
             partner = next(pairs, None)
@@ -163,7 +169,9 @@ class _Telling:
 
     def _name(self, label: int) -> str:
         """What the class is called."""
-        return self.names[label] if label < len(self.names) else f"class {label}" if label else "background"
+        if label < len(self.names):
+            return self.names[label]
+        return f"class {label}" if label else "background"
 
     def _region(self, change: Change) -> Region | None:
         """The component of the class, in its cell, over which the heatmap is highest; of a stray its cells.
@@ -205,9 +213,9 @@ def _exchanged(change: Change, other: Change, changes: Sequence[Change]) -> bool
 
 
 def _of_exchange(change: Change, one: Change, other: Change) -> bool:
-    """Whether a change is part of what two classes do that have changed places."""
+    """Whether a change is one of two that have changed places, or what either of them brings with it."""
     part = change.label in (one.label, other.label)
-    return change is other or (part and (not change.more or change.count is None))
+    return change is one or change is other or (part and (not change.more or change.count is None))
 
 
 def _swapped(change: Change, other: Change) -> bool:
