@@ -11,6 +11,7 @@ import typer
 
 from flawscope import __version__
 from flawscope.cli import (
+    annotate_command,
     benchmark_command,
     calibrate_command,
     data_command,
@@ -78,6 +79,7 @@ app.command(epilog=benchmark_command.EXAMPLES)(benchmark_command.benchmark)
 app.command(epilog=methods_command.EXAMPLES)(methods_command.methods)
 app.command(epilog=weights_command.EXAMPLES)(weights_command.weights)
 app.command(epilog=distill_command.EXAMPLES)(distill_command.distill)
+annotate_command.register(app)
 segments_command.register(app)
 data_command.register(app)
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, console, print_json, printable, say
+from flawscope.cli.console import Bars, console, print_json, say
+from flawscope.cli.issues import show_issues
 
 CHECK_EXAMPLES = """Examples:
 
@@ -82,18 +83,11 @@ def check(
             print_json({**about, **dataclasses.asdict(kind)})
         else:
             say(f"{kind}")
-    for issue in issues:
-        if as_json:
+    if as_json:
+        for issue in issues:
             print_json(issue)
-        else:
-            style = {"error": "bold red", "warning": "yellow", "note": "dim"}[issue.severity]
-            console.print(f"{issue.severity:<8}", style=style, end="")
-            say(f"{issue.message} {issue.fix}")
-            for file in issue.files[:5]:
-                say(f"          {printable(str(file))}")
-            if len(issue.files) > 5:
-                say(f"          and {len(issue.files) - 5} more (--json lists all)")
-    if not as_json:
+    else:
+        show_issues(issues)
         count = sum(issue.severity == "error" for issue in issues)
         console.print(
             f"{len(dataset)} pictures, layout {dataset.layout}: {len(issues)} findings, {count} to mend."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +72,23 @@ def rate(text: str | None) -> float | None:
     from flawscope.runtime.calibration import parse_rate
 
     return None if text is None else parse_rate(text)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """`WIDTHxHEIGHT` as height and width.
+
+    Raises:
+        OptionError: something else, or sides that are too short or too long.
+    """
+    from flawscope.errors import OptionError
+    from flawscope.runtime.images import FRAME_LIMIT
+
+    sides = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text.strip().lower())
+    if sides is None or not all(32 <= int(side) <= FRAME_LIMIT for side in sides.groups()):
+        raise OptionError(
+            "size", expected=f"WIDTHxHEIGHT, 32 to {FRAME_LIMIT} each", got=repr(text), fix="Say 256x256."
+        )
+    return int(sides[2]), int(sides[1])
 
 
 def precision(text: str) -> RunPrecision:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,7 +101,7 @@ def draft(
             watch,
             by="sam" if by == "sam" else "features",
             segments=segments,
-            size=_size(size),
+            size=None if size is None else options.picture_size(size),
             first=first,
             model=model or SAM,
             weights="random" if weights == "random" else "pretrained",
@@ -142,7 +141,7 @@ def components(
 
     dataset = read_dataset(pictures, layout=layout, product=product)
     chosen = choice(proposer, preset, settings or (), dataset.root)
-    height, width = _size(size) or (256, 256)
+    height, width = options.picture_size(size)
     with interruptible_run(seed=seed, device=device, quiet=as_json) as (run, watch):
         facts = write_components(dataset, out, run, watch, choice=chosen, frame=Frame(height, width))
     if as_json:
@@ -181,7 +180,7 @@ def check(
     from flawscope.training.segments import all_pictures, check_folder, good_pictures
     from flawscope.training.segments import check as run_check
 
-    progress, stretched = Bars(quiet=as_json), _size(size)
+    progress, stretched = Bars(quiet=as_json), None if size is None else options.picture_size(size)
     if map_file.is_dir():
         samples = all_pictures(pictures, layout=layout, product=product)
         facts = check_folder(map_file, samples, out, mirrors=mirrors, size=stretched, progress=progress)
@@ -189,21 +188,6 @@ def check(
         paths = good_pictures(pictures, layout=layout, product=product)
         facts = run_check(map_file, paths, out, size=stretched, progress=progress)
     _show(facts, "sheet", as_json=as_json)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """`WIDTHxHEIGHT` as height and width."""
-    from flawscope.errors import OptionError
-    from flawscope.runtime.images import FRAME_LIMIT
-
-    if text is None:
-        return None
-    sides = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text.strip().lower())
-    if sides is None or not all(32 <= int(side) <= FRAME_LIMIT for side in sides.groups()):
-        raise OptionError(
-            "size", expected=f"WIDTHxHEIGHT, 32 to {FRAME_LIMIT} each", got=repr(text), fix="Say 256x256."
-        )
-    return int(sides[2]), int(sides[1])
 
 
 def _show(facts: MapFacts, kind: str, *, as_json: bool) -> None:

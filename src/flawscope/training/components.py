@@ -97,13 +97,7 @@ def write_components(
         OptionError: a folder among the pictures.
         OutputError: the folder cannot be written.
     """
-    if out.resolve().is_relative_to(dataset.root.resolve()):
-        raise OptionError(
-            "--out",
-            expected="a folder outside of the pictures, among which label maps would be taken for pictures",
-            got=f"{out}, inside {dataset.root}",
-            fix="Choose another folder.",
-        )
+    refuse_inside(out, dataset)
     pictures = PictureFiles(dataset.good(), frame)
     folder = LabelFolder(writable_folder(out), dataset.root)
     maps_by_hand(folder, pictures)  # what is wrong with them is told before the long work
@@ -118,3 +112,18 @@ def write_components(
         written.names,
         tuple(written.shares().tolist()),
     )
+
+
+def refuse_inside(out: Path, dataset: Dataset) -> None:
+    """Refuse a folder among the data set's pictures.
+
+    Raises:
+        OptionError: it lies there.
+    """
+    if out.resolve().is_relative_to(dataset.root.resolve()):
+        raise OptionError(
+            "--out",
+            expected="a folder outside of the pictures, among which what is made would be taken for pictures",
+            got=f"{out}, inside {dataset.root}",
+            fix="Choose another folder.",
+        )

@@ -17,7 +17,7 @@ from flawscope.data.annotations.reading import read_annotations
 from flawscope.data.label_folder import LabelPart
 from flawscope.data.masks import size_error
 from flawscope.data.samples import Dataset, Sample
-from flawscope.data.segment_maps import picture_size
+from flawscope.data.segment_maps import MOST_SEGMENTS, picture_size
 from flawscope.errors import DataError, suggest
 
 _LISTED = 5
@@ -133,6 +133,7 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
         problems += _unknown(matches.of.values(), components, stated)
     else:
         components = tuple(Component(name) for name in (BACKGROUND, *_sensible_order(usable)))
+        problems += _too_many(place, components)
     ranks = {component.name: rank for rank, component in enumerate(components)}
     samples = tuple(_with_parts(sample, usable.get(sample.path), components, ranks) for sample in dataset)
     return Annotated(
@@ -173,6 +174,16 @@ def _unknown(drawings: Iterable[Drawing], components: Sequence[Component], state
         for drawing in drawings
         for name in sorted({part.name for part in drawing.parts} - set(known))
     ]
+
+
+def _too_many(place: Path, components: Sequence[Component]) -> list[DataError]:
+    """The error of more components than maps may have."""
+    most, names = MOST_SEGMENTS - 1, len(components) - 1
+    fix = "Name equal parts alike: pieces of one component need no names of their own."
+    error = DataError(
+        f"annotations {place}", expected=f"at most {most} components", got=f"{names} names", fix=fix
+    )
+    return [error] if names > most else []
 
 
 def _sensible_order(drawings: dict[Path, Drawing]) -> list[str]:

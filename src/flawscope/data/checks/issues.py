@@ -1,4 +1,4 @@
-"""Findings of `flawscope data check`: their rules, how grave each is, and what to do about it."""
+"""Findings of `flawscope data check` and `annotate check`: their rules, how grave they are, what to do."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ RULES: dict[str, tuple[Severity, str]] = {
     "mask-misfit": ("error", "Annotate the picture again, or remove the mask."),
     "mask-on-good": ("error", "Move the picture to its defect kind, or empty the mask."),
     "too-few-normals": ("error", "Add good pictures; 30 make a start, a few hundred inspect reliably."),
+    "annotation": ("error", "Correct the annotation, or remove it."),
+    "no-match": ("error", "Let annotations be called, and lie, as their pictures do."),
     "doubtful-kind": (
         "warning",
         "Rename the folder if that is wrong: good, ok or defect_free for good parts, the flaw for others.",
@@ -41,6 +43,19 @@ RULES: dict[str, tuple[Severity, str]] = {
     "flat": ("warning", "Check camera, trigger and export, and remove them."),
     "small-range": ("warning", "Expose longer or raise the gain, so that the camera fills the scale."),
     "mixed-modes": ("warning", "Record all with the same camera settings; a detector may learn the mode."),
+    "unmatched": ("warning", "Rename it as its picture, or remove it."),
+    "overlap": ("warning", "Draw one within the other, or apart; until then the order decides."),
+    "covered": ("warning", "List it before the one that covers it, in components.yaml."),
+    "duplicate-part": ("warning", "Remove one of the two; pieces are counted."),
+    "specks": ("warning", "Let neighbours meet; training takes such pixels for background."),
+    "single-example": ("warning", "Annotate it in more pictures; one shows no spread."),
+    "never-annotated": ("warning", "Annotate it, or take its name out of components.yaml."),
+    "unstated-order": (
+        "note",
+        "State it in components.yaml, from the first that claims a pixel to the last.",
+    ),
+    "gaps": ("note", "That is background; annotate what else is part of the product."),
+    "unannotated": ("note", "Ten annotated pictures make a start."),
     "numbers": (
         "note",
         "Training fits black and white to good pictures; --set data.intensities=[LOW,HIGH] declares them.",

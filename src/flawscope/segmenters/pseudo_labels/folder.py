@@ -80,7 +80,7 @@ def write_labels(folder: LabelFolder, pictures: Pictures, labels: PseudoLabels) 
                 maps[index], by_hand[index] = drawn[index], True
                 continue
             size = picture_size(sample.path)
-            own = _to_picture(maps[index], pictures.frame, size)
+            own = to_picture(maps[index], pictures.frame, size)
             folder.write(sample, own, labelled=bool(labels.labelled[index]))
         folder.write_names(names, made=not named)
     finally:
@@ -128,7 +128,7 @@ def _renumbered(
     return numbers.astype(np.uint8)[labels.maps], tuple(names)
 
 
-def _to_picture(labels: Labels, frame: Frame, size: tuple[int, int]) -> Labels:
+def to_picture(labels: Labels, frame: Frame, size: tuple[int, int]) -> Labels:
     """Labels (H, W) at the frame, as they lie on a picture of `size` (height, width)."""
     placement = frame.placement(*size)
     (top, left), (height, width) = placement.corner, placement.inner

@@ -1,0 +1,142 @@
+"""`flawscope annotate`: draft annotations of components, and check them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flawscope.cli import options
+from flawscope.cli.console import Bars, cell, console, note, print_json, say
+from flawscope.cli.issues import show_issues
+from flawscope.cli.signals import interruptible_run
+
+if TYPE_CHECKING:
+    from flawscope.data.annotations.check import Checked
+
+INIT_EXAMPLES = """Examples:
+
+  flawscope annotate init bags --out annotations
+
+  flawscope annotate init bags --out annotations --count 20 --size 512x512
+
+  flawscope annotate init bags --out annotations --proposer sam --set proposer.model=models/sam_hq
+
+Correct the drafts in LabelMe and run it again for more: what somebody has changed stays as it is."""
+CHECK_EXAMPLES = """Examples:
+
+  flawscope annotate check annotations --pictures bags
+
+  flawscope annotate check coco.json --pictures bags --out overlays --json
+
+Exit code 3 where an annotation cannot be used."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Draft and check annotations of a product's components.")
+    group.command("init", epilog=INIT_EXAMPLES)(init)
+    group.command("check", epilog=CHECK_EXAMPLES)(check)
+    app.add_typer(group, name="annotate")
+
+
+def init(
+    pictures: options.Pictures,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for LabelMe files and copies of their pictures.")
+    ],
+    count: Annotated[int, typer.Option("--count", help="Pictures, those that differ most.", min=1)] = 10,
+    proposer: Annotated[
+        str | None,
+        typer.Option("--proposer", help="areas (default), sam, grounded, or folder=PATH of maps or masks."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="How masks become components: fast, paper, paper_screw_bag …")
+    ] = "fast",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set labels.KEY=VALUE or proposer.KEY=VALUE; may be repeated."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option("--size", help="WIDTHxHEIGHT that pictures are stretched to for it.")
+    ] = "256x256",
+    layout: options.Layout = None,
+    product: options.Product = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
+) -> None:
+    """Draft annotations of a few good pictures, without labels, for a person to correct in LabelMe."""
+    from flawscope.data.layouts import read_dataset
+    from flawscope.runtime.images import Frame
+    from flawscope.training.annotations import draft_annotations
+    from flawscope.training.components import choice
+
+    dataset = read_dataset(pictures, layout=layout, product=product)
+    chosen = choice(proposer, preset, settings or (), dataset.root)
+    height, width = options.picture_size(size)
+    with interruptible_run(seed=seed, device=device, quiet=as_json) as (run, watch):
+        facts = draft_annotations(
+            dataset, out, run, watch, count=count, choice=chosen, frame=Frame(height, width)
+        )
+    if as_json:
+        print_json(dataclasses.asdict(facts))
+        return
+    drafted, kept = len(facts.drafted), len(facts.by_hand)
+    if drafted:
+        components = f"{len(facts.components)} components, {facts.shapes} polygons"
+        say(f"{facts.folder}: {drafted} pictures drafted, {components}.")
+    if kept:
+        say(f"{kept} annotations that somebody has made or changed stay as they are.")
+    say(f"Next: labelme {out}; flawscope annotate check {out} --pictures {pictures}")
+
+
+def check(
+    annotations: Annotated[
+        Path, typer.Argument(help="A COCO file, or a folder of LabelMe files or label maps.")
+    ],
+    pictures: Annotated[
+        Path, typer.Option("--pictures", help="Folder of the pictures or a data set in a known layout.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for pictures with their components drawn.")
+    ] = None,
+    layout: options.Layout = None,
+    product: options.Product = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find what is wrong with annotations: overlaps, gaps, unknown names, what belongs to no picture."""
+    from flawscope.data.annotations.attach import attach
+    from flawscope.data.annotations.check import check_annotations
+    from flawscope.data.layouts import read_dataset
+    from flawscope.files import writable_folder
+
+    dataset = read_dataset(pictures, layout=layout, product=product)
+    annotated = attach(dataset, annotations)
+    if out is not None:
+        writable_folder(out)
+    checked = check_annotations(annotated, out, Bars(quiet=as_json))
+    if as_json:
+        print_json(dataclasses.asdict(checked) | {"overlays": out})
+    else:
+        _show(checked)
+        if out is not None:
+            say(f"Pictures with their components: {out}")
+    if any(issue.severity == "error" for issue in checked.issues):
+        raise typer.Exit(3)
+
+
+def _show(checked: Checked) -> None:
+    from rich.table import Table
+
+    table = Table("component", "pictures", "pieces", "mean area", "", title="first in the order first")
+    for one in checked.components:
+        ignored = "ignored" if one.ignore else ""
+        table.add_row(cell(one.name), str(one.pictures), str(one.pieces), f"{one.share:.2%}", ignored)
+    table.add_row("no component", str(checked.annotated), "", f"{checked.uncovered:.2%}", "")
+    console.print(table)
+    show_issues(checked.issues)
+    count = sum(issue.severity == "error" for issue in checked.issues)
+    note(f"{checked.annotated} annotated pictures: {len(checked.issues)} findings, {count} to mend.")
