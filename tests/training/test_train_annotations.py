@@ -51,7 +51,7 @@ def test_a_detector_gets_the_annotated_pictures_and_the_user_is_told(
     with pytest.raises(Enough):
         training.train(made, tmp_path / "model", Run(), Watch(say=said.append))
     assert seen == [{"003", "007", "019"}]  # in the first fold, as in all
-    assert "3 good pictures are annotated: screw, plate." in said
+    assert "3 good training pictures are annotated: screw, plate." in said
     assert any("Annotations without a picture" in line and "nowhere.json" in line for line in said)
 
 

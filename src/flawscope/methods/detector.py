@@ -168,7 +168,7 @@ _KINDS = {
     ),
     "parts": (
         "with annotated parts for {method}",
-        "Annotate some good pictures",
+        "Annotate some good pictures, and name the place with --annotations PLACE",
         "choose options that need none",
     ),
 }

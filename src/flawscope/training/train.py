@@ -77,7 +77,7 @@ def train(
     Raises:
         BundleError: the graph differs from the trained network on the engines by more than the bound.
         DataError: no or too few good pictures, an unreadable one, or some that are all alike;
-            annotations that cannot be used, or that belong to no picture.
+            annotations that cannot be used, or that belong to no good training picture.
         MissingExtraError: the recipe's engine is not installed.
         OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
             with which no model folder can be made; an engine or precision that this machine lacks.
@@ -94,7 +94,7 @@ def train(
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     said = list[str]()
     if recipe.data.annotations is not None:
-        annotated = attach(dataset, recipe.data.annotations).require()
+        annotated = attach(dataset, recipe.data.annotations).require_learnt()
         dataset, said = annotated.dataset, annotated.told()
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)

@@ -57,7 +57,7 @@ def test_nested_shapes_are_a_partition_the_smaller_first(dataset: Dataset, write
     np.testing.assert_array_equal(labels_of(found), expected_nested())
     assert not of(found, "test/good/000.png").parts
     said = "\n".join(found.told())
-    assert "2 good pictures are annotated: screw, plate." in said
+    assert "2 good training pictures are annotated: screw, plate." in said
     assert "the smaller, that is screw, plate" in said
     assert "Annotated in one picture only, and learnt from that: screw." in said
 
@@ -151,6 +151,14 @@ def test_annotations_without_a_picture_are_named(dataset: Dataset, write: Write)
         attach(dataset, place).require()
 
 
+def test_annotations_of_test_pictures_alone_teach_nothing(dataset: Dataset, write: Write) -> None:
+    place = write("test/good/000.json", SCREW).parents[2]
+    found = attach(dataset, place).require()
+    assert found.learnt == ()
+    with pytest.raises(DataError, match="expected some of good training pictures, got 1 of others"):
+        found.require_learnt()
+
+
 def test_two_annotations_of_one_picture(dataset: Dataset, write: Write) -> None:
     place = write("a/002.json", SCREW).parents[1]
     write("b/002.json", PLATE)
@@ -169,7 +177,7 @@ def test_labelme_files_beside_their_pictures_are_no_defects(tmp_path: Path) -> N
     (tmp_path / "good" / "1.json").write_text(json.dumps({"shapes": [SCREW]}))
     dataset = read_dataset(tmp_path)
     assert [len(sample.masks) for sample in dataset] == [0, 1, 0]
-    found = attach(dataset, tmp_path / "good").require()
+    found = attach(dataset, tmp_path / "good" / ".." / "good").require()
     assert [(len(sample.masks), len(sample.parts)) for sample in found.dataset] == [(0, 0), (0, 1), (0, 0)]
 
 

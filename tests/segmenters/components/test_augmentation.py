@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from flawscope.segmenters.components.augmentation import Augmentation, AugmentationOptions, Bytes
-from flawscope.segmenters.components.losses import IGNORED
 
 SIDE = 100
 VALUE = np.array([10, 100, 200, 50], np.uint8)  # what pixels of each label look like
@@ -97,10 +96,9 @@ def test_one_or_two_components_are_pasted() -> None:
     assert counts == {2, 3} | ({1} & counts)  # 1: the new one touches the old one's place
 
 
-def test_neither_specks_nor_what_is_ignored_nor_trays_are_pasted() -> None:
+def test_neither_specks_nor_trays_are_pasted() -> None:
     changed, _, labels = augmentation()
     labels[0, 1, 1:4] = 4
-    labels[0, 60:65, 5:30] = IGNORED
     assert [component.label for component in changed.components(0)] == [2, 2]
     whole, _, _ = augmentation(largest=1.0)
     assert [component.label for component in whole.components(0)] == [1, 2, 2]

@@ -69,12 +69,32 @@ class Annotated:
             )
         return self
 
+    @property
+    def learnt(self) -> tuple[Sample, ...]:
+        """The annotated pictures that may be learnt from."""
+        return tuple(one for one in self.samples if one.split == "train" and not one.defective)
+
+    def require_learnt(self) -> Annotated:
+        """As `require`, for training.
+
+        Raises:
+            DataError: as there; annotations of other pictures alone than good training ones.
+        """
+        if not self.require().learnt:
+            raise DataError(
+                f"annotations for {self.dataset.root}",
+                expected="some of good training pictures",
+                got=f"{len(self.samples)} of others, such as {self.samples[0].path}",
+                fix="Annotate good pictures to learn from.",
+            )
+        return self
+
     def told(self) -> list[str]:
         """What the user should read before training."""
-        good = [sample for sample in self.samples if not sample.defective]
+        good = self.learnt
         shown = {name: _pictures_with(name, good) for name in self._names()}
         ignored = [component.name for component in self.components if component.ignore]
-        lines = [f"{len(good)} good pictures are annotated: {', '.join(shown)}."]
+        lines = [f"{len(good)} good training pictures are annotated: {', '.join(shown)}."]
         if ignored:
             lines.append(f"Left out of scores and heatmaps: {', '.join(ignored)}.")
         if self.stated is None and len(shown) > 1 and self.overlapping:
@@ -85,7 +105,7 @@ class Annotated:
         if single := [name for name, count in shown.items() if count == 1]:
             lines.append(f"Annotated in one picture only, and learnt from that: {', '.join(single)}.")
         if absent := [name for name, count in shown.items() if count == 0]:
-            lines.append(f"Annotated in no good picture, and so not learnt: {', '.join(absent)}.")
+            lines.append(f"Annotated in no good training picture, and so not learnt: {', '.join(absent)}.")
         return lines + self._without_picture()
 
     def left_out(self) -> list[str]:
@@ -151,7 +171,8 @@ def _with_parts(
         for part in drawing.parts
         if part.name in ranks
     )
-    masks = tuple(mask for mask in sample.masks if getattr(mask, "path", None) != drawing.file)
+    own = drawing.file.resolve()
+    masks = tuple(mask for mask in sample.masks if Path(getattr(mask, "path", "")).resolve() != own)
     return replace(sample, parts=parts, masks=masks)
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from flawscope.runtime.frozen import Frozen
-from flawscope.segmenters.components.losses import IGNORED
 
 Bytes = NDArray[np.uint8]
 
@@ -152,7 +151,7 @@ class Augmentation:
         labels = self.maps[number]
         least, most = _SMALLEST * labels.size, self.options.largest * labels.size
         found = []
-        for label in np.unique(labels[(labels > 0) & (labels != IGNORED)]).tolist():
+        for label in np.unique(labels[labels > 0]).tolist():
             shown = (labels == label).astype(np.uint8)
             _, numbers, boxes, _ = cv2.connectedComponentsWithStats(shown, connectivity=8)
             for index, (left, top, width, height, area) in enumerate(boxes.tolist()):

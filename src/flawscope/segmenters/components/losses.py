@@ -9,7 +9,6 @@ from torch import Tensor
 
 from flawscope.runtime.frozen import Frozen
 
-IGNORED = 255  # label of pixels that no loss looks at
 _PIXEL = 1.0  # added to both sides of Dice's fraction, so that a class without pixels has a gradient
 
 
@@ -32,7 +31,7 @@ def supervised(logits: Tensor, labels: Tensor, gamma: float) -> dict[str, Tensor
 
     Args:
         logits: (N, C, H, W).
-        labels: (N, H, W) int64, each below C or `IGNORED`.
+        labels: (N, H, W) int64.
         gamma: γ of the focal loss.
     """
     logs = F.log_softmax(logits.float(), 1)
@@ -56,21 +55,20 @@ def unsupervised(logits: Tensor, drawn: Tensor) -> dict[str, Tensor]:
 
 
 def cross_entropy(logs: Tensor, labels: Tensor) -> Tensor:
-    """Mean of -log p of the true class, over the pixels that have one.
+    """Mean of -log p of the true class.
 
     Args:
         logs: log-probabilities (N, C, H, W).
         labels: (N, H, W) int64.
     """
-    missed = F.nll_loss(logs, labels, ignore_index=IGNORED, reduction="sum")
-    return missed / (labels != IGNORED).sum().clamp_min(1)
+    return F.nll_loss(logs, labels, reduction="sum") / labels.numel()
 
 
 def focal(logs: Tensor, labels: Tensor, gamma: float) -> Tensor:
     """Mean of -(1 - p)^γ log p of the true class (Lin et al., ICCV 2017, equation 4); as `cross_entropy`."""
-    missed = -F.nll_loss(logs, labels, ignore_index=IGNORED, reduction="none")  # log p, 0 where ignored
+    missed = -F.nll_loss(logs, labels, reduction="none")  # log p, (N, H, W)
     weighed = -missed * (1 - missed.exp()) ** gamma
-    return weighed.sum() / (labels != IGNORED).sum().clamp_min(1)
+    return weighed.sum() / labels.numel()
 
 
 def dice(shares: Tensor, labels: Tensor) -> Tensor:
@@ -80,9 +78,7 @@ def dice(shares: Tensor, labels: Tensor) -> Tensor:
         shares: probabilities (N, C, H, W).
         labels: (N, H, W) int64.
     """
-    known = (labels != IGNORED).unsqueeze(1)  # (N, 1, H, W)
     truth = _one_hot(labels, shares)
-    shares = shares * known
     both = (shares * truth).sum((2, 3))  # (N, C)
     each = shares.square().sum((2, 3)) + truth.sum((2, 3))
     return 1 - ((2 * both + _PIXEL) / (each + _PIXEL)).mean()
@@ -106,6 +102,6 @@ def entropy(logs: Tensor, shares: Tensor) -> Tensor:
 
 
 def _one_hot(labels: Tensor, like: Tensor) -> Tensor:
-    """Labels (N, H, W) as (N, C, H, W) of 0 and 1; 0 throughout where a pixel is ignored."""
+    """Labels (N, H, W) as (N, C, H, W) of 0 and 1."""
     classes = torch.arange(like.shape[1], device=labels.device).view(1, -1, 1, 1)
     return (labels.unsqueeze(1) == classes).to(like.dtype)
