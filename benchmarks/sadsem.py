@@ -4,11 +4,11 @@
     … --rows sadsem 'sadsem, no masks' 'sadsem, layers 2 and 3'   the ablation of table 1
     … --sides 256 1024 --efficientad 10000                        EfficientAD, where its steps are given
 
-The scaling protocol of the paper (section 3.4): no method sees more than 256×256 pixels at once. Products
-are rendered at 256, 512, 768 and 1024 pixels a side, turned by any angle and shifted by up to a tenth, so
-that no place tells what it shows. At 256 they are seen whole; beyond, in tiles of 256, which SADSeM takes side
-by side and the others with a stride of 128, the best of table 7 for PatchCore and EfficientAD (PNI: 256). A
-picture scores what its highest tile scores.
+The scaling protocol of the paper (section 3.4): no method sees more than 256×256 pixels at once.
+Products are rendered at 256, 512, 768 and 1024 pixels a side, turned by any angle and shifted by up to a
+tenth, so that no place tells what it shows. At 256 they are seen whole; beyond, in tiles of 256, which
+SADSeM takes side by side and the others with a stride of 128, the best of table 7 for PatchCore and
+EfficientAD (PNI: 256). A picture scores what its highest tile scores.
 
 All methods learn from the same good pictures; of the good ones that are left over some scale SADSeM's
 components, the others give the thresholds, which no figure here depends on. SADSeM learns its components from
