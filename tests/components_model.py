@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flawscope.runtime.explain import Explanation, explainer
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
-from flawscope.runtime.prediction import Decision, Prediction, Region
+from flawscope.runtime.prediction import Decision, Look, Prediction, Region
 from quadrants_model import quadrants_manifest
 
 NAMES = ["background", "screw", "nut", "washer"]
@@ -77,8 +77,9 @@ def explain(
         outputs = {name: value for name, value in outputs.items() if not name.startswith("histogram")}
     heatmap = np.zeros((160, 320), np.float32)
     heatmap[12, 172] = 0.5  # on the screw in the third cell
-    prediction = Prediction(2.0, 0.01, decision, heatmap=heatmap, regions=regions, outputs=outputs)
     manifest = manifest or model()
+    looks = (Look(manifest.frame.placement(*heatmap.shape), outputs),)
+    prediction = Prediction(2.0, 0.01, decision, heatmap=heatmap, regions=regions, looks=looks)
     return explainer(manifest.explains)(manifest, prediction)
 
 

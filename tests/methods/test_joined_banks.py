@@ -52,7 +52,7 @@ def test_a_member_of_the_own_picture_does_not_count(training_data: Make) -> None
     rows = patch_rows(detector.patches.fine.grid(detector.backbone(pixels_of(data))))  # (4 * 64, D)
     members = detector.patches.fine.memory.bank + detector.patches.fine.memory.centre
     owners = torch.from_numpy(cdist(members, rows).argmin(1)) // 64
-    found = detector.patches.fine.left_out(rows[64:128], own_groups(4, (8, 8))[1], owners)
+    found = detector.patches.fine.left_out(rows[64:128], own_groups(range(4), (8, 8))[1], owners)
     expected = cdist(rows[64:128].numpy(), members[owners != 1].numpy()).min(1)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
@@ -88,7 +88,7 @@ def test_usual_distances_are_learnt_and_divided_by() -> None:
 
 
 def test_one_picture_is_held_against_its_own_squares() -> None:
-    groups = own_groups(1, (8, 8)).reshape(8, 8)
+    groups = own_groups([0], (8, 8)).reshape(8, 8)
     assert len(groups.unique()) == 4
     assert (groups[:4, :4] == groups[0, 0]).all()
     assert groups[0, 4] != groups[0, 0] != groups[4, 0]

@@ -12,7 +12,7 @@ from brightness_model import make_manifest
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec, ScalarSpec
 from flawscope.runtime.overlay import colour_map
-from flawscope.runtime.prediction import Decision, Prediction
+from flawscope.runtime.prediction import Decision, Look, Prediction
 from flawscope.station.map_inset import map_inset
 
 MAPS = ("heatmap", "local_map", "global_map")
@@ -39,7 +39,8 @@ def prediction() -> Prediction:
     local, whole = np.zeros((2, 16, 16), np.float32)
     local[:8, :8] = whole[8:, 8:] = 0.4
     outputs: dict[str, NDArray[Any]] = {"local_map": local, "global_map": whole}
-    return Prediction(score=1.0, p_value=0.01, decision=Decision.REJECT, outputs=outputs)
+    look = Look(manifest().frame.placement(*GREY.shape[:2]), outputs)
+    return Prediction(score=1.0, p_value=0.01, decision=Decision.REJECT, looks=(look,))
 
 
 def test_three_maps_and_their_scale() -> None:

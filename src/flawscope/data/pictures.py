@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.decoded import DecodedPictures
 from flawscope.data.samples import Sample
 from flawscope.errors import OptionError
 from flawscope.files import remembered_sha256
@@ -61,34 +63,44 @@ class Pictures(Protocol):
 class PictureFiles:
     """Pictures in files, decoded on demand; see `Pictures`.
 
-    Nothing is kept: memory is bounded by the batches in flight. Reading a picture that cannot be used
-    raises the InputError of `flawscope.runtime.images.read_image`, which names the file.
+    Nothing is kept: memory is bounded by the batches in flight. Of pictures that are cut into tiles
+    (`flawscope.data.tiles`) a few stay decoded, so that a pass over all tiles decodes each once. Reading a
+    picture that cannot be used raises the InputError of `flawscope.runtime.images.read_image`, which names
+    the file.
+
+    Args:
+        samples: what is read, whole pictures or tiles.
+        frame: at which.
+        decoded: keeps pictures of which tiles are read.
     """
 
-    def __init__(self, samples: Sequence[Sample], frame: Frame) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], frame: Frame, decoded: DecodedPictures | None = None
+    ) -> None:
         self.samples = tuple(samples)
         self.frame = frame
+        self._decoded = decoded or DecodedPictures()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        return load(self.samples[index].path, self.frame)
+        return self._load(self.samples[index])
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for batch in self.batches(1):
             yield batch[0]
 
     def __add__(self, other: Pictures) -> PictureFiles:
-        return PictureFiles((*self.samples, *other.samples), self.frame)
+        return PictureFiles((*self.samples, *other.samples), self.frame, self._decoded)
 
     def subset(self, indices: Sequence[int]) -> PictureFiles:
         """See `Pictures.subset`."""
-        return PictureFiles([self.samples[index] for index in indices], self.frame)
+        return PictureFiles([self.samples[index] for index in indices], self.frame, self._decoded)
 
     def resized(self, frame: Frame) -> PictureFiles:
-        """See `Pictures.resized`."""
-        return PictureFiles(self.samples, self.frame.reading(frame))
+        """See `Pictures.resized`; tiles keep what they show."""
+        return PictureFiles(self.samples, self.frame.reading(frame), self._decoded)
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
         """See `Pictures.batches`; two further batches are decoded by a thread pool while one is in use."""
@@ -103,8 +115,7 @@ class PictureFiles:
                 samples = self.samples[start : start + size]
                 batch = np.empty((len(samples), 3, self.frame.height, self.frame.width), np.float32)
                 tasks = [
-                    pool.submit(load, sample.path, self.frame, out=row)
-                    for sample, row in zip(samples, batch, strict=True)
+                    pool.submit(self._load, sample, row) for sample, row in zip(samples, batch, strict=True)
                 ]
                 pending.append((batch, tasks))
                 return
@@ -122,6 +133,20 @@ class PictureFiles:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def hashes(self) -> list[str]:
-        """sha256 of each picture's file, in order; remembered for files that stay as they are."""
+        """sha256 of each picture's file, in order; remembered for files that stay as they are.
+
+        That of a tile goes over the file's and the tile's place.
+        """
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(remembered_sha256, [sample.path for sample in self.samples]))
+            found = pool.map(remembered_sha256, [sample.path for sample in self.samples])
+            return [_of_tile(*pair) for pair in zip(found, self.samples, strict=True)]
+
+    def _load(self, sample: Sample, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        if sample.tile is None:
+            return load(sample.path, self.frame, out=out)
+        return self._decoded.tile(sample.path, sample.tile, self.frame, out)
+
+
+def _of_tile(digest: str, sample: Sample) -> str:
+    tile = sample.tile
+    return digest if tile is None else hashlib.sha256(f"{digest} {tile.placement}".encode()).hexdigest()

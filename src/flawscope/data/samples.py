@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from flawscope.runtime.tiling import Tile
+
 
 Split = Literal["train", "validation", "test"]
 GOOD = "good"
@@ -81,6 +83,7 @@ class Sample:
         group: the piece that several views show (Real-IAD), where the layout tells.
         seen: False for defect kinds that are withheld from supervised training (VAD).
         named: what the folder or label of its kind is called; empty where it is `kind` itself.
+        tile: the tile of the picture that the sample is of; None: the whole picture.
     """
 
     path: Path
@@ -93,6 +96,7 @@ class Sample:
     group: str | None = None
     seen: bool = True
     named: str = ""
+    tile: Tile | None = None
 
 
 @dataclass(frozen=True, slots=True)

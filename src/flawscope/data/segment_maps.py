@@ -18,8 +18,9 @@ from PIL.PngImagePlugin import PngImageFile
 
 from flawscope.errors import DataError, InputError
 from flawscope.files import write_atomically
-from flawscope.runtime.decoding import Opened, damage_named, opened, orientation_of
-from flawscope.runtime.images import PIXEL_LIMIT, Frame
+from flawscope.runtime.decoding import Opened, damage_named, opened
+from flawscope.runtime.images import PIXEL_LIMIT, Frame, size_of
+from flawscope.runtime.tiling import Tile
 
 Labels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width
@@ -140,9 +141,7 @@ def picture_size(path: Path) -> Size:
     Raises:
         InputError: the file is missing or no picture.
     """
-    with opened(path, PIXEL_LIMIT) as (image, _):
-        width, height = image.size
-        return (width, height) if orientation_of(image) >= 5 else (height, width)
+    return size_of(path)
 
 
 def common_size(paths: Iterable[Path]) -> Size:
@@ -193,10 +192,17 @@ def check_map_fits(path: Path, size: Size, pictures: Iterable[Path], frame: Fram
             )
 
 
-def to_frame_size(labels: Labels, frame: Frame) -> Labels:
-    """The map (H, W) as pictures reach a detector: (height, width), nearest pixel, padding as its edge."""
-    placement = frame.placement(*labels.shape)
+def to_frame_size(labels: Labels, frame: Frame, tile: Tile | None = None) -> Labels:
+    """The map (H, W) as pictures reach a detector: (height, width), nearest pixel, padding as its edge.
+
+    With `tile`, the part of the map that this tile of the picture shows.
+    """
+    placement = frame.placement(*labels.shape) if tile is None else tile.placement
     inner = cv2.resize(labels, placement.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    if not placement.whole:
+        left, top = (max(-start, 0) for start in placement.corner[::-1])
+        rows, columns = placement.shown
+        inner = inner[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
     return np.pad(np.asarray(inner, np.uint8), placement.padding, mode="edge")
 
 

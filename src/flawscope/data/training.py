@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import sources
 from flawscope.errors import DataError
 
 
@@ -46,17 +47,19 @@ class TrainingData:
     def for_detector(self, scaled: float) -> TrainingData:
         """What a detector learns from whose answers another method learns from: pictures of `normal` alone.
 
+        All tiles of a picture are learnt from, or none is.
+
         Args:
             scaled: share of `normal` that becomes the detector's tuning pictures, at least two and evenly
                 spread over it; 0 for a detector that scales on none.
         """
-        count = len(self.normal)
-        chosen = evenly(count, scaled)
-        return TrainingData(
-            self.normal.subset([index for index in range(count) if index not in chosen]),
-            self.normal.subset(chosen),
-            self.natural,
+        owners = sources(self.normal)
+        chosen = set(evenly(len(set(owners)), scaled))
+        learnt, tuning = (
+            [index for index, owner in enumerate(owners) if (owner in chosen) is scales]
+            for scales in (False, True)
         )
+        return TrainingData(self.normal.subset(learnt), self.normal.subset(tuning), self.natural)
 
     def unseen(self) -> Unseen:
         """What no detector of `for_detector` has seen."""

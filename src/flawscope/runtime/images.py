@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,12 @@ from PIL import JpegImagePlugin, PngImagePlugin
 
 from flawscope.errors import InputError, OptionError
 from flawscope.runtime import decoding, reduction
-from flawscope.runtime.placement import Placement
+from flawscope.runtime.placement import Pair, Placement
 from flawscope.runtime.reduction import Decoded
 from flawscope.runtime.resize import strips
+
+if TYPE_CHECKING:
+    from flawscope.runtime.tiling import Tiling
 
 PIXEL_LIMIT = 100_000_000  # 100 megapixels: beyond every line camera sensor, 300 MB as 8-bit RGB
 FRAME_LIMIT = 8192
@@ -109,8 +112,16 @@ def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArr
     return decode(source, None, pixel_limit=pixel_limit).pixels
 
 
-def decode(source: Path | bytes, frame: Frame | None, *, pixel_limit: int = PIXEL_LIMIT) -> Decoded:
+def decode(
+    source: Path | bytes,
+    frame: Frame | None,
+    *,
+    tiling: Tiling | None = None,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> Decoded:
     """`read_image`, reduced where the frame says so and the file is a JPEG large enough for it.
+
+    With `tiling`, large enough is told by the size at which the picture is cut.
 
     Raises:
         InputError: as `read_image` does.
@@ -119,7 +130,8 @@ def decode(source: Path | bytes, frame: Frame | None, *, pixel_limit: int = PIXE
         orientation, (width, height) = decoding.orientation_of(image), image.size
         size, by = (width, height) if orientation >= 5 else (height, width), 1
         if frame is not None and frame.reduced and isinstance(image, JpegImagePlugin.JpegImageFile):
-            by = reduction.divisor(size, frame.placement(*size).inner)
+            inner = frame.placement(*size).inner if tiling is None else tiling.working(*size)
+            by = reduction.divisor(size, inner)
             if by > 1 and image.draft(None, (width // by, height // by)) is None:
                 by = 1
         pixels = decoding.pixels_of(image, source, name)
@@ -130,13 +142,15 @@ def to_frame(
     image: NDArray[Any] | Decoded,
     frame: Frame,
     *,
+    placement: Placement | None = None,
     out: NDArray[np.float32] | None = None,
     name: str = "picture",
 ) -> NDArray[np.float32]:
     """Bring a picture (H, W, C) uint8, uint16 or float32 to (3, height, width) float32 in [0, 1].
 
-    Bilinear with antialiasing, in float: Pillow's bilinear filter without its rounding to 8 bits.
-    `out` takes the result where given; errors call the picture `name`.
+    Bilinear with antialiasing, in float: Pillow's bilinear filter without its rounding to 8 bits. With the
+    `placement` of a tile, that part of the picture alone, as the whole one would have come out there. `out`
+    takes the result where given; errors call the picture `name`.
 
     Raises:
         InputError: numbers without a full scale where the frame has no intensities; 8 bits where it has.
@@ -144,24 +158,30 @@ def to_frame(
     if out is None:
         out = np.empty((3, frame.height, frame.width), np.float32)
     seen = image if isinstance(image, Decoded) else Decoded.of(image)
-    image, placement = seen.pixels, frame.placement(*seen.size)
-    _check_scale(image, frame, name)
+    placement = placement or frame.placement(*seen.size)
+    _check_scale(seen.pixels, frame, name)
+    seen = seen.cut(placement)
+    image = seen.pixels
     if frame.intensities is None:
         gain = 1.0 / float(np.iinfo(image.dtype).max)
     else:
         image, gain = between(image, frame.intensities), 1.0
-    (top, left), (height, width) = placement.corner, placement.inner
-    inner = out[:, top : top + height, left : left + width]
-    for stretch, values in strips(image, (height, width), gain, seen.vertical, seen.horizontal):
-        np.minimum(values, 1.0, out=inner[:, stretch])
+    rows, columns = placement.shown
+    inner, size = out[:, rows, columns], (rows.stop - rows.start, columns.stop - columns.start)
+    spans = (0.0, float(size[0])), (0.0, float(size[1]))
+    if image.shape[:2] == size and (seen.vertical, seen.horizontal) == spans:
+        np.minimum(image.transpose(2, 0, 1) * np.float32(gain), 1.0, out=inner)  # (H, W, C) -> (C, H, W)
+    else:
+        for stretch, values in strips(image, size, gain, seen.vertical, seen.horizontal):
+            np.minimum(values, 1.0, out=inner[:, stretch])
     _repeat_border(out, placement)
     return out
 
 
 def _repeat_border(pixels: NDArray[np.float32], placement: Placement) -> None:
     """Fill the padding of a frame (C, height, width) with the picture's border."""
-    (top, left), (height, width) = placement.corner, placement.inner
-    bottom, right = top + height, left + width
+    rows, columns = placement.shown
+    (top, bottom), (left, right) = (rows.start, rows.stop), (columns.start, columns.stop)
     pixels[:, top:bottom, :left] = pixels[:, top:bottom, left, None]
     pixels[:, top:bottom, right:] = pixels[:, top:bottom, right - 1, None]
     pixels[:, :top] = pixels[:, top, None]
@@ -231,10 +251,21 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     return info
 
 
+def size_of(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> Pair:
+    """Height and width of a picture after orientation, by its header.
+
+    Raises:
+        InputError: as `read_image` does, for what the header tells.
+    """
+    with decoding.opened(path, pixel_limit) as (image, _):
+        width, height = image.size
+        return (width, height) if decoding.orientation_of(image) >= 5 else (height, width)
+
+
 def pixels_in(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> int:
     """How many pixels a picture has, by its header; 0 for one that cannot be used."""
     try:
-        with decoding.opened(path, pixel_limit) as (image, _):
-            return image.size[0] * image.size[1]
+        height, width = size_of(path, pixel_limit=pixel_limit)
     except InputError:
         return 0
+    return height * width

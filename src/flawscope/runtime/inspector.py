@@ -19,11 +19,13 @@ from flawscope.errors import FlawscopeError, InputError, OptionError
 from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain import explainer
-from flawscope.runtime.images import decode, pixels_in, to_frame
+from flawscope.runtime.explain.areas import MOST_AREAS
+from flawscope.runtime.images import decode, pixels_in
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Prediction, Region
 from flawscope.runtime.reduction import Decoded
+from flawscope.runtime.sight import Seen, Sight
 
 Answer = Prediction | FlawscopeError
 Item = TypeVar("Item")
@@ -41,10 +43,9 @@ class Inspector:
 
     def __init__(self, bundle: Bundle, pipeline: Pipeline) -> None:
         self.bundle, self.pipeline = bundle, pipeline
-        self._frame = bundle.manifest.frame
-        self._score = str(bundle.manifest.output("score"))
-        self._heatmap = bundle.manifest.output("heatmap")
-        self._explain = explainer(bundle.manifest.explains)
+        manifest = bundle.manifest
+        self._sight = Sight(pipeline, manifest.frame, manifest.tiling)
+        self._explain = explainer(manifest.explains)
         self._lock, self._large = threading.Lock(), threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -103,10 +104,10 @@ class Inspector:
         if isinstance(picture, np.ndarray):
             image = Decoded.of(_checked(picture))
         else:
-            image = decode(Path(picture) if isinstance(picture, str) else picture, self._frame)
+            source = Path(picture) if isinstance(picture, str) else picture
+            image = decode(source, self._sight.frame, tiling=self._sight.tiling)
         name = "picture" if isinstance(picture, bytes | np.ndarray) else f"picture {picture}"
-        outputs = self.pipeline.run(to_frame(image, self._frame, name=name)[None])
-        return image, self._predict(outputs, *image.size)
+        return image, self._predict(image, self._sight.see(image, name))
 
     def turn(self, path: Path) -> contextlib.AbstractContextManager[object]:
         """Wait until this picture may be worked on, and hold its place: large ones are in work one at a time.
@@ -165,21 +166,20 @@ class Inspector:
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
             return self._pool.submit(work, item)
 
-    def _predict(self, outputs: dict[str, NDArray[Any]], height: int, width: int) -> Prediction:
-        """Read the outputs for one picture of `height` × `width`."""
+    def _predict(self, image: Decoded, seen: Seen) -> Prediction:
+        """Read out what was seen of one picture."""
         manifest = self.bundle.manifest
-        score = float(outputs[self._score][0])
         own, regions = None, tuple[Region, ...]()
-        if self._heatmap is not None and manifest.heatmap is not None:
-            own = self._frame.placement(height, width).back(outputs[self._heatmap][0])
+        if seen.heatmap is not None and manifest.heatmap is not None:
+            own = seen.heatmap
             regions = find_regions(own, manifest.heatmap.threshold)
         prediction = Prediction(
-            score=score,
-            p_value=manifest.calibration.p_value(score),
-            decision=manifest.calibration.decide(score),
+            score=seen.score,
+            p_value=manifest.calibration.p_value(seen.score),
+            decision=manifest.calibration.decide(seen.score),
             heatmap=own,
             regions=regions,
-            outputs={name: values[0] for name, values in outputs.items() if name not in self.pipeline.judged},
+            looks=self._sight.looks(image, seen, [region.peak for region in regions[:MOST_AREAS]]),
         )
         return self._explain(manifest, prediction).of(prediction)
 

@@ -22,6 +22,7 @@ from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
 from flawscope.runtime.machine import hardware
+from flawscope.runtime.tiling import Tiling
 
 FORMAT = 3
 Role = Literal["normal", "tuning", "calibration", "defective"]
@@ -100,11 +101,15 @@ class HeatmapRange(Frozen):
 
 
 class SeenPicture(Frozen):
-    """A picture that the model has seen, by content, and what it was used for."""
+    """A picture that the model has seen, by content, and what it was used for.
+
+    `frames` is the number of tiles that it was seen in, 1 for one that was seen whole.
+    """
 
     name: str
     sha256: Digest
     role: Role
+    frames: int = Field(default=1, ge=1)
 
 
 class Provenance(Frozen):
@@ -145,6 +150,7 @@ class Manifest(Frozen):
     Attributes:
         explains: which reader of `flawscope.runtime.explain` turns outputs into findings.
         learnt: facts that fit found out, which the explanation and a restored detector read.
+        tiling: how pictures are cut into tiles of the frame; None: each is seen whole.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
         parity, speeds: how well and how fast each engine answered where the engine was chosen.
     """
@@ -154,6 +160,7 @@ class Manifest(Frozen):
     method: str
     options: dict[str, JsonValue]
     frame: Frame
+    tiling: Tiling | None = None
     outputs: tuple[OutputSpec, ...]
     scalars: tuple[ScalarSpec, ...] = ()
     explains: str = "levels"
@@ -179,6 +186,8 @@ class Manifest(Frozen):
             raise ValueError("exactly one output must be the score")
         if any(output.parity not in (None, *names) for output in self.outputs):
             raise ValueError("parity must be judged on an output")
+        if self.tiling is not None and self.tiling.size != (self.frame.height, self.frame.width):
+            raise ValueError("tiles must have the size of the frame")
         _check_stages(self.stages, {"pixels", *self.scalar_values()}, names)
         if self.heatmap is None and self.output("heatmap") is not None:
             raise ValueError("a model with a heatmap needs its range")

@@ -20,13 +20,14 @@ Place = TypeVar("Place", float, NDArray[np.floating[Any]])
 class Placement:
     """A picture in its frame; every pair is (rows, columns), in pixels, and points and boxes are (x, y).
 
-    A map lies over the frame at any resolution (h, w): its cells divide the frame evenly.
+    A map lies over the frame at any resolution (h, w): its cells divide the frame evenly. Where the frame is
+    a tile of a larger picture, the picture reaches beyond it: its corner may lie before the frame's.
 
     Attributes:
         frame: height and width of the frame.
         picture: height and width of the picture as it lies on disk.
-        corner: top and left of the picture in the frame.
-        inner: height and width that the picture takes in the frame; around it lies padding.
+        corner: top and left of the picture in the frame, below 0 where the frame begins within the picture.
+        inner: height and width that the whole picture takes at the frame's resolution.
     """
 
     frame: Pair
@@ -37,9 +38,52 @@ class Placement:
     @property
     def padding(self) -> tuple[Pair, Pair]:
         """Rows above and below the picture, and columns to its left and right, in the frame."""
-        above, left = self.corner
-        below, right = (self.frame[axis] - self.corner[axis] - self.inner[axis] for axis in (0, 1))
-        return (above, below), (left, right)
+        rows, columns = self.shown
+        return (rows.start, self.frame[0] - rows.stop), (columns.start, self.frame[1] - columns.stop)
+
+    @property
+    def shown(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame that show the picture; the others are padding."""
+        rows, columns = (
+            slice(max(start, 0), min(start + side, whole))
+            for start, side, whole in zip(self.corner, self.inner, self.frame, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def whole(self) -> bool:
+        """Whether the frame shows all of the picture."""
+        return all(part.stop - part.start == side for part, side in zip(self.shown, self.inner, strict=True))
+
+    @property
+    def window(self) -> Box:
+        """The part of the picture that the frame shows, rounded outward to its pixels."""
+        low, high = [], []
+        for axis, part in enumerate(self.shown):
+            scale = self.picture[axis] / self.inner[axis]
+            low.append(math.floor((part.start - self.corner[axis]) * scale + 1e-6))
+            high.append(math.ceil((part.stop - self.corner[axis]) * scale - 1e-6))
+        return low[1], low[0], high[1], high[0]
+
+    def depth(self, point: Pair) -> float:
+        """How far inside the frame the centre of the picture's pixel (x, y) lies; negative: outside.
+
+        It is counted in pixels of the frame to the nearest border that parts the picture; `inf` where none
+        does.
+        """
+        far = math.inf
+        for axis, place in enumerate(self.to_frame(point)):
+            if self.corner[axis] < 0:
+                far = min(far, place)
+            if self.corner[axis] + self.inner[axis] > self.frame[axis]:
+                far = min(far, self.frame[axis] - place)
+        return far
+
+    def alone(self, shape: Pair) -> Placement:
+        """The placement of nothing but the part that the frame shows, drawn at `shape`."""
+        rows, columns = self.shown
+        inner = rows.stop - rows.start, columns.stop - columns.start
+        return Placement(self.frame, shape, (rows.start, columns.start), inner)
 
     def to_frame(self, point: Pair) -> tuple[float, float]:
         """(row, column) in the frame of the centre of the picture's pixel (x, y)."""
@@ -62,7 +106,10 @@ class Placement:
         return (row - top) / height, (column - left) / width
 
     def back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A map (h, w) over the frame at the picture's own size; padding is cut off, the rest resized."""
+        """A map (h, w) over the frame at the picture's own size; padding is cut off, the rest resized.
+
+        The frame must show the whole picture; maps of tiles are put together by `flawscope.runtime.tiling`.
+        """
         starts, sides = self.corner, self.inner
         vertical, horizontal = (
             (start * cells / whole, (start + side) * cells / whole)
@@ -73,7 +120,8 @@ class Placement:
     def labels_back(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:
         """A label map (h, w) over the frame at the picture's own size.
 
-        Padding is cut off; each pixel takes the label of the cell that its centre lies in.
+        Padding is cut off; each pixel takes the label of the cell that its centre lies in. The frame must
+        show the whole picture.
         """
         places = []
         for axis, cells in enumerate(labels.shape):

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from flawscope.runtime.placement import Placement
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -56,6 +58,14 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What the graph put out for one frame beside score and heatmap, and where the picture lies in it."""
+
+    placement: Placement
+    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The answer for one picture.
 
@@ -69,7 +79,9 @@ class Prediction:
         contributions: (label, contribution to the score) of what moved it most, strongest first; the score
             is their sum and a start that is the same for all pictures. Empty for most methods.
         segments: for methods that divide pictures into segments, or None.
-        outputs: the graph's further named outputs for this picture.
+        looks: the graph's further outputs. Of a picture that is seen whole there is one; of one that is cut
+            into tiles the first is the tile with the highest score, and after it come those in which the
+            highest regions peak.
     """
 
     score: float
@@ -80,7 +92,18 @@ class Prediction:
     findings: tuple[Finding, ...] = ()
     contributions: tuple[tuple[str, float], ...] = ()
     segments: Segments | None = None
-    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    looks: tuple[Look, ...] = ()
+
+    @property
+    def outputs(self) -> dict[str, NDArray[Any]]:
+        """The graph's further named outputs for the picture, or for its tile with the highest score."""
+        return self.looks[0].outputs if self.looks else {}
+
+    def look_at(self, point: tuple[int, int]) -> Look | None:
+        """Of the looks that show the picture's pixel (x, y) the one in whose middle it lies most, or None."""
+        depths = [(look.placement.depth(point), look) for look in self.looks]
+        showing = [pair for pair in depths if pair[0] > 0]
+        return max(showing, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; arrays stay out."""

@@ -7,12 +7,14 @@ that the antialiased resize still decides what the model sees.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.runtime.placement import Pair
+from flawscope.runtime.placement import Pair, Placement
 from flawscope.runtime.resize import Span
 
 _ROOM = 2  # pixels along a side for each pixel of the frame that stay after reduction
@@ -50,6 +52,25 @@ class Decoded:
             spare = whole - side / divisor
             spans.append((spare, float(whole)) if turned else (0.0, whole - spare))
         return cls(pixels, size, *spans)
+
+    def cut(self, placement: Placement) -> Decoded:
+        """The part that a frame shows, and as much around it as an antialiased resize looks at.
+
+        A frame that shows the whole picture leaves it as it is.
+        """
+        if placement.whole:
+            return self
+        parts, spans = [], []
+        for axis, (low, high) in enumerate((self.vertical, self.horizontal)):
+            shown, corner = placement.shown[axis], placement.corner[axis]
+            step = (high - low) / placement.inner[axis]  # pixels here to one of the frame
+            start, stop = (low + (place - corner) * step for place in (shown.start, shown.stop))
+            around = 0 if step == 1.0 and low == 0.0 else math.ceil(max(step, 1.0)) + 1
+            first = max(math.floor(start) - around, 0)
+            last = min(math.ceil(stop) + around, self.pixels.shape[axis])
+            parts.append(slice(first, last))
+            spans.append((start - first, stop - first))
+        return Decoded(np.ascontiguousarray(self.pixels[tuple(parts)]), self.size, *spans)
 
     @property
     def full(self) -> bool:

@@ -21,24 +21,28 @@ def map_inset(manifest: Manifest, image: NDArray[Any], prediction: Prediction) -
     """Local, global and joint map over the picture (H, W, C), at the right their colour scale.
 
     All three have the scale of the heatmap, since local and global map are scaled alike before they are
-    joined. None where the manifest names another reader than that of two maps, or there is no such scale.
+    joined. Of a picture in tiles they show the one with the highest score. None where the manifest names
+    another reader than that of two maps, or there is no such scale.
     """
     levels, outputs = manifest.heatmap, prediction.outputs
     if levels is None or manifest.explains != READER or not outputs.keys() >= {LOCAL, WHOLE}:
         return None
+    look = prediction.looks[0].placement
+    left, top, right, bottom = look.window
     weight = local_weight(manifest)
     local, whole = (np.asarray(outputs[name], np.float32) for name in (LOCAL, WHOLE))
     maps = local, whole, np.asarray(weight * local + (1 - weight) * whole, np.float32)
-    small = thumbnail(image, _SIDE, manifest.frame.intensities)
+    small = thumbnail(image[top:bottom, left:right], _SIDE, manifest.frame.intensities)
     height, width = small.shape[:2]
-    placement = manifest.frame.placement(height, width)
+    placement = look.alone((height, width))
     drawn = [
         heatmap_overlay(small, placement.back(values), low=levels.low, high=levels.high) for values in maps
     ]
     gap = np.full((height, _GAP, 3), 128, np.uint8)
     parts = [part for each in drawn for part in (each, gap)]
     picture = np.concatenate([*parts, _scale(height)], 1)
-    about = (
+    about = "" if look.whole else f"the tile at ({left}, {top}): "
+    about += (
         f"local map, global map, and both joined ({weight:.3g} · local + {1 - weight:.3g} · global); "
         f"colours in each from {levels.low:.3g} (weak) to {levels.high:.3g} (strong)"
     )

@@ -39,6 +39,7 @@ from flawscope.runtime.overlay import (
     to_rgb,
     to_webp_bytes,
 )
+from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Finding, Prediction, Region
 from flawscope.runtime.record import Inset, Record, Truth, Views
 from flawscope.runtime.reduction import Decoded
@@ -208,9 +209,11 @@ def match_insets(
     if not told:
         return ()
     shown = image if image.dtype == np.uint8 else to_rgb(image, frame.intensities)
-    seen = to_bytes(to_frame(shown, replace(frame, intensities=None)))
     insets = []
     for values in told:
+        seen = to_bytes(
+            to_frame(shown, replace(frame, intensities=None), placement=_tile(bundle, image, values))
+        )
         number = int(values["nearest_picture"])
         good = example(bundle.folder, (frame.height, frame.width), number)
         if good is None:
@@ -224,6 +227,16 @@ def match_insets(
         about = f"patch, and the nearest good one in {picture_name(bundle.manifest, number)}"
         insets.append(Inset(to_webp_bytes(picture), about))
     return tuple(insets)
+
+
+def _tile(bundle: Bundle, image: NDArray[Any], values: Mapping[str, float]) -> Placement | None:
+    """Where the picture lies in the tile that a finding tells of; None for a picture that is seen whole."""
+    tiling = bundle.manifest.tiling
+    if tiling is None or not values.keys() >= {"tile_top", "tile_left"}:
+        return None
+    height, width = image.shape[:2]
+    corner = -round(values["tile_top"]), -round(values["tile_left"])
+    return Placement(tiling.size, (height, width), corner, tiling.working(height, width))
 
 
 def _cut(picture: Picture, top: float, left: float, side: float) -> Picture:

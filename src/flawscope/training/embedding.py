@@ -43,6 +43,8 @@ class EmbedsPatches(Protocol):
 def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
     """A drawing for each patch size; empty for other methods, and where weights, torch or truth are missing.
 
+    It is empty for models that see tiles, too.
+
     Patches count as normal where no pixel of theirs is defective, and as anomalous from a tenth on. At most
     24 good and 24 defective pictures are read, and 400 patches of each kind drawn, by a fixed seed.
 
@@ -54,6 +56,8 @@ def scatters(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Scatter, ...]:
         BundleError: weights that do not fit the model's options.
         InputError, DataError: a picture or mask that cannot be read.
     """
+    if bundle.manifest.tiling is not None:  # what is drawn are patches of whole pictures
+        return ()
     chosen = spread([sample for sample in samples if not sample.defective], PICTURES)
     annotated = spread([sample for sample in samples if sample.defective and sample.masks], PICTURES)
     detector = _embedder(bundle) if annotated else None

@@ -14,7 +14,7 @@ from flawscope.runtime.explain.nearest_patch import find_match, picture_name
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, Provenance, SeenPicture
 from flawscope.runtime.overlay import find_regions
-from flawscope.runtime.prediction import Decision, Finding, Prediction
+from flawscope.runtime.prediction import Decision, Finding, Look, Prediction
 
 GRIDS = {64: (5, 16), 32: (25, 4)}  # patches a side over 128 pixels, and their stride
 
@@ -38,7 +38,7 @@ def model(**changes: Any) -> Manifest:
     )
 
 
-def answer(height: int = 256, width: int = 256) -> Prediction:
+def answer(height: int = 256, width: int = 256, **frame: Any) -> Prediction:
     """An area around (100, 200) of a picture of 256×256, which is frame pixel (50, 100)."""
     heatmap = np.ones((height, width), np.float32)
     heatmap[196:204, 96:104] = 5.0
@@ -46,7 +46,8 @@ def answer(height: int = 256, width: int = 256) -> Prediction:
     for side, (count, _) in GRIDS.items():
         outputs[f"distance_{side}"] = np.full((count, count), 0.5, np.float32)
         outputs[f"nearest_{side}"] = np.zeros((count, count), np.int64)
-    prediction = Prediction(score=9.0, p_value=0.01, decision=Decision.REJECT, outputs=outputs)
+    look = Look(model(**frame).frame.placement(height, width), outputs)
+    prediction = Prediction(score=9.0, p_value=0.01, decision=Decision.REJECT, looks=(look,))
     return dataclasses.replace(prediction, heatmap=heatmap, regions=find_regions(heatmap, 2.0))
 
 
@@ -89,7 +90,7 @@ def test_the_size_that_raises_the_map_most_is_told() -> None:
 
 def test_padded_frames_are_followed() -> None:
     # a picture of 256×512 fills rows 32 to 95 of the frame: (100, 200) is its row 82, column 25
-    prediction = answer(256, 512)
+    prediction = answer(256, 512, aspect="pad")
     far(prediction, 32, (20, 6), 2.0, 0)  # rows 80 to 111, columns 24 to 55
     match = find_match(model(aspect="pad"), prediction, prediction.regions[0])
     assert match is not None
@@ -117,7 +118,7 @@ def test_no_distances_and_no_outputs() -> None:
     (finding,) = findings(model(), prediction)
     assert "times" not in finding.text.split(";")[1]
     assert "patch_times" not in finding.values
-    bare = dataclasses.replace(prediction, outputs={})
+    bare = dataclasses.replace(prediction, looks=())
     assert ";" not in findings(model(), bare)[0].text
     assert find_match(make_manifest(options={}), prediction, prediction.regions[0]) is None
 

@@ -14,7 +14,7 @@ from flawscope.runtime.explain import Explanation, explainer
 from flawscope.runtime.explain.segment_statistics import Feature, features_of
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+from flawscope.runtime.prediction import Decision, Finding, Look, Prediction, Region
 from quadrants_model import SEGMENTS, names, quadrants, quadrants_manifest
 
 STATISTICS = ["quantile", "skewness", "kurtosis", "mean"]
@@ -64,7 +64,8 @@ def answer(
         "usual_high": np.full(count, 0.42, np.float32),
     }
     heatmap = np.zeros((160, 320), np.float32)
-    return Prediction(score, 0.01, decision, heatmap=heatmap, regions=regions, outputs=outputs)
+    looks = (Look(quadrants_manifest().frame.placement(*heatmap.shape), outputs),)
+    return Prediction(score, 0.01, decision, heatmap=heatmap, regions=regions, looks=looks)
 
 
 def area(x: int, y: int, size: int = 100) -> Region:

@@ -20,7 +20,7 @@ from flawscope.runtime.manifest import (
     StageSpec,
 )
 from flawscope.runtime.overlay import find_regions
-from flawscope.runtime.prediction import Decision, Finding, Prediction
+from flawscope.runtime.prediction import Decision, Finding, Look, Prediction
 
 
 def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
@@ -47,14 +47,15 @@ def model(weight: float = 0.5, **frame: Any) -> Manifest:
     )
 
 
-def answer(local: float, whole: float, *, height: int = 128, width: int = 128) -> Prediction:
+def answer(local: float, whole: float, *, height: int = 128, width: int = 128, **frame: Any) -> Prediction:
     """An area in the picture's lower right quarter, with these heights of the two maps there."""
     heatmap = np.zeros((height, width), np.float32)
     heatmap[height * 3 // 4 : height * 3 // 4 + 8, width * 3 // 4 : width * 3 // 4 + 8] = 0.5
     maps = {"local_map": np.zeros((16, 16), np.float32), "global_map": np.zeros((16, 16), np.float32)}
     maps["local_map"][12, 12], maps["global_map"][12, 12] = local, whole
     maps["local_map"][2, 2] = 9.0  # elsewhere
-    prediction = Prediction(score=2.0, p_value=0.001, decision=Decision.REJECT, outputs=maps)
+    look = Look(model(**frame).frame.placement(height, width), maps)
+    prediction = Prediction(score=2.0, p_value=0.001, decision=Decision.REJECT, looks=(look,))
     return dataclasses.replace(prediction, heatmap=heatmap, regions=find_regions(heatmap, 0.1))
 
 
@@ -79,7 +80,7 @@ def test_the_share_of_the_local_map_is_told(
 
 def test_padded_frames_are_followed() -> None:
     # a 64 × 128 picture fills rows 16 to 47 of the frame: its area at row 48 lies at frame row 40, cell 10
-    prediction = answer(0.0, 0.0, height=64, width=128)
+    prediction = answer(0.0, 0.0, height=64, width=128, aspect="pad")
     prediction.outputs["local_map"][10, 12] = 1.0
     (finding,) = findings(model(aspect="pad"), prediction)
     assert finding.values["local_share"] == 1.0

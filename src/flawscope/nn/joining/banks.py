@@ -12,7 +12,7 @@ has on good pictures. All levels come from distances of good pictures to members
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import sources
 from flawscope.files import writable_folder
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.strides import layers_at
@@ -151,10 +152,10 @@ class JoinedPatches(nn.Module):
             Stopped: the stop signal was set; selections and training resume where they were.
         """
         self.cost(len(pictures), run.memory).require()
-        stores = self._collect(pictures, backbone, run, watch)
+        stores, owners = self._collect(pictures, backbone, run, watch), sources(pictures)
         held = {}
         for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
-            held[name] = self._fill(name, bank, stores.pop(name), run, watch)
+            held[name] = self._fill(name, bank, stores.pop(name), owners, run=run, watch=watch)
         fine = held["fine"]
         distances = fine.distances.flatten()  # (n * h * w,)
         history = self.expected.learn(
@@ -174,8 +175,13 @@ class JoinedPatches(nn.Module):
         self.joined.learn(*maps, self.heatmap)
         return history
 
-    def _fill(self, name: str, bank: PatchBank, patches: Tensor, run: Run, watch: Watch) -> Held:
-        """Fill one bank from the patches (P, D) of all pictures; distances of pictures left out of it."""
+    def _fill(
+        self, name: str, bank: PatchBank, patches: Tensor, owners: Sequence[int], *, run: Run, watch: Watch
+    ) -> Held:
+        """Fill one bank from the patches (P, D) of all pictures; distances of pictures left out of it.
+
+        `owners` are those of `own_groups`: a tile is left out with all others of its picture.
+        """
         bank.grid.balance(patches)
         count = min(len(patches), self._limit(name))
         chosen = bank.keep(
@@ -183,15 +189,15 @@ class JoinedPatches(nn.Module):
         )
         device = run.torch_device()
         bank.to(device)
-        groups = own_groups(len(patches) // bank.cells, bank.grid.shape)  # (pictures, h * w)
+        groups = own_groups(owners, bank.grid.shape)  # (pictures, h * w)
         drawn = torch.randperm(len(groups), generator=run.generator(_LEFT_OUT))[: self.options.left_out]
-        owners = groups.flatten()[chosen].to(device)
+        members = groups.flatten()[chosen].to(device)
         rows, distances = [], []
         for picture in drawn.sort().values.tolist():
             watch.check_stop(run)
             row = patches[picture * bank.cells : (picture + 1) * bank.cells].to(device)  # (h * w, D)
             rows.append(row)
-            distances.append(bank.left_out(row, groups[picture].to(device), owners))
+            distances.append(bank.left_out(row, groups[picture].to(device), members))
         held = Held(torch.stack(distances).reshape(-1, *bank.grid.shape), torch.cat(rows))
         held.require_differences(least=min(2, len(groups)), members=bank.memory.bank, name=name)
         return held

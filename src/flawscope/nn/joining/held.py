@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,14 +44,20 @@ class Held:
             )
 
 
-def own_groups(pictures: int, grid: tuple[int, int]) -> Tensor:
-    """What each patch (pictures, h * w) belongs to: patches of one group are not held against each other.
+def own_groups(owners: Sequence[int], grid: tuple[int, int]) -> Tensor:
+    """What each patch (n, h * w) belongs to: patches of one group are not held against each other.
 
-    A group is a picture; where there is only one, stretches of up to four by four cells stand for pictures.
+    A group is a picture, with all its tiles; where there is only one, its tiles stand for pictures, or, where
+    it is whole, stretches of up to four by four cells.
+
+    Args:
+        owners: for each of n frames the number of the picture that it shows.
+        grid: cells of a frame, h and w.
     """
     height, width = grid
-    if pictures > 1:
-        return torch.arange(pictures).unsqueeze(1).expand(-1, height * width)  # (pictures, h * w)
+    if len(owners) > 1:
+        known = torch.tensor(owners) if len(set(owners)) > 1 else torch.arange(len(owners))
+        return known.unsqueeze(1).expand(-1, height * width)  # (n, h * w)
     rows, columns = (
         torch.arange(side) // max(1, min(_BLOCK, side // 2)) for side in (height, width)
     )  # (h,), (w,)

@@ -40,23 +40,23 @@ MOST_SENTENCES = 4
 def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences on components, the clearest first, then areas as `from_levels` finds them.
 
-    Accepted pictures get the areas alone. One class missing and another extra in the same cell, or by the
-    counts, become one sentence, as does a class that one cell lacks and another has too much of, and two of
-    which each lies where the other belongs.
+    Accepted pictures, and those in tiles, get the areas alone. One class missing and another extra in the
+    same cell, or by the counts, become one sentence, as does a class that one cell lacks and another has too
+    much of, and two of which each lies where the other belongs.
 
     Raises:
         BundleError: the outputs do not fit the manifest.
     """
     areas = from_levels(manifest, prediction).findings
     labels = prediction.outputs.get("components")
-    if labels is None:
+    if labels is None or not prediction.looks[0].placement.whole:
         return Explanation(areas)
     names = manifest.learnt.get("names")
     called = [str(name) for name in names] if isinstance(names, list) else []
     segments = Segments(labels, dict(enumerate(called[1:], 1)))
     if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, segments=segments)
-    telling = _Telling(manifest, prediction, called)
+    telling = _Telling(prediction, called)
     told = tuple(telling.findings(find_changes(manifest, prediction)))[:MOST_SENTENCES]
     return Explanation(told + (areas if prediction.regions or not told else ()), segments=segments)
 
@@ -64,11 +64,11 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
 class _Telling:
     """Sentences on the changes of one picture."""
 
-    def __init__(self, manifest: Manifest, prediction: Prediction, names: Sequence[str]) -> None:
+    def __init__(self, prediction: Prediction, names: Sequence[str]) -> None:
         self.heatmap, self.names = prediction.heatmap, names
         self.labels: NDArray[np.integer] | None = None
         if self.heatmap is not None:
-            placement = manifest.frame.placement(*self.heatmap.shape)
+            placement = prediction.looks[0].placement
             self.labels = placement.labels_back(prediction.outputs["components"])
             self.placement = placement
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_distances
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Explanation, Finding, Prediction, Region
+from flawscope.runtime.prediction import Explanation, Finding, Look, Prediction, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,26 @@ def find_match(manifest: Manifest, prediction: Prediction, region: Region) -> Pa
     Of the patch sizes that one counts whose mean distance over the peak exceeds the picture's median most:
     it raises the map there most.
     """
-    if prediction.heatmap is None:
+    look = prediction.look_at(region.peak)
+    if look is None:
         return None
-    row, column = manifest.frame.placement(*prediction.heatmap.shape).to_frame(region.peak)
-    matches = [grid.match(int(row), int(column)) for grid in _grids(manifest, prediction)]
+    row, column = look.placement.to_frame(region.peak)
+    matches = [grid.match(int(row), int(column)) for grid in _grids(manifest, look)]
     return max(matches, key=lambda match: match.excess, default=None)
 
 
 def picture_name(manifest: Manifest, index: int) -> str:
-    """File name of a training picture, or its number where the manifest does not name it."""
-    names = [picture.name for picture in manifest.provenance.pictures if picture.role == "normal"]
-    return names[index] if index < len(names) else f"training picture {index + 1}"
+    """What the good picture `index` is called, a tile of it where it was cut into several.
+
+    It is told by its number where the manifest does not name it.
+    """
+    left = index
+    for picture in manifest.provenance.pictures:
+        if picture.role == "normal":
+            if left < picture.frames:
+                return picture.name if picture.frames == 1 else f"tile {left + 1} of {picture.name}"
+            left -= picture.frames
+    return f"training picture {index + 1}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,26 +107,27 @@ class _Grid:
         return slice(first, min(place // self.stride, last) + 1)
 
 
-def _grids(manifest: Manifest, prediction: Prediction) -> Iterator[_Grid]:
+def _grids(manifest: Manifest, look: Look) -> Iterator[_Grid]:
     """The patch sizes that fit told and the outputs hold."""
     scales, strides = manifest.learnt.get("sides"), manifest.learnt.get("strides")
     if not isinstance(scales, list) or not isinstance(strides, list):
         return
     for side, stride in zip(scales, strides, strict=True):
-        distances, nearest = (prediction.outputs.get(f"{name}_{side}") for name in ("distance", "nearest"))
+        distances, nearest = (look.outputs.get(f"{name}_{side}") for name in ("distance", "nearest"))
         if isinstance(side, int) and isinstance(stride, int) and not (distances is None or nearest is None):
             yield _Grid(side, stride, distances, nearest)
 
 
 def _matched(manifest: Manifest, prediction: Prediction, finding: Finding) -> Finding:
     match = find_match(manifest, prediction, finding.region) if finding.region else None
-    if match is None or prediction.heatmap is None:
+    look = prediction.look_at(finding.region.peak) if finding.region else None
+    if match is None or look is None:
         return finding
-    tall, wide = prediction.heatmap.shape
-    placement = manifest.frame.placement(tall, wide)
+    placement, (tall, wide) = look.placement, look.placement.picture
+    good = placement if manifest.tiling is None else placement.alone(placement.frame)
     (down, across), (from_top, from_left) = (
-        placement.share(row + match.side / 2, column + match.side / 2)
-        for row, column in (match.corner, match.origin)
+        place.share(row + match.side / 2, column + match.side / 2)
+        for place, (row, column) in ((placement, match.corner), (good, match.origin))
     )
     far = "" if match.times is None else f", {match.times:.3g} times as far from it as usual here"
     text = (
@@ -127,6 +137,8 @@ def _matched(manifest: Manifest, prediction: Prediction, finding: Finding) -> Fi
     (top, left), (nearest_top, nearest_left) = match.corner, match.origin
     values = {"patch_side": match.side, "patch_top": top, "patch_left": left}
     values |= {"nearest_picture": match.picture, "nearest_top": nearest_top, "nearest_left": nearest_left}
+    if manifest.tiling is not None:
+        values |= {"tile_top": -placement.corner[0], "tile_left": -placement.corner[1]}
     told = finding.values | {name: float(value) for name, value in values.items()}
     told |= {} if match.times is None else {"patch_times": match.times}
     return replace(finding, text=text, values=told)

@@ -87,7 +87,8 @@ def from_segments(manifest: Manifest, prediction: Prediction) -> Explanation:
     At most four contributions are told: those that raise it, the largest first, and at the end the strongest
     that lowers it where that decides, for without it a picture for review would be rejected. Each finding
     holds the largest region whose peak lies in its segment. Where nothing clearly raised the score and no
-    area stands out, the picture as a whole is told.
+    area stands out, the picture as a whole is told. Of a picture in tiles, contributions are those of the
+    tile with the highest score.
 
     Raises:
         BundleError: the outputs do not fit the manifest.
@@ -118,9 +119,9 @@ def _bars(
 
 
 def _segments(manifest: Manifest, prediction: Prediction) -> Segments | None:
-    """The segments and their marks; None for a single one."""
+    """The segments and their marks; None for a single one, and for those of a tile."""
     labels, marks = prediction.outputs.get("segments"), manifest.learnt.get("marks")
-    if labels is None or not isinstance(marks, list):
+    if labels is None or not isinstance(marks, list) or not prediction.looks[0].placement.whole:
         return None
     return Segments(labels, {index: str(mark) for index, mark in enumerate(marks) if mark})
 
@@ -146,7 +147,7 @@ def _finding(manifest: Manifest, prediction: Prediction, feature: Feature, index
     place = _place(manifest, feature.segment)
     if not (prediction.outputs["segments"] == feature.segment).any():
         place += " (absent from this picture)"
-    region = _largest(manifest, prediction, feature.segment)
+    region = _largest(prediction, feature.segment)
     return Finding(_sentence(f"{place}: ", feature, values), values, region)
 
 
@@ -176,12 +177,10 @@ def _place(manifest: Manifest, segment: int) -> str:
     return str(names[segment]) if isinstance(names, list) and segment < len(names) else f"segment {segment}"
 
 
-def _largest(manifest: Manifest, prediction: Prediction, segment: int) -> Region | None:
+def _largest(prediction: Prediction, segment: int) -> Region | None:
     """The largest region whose peak lies in the segment."""
-    labels, heatmap = prediction.outputs["segments"], prediction.heatmap
-    if heatmap is None:
-        return None
-    placement = manifest.frame.placement(*heatmap.shape)
-    places = ((region, placement.to_map(region.peak, labels.shape)) for region in prediction.regions)
+    labels, placement = prediction.outputs["segments"], prediction.looks[0].placement
+    shown = (region for region in prediction.regions if placement.depth(region.peak) > 0)
+    places = ((region, placement.to_map(region.peak, labels.shape)) for region in shown)
     inside = (region for region, place in places if labels[place] == segment)
     return max(inside, key=lambda region: region.area, default=None)

@@ -25,19 +25,17 @@ _CAUSES = {
 def from_two_maps(manifest: Manifest, prediction: Prediction) -> Explanation:
     """Areas as `from_levels` finds them, each with the share of the local map in it.
 
-    The shares are those of α · local and (1 − α) · global, at their highest within the area, below 0 as 0.
+    The shares are those of α · local and (1 − α) · global, at their highest within the area, below 0 as 0; of
+    a picture in tiles, within the part of the area that the tile of its peak shows.
     """
-    found, outputs = from_levels(manifest, prediction), prediction.outputs
-    if prediction.heatmap is None or not outputs.keys() >= {LOCAL, WHOLE}:
-        return found
-    weight = local_weight(manifest)
-    placement = manifest.frame.placement(*prediction.heatmap.shape)
+    found, weight = from_levels(manifest, prediction), local_weight(manifest)
 
     def shared(finding: Finding) -> Finding:
-        if finding.region is None:
+        look = prediction.look_at(finding.region.peak) if finding.region else None
+        if finding.region is None or look is None or not look.outputs.keys() >= {LOCAL, WHOLE}:
             return finding
-        local = weight * _highest(outputs[LOCAL], finding.region, placement)
-        whole = (1 - weight) * _highest(outputs[WHOLE], finding.region, placement)
+        local = weight * _highest(look.outputs[LOCAL], finding.region, look.placement)
+        whole = (1 - weight) * _highest(look.outputs[WHOLE], finding.region, look.placement)
         return _with_cause(finding, local / (local + whole) if local + whole > 0 else weight)
 
     return replace(found, findings=tuple(map(shared, found.findings)))

@@ -115,7 +115,7 @@ def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch
     with watch.stage("reading annotated parts", len(parts)) as stage:
         for drawn, sample in zip(maps, parts.samples, strict=False):
             watch.check_stop(run)
-            drawn[:] = to_frame_size(partition(sample, classes.names), frame)
+            drawn[:] = to_frame_size(partition(sample, classes.names), frame, sample.tile)
             stage.advance()
     known = np.arange(len(together)) < len(parts)
     return Labelling(together, maps, known, classes.names, classes.ignored)
