@@ -92,7 +92,7 @@ def calibrate(
         say(f"{result.added} good pictures {scored}.{known}")
     say(calibration.statement())
     if engines:
-        say("\n".join(lines(manifest.engines())))
+        say("\n".join(lines(manifest.engines(), of=manifest.timed)))
     if result.unsigned:
         note("The model is no longer signed: `flawscope export MODEL --out NEW --sign KEY` signs a copy.")
 

@@ -71,7 +71,7 @@ def export(
         )
         return
     say(f"Model: {station.folder} ({size / 1e6:.1f} MB){', signed' if sign is not None else ''}")
-    say("\n".join(engine_table.lines(station.manifest.engines())))
+    say("\n".join(engine_table.lines(station.manifest.engines(), of=station.manifest.timed)))
     if chosen is not None:
         (name, precision), told = chosen
         say(f"Fastest on that station: {name} {precision}, {told}.")

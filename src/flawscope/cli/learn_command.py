@@ -121,7 +121,7 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
     for gain in result.gains:
         say(gain.statement())
     say(manifest.calibration.statement())
-    say("\n".join(engine_table.lines(manifest.engines())))
+    say("\n".join(engine_table.lines(manifest.engines(), of=manifest.timed)))
     say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
 
 

@@ -57,6 +57,10 @@ EngineOfModel = Annotated[
 EnginePrecision = Annotated[
     str | None, Option("--engine-precision", help="Its number format: auto, fp32, bf16 or fp16.")
 ]
+Tiling = Annotated[
+    str | None,
+    Option("--tiling", help="Large pictures in tiles: none, auto, or pixels of a tile, SIZE or SIZE/STRIDE."),
+]
 Threads = Annotated[int | None, Option("--threads", help="Processor threads.", min=1)]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace what is in --out.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
@@ -89,6 +93,17 @@ def picture_size(text: str) -> tuple[int, int]:
             "size", expected=f"WIDTHxHEIGHT, 32 to {FRAME_LIMIT} each", got=repr(text), fix="Say 256x256."
         )
     return int(sides[2]), int(sides[1])
+
+
+def tiling(text: str | None) -> dict[str, object] | None:
+    """The recipe's key `tiling` that `--tiling` means; None where it was not given.
+
+    Raises:
+        OptionError: neither none, auto nor a size.
+    """
+    from flawscope.training.tiling import TilingChoice
+
+    return None if text is None else TilingChoice.parse(text).model_dump(exclude_unset=True)
 
 
 def precision(text: str) -> RunPrecision:

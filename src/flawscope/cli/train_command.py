@@ -27,6 +27,8 @@ EXAMPLES = """Examples:
 
   flawscope train bags --method csad --annotations annotations
 
+  flawscope train large/good --tiling auto
+
   flawscope train --recipe models/bracket/recipe.yaml --out models/bracket-2 --set seed=1"""
 
 
@@ -54,6 +56,7 @@ def train(
         Path | None,
         typer.Option("--natural", help="Folder of natural pictures, for methods that learn from some."),
     ] = None,
+    tiling: options.Tiling = None,
     false_rejects: Annotated[
         str | None,
         typer.Option("--false-rejects", help="Share of good pictures that may be rejected (default: 1%)."),
@@ -82,6 +85,7 @@ def train(
             "data.annotations": str(annotations) if annotations else None,
             "data.natural": str(natural) if natural else None,
             "method": method,
+            "tiling": options.tiling(tiling),
             "calibration.false_rejects": options.rate(false_rejects),
             "calibration.confidence": options.rate(confidence),
             "engine.name": engine,
@@ -124,6 +128,7 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
                 "model": result.bundle.folder,
                 "method": manifest.method,
                 "pictures": result.counts,
+                "tiling": result.proposal.to_json(),
                 "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
                 **promised(manifest.calibration),
                 "engines": manifest.engines(),
@@ -134,5 +139,5 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
     say(f"Model: {result.bundle.folder}")
     say(f"Pictures: {counts}; {result.seconds['total']:.1f} s in all.")
     say(result.statement)
-    say("\n".join(engine_table.lines(manifest.engines())))
+    say("\n".join(engine_table.lines(manifest.engines(), of=manifest.timed)))
     say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")

@@ -7,13 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flawscope.data.layouts.annotations import divide
-from flawscope.data.layouts.reader import kind_folders, pictures
+from flawscope.data.layouts.reader import annotated, kind_folders, mask_folders
 from flawscope.data.samples import Dataset, Sample, ordered
 from flawscope.data.truth import says_good
 from flawscope.errors import DataError, OptionError, unknown
 from flawscope.files import remembered_sha256
-from flawscope.runtime.listing import list_images
 
 Samples = tuple[Sample, ...]
 
@@ -21,15 +19,19 @@ Samples = tuple[Sample, ...]
 def read_defects(folder: Path) -> Samples:
     """Pictures directly in `folder`, whose name is their kind, and in sub-folders that are named by kind.
 
+    They have their masks where there are any, as `flawscope.data.layouts.reader.annotated` finds them.
+
     Raises:
         DataError: no such folder, no picture in it, or a sub-folder of good pictures.
     """
     folder = Path(folder)
     kinds = kind_folders(folder)
-    good = [path.name for path in kinds if says_good(path.name)]
-    direct = divide(folder, list_images(folder))[0] if folder.is_dir() else []
-    found = [(folder.resolve().name, path) for path in direct]
-    found += [(kind.name, path) for kind in kinds for path in pictures(kind)]
+    good, own = [path.name for path in kinds if says_good(path.name)], folder.resolve().name
+    found, roots = list[Sample](), mask_folders(folder)
+    if folder.is_dir():
+        direct = annotated(folder, "train", *roots, name=own, deep=False)
+        found = [replace(sample, defective=True, kind=own, named="") for sample in direct]
+    found += [sample for kind in kinds for sample in annotated(kind, "train", *roots)]
     if good or not found:
         raise DataError(
             f"folder of defective pictures {folder}",
@@ -37,7 +39,7 @@ def read_defects(folder: Path) -> Samples:
             got=f"a sub-folder {good[0]}" if good else "none" if folder.is_dir() else "no such folder",
             fix="Point at the folder that holds nothing but defective pictures.",
         )
-    return tuple(Sample(path, "train", defective=True, kind=kind) for kind, path in found)
+    return tuple(found)
 
 
 def withhold(dataset: Dataset, kinds: Sequence[str]) -> Dataset:

@@ -82,7 +82,7 @@ class PictureMaps:
         for mask, path in zip(masks, paths, strict=True):
             size = picture_size(path)
             check_map_fits(path, size, [sample.path], frame)
-            mask[:] = to_frame_size(MaskFile(path).read(*size).astype(np.uint8), frame) > 0
+            mask[:] = to_frame_size(MaskFile(path).read(*size).astype(np.uint8), frame, sample.tile) > 0
         return masks
 
     def place(self, sample: Sample) -> Path:

@@ -125,6 +125,8 @@ class Needs:
             tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
         instead: by kind, what to do where there are too few, as the end of a sentence.
         cost: expected time and memory of `fit` on so many pictures, or None where the method cannot tell.
+        whole: why the method must see pictures whole, as a sentence without its full stop; empty where it may
+            see tiles of them.
     """
 
     normal: int = 2
@@ -136,6 +138,7 @@ class Needs:
     tuning_share: float | None = None
     instead: Mapping[str, str] = field(default_factory=dict)
     cost: Callable[[int], Preflight] | None = None
+    whole: str = ""
 
     def require(self, data: TrainingData, method: str) -> None:
         """Refuse too few pictures of a kind.

@@ -127,8 +127,8 @@ def fastest(times: Mapping[Pair, float]) -> Pair:
     return min(alike, key=plainness)
 
 
-def lines(rows: Sequence[EngineRow]) -> list[str]:
-    """The table for people, a line each, under a heading."""
+def lines(rows: Sequence[EngineRow], *, of: str = "picture") -> list[str]:
+    """The table for people, a line each, under a heading; `of` says what the times are for."""
     cells = [("engine", "ms", "scores", "heatmaps", "")]
     for row in rows:
         milliseconds = "" if row.milliseconds is None else f"{row.milliseconds:.1f}"
@@ -136,7 +136,5 @@ def lines(rows: Sequence[EngineRow]) -> list[str]:
         name = f"{row.engine} {row.precision}"
         cells.append((name, milliseconds, f"{row.scores:.2g}", f"{row.heatmaps:.2g}", verdict))
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
-    told = (
-        "Engines, milliseconds a picture, and differences from the trained network in shares of the spread:"
-    )
+    told = f"Engines, milliseconds a {of}, and differences from the trained network in shares of the spread:"
     return [told, *("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)]

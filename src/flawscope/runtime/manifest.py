@@ -201,6 +201,11 @@ class Manifest(Frozen):
         """Every engine and precision that was measured, the plainest first."""
         return engine_rows(self.parity, self.speeds, (self.engine, self.precision))
 
+    @property
+    def timed(self) -> str:
+        """What the milliseconds of engines are for: a picture, or one of its tiles."""
+        return "picture" if self.tiling is None else "tile"
+
     def scalar_values(self) -> dict[str, float]:
         """The value in force of each scalar input of the graph."""
         return {knob.name: knob.value for knob in self.scalars}

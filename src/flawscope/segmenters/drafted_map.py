@@ -19,6 +19,8 @@ from flawscope.segmenters.static_map import LabelMap
 class DraftedMapOptions(SegmenterOptions):
     """Options of `DraftedMap`."""
 
+    placed: ClassVar = True
+
     kind: Literal["drafted"] = "drafted"
     count: int | None = Field(
         None, ge=2, le=MOST_SEGMENTS, description="how many clusters; by default what fits best, 2 to 8"

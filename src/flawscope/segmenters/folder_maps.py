@@ -31,6 +31,8 @@ from flawscope.segmenters.segmenter import Segmenter, SegmenterOptions
 class FolderMapsOptions(SegmenterOptions):
     """Options of `FolderMaps`."""
 
+    placed: ClassVar = True
+
     kind: Literal["folder"] = "folder"
     maps: Path = Field(
         description="folder with a label map for each picture, an indexed PNG or a .npy file, or a folder of "

@@ -38,6 +38,8 @@ BELOW: dict[str, type[Segmenter]] = {
 class OverlaidOptions(SegmenterOptions):
     """Options of `Overlaid`."""
 
+    placed: ClassVar = True
+
     kind: Literal["overlaid"] = "overlaid"
     map: Path = Field(
         description="an indexed PNG file of the parts, the same for every picture: index 0 shows what lies "

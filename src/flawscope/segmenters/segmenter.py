@@ -24,7 +24,12 @@ _BATCH = 8
 
 
 class SegmenterOptions(Frozen):
-    """Base of each segmenter's options; `kind` is the segmenter's name in recipes."""
+    """Base of each segmenter's options; `kind` is the segmenter's name in recipes.
+
+    `placed` tells that segments lie where a map of the whole picture has them, so that tiles have none.
+    """
+
+    placed: ClassVar[bool] = False
 
     kind: str
 

@@ -75,6 +75,8 @@ class LabelMap(Segmenter):
 class StaticMapOptions(SegmenterOptions):
     """Options of `StaticMap`."""
 
+    placed: ClassVar = True
+
     kind: Literal["static"] = "static"
     map: Path = Field(
         description="an indexed PNG file, such as `flawscope segments draft` makes; fit reads it"

@@ -10,6 +10,7 @@ from typing import Any
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.survey import require_spread
+from flawscope.data.tiles import cut, tiles_of
 from flawscope.errors import CalibrationError, OptionError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
@@ -20,6 +21,7 @@ from flawscope.runtime.engines import Pair
 from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import HeatmapRange, heatmap_range, seen
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
+from flawscope.runtime.tiling import of_pictures
 from flawscope.station.choose_engine import choose_here
 
 
@@ -140,8 +142,9 @@ def recalibrated(
     paths, scores = list[Path](), list[float]()
     if normals:
         paths = _unseen(normals, {picture.sha256 for picture in pictures}, hint)
-        good = PictureFiles([Sample(path, "train", defective=False) for path in paths], opened.manifest.frame)
-        require_spread(good)
+        samples, frame = [Sample(path, "train", defective=False) for path in paths], opened.manifest.frame
+        require_spread(PictureFiles(samples, frame))
+        good = cut(samples, frame, opened.manifest.tiling)
         if engines:
             chosen = choose_here(opened, engines, good, progress)
             pipeline, changes = chosen.pipeline, {"parity": chosen.parity, "speeds": chosen.speeds}
@@ -174,7 +177,8 @@ def _judged(
     """Scores of the pictures, and the levels of their maps where the model has any; one map at a time."""
     with progress.stage("scoring good pictures", len(pictures)) as stage:
         stream = pipeline.score(counted(pictures, stage), pipeline.judged)
-        scores, levels = scores_and_levels(stream, pipeline.judged)
+        answers = of_pictures(stream, tiles_of(pictures), pipeline.judged)
+        scores, levels = scores_and_levels(answers, pipeline.judged)
     return scores, heatmap_range(levels) if levels else None
 
 

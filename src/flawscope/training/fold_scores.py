@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import tiles_of
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers
@@ -23,6 +24,7 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.progress import counted
 from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.pipeline import Judged, Pipeline, judged_outputs, scores_and_levels
+from flawscope.runtime.tiling import of_pictures
 from flawscope.training.export import export
 
 
@@ -44,7 +46,7 @@ class HeldOut:
 def score_apart(pipeline: Pipeline, pictures: Pictures, watch: Watch = UNWATCHED) -> HeldOut:
     """The pipeline's answers on pictures that were set aside, one map at a time."""
     with watch.stage("calibrating", len(pictures)) as stage:
-        return _held_out(pipeline.score(counted(pictures, stage), pipeline.judged), pipeline.judged)
+        return _held_out(pipeline.score(counted(pictures, stage), pipeline.judged), pictures, pipeline.judged)
 
 
 def score_in_folds(
@@ -74,7 +76,7 @@ def score_in_folds(
 def score_by_itself(detector: Detector, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> HeldOut:
     """The trained detector's own answers, in torch, one map at a time."""
     names = judged_outputs(detector.outputs)
-    return _held_out(answers(detector, pictures, run, watch, names), names)
+    return _held_out(answers(detector, pictures, run, watch, names), pictures, names)
 
 
 def _fold(
@@ -109,10 +111,11 @@ def _fold(
 def _exported(detector: Detector, pictures: Pictures, engine: tuple[str, Precision]) -> HeldOut:
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline.in_engine(export(detector, Path(folder)), *engine)
-        return _held_out(pipeline.score(pictures, pipeline.judged), pipeline.judged)
+        return _held_out(pipeline.score(pictures, pipeline.judged), pictures, pipeline.judged)
 
 
-def _held_out(stream: Iterable[Mapping[str, NDArray[Any]]], names: Judged) -> HeldOut:
-    scores, levels = scores_and_levels(stream, names)
+def _held_out(stream: Iterable[Mapping[str, NDArray[Any]]], pictures: Pictures, names: Judged) -> HeldOut:
+    """From the answers for all pictures, or all their tiles, in order; one map at a time."""
+    scores, levels = scores_and_levels(of_pictures(stream, tiles_of(pictures), names), names)
     joined = np.array(levels, np.float32) if levels else None
     return HeldOut((np.array(scores, np.float32),), joined, in_folds=False)

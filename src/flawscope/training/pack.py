@@ -21,6 +21,7 @@ from flawscope.runtime.engines import Pair
 from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
 from flawscope.runtime.parity import PICTURES
 from flawscope.runtime.pipeline import Graphs
+from flawscope.runtime.tiling import Tiling
 from flawscope.training.export import export
 from flawscope.training.fold_scores import HeldOut, score_apart
 from flawscope.training.parity import choose_engine
@@ -54,11 +55,13 @@ class Contents:
 
     Attributes:
         engines: what may run the model; it is calibrated on the fastest whose parity holds.
-        apart: pictures for parity, and for the thresholds where `held_out` is None; at the model's frame.
+        apart: pictures, or all their tiles, for parity, and for the thresholds where `held_out` is None; at
+            the model's frame.
         held_out: scores that models of folds gave, in place of those of `apart`.
         wish: what the thresholds promise.
         provenance: pictures, seed and machine.
         recipe: the YAML that makes the model again.
+        tiling: how pictures are cut into the frames of `apart`; None: they are seen whole.
         files: further text files by name.
     """
 
@@ -68,6 +71,7 @@ class Contents:
     wish: Wish
     provenance: Provenance
     recipe: str
+    tiling: Tiling | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -93,6 +97,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             method=detector.name,
             options=detector.options.model_dump(mode="json"),
             frame=contents.apart.frame,
+            tiling=contents.tiling,
             outputs=graphs.outputs,
             stages=graphs.stages,
             scalars=detector.options.scalars,

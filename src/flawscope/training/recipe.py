@@ -18,6 +18,7 @@ from flawscope.errors import OptionError
 from flawscope.runtime.engines import EngineWish, Pair, PrecisionWish, candidates
 from flawscope.runtime.frozen import Frozen, option_error
 from flawscope.training.settings import yaml_package
+from flawscope.training.tiling import TilingChoice
 
 
 class Document(Frozen):
@@ -158,6 +159,7 @@ class Recipe(Document):
     options: dict[str, Any] = Field(
         default_factory=dict, description="options of the method, over the preset"
     )
+    tiling: TilingChoice = TilingChoice()
     split: SplitChoice = SplitChoice()
     calibration: CalibrationChoice = CalibrationChoice()
     engine: EngineChoice = EngineChoice()

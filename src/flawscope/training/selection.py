@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from flawscope.data.annotations.always_learnt import always_learnt
 from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold, without
@@ -18,11 +19,14 @@ from flawscope.data.splits import (
     split_dataset,
 )
 from flawscope.data.survey import Range, intensities_of
+from flawscope.data.tiles import cut, cut_defective
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
-from flawscope.runtime.images import Frame, check_image
+from flawscope.runtime.images import Frame, check_image, size_of
 from flawscope.runtime.manifest import Role, SeenPicture, seen
+from flawscope.runtime.placement import Pair
+from flawscope.runtime.tiling import Tiling
 from flawscope.station.sources import collect
 from flawscope.training.recipe import Recipe
 
@@ -36,12 +40,16 @@ class Selection:
         defective: pictures of known defects.
         natural: pictures of anything but the product.
         annotated: good pictures that are for training whatever the split draws, in each fold, too.
+        tiling: how pictures are cut into tiles of the frame; None: they are seen whole.
+        learn_from: whether tiles are learnt from, or whole pictures; what calibrates is cut either way.
     """
 
     split: NormalSplit
     defective: tuple[Sample, ...] = ()
     natural: tuple[Sample, ...] = ()
     annotated: tuple[Sample, ...] = ()
+    tiling: Tiling | None = None
+    learn_from: Literal["tiles", "whole"] = "tiles"
 
     @property
     def training(self) -> tuple[Sample, ...]:
@@ -55,17 +63,40 @@ class Selection:
         """What a detector learns from, at its frame; `training` stands in for the split's, as in a fold.
 
         Its annotated pictures are those of the training ones that have parts. Natural pictures come from
-        elsewhere, and keep their full scale.
+        elsewhere, are seen whole, and keep their full scale. Of defective pictures in tiles those are learnt
+        from that an annotated area touches.
+
+        Raises:
+            DataError: defective pictures of which no tile is known to be defective.
         """
         normal = self._beside_annotated(self.split.training if training is None else training)
+        tiling = self.learnt_tiling
         annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
-            normal=PictureFiles(normal, frame),
-            tuning=PictureFiles(self.split.tuning, frame),
+            normal=cut(normal, frame, tiling),
+            tuning=cut(self.split.tuning, frame, tiling),
             natural=PictureFiles(self.natural, replace(frame, intensities=None)) if self.natural else None,
-            defective=PictureFiles(self.defective, frame) if self.defective else None,
-            parts=PictureFiles(annotated, frame) if annotated else None,
+            defective=self._defective(frame) if self.defective else None,
+            parts=cut(annotated, frame, tiling) if annotated else None,
         )
+
+    def _defective(self, frame: Frame) -> Pictures:
+        if self.learnt_tiling is None:
+            return PictureFiles(self.defective, frame)
+        found = cut_defective(self.defective, frame, self.learnt_tiling)
+        if not len(found):
+            raise DataError(
+                "defective pictures in tiles",
+                expected="annotated areas (masks), which tell defective tiles from good ones",
+                got=f"{len(self.defective)} pictures without any",
+                fix="Add masks, or learn from whole pictures (--set tiling.learn_from=whole).",
+            )
+        return found
+
+    @property
+    def learnt_tiling(self) -> Tiling | None:
+        """How the pictures that are learnt from are cut."""
+        return self.tiling if self.learn_from == "tiles" else None
 
     @property
     def good(self) -> tuple[Sample, ...]:
@@ -75,13 +106,14 @@ class Selection:
     def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
         """For each fold what its model learns from, and the good pictures that it then scores."""
         return [
-            (self.data(frame, training), PictureFiles(held_out, frame))
+            (self.data(frame, training), cut(held_out, frame, self.tiling))
             for training, held_out in folds(self.split.training, self.split.folds, seed=seed)
         ]
 
     def apart(self, frame: Frame) -> Pictures:
         """Good pictures to measure parity on, and to calibrate on where there are no folds."""
-        return PictureFiles(self.split.calibration or self.split.training or self.split.tuning, frame)
+        samples = self.split.calibration or self.split.training or self.split.tuning
+        return cut(samples, frame, self.tiling)
 
     def seen(self) -> list[SeenPicture]:
         """Name, content and role of every picture, for the manifest."""
@@ -91,7 +123,19 @@ class Selection:
             ("calibration", self.split.calibration),
             ("defective", self.defective),
         )
-        return [picture for role, samples in roles for picture in seen(paths_of(samples), role)]
+        found = [picture for role, samples in roles for picture in seen(paths_of(samples), role)]
+        tiling = self.learnt_tiling
+        if tiling is None:
+            return found
+        cut_into = (len(tiling.grid(*size_of(sample.path))) for sample in self.training)
+        return [
+            picture.model_copy(update={"frames": next(cut_into)}) if picture.role == "normal" else picture
+            for picture in found
+        ]
+
+    def sizes(self) -> list[Pair]:
+        """Height and width of every good picture that is learnt from or scaled on."""
+        return [size_of(sample.path) for sample in self.good]
 
     def check(self, declared: Range | None = None) -> Range | None:
         """Read every header before long work starts, and refuse good pictures among the defective ones.

@@ -32,6 +32,7 @@ from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection, select
+from flawscope.training.tiling import Proposal, propose
 
 UNFINISHED = ".unfinished"
 EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
@@ -46,11 +47,13 @@ class TrainResult:
         bundle: the model folder.
         counts: pictures by role.
         seconds: duration of each stretch.
+        proposal: the tiles in which pictures are seen, and what is said of them.
     """
 
     bundle: Bundle
     counts: dict[str, int]
     seconds: dict[str, float]
+    proposal: Proposal
 
     @property
     def statement(self) -> str:
@@ -89,7 +92,8 @@ def train(
     clock = _Clock()
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     recipe.engine.candidates()
-    detector = create(recipe.method, options_of(recipe.method, recipe.preset, recipe.options))
+    given = recipe.tiling.sized(recipe.options)
+    detector = create(recipe.method, options_of(recipe.method, recipe.preset, given))
     detector.stages()
     dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
     said = list[str]()
@@ -98,6 +102,8 @@ def train(
         dataset, said = annotated.dataset, annotated.told()
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)
+    proposal = _tiled(detector, chosen, recipe)
+    chosen = dataclasses.replace(chosen, tiling=proposal.tiling, learn_from=recipe.tiling.learn_from)
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
     frame, held_out = detector.options.frame, None
     frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
@@ -106,7 +112,7 @@ def train(
         said.append(values)
     if copies := about_copies(paths_of(chosen.good)):
         said.append(copies)
-    for line in (*said, *told_of(dataset)):
+    for line in filter(None, (*said, *told_of(dataset), proposal.sentence)):
         watch.say(line)
     writable_folder(out)
     _say_cost(detector, chosen, frame, watch)
@@ -128,21 +134,32 @@ def train(
             detector = fit_once(detector, chosen.data(frame), run, watch)
         clock.lap("fit")
         promise = recipe.calibration
-        data = recipe.data.model_copy(update={"intensities": intensities})
-        written_out = {"options": detector.options.model_dump(mode="json"), "preset": None, "data": data}
-        resolved = recipe.model_copy(update=written_out)  # so that later presets change nothing
+        written_out = {
+            "options": detector.options.model_dump(mode="json"),
+            "preset": None,  # so that later presets change nothing
+            "data": recipe.data.model_copy(update={"intensities": intensities}),
+            "tiling": proposal.written(recipe.tiling),
+        }
         contents = Contents(
             engines=engines,
             apart=chosen.apart(frame),
             held_out=held_out,
             wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
             provenance=Provenance.now(recipe.seed, chosen.seen()),
-            recipe=resolved.to_yaml(),
+            recipe=recipe.model_copy(update=written_out).to_yaml(),
+            tiling=proposal.tiling,
         )
         made = pack(out, detector, run, contents, watch)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
-    return TrainResult(made, _counts(chosen), clock.seconds())
+    return TrainResult(made, _counts(chosen), clock.seconds(), proposal)
+
+
+def _tiled(detector: Detector, chosen: Selection, recipe: Recipe) -> Proposal:
+    """The tiles that the recipe means for the chosen pictures."""
+    asked = "tiling" in recipe.model_fields_set
+    whole, frame = detector.needs().whole, detector.options.frame
+    return propose(recipe.tiling, frame, chosen.sizes(), whole=whole, asked=asked)
 
 
 class _Clock:
@@ -174,7 +191,10 @@ def _counts(chosen: Selection) -> dict[str, int]:
 
 
 def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) -> None:
-    split, cost, count = chosen.split, detector.needs().cost, len(chosen.training)
+    split, cost, data = chosen.split, detector.needs().cost, chosen.data(frame)
+    if data.defective is not None and chosen.learnt_tiling is not None:
+        tiles = f"Of {len(chosen.defective)} defective pictures {len(data.defective)} tiles are learnt from"
+        watch.say(f"{tiles}, which marked areas touch; all others might be good or not, and are left out.")
     fits = split.folds + 1 if split.folds else 1
     often = f", in {split.folds} folds and once more" if split.folds else ""
     steps = getattr(detector.options, "steps", None)
@@ -182,14 +202,17 @@ def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch)
         watch.say(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
     if cost is None:
         return
-    expected = cost(count)
+    learnt, pictures = len(data.normal), len(chosen.training)
+    expected = cost(learnt)
     expected.require()
-    each = expected.seconds_a_picture + _reading(chosen.good[0].path, frame)
-    learning = fits * (expected.seconds + each * count)
+    reading = _reading(chosen.good[0].path, frame) * pictures / learnt
+    each = expected.seconds_a_picture + reading
+    learning = fits * (expected.seconds + each * learnt)
     apart = len(chosen.apart(frame))
     checking = each * (PASSES * min(apart, PICTURES) + apart)
     time_, memory = duration(learning + checking + EXPORT), f"{expected.bytes / 2**30:.1f} GiB of memory"
-    watch.say(f"Expected: {time_} and {memory} for {count} pictures{often}.")
+    of = f"{pictures} pictures" if learnt == pictures else f"{learnt} tiles of {pictures} pictures"
+    watch.say(f"Expected: {time_} and {memory} for {of}{often}.")
 
 
 def _reading(path: Path, frame: Frame) -> float:

@@ -226,3 +226,7 @@ def test_a_wrong_correction_is_named_and_stays_as_it_is(
     with pytest.raises(FlawscopeError, match=message):
         fit([scene(seed) for seed in range(4)], segments={**COMPONENTS, "proposer": proposer})
     assert (maps / "02.png").read_bytes() == before
+
+
+def test_tiles_are_refused() -> None:
+    assert create("csad", SMALL).needs().whole == "CSAD compares the components of whole pictures"

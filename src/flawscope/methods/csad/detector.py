@@ -82,6 +82,7 @@ class CSAD(Detector):
             tuning=max(2, structure.tuning if structure else 0),
             natural=structure.natural if structure else 0,
             instead={"natural": "set structure.penalty=none", "tuning": "raise it"},
+            whole="CSAD compares the components of whole pictures",
             cost=partial(expected, self.options.size, self.backbone, self.segmenter, self.structure),
         )
 

@@ -109,6 +109,11 @@ class SegAD(Detector):
         """See `Detector.needs`; the tuning pictures show the forest what good pictures look like."""
         options = self.options
         required = options.defects in ("real", "both") or self.classifier is not None
+        own = (
+            f"segments of kind {options.segments.kind} lie in whole pictures"
+            if options.segments.placed
+            else ""
+        )
         costs = [cost for base in self.bases if (cost := base.needs().cost) is not None]
         return Needs(
             normal=3,
@@ -118,6 +123,7 @@ class SegAD(Detector):
             tuning_share=0.5,  # section 5.1: 1000 of VAD's 2000 good pictures
             instead={"tuning": "raise it", "defective": "set options.defects=synthetic"},
             cost=(lambda pictures: _sum([cost(pictures) for cost in costs])) if costs else None,
+            whole=next(filter(None, (own, *(base.needs().whole for base in self.bases))), ""),
         )
 
     @property

@@ -94,7 +94,9 @@ class Given(Proposer):
         none = np.zeros((0, *picture.shape[:2]), np.bool_)  # (0, H, W)
         if not self.folder.labelled(sample):
             return Proposal(none, names=self.names)
-        return Proposal(none, to_frame_size(self.files.read(sample, self.frame), self.frame), self.names)
+        return Proposal(
+            none, to_frame_size(self.files.read(sample, self.frame), self.frame, sample.tile), self.names
+        )
 
     def _known(self) -> tuple[str, ...] | None:
         """Names that the user or the folder gives to components 1 and so on."""

@@ -192,11 +192,11 @@ class LargeViews:
             max(round(part * scale), 1) for part in (pictures.frame.height, pictures.frame.width)
         )
         self.pictures = pictures.resized(Frame(height, width, pictures.frame.aspect))
-        self.places = {sample.path: index for index, sample in enumerate(pictures.samples)}
+        self.places = {(one.path, one.tile): index for index, one in enumerate(pictures.samples)}
 
     def of(self, picture: Picture, sample: Sample) -> Picture:
         """The large picture (H, W, 3) of a sample; the small one where its sample is none of these."""
-        index = self.places.get(sample.path)
+        index = self.places.get((sample.path, sample.tile))
         return picture if index is None else to_bytes(self.pictures[index])
 
 
