@@ -202,6 +202,13 @@ def trained_of(opened: Bundle, options: Mapping[str, Any]) -> Trained:
             got="a copy for the station, without them",
             fix="Name the model folder that `flawscope train` made.",
         )
+    if manifest.tiling is not None:
+        raise BundleError(
+            base,
+            expected="a model that sees pictures whole",
+            got="one that sees tiles",
+            fix=f"Train anew, on defects with masks: flawscope train --method {SegAD.name} --tiling auto.",
+        )
     reserved = sorted(options.keys() & RESERVED)
     if reserved:
         raise OptionError(
