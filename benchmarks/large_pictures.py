@@ -3,7 +3,7 @@
     python benchmarks/large_pictures.py [--model MODEL] [--repeats 3] [--out results/large_pictures.json]
 
 Each size runs in a process of its own, so that its peak memory is its own: one picture is inspected so many
-times from its file to its findings, after one that warms up. Without a model one of joined banks with tiles of
+times from its file to its findings, after one to warm up. Without a model one of joined banks with tiles of
 320 is made of noise, with small banks. `beyond_picture` is the peak above that of a picture of one tile, less
 what the picture itself takes: 3 bytes a pixel decoded, 4 the heatmap, 5 while areas are looked for in it.
 """

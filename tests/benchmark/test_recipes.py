@@ -96,6 +96,15 @@ def test_a_row_changes_the_base_and_nothing_else() -> None:
     assert ten.model_copy(update=same) == everything
 
 
+def test_a_row_may_cut_its_pictures_into_tiles() -> None:
+    row = {"label": "Tiles", "tiling": "64/48"}
+    base = {**BENCHMARK["base"], "options": {"weights": "random"}}
+    benchmark = Benchmark.parse({**BENCHMARK, "base": base, "rows": [*BENCHMARK["rows"], row], "charts": []})
+    whole, *_, tiles = (benchmark.resolve(row, Path("data")) for row in benchmark.rows)
+    assert (whole.tiling.size, tiles.tiling.size, tiles.tiling.stride) == ("none", (64, 64), (48, 48))
+    assert resolved_options(tiles)["size"] == [64, 64]
+
+
 def test_settings_change_the_base_but_not_what_a_row_compares() -> None:
     benchmark = Benchmark.parse(BENCHMARK)
     settings = ["options.coreset=0.3", "options.size=[32, 32]"]

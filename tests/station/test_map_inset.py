@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec, ScalarSpec
 from flawscope.runtime.overlay import colour_map
 from flawscope.runtime.prediction import Decision, Look, Prediction
+from flawscope.runtime.tiling import Tiling
 from flawscope.station.map_inset import map_inset
 
 MAPS = ("heatmap", "local_map", "global_map")
@@ -69,3 +71,20 @@ def test_none_where_the_manifest_names_no_such_maps() -> None:
     assert map_inset(manifest(explains="levels"), GREY, prediction()) is None
     empty = Prediction(score=1.0, p_value=0.01, decision=Decision.REJECT)
     assert map_inset(manifest(), GREY, empty) is None
+
+
+def test_of_tiles_the_one_with_the_highest_score_is_shown() -> None:
+    """The left tile of 100 × 100 pixels, at the picture's own size: white, while the other is grey."""
+    picture = GREY.copy()
+    picture[:, :90] = 250
+    tiling = Tiling(size=(100, 100), stride=(100, 100))
+    placement = tiling.grid(100, 200).placement(0)
+    found = replace(prediction(), looks=(Look(placement, prediction().outputs),))
+    tiled = manifest(frame=Frame(100, 100), tiling=tiling)
+    inset = map_inset(tiled, picture, found)
+    assert inset is not None
+    assert inset.about.startswith("the tile at (0, 0): local map")
+    drawn = cv2.imdecode(np.frombuffer(inset.picture, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn.shape == (100, 3 * (100 + 8) + 10, 3)
+    assert drawn[75, 30].min() > 240
+    assert drawn[25, 30].min() < 200

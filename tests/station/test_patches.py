@@ -12,6 +12,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import Examples
 from flawscope.runtime.images import Frame, read_image
 from flawscope.runtime.manifest import Provenance, SeenPicture
+from flawscope.runtime.tiling import Tiling
 from flawscope.station.picture import MOST_INSETS, match_insets
 
 VALUES = {
@@ -24,7 +25,7 @@ VALUES = {
 }
 
 
-def bundle(folder: Path, *, pictures: int = 2) -> Bundle:
+def bundle(folder: Path, *, pictures: int = 2, tiling: Tiling | None = None) -> Bundle:
     """Good pictures of 64×64: dark but for a green square at the top right in the second."""
     examples = Examples((64, 64))
     for index in range(pictures):
@@ -37,7 +38,7 @@ def bundle(folder: Path, *, pictures: int = 2) -> Bundle:
         (folder / name).write_bytes(content)
     seen = tuple(SeenPicture(name=f"{name}.png", sha256="0" * 64, role="normal") for name in "ab")
     frame = Frame(height=64, width=64)
-    return Bundle(folder, make_manifest(frame=frame, provenance=Provenance.now(0, seen)))
+    return Bundle(folder, make_manifest(frame=frame, tiling=tiling, provenance=Provenance.now(0, seen)))
 
 
 def flawed() -> np.ndarray:
@@ -89,3 +90,16 @@ def test_grey_and_deep_pictures(tmp_path: Path, image: np.ndarray) -> None:
 def test_a_patch_larger_than_a_third_of_the_picture(tmp_path: Path) -> None:
     values = VALUES | {"patch_side": 64.0, "patch_top": 0.0, "patch_left": 0.0, "nearest_left": 0.0}
     assert len(match_insets(bundle(tmp_path), flawed(), [values])) == 1
+
+
+def test_a_patch_of_a_tile_is_cut_out_of_its_picture(tmp_path: Path) -> None:
+    """The tile begins at row 48 of a picture at a half of its size: the square lies at (24, 8) there."""
+    tiling = Tiling(size=(64, 64), stride=(48, 48), scale=0.5)
+    image = np.full((256, 256, 3), 60, np.uint8)
+    image[144:176, 16:48] = (250, 10, 10)
+    values = VALUES | {"patch_top": 24.0, "tile_top": 48.0, "tile_left": 0.0}
+    (inset,) = match_insets(bundle(tmp_path, tiling=tiling), image, [values])
+    left, _ = halves(inset.picture)
+    centre = left[(24 - 8) * 3 + 24, 8 * 3 + 24]
+    assert centre[0] > 180
+    assert centre[1] < 80

@@ -31,7 +31,7 @@ DEFECTIVE = np.array([kind != "good" for kind in KINDS])
 
 def _candidate(features: NDArray[np.floating]) -> Candidate:
     scores = np.zeros((len(KINDS), 1), np.float32)
-    table = Table(features.astype(np.float32), DEFECTIVE, KINDS, scores)
+    table = Table(features.astype(np.float32), DEFECTIVE, KINDS, scores, np.arange(len(KINDS)))
     return Candidate(cast(Any, None), OPTIONS, table)
 
 
@@ -56,6 +56,22 @@ def test_the_gain_is_of_folds_that_had_no_part_in_the_choice() -> None:
     lucky = max(one.auroc for one in choice.tried)
     assert lucky > 0.6
     assert auroc(DEFECTIVE.astype(int), choice.judged) < lucky - 0.05
+
+
+def test_tiles_are_judged_by_picture() -> None:
+    """Two tiles a picture, of which one tells: margins, folds and gain are those of pictures."""
+    owners, kinds = np.repeat(np.arange(len(KINDS)), 2), tuple(np.repeat(KINDS, 2).tolist())
+    features = np.random.default_rng(0).normal(size=(len(owners), 3))
+    features[::2] += 4 * np.repeat(DEFECTIVE, 2)[::2, None]
+    scores = np.zeros((len(owners), 1), np.float32)
+    table = Table(features.astype(np.float32), np.repeat(DEFECTIVE, 2), kinds, scores, owners)
+    folds = folds_by_kind(kinds, 5, 0, owners)
+    assert np.array_equal(folds, np.repeat(folds_by_kind(KINDS, 5, 0), 2))
+    choice = choose([Candidate(cast(Any, None), OPTIONS, table)], folds, Run())
+    assert choice.margins.shape == choice.fold_of.shape == (len(KINDS),)
+    assert auroc(DEFECTIVE.astype(int), choice.margins) > 0.95
+    assert [gain.pictures for gain in gains(choice, Run())] == [(40, 40)] * 2
+    assert table.joined(table).owners.tolist() == [*owners, *(owners + len(KINDS))]
 
 
 def test_among_equals_the_first_is_taken() -> None:

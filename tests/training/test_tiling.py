@@ -26,7 +26,8 @@ from flawscope.runtime.tiling import Tiling
 from flawscope.station.calibrate import calibrate
 from flawscope.station.evaluate import evaluate
 from flawscope.training.fold_scores import score_in_folds
-from flawscope.training.recipe import Recipe
+from flawscope.training.learn import learn
+from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.settings import apply_settings, read_recipe
 from flawscope.training.tiling import MOST_TILES, TilingChoice, propose
@@ -203,6 +204,41 @@ def test_the_kept_recipe_says_the_tiles(made: tuple[Path, TrainResult, list[str]
     again = Recipe.parse(read_recipe(made[1].bundle.folder / "recipe.yaml"))
     assert again.tiling == TilingChoice(size=(32, 32), stride=(24, 24), scale=1)
     assert again.tiling.sized(again.options) == again.options | {"size": [32, 32]}
+
+
+def test_known_defects_are_learnt_on_tiles(made: tuple[Path, TrainResult, list[str]], tmp_path: Path) -> None:
+    parts, result, _ = made
+    write_pictures(tmp_path / "good", 30, seed=21, side=SIDE)
+    spotted(tmp_path / "bad", 4, masks=True)
+    values: dict[str, Any] = {
+        "model": str(result.bundle.folder),
+        "normals": [str(tmp_path / "good")],
+        "defects": str(tmp_path / "bad"),
+        "options": {
+            "logistic": {},
+            "segments": {"kind": "one"},
+            "detector_scores": True,
+            "unsmoothed": False,
+        },
+        "engine": {"name": "onnxruntime"},
+    }
+    said: list[str] = []
+    found = learn(LearnRecipe.parse(values), tmp_path / "model", watch=Watch(say=said.append))
+    manifest = found.bundle.manifest
+    assert manifest.tiling == result.bundle.manifest.tiling
+    assert any("Of 4 defective pictures" in line for line in said)
+    assert found.gains[0].pictures == (found.counts["forest"], 4)  # pictures, not tiles
+    assert len(manifest.calibration.scores) == found.counts["calibration"]
+    inspector = Inspector.load(found.bundle)
+    worst = max(inspector.inspect(path).score for path in (parts / "good").iterdir())
+    for path in (parts / "spot").iterdir():
+        prediction = inspector.inspect(path)
+        assert prediction.score > worst
+        assert prediction.segments is None
+        assert prediction.contributions
+    placed = values | {"options": {"segments": {"kind": "drafted"}}}
+    with pytest.raises(OptionError, match="that kind lies in whole pictures"):
+        learn(LearnRecipe.parse(placed), tmp_path / "other")
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,8 @@ class RowPictures:
         values = recipe.model_dump(mode="json")
         values["options"], values["preset"] = _by_content(self.options), None
         values["data"]["folder"] = self.row.data.folder  # relative: results survive a move of the data
+        if recipe.tiling.size == "none":
+            del values["tiling"]  # as in recipes from before there were tiles
         text = json.dumps(values, sort_keys=True) + self.state
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -179,7 +179,7 @@ def resolved_options(recipe: Recipe) -> dict[str, Any]:
     Raises:
         OptionError: an unknown method, preset or option, or a wrong value.
     """
-    given = options_of(recipe.method, recipe.preset, recipe.options)
+    given = options_of(recipe.method, recipe.preset, recipe.tiling.sized(recipe.options))
     parsed = parse_options(recipe.method, method_class(recipe.method).Options, given)
     return parsed.model_dump(mode="json")
 

@@ -105,6 +105,7 @@ class Benchmark(Document):
             "data.layout": row.data.layout,
             "data.product": row.data.product,
             "split.training": row.training_pictures,
+            "tiling": row.tiling,
         }
         changes = {key: value for key, value in changes.items() if value is not None}
         changes |= {"data.folder": str(folder)}

@@ -79,6 +79,7 @@ class Row(Frozen):
         description="options of the method, over the base's; `detectors` and `classifier` may name `methods`",
     )
     split: dict[str, Any] = Field(default_factory=dict, description="keys of `split`, over the base's")
+    tiling: Any = Field(default=None, description="the recipe's `tiling`, in place of the base's")
     data: RowData = RowData()
     products: dict[str, Published] = Field(
         default_factory=dict, description="one row for each product, with what the paper prints for it"

@@ -23,6 +23,7 @@ EXPORTED = (
     checks.every_engine_agrees,
     checks.scalars_turn_the_graph,
     checks.the_inspector_answers_plain_pictures,
+    checks.large_pictures_are_answered_in_tiles,
 )
 
 

@@ -26,8 +26,10 @@ from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Checkpoints
 from flawscope.runtime import bundle
 from flawscope.runtime.engines import DEFAULT
+from flawscope.runtime.images import to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.parity import check_parity
+from flawscope.runtime.tiling import Tiling
 from flawscope.testing.rings import SIDE
 from flawscope.testing.subject import Outputs, Subject, stopped_in_every_stage
 from flawscope.training.parity import parity
@@ -209,6 +211,26 @@ def the_inspector_answers_plain_pictures(subject: Subject) -> None:
         if first.heatmap is not None:
             _finite(f"heatmap of a {name} picture", first.heatmap)
         _require(first.score == second.score, f"a {name} picture scores {first.score}, then {second.score}")
+
+
+def large_pictures_are_answered_in_tiles(subject: Subject) -> None:
+    """Tiles of a larger picture are taken as pictures are: the highest counts, the heatmap is whole."""
+    if subject.needs.whole:
+        raise SkipTest(subject.needs.whole)
+    plain = bundle.load(subject.model)
+    frame = plain.manifest.frame
+    size = frame.height, frame.width
+    tiling = Tiling(size=size, stride=(size[0] * 3 // 4, size[1] * 3 // 4))
+    manifest = plain.manifest.model_copy(update={"tiling": tiling})
+    inspector = Inspector.load(replace(plain, manifest=manifest), engine=DEFAULT)
+    picture = np.random.default_rng(subject.seed).integers(0, 256, (2 * size[0], size[1] + 5, 3), np.uint8)
+    answer, grid = inspector.inspect(picture), tiling.grid(*picture.shape[:2])
+    frames = (to_frame(picture, frame, placement=tile.placement) for tile in grid.tiles())
+    scores = [float(one["score"]) for one in inspector.pipeline.score(frames, ("score",))]
+    _require(answer.score == max(scores), f"a picture scores {answer.score}, its tiles up to {max(scores)}")
+    if answer.heatmap is not None:
+        _finite("heatmap of a picture in tiles", answer.heatmap)
+        _require(answer.heatmap.shape == picture.shape[:2], f"a heatmap of {answer.heatmap.shape}")
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -133,10 +133,10 @@ class Choice:
 
     Attributes:
         best: the one with the highest AUROC of `margins`.
-        margins: (N,) its margins of pictures in folds that it had not learnt.
-        judged: (N,) those of whichever was best on all other folds, in deviations of good pictures, so that
+        margins: (P,) its margins of pictures in folds that it had not learnt, the highest of their tiles'.
+        judged: (P,) those of whichever was best on all other folds, in deviations of good pictures, so that
             the choice is judged on pictures which had no part in it.
-        fold_of: (N,) the folds.
+        fold_of: (P,) the folds.
         tried: all, in the order in which they were tried.
     """
 
@@ -171,8 +171,9 @@ def candidates(
         OptionError: a wrong one of the wishes.
     """
     found = _read(trained, {"segments": {"kind": "one"}, **wished}, unseen, run, watch, several=several)
-    # a supervised classifier beside would have to be trained again for another map
-    if not several or "segments" in wished or wished.get("classifier") is not None:
+    # a supervised classifier beside would have to be trained again for another map; tiles have no one map
+    tiles = any(sample.tile is not None for sample in unseen.normal.samples)
+    if not several or tiles or "segments" in wished or wished.get("classifier") is not None:
         return found
     drafted = {"kind": "drafted", "weights": trained.spec["options"].get("weights", "pretrained")}
     try:
@@ -186,18 +187,21 @@ def candidates(
 def choose(
     tried: Sequence[Candidate], fold_of: NDArray[np.int64], run: Run, watch: Watch = UNWATCHED
 ) -> Choice:
-    """Cross-validate all candidates over the folds (N,), the same for each, and take the best.
+    """Cross-validate all candidates over the folds (N,) of their rows, the same for each, and take the best.
 
     Raises:
         Stopped: the stop signal was set.
     """
-    folds = range(int(fold_of.max()) + 1)
+    folds, table = range(int(fold_of.max()) + 1), tried[0].table
     apart = [fold_of == fold for fold in folds]
-    found = np.empty((len(tried), len(fold_of)), np.float32)
+    rows = []
     with watch.stage("cross-validating", len(tried) * len(apart)) as stage:
-        for index, candidate in enumerate(tried):
-            found[index] = held_out(candidate, apart, run, watch, stage.advance)
-    labels = tried[0].table.defective.astype(np.int64)
+        for candidate in tried:
+            margins = held_out(candidate, apart, run, watch, stage.advance)
+            rows.append(table.of_pictures(margins))
+    found, of_picture = np.stack(rows), table.of_pictures(fold_of)
+    apart = [of_picture == fold for fold in folds]
+    labels = table.of_pictures(table.defective).astype(np.int64)
     reached = [auroc(labels, margins) for margins in found]
     best = int(np.argmax(reached))
     good = found[:, labels == 0]
@@ -210,7 +214,7 @@ def choose(
         Tried(*candidate.names, auroc=value, chosen=index == best)
         for index, (candidate, value) in enumerate(zip(tried, reached, strict=True))
     )
-    return Choice(tried[best], found[best], judged, fold_of, told)
+    return Choice(tried[best], found[best], judged, of_picture, told)
 
 
 def held_out(

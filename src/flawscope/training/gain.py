@@ -83,20 +83,21 @@ def gains(choice: Choice, run: Run, *, watch: Watch = UNWATCHED) -> list[Gain]:
     found = [_gain(table, choice.judged, f"held out in {folds} folds")]
     kinds = sorted(set(table.kinds) - {GOOD})
     if len(kinds) > 1:
-        fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1)
+        fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1, table.owners)
         named = np.asarray(table.kinds)
         apart = [
             np.where(table.defective, named == kind, fold_of == index) for index, kind in enumerate(kinds)
         ]
         with watch.stage("judging each kind of defect", len(apart)) as stage:
             unseen = held_out(choice.best, apart, run, watch, stage.advance)
+        unseen = table.of_pictures(unseen)
         found.append(_gain(table, unseen, "each kind of defect judged by one that has not learnt it"))
     return found
 
 
 def _gain(table: Table, after: Scores, held_out: str) -> Gain:
-    labels, before = table.defective.astype(np.int64), table.scores[:, 0]
-    rows = np.arange(len(table))
+    labels = table.of_pictures(table.defective).astype(np.int64)
+    before, rows = table.of_pictures(table.scores[:, 0]), np.arange(len(labels))
 
     def difference(drawn: NDArray[Any], chosen: NDArray[Any]) -> float:
         places = chosen.astype(np.int64)

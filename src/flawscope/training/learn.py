@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,28 @@ def learn(
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
+    chosen = replace(chosen, tiling=manifest.tiling)
     engines = _engines(recipe, few=bool(chosen.split.folds))
-    frame = manifest.frame.reading(trained.options(recipe.options).frame)
+    options = trained.options(recipe.options)
+    if manifest.tiling is not None and options.segments.placed:
+        raise OptionError(
+            "option 'segments'",
+            expected="a kind that is found in tiles (one, object, clusters, components)",
+            got=options.segments.kind,
+            fix="Leave it out; that kind lies in whole pictures, and the model sees tiles.",
+        )
+    frame = manifest.frame.reading(options.frame)
     require_spread(PictureFiles(chosen.good, frame))
     writable_folder(out)
 
-    unseen, few = chosen.data(frame).unseen(), bool(chosen.split.folds)
+    data, few = chosen.data(frame), bool(chosen.split.folds)
+    if said := chosen.about_defective(data):
+        watch.say(said)
+    unseen = data.unseen()
     open_ways = candidates(trained, recipe.options, unseen, run, watch, several=not few)
     folds = max(2, min(FOLDS, len(chosen.defective), len(chosen.split.tuning)))
-    choice = choose(open_ways, folds_by_kind(open_ways[0].table.kinds, folds, run.seed), run, watch)
+    table = open_ways[0].table
+    choice = choose(open_ways, folds_by_kind(table.kinds, folds, run.seed, table.owners), run, watch)
     gained = gains(choice, run, watch=watch)
     detector = choice.best.detector(trained, run.seed)
     held_out = None
@@ -128,6 +141,7 @@ def learn(
         wish=wish,
         provenance=Provenance.now(run.seed, [*before, *chosen.seen()]),
         recipe=_resolved(recipe, detector, wish).to_yaml(),
+        tiling=manifest.tiling,
         files={GAIN: json.dumps(told, indent=1) + "\n"},
     )
     made = pack(out, detector, run, contents, watch)
@@ -172,7 +186,8 @@ def _select(normals: tuple[Sample, ...], defective: tuple[Sample, ...], wish: Wi
 
 def _good_by_fold(choice: Choice) -> tuple[NDArray[np.float32], ...]:
     """Scores of the good pictures, by the fold whose classifier had not learnt from them."""
-    good, fold_of = ~choice.best.table.defective, choice.fold_of
+    table, fold_of = choice.best.table, choice.fold_of
+    good = ~table.of_pictures(table.defective)
     by_fold = (choice.margins[good & (fold_of == fold)] for fold in range(int(fold_of.max()) + 1))
     return tuple(fold for fold in by_fold if len(fold))
 
@@ -201,13 +216,6 @@ def trained_of(opened: Bundle, options: Mapping[str, Any]) -> Trained:
             expected=f"a model with {bundle.WEIGHTS}",
             got="a copy for the station, without them",
             fix="Name the model folder that `flawscope train` made.",
-        )
-    if manifest.tiling is not None:
-        raise BundleError(
-            base,
-            expected="a model that sees pictures whole",
-            got="one that sees tiles",
-            fix=f"Train anew, on defects with masks: flawscope train --method {SegAD.name} --tiling auto.",
         )
     reserved = sorted(options.keys() & RESERVED)
     if reserved:

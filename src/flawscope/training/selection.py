@@ -93,6 +93,15 @@ class Selection:
             )
         return found
 
+    def about_defective(self, data: TrainingData) -> str:
+        """What the user should know of defective pictures in tiles; empty where there is nothing."""
+        if self.learnt_tiling is None or data.defective is None:
+            return ""
+        return (
+            f"Of {len(self.defective)} defective pictures {len(data.defective)} tiles are learnt from, which "
+            "marked areas touch; all others might be good or not, and are left out."
+        )
+
     @property
     def learnt_tiling(self) -> Tiling | None:
         """How the pictures that are learnt from are cut."""

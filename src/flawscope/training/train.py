@@ -192,9 +192,8 @@ def _counts(chosen: Selection) -> dict[str, int]:
 
 def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) -> None:
     split, cost, data = chosen.split, detector.needs().cost, chosen.data(frame)
-    if data.defective is not None and chosen.learnt_tiling is not None:
-        tiles = f"Of {len(chosen.defective)} defective pictures {len(data.defective)} tiles are learnt from"
-        watch.say(f"{tiles}, which marked areas touch; all others might be good or not, and are left out.")
+    if said := chosen.about_defective(data):
+        watch.say(said)
     fits = split.folds + 1 if split.folds else 1
     often = f", in {split.folds} folds and once more" if split.folds else ""
     steps = getattr(detector.options, "steps", None)

@@ -15,6 +15,7 @@ from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, Provenance, SeenPicture
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Decision, Finding, Look, Prediction
+from flawscope.runtime.tiling import Tiling
 
 GRIDS = {64: (5, 16), 32: (25, 4)}  # patches a side over 128 pixels, and their stride
 
@@ -23,14 +24,15 @@ def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
     return explainer(manifest.explains)(manifest, prediction).findings
 
 
-def model(**changes: Any) -> Manifest:
+def model(*, tiling: Tiling | None = None, frames: int = 1, **changes: Any) -> Manifest:
     names = ["a.png", "b.png", "c.png"]
     pictures = [
         SeenPicture(name="tuning.png", sha256="0" * 64, role="tuning"),
-        *(SeenPicture(name=name, sha256="1" * 64, role="normal") for name in names),
+        *(SeenPicture(name=name, sha256="1" * 64, role="normal", frames=frames) for name in names),
     ]
     return make_manifest(
         explains="patches",
+        tiling=tiling,
         learnt={"sides": [64, 32], "strides": [16, 4]},
         frame=Frame(**{"height": 128, "width": 128, **changes}),
         heatmap=HeatmapRange(low=1.0, high=3.0, threshold=2.0),
@@ -126,3 +128,24 @@ def test_no_distances_and_no_outputs() -> None:
 def test_pictures_without_a_name_have_their_number() -> None:
     assert picture_name(model(), 1) == "b.png"
     assert picture_name(model(), 3) == "training picture 4"
+    assert picture_name(model(frames=4), 5) == "tile 2 of b.png"
+    assert picture_name(model(frames=4), 12) == "training picture 13"
+
+
+def test_tiles_tell_places_in_the_whole_picture() -> None:
+    """The tile begins at row 172 and column 86 of 300×256; its patch at (20, 4) covers the peak."""
+    tiling = Tiling(size=(128, 128), stride=(86, 86))
+    placement = tiling.grid(300, 256).placement(7)
+    assert placement.corner == (-172, -86)
+    prediction = answer(300, 256)
+    prediction = dataclasses.replace(prediction, looks=(Look(placement, prediction.outputs),))
+    far(prediction, 32, (5, 1), 2.0, 5 * 625 + 3 * 25 + 7)  # rows 20 to 51; picture 6, at (12, 28)
+    (finding,) = findings(model(tiling=tiling, frames=4), prediction)
+    assert finding.text.endswith(
+        "; its patch around (106, 208) comes closest to the good one at (34%, 22%) of tile 2 of b.png, "
+        "4 times as far from it as usual here"
+    )
+    assert (finding.values["tile_top"], finding.values["tile_left"]) == (172, 86)
+    elsewhere = tiling.grid(300, 256).placement(0)
+    hidden = dataclasses.replace(prediction, looks=(Look(elsewhere, prediction.outputs),))
+    assert ";" not in findings(model(tiling=tiling, frames=4), hidden)[0].text  # no look shows its peak

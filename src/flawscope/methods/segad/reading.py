@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import GOOD
 from flawscope.data.synthetic.segment_defects import segment_defect
+from flawscope.data.tiles import sources
 from flawscope.methods.detector import Detector, SmoothsCells
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.metrics import auroc
@@ -23,24 +24,28 @@ from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.segmenters import Segmenter
 
+Value = TypeVar("Value", np.float32, np.bool_, np.int64)
+
 FAR_APART = 0.8  # share by which one group's maps must lie above or below the other's to be called far apart
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Features of pictures that no detector has seen.
+    """Features of pictures, or of their tiles, that no detector has seen.
 
     Attributes:
         features: (N, F) float32.
         defective: (N,) truth.
         kinds: N kinds, `good`, or the defect's as its folder names it.
         scores: (N, K) float32, each detector's image score.
+        owners: (N,) the number of each row's picture, rising; tiles of one share it.
     """
 
     features: NDArray[np.float32]
     defective: NDArray[np.bool_]
     kinds: tuple[str, ...]
     scores: NDArray[np.float32]
+    owners: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.features)
@@ -53,6 +58,7 @@ class Table:
             defective=np.concatenate([self.defective, other.defective]),
             kinds=(*self.kinds, *other.kinds),
             scores=np.concatenate([self.scores, other.scores]),
+            owners=np.concatenate([self.owners, other.owners + self.owners.max(initial=-1) + 1]),
         )
 
     def rows(self, chosen: NDArray[np.bool_] | Sequence[int]) -> Self:
@@ -64,7 +70,13 @@ class Table:
             defective=self.defective[indices],
             kinds=tuple(self.kinds[index] for index in indices),
             scores=self.scores[indices],
+            owners=self.owners[indices],
         )
+
+    def of_pictures(self, values: NDArray[Value]) -> NDArray[Value]:
+        """The highest of values (N,) over the rows of each picture, (P,); truth and fold are alike in all."""
+        starts = np.flatnonzero(np.diff(self.owners, prepend=-1))
+        return np.maximum.reduceat(values, starts)
 
     def columns(self, chosen: Sequence[int]) -> Self:
         """The same pictures with those of the features."""
@@ -75,8 +87,16 @@ class Table:
         return replace(self, features=np.column_stack([self.features, values]).astype(np.float32))
 
 
-def folds_by_kind(kinds: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
-    """A fold (N,) for each picture, so that every kind is spread evenly over all folds; seeded."""
+def folds_by_kind(
+    kinds: Sequence[str], folds: int, seed: int, owners: Sequence[int] | NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """A fold (N,) for each picture, so that every kind is spread evenly over all folds; seeded.
+
+    With `owners` (N,), the numbers of pictures, rising, all tiles of one come into the same fold.
+    """
+    if owners is not None:
+        _, firsts, places = np.unique(owners, return_index=True, return_inverse=True)
+        return folds_by_kind([kinds[first] for first in firsts], folds, seed)[places]
     random = np.random.default_rng(seed)
     labels = np.asarray(kinds)
     found = np.empty(len(labels), np.int64)
@@ -228,7 +248,8 @@ def read_table(
     kinds = [SYNTHETIC if synthetic else sample.kind for sample in pictures.samples]
     defective = np.array([kind != GOOD for kind in kinds])
     features, image = (torch.cat(parts).numpy().astype(np.float32) for parts in (rows, whole))
-    return Table(features, defective, tuple(kinds), image), moments
+    owners = np.array(sources(pictures), np.int64)
+    return Table(features, defective, tuple(kinds), image, owners), moments
 
 
 def _damaged(pixels: Tensor, labels: Tensor, ignored: tuple[int, ...], *, before: int, run: Run) -> Tensor:
