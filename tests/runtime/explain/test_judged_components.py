@@ -11,7 +11,7 @@ from flawscope.errors import BundleError
 from flawscope.runtime.explain import Explanation, explainer
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
-from flawscope.runtime.prediction import Decision, Prediction, Region
+from flawscope.runtime.prediction import Decision, Look, Prediction, Region
 from quadrants_model import quadrants_manifest
 
 FRAME = (40, 80)
@@ -50,8 +50,9 @@ def explain(
     outputs = {"components": labels, "parts": np.array(parts, np.float32)}
     if counts is not None:
         outputs["counts"] = np.array(counts, np.float32)
-    prediction = Prediction(2.0, 0.01, decision, heatmap=heatmap, regions=regions, outputs=outputs)
     manifest = manifest or model()
+    looks = (Look(manifest.frame.placement(*heatmap.shape), outputs),)
+    prediction = Prediction(2.0, 0.01, decision, heatmap=heatmap, regions=regions, looks=looks)
     return explainer(manifest.explains)(manifest, prediction)
 
 

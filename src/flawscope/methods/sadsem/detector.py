@@ -60,7 +60,8 @@ class SADSeM(Detector):
 
     def needs(self) -> Needs:
         """See `Detector.needs`; tuning pictures give the bounds of each component's scores."""
-        return Needs(normal=FEWEST, tuning=2, cost=self._cost)
+        whole = "SADSeM compares the components of whole pictures"
+        return Needs(normal=FEWEST, tuning=2, cost=self._cost, whole=whole)
 
     def _cost(self, pictures: int) -> Preflight:
         """Of the segmenter, and of banks as if one component of each layer filled the pictures."""

@@ -53,14 +53,14 @@ class _Judged:
 def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences, one a component, the clearest first, then areas as `from_levels` finds them.
 
-    Accepted pictures get the areas alone.
+    Accepted pictures, and those in tiles, get the areas alone.
 
     Raises:
         BundleError: the outputs do not fit the manifest.
     """
     areas = from_levels(manifest, prediction).findings
     labels, names = prediction.outputs.get("components"), _names(manifest)
-    if labels is None:
+    if labels is None or not prediction.looks[0].placement.whole:
         return Explanation(areas)
     segments = Segments(labels, dict(enumerate(names[1:], 1)))
     if prediction.decision is Decision.ACCEPT or "parts" not in prediction.outputs:
@@ -104,7 +104,7 @@ class _Telling:
         self.threshold = -np.inf if manifest.heatmap is None else manifest.heatmap.threshold
         self.labels: NDArray[np.integer] | None = None
         if self.heatmap is not None:
-            placement = manifest.frame.placement(*self.heatmap.shape)
+            placement = prediction.looks[0].placement
             self.labels = placement.labels_back(prediction.outputs["components"])
 
     def finding(self, one: _Judged) -> Finding:
