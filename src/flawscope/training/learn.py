@@ -17,6 +17,7 @@ from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
 from flawscope.data.survey import require_spread
+from flawscope.data.tiles import sources
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.files import remembered_sha256, writable_folder
 from flawscope.methods.segad import SegAD
@@ -145,7 +146,7 @@ def learn(
         files={GAIN: json.dumps(told, indent=1) + "\n"},
     )
     made = pack(out, detector, run, contents, watch)
-    grown, calibrated = len(chosen.split.tuning), len(contents.apart)
+    grown, calibrated = len(chosen.split.tuning), len(set(sources(contents.apart)))
     counts = {"forest": grown, "calibration": calibrated, "defective": len(chosen.defective)}
     return LearnResult(made, counts, len(normals) - len(fresh), choice.tried, tuple(gained))
 
