@@ -204,7 +204,7 @@ def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch)
     learnt, pictures = len(data.normal), len(chosen.training)
     expected = cost(learnt)
     expected.require()
-    reading = _reading(chosen.good[0].path, frame) * pictures / learnt
+    reading = _reading(chosen.good[0].path, frame) * pictures / max(learnt, 1)
     each = expected.seconds_a_picture + reading
     learning = fits * (expected.seconds + each * learnt)
     apart = len(chosen.apart(frame))
