@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -76,9 +75,16 @@ def inspected(model: Path, picture: Path, repeats: int) -> dict[str, Any]:
         tiling = inspector.bundle.manifest.tiling
     with Image.open(picture) as image:
         width, height = image.size
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     tiles = 1 if tiling is None else len(tiling.grid(height, width))
-    return {"pixels": height * width, "tiles": tiles, "seconds": statistics.median(times), "peak": peak}
+    return {"pixels": height * width, "tiles": tiles, "seconds": statistics.median(times), "peak": peak()}
+
+
+def peak() -> int:
+    """Peak memory of this process in bytes; `ru_maxrss` would begin with that of whoever started it."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    raise SystemExit("no peak memory in /proc/self/status; run it on Linux")
 
 
 def measured(model: Path, folder: Path, repeats: int) -> list[dict[str, Any]]:
