@@ -18,10 +18,10 @@ from flawscope.data.annotations.partition import BACKGROUND, partition
 from flawscope.data.checks.issues import Issue, found, worst_first
 from flawscope.data.samples import PartSource, Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, Labels
-from flawscope.data.sheets.segments import overlay_segments
+from flawscope.data.sheets.segments import overlay_segments, with_names
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.images import read_image
-from flawscope.runtime.overlay import segment_outlines, thumbnail, write_png
+from flawscope.runtime.overlay import thumbnail, write_png
 
 Mask = NDArray[np.bool_]
 
@@ -258,8 +258,11 @@ def _of_pixels(tally: _Tally) -> list[Issue]:
 
 
 def _overlay(path: Path, labels: Labels, names: Sequence[str]) -> NDArray[np.uint8]:
-    """The picture with its components in colour and their names, at most 1600 pixels wide or high."""
+    """The picture with its components in colour above their names, about 800 to 1600 pixels wide or high."""
     picture = thumbnail(read_image(path), _SIDE)
+    larger = max(1, _SIDE // 2 // max(picture.shape))
+    picture = picture.repeat(larger, axis=0).repeat(larger, axis=1)
     size = (picture.shape[1], picture.shape[0])
     drawn = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    return segment_outlines(overlay_segments(picture, drawn), drawn, dict(enumerate(names[1:], 1)))
+    shown = {int(label): names[label] for label in np.unique(labels) if label}
+    return with_names(overlay_segments(picture, drawn), shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from flawscope.data.sheets import CAPTION, INK, PAPER, fitted
 from flawscope.runtime.overlay import Picture, to_rgb
 
 SIDE, GAP = 320, 12  # pixels of a cell's longer side, between cells
-_ROW, _SWATCH, _COLUMN = 24, 16, 104  # of the legend
+_ROW, _SWATCH, _COLUMN, _NAMED = 24, 16, 104, 180  # of the legend, its columns of shares and of names
 _OPACITY, _FINER = 0.4, 2
 _RIM, _LINE = (150, 150, 150), (255, 255, 255)
 
@@ -75,6 +75,20 @@ def overlay_segments(picture: Picture, labels: Labels, opacity: float = _OPACITY
     mixed = picture + (colours.astype(np.float32) - picture) * opacity
     mixed[_outlines(labels)] = _LINE
     return (mixed + 0.5).astype(np.uint8)
+
+
+def with_names(picture: Picture, names: Mapping[int, str]) -> Picture:
+    """The picture (H, W, 3) above rows of names, each beside its segment's colour: (H + rows, W, 3)."""
+    colours, width = segment_colours(max(names, default=0) + 1).tolist(), picture.shape[1]
+    across = max(1, width // _NAMED)
+    rows = math.ceil(len(names) / across)
+    legend = Image.new("RGB", (width, 2 * GAP + rows * _ROW), PAPER)
+    draw, font = ImageDraw.Draw(legend), ImageFont.load_default(14)
+    for place, (label, name) in enumerate(names.items()):
+        x, y = GAP + place % across * _NAMED, GAP + place // across * _ROW
+        draw.rectangle((x, y, x + _SWATCH, y + _SWATCH), tuple(colours[label]), _RIM)
+        draw.text((x + _SWATCH + 8, y), fitted(name, font, _NAMED - _SWATCH - 16), INK, font)
+    return np.concatenate([picture, np.asarray(legend)])
 
 
 def _drawn(labels: Labels, cell: Cell, height: int, width: int) -> Picture:
