@@ -76,7 +76,7 @@ def test_a_triangle_has_the_pixels_whose_centres_lie_inside() -> None:
     np.testing.assert_array_equal(covered(triangle, 4, 4), expected)
 
 
-@given(arrays(np.float64, (4, 2), elements=st.floats(-3, 12)))
+@given(arrays(np.float64, (4, 2), elements=st.floats(-3, 12, allow_subnormal=False)))
 def test_polygons_that_share_an_edge_share_no_pixel(points: NDArray[np.float64]) -> None:
     a, b, c, d = points
     first, second, whole = (covered(np.array(each), 9, 9) for each in ((a, b, c), (a, c, d), (a, b, c, d)))
