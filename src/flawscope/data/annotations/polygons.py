@@ -15,14 +15,22 @@ def covered(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.
     Args:
         points: (n, 2) x and y of the corners; pixel (0, 0) reaches from 0 to 1, as COCO has it.
     """
-    crossed = np.zeros((height, width + 1), np.bool_)  # at the first pixel to the right of an edge
+    area = np.zeros((height, width), np.bool_)
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    left, right = max(0, _first(left)), min(width, _first(right))  # columns and rows that it can reach
+    top, bottom = max(0, _first(top)), min(height, _first(bottom))
+    if left >= right or top >= bottom:
+        return area
+    crossed = np.zeros((bottom - top, right - left + 1), np.bool_)  # at the first pixel right of an edge
     for edge in zip(points.tolist(), np.roll(points, -1, axis=0).tolist(), strict=True):
         (x0, y0), (x1, y1) = sorted(edge, key=lambda end: end[::-1])  # alike for both that share it
-        rows = np.arange(max(0, _first(y0)), min(height, _first(y1)))  # centres from y0 to below y1
+        rows = np.arange(max(top, _first(y0)), min(bottom, _first(y1)))  # centres from y0 to below y1
         if len(rows):
             x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-            crossed[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)] ^= True
-    return np.asarray(np.logical_xor.accumulate(crossed, axis=1)[:, :width])
+            columns = np.clip(np.ceil(x - 0.5) - left, 0, right - left).astype(np.intp)
+            crossed[rows - top, columns] ^= True
+    area[top:bottom, left:right] = np.logical_xor.accumulate(crossed, axis=1)[:, :-1]
+    return area
 
 
 def _first(place: float) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from flawscope.data.annotations.coco import is_coco, read_coco
 from flawscope.data.annotations.drawing import Drawing, Reading, ShapesPart
+from flawscope.data.annotations.order import ORDER
 from flawscope.data.label_folder import NAMES, SHEET, LabelFolder, LabelPart
 from flawscope.data.labelme import LabelMe
 from flawscope.data.picture_maps import SUFFIXES
@@ -47,12 +48,13 @@ def read_annotations(place: Path) -> Reading:
 
 
 def annotation_files(place: Path) -> list[Path]:
-    """Files of a place that may be annotations, sorted, without hidden ones."""
+    """Files of a place that may be annotations, sorted, without hidden ones; and the order that is stated."""
     if not place.is_dir():
-        return [place] if place.is_file() else []
+        return [path for path in (place, place.parent / ORDER) if path.is_file()]
     wanted = (".json", *SUFFIXES)
-    below = (path for path in place.rglob("*") if path.suffix.lower() in wanted and path.is_file())
-    return sorted(path for path in below if not any(p.startswith(".") for p in path.relative_to(place).parts))
+    below = (path for path in place.rglob("*") if path.suffix.lower() in wanted or path == place / ORDER)
+    shown = (path for path in below if not any(p.startswith(".") for p in path.relative_to(place).parts))
+    return sorted(path for path in shown if path.is_file())
 
 
 def _of_json(path: Path) -> Reading:
@@ -98,8 +100,7 @@ def _of_maps(place: Path, paths: list[Path]) -> Reading:
             try:
                 drawings.append(_of_map(path, names))
             except InputError as error:
-                fix = error.fix
-                problems.append(DataError(error.what, expected=error.expected, got=error.got, fix=fix))
+                problems.append(DataError(error.what, expected=error.expected, got=error.got, fix=error.fix))
     return Reading(drawings, tuple(problems))
 
 
