@@ -286,7 +286,7 @@ CHANGED: dict[str, Kept] = {
             "coreset": 0.3,
             "bank_limit": 40,
             "projection": 8,
-            "masks": {"side": 12, "placed": "centred", "most": 5, "least": 1.0},
+            "masks": {"side": 12, "placed": "centred", "most": 5, "least": 1.0, "left_out": True},
             "counts": {"stride": 8, "least_area": 0.2, "rare": 0.1, "weight": 1.5},
             "smoothing": 2.0,
         }

@@ -77,6 +77,18 @@ def test_the_largest_score_of_tuning_pictures_becomes_1() -> None:
     assert bare.top.tolist() == [1.0]
 
 
+def test_stored_masks_may_tell_what_is_usual_too() -> None:
+    # the outer two are 4 cells from the one in the middle, whose RFM is 4: 1 · 4 − 4; it is 8 from none
+    masks = block(0, 0), block(0, 2), block(4, 2)
+    stored = bank(*masks, left_out=True)
+    assert stored.rescaling[:, 0].tolist() == [4, 4, 8]
+    stored.scale(torch.zeros(1, 1))
+    assert stored.top.tolist() == [4.0]  # the last one: 1 · 8 − 4
+    alone = bank(block(0, 0), left_out=True)
+    alone.scale(torch.full((1, 1), 0.5))
+    assert alone.top.tolist() == [0.5]
+
+
 def test_centred_masks_may_lie_anywhere() -> None:
     stored = bank(block(0, 0), placed="centred")
     peaks, _ = stored(block(3, 4))

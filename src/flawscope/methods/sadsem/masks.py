@@ -39,6 +39,11 @@ class MaskOptions(Frozen):
         description="mask score that becomes 1 at least, where good pictures' own largest is below it; 1 is "
         "a cell that is wholly wrong (the paper takes the largest, however small)",
     )
+    left_out: bool = Field(
+        False,
+        description="take what becomes 1 from the stored masks, too, each against the others, for there are "
+        "more of them than tuning pictures (not in the paper)",
+    )
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise an OptionError for a height and width below the side of the masks."""
@@ -133,12 +138,25 @@ class MaskBank(nn.Module):
         if self.options.most is not None:
             stored = stored[spread(range(len(stored)), self.options.most)]
         self.stored = stored.to(self.top)
-        self.rescaling = torch.stack([_nearest_other(one) for one in self.stored.unbind(1)], 1)
+        self.rescaling = torch.stack([_others(one)[0] for one in self.stored.unbind(1)], 1)
 
+    @torch.no_grad()
     def scale(self, tops: Tensor) -> None:
         """Take the scores that become 1 from the largest (m, J) of the tuning pictures' mask scores."""
-        top = tops.amax(0).clamp_min(self.options.least).to(self.top)
+        tops = tops.to(self.top)
+        if self.options.left_out:
+            tops = torch.cat([tops, self._left_out()])
+        top = tops.amax(0).clamp_min(self.options.least)
         self.top = torch.where(top > 0, top, 1.0)
+
+    def _left_out(self) -> Tensor:
+        """Largest score (n, J) of each stored mask against the others."""
+        found = []
+        for masks, factors in zip(self.stored.unbind(1), self.rescaling.unbind(1), strict=True):
+            distances, nearest = _others(masks)
+            apart = (masks - masks[nearest]).abs().amax((1, 2))  # (n,)
+            found.append((apart * distances - factors[nearest]).clamp_min(0))
+        return torch.stack(found, 1)
 
     def raw(self, small: Tensor) -> Tensor:
         """Mask scores (N, J, m, m) of small masks (N, J, m, m).
@@ -163,15 +181,19 @@ class MaskBank(nn.Module):
         return maps.amax((2, 3)), self.small.back(maps, rows, columns).amax(1)
 
 
-def _nearest_other(masks: Tensor) -> Tensor:
-    """L1 distance (n,) of each of the masks (n, m, m) to the nearest other one; 0 for a single one."""
-    if len(masks) == 1:
-        return masks.new_zeros(1)
-    found = []
+def _others(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """L1 distance (n,) of each of the masks (n, m, m) to the nearest other one, and which that is (n,).
+
+    A single one has itself, at distance 0.
+    """
+    distances, nearest = [], []
     for start in range(0, len(masks), _BATCH):
         part = masks[start : start + _BATCH]
-        distances = torch.cdist(part.flatten(1), masks.flatten(1), p=1)  # (b, n)
+        apart = torch.cdist(part.flatten(1), masks.flatten(1), p=1)  # (b, n)
         own = torch.arange(len(part), device=masks.device)
-        distances[own, own + start] = torch.inf
-        found.append(distances.amin(1))
-    return torch.cat(found)
+        if len(masks) > 1:
+            apart[own, own + start] = torch.inf
+        least, where = apart.min(1)
+        distances.append(least)
+        nearest.append(where)
+    return torch.cat(distances), torch.cat(nearest)

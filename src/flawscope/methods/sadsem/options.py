@@ -110,7 +110,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "neighbourhood": 3,
         "bank_limit": 3000,
         "projection": 64,
-        "masks": {"placed": "centred", "most": 200, "least": 1.0},
+        "masks": {"placed": "centred", "most": 200, "least": 1.0, "left_out": True},
     },
 }
 
