@@ -71,7 +71,8 @@ def test_facts_survive_as_plain_values_and_read_well() -> None:
     facts = ComponentFacts(3, "wheel", 12, 12.34, 0.567, 0.8, (1, 2))
     assert ComponentFacts.of(facts.plain()) == facts
     assert str(facts) == "component 3 (wheel): 12.3 % of the picture, WSS 0.567, layers 1 and 2"
-    assert str(ComponentFacts(2, "component 2")).endswith("WSS 0, too small for any layer")
+    assert str(ComponentFacts(2, "component 2", 1)).endswith("WSS 0, too small for any layer")
+    assert str(ComponentFacts(2, "component 2")) == "component 2: no good picture shows it"
 
 
 def test_the_plane_shows_each_component_and_its_layers() -> None:

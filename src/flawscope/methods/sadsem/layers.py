@@ -109,6 +109,8 @@ class ComponentFacts:
         return {**asdict(self), "layers": list(self.layers)}
 
     def __str__(self) -> str:
+        if not self.pictures:
+            return f"{called(self.label, self.name)}: no good picture shows it"
         layers = " and ".join(map(str, self.layers))
         taken = f"layer{'s' * (len(self.layers) > 1)} {layers}" if layers else "too small for any layer"
         return (
