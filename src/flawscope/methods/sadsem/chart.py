@@ -16,8 +16,9 @@ _TAKEN = {(1,): "layer 1", (1, 2): "layers 1 and 2", (2,): "layer 2", (3,): "lay
 def plane_chart(components: Sequence[ComponentFacts], options: LayerOptions) -> str:
     """Spread (WSS by that of whole pictures) over area in per cent, and the borders between the layers.
 
-    The paper's figure has the WSS itself, which differs from network to network.
+    Components that no good picture shows are left out. The paper's figure has the WSS itself, which differs from network to network.
     """
+    components = [one for one in components if one.pictures]
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     widest = max([options.area, *(one.area for one in components)])
     highest = max([options.spread, *(one.spread for one in components)])
