@@ -148,13 +148,7 @@ class Segmenter(nn.Module, ABC):
             maps: (N, ..., H, W), higher is more anomalous.
             labels: (N, H, W) as `forward` gives them.
         """
-        if not self.ignored:
-            return maps
-        outside = torch.tensor(self.ignored, device=labels.device)
-        left_out = (labels.unsqueeze(-1) == outside).any(-1)  # (N, H, W)
-        left_out = left_out.view(-1, *(1,) * (maps.dim() - 3), *left_out.shape[1:])  # (N, 1 ..., H, W)
-        others = torch.where(left_out, maps.amax((-2, -1), keepdim=True), maps)
-        return torch.where(left_out, others.amin((-2, -1), keepdim=True), maps)
+        return silenced(maps, labels, self.ignored)
 
     def check_exportable(self) -> None:
         """Raise an OptionError where `forward` cannot label a new picture, so that no model may hold this."""
@@ -167,6 +161,17 @@ class Segmenter(nn.Module, ABC):
         for pixels in batches(spread(pictures), run, watch, "measuring segments", _BATCH):
             total += torch.bincount(self(pixels).flatten().cpu(), minlength=count)
         return (total / total.sum()).float()
+
+
+def silenced(maps: Tensor, labels: Tensor, ignored: Sequence[int]) -> Tensor:
+    """As `Segmenter.silence`, of the segments that are named."""
+    if not ignored:
+        return maps
+    outside = torch.tensor(ignored, device=labels.device)
+    left_out = (labels.unsqueeze(-1) == outside).any(-1)  # (N, H, W)
+    left_out = left_out.view(-1, *(1,) * (maps.dim() - 3), *left_out.shape[1:])  # (N, 1 ..., H, W)
+    others = torch.where(left_out, maps.amax((-2, -1), keepdim=True), maps)
+    return torch.where(left_out, others.amin((-2, -1), keepdim=True), maps)
 
 
 def spread(pictures: Pictures, most: int = SPREAD) -> Pictures:

@@ -87,6 +87,11 @@ def test_components_that_are_ignored_count_for_nothing(taught: Taught) -> None:
     assert found["score"][1] == pytest.approx(found["score"][0], rel=0.2)
     names = next(output.names for output in detector.outputs if output.name == "parts")
     assert {name.split("/")[0] for name in names} == {"1", "3"}
+    scratched = scene(40)
+    scratched[42:46, 8:20] = (10, 10, 120)
+    found = answers(detector, scratched)
+    assert (found["heatmap"][0][found["components"][0] == 2] <= np.median(found["heatmap"][0])).all()
+    assert detector.learnt.facts["ignored"] == [2]
 
 
 def test_the_background_is_judged_where_that_is_wanted(taught: Taught) -> None:

@@ -16,7 +16,8 @@ _TAKEN = {(1,): "layer 1", (1, 2): "layers 1 and 2", (2,): "layer 2", (3,): "lay
 def plane_chart(components: Sequence[ComponentFacts], options: LayerOptions) -> str:
     """Spread (WSS by that of whole pictures) over area in per cent, and the borders between the layers.
 
-    Components that no good picture shows are left out. The paper's figure has the WSS itself, which differs from network to network.
+    Components that no good picture shows are left out. The paper's figure has the WSS itself, which differs
+    from network to network.
     """
     components = [one for one in components if one.pictures]
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM

@@ -30,6 +30,7 @@ from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.explain.judged_components import READER
 from flawscope.runtime.manifest import OutputSpec
+from flawscope.segmenters.segmenter import silenced
 
 FEWEST = 2  # good pictures
 CHART = "layers.svg"
@@ -38,6 +39,7 @@ _TOLERANCE = 1e-3  # of the score, against what its parts say
 _UNTAUGHT = {
     "names": ["background", "component"],
     "components": [ComponentFacts(1, "component", layers=(1,)).plain()],
+    "ignored": [],
 }
 
 
@@ -55,6 +57,7 @@ class SADSeM(Detector):
         super().__init__(options, facts)
         known = {**_UNTAUGHT, **dict[str, Any](facts or {})}
         self.network = FeatureNetwork(self.options, annotated=bool(known.get("annotated")))
+        self.ignored: tuple[int, ...] = tuple(known["ignored"])
         components = [ComponentFacts.of(values) for values in known["components"]]
         self._compose(tuple(known["names"]), components)
 
@@ -99,6 +102,7 @@ class SADSeM(Detector):
         self.network.load()
         self.network.to(device).eval()
         names = self._named(watch)
+        self.ignored = self._left_out(names)
         judged = self._judged(names)
         self._compose(names, [ComponentFacts(label, names[label]) for label in judged])
         seen = look(
@@ -120,6 +124,7 @@ class SADSeM(Detector):
             "components": [one.plain() for one in components],
             "usual": self.judging.usual(),
             "annotated": annotated,
+            "ignored": list(self.ignored),
         }
         history = list(getattr(segmenter, "history", ()))
         chart = plane_chart(components, self.options.choice).encode()
@@ -135,18 +140,21 @@ class SADSeM(Detector):
                 watch.say(f"No segment is called {', '.join(unused)} (option {option}); there are {listed}.")
         return tuple(called.get(name, name) for name in known)
 
+    def _left_out(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Labels of the segments that the annotations or the options ignore."""
+        segmenter, ignore = self.network.segmenter, set(self.options.ignore)
+        both = zip(names, segmenter.names, strict=True)
+        named = {label for label, pair in enumerate(both) if ignore & set(pair)}
+        return tuple(sorted(named | set(segmenter.ignored)))
+
     def _judged(self, names: Sequence[str]) -> list[int]:
         """Labels of the segments that are judged.
 
         Raises:
             DataError: none is left.
         """
-        segmenter, ignore = self.network.segmenter, set(self.options.ignore)
-        background = self.options.judges_background(segmenter.options.kind)
-        out = {
-            label for label, both in enumerate(zip(names, segmenter.names, strict=True)) if ignore & set(both)
-        }
-        out |= set(getattr(segmenter, "ignored", ())) | (set() if background else {0})
+        background = self.options.judges_background(self.network.segmenter.options.kind)
+        out = {*self.ignored} if background else {*self.ignored, 0}
         judged = [label for label in range(len(names)) if label not in out]
         if not judged:
             raise DataError(
@@ -192,8 +200,9 @@ class SADSeM(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""
         del scalars
-        outputs: dict[str, Tensor] = self.judging(*self.network(pixels))
-        return outputs
+        labels, maps = self.network(pixels)
+        outputs: dict[str, Tensor] = self.judging(labels, maps)
+        return {**outputs, "heatmap": silenced(outputs["heatmap"], labels, self.ignored)}
 
     def _check(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
         """Hold an engine's scores against what its own parts and counts amount to.
