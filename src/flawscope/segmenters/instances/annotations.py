@@ -1,0 +1,159 @@
+"""What Mask R-CNN learns of annotated parts: an instance is one connected area of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flawscope.data.annotations.partition import Classes, classes_of, partition
+from flawscope.data.pictures import Pictures
+from flawscope.data.segment_maps import Labels, to_frame_size
+from flawscope.errors import DataError
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
+from flawscope.runtime.images import Frame
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Annotated pictures and their partitions.
+
+    Attributes:
+        pictures: n of them.
+        maps: (n, H, W) at the pictures' frame; 0 is the ground.
+        classes: names, the ground's first, and those that nobody wants judged, which are learnt all the same.
+    """
+
+    pictures: Pictures
+    maps: Labels
+    classes: Classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, the ground's first."""
+        return self.classes.names
+
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """Which picture shows which class, (n, K + 1)."""
+        found = np.zeros((len(self.maps), len(self.names)), np.bool_)
+        for row, labels in zip(found, self.maps, strict=True):
+            row[np.unique(labels)] = True
+        return found
+
+    def subset(self, indices: NDArray[np.intp]) -> Annotated:
+        """The pictures at `indices`, in that order."""
+        return Annotated(self.pictures.subset(indices.tolist()), self.maps[indices], self.classes)
+
+
+def read_annotated(parts: Pictures | None, run: Run, watch: Watch) -> Annotated:
+    """The partitions of pictures whose parts a person has annotated, at the pictures' frame.
+
+    Raises:
+        DataError: none, or as `classes_of` and `partition`.
+        InputError: a picture or mask that cannot be read.
+        Stopped: the stop signal was set.
+    """
+    if parts is None or not len(parts):
+        raise DataError(
+            "annotated pictures for segments of kind instances",
+            expected="about ten pictures whose parts somebody has annotated",
+            got="none",
+            fix="Draft annotations to correct with `flawscope annotate init`.",
+        )
+    return _partitioned(parts, classes_of(parts.samples), run, watch)
+
+
+def resized(annotated: Annotated, frame: Frame, run: Run, watch: Watch) -> Annotated:
+    """The same at another frame, read anew; raises as `read_annotated`."""
+    return _partitioned(annotated.pictures.resized(frame), annotated.classes, run, watch)
+
+
+def _partitioned(parts: Pictures, classes: Classes, run: Run, watch: Watch) -> Annotated:
+    frame = parts.frame
+    maps = np.zeros((len(parts), frame.height, frame.width), np.uint8)
+    with watch.stage("reading annotated parts", len(parts)) as stage:
+        for drawn, sample in zip(maps, parts.samples, strict=True):
+            watch.check_stop(run)
+            drawn[:] = to_frame_size(partition(sample, classes.names), frame)
+            stage.advance()
+    return Annotated(parts, maps, classes)
+
+
+def claiming(annotated: Annotated) -> tuple[int, ...]:
+    """Classes in the order in which they claim pixels.
+
+    That of the annotations (`PartSource.order`). Among classes that they leave equal, those of smaller
+    instances come first, since annotators go from the whole to its details (section 3.1).
+    """
+    stated: dict[str, int] = {}
+    for sample in annotated.pictures.samples:
+        for part in sample.parts:
+            stated[part.name] = min(part.order, stated.get(part.name, part.order))
+    sides = np.zeros((2, len(annotated.names)))
+    for labels in annotated.maps:
+        ids, classes = instances(labels, 1)
+        counts = np.bincount(ids.ravel(), minlength=len(classes))
+        for label, pixels in zip(classes[1:].tolist(), counts[1:].tolist(), strict=True):
+            sides[:, label] += pixels, 1
+    sizes = sides[0] / np.maximum(sides[1], 1)
+    names = annotated.names
+    return tuple(sorted(range(1, len(names)), key=lambda label: (stated[names[label]], sizes[label])))
+
+
+def instances(labels: Labels, smallest: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the connected areas of each class, sides or corners touching, from 1 on.
+
+    Args:
+        labels: (H, W); 0 is no instance.
+        smallest: pixels below which an area has number 0, too.
+
+    Returns:
+        Numbers (H, W), and the class of each number, (m + 1,), 0 of number 0.
+    """
+    numbers = np.zeros(labels.shape, np.int32)
+    classes = [0]
+    for label in np.unique(labels[labels > 0]).tolist():
+        _, areas, boxes, _ = cv2.connectedComponentsWithStats(
+            (labels == label).astype(np.uint8), connectivity=8
+        )
+        large = boxes[:, cv2.CC_STAT_AREA] >= smallest
+        large[0] = False
+        table = np.where(large, np.cumsum(large) + len(classes) - 1, 0).astype(np.int32)
+        numbers += table[areas]
+        classes += [label] * int(large.sum())
+    return numbers, np.array(classes, np.int64)
+
+
+def target(numbers: NDArray[np.int32], classes: NDArray[np.int64], smallest: int) -> Mapping[str, Tensor]:
+    """What torchvision's losses want of a picture, or of a piece cut out of it.
+
+    Args:
+        numbers: (h, w) of `instances`.
+        classes: of each number.
+        smallest: visible pixels below which an instance does not count here.
+
+    Returns:
+        Boxes (m, 4) around whole pixels, whose middles have whole numbers, labels (m,), and masks (m, h, w)
+        uint8.
+    """
+    counts = np.bincount(numbers.ravel(), minlength=len(classes))
+    counts[0] = 0
+    chosen = np.flatnonzero(counts >= smallest)
+    masks = numbers[None] == chosen[:, None, None]  # (m, h, w)
+    boxes = np.zeros((len(chosen), 4), np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box[:] = x[0] - 0.5, y[0] - 0.5, x[-1] + 0.5, y[-1] + 0.5
+    return {
+        "boxes": torch.from_numpy(boxes),
+        "labels": torch.from_numpy(classes[chosen]),
+        "masks": torch.from_numpy(masks.astype(np.uint8)),
+    }

@@ -1,0 +1,82 @@
+"""Annotations as instances: connected areas, their boxes, and the order in which classes claim pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from areas import Area
+from flawscope.data.pictures import PictureFiles
+from flawscope.errors import DataError
+from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED
+from flawscope.segmenters.instances.annotations import Annotated, claiming, instances, read_annotated, target
+from flawscope.segmenters.instances.segmenter import divided
+from instances_small import annotated_bars, without
+
+
+def test_each_connected_area_is_an_instance() -> None:
+    labels = np.zeros((8, 10), np.uint8)
+    labels[0:3, 0:3], labels[3, 3] = 1, 1  # touches at a corner
+    labels[6:8, 0:4] = 1
+    labels[0:2, 6:9] = 2
+    labels[7, 9] = 2  # too small
+    numbers, classes = instances(labels, 2)
+    assert classes.tolist() == [0, 1, 1, 2]
+    assert [int((numbers == number).sum()) for number in (1, 2, 3)] == [10, 8, 6]
+    assert numbers[3, 3] == numbers[0, 0]
+    assert numbers[7, 9] == 0
+    found = target(numbers, classes, 7)
+    assert found["labels"].tolist() == [1, 1]
+    assert found["boxes"].tolist() == [[-0.5, -0.5, 3.5, 3.5], [-0.5, 5.5, 3.5, 7.5]]
+    assert found["masks"].dtype == torch.uint8
+    assert found["masks"].sum((1, 2)).tolist() == [10, 8]
+
+
+def test_a_piece_without_instances_has_empty_targets() -> None:
+    found = target(np.zeros((6, 7), np.int32), np.array([0, 1]), 4)
+    assert found["boxes"].shape == (0, 4)
+    assert found["masks"].shape == (0, 6, 7)
+
+
+def test_annotations_state_the_order_and_size_settles_the_rest(tmp_path: Path) -> None:
+    pictures, _ = annotated_bars(tmp_path, 2)
+    read = read_annotated(pictures, Run(), UNWATCHED)
+    assert read.names == ("background", "bar", "plate")
+    assert claiming(read) == (1, 2)
+    samples = [
+        replace(sample, parts=tuple(Area(part.name, part.read(64, 64), 0) for part in sample.parts))
+        for sample in pictures.samples
+    ]
+    equal = read_annotated(PictureFiles(samples, pictures.frame), Run(), UNWATCHED)
+    assert claiming(equal) == (1, 2)  # bars are smaller
+    turned = [
+        replace(sample, parts=tuple(replace(part, order=part.name == "bar") for part in sample.parts))
+        for sample in samples
+    ]
+    stated = read_annotated(PictureFiles(turned, pictures.frame), Run(), UNWATCHED)
+    assert [stated.names[label] for label in claiming(stated)] == ["plate", "bar"]
+
+
+def test_a_picture_is_held_out_only_where_others_show_its_classes(tmp_path: Path) -> None:
+    pictures, _ = annotated_bars(tmp_path, 5)
+    for index in (0, 1, 2, 3):
+        pictures = without(pictures, index, "bar")
+    read = read_annotated(pictures, Run(), UNWATCHED)
+    learnt, held = divided(read, 0.4, Run(seed=3))
+    assert len(held) == 2
+    assert 4 in learnt
+    assert sorted([*learnt, *held]) == [0, 1, 2, 3, 4]
+    again, _ = divided(read, 0.4, Run(seed=3))
+    assert again.tolist() == learnt.tolist()
+    single = Annotated(read.pictures.subset([4]), read.maps[4:], read.classes)
+    assert [len(part) for part in divided(single, 0.5, Run())] == [1, 0]
+
+
+def test_no_annotations_are_refused_with_the_command_that_drafts_some() -> None:
+    with pytest.raises(DataError, match=r"got none\. Draft .* `flawscope annotate init`"):
+        read_annotated(None, Run(), UNWATCHED)
