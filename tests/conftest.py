@@ -18,8 +18,13 @@ from PIL import Image
 from xdist.scheduler import LoadScopeScheduling
 
 import two_filters
+from exported import sharing
+from flawscope.methods.joined_banks import JoinedBanks
+from flawscope.methods.segad.forest import ForestOptions
+from flawscope.runtime import timing
 from flawscope.testing import Check, Subject
 from trained import Trained, make
+from zoo import ZOO
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -73,16 +78,47 @@ def _subject(item: pytest.Item) -> Subject | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_table_for_all_exports() -> Iterator[None]:
-    """Read torch's table of ONNX functions once: it never changes, and is a fifth of a small export."""
+    """Read torch's table of ONNX functions once, and its list of composite ones: they never change."""
     try:
+        from torch._export import utils
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 
         read = functools.cache(ONNXRegistry.from_torchlib)
-    except (ImportError, AttributeError):  # another torch keeps it elsewhere: exports take longer
+        listed = functools.cache(utils._materialize_cpp_cia_ops)
+    except (ImportError, AttributeError):  # another torch keeps them elsewhere: exports take longer
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(read))
+        patch.setattr(utils, "_materialize_cpp_cia_ops", listed)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_detectors_are_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of a fitted detector that any worker has exported already, take the graphs that are there."""
+    root = tmp_path_factory.getbasetemp()
+    with sharing((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "graphs"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines_are_timed_briefly() -> Iterator[None]:
+    """Time each engine in two rounds: how the table of engines is made is tested with a clock of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for rounds in ("WARM_UPS", "FEWEST", "MOST"):
+            patch.setattr(timing, rounds, 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forests_are_small() -> Iterator[None]:
+    """Grow a twentieth of the paper's trees; that all of them are asked for is a test of its own."""
+    trees = {"boosted random forest": 10, "random forest": 100, "boosted trees": 1}
+    rounds = {"boosted random forest": 10, "random forest": 1, "boosted trees": 100}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForestOptions, "trees", property(lambda self: trees[self.kind]))
+        patch.setattr(ForestOptions, "rounds", property(lambda self: rounds[self.kind]))
         yield
 
 
@@ -132,6 +168,15 @@ def good_pictures(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(params=["quick", pytest.param("default", marks=pytest.mark.slow)])
+def preset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Pages train at the default preset: here of a tiny network and few steps, with `--all` as users do."""
+    chosen: str = request.param
+    if chosen == "quick":
+        monkeypatch.setattr(JoinedBanks, "presets", {"default": ZOO["joined_banks"][1].options})
+    return chosen
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 
 
+@pytest.mark.usefixtures("preset")
 def test_every_example_runs_after_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)

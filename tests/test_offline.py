@@ -91,7 +91,7 @@ events = []
 sys.addaudithook(lambda event, _: events.append(event) if event.startswith("socket.") else None)
 BUILT_IN["two_filters"] = "two_filters:TwoFilters"
 folder = Path(sys.argv[2])
-write_pictures(folder / "good", 100)
+write_pictures(folder / "good", 12)
 train(recipe_of(folder), folder / "model", Run())
 print(sorted({event for event in events if "connect" in event or "addr" in event}))
 """

@@ -32,8 +32,7 @@ METHODS: dict[str, Kept] = {
     "classifier": Kept({**SMALL, "steps": 2}),
     "csad": Kept(
         {
-            "size": (64, 64),
-            "weights": "random",
+            **SMALL,
             "segments": {
                 "kind": "components",
                 "steps": 4,
@@ -51,9 +50,7 @@ METHODS: dict[str, Kept] = {
     "dra": Kept({**SMALL, "steps": 2, "batch": 4}),
     "efficientad": Kept({"size": (48, 48), "weights": "random", "steps": 2}),
     "fastflow": Kept({**SMALL, "flow_steps": 2, "steps": 2, "batch": 4}),
-    "joined_banks": Kept(
-        {"size": (64, 64), "weights": "random", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4}
-    ),
+    "joined_banks": Kept({**SMALL, "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4}),
     "multiscale_patch": Kept(
         {
             "size": (64, 64),
@@ -235,9 +232,8 @@ CHANGED: dict[str, Kept] = {
     "patchcore": Kept(
         {
             **BLOCKS,
-            "backbone": "tf_efficientnet_lite0",
             "size": (64, 96),
-            "layers": ("blocks.1", "blocks.2", "blocks.4"),
+            "layers": ("blocks.1", "blocks.2", "blocks.3"),
             "stride": 8,
             "balance": True,
             "bank_limit": 40,

@@ -13,6 +13,7 @@ import pytest
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "quickstart.md"
 
 
+@pytest.mark.usefixtures("preset")
 def test_every_command_of_the_quick_start_works(
     flawscope: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from flawscope.errors import BundleError
 from flawscope.methods.segad.forest import Forest, ForestOptions, grow, margins, require_agreement
 
 KINDS = ("boosted random forest", "random forest", "boosted trees")
+PAPERS = {"trees": ForestOptions.trees, "rounds": ForestOptions.rounds}  # tests grow fewer
 
 
 def _table(rows: int = 120, columns: int = 9) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -59,6 +60,8 @@ def test_the_papers_settings_reach_xgboost(
     monkeypatch: pytest.MonkeyPatch, kind: str, trees: int, rate: float, columns: float, rounds: int
 ) -> None:
     features, defective = _table()
+    for name, of_the_paper in PAPERS.items():
+        monkeypatch.setattr(ForestOptions, name, of_the_paper)
     asked = {}
 
     def train(parameters: dict[str, object], table: xgboost.DMatrix, num_boost_round: int) -> xgboost.Booster:
