@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import os
 import signal
@@ -39,7 +40,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # Files whose single tests are long come first, so that no worker is left with one of them at the end.
-LONG = ("test_quickstart", "test_contract", "test_segad_runs", "test_train_efficientad", "test_learn")
+LONG = (
+    "test_quickstart",
+    "test_documented_python",
+    "test_contract",
+    "test_segad_runs",
+    "test_learn",
+    "test_train",
+    "test_train_defects",
+    "test_train_efficientad",
+)
 
 
 class ByMethod(LoadScopeScheduling):
@@ -60,6 +70,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first."""
     order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now out of every later search for garbage: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
