@@ -62,8 +62,13 @@ class SADSeM(Detector):
         self._compose(tuple(known["names"]), components)
 
     def needs(self) -> Needs:
-        """See `Detector.needs`; tuning pictures give the bounds of each component's scores."""
-        whole = "SADSeM compares the components of whole pictures"
+        """See `Detector.needs`; tuning pictures give the bounds of each component's scores.
+
+        Crops need not lie alike (section 3.4), but a map of the whole picture has no segments of them.
+        """
+        segments, whole = self.options.segments, ""
+        if segments is not None and segments.placed:
+            whole = f"segments of kind {segments.kind} lie in whole pictures"
         return Needs(normal=FEWEST, tuning=2, cost=self._cost, whole=whole)
 
     def _cost(self, pictures: int) -> Preflight:
