@@ -108,6 +108,27 @@ def test_check_ends_with_3_where_something_must_be_mended(
     assert "draft some: flawscope annotate init" in ended.err
 
 
+def test_where_nothing_stands_out_clusters_are_drafted(flawscope: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "stripes" / "good"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(1)
+    for index in range(4):
+        pixels = random.normal(120, 2, (SIDE, SIDE, 3))
+        pixels[:, SIDE // 2 :] += random.normal(0, 40, (SIDE, SIDE // 2, 3))  # rough beside smooth
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"{index}.png")
+    options = ("--size", "64x64", "--count", 2, "--segments", 2, "--set", "labels.smallest=0.9")
+    ended = flawscope("annotate", "init", folder.parent, "--out", tmp_path / "out", *options)
+    assert ended.code == 0, ended.err
+    assert "Clusters of features are drafted in their place" in ended.err
+    ended = flawscope("annotate", "check", tmp_path / "out", "--pictures", folder.parent, "--json")
+    told = json.loads(ended.out)
+    assert {one["name"] for one in told["components"]} == {"segment 1", "segment 2"}
+    assert told["uncovered"] < 0.05
+    ended = flawscope("annotate", "init", folder.parent, "--out", tmp_path / "out", "--by", "cluster")
+    assert ended.code == 2
+    assert 'Did you mean "clusters"' in ended.err
+
+
 def test_components_found_without_labels_become_drafts(flawscope: Run, bags: Path, tmp_path: Path) -> None:
     ended = flawscope(
         *("annotate", "init", bags, "--out", tmp_path / "free", "--count", 3, "--size", "64x64", "--json"),

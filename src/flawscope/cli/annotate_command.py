@@ -22,6 +22,8 @@ INIT_EXAMPLES = """Examples:
 
   flawscope annotate init bags --out annotations --count 20 --size 512x512
 
+  flawscope annotate init spindles --out annotations --by clusters --segments 4
+
   flawscope annotate init bags --out annotations --proposer sam --set proposer.model=models/sam_hq
 
 Correct the drafts in LabelMe and run it again for more: what somebody has changed stays as it is."""
@@ -48,6 +50,18 @@ def init(
         Path, typer.Option("--out", "-o", help="Folder for LabelMe files and copies of their pictures.")
     ],
     count: Annotated[int, typer.Option("--count", help="Pictures, those that differ most.", min=1)] = 10,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            help="components that stand out; clusters of features, which cover the picture; auto: the first, "
+            "or else the second.",
+        ),
+    ] = "auto",
+    segments: Annotated[
+        int | None,
+        typer.Option("--segments", help="How many clusters (default: 2 to 8, as the features fall).", min=2),
+    ] = None,
     proposer: Annotated[
         str | None,
         typer.Option("--proposer", help="areas (default), sam, grounded, or folder=PATH of maps or masks."),
@@ -70,16 +84,27 @@ def init(
 ) -> None:
     """Draft annotations of a few good pictures, without labels, for a person to correct in LabelMe."""
     from flawscope.data.layouts import read_dataset
+    from flawscope.errors import unknown
     from flawscope.runtime.images import Frame
     from flawscope.training.annotations import draft_annotations
     from flawscope.training.components import choice
 
+    if by not in ("auto", "components", "clusters"):
+        raise unknown("--by", by, ("auto", "components", "clusters"))
     dataset = read_dataset(pictures, layout=layout, product=product)
     chosen = choice(proposer, preset, settings or (), dataset.root)
     height, width = options.picture_size(size)
     with interruptible_run(seed=seed, device=device, quiet=as_json) as (run, watch):
         facts = draft_annotations(
-            dataset, out, run, watch, count=count, choice=chosen, frame=Frame(height, width)
+            dataset,
+            out,
+            run,
+            watch,
+            count=count,
+            choice=chosen,
+            frame=Frame(height, width),
+            by=by,  # type: ignore[arg-type]
+            segments=segments,
         )
     if as_json:
         print_json(dataclasses.asdict(facts))

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from flawscope.data.annotations.drafts import Drafts, drafted_shapes
 from flawscope.data.annotations.order import ORDER, Component
+from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, Sample, spread
 from flawscope.data.segment_maps import picture_size
 from flawscope.files import writable_folder
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.images import Frame
+from flawscope.segmenters import FeatureClustersOptions, build_segmenter
 from flawscope.segmenters.proposers import build_proposer
 from flawscope.segmenters.pseudo_labels import make_labels
 from flawscope.segmenters.pseudo_labels.folder import to_picture
-from flawscope.segmenters.pseudo_labels.make import PseudoLabels
+from flawscope.segmenters.pseudo_labels.make import NoComponentsError, PseudoLabels
 from flawscope.training.components import ComponentChoice, refuse_inside
 
-if TYPE_CHECKING:
-    from flawscope.nn.run import Run
-    from flawscope.nn.watch import Watch
+By = Literal["auto", "components", "clusters"]
 
+_BATCH = 8
 _CANDIDATES = 500  # pictures among which those to annotate are chosen
 _SHOWN = 64  # pictures in which components are looked for
 _THUMBNAIL = Frame(32, 32)
@@ -53,11 +57,32 @@ class DraftFacts:
 
 
 def draft_annotations(
-    dataset: Dataset, out: Path, run: Run, watch: Watch, *, count: int, choice: ComponentChoice, frame: Frame
+    dataset: Dataset,
+    out: Path,
+    run: Run,
+    watch: Watch,
+    *,
+    count: int,
+    choice: ComponentChoice,
+    frame: Frame,
+    by: By = "auto",
+    segments: int | None = None,
 ) -> DraftFacts:
     """Draft annotations of `count` good pictures that differ most, for a person to correct in LabelMe.
 
     What a person has changed is never overwritten: neither an annotation nor the order of components.
+
+    Args:
+        dataset: with the good pictures.
+        out: folder of the drafts.
+        run: its seed decides, its device computes.
+        watch: progress, stop signal, and what was found.
+        count: how many pictures.
+        choice: how components are found.
+        frame: size at which they are.
+        by: components that stand out from what they lie on; clusters of features, which cover the picture;
+            auto takes these where nothing stands out.
+        segments: how many clusters.
 
     Raises:
         DataError: as `make_labels`.
@@ -74,7 +99,7 @@ def draft_annotations(
         return DraftFacts(out, (), by_hand, (), 0)
     others = [sample for sample in spread(good, _SHOWN) if sample not in todo]
     pictures = PictureFiles([*todo, *others], frame)
-    labels = make_labels(pictures, build_proposer(choice.proposer), choice.labels, run, watch)
+    labels = _found(pictures, run, watch, choice=choice, by=by, segments=segments)
     order, shapes = _smallest_first(labels), 0
     try:
         for sample, own in zip(todo, labels.maps, strict=False):
@@ -95,6 +120,29 @@ def draft_annotations(
     finally:
         drafts.note()
     return DraftFacts(out, tuple(drafts.place(sample) for sample in todo), by_hand, tuple(order), shapes)
+
+
+def _found(
+    pictures: PictureFiles, run: Run, watch: Watch, *, choice: ComponentChoice, by: By, segments: int | None
+) -> PseudoLabels:
+    """Label maps of the pictures, by components or by clusters."""
+    if by != "clusters":
+        try:
+            return make_labels(pictures, build_proposer(choice.proposer), choice.labels, run, watch)
+        except NoComponentsError as error:
+            if by != "auto":
+                raise
+            otherwise = "Clusters of features are drafted in their place (--by clusters)."
+            watch.say(f"No {error.what}: {error.got}. {otherwise}")
+    segmenter = build_segmenter(FeatureClustersOptions(count=segments), pictures.frame)
+    segmenter.fit(pictures, run, watch)
+    with torch.inference_mode():
+        maps = [
+            segmenter(pixels).to(torch.uint8).cpu().numpy() + 1
+            for pixels in batches(pictures, run, watch, "finding segments", _BATCH)
+        ]
+    names = (BACKGROUND, *(f"segment {number}" for number in range(1, segmenter.count + 1)))
+    return PseudoLabels(np.concatenate(maps), np.ones(len(pictures), np.bool_), names)
 
 
 def far_apart(samples: Sequence[Sample], count: int, run: Run, watch: Watch) -> list[Sample]:

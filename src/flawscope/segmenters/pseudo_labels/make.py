@@ -31,6 +31,10 @@ from flawscope.segmenters.pseudo_labels.numbers import usual_numbers
 from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
 
 
+class NoComponentsError(DataError):
+    """Pictures in which a proposer finds no components, or none that they share."""
+
+
 @dataclass
 class PseudoLabels:
     """Label maps of N pictures.
@@ -74,7 +78,8 @@ def make_labels(
         watch: progress, stop signal, and what was found.
 
     Raises:
-        DataError: no picture; no component that passes the filters; no class with enough members.
+        DataError: no picture.
+        NoComponentsError: no component that passes the filters, or no class with enough members.
         OptionError: filters that need names from a proposer that gives none.
         WeightsError: the backbone's weights are not to be had.
         Stopped: the stop signal was set; nothing is kept.
@@ -87,7 +92,7 @@ def make_labels(
         return _as_given(pictures, proposer, run, watch)
     found = _components(pictures, proposer, options, run, watch)
     if not found.components:
-        raise DataError(
+        raise NoComponentsError(
             f"components in {len(pictures)} pictures",
             expected="masks that pass the filters",
             got=f"{found.proposed} masks proposed, none left" if found.proposed else "no mask proposed",
@@ -185,7 +190,7 @@ def _classes(found: _Found, pictures: int, options: PseudoLabelOptions, run: Run
         most=options.most,
     )
     if not grouping.count:
-        raise DataError(
+        raise NoComponentsError(
             f"components in {pictures} pictures",
             expected=f"a group of {int(np.ceil(options.least_share * pictures))} or more that look alike",
             got=f"{len(found.components)} components in {grouping.groups} smaller groups",
