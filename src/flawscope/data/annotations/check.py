@@ -92,10 +92,8 @@ def check_annotations(
         InputError: a picture that cannot be read.
         OutputError: the folder cannot be written.
     """
-    tally, names = (
-        _Tally(),
-        [BACKGROUND, *(one.name for one in annotated.components if one.name != BACKGROUND)],
-    )
+    tally = _Tally()
+    names = [BACKGROUND, *(one.name for one in annotated.components if one.name != BACKGROUND)]
     names = names[:MOST_SEGMENTS]
     samples = [sample for sample in annotated.samples if {part.name for part in sample.parts} <= set(names)]
     with (progress or Silent()).stage("reading annotations", len(samples)) as stage:
@@ -129,7 +127,7 @@ def _count(tally: _Tally, sample: Sample, labels: Labels, names: Sequence[str]) 
     for one in drawn:
         tally.pieces[one.name] += one.pieces
         if one.name == BACKGROUND:
-            hole |= one.mask
+            hole[slice(*one.rows), slice(*one.columns)] |= one.mask
     for name in {one.name for one in drawn} - {BACKGROUND}:
         share = float((labels == names.index(name)).mean())
         tally.shares[name].append(share)
@@ -157,7 +155,7 @@ def _count(tally: _Tally, sample: Sample, labels: Labels, names: Sequence[str]) 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A part as it is drawn: its mask (H, W), pixels, pieces, and the rows and columns that it reaches."""
+    """A part as it is drawn: pixels, pieces, the rows and columns that it reaches, and its mask there."""
 
     name: str
     mask: Mask
@@ -173,19 +171,26 @@ class _Drawn:
         for axis in (1, 0):
             places = np.flatnonzero(mask.any(axis))
             ends.append((int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0))
-        return cls(part.name, mask, int(mask.sum()), _pieces(part, mask), ends[0], ends[1])
+        rows, columns = ends
+        inside = mask[slice(*rows), slice(*columns)].copy()  # so that a large picture's parts fit in memory
+        return cls(part.name, inside, int(inside.sum()), _pieces(part, inside), rows, columns)
 
     def common(self, other: _Drawn) -> Mask:
         """What both cover, of the box that both reach."""
         top, left = max(self.rows[0], other.rows[0]), max(self.columns[0], other.columns[0])
-        box = np.s_[top : min(self.rows[1], other.rows[1]), left : min(self.columns[1], other.columns[1])]
-        return np.asarray(self.mask[box] & other.mask[box])
+        height = max(min(self.rows[1], other.rows[1]) - top, 0)
+        width = max(min(self.columns[1], other.columns[1]) - left, 0)
+        one, another = (
+            part.mask[top - part.rows[0] :, left - part.columns[0] :][:height, :width]
+            for part in (self, other)
+        )
+        return np.asarray(one & another)
 
 
 def _pieces(part: PartSource, mask: Mask) -> int:
     """How many pieces a part is: connected areas where the annotation does not tell them apart."""
-    if not part.crowd:
-        return 1
+    if not part.crowd or not mask.size:
+        return int(not part.crowd)
     return cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
 
 
