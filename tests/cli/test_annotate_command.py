@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from annotated import polygon
+from brightness_model import save_model
 from flawscope.data.label_folder import LabelFolder
 from flawscope.data.layouts import read_dataset
 
@@ -106,6 +107,23 @@ def test_check_ends_with_3_where_something_must_be_mended(
     ended = flawscope("annotate", "check", tmp_path / "nothing", "--pictures", bags)
     assert ended.code == 3
     assert "draft some: flawscope annotate init" in ended.err
+
+
+def test_evaluate_leaves_ignored_components_out_of_figures_of_place(
+    flawscope: Run, bags: Path, tmp_path: Path
+) -> None:
+    model = save_model(tmp_path / "model").folder
+    place = tmp_path / "annotations"
+    place.mkdir()
+    (place / "0.json").write_text(json.dumps({"shapes": [polygon("date", (1, 1, 9, 9))]}))
+    ended = flawscope("evaluate", model, bags, "--annotations", place)
+    assert ended.code == 0, ended.err
+    assert "No component is ignored" in ended.err
+    (place / "components.yaml").write_text("- {name: date, ignore: true}")
+    ended = flawscope("evaluate", model, bags, "--annotations", place)
+    assert "In 1 pictures pixels of date count in no figure of place." in ended.err
+    ended = flawscope("evaluate", model, bags, "--annotations", tmp_path / "nowhere")
+    assert ended.code == 3
 
 
 def test_where_nothing_stands_out_clusters_are_drafted(flawscope: Run, tmp_path: Path) -> None:
