@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from flawscope.errors import BundleError
+from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.explain import Explanation, explainer
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
+from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Decision, Look, Prediction, Region
 from quadrants_model import quadrants_manifest
 
@@ -31,6 +33,7 @@ def model(**learnt: Any) -> Manifest:
         learnt={**known, **learnt},
         frame=Frame(height=FRAME[0], width=FRAME[1]),
         heatmap=HeatmapRange(low=0, high=2, threshold=1),
+        calibration=Calibration(scores=tuple(1 + np.arange(59) / 1000), alpha=0.05),
     )
 
 
@@ -96,6 +99,14 @@ def test_components_that_are_not_judged_are_not_told() -> None:
     assert not any("nut" in text for text in texts(explain(counts=(2, 7, 1))))
 
 
+def test_what_the_thresholds_find_is_told_below_the_limit_too() -> None:
+    calibration = Calibration(scores=(0.1, 0.2, 0.3, 0.4, 0.5), alpha=0.3, delta=0.5, promise="on_average")
+    manifest = model().model_copy(update={"calibration": calibration})
+    assert calibration.review_threshold < 0.9
+    found = texts(explain((0.05, 0.0, 0.9, 0.1), manifest=manifest))[0]
+    assert found == "component 3 (wheel): surface unusual at (104, 30) (0.9 times the limit of good ones)"
+
+
 def test_without_anything_clear_the_areas_are_told() -> None:
     area = Region((100, 25, 110, 35), 9, (104, 30), 3.0)
     assert texts(explain(regions=(area,)))[0].startswith("unusual area 10 × 10 px")
@@ -114,3 +125,26 @@ def test_a_method_that_does_not_count() -> None:
 def test_outputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(BundleError, match="the model's parts: expected 4 scores, as the manifest names them"):
         explain((1.0, 2.0))
+
+
+def test_of_a_picture_in_tiles_the_tile_that_tells_most_speaks() -> None:
+    """Two tiles of 40×80 pixels, one below the other; both show component 3, the lower one flawed."""
+    heatmap = np.zeros((80, 80), np.float32)
+    heatmap[55, 54] = 3
+    looks = []
+    for top, surface, count in ((0, 1.5, 1), (40, 2.5, 2)):
+        labels = np.zeros(FRAME, np.uint8)
+        labels[10:20, 50:60] = 3
+        parts = np.array((0.5, 0.5, surface, 0.5), np.float32)
+        outputs = {"components": labels, "parts": parts, "counts": np.array((2, 1, count), np.float32)}
+        looks.append(Look(Placement(FRAME, (80, 80), (-top, 0), (80, 80)), outputs))
+    prediction = Prediction(2.5, 0.01, Decision.REJECT, heatmap=heatmap, looks=tuple(looks))
+    explanation = explainer("judged_components")(model(), prediction)
+    assert texts(explanation) == [
+        "component 3 (wheel): twice, expected once in the tile of 80 × 40 px at (0, 40); surface unlike any "
+        "good one at (54, 55) (2.5 times the limit of good ones)"
+    ]
+    region = explanation.findings[0].region
+    assert region is not None
+    assert region.box == (54, 55, 55, 56)
+    assert explanation.segments is None

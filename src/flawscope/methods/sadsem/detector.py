@@ -66,10 +66,11 @@ class SADSeM(Detector):
 
         Crops need not lie alike (section 3.4), but a map of the whole picture has no segments of them.
         """
-        segments, whole = self.options.segments, ""
-        if segments is not None and segments.placed:
-            whole = f"segments of kind {segments.kind} lie in whole pictures"
-        return Needs(normal=FEWEST, tuning=2, cost=self._cost, whole=whole)
+        segments, whole, parts = self.options.segments, "", 0
+        if segments is not None:
+            parts = int(segments.kind == "instances")
+            whole = f"segments of kind {segments.kind} lie in whole pictures" if segments.placed else ""
+        return Needs(normal=FEWEST, tuning=2, parts=parts, cost=self._cost, whole=whole)
 
     def _cost(self, pictures: int) -> Preflight:
         """Of the segmenter, and of banks as if one component of each layer filled the pictures."""
@@ -130,6 +131,7 @@ class SADSeM(Detector):
             "usual": self.judging.usual(),
             "annotated": annotated,
             "ignored": list(self.ignored),
+            "segmenter": dict(getattr(segmenter, "facts", {})),
         }
         history = list(getattr(segmenter, "history", ()))
         chart = plane_chart(components, self.options.choice).encode()

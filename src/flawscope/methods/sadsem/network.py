@@ -36,7 +36,7 @@ class FeatureNetwork(nn.Module):
         made = options.segmenter(annotated=annotated)
         self.segmenter = build_segmenter(made, options.frame)
         self.neutral = None
-        if options.features == "backbone":
+        if not options.takes_segmenter(made.kind):
             strides = tuple(STRIDES.values())
             self.neutral = build_backbone(
                 options.backbone, options.layers, strides=strides, size=options.size

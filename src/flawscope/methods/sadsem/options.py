@@ -14,6 +14,7 @@ from flawscope.methods.sadsem.masks import MaskOptions
 from flawscope.methods.sadsem.numbers import NumberOptions
 from flawscope.segmenters import SegmentOptions
 from flawscope.segmenters.components.options import ComponentsOptions
+from flawscope.segmenters.instances.options import InstancesOptions
 from flawscope.segmenters.segmenter import SegmenterOptions
 
 # kinds whose segment 0 is a part like any other, not what no component covers
@@ -33,13 +34,14 @@ class SADSeMOptions(BackboneOptions):
     segments: SegmentOptions | None = Field(
         None,
         description="how pictures are divided into components (section 2.2: Mask R-CNN, fine-tuned on "
-        "annotated pictures); by default components learnt from annotated parts where there are some, "
-        "otherwise from areas of one colour",
+        "annotated pictures); by default that, kind instances, where parts are annotated, otherwise "
+        "components learnt from areas of one colour",
     )
-    features: Literal["backbone", "segmenter"] = Field(
-        "backbone",
+    features: Literal["backbone", "segmenter"] | None = Field(
+        None,
         description="whose maps are compared: the backbone's, as published (table 1: neutral backbone), or "
-        "those of the segmenter's network, which has learnt the components (section 2.3: fine-tuned)",
+        "those of the segmenter's network; by default the segmenter's where it has been fine-tuned, as of "
+        "kind instances (section 2.3), and the backbone's otherwise",
     )
     background: bool | None = Field(
         None,
@@ -96,8 +98,14 @@ class SADSeMOptions(BackboneOptions):
 
     def segmenter(self, *, annotated: bool) -> SegmenterOptions:
         """Options of the segmenter, where there are annotated parts or none."""
-        del annotated
-        return self.segments or ComponentsOptions(preset="cpu", backbone=self.backbone, weights=self.weights)
+        if self.segments is not None:
+            return self.segments
+        made = InstancesOptions if annotated else ComponentsOptions
+        return made(preset="cpu", backbone=self.backbone, weights=self.weights)
+
+    def takes_segmenter(self, kind: str) -> bool:
+        """Whether the features are those of a segmenter of that kind."""
+        return kind == "instances" if self.features is None else self.features == "segmenter"
 
     def judges_background(self, kind: str) -> bool:
         """Whether segment 0 of a segmenter of that kind is judged."""

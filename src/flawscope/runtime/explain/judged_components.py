@@ -9,7 +9,7 @@ each, the fact `usual` the fewest and most in good pictures.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,21 @@ from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import find_regions
-from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region, Segments
+from flawscope.runtime.prediction import (
+    Decision,
+    Explanation,
+    Finding,
+    Look,
+    Prediction,
+    Region,
+    Segments,
+)
 
 READER = "judged_components"  # how manifests name this reader
 MOST_SENTENCES = 4
 USUAL = 1.0  # score of a surface or outline up to which good pictures reach
 CLEAR = 0.2  # share of the clearest score from which on another is worth a sentence
 _TIMES = {0: "absent", 1: "once", 2: "twice"}
-_UNLIKE = {"surface": "surface unlike any good one", "outline": "outline unlike any good one"}
 
 
 @dataclass(slots=True)
@@ -53,29 +60,38 @@ class _Judged:
 def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences, one a component, the clearest first, then areas as `from_levels` finds them.
 
-    Accepted pictures, and those in tiles, get the areas alone.
+    Accepted pictures get the areas alone. Of a picture in tiles each component is told as the tile shows it
+    that tells most: of the tile with the highest score and of those in which the highest areas peak.
 
     Raises:
         BundleError: the outputs do not fit the manifest.
     """
-    areas = from_levels(manifest, prediction).findings
-    labels, names = prediction.outputs.get("components"), _names(manifest)
-    if labels is None or not prediction.looks[0].placement.whole:
+    areas, names = from_levels(manifest, prediction).findings, _names(manifest)
+    looks = [look for look in prediction.looks if look.outputs.keys() >= {"components", "parts"}]
+    if not looks:
         return Explanation(areas)
-    segments = Segments(labels, dict(enumerate(names[1:], 1)))
-    if prediction.decision is Decision.ACCEPT or "parts" not in prediction.outputs:
+    segments = None
+    if looks[0].placement.whole:
+        segments = Segments(looks[0].outputs["components"], dict(enumerate(names[1:], 1)))
+    if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, segments=segments)
-    judged = sorted(_judged(manifest, prediction), key=lambda one: -one.clear)
-    told = [one for one in judged if one.clear > USUAL and one.clear >= CLEAR * judged[0].clear]
-    telling = _Telling(manifest, prediction, names)
-    findings = tuple(telling.finding(one) for one in told[:MOST_SENTENCES])
+    seen: dict[int, tuple[_Judged, Look]] = {}
+    for look in looks:
+        for one in _judged(manifest, look):
+            if one.label not in seen or one.clear > seen[one.label][0].clear:
+                seen[one.label] = one, look
+    judged = sorted(seen.values(), key=lambda pair: -pair[0].clear)
+    telling = _Telling(manifest, prediction.heatmap, names)
+    least = max(telling.limit, CLEAR * judged[0][0].clear) if judged else telling.limit
+    told = [pair for pair in judged if pair[0].clear > telling.limit and pair[0].clear >= least]
+    findings = tuple(telling.finding(*pair) for pair in told[:MOST_SENTENCES])
     return Explanation(findings + (areas if prediction.regions or not told else ()), segments=segments)
 
 
-def _judged(manifest: Manifest, prediction: Prediction) -> Iterator[_Judged]:
-    """What the scores and counts say of each component."""
+def _judged(manifest: Manifest, look: Look) -> Iterator[_Judged]:
+    """What the scores and counts say of each component in one frame."""
     names = next((output.names for output in manifest.outputs if output.name == "parts"), ())
-    scores = prediction.outputs["parts"].tolist()
+    scores = look.outputs["parts"].tolist()
     if len(names) != len(scores):
         raise BundleError(
             "the model's parts",
@@ -87,7 +103,7 @@ def _judged(manifest: Manifest, prediction: Prediction) -> Iterator[_Judged]:
     for name, score in zip(names, scores, strict=True):
         label, kind = name.split("/")
         found.setdefault(int(label), _Judged(int(label))).scores[kind] = score
-    usual, counts = manifest.learnt.get("usual"), prediction.outputs.get("counts")
+    usual, counts = manifest.learnt.get("usual"), look.outputs.get("counts")
     if isinstance(usual, list) and counts is not None:
         for number, (count, ends) in enumerate(zip(counts.tolist(), usual, strict=True), 1):
             if number in found and isinstance(ends, list):
@@ -97,27 +113,25 @@ def _judged(manifest: Manifest, prediction: Prediction) -> Iterator[_Judged]:
 
 
 class _Telling:
-    """Sentences on the components of one picture."""
+    """Sentences on the components of one picture, whose heatmap is (H, W)."""
 
-    def __init__(self, manifest: Manifest, prediction: Prediction, names: list[str]) -> None:
-        self.heatmap, self.names = prediction.heatmap, names
+    def __init__(self, manifest: Manifest, heatmap: NDArray[np.float32] | None, names: list[str]) -> None:
+        self.heatmap, self.names = heatmap, names
         self.threshold = -np.inf if manifest.heatmap is None else manifest.heatmap.threshold
-        self.labels: NDArray[np.integer] | None = None
-        if self.heatmap is not None:
-            placement = prediction.looks[0].placement
-            self.labels = placement.labels_back(prediction.outputs["components"])
+        self.limit = min(USUAL, manifest.calibration.review_threshold)  # of a score worth a word
 
-    def finding(self, one: _Judged) -> Finding:
+    def finding(self, one: _Judged, look: Look) -> Finding:
         """One sentence: what is amiss, the number first."""
         told, values = [], {"component": float(one.label)}
-        region = self._region(one.label)
+        region = self._region(one.label, look)
         if one.count is not None and one.beyond:
             found, low, high = one.count
-            told.append(f"{_times(found)}, {_expected(low, high)}")
+            told.append(f"{_times(found)}, {_expected(low, high)}{_tile(look)}")
             values |= {"count": float(found), "count_low": float(low), "count_high": float(high)}
         for kind, score in one.scores.items():
-            if score > USUAL:
-                told.append(f"{_UNLIKE[kind]}{_place(region)} ({score:.3g} times the limit of good ones)")
+            if score > self.limit:
+                unlike = "unlike any good one" if score > USUAL else "unusual"
+                told.append(f"{kind} {unlike}{_place(region)} ({score:.3g} times the limit of good ones)")
                 values[kind] = score
         return Finding(f"{self._called(one.label)}: {'; '.join(told)}", values, region)
 
@@ -127,13 +141,31 @@ class _Telling:
         name = self.names[label] if label < len(self.names) else own
         return own if name == own else f"{own} ({name})"
 
-    def _region(self, label: int) -> Region | None:
-        """Where the heatmap is highest on the component; None where the picture shows none of it."""
-        if self.heatmap is None or self.labels is None:
+    def _region(self, label: int, look: Look) -> Region | None:
+        """Where the heatmap is highest on the component; None where the frame shows none of it."""
+        if self.heatmap is None:
             return None
-        values = np.where(self.labels == label, self.heatmap, -np.inf).astype(np.float32)
-        above = find_regions(values, self.threshold, most=1)
-        return next(iter(above or find_regions(values, -np.inf, most=1)), None)
+        left, top, right, bottom = look.placement.window
+        part = look.placement.alone((bottom - top, right - left))
+        inside = part.labels_back(look.outputs["components"]) == label
+        values = np.where(inside, self.heatmap[top:bottom, left:right], -np.inf).astype(np.float32)
+        above = find_regions(values, self.threshold, most=1) or find_regions(values, -np.inf, most=1)
+        return next((_moved(region, left, top) for region in above), None)
+
+
+def _moved(region: Region, x: int, y: int) -> Region:
+    """The region of a part of the picture, at its place in the picture."""
+    left, top, right, bottom = region.box
+    box = (left + x, top + y, right + x, bottom + y)
+    return replace(region, box=box, peak=(region.peak[0] + x, region.peak[1] + y))
+
+
+def _tile(look: Look) -> str:
+    """Which part of the picture was counted in; empty where it is all of it."""
+    if look.placement.whole:
+        return ""
+    left, top, right, bottom = look.placement.window
+    return f" in the tile of {right - left} × {bottom - top} px at ({left}, {top})"
 
 
 def _names(manifest: Manifest) -> list[str]:
