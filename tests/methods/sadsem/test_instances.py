@@ -82,3 +82,13 @@ def test_one_graph_finds_instances_and_judges_them(
     pipeline = Pipeline.in_engine(graphs, "onnxruntime", "fp32")
     for index, answer in enumerate(pipeline.score(list(pictures))):
         np.testing.assert_allclose(answer["heatmap"], answers["heatmap"][index], atol=1e-2)
+
+
+def test_fine_tuning_is_part_of_what_is_expected() -> None:
+    few, many = (
+        create("sadsem", {**OPTIONS, "segments": {"kind": "instances", **SMALL, "steps": steps}}).needs().cost
+        for steps in (1, 5000)
+    )
+    assert few is not None
+    assert many is not None
+    assert 0 < 20 * few(4).seconds < many(4).seconds

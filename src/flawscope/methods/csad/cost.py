@@ -18,10 +18,12 @@ from flawscope.nn.run import FEATURE_MEMORY
 from flawscope.segmenters import Segmenter
 from flawscope.segmenters.components.segmenter import Components
 from flawscope.segmenters.components.training import in_order
+from flawscope.segmenters.instances.segmenter import Instances
 from flawscope.segmenters.pseudo_labels.component_features import SIDE
 
 _PASSES = 4  # of the network over each picture, beside training
 _SHOWN = 16  # components of a picture that are described, where nobody knows better
+_FORWARD_AND_BACK = 3  # passes forward that take as long
 _MAPS = 2 << 30  # bytes of a training step's maps, roughly
 
 
@@ -41,6 +43,8 @@ def expected(
     seconds, room = _PASSES * once * pictures, 3 * size[0] * size[1] * pictures + _MAPS
     if isinstance(segmenter, Components):
         seconds += _components(segmenter, backbone, once, pictures)
+    if isinstance(segmenter, Instances):
+        seconds += _instances(segmenter, size)
     if isinstance(structure, Patches):
         banks = structure.banks.cost(pictures, FEATURE_MEMORY)
         seconds, room = seconds + banks.seconds, room + banks.bytes
@@ -61,6 +65,13 @@ def _components(segmenter: Components, backbone: Backbone, once: float, pictures
         maps = segmenter.features(torch.zeros(1, 3, segmenter.frame.height, segmenter.frame.width))
     each = once + _learning(segmenter.decoder, lambda net: net(in_order(segmenter.features, maps)))
     return described + each * options.batch * (2 * steps - alone)
+
+
+def _instances(segmenter: Instances, size: tuple[int, int]) -> float:
+    """Seconds for fine-tuning, from looks at one picture: back takes about twice as long as forward."""
+    options = segmenter.options
+    side = (options.crop, options.crop) if options.crop else size
+    return _FORWARD_AND_BACK * seconds_a_picture(segmenter, side) * options.batch * options.steps
 
 
 def _students(structure: LocalGlobal, size: tuple[int, int]) -> float:
