@@ -21,6 +21,7 @@ import torch
 from _machine import command, machine, versions
 from numpy.typing import NDArray
 
+from flawscope.data.annotations.attach import attach
 from flawscope.data.label_folder import LabelFolder
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
@@ -40,10 +41,10 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     options = InstancesOptions.model_validate({"preset": given.preset, **given.options})
     frame, labels = Frame(given.size, given.size), LabelFolder(given.data / "parts", given.data)
     dataset = read_dataset(given.data)
-    training = dataset.select(split="train", defective=False)
-    annotated = labels.with_parts(spread(training, given.annotated))
+    known = attach(dataset, labels.folder).require_learnt().learnt
+    annotated = spread(known, given.annotated)
     learnt = {sample.path for sample in annotated}
-    others = dataset.select(split="test", defective=False) or training
+    others = dataset.select(split="test", defective=False) or known
     unseen = spread([sample for sample in others if sample.path not in learnt], given.pictures)
     segmenter, parts = Instances(options, frame), PictureFiles(annotated, frame)
     started, used = time.perf_counter(), time.process_time()

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from areas import Area
+from flawscope.data.label_folder import LabelPart
 from flawscope.data.pictures import PictureFiles
+from flawscope.data.segment_maps import write_segment_map
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
 from flawscope.segmenters.instances.annotations import Annotated, claiming, instances, read_annotated, target
 from flawscope.segmenters.instances.segmenter import divided
-from instances_small import annotated_bars, without
+from instances_small import annotated_bars, segmenter, without
 
 
 def test_each_connected_area_is_an_instance() -> None:
@@ -60,6 +62,36 @@ def test_annotations_state_the_order_and_size_settles_the_rest(tmp_path: Path) -
     ]
     stated = read_annotated(PictureFiles(turned, pictures.frame), Run(), UNWATCHED)
     assert [stated.names[label] for label in claiming(stated)] == ["plate", "bar"]
+
+
+def test_the_numbers_of_a_label_map_state_no_order(tmp_path: Path) -> None:
+    pictures, maps = annotated_bars(tmp_path, 1)  # plate 1, bar 2
+    write_segment_map(tmp_path / "map.png", maps[0])
+    for orders, expected in (
+        ((1, 2), ["bar", "plate"]),
+        ((2, 1), ["bar", "plate"]),
+        ((0, 0), ["bar", "plate"]),
+    ):
+        parts = tuple(
+            LabelPart(tmp_path / "map.png", index, name, order)
+            for index, name, order in zip((1, 2), ("plate", "bar"), orders, strict=True)
+        )
+        given = PictureFiles([replace(pictures.samples[0], parts=parts)], pictures.frame)
+        read = read_annotated(given, Run(), UNWATCHED)
+        assert [read.names[label] for label in claiming(read)] == expected
+
+
+def test_what_nobody_wants_judged_is_a_class_too(tmp_path: Path) -> None:
+    pictures, _ = annotated_bars(tmp_path, 1)
+    parts = tuple(replace(part, ignore=part.name == "bar") for part in pictures.samples[0].parts)
+    given = PictureFiles([replace(pictures.samples[0], parts=parts)], pictures.frame)
+    read = read_annotated(given, Run(), UNWATCHED)
+    assert (read.names, read.classes.ignored) == (("background", "bar", "plate"), (1,))
+    made = segmenter(steps=1).fit(given, Run(), parts=given)
+    assert made.ignored == (1,)
+    twin = segmenter()
+    twin.load_state_dict(made.state_dict())
+    assert twin.ignored == (1,)
 
 
 def test_a_picture_is_held_out_only_where_others_show_its_classes(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.annotations.partition import Classes, classes_of, partition
+from flawscope.data.label_folder import LabelPart
 from flawscope.data.pictures import Pictures
+from flawscope.data.samples import PartSource
 from flawscope.data.segment_maps import Labels, to_frame_size
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
@@ -91,21 +93,30 @@ def claiming(annotated: Annotated) -> tuple[int, ...]:
     """Classes in the order in which they claim pixels.
 
     That of the annotations (`PartSource.order`). Among classes that they leave equal, those of smaller
-    instances come first, since annotators go from the whole to its details (section 3.1).
+    instances come first, since annotators go from the whole to its details (section 3.1). The numbers in a
+    label map state no order: there a pixel has one class alone.
     """
-    stated: dict[str, int] = {}
-    for sample in annotated.pictures.samples:
-        for part in sample.parts:
-            stated[part.name] = min(part.order, stated.get(part.name, part.order))
-    sides = np.zeros((2, len(annotated.names)))
+    names, parts = annotated.names, [part for sample in annotated.pictures.samples for part in sample.parts]
+    stated = dict.fromkeys(names, 0)
+    if not _numbered(parts):
+        for name in names[1:]:
+            stated[name] = min(part.order for part in parts if part.name == name)
+    pixels, counts = np.zeros(len(names)), np.zeros(len(names))
     for labels in annotated.maps:
-        ids, classes = instances(labels, 1)
-        counts = np.bincount(ids.ravel(), minlength=len(classes))
-        for label, pixels in zip(classes[1:].tolist(), counts[1:].tolist(), strict=True):
-            sides[:, label] += pixels, 1
-    sizes = sides[0] / np.maximum(sides[1], 1)
-    names = annotated.names
+        numbers, classes = instances(labels, 1)
+        np.add.at(pixels, classes, np.bincount(numbers.ravel(), minlength=len(classes)))
+        np.add.at(counts, classes, 1)
+    sizes = pixels / np.maximum(counts, 1)
     return tuple(sorted(range(1, len(names)), key=lambda label: (stated[names[label]], sizes[label])))
+
+
+def _numbered(parts: Sequence[PartSource]) -> bool:
+    """Whether all parts are classes of label maps, in the order of their numbers there."""
+    numbers = {part.name: (part.order, part.index) for part in parts if isinstance(part, LabelPart)}
+    ordered = sorted(numbers.values())
+    return len(numbers) == len({part.name for part in parts}) and ordered == sorted(
+        ordered, key=lambda pair: pair[1]
+    )
 
 
 def instances(labels: Labels, smallest: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
