@@ -16,7 +16,7 @@ from flawscope.data.segment_maps import write_segment_map
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
-from flawscope.segmenters.instances.annotations import Annotated, claiming, instances, read_annotated, target
+from flawscope.segmenters.instances.annotations import claiming, instances, read_annotated, target
 from flawscope.segmenters.instances.segmenter import divided
 from instances_small import annotated_bars, segmenter, without
 
@@ -27,7 +27,7 @@ def test_each_connected_area_is_an_instance() -> None:
     labels[6:8, 0:4] = 1
     labels[0:2, 6:9] = 2
     labels[7, 9] = 2  # too small
-    numbers, classes = instances(labels, 2)
+    numbers, classes = instances(labels, np.zeros_like(labels), 2)
     assert classes.tolist() == [0, 1, 1, 2]
     assert [int((numbers == number).sum()) for number in (1, 2, 3)] == [10, 8, 6]
     assert numbers[3, 3] == numbers[0, 0]
@@ -37,6 +37,23 @@ def test_each_connected_area_is_an_instance() -> None:
     assert found["boxes"].tolist() == [[-0.5, -0.5, 3.5, 3.5], [-0.5, 5.5, 3.5, 7.5]]
     assert found["masks"].dtype == torch.uint8
     assert found["masks"].sum((1, 2)).tolist() == [10, 8]
+
+
+def test_a_shape_of_its_own_is_an_instance_whatever_touches_or_divides_it(tmp_path: Path) -> None:
+    pictures, _ = annotated_bars(tmp_path, 1)
+    halves = np.zeros((3, 64, 64), np.bool_)
+    halves[0, 10:30, 5:30], halves[1, 10:30, 30:60], halves[2, 5:50, 14:20] = True, True, True
+    parts = (
+        Area("plate", halves[0], 2, crowd=False),
+        Area("plate", halves[1], 2, crowd=False),
+        Area("bar", halves[2], 1),
+    )
+    given = PictureFiles([replace(pictures.samples[0], parts=parts)], pictures.frame)
+    read = read_annotated(given, Run(), UNWATCHED)
+    numbers, classes = instances(read.maps[0], read.pieces[0], 4)
+    assert classes.tolist() == [0, 1, 2, 2]
+    for number, shown in zip((1, 2, 3), (halves[2], halves[0] & ~halves[2], halves[1]), strict=True):
+        np.testing.assert_array_equal(numbers == number, shown)
 
 
 def test_a_piece_without_instances_has_empty_targets() -> None:
@@ -105,7 +122,7 @@ def test_a_picture_is_held_out_only_where_others_show_its_classes(tmp_path: Path
     assert sorted([*learnt, *held]) == [0, 1, 2, 3, 4]
     again, _ = divided(read, 0.4, Run(seed=3))
     assert again.tolist() == learnt.tolist()
-    single = Annotated(read.pictures.subset([4]), read.maps[4:], read.classes)
+    single = read.subset(np.array([4]))
     assert [len(part) for part in divided(single, 0.5, Run())] == [1, 0]
 
 

@@ -11,6 +11,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign, box_iou, nms
 
 from flawscope.segmenters.instances.boxes import anchors, cut_out, kept, moved, overlap, within
+from flawscope.segmenters.instances.network import near
 
 
 def some_boxes(count: int, seed: int, side: float = 60.0) -> torch.Tensor:
@@ -50,6 +51,19 @@ def test_doubles_are_those_of_torchvision(seed: int) -> None:
         expected = [nms(own[kind == one], scores[kind == one], 0.3) for one in range(3)]
         places = [torch.arange(40)[kind == one][keep] for one, keep in enumerate(expected)]
         assert row.nonzero().flatten().tolist() == torch.cat(places).sort().values.tolist()
+
+
+def test_boxes_near_another_overlap_with_it_and_differ() -> None:
+    torch.manual_seed(0)
+    boxes = some_boxes(5, 0)
+    drawn = near(boxes, 40)
+    shared = box_iou(drawn, boxes)[range(200), list(range(5)) * 40]
+    assert shared.min() > 0.5
+    assert shared.std() > 0.05
+    assert (
+        drawn[:, 2] - drawn[:, 0] > boxes.repeat(40, 1)[:, 2] - boxes.repeat(40, 1)[:, 0]
+    ).float().mean() > 0.3
+    assert near(boxes[:0], 3).shape == (0, 4)
 
 
 def test_a_box_without_extent_doubles_none() -> None:

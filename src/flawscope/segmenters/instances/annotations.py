@@ -1,4 +1,8 @@
-"""What Mask R-CNN learns of annotated parts: an instance is one connected area of a class."""
+"""What Mask R-CNN learns of annotated parts: an instance is one connected area of a class, or one shape.
+
+Label maps and crowds tell classes alone, and there each connected area counts as one instance. Where each
+part is annotated as a shape of its own, an instance is what the partition leaves of it, in pieces or not.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flawscope.data.annotations.partition import Classes, classes_of, partition
+from flawscope.data.annotations.partition import Classes, classes_of, painted, partition
 from flawscope.data.label_folder import LabelPart
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import PartSource
-from flawscope.data.segment_maps import Labels, to_frame_size
+from flawscope.data.segment_maps import Labels, picture_size, to_frame_size
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
+
+_MOST_PIECES = 255
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,13 @@ class Annotated:
     Attributes:
         pictures: n of them.
         maps: (n, H, W) at the pictures' frame; 0 is the ground.
+        pieces: (n, H, W), which part of its picture a pixel is of, from 1 on; 0 where the part is a crowd.
         classes: names, the ground's first, and those that nobody wants judged, which are learnt all the same.
     """
 
     pictures: Pictures
     maps: Labels
+    pieces: Labels
     classes: Classes
 
     @property
@@ -52,7 +60,9 @@ class Annotated:
 
     def subset(self, indices: NDArray[np.intp]) -> Annotated:
         """The pictures at `indices`, in that order."""
-        return Annotated(self.pictures.subset(indices.tolist()), self.maps[indices], self.classes)
+        return Annotated(
+            self.pictures.subset(indices.tolist()), self.maps[indices], self.pieces[indices], self.classes
+        )
 
 
 def read_annotated(parts: Pictures | None, run: Run, watch: Watch) -> Annotated:
@@ -80,13 +90,20 @@ def resized(annotated: Annotated, frame: Frame, run: Run, watch: Watch) -> Annot
 
 def _partitioned(parts: Pictures, classes: Classes, run: Run, watch: Watch) -> Annotated:
     frame = parts.frame
-    maps = np.zeros((len(parts), frame.height, frame.width), np.uint8)
+    maps, pieces = np.zeros((2, len(parts), frame.height, frame.width), np.uint8)
     with watch.stage("reading annotated parts", len(parts)) as stage:
-        for drawn, sample in zip(maps, parts.samples, strict=True):
+        for labels, own, sample in zip(maps, pieces, parts.samples, strict=True):
             watch.check_stop(run)
-            drawn[:] = to_frame_size(partition(sample, classes.names), frame)
+            labels[:] = to_frame_size(partition(sample, classes.names), frame, sample.tile)
+            single = [
+                0 if part.crowd or number > _MOST_PIECES else number
+                for number, part in enumerate(sample.parts, 1)
+            ]
+            if any(single):
+                size = picture_size(sample.path)
+                own[:] = to_frame_size(painted(sample.parts, single, size), frame, sample.tile)
             stage.advance()
-    return Annotated(parts, maps, classes)
+    return Annotated(parts, maps, pieces, classes)
 
 
 def claiming(annotated: Annotated) -> tuple[int, ...]:
@@ -102,8 +119,8 @@ def claiming(annotated: Annotated) -> tuple[int, ...]:
         for name in names[1:]:
             stated[name] = min(part.order for part in parts if part.name == name)
     pixels, counts = np.zeros(len(names)), np.zeros(len(names))
-    for labels in annotated.maps:
-        numbers, classes = instances(labels, 1)
+    for labels, pieces in zip(annotated.maps, annotated.pieces, strict=True):
+        numbers, classes = instances(labels, pieces, 1)
         np.add.at(pixels, classes, np.bincount(numbers.ravel(), minlength=len(classes)))
         np.add.at(counts, classes, 1)
     sizes = pixels / np.maximum(counts, 1)
@@ -119,23 +136,26 @@ def _numbered(parts: Sequence[PartSource]) -> bool:
     )
 
 
-def instances(labels: Labels, smallest: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Number the connected areas of each class, sides or corners touching, from 1 on.
+def instances(labels: Labels, pieces: Labels, smallest: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the instances of a picture from 1 on.
 
     Args:
         labels: (H, W); 0 is no instance.
-        smallest: pixels below which an area has number 0, too.
+        pieces: (H, W); pixels of one class and one number other than 0 are one instance, those of number 0
+            as many as there are areas of a class whose sides or corners touch.
+        smallest: pixels below which an instance has number 0, too.
 
     Returns:
         Numbers (H, W), and the class of each number, (m + 1,), 0 of number 0.
     """
     numbers = np.zeros(labels.shape, np.int32)
     classes = [0]
-    for label in np.unique(labels[labels > 0]).tolist():
-        _, areas, boxes, _ = cv2.connectedComponentsWithStats(
-            (labels == label).astype(np.uint8), connectivity=8
-        )
-        large = boxes[:, cv2.CC_STAT_AREA] >= smallest
+    for label, piece in np.unique(np.stack([labels, pieces], -1)[labels > 0], axis=0).tolist():
+        shown = ((labels == label) & (pieces == piece)).astype(np.uint8)
+        areas = shown.astype(np.int32)
+        if not piece:
+            _, areas = cv2.connectedComponents(shown, connectivity=8)
+        large = np.bincount(areas.ravel()) >= smallest
         large[0] = False
         table = np.where(large, np.cumsum(large) + len(classes) - 1, 0).astype(np.int32)
         numbers += table[areas]

@@ -59,8 +59,12 @@ def find(
     """
     proposals = _proposals(network, levels, size, options)
     scores, classes, boxes = _classified(network, levels[:-1], proposals, size, options)
-    masks = _masks(network, levels[:-1], boxes, classes)
-    labels, areas = drawn(masks / options.mask, boxes, classes, order, size)
+    wide = boxes
+    if options.margin:
+        half = (boxes[..., 2:] - boxes[..., :2]) * (0.5 * options.margin)
+        wide = within(torch.cat([boxes[..., :2] - half, boxes[..., 2:] + half], -1), size, -_AROUND, -_AROUND)
+    masks = _masks(network, levels[:-1], wide, classes)
+    labels, areas = drawn(masks / options.mask, wide, classes, order, size)
     return Found(labels, classes, scores, boxes, areas)
 
 

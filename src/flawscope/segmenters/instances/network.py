@@ -19,11 +19,12 @@ from torchvision.ops.poolers import LevelMapper
 
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
-from flawscope.segmenters.instances.boxes import CANONICAL, CANONICAL_LEVEL, RATIOS, anchors
+from flawscope.segmenters.instances.boxes import CANONICAL, CANONICAL_LEVEL, RATIOS, anchors, moved, within
 from flawscope.segmenters.instances.options import InstancesOptions
 
 STRIDES = (4, 8, 16, 32)
 BOX_SIDE, MASK_SIDE = 7, 14  # points a side that a box's features are read at (Mask R-CNN, figure 4)
+_MOVED, _STRETCHED = 0.1, 0.25  # most of a box's sides, and of their logarithm
 _LOSSES = {
     "loss_objectness": "objectness",
     "loss_rpn_box_reg": "proposals",
@@ -70,7 +71,7 @@ class MaskRCNN(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, options: InstancesOptions) -> None:
         super().__init__()
-        self.backbone, width = backbone, options.width
+        self.backbone, self.near, width = backbone, options.near, options.width
         channels = [backbone.channels[layer] for layer in backbone.layers]
         self.fpn = FeaturePyramidNetwork(channels, width, LastLevelMaxPool())
         both = {"training": options.candidates, "testing": options.candidates}
@@ -125,6 +126,9 @@ class MaskRCNN(nn.Module):
         sizes = [(pixels.shape[2], pixels.shape[3])] * len(pixels)
         listed = [dict(target) for target in targets]
         proposals, first = self.rpn(ImageList(pixels, sizes), maps, listed)
+        for number, target in enumerate(targets):
+            around = near(target["boxes"], self.near)
+            proposals[number] = torch.cat([proposals[number], within(around, sizes[number], 0.0, 0.0)])
         with run.autocast():
             _, second = self.roi_heads(maps, proposals, sizes, listed)
         return {_LOSSES[name]: value.float() for name, value in {**first, **second}.items()}
@@ -137,6 +141,13 @@ class MaskRCNN(nn.Module):
         last = f"{self.backbone.layers[levels - 1]}."
         until = max(place for place, (name, _) in enumerate(named) if name.startswith(last))
         return [parameter for _, parameter in named[: until + 1]]
+
+
+def near(boxes: Tensor, count: int) -> Tensor:
+    """So many boxes around each of the boxes (m, 4), moved and stretched at random: (m * count, 4)."""
+    drawn = torch.rand(len(boxes) * count, 4, device=boxes.device) * 2 - 1
+    spread = torch.tensor([_MOVED, _MOVED, _STRETCHED, _STRETCHED], device=boxes.device)
+    return moved(boxes.repeat(count, 1), drawn * spread, (1.0, 1.0))
 
 
 def _pool(side: int) -> MultiScaleRoIAlign:

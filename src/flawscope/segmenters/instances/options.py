@@ -30,6 +30,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "candidates": 200,
         "proposals": 100,
         "sampled": 96,
+        "near": 6,
+        "margin": 0.1,
         "slots": 48,
     },
 }
@@ -96,6 +98,20 @@ class InstancesOptions(SegmenterOptions):
     proposals: int = Field(1000, ge=1, description="proposals that are classified (torchvision: 1000)")
     sampled: int = Field(
         512, ge=4, description="proposals a picture that are learnt from, a quarter on parts (FPN: 512)"
+    )
+    near: int = Field(
+        0,
+        ge=0,
+        description="boxes drawn around each annotated instance, moved and stretched a little, that are "
+        "learnt from beside the network's own proposals, so that a large part has as many as a small one "
+        "(not in the paper)",
+    )
+    margin: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of its sides by which a box is widened before its mask is found, so that its "
+        "border need not be exact (not in the paper)",
     )
     slots: int = Field(100, ge=1, description="most instances in a picture (torchvision: 100)")
     score: float = Field(

@@ -93,7 +93,9 @@ class Instances(Segmenter):
             load_coco(self.network)
         elif self.options.weights == "pretrained":
             load_pretrained(self.network.backbone)
-        mark = fingerprint(self.options, run, (annotated.pictures,), self.network, (annotated.maps,))
+        mark = fingerprint(
+            self.options, run, (annotated.pictures,), self.network, (annotated.maps, annotated.pieces)
+        )
         self.to(run.torch_device())
         training = Training(self.network, annotated.subset(learnt), self.options, run, watch)
         self.history = training.go(f"instances-{mark}")

@@ -37,7 +37,10 @@ class _Sized:
 
     def __init__(self, annotated: Annotated, smallest: int, run: Run, watch: Watch) -> None:
         self.store = PixelStore(annotated.pictures, run, watch)
-        self.numbered = [instances(labels, smallest) for labels in annotated.maps]
+        self.numbered = [
+            instances(labels, pieces, smallest)
+            for labels, pieces in zip(annotated.maps, annotated.pieces, strict=True)
+        ]
 
     def cut(
         self, row: int, crop: int | None, random: np.random.Generator
