@@ -56,6 +56,7 @@ METHODS: dict[str, Kept] = {
             "size": (64, 64),
             "weights": "random",
             "scales": (32, 16),
+            "strides": (16, 8),
             "embedding": 16,
             "patches": 2,
             "clusters": 4,
