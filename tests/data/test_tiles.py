@@ -120,3 +120,5 @@ def test_maps_are_cut_as_their_pictures_are(samples: list[Sample]) -> None:
             tile = to_frame_size(labels, FRAME, one.tile)
             expected = (255 * cut([sample], FRAME, TILING)[one.tile.number if one.tile else 0][0]).round()
             np.testing.assert_array_equal(tile, expected.astype(np.uint8))
+            double = to_frame_size(labels, Frame(32, 32), one.tile)
+            np.testing.assert_array_equal(double, tile.repeat(2, 0).repeat(2, 1))

@@ -195,7 +195,8 @@ def check_map_fits(path: Path, size: Size, pictures: Iterable[Path], frame: Fram
 def to_frame_size(labels: Labels, frame: Frame, tile: Tile | None = None) -> Labels:
     """The map (H, W) as pictures reach a detector: (height, width), nearest pixel, padding as its edge.
 
-    With `tile`, the part of the map that this tile of the picture shows.
+    With `tile`, the part of the map that this tile of the picture shows, resized where the frame has another
+    size than the tile.
     """
     placement = frame.placement(*labels.shape) if tile is None else tile.placement
     inner = cv2.resize(labels, placement.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
@@ -203,7 +204,11 @@ def to_frame_size(labels: Labels, frame: Frame, tile: Tile | None = None) -> Lab
         left, top = (max(-start, 0) for start in placement.corner[::-1])
         rows, columns = placement.shown
         inner = inner[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
-    return np.pad(np.asarray(inner, np.uint8), placement.padding, mode="edge")
+    found = np.pad(np.asarray(inner, np.uint8), placement.padding, mode="edge")
+    size = frame.height, frame.width
+    if found.shape == size:
+        return found
+    return np.asarray(cv2.resize(found, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _text(size: Size) -> str:
