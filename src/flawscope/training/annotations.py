@@ -15,7 +15,7 @@ from flawscope.data.annotations.drafts import Drafts, drafted_shapes
 from flawscope.data.annotations.order import ORDER, Component
 from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.pictures import PictureFiles
-from flawscope.data.samples import Dataset, Sample, spread
+from flawscope.data.samples import Dataset, Sample, ordered, spread
 from flawscope.data.segment_maps import picture_size
 from flawscope.files import writable_folder
 from flawscope.nn.run import Run
@@ -97,12 +97,14 @@ def draft_annotations(
     by_hand = tuple(drafts.place(sample) for sample in chosen if sample not in todo)
     if not todo:
         return DraftFacts(out, (), by_hand, (), 0)
-    others = [sample for sample in spread(good, _SHOWN) if sample not in todo]
-    pictures = PictureFiles([*todo, *others], frame)
+    seen = ordered({sample.path: sample for sample in (*chosen, *spread(good, _SHOWN))}.values())
+    pictures = PictureFiles(seen, frame)  # the same, whatever was corrected: then classes keep their numbers
     labels = _found(pictures, run, watch, choice=choice, by=by, segments=segments)
     order, shapes = _smallest_first(labels), 0
     try:
-        for sample, own in zip(todo, labels.maps, strict=False):
+        for sample, own in zip(seen, labels.maps, strict=True):
+            if sample not in todo:
+                continue
             height, width = picture_size(sample.path)
             coarse = max(height / frame.height, width / frame.width, 1.0)
             smallest = max(1, round(choice.labels.smallest * height * width))

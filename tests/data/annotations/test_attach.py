@@ -109,6 +109,14 @@ def test_a_stated_order_decides_and_marks_what_is_ignored(dataset: Dataset, writ
     assert "Left out of scores and heatmaps: screw." in found.told()
 
 
+def test_drafts_get_their_names_in_one_place(dataset: Dataset, write: Write) -> None:
+    shapes = [polygon("component 2", (4, 4, 7, 7)), polygon("screw", (9, 4, 12, 7)), PLATE]
+    place = write("train/good/000.json", *shapes).parents[2]
+    (place / ORDER).write_text("- {name: screw, also: component 2}\n- plate\n")
+    (sample,) = attach(dataset, place).require().samples
+    assert [(part.name, part.order) for part in sample.parts] == [("screw", 1), ("screw", 1), ("plate", 2)]
+
+
 def test_a_shape_called_background_is_a_hole(dataset: Dataset, write: Write) -> None:
     place = write("train/good/000.json", PLATE, polygon("background", (8, 4, 15, 8))).parents[2]
     labels = labels_of(attach(dataset, place).require())
@@ -267,7 +275,11 @@ def test_label_maps_that_cannot_be_used(dataset: Dataset, tmp_path: Path) -> Non
 
 
 def test_the_order_is_written_as_it_is_read(tmp_path: Path) -> None:
-    stated = (Component("schraube: \N{LATIN SMALL LETTER O WITH DIAERESIS}l"), Component("1", ignore=True))
+    stated = (
+        Component("schraube: \N{LATIN SMALL LETTER O WITH DIAERESIS}l", also=("component 3", "component 4")),
+        Component("1", ignore=True),
+        Component("a", ignore=True, also=("b",)),
+    )
     write_order(tmp_path / ORDER, stated)
     assert read_order(tmp_path / ORDER) == (Component("background"), *stated)
     (tmp_path / ORDER).write_text("- plate\n- background\n- {name: label, ignore: true}\n")
@@ -282,9 +294,11 @@ def test_the_order_is_written_as_it_is_read(tmp_path: Path) -> None:
         ("screw: 1", "a list of 1 to 63 components"),
         ("- [", "line"),
         ("- 3", "entry 1: expected a name"),
-        ("- {name: screw, ignored: true}", "entry 1: expected name and ignore, got ignored"),
+        ("- {name: screw, ignored: true}", "entry 1: expected name, ignore and also, got ignored"),
+        ("- {name: screw, also: 3}", "entry 1: expected a name, or"),
+        ("- {name: screw, also: [nut]}\n- nut", "expected each name once, got nut again"),
         ("- {name: screw, ignore: 1}", "entry 1: expected a name, or"),
-        ("- screw\n- screw", "entry 1: expected each name once"),
+        ("- screw\n- screw", "entries: expected each name once"),
         ("- {name: background, ignore: true}", "a background that counts"),
         ("- !!python/object:os.system x", "YAML"),
         ("\n".join(f"- c{index}" for index in range(64)), "got 64 entries"),

@@ -154,7 +154,11 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
     else:
         components = tuple(Component(name) for name in (BACKGROUND, *_sensible_order(usable)))
         problems += _too_many(place, components)
-    ranks = {component.name: rank for rank, component in enumerate(components)}
+    ranks = {
+        label: rank
+        for rank, component in enumerate(components)
+        for label in (component.name, *component.also)
+    }
     samples = tuple(_with_parts(sample, usable.get(sample.path), components, ranks) for sample in dataset)
     return Annotated(
         replace(dataset, samples=samples), components, stated, matches.unmatched, tuple(problems)
@@ -164,12 +168,13 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
 def _with_parts(
     sample: Sample, drawing: Drawing | None, components: Sequence[Component], ranks: dict[str, int]
 ) -> Sample:
+    """The sample with its parts, each by the name, order and mark of the component of its label."""
     if drawing is None:
         return sample
+    known = [(part, ranks[part.name]) for part in drawing.parts if part.name in ranks]
     parts = tuple(
-        replace(part, order=ranks[part.name], ignore=components[ranks[part.name]].ignore)
-        for part in drawing.parts
-        if part.name in ranks
+        replace(part, name=components[rank].name, order=rank, ignore=components[rank].ignore)
+        for part, rank in known
     )
     own = drawing.file.resolve()
     masks = tuple(mask for mask in sample.masks if Path(getattr(mask, "path", "")).resolve() != own)
@@ -184,7 +189,7 @@ def _misfit(path: Path, drawing: Drawing) -> list[DataError]:
 
 def _unknown(drawings: Iterable[Drawing], components: Sequence[Component], stated: Path) -> list[DataError]:
     """An error for each name in a file that the stated order lacks."""
-    known = [component.name for component in components]
+    known = [label for component in components for label in (component.name, *component.also)]
     return [
         DataError(
             f"annotation {drawing.file}",

@@ -1,10 +1,11 @@
 """components.yaml: which components there are, from the first that claims a pixel to the last.
 
-The file is a list. An entry is a name, or a mapping of `name` and `ignore`:
+The file is a list. An entry is a name, or a mapping of `name`, `ignore` and `also`, further labels that the
+component has in annotations, such as drafts give:
 
     - screw
     - {name: label, ignore: true}
-    - board
+    - {name: board, also: [component 1, component 4]}
 """
 
 from __future__ import annotations
@@ -25,15 +26,17 @@ ORDER = "components.yaml"
 _HEAD = """\
 # Components, from the first that claims a pixel to the last: what lies in or upon others comes before them.
 # One that nobody shall judge: - {name: label, ignore: true}
+# One by its name in place of a draft's: - {name: screw, also: component 3}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What a kind of part is called, and whether it is one that nobody shall judge."""
+    """What a kind of part is called, whether it is one that nobody shall judge, and further labels of it."""
 
     name: str
     ignore: bool = False
+    also: tuple[str, ...] = ()
 
 
 def read_order(path: Path) -> tuple[Component, ...]:
@@ -56,9 +59,9 @@ def read_order(path: Path) -> tuple[Component, ...]:
         got = f"{len(entries)} entries" if isinstance(entries, list) else repr(entries)[:80]
         raise malformed(path, 1, f"a list of 1 to {MOST_SEGMENTS - 1} components", got)
     found = [_component(path, f"entry {number}", entry) for number, entry in enumerate(entries, 1)]
-    names = [component.name for component in found]
+    names = [name for component in found for name in (component.name, *component.also)]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise malformed(path, f"entry {names.index(twice[0]) + 1}", "each name once", f"{twice[0]} again")
+        raise malformed(path, "entries", "each name once", f"{twice[0]} again")
     if BACKGROUND not in names:
         found.insert(0, Component(BACKGROUND))
     return tuple(found)
@@ -72,19 +75,20 @@ def write_order(path: Path, components: Sequence[Component]) -> None:
     """
     lines = []
     for component in components:
-        name = json.dumps(component.name, ensure_ascii=False)  # quoted alike in YAML
-        lines.append(f"- {{name: {name}, ignore: true}}\n" if component.ignore else f"- {name}\n")
+        name, also = (json.dumps(each, ensure_ascii=False) for each in (component.name, component.also))
+        more = (", ignore: true" if component.ignore else "") + (f", also: {also}" if component.also else "")
+        lines.append(f"- {{name: {name}{more}}}\n" if more else f"- {name}\n")  # quoted alike in YAML
     write_text(path, _HEAD + "".join(lines))
 
 
 def _component(path: Path, where: str, entry: Any) -> Component:
-    name, ignore = entry, False
-    if isinstance(entry, dict):
-        name, ignore = entry.get("name"), entry.get("ignore", False)
-        if unread := sorted(map(str, entry.keys() - {"name", "ignore"})):
-            raise malformed(path, where, "name and ignore", ", ".join(unread))
-    if not isinstance(name, str) or not name.strip() or not isinstance(ignore, bool):
-        raise malformed(path, where, "a name, or {name: NAME, ignore: true}", repr(entry)[:80])
+    values = entry if isinstance(entry, dict) else {"name": entry}
+    if unread := sorted(map(str, values.keys() - {"name", "ignore", "also"})):
+        raise malformed(path, where, "name, ignore and also", ", ".join(unread))
+    name, ignore, also = values.get("name"), values.get("ignore", False), values.get("also", [])
+    labels = [name, *also] if isinstance(also, list) else [name, also]
+    if not all(isinstance(label, str) and label.strip() for label in labels) or not isinstance(ignore, bool):
+        raise malformed(path, where, "a name, or {name: NAME, ignore: true, also: [NAME]}", repr(entry)[:80])
     if ignore and name == BACKGROUND:
         raise malformed(path, where, f"a {BACKGROUND} that counts", "ignore: true")
-    return Component(name.strip(), ignore)
+    return Component(str(name).strip(), ignore, tuple(label.strip() for label in labels[1:]))
