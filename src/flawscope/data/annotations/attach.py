@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flawscope.data.annotations.drawing import Drawing
 from flawscope.data.annotations.matching import Unmatched, matched
@@ -17,7 +18,7 @@ from flawscope.data.annotations.reading import read_annotations
 from flawscope.data.label_folder import LabelPart
 from flawscope.data.masks import size_error
 from flawscope.data.samples import Dataset, Sample
-from flawscope.data.segment_maps import MOST_SEGMENTS, picture_size
+from flawscope.data.segment_maps import MOST_SEGMENTS, picture_size, read_labels, shares_of
 from flawscope.errors import DataError, suggest
 
 _LISTED = 5
@@ -152,7 +153,7 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
         components = read_order(stated)
         problems += _unknown(matches.of.values(), components, stated)
     else:
-        components = tuple(Component(name) for name in (BACKGROUND, *_sensible_order(usable)))
+        components = tuple(Component(name) for name in (BACKGROUND, *_smallest_first(usable)))
         problems += _too_many(place, components)
     ranks = {
         label: rank
@@ -212,21 +213,26 @@ def _too_many(place: Path, components: Sequence[Component]) -> list[DataError]:
     return [error] if names > most else []
 
 
-def _sensible_order(drawings: dict[Path, Drawing]) -> list[str]:
-    """Components as label maps number them, else by their mean area in the pictures that show them."""
-    numbers = dict[str, int]()
+def _smallest_first(drawings: dict[Path, Drawing]) -> list[str]:
+    """Components by their mean area in the pictures that show them."""
     shares = defaultdict[str, list[float]](list)
     for path, drawing in drawings.items():
-        numbers |= {part.name: part.index for part in drawing.parts if isinstance(part, LabelPart)}
-        height, width = picture_size(path)
-        for name in {part.name for part in drawing.parts} - numbers.keys():
-            area = np.zeros((height, width), np.bool_)
-            for part in drawing.parts:
-                if part.name == name:
-                    area |= part.read(height, width)
-            shares[name].append(float(area.mean()))
+        for name, share in _areas(path, drawing).items():
+            shares[name].append(share)
     means = {name: float(np.mean(found)) for name, found in shares.items() if name != BACKGROUND}
-    return [*sorted(numbers, key=numbers.__getitem__), *sorted(means, key=lambda name: (means[name], name))]
+    return sorted(means, key=lambda name: (means[name], name))
+
+
+def _areas(path: Path, drawing: Drawing) -> dict[str, float]:
+    """Share of a picture that each of its components covers."""
+    if classes := [part for part in drawing.parts if isinstance(part, LabelPart)]:
+        shares = shares_of(read_labels(drawing.file))
+        return {part.name: float(shares[part.index]) for part in classes}
+    covered, size = dict[str, NDArray[np.bool_]](), picture_size(path)
+    for part in drawing.parts:
+        area = part.read(*size)
+        covered[part.name] = covered[part.name] | area if part.name in covered else area
+    return {name: float(area.mean()) for name, area in covered.items()}
 
 
 def _pictures_with(name: str, samples: Sequence[Sample]) -> int:
