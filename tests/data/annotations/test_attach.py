@@ -13,7 +13,7 @@ from PIL import Image
 
 from annotated import polygon
 from flawscope.data.annotations.attach import Annotated, attach
-from flawscope.data.annotations.order import ORDER, Component, read_order, write_order
+from flawscope.data.annotations.order import ORDER, Component, write_order
 from flawscope.data.annotations.partition import classes_of, partition
 from flawscope.data.label_folder import NAMES, LabelFolder
 from flawscope.data.layouts import read_dataset
@@ -272,39 +272,3 @@ def test_label_maps_that_cannot_be_used(dataset: Dataset, tmp_path: Path) -> Non
     path.write_bytes(b"none")
     with pytest.raises(DataError, match=r"000.png"):
         attach(dataset, tmp_path / "maps").require()
-
-
-def test_the_order_is_written_as_it_is_read(tmp_path: Path) -> None:
-    stated = (
-        Component("schraube: \N{LATIN SMALL LETTER O WITH DIAERESIS}l", also=("component 3", "component 4")),
-        Component("1", ignore=True),
-        Component("a", ignore=True, also=("b",)),
-    )
-    write_order(tmp_path / ORDER, stated)
-    assert read_order(tmp_path / ORDER) == (Component("background"), *stated)
-    (tmp_path / ORDER).write_text("- plate\n- background\n- {name: label, ignore: true}\n")
-    names = [component.name for component in read_order(tmp_path / ORDER)]
-    assert names == ["plate", "background", "label"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "a list of 1 to 63 components"),
-        ("screw: 1", "a list of 1 to 63 components"),
-        ("- [", "line"),
-        ("- 3", "entry 1: expected a name"),
-        ("- {name: screw, ignored: true}", "entry 1: expected name, ignore and also, got ignored"),
-        ("- {name: screw, also: 3}", "entry 1: expected a name, or"),
-        ("- {name: screw, also: [nut]}\n- nut", "expected each name once, got nut again"),
-        ("- {name: screw, ignore: 1}", "entry 1: expected a name, or"),
-        ("- screw\n- screw", "entries: expected each name once"),
-        ("- {name: background, ignore: true}", "a background that counts"),
-        ("- !!python/object:os.system x", "YAML"),
-        ("\n".join(f"- c{index}" for index in range(64)), "got 64 entries"),
-    ],
-)
-def test_orders_that_are_none_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / ORDER).write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_order(tmp_path / ORDER)
