@@ -76,8 +76,8 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
         "sadsem": {},
         "sadsem, no masks": {**fixed, "masks": None},
         "sadsem, layers 2 and 3": fixed,
-        "sadsem, fine-tuned": {"features": "segmenter"},
-        "sadsem, fine-tuned, layers 2 and 3": {**fixed, "features": "segmenter"},
+        "sadsem, neutral": {"features": "backbone"},
+        "sadsem, neutral, layers 2 and 3": {**fixed, "features": "backbone"},
     }
     found = {name: {**sadsem, "options": {**_SADSEM, **options}} for name, options in variants.items()}
     found["sadsem, no annotations"] = {**sadsem, "annotated": False}
