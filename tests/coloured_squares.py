@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,9 +43,10 @@ def scene(seed: int, squares: Sequence[int] = GOOD) -> Scene:
 
 
 class Coloured(Segmenter):
-    """Red, blue and green squares are components 1, 2 and 3."""
+    """Red, blue and green squares are components 1, 2 and 3; `left_out` ones are ignored."""
 
     Options = SegmenterOptions
+    left_out: ClassVar[tuple[int, ...]] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ class Coloured(Segmenter):
 
     def learn(self, pictures: Pictures, run: Run, watch: Watch, parts: Pictures | None = None) -> None:
         del parts
+        self.ignored = self.left_out
         self.shares = self.measure(pictures, run, watch, 4)
 
     def forward(self, pixels: Tensor, maps: Mapping[str, Tensor] | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from coloured_squares import SMALL, Scene, scene
+from coloured_squares import SMALL, Coloured, Scene, scene
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.methods.registry import create
 from flawscope.methods.running import with_tensors
@@ -92,6 +92,18 @@ def test_components_that_are_ignored_count_for_nothing(taught: Taught) -> None:
     found = answers(detector, scratched)
     assert (found["heatmap"][0][found["components"][0] == 2] <= np.median(found["heatmap"][0])).all()
     assert detector.learnt.facts["ignored"] == [2]
+
+
+def test_components_that_annotations_ignore_count_for_nothing(
+    taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Coloured, "left_out", (2,))
+    detector = taught()
+    found = answers(detector, scene(40), scene(40, (1, 1, 0)), scene(40, (1, 0, 2)))
+    assert found["score"][1] == pytest.approx(found["score"][0], rel=0.2)
+    assert found["score"][2] >= 2
+    restored = with_tensors(SADSeM(detector.options, detector.learnt.facts), detector.state_dict())
+    np.testing.assert_array_equal(answers(restored, scene(40))["heatmap"], found["heatmap"][:1])
 
 
 def test_the_background_is_judged_where_that_is_wanted(taught: Taught) -> None:
