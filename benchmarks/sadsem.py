@@ -1,7 +1,7 @@
 """SADSeM beside tiled PatchCore and others on rendered products that lie anywhere, at growing picture sizes.
 
     FLAWSCOPE_WEIGHTS=WEIGHTS python benchmarks/sadsem.py --work WORK --json OUT.json --markdown OUT.md
-    … --rows sadsem 'sadsem, no masks' …                   the ablation of table 1: all rows that begin with sadsem
+    … --rows sadsem 'sadsem, no masks' …                   the ablation of table 1: all rows called sadsem
     … --sides 256 1024 --efficientad 10000                 EfficientAD, where its steps are given
 
 The scaling protocol of the paper (section 3.4): no method sees more than 256×256 pixels at once.
