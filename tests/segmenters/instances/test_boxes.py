@@ -78,4 +78,4 @@ def test_features_are_cut_out_as_torchvision_does() -> None:
     boxes[0, :2] = torch.tensor([[0.0, 0.0, 256.0, 256.0], [3.0, 3.0, 3.0, 3.0]])
     pool = MultiScaleRoIAlign(list("0123"), 7, 2)
     expected = pool(maps, list(boxes), [(256, 256)] * 2)
-    torch.testing.assert_close(cut_out(list(maps.values()), boxes, 7), expected)
+    torch.testing.assert_close(cut_out(list(maps.values()), boxes, 7, 224), expected)

@@ -31,7 +31,7 @@ from instances_small import FRAME, SIDE, SMALL, annotated_bars, segmenter, witho
 
 LEARNING = {
     "weights": "pretrained", "backbone": "tf_efficientnet_lite0", "frozen": 4, "width": 32, "head": 64,
-    "sampled": 32, "steps": 50, "learning_rate": 0.003,
+    "sampled": 64, "steps": 50, "learning_rate": 0.003, "near": 2,
 }  # fmt: skip
 
 
@@ -196,11 +196,10 @@ class Stopping:
                 self.stop.set()
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 def test_a_stopped_training_goes_on_to_the_same_weights(
-    optimiser: str, annotated: tuple[Pictures, NDArray[np.uint8]], tmp_path: Path
+    annotated: tuple[Pictures, NDArray[np.uint8]], tmp_path: Path
 ) -> None:
-    values = {"optimiser": optimiser, "sizes": (48, SIDE), "crop": 40, "mirrored": ("left_right",)}
+    values = {"optimiser": "sgd", "sizes": (48, SIDE), "crop": 40, "mirrored": ("left_right",)}
     pictures = annotated[0]
     through = segmenter(**values).fit(pictures, Run(), parts=pictures)
     run, stop = Run(checkpoints=Checkpoints(tmp_path)), threading.Event()
@@ -228,7 +227,8 @@ def test_lower_levels_stay_where_they_are_frozen_and_all_others_learn(
     assert {name.split(".")[0] for name in moved} == {"layer3", "layer4"}
     free = segmenter(steps=1, frozen=0).fit(pictures, Run(), parts=pictures)
     still = dict(free.network.backbone.body.named_buffers())
-    assert not torch.equal(free.network.backbone.body.state_dict()["conv1.weight"], start["conv1.weight"])
+    first = next(iter(start))
+    assert not torch.equal(free.network.backbone.body.state_dict()[first], start[first])
     assert all(torch.equal(value, start[name]) for name, value in still.items())  # statistics
     assert not any(parameter.requires_grad for parameter in free.parameters())
 

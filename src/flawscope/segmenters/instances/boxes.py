@@ -17,7 +17,7 @@ from torchvision.ops import roi_align
 
 ROUNDS = 8
 RATIOS = (0.5, 1.0, 2.0)  # heights of anchors for their widths (Faster R-CNN, section 3.1)
-CANONICAL, CANONICAL_LEVEL = 224, 4  # FPN, equation 1
+CANONICAL_LEVEL = 4  # FPN, equation 1
 _LARGEST = math.log(1000.0 / 16)  # of a side's factor (Faster R-CNN)
 
 
@@ -83,7 +83,7 @@ def kept(boxes: Tensor, most: float, kinds: Tensor) -> Tensor:
     return found.squeeze(2) > 0.5
 
 
-def cut_out(maps: Sequence[Tensor], boxes: Tensor, side: int) -> Tensor:
+def cut_out(maps: Sequence[Tensor], boxes: Tensor, side: int, canonical: int) -> Tensor:
     """Features (N * P, C, side, side) inside boxes (N, P, 4), each from the level that its size says.
 
     As torchvision's MultiScaleRoIAlign, but for the order of work: here all levels are read for all boxes.
@@ -92,12 +92,13 @@ def cut_out(maps: Sequence[Tensor], boxes: Tensor, side: int) -> Tensor:
         maps: (N, C, h, w) at strides 4, 8 and so on.
         boxes: (N, P, 4).
         side: points a side, each the mean of 2×2 samples.
+        canonical: side of the boxes that are read at stride 16.
     """
     count = boxes.shape[1]
     numbers = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
     numbers = numbers.view(-1, 1, 1).expand(-1, count, 1)
     rows = torch.cat([numbers, boxes], 2).flatten(0, 1)  # (N * P, 5)
-    scale = _area(rows[:, 3:] - rows[:, 1:3]).clamp(min=1e-6).sqrt() / CANONICAL
+    scale = _area(rows[:, 3:] - rows[:, 1:3]).clamp(min=1e-6).sqrt() / canonical
     levels = torch.floor(CANONICAL_LEVEL + torch.log2(scale) + 1e-6)
     levels = levels.clamp(2, len(maps) + 1).view(-1, 1, 1, 1)
     total = torch.zeros(1, device=boxes.device)

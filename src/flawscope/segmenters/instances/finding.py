@@ -63,7 +63,7 @@ def find(
     if options.margin:
         half = (boxes[..., 2:] - boxes[..., :2]) * (0.5 * options.margin)
         wide = within(torch.cat([boxes[..., :2] - half, boxes[..., 2:] + half], -1), size, -_AROUND, -_AROUND)
-    masks = _masks(network, levels[:-1], wide, classes)
+    masks = _masks(network, levels[:-1], wide, classes, options.canonical)
     labels, areas = drawn(masks / options.mask, wide, classes, order, size)
     return Found(labels, classes, scores, boxes, areas)
 
@@ -99,7 +99,9 @@ def _classified(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores (N, D), classes (N, D) and boxes (N, D, 4) of the slots."""
     heads = network.roi_heads
-    logits, offsets = heads.box_predictor(heads.box_head(cut_out(levels, proposals, BOX_SIDE)))
+    logits, offsets = heads.box_predictor(
+        heads.box_head(cut_out(levels, proposals, BOX_SIDE, options.canonical))
+    )
     classes = logits.shape[1] - 1
     pairs = proposals.shape[1] * classes
     scores = torch.softmax(logits, 1)[:, 1:].reshape(-1, pairs)  # (N, P * K)
@@ -118,10 +120,13 @@ def _classified(
     return best, kinds, torch.where(filled.unsqueeze(2), _at(boxes, order), 0.0)
 
 
-def _masks(network: MaskRCNN, levels: Sequence[Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
+def _masks(
+    network: MaskRCNN, levels: Sequence[Tensor], boxes: Tensor, classes: Tensor, canonical: int
+) -> Tensor:
     """Probabilities (N, D, s, s) of the class's mask within each box."""
     heads = network.roi_heads
-    logits = heads.mask_predictor(heads.mask_head(cut_out(levels, boxes, MASK_SIDE)))  # (N * D, K + 1, s, s)
+    read = cut_out(levels, boxes, MASK_SIDE, canonical)
+    logits = heads.mask_predictor(heads.mask_head(read))  # (N * D, K + 1, s, s)
     side = logits.shape[2]
     own = classes.reshape(-1, 1, 1, 1).expand(-1, 1, side, side)
     return torch.sigmoid(logits.gather(1, own)).view(-1, boxes.shape[1], side, side)

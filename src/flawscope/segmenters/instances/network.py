@@ -19,7 +19,7 @@ from torchvision.ops.poolers import LevelMapper
 
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
-from flawscope.segmenters.instances.boxes import CANONICAL, CANONICAL_LEVEL, RATIOS, anchors, moved, within
+from flawscope.segmenters.instances.boxes import CANONICAL_LEVEL, RATIOS, anchors, moved, within
 from flawscope.segmenters.instances.options import InstancesOptions
 
 STRIDES = (4, 8, 16, 32)
@@ -88,7 +88,7 @@ class MaskRCNN(nn.Module):
             nms_thresh=0.7,
         )
         self.roi_heads = RoIHeads(
-            _pool(BOX_SIDE),
+            _pool(BOX_SIDE, options.canonical),
             TwoMLPHead(width * BOX_SIDE**2, options.head),
             FastRCNNPredictor(options.head, classes + 1),
             fg_iou_thresh=0.5,
@@ -99,7 +99,7 @@ class MaskRCNN(nn.Module):
             score_thresh=0.05,
             nms_thresh=0.5,
             detections_per_img=options.slots,
-            mask_roi_pool=_pool(MASK_SIDE),
+            mask_roi_pool=_pool(MASK_SIDE, options.canonical),
             mask_head=MaskRCNNHeads(width, (width,) * options.convolutions, 1),
             mask_predictor=MaskRCNNPredictor(width, width, classes + 1),
         )
@@ -150,11 +150,11 @@ def near(boxes: Tensor, count: int) -> Tensor:
     return moved(boxes.repeat(count, 1), drawn * spread, (1.0, 1.0))
 
 
-def _pool(side: int) -> MultiScaleRoIAlign:
+def _pool(side: int, canonical: int) -> MultiScaleRoIAlign:
     """Reads the four finer levels at their strides, whatever the first picture's size is."""
     pool = MultiScaleRoIAlign(
-        ["0", "1", "2", "3"], side, 2, canonical_scale=CANONICAL, canonical_level=CANONICAL_LEVEL
+        ["0", "1", "2", "3"], side, 2, canonical_scale=canonical, canonical_level=CANONICAL_LEVEL
     )
     pool.scales = [1 / stride for stride in STRIDES]
-    pool.map_levels = LevelMapper(2, 5, CANONICAL, CANONICAL_LEVEL)
+    pool.map_levels = LevelMapper(2, 5, canonical, CANONICAL_LEVEL)
     return pool

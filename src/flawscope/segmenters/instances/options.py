@@ -21,6 +21,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "convolutions": 2,
         "frozen": 4,
         "anchor": 4,
+        "canonical": 448,
         "sizes": None,
         "crop": None,
         "batch": 2,
@@ -68,6 +69,12 @@ class InstancesOptions(SegmenterOptions):
     )
     anchor: int = Field(
         8, ge=1, description="cells of its level that the side of an anchor has (FPN, section 4.1: 8)"
+    )
+    canonical: int = Field(
+        224,
+        ge=1,
+        description="side of the boxes that are read from the map at stride 16; more reads large parts from "
+        "finer maps (FPN, equation 1: 224)",
     )
     sizes: tuple[int, ...] | None = Field(
         (256, 512, 768, 1024),
