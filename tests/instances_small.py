@@ -20,8 +20,8 @@ from flawscope.segmenters.instances.segmenter import Instances
 SIDE = 64
 FRAME = Frame(SIDE, SIDE)
 SMALL: dict[str, Any] = {
-    "preset": "cpu", "weights": "random", "backbone": "test_resnet", "width": 8, "head": 16, "convolutions": 1,
-    "candidates": 30, "proposals": 20, "sampled": 16, "slots": 8, "steps": 4,
+    "preset": "cpu", "weights": "random", "backbone": "test_resnet", "width": 8, "head": 16,
+    "convolutions": 1, "candidates": 30, "proposals": 20, "sampled": 16, "slots": 8, "steps": 4,
 }  # fmt: skip
 
 
