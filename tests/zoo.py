@@ -35,7 +35,7 @@ METHODS: dict[str, Kept] = {
             **SMALL,
             "segments": {
                 "kind": "components",
-                "steps": 4,
+                "steps": 20,
                 "width": 8,
                 "batch": 2,
                 "labels": {"features": {"weights": "random", "rotations": 2, "colour": 1.0}},
