@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from areas import Area
-from flawscope.data.label_folder import LabelPart
 from flawscope.data.pictures import PictureFiles
-from flawscope.data.segment_maps import write_segment_map
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
@@ -79,23 +77,6 @@ def test_annotations_state_the_order_and_size_settles_the_rest(tmp_path: Path) -
     ]
     stated = read_annotated(PictureFiles(turned, pictures.frame), Run(), UNWATCHED)
     assert [stated.names[label] for label in claiming(stated)] == ["plate", "bar"]
-
-
-def test_the_numbers_of_a_label_map_state_no_order(tmp_path: Path) -> None:
-    pictures, maps = annotated_bars(tmp_path, 1)  # plate 1, bar 2
-    write_segment_map(tmp_path / "map.png", maps[0])
-    for orders, expected in (
-        ((1, 2), ["bar", "plate"]),
-        ((2, 1), ["bar", "plate"]),
-        ((0, 0), ["bar", "plate"]),
-    ):
-        parts = tuple(
-            LabelPart(tmp_path / "map.png", index, name, order)
-            for index, name, order in zip((1, 2), ("plate", "bar"), orders, strict=True)
-        )
-        given = PictureFiles([replace(pictures.samples[0], parts=parts)], pictures.frame)
-        read = read_annotated(given, Run(), UNWATCHED)
-        assert [read.names[label] for label in claiming(read)] == expected
 
 
 def test_what_nobody_wants_judged_is_a_class_too(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ part is annotated as a shape of its own, an instance is what the partition leave
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.annotations.partition import Classes, classes_of, painted, partition
-from flawscope.data.label_folder import LabelPart
 from flawscope.data.pictures import Pictures
-from flawscope.data.samples import PartSource
 from flawscope.data.segment_maps import Labels, picture_size, to_frame_size
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
@@ -110,14 +108,12 @@ def claiming(annotated: Annotated) -> tuple[int, ...]:
     """Classes in the order in which they claim pixels.
 
     That of the annotations (`PartSource.order`). Among classes that they leave equal, those of smaller
-    instances come first, since annotators go from the whole to its details (section 3.1). The numbers in a
-    label map state no order: there a pixel has one class alone.
+    instances come first, since annotators go from the whole to its details (section 3.1).
     """
-    names, parts = annotated.names, [part for sample in annotated.pictures.samples for part in sample.parts]
-    stated = dict.fromkeys(names, 0)
-    if not _numbered(parts):
-        for name in names[1:]:
-            stated[name] = min(part.order for part in parts if part.name == name)
+    names, stated = annotated.names, dict[str, int]()
+    for sample in annotated.pictures.samples:
+        for part in sample.parts:
+            stated[part.name] = min(part.order, stated.get(part.name, part.order))
     pixels, counts = np.zeros(len(names)), np.zeros(len(names))
     for labels, pieces in zip(annotated.maps, annotated.pieces, strict=True):
         numbers, classes = instances(labels, pieces, 1)
@@ -125,15 +121,6 @@ def claiming(annotated: Annotated) -> tuple[int, ...]:
         np.add.at(counts, classes, 1)
     sizes = pixels / np.maximum(counts, 1)
     return tuple(sorted(range(1, len(names)), key=lambda label: (stated[names[label]], sizes[label])))
-
-
-def _numbered(parts: Sequence[PartSource]) -> bool:
-    """Whether all parts are classes of label maps, in the order of their numbers there."""
-    numbers = {part.name: (part.order, part.index) for part in parts if isinstance(part, LabelPart)}
-    ordered = sorted(numbers.values())
-    return len(numbers) == len({part.name for part in parts}) and ordered == sorted(
-        ordered, key=lambda pair: pair[1]
-    )
 
 
 def instances(labels: Labels, pieces: Labels, smallest: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
