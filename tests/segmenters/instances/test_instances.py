@@ -71,8 +71,8 @@ def test_a_short_training_finds_parts_in_pictures_that_were_held_out(
     with torch.inference_mode():
         labels = fitted(stacked(pictures)).numpy()
     named = np.array([0, 2, 1])[truth]  # drawn as plate 1 and bar 2
-    assert overlaps(labels, named, fitted.names).mean > 0.7
-    assert fitted.facts["miou"] > 0.7
+    assert overlaps(labels, named, fitted.names).mean > 0.6
+    assert fitted.facts["miou"] > 0.6
     assert fitted.facts["by_class"].keys() == set(fitted.names)
     told = [
         line for line in said if line.startswith("Agreement with 2 annotated pictures that were held out")
