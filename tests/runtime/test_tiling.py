@@ -18,7 +18,7 @@ from flawscope.runtime.manifest import OutputSpec
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.reduction import Decoded
-from flawscope.runtime.tiling import Joining, Tiling, auto_scale, of_pictures
+from flawscope.runtime.tiling import Joining, Overview, Tiling, auto_scale, of_pictures
 
 TILES = Tiling(size=(SIDE, SIDE), stride=(12, 12))
 LENGTHS = st.integers(1, 90)
@@ -142,6 +142,26 @@ def test_scores_of_pictures_are_the_highest_of_their_tiles() -> None:
     tiles = [*TILES.grid(SIDE, 40).tiles(), None, *TILES.grid(SIDE, 20).tiles()]
     answers = [{"score": np.float32(score)} for score in (1, 5, 2, 7, 3, 4)]
     assert [float(answer["score"]) for answer in of_pictures(answers, tiles, ("score",))] == [5, 7, 4]
+
+
+def test_an_overview_is_one_more_tile_and_the_larger_of_both_maps_counts() -> None:
+    overview = TILES.model_copy(update={"overview": Overview(heatmap=(2.0, 1.0))})
+    grid = overview.grid(40, 52)
+    assert (len(grid), grid.parts) == (len(TILES.grid(40, 52)) + 1, len(TILES.grid(40, 52)))
+    last = grid.tiles()[-1]
+    assert last.last
+    assert last.placement == Frame(SIDE, SIDE).placement(40, 52)
+    assert grid.nearest((20, 20)) < grid.parts
+
+    def field(placement: Any) -> np.ndarray:
+        values = np.full((SIDE, SIDE), 1.0)
+        if placement.whole:
+            values[: SIDE // 2], values[SIDE // 2 :] = -1, 1
+        return values
+
+    heatmap = joined(overview, 40, 52, field)
+    np.testing.assert_allclose(heatmap[:15], 1, atol=1e-5)
+    np.testing.assert_allclose(heatmap[25:], 3, atol=1e-5)
 
 
 def spotted(height: int, width: int, *spots: tuple[int, int]) -> np.ndarray:

@@ -20,9 +20,10 @@ from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.detector import DetectorOptions
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
-from flawscope.runtime.images import Frame
+from flawscope.runtime.images import Frame, decode, to_frame
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.tiling import Tiling
+from flawscope.runtime.pipeline import Pipeline
+from flawscope.runtime.tiling import Overview, Tiling
 from flawscope.station.calibrate import calibrate
 from flawscope.station.evaluate import evaluate
 from flawscope.training.fold_scores import score_in_folds
@@ -106,6 +107,7 @@ def test_sizes_are_written_short_or_at_length() -> None:
         ({"size": 64, "strid": 3}, "Did you mean"),
         ({"size": 64, "scale": 2}, "less than or equal to 1"),
         ({"size": 64, "learn_from": "both"}, "'tiles' or 'whole'"),
+        ({"size": 64, "learn_from": "whole", "overview": True}, "learnt from where there is an overview"),
     ],
 )
 def test_wrong_choices_are_one_line(value: Any, words: str) -> None:
@@ -186,6 +188,51 @@ def test_thresholds_are_those_of_whole_pictures(made: tuple[Path, TrainResult, l
     np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-5)
     normal = [picture.frames for picture in manifest.provenance.pictures if picture.role == "normal"]
     assert normal == [16] * result.counts["training"]
+
+
+def test_the_overview_is_on_the_scale_of_the_tiles_and_counts_in_every_score(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "good", 40, side=SIDE)
+    choice = {"size": 32, "stride": 24, "overview": True}
+    values = {"tiling": choice, "split": {"calibration": 0.4, "tuning": 0.2}}
+    result = train(tiled(tmp_path / "good", **values), tmp_path / "model", Run())
+    manifest = result.bundle.manifest
+    assert result.counts["tuning"] == 8
+    assert manifest.tiling is not None
+    assert manifest.tiling.overview not in (None, Overview())
+    roles = {picture.name: picture.role for picture in manifest.provenance.pictures}
+    inspector = Inspector.load(result.bundle)
+    by_role = {
+        role: [
+            inspector.inspect(tmp_path / "good" / name).score for name, own in roles.items() if own == role
+        ]
+        for role in ("calibration", "tuning")
+    }
+    np.testing.assert_allclose(sorted(by_role["calibration"]), manifest.calibration.scores, rtol=1e-4)
+    shares = []
+    for name in (name for name, role in roles.items() if role == "tuning"):
+        grid = manifest.tiling.grid(SIDE, SIDE)
+        image = decode(tmp_path / "good" / name, None)
+        frames = [to_frame(image, manifest.frame, placement=tile.placement) for tile in grid.tiles()]
+        found = [float(out["score"]) for out in Pipeline.open(result.bundle).score(frames)]
+        gain, shift = manifest.tiling.overview.score
+        shares.append((gain * found[-1] + shift, max(found[:-1])))
+    whole, tiles = np.array(shares).T
+    np.testing.assert_allclose([whole.mean(), whole.std()], [tiles.mean(), tiles.std()], rtol=1e-3)
+    again = Recipe.parse(read_recipe(result.bundle.folder / "recipe.yaml"))
+    assert again.tiling.overview
+
+
+def test_folds_bring_their_overviews_to_scale_by_themselves(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "good", 16, side=SIDE)
+    values = {
+        "tiling": {"size": 32, "stride": 32, "overview": True},
+        "split": {"folds": 2, "tuning": 0.4},
+        "calibration": {"false_rejects": 0.3, "promise": "on_average"},
+    }
+    manifest = train(tiled(tmp_path / "good", **values), tmp_path / "model", Run()).bundle.manifest
+    assert len(manifest.calibration.scores) == 10
+    assert manifest.tiling is not None
+    assert manifest.tiling.overview not in (None, Overview())
 
 
 def test_evaluation_and_calibration_of_a_model_of_tiles(

@@ -2,12 +2,14 @@
 
 A tile is a frame like any other: the model and its graph know nothing of tiles. Tiles cover the picture at
 its own resolution, or at a stated part of it; the last row and column are moved back so that they end flush
-with the picture. A picture smaller than a tile is padded by its border.
+with the picture. A picture smaller than a tile is padded by its border. With an overview the whole picture,
+shrunk to a tile, is one more of them, and the last: large and faint flaws show there, small ones elsewhere.
 
 A picture scores what its highest tile scores: a flaw counts the same among four tiles as among forty, while a
 mean would thin it out, and as thresholds come from pictures' scores, not from tiles', the promise on false
 rejects holds for pictures. Maps are blended where tiles overlap, by weights that fall linearly toward a
-tile's border, so that no step shows there; the picture's own border keeps its weight.
+tile's border, so that no step shows there; the picture's own border keeps its weight. Of that map and the
+overview's the larger counts at each pixel; what the overview gives is brought to the tiles' scale before.
 """
 
 from __future__ import annotations
@@ -30,6 +32,17 @@ Blend = Literal["linear", "mean"]
 Side = Annotated[int, Field(ge=1, le=8192)]
 
 
+class Overview(Frozen):
+    """What brings scores and maps of whole pictures, shrunk to a tile, to the scale of the tiles'.
+
+    Attributes:
+        score, heatmap: by what a value is multiplied, and what is added then.
+    """
+
+    score: tuple[float, float] = (1.0, 0.0)
+    heatmap: tuple[float, float] = (1.0, 0.0)
+
+
 class Tiling(Frozen):
     """How pictures are cut into tiles; pairs are (height, width).
 
@@ -38,12 +51,14 @@ class Tiling(Frozen):
         stride: pixels from one tile to the next; what is left of the size is the overlap.
         scale: at which part of their own resolution pictures are cut.
         blend: how maps are joined where tiles overlap: by weights that fall toward their borders, or evenly.
+        overview: how the whole picture, shrunk to a tile, is looked at too; None: it is not.
     """
 
     size: tuple[Side, Side]
     stride: tuple[Side, Side]
     scale: float = Field(1.0, gt=0, le=1)
     blend: Blend = "linear"
+    overview: Overview | None = None
 
     @model_validator(mode="after")
     def _gapless(self) -> Self:
@@ -78,7 +93,7 @@ def _starts(length: int, side: int, step: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The tiles of one picture, numbered line by line.
+    """The tiles of one picture, numbered line by line; after them comes the overview, where there is one.
 
     Attributes:
         tiling: how it is cut.
@@ -94,6 +109,11 @@ class Grid:
     columns: tuple[int, ...]
 
     def __len__(self) -> int:
+        return self.parts + (self.tiling.overview is not None)
+
+    @property
+    def parts(self) -> int:
+        """How many tiles show a part of the picture each."""
         return len(self.rows) * len(self.columns)
 
     def tiles(self) -> list[Tile]:
@@ -107,12 +127,14 @@ class Grid:
 
     def placement(self, number: int) -> Placement:
         """Where the picture lies in a tile."""
+        if number == self.parts:
+            return Placement(self.tiling.size, self.picture, (0, 0), self.tiling.size)
         top, left = self.corner(number)
         return Placement(self.tiling.size, self.picture, (-top, -left), self.working)
 
     def nearest(self, point: Pair) -> int:
-        """Number of the tile in whose middle the picture's pixel (x, y) lies most."""
-        return max(range(len(self)), key=lambda number: self.placement(number).depth(point))
+        """Number of the tile of a part in whose middle the picture's pixel (x, y) lies most."""
+        return max(range(self.parts), key=lambda number: self.placement(number).depth(point))
 
     def weights(self, axis: int) -> tuple[NDArray[np.float32], ...]:
         """For each row (axis 0) or column (axis 1) of tiles the weights of the picture's pixels in it.
@@ -190,13 +212,28 @@ class Joining:
 
     def add(self, number: int, answer: Mapping[str, NDArray[Any]]) -> None:
         """Add a tile's answer, without the axis N."""
+        if number == self.grid.parts:
+            answer = self._levelled(answer)
         if self.highest < 0 or float(answer[self.judged[0]]) > self.score:
             self.highest, self.outputs = number, dict(answer)
         if self.heatmap is not None:
             self._blend(number, self.heatmap, answer[self.judged[1]])
 
+    def _levelled(self, answer: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The overview's answer on the scale of the tiles'."""
+        overview = self.grid.tiling.overview or Overview()
+        scales = zip(self.judged, (overview.score, overview.heatmap), strict=False)
+        return {
+            **answer,
+            **{name: answer[name] * np.float32(gain) + np.float32(shift) for name, (gain, shift) in scales},
+        }
+
     def _blend(self, number: int, canvas: NDArray[np.float32], values: NDArray[np.float32]) -> None:
         grid, (row, column) = self.grid, divmod(number, len(self.grid.columns))
+        if number == grid.parts:
+            ends = (0.0, float(values.shape[0])), (0.0, float(values.shape[1]))
+            np.maximum(canvas, resize_map(values, *grid.working, *ends), out=canvas)
+            return
         down, across = grid.weights(0)[row], grid.weights(1)[column]
         height, width = grid.tiling.size
         if values.shape != (height, width):
@@ -251,5 +288,5 @@ def auto_scale(tiling: Tiling, height: int, width: int, most: int) -> float:
     while low < high:
         middle = math.ceil((low + high) / 2)
         scaled = tiling.model_copy(update={"scale": middle / 1000})
-        low, high = (middle, high) if len(scaled.grid(height, width)) <= most else (low, middle - 1)
+        low, high = (middle, high) if scaled.grid(height, width).parts <= most else (low, middle - 1)
     return low / 1000

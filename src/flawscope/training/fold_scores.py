@@ -26,6 +26,7 @@ from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.pipeline import Judged, Pipeline, judged_outputs, scores_and_levels
 from flawscope.runtime.tiling import of_pictures
 from flawscope.training.export import export
+from flawscope.training.overview import levelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def _fold(
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"{UNFINISHED}{index}")
     run = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, run, watch.wordless())
+    apart = levelled(detector, apart, training.tuning, run)
     found = score_by_itself(detector, apart, run, watch) if exact else _exported(detector, apart, engine)
     if checkpoints:
         arrays = {"scores": found.scores[0]} | ({} if found.levels is None else {"levels": found.levels})

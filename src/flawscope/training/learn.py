@@ -101,7 +101,8 @@ def learn(
     fresh = _unseen(manifest, normals)
     wish = _wish(manifest, recipe.calibration)
     chosen = _select(fresh, _defective(manifest, recipe.defects, fresh), wish, run.seed)
-    chosen = replace(chosen, tiling=manifest.tiling)
+    tiling = manifest.tiling and manifest.tiling.model_copy(update={"overview": None})
+    chosen = replace(chosen, tiling=tiling)
     engines = _engines(recipe, few=bool(chosen.split.folds))
     options = trained.options(recipe.options)
     if manifest.tiling is not None and options.segments.placed:
@@ -142,7 +143,7 @@ def learn(
         wish=wish,
         provenance=Provenance.now(run.seed, [*before, *chosen.seen()]),
         recipe=_resolved(recipe, detector, wish).to_yaml(),
-        tiling=manifest.tiling,
+        tiling=tiling,
         files={GAIN: json.dumps(told, indent=1) + "\n"},
     )
     made = pack(out, detector, run, contents, watch)

@@ -183,7 +183,7 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
 def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSplit:
     """Good pictures by what they are for, as recipe and detector wish."""
     wish, needs = recipe.split, detector.needs()
-    tuning = wish.tuning if needs.tuning else 0.0
+    tuning = wish.tuning if needs.tuning or recipe.tiling.overview else 0.0
     if tuning is None and needs.tuning_share is not None:
         tuning = needs.tuning_share * (1 - (wish.calibration or HELD_OUT_SHARE))
     if wish.aside is not None:

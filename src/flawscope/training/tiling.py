@@ -13,7 +13,7 @@ from flawscope.errors import OptionError
 from flawscope.runtime.frozen import Frozen, first_problem
 from flawscope.runtime.images import FRAME_LIMIT, Frame
 from flawscope.runtime.placement import Pair
-from flawscope.runtime.tiling import Blend, Grid, Tiling, auto_scale
+from flawscope.runtime.tiling import Blend, Grid, Overview, Tiling, auto_scale
 
 DEFAULT: Literal["none", "auto"] = "none"  # what a recipe says that says nothing
 LEAST_RATIO = 1.5  # sides of a picture to those of the frame up to which `auto` leaves it whole
@@ -72,6 +72,11 @@ class TilingChoice(Frozen):
     blend: Blend = Field(
         "linear", description="weights of overlapping maps: falling toward the tile's border, or their mean"
     )
+    overview: bool = Field(
+        False,
+        description="look at the whole picture, shrunk to a tile, too: for flaws that are large or faint. A "
+        "tenth of the good pictures then brings its scores to the scale of the tiles'",
+    )
     learn_from: Literal["tiles", "whole"] = Field(
         "tiles", description="what the method learns from: tiles, or whole pictures shrunk to a tile's size"
     )
@@ -86,6 +91,8 @@ class TilingChoice(Frozen):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
+        if self.overview and (self.size == "none" or self.learn_from == "whole"):
+            raise ValueError("tiles that are learnt from where there is an overview")
         if self.stride is None or self.size == "auto":
             return self
         if self.size == "none":
@@ -151,7 +158,8 @@ class Proposal:
         """The choice with what follows from it written out."""
         if self.tiling is None:
             return TilingChoice(size="none")
-        return choice.model_copy(update=self.tiling.model_dump())
+        made = self.tiling.model_dump(exclude={"overview"})
+        return choice.model_copy(update=made)
 
 
 def propose(
@@ -208,6 +216,7 @@ def _tiling(choice: TilingChoice, size: Pair, largest: Pair) -> Tiling:
         )
     scale = choice.scale or 1.0
     made = Tiling(size=size, stride=(stride[0], stride[-1]), scale=scale, blend=choice.blend)
+    made = made.model_copy(update={"overview": Overview() if choice.overview else None})
     if choice.scale is None and not isinstance(choice.size, tuple):
         return made.model_copy(update={"scale": auto_scale(made, *largest, MOST_TILES)})
     return made
@@ -225,7 +234,8 @@ def _sentence(grid: Grid, frame: Frame, sizes: Sequence[Pair]) -> str:
 def _tiles(grid: Grid) -> str:
     size, stride = grid.tiling.size, grid.tiling.stride
     overlap = _text((size[0] - stride[0], size[1] - stride[1]))
-    return f"{len(grid.rows)}×{len(grid.columns)} tiles of {_text(size)} with overlap {overlap}"
+    also = ", and the whole picture" if grid.tiling.overview is not None else ""
+    return f"{len(grid.rows)}×{len(grid.columns)} tiles of {_text(size)} with overlap {overlap}{also}"
 
 
 def _pictures(sizes: Sequence[Pair], largest: Pair) -> str:

@@ -29,6 +29,7 @@ from flawscope.runtime.images import Frame, load
 from flawscope.runtime.manifest import Provenance
 from flawscope.runtime.parity import PICTURES
 from flawscope.training.fold_scores import score_in_folds
+from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection, select
@@ -132,6 +133,8 @@ def train(
             detector.fit(chosen.data(frame), run, watch)
         else:
             detector = fit_once(detector, chosen.data(frame), run, watch)
+        tiling = tiling_after(detector, chosen.data(frame).tuning, run, chosen.tiling)
+        chosen = dataclasses.replace(chosen, tiling=tiling)
         clock.lap("fit")
         promise = recipe.calibration
         written_out = {
@@ -147,7 +150,7 @@ def train(
             wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
             provenance=Provenance.now(recipe.seed, chosen.seen()),
             recipe=recipe.model_copy(update=written_out).to_yaml(),
-            tiling=proposal.tiling,
+            tiling=chosen.tiling,
         )
         made = pack(out, detector, run, contents, watch)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
