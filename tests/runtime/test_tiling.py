@@ -16,7 +16,7 @@ from flawscope.runtime.images import Frame, decode, to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import OutputSpec
 from flawscope.runtime.pipeline import Pipeline
-from flawscope.runtime.prediction import Decision
+from flawscope.runtime.prediction import Decision, Look, Prediction
 from flawscope.runtime.reduction import Decoded
 from flawscope.runtime.tiling import Joining, Overview, Tiling, auto_scale, of_pictures
 
@@ -162,6 +162,14 @@ def test_an_overview_is_one_more_tile_and_the_larger_of_both_maps_counts() -> No
     heatmap = joined(overview, 40, 52, field)
     np.testing.assert_allclose(heatmap[:15], 1, atol=1e-5)
     np.testing.assert_allclose(heatmap[25:], 3, atol=1e-5)
+
+
+def test_an_area_is_read_in_a_tile_that_shows_it_rather_than_in_the_overview() -> None:
+    grid = TILES.model_copy(update={"overview": Overview()}).grid(100, 140)
+    whole, part = (Look(grid.placement(number), {}) for number in (grid.parts, grid.nearest((70, 31))))
+    prediction = Prediction(1.0, 0.5, Decision.REJECT, looks=(whole, part))
+    assert prediction.look_at((70, 31)) is part
+    assert prediction.look_at((5, 95)) is whole
 
 
 def spotted(height: int, width: int, *spots: tuple[int, int]) -> np.ndarray:

@@ -71,6 +71,11 @@ def test_auto_leaves_small_pictures_whole_and_bounds_the_tiles_of_huge_ones() ->
         "Pictures of 10000×10000 at 0.233 of their size, so that 64 tiles suffice: 8×8 tiles of 320 with "
         "overlap 32; shrunk whole, a flaw of 31 pixels would be 1, in tiles one of 4."
     )
+    mixed = propose(choice("auto"), FRAME, [(500, 4000), (3900, 3900)])
+    assert mixed.tiling is not None
+    assert mixed.grid is not None
+    assert mixed.grid.picture == (3900, 3900)
+    assert len(mixed.grid) <= MOST_TILES
     stubborn = propose(choice("auto"), FRAME, [(999, 999)], whole="it counts")
     assert stubborn.tiling is None
     assert stubborn.sentence == "Pictures of 999×999 are seen whole, at 320: it counts."

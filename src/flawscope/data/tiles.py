@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from flawscope.data.decoded import DecodedPictures
 from flawscope.data.masks import union_mask
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
@@ -12,18 +13,22 @@ from flawscope.runtime.images import Frame, size_of
 from flawscope.runtime.tiling import Tile, Tiling
 
 
-def cut(samples: Sequence[Sample], frame: Frame, tiling: Tiling | None) -> PictureFiles:
-    """The pictures at the frame, or all their tiles, picture by picture.
+def cut(
+    samples: Sequence[Sample], frame: Frame, tiling: Tiling | None, decoded: DecodedPictures | None = None
+) -> PictureFiles:
+    """The pictures at the frame, or all their tiles, picture by picture; `decoded` may be shared.
 
     Raises:
         InputError: a picture whose header cannot be read.
     """
     if tiling is None:
         return PictureFiles(samples, frame)
-    return PictureFiles([tile for sample in samples for tile in _tiles(sample, tiling)], frame)
+    return PictureFiles([tile for sample in samples for tile in _tiles(sample, tiling)], frame, decoded)
 
 
-def cut_defective(samples: Iterable[Sample], frame: Frame, tiling: Tiling) -> PictureFiles:
+def cut_defective(
+    samples: Iterable[Sample], frame: Frame, tiling: Tiling, decoded: DecodedPictures | None = None
+) -> PictureFiles:
     """Of defective pictures the tiles that an annotated area touches.
 
     The others show nothing that is known to be defective, and of a picture without such areas no tile does.
@@ -32,7 +37,7 @@ def cut_defective(samples: Iterable[Sample], frame: Frame, tiling: Tiling) -> Pi
         InputError: a picture or mask that cannot be read.
         DataError: a mask of another size than its picture.
     """
-    return PictureFiles([tile for sample in samples for tile in _touched(sample, tiling)], frame)
+    return PictureFiles([tile for sample in samples for tile in _touched(sample, tiling)], frame, decoded)
 
 
 def sources(pictures: Pictures) -> list[int]:

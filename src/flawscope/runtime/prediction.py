@@ -100,9 +100,13 @@ class Prediction:
         return self.looks[0].outputs if self.looks else {}
 
     def look_at(self, point: tuple[int, int]) -> Look | None:
-        """Of the looks that show the picture's pixel (x, y) the one in whose middle it lies most, or None."""
+        """Of the looks that show the picture's pixel (x, y) the one in whose middle it lies most, or None.
+
+        One that shows all of the picture counts only where no other shows the pixel.
+        """
         depths = [(look.placement.depth(point), look) for look in self.looks]
         showing = [pair for pair in depths if pair[0] > 0]
+        showing = [pair for pair in showing if not pair[1].placement.whole] or showing
         return max(showing, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     def to_json(self) -> dict[str, Any]:

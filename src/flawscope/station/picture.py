@@ -162,7 +162,7 @@ def laid_over(
         regions=regions if scale == 1.0 else [_scaled(region, scale) for region in regions],
     )
     segments = prediction.segments
-    if segments is None:
+    if segments is None or manifest.tiling is not None:
         return picture
     labels = manifest.frame.placement(height, width).labels_back(segments.labels)
     return segment_outlines(picture, labels, segments.marks)

@@ -252,11 +252,26 @@ def _unseen(manifest: Manifest, normals: Sequence[Path]) -> tuple[Sample, ...]:
     return tuple(fresh)
 
 
+def _marked(found: Sequence[Sample], folder: Path) -> tuple[Sample, ...]:
+    """Those with masks, which alone tell defective tiles from good ones."""
+    marked = tuple(sample for sample in found if sample.masks)
+    if len(marked) < len(found):
+        raise DataError(
+            f"defective pictures in {folder}",
+            expected="marked areas (masks) beside each, for the model sees tiles",
+            got=f"{len(found) - len(marked)} of {len(found)} without",
+            fix="Add masks, or remove the others from the folder.",
+        )
+    return marked
+
+
 def _defective(manifest: Manifest, folder: Path, normals: Sequence[Sample]) -> tuple[Sample, ...]:
     """Defective pictures with at least two of each kind, none of them a good picture."""
     found = read_defects(folder)
     for sample in found:
         check_image(sample.path)
+    if manifest.tiling is not None:
+        found = _marked(found, folder)
     counts = Counter(sample.kind for sample in found)
     kind, fewest = min(counts.items(), key=lambda item: item[1])
     if fewest < FEWEST_OF_A_KIND:

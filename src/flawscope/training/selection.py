@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from flawscope.data.annotations.always_learnt import always_learnt
+from flawscope.data.decoded import DecodedPictures
 from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold, without
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, Sample, ordered, paths_of
@@ -21,7 +22,7 @@ from flawscope.data.splits import (
 from flawscope.data.survey import Range, intensities_of
 from flawscope.data.tiles import cut, cut_defective
 from flawscope.data.training import TrainingData
-from flawscope.errors import DataError
+from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import Detector
 from flawscope.runtime.images import Frame, check_image, size_of
 from flawscope.runtime.manifest import Role, SeenPicture, seen
@@ -42,6 +43,7 @@ class Selection:
         annotated: good pictures that are for training whatever the split draws, in each fold, too.
         tiling: how pictures are cut into tiles of the frame; None: they are seen whole.
         learn_from: whether tiles are learnt from, or whole pictures; what calibrates is cut either way.
+        decoded: large pictures that stay decoded, for whatever reads their tiles.
     """
 
     split: NormalSplit
@@ -50,6 +52,7 @@ class Selection:
     annotated: tuple[Sample, ...] = ()
     tiling: Tiling | None = None
     learn_from: Literal["tiles", "whole"] = "tiles"
+    decoded: DecodedPictures = field(default_factory=DecodedPictures, compare=False, repr=False)
 
     @property
     def training(self) -> tuple[Sample, ...]:
@@ -73,23 +76,23 @@ class Selection:
         tiling = self.learnt_tiling
         annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
-            normal=cut(normal, frame, tiling),
-            tuning=cut(self.split.tuning, frame, tiling),
+            normal=cut(normal, frame, tiling, self.decoded),
+            tuning=cut(self.split.tuning, frame, tiling, self.decoded),
             natural=PictureFiles(self.natural, replace(frame, intensities=None)) if self.natural else None,
             defective=self._defective(frame) if self.defective else None,
-            parts=cut(annotated, frame, tiling) if annotated else None,
+            parts=cut(annotated, frame, tiling, self.decoded) if annotated else None,
         )
 
     def _defective(self, frame: Frame) -> Pictures:
         if self.learnt_tiling is None:
             return PictureFiles(self.defective, frame)
-        found = cut_defective(self.defective, frame, self.learnt_tiling)
+        found = cut_defective(self.defective, frame, self.learnt_tiling, self.decoded)
         if not len(found):
             raise DataError(
                 "defective pictures in tiles",
                 expected="annotated areas (masks), which tell defective tiles from good ones",
                 got=f"{len(self.defective)} pictures without any",
-                fix="Add masks, or learn from whole pictures (--set tiling.learn_from=whole).",
+                fix="Add masks beside the pictures.",
             )
         return found
 
@@ -115,14 +118,14 @@ class Selection:
     def folds(self, frame: Frame, seed: int) -> list[tuple[TrainingData, Pictures]]:
         """For each fold what its model learns from, and the good pictures that it then scores."""
         return [
-            (self.data(frame, training), cut(held_out, frame, self.tiling))
+            (self.data(frame, training), cut(held_out, frame, self.tiling, self.decoded))
             for training, held_out in folds(self.split.training, self.split.folds, seed=seed)
         ]
 
     def apart(self, frame: Frame) -> Pictures:
         """Good pictures to measure parity on, and to calibrate on where there are no folds."""
         samples = self.split.calibration or self.split.training or self.split.tuning
-        return cut(samples, frame, self.tiling)
+        return cut(samples, frame, self.tiling, self.decoded)
 
     def seen(self) -> list[SeenPicture]:
         """Name, content and role of every picture, for the manifest."""
@@ -181,11 +184,22 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
 
 
 def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSplit:
-    """Good pictures by what they are for, as recipe and detector wish."""
+    """Good pictures by what they are for, as recipe and detector wish.
+
+    Raises:
+        OptionError: an overview of tiles, and no pictures to scale it on.
+    """
     wish, needs = recipe.split, detector.needs()
     tuning = wish.tuning if needs.tuning or recipe.tiling.overview else 0.0
     if tuning is None and needs.tuning_share is not None:
         tuning = needs.tuning_share * (1 - (wish.calibration or HELD_OUT_SHARE))
+    if recipe.tiling.overview and (tuning == 0 or needs.tuning_share is not None):
+        raise OptionError(
+            "tiling.overview",
+            expected="good pictures that bring it to the tiles' scale, and that nothing learns from",
+            got="none" if tuning == 0 else f"tuning pictures that {detector.name} learns from",
+            fix="Leave split.tuning out." if tuning == 0 else "Leave the overview out.",
+        )
     if wish.aside is not None:
         tuning = wish.aside
     split = split_dataset(

@@ -196,8 +196,8 @@ def propose(
     if not named and (whole or _ratio(largest, frame) <= LEAST_RATIO):
         said = f"Pictures of {_pictures(sizes, largest)} are seen whole, at {_text(size)}"
         return Proposal(None, "" if not asked else f"{said}: {whole}." if whole else f"{said}.")
-    tiling = _tiling(choice, size, largest)
-    grid = tiling.grid(*largest)
+    tiling = _tiling(choice, size, sizes)
+    grid = max((tiling.grid(*one) for one in dict.fromkeys(sizes)), key=lambda one: one.parts)
     if choice.size == "none":
         shrunk = f"Pictures of {_pictures(sizes, largest)} are shrunk to {_text(size)}, a flaw of "
         shrunk += f"{round(_ratio(largest, frame))} pixels to 1."
@@ -205,7 +205,7 @@ def propose(
     return Proposal(tiling, _sentence(grid, frame, sizes), grid)
 
 
-def _tiling(choice: TilingChoice, size: Pair, largest: Pair) -> Tiling:
+def _tiling(choice: TilingChoice, size: Pair, sizes: Sequence[Pair]) -> Tiling:
     stride = choice.stride or tuple(max(round(side * (1 - OVERLAP)), 1) for side in size)
     if any(step > side for step, side in zip(stride, size, strict=True)):
         raise OptionError(
@@ -218,7 +218,8 @@ def _tiling(choice: TilingChoice, size: Pair, largest: Pair) -> Tiling:
     made = Tiling(size=size, stride=(stride[0], stride[-1]), scale=scale, blend=choice.blend)
     made = made.model_copy(update={"overview": Overview() if choice.overview else None})
     if choice.scale is None and not isinstance(choice.size, tuple):
-        return made.model_copy(update={"scale": auto_scale(made, *largest, MOST_TILES)})
+        scale = min(auto_scale(made, *one, MOST_TILES) for one in dict.fromkeys(sizes))
+        return made.model_copy(update={"scale": scale})
     return made
 
 

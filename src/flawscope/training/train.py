@@ -33,7 +33,7 @@ from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection, select
-from flawscope.training.tiling import Proposal, propose
+from flawscope.training.tiling import Proposal, TilingChoice, propose
 
 UNFINISHED = ".unfinished"
 EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
@@ -104,6 +104,8 @@ def train(
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)
     proposal = _tiled(detector, chosen, recipe)
+    if recipe.tiling.overview and proposal.tiling is None:  # then nothing is scaled
+        chosen = select(dataset, detector, recipe.model_copy(update={"tiling": TilingChoice(size="none")}))
     chosen = dataclasses.replace(chosen, tiling=proposal.tiling, learn_from=recipe.tiling.learn_from)
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
     frame, held_out = detector.options.frame, None
@@ -246,7 +248,9 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
     digest = hashlib.sha256(learned.to_yaml().encode())
     good = paths_of(dataset.select(split="train", defective=False))
     place = recipe.data.annotations
-    for path in (*good, *paths_of(chosen.defective), *(annotation_files(place) if place else ())):
+    sources = [getattr(mask, "path", None) for sample in chosen.defective for mask in sample.masks]
+    masks = [path for path in sources if isinstance(path, Path)]
+    for path in (*good, *paths_of(chosen.defective), *masks, *(annotation_files(place) if place else ())):
         status = path.stat()
         digest.update(os.fsencode(path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]

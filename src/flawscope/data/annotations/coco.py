@@ -121,7 +121,7 @@ def _part(
     for polygon in drawn:
         try:
             points = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             points = np.empty(0)
         if points.ndim != 1 or len(points) % 2 or not (np.abs(points) < MAX_SIDE).all():
             raise malformed(path, where, "a polygon [x, y, x, y, ...]", repr(polygon)[:80])

@@ -193,6 +193,7 @@ class SADSeM(Detector):
                 run=run,
                 watch=watch,
             )
+            judging.surfaces.to(run.torch_device())
         held_out, extremes = [], []
         for pixels in batches(data.tuning, run, watch, "scaling the scores", _BATCH):
             labels, maps = self.network(pixels)

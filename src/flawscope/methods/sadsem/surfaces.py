@@ -16,6 +16,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
 _BLOCK_BYTES = 2 * 2**20  # of one picture's distances, as in `flawscope.nn.banks.patchbank`
+_LEAST_RANGE = 0.1  # of the range of all components' distances, below which no component's own is taken
 
 Maps = Mapping[int, Tensor]
 
@@ -119,13 +120,15 @@ class Surfaces(nn.Module):
     def scale(self, extremes: Tensor) -> None:
         """Take the levels from the `extremes` (m, B, 2) of all tuning pictures.
 
-        A component that none of them shows gets the bounds of all others together.
+        A component that none of them shows gets the bounds of all others together; one of which they show so
+        few cells that its own hardly differ gets a tenth of that range.
         """
         low, high = extremes[..., 0].amin(0), extremes[..., 1].amax(0)  # (B,)
         shown = high >= low
         if shown.any():
             low = torch.where(shown, low, low[shown].amin())
             high = torch.where(shown, high, high[shown].amax())
+            high = torch.maximum(high, low + _LEAST_RANGE * (high.amax() - low.amin()))
             self.levels.learn(torch.stack([low, high], 1).unbind(0))
 
     def forward(self, maps: Maps, cells: Maps) -> tuple[dict[int, Tensor], Tensor]:

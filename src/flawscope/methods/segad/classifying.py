@@ -43,11 +43,12 @@ def held_out_scores(
         classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run, watch)
         return classifier, _scores(classifier, both, run, watch)
     parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed, sources(both))
-    if len(defective) < folds:  # each fold needs one outside of it to learn from, and all of them one within
+    found = len(set(sources(defective)))
+    if found < folds:  # each fold needs one outside of it to learn from, and all of them one within
         raise DataError(
             "defective pictures",
             expected=f"at least {folds}, one for each fold of the classifier",
-            got=str(len(defective)),
+            got=str(found),
             fix="Add defective pictures, lower options.classifier_folds, or leave the classifier out.",
         )
     scores = np.empty(len(both), np.float32)
