@@ -144,7 +144,7 @@ def test_scores_of_pictures_are_the_highest_of_their_tiles() -> None:
     assert [float(answer["score"]) for answer in of_pictures(answers, tiles, ("score",))] == [5, 7, 4]
 
 
-def test_an_overview_is_one_more_tile_and_the_larger_of_both_maps_counts() -> None:
+def test_an_overview_is_one_more_tile_whose_map_counts_where_its_score_is_the_highest() -> None:
     overview = TILES.model_copy(update={"overview": Overview(heatmap=(2.0, 1.0))})
     grid = overview.grid(40, 52)
     assert (len(grid), grid.parts) == (len(TILES.grid(40, 52)) + 1, len(TILES.grid(40, 52)))
@@ -159,7 +159,9 @@ def test_an_overview_is_one_more_tile_and_the_larger_of_both_maps_counts() -> No
             values[: SIDE // 2], values[SIDE // 2 :] = -1, 1
         return values
 
-    heatmap = joined(overview, 40, 52, field)
+    np.testing.assert_allclose(joined(overview, 40, 52, field), 1, atol=1e-5)
+    higher = overview.model_copy(update={"overview": Overview(score=(1.0, 0.5), heatmap=(2.0, 1.0))})
+    heatmap = joined(higher, 40, 52, field)
     np.testing.assert_allclose(heatmap[:15], 1, atol=1e-5)
     np.testing.assert_allclose(heatmap[25:], 3, atol=1e-5)
 

@@ -8,8 +8,8 @@ shrunk to a tile, is one more of them, and the last: large and faint flaws show 
 A picture scores what its highest tile scores: a flaw counts the same among four tiles as among forty, while a
 mean would thin it out, and as thresholds come from pictures' scores, not from tiles', the promise on false
 rejects holds for pictures. Maps are blended where tiles overlap, by weights that fall linearly toward a
-tile's border, so that no step shows there; the picture's own border keeps its weight. Of that map and the
-overview's the larger counts at each pixel; what the overview gives is brought to the tiles' scale before.
+tile's border, so that no step shows there; the picture's own border keeps its weight. The overview's map is
+coarse: only where its score, brought to the tiles' scale, is the highest does the larger of both maps count.
 """
 
 from __future__ import annotations
@@ -214,9 +214,10 @@ class Joining:
         """Add a tile's answer, without the axis N."""
         if number == self.grid.parts:
             answer = self._levelled(answer)
-        if self.highest < 0 or float(answer[self.judged[0]]) > self.score:
+        higher = self.highest < 0 or float(answer[self.judged[0]]) > self.score
+        if higher:
             self.highest, self.outputs = number, dict(answer)
-        if self.heatmap is not None:
+        if self.heatmap is not None and (higher or number < self.grid.parts):
             self._blend(number, self.heatmap, answer[self.judged[1]])
 
     def _levelled(self, answer: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
