@@ -144,26 +144,21 @@ def test_scores_of_pictures_are_the_highest_of_their_tiles() -> None:
     assert [float(answer["score"]) for answer in of_pictures(answers, tiles, ("score",))] == [5, 7, 4]
 
 
-def test_an_overview_is_one_more_tile_whose_map_counts_where_its_score_is_the_highest() -> None:
-    overview = TILES.model_copy(update={"overview": Overview(heatmap=(2.0, 1.0))})
+def test_an_overview_is_one_more_tile_whose_score_is_levelled_and_whose_map_does_not_count() -> None:
+    overview = TILES.model_copy(update={"overview": Overview(gain=2.0, shift=1.0)})
     grid = overview.grid(40, 52)
     assert (len(grid), grid.parts) == (len(TILES.grid(40, 52)) + 1, len(TILES.grid(40, 52)))
     last = grid.tiles()[-1]
     assert last.last
     assert last.placement == Frame(SIDE, SIDE).placement(40, 52)
     assert grid.nearest((20, 20)) < grid.parts
-
-    def field(placement: Any) -> np.ndarray:
-        values = np.full((SIDE, SIDE), 1.0)
-        if placement.whole:
-            values[: SIDE // 2], values[SIDE // 2 :] = -1, 1
-        return values
-
-    np.testing.assert_allclose(joined(overview, 40, 52, field), 1, atol=1e-5)
-    higher = overview.model_copy(update={"overview": Overview(score=(1.0, 0.5), heatmap=(2.0, 1.0))})
-    heatmap = joined(higher, 40, 52, field)
-    np.testing.assert_allclose(heatmap[:15], 1, atol=1e-5)
-    np.testing.assert_allclose(heatmap[25:], 3, atol=1e-5)
+    heatmap = joined(overview, 40, 52, lambda place: np.full((SIDE, SIDE), 9.0 if place.whole else 1.0))
+    np.testing.assert_allclose(heatmap, 1, atol=1e-5)
+    for score, expected, highest in ((2.0, 5.0, grid.parts), (0.5, 3.0, 0)):
+        joining = Joining(grid, ("score",))
+        for number in range(len(grid)):
+            joining.add(number, {"score": np.float32(3.0 if number < grid.parts else score)})
+        assert (joining.score, joining.highest) == (expected, highest)
 
 
 def test_an_area_is_read_in_a_tile_that_shows_it_rather_than_in_the_overview() -> None:

@@ -219,7 +219,7 @@ def test_the_overview_is_on_the_scale_of_the_tiles_and_counts_in_every_score(tmp
         image = decode(tmp_path / "good" / name, None)
         frames = [to_frame(image, manifest.frame, placement=tile.placement) for tile in grid.tiles()]
         found = [float(out["score"]) for out in Pipeline.open(result.bundle).score(frames)]
-        gain, shift = manifest.tiling.overview.score
+        gain, shift = manifest.tiling.overview.gain, manifest.tiling.overview.shift
         shares.append((gain * found[-1] + shift, max(found[:-1])))
     whole, tiles = np.array(shares).T
     np.testing.assert_allclose([whole.mean(), whole.std()], [tiles.mean(), tiles.std()], rtol=1e-3)

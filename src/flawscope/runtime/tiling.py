@@ -8,8 +8,8 @@ shrunk to a tile, is one more of them, and the last: large and faint flaws show 
 A picture scores what its highest tile scores: a flaw counts the same among four tiles as among forty, while a
 mean would thin it out, and as thresholds come from pictures' scores, not from tiles', the promise on false
 rejects holds for pictures. Maps are blended where tiles overlap, by weights that fall linearly toward a
-tile's border, so that no step shows there; the picture's own border keeps its weight. The overview's map is
-coarse: only where its score, brought to the tiles' scale, is the highest does the larger of both maps count.
+tile's border, so that no step shows there; the picture's own border keeps its weight. The overview's
+score, brought to the tiles' scale, counts as one more tile's; its map, which is coarse, does not.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class Overview(Frozen):
-    """What brings scores and maps of whole pictures, shrunk to a tile, to the scale of the tiles'.
+    """What brings scores of whole pictures, shrunk to a tile, to the scale of the tiles'.
 
     Attributes:
-        score, heatmap: by what a value is multiplied, and what is added then.
+        gain, shift: by what a score is multiplied, and what is added then.
     """
 
-    score: tuple[float, float] = (1.0, 0.0)
-    heatmap: tuple[float, float] = (1.0, 0.0)
+    gain: float = 1.0
+    shift: float = 0.0
 
 
 class Tiling(Frozen):
@@ -212,29 +212,20 @@ class Joining:
 
     def add(self, number: int, answer: Mapping[str, NDArray[Any]]) -> None:
         """Add a tile's answer, without the axis N."""
-        if number == self.grid.parts:
-            answer = self._levelled(answer)
-        higher = self.highest < 0 or float(answer[self.judged[0]]) > self.score
-        if higher:
-            self.highest, self.outputs = number, dict(answer)
-        if self.heatmap is not None and (higher or number < self.grid.parts):
+        shown = number < self.grid.parts
+        score = answer[self.judged[0]] if shown else self._levelled(answer[self.judged[0]])
+        if self.highest < 0 or float(score) > self.score:
+            self.highest, self.outputs = number, {**answer, self.judged[0]: score}
+        if self.heatmap is not None and shown:
             self._blend(number, self.heatmap, answer[self.judged[1]])
 
-    def _levelled(self, answer: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The overview's answer on the scale of the tiles'."""
+    def _levelled(self, score: NDArray[Any]) -> NDArray[Any]:
+        """The overview's score on the scale of the tiles'."""
         overview = self.grid.tiling.overview or Overview()
-        scales = zip(self.judged, (overview.score, overview.heatmap), strict=False)
-        return {
-            **answer,
-            **{name: answer[name] * np.float32(gain) + np.float32(shift) for name, (gain, shift) in scales},
-        }
+        return np.asarray(score * np.float32(overview.gain) + np.float32(overview.shift))
 
     def _blend(self, number: int, canvas: NDArray[np.float32], values: NDArray[np.float32]) -> None:
         grid, (row, column) = self.grid, divmod(number, len(self.grid.columns))
-        if number == grid.parts:
-            ends = (0.0, float(values.shape[0])), (0.0, float(values.shape[1]))
-            np.maximum(canvas, resize_map(values, *grid.working, *ends), out=canvas)
-            return
         down, across = grid.weights(0)[row], grid.weights(1)[column]
         height, width = grid.tiling.size
         if values.shape != (height, width):

@@ -1,8 +1,8 @@
 """Brings what a detector says of shrunken whole pictures to the scale of what it says of their tiles.
 
-Both come from one network and one bank, and yet a whole picture's peak is another quantity than the highest
-of many tiles'. Good pictures that fit scales on, and learns nothing else from, tell how: the peaks of both
-get one mean and one deviation. Pictures that calibrate are not looked at.
+Both come from one network and one bank, and yet a whole picture's score is another quantity than the highest
+of many tiles'. Good pictures that fit scales on, and learns nothing else from, tell how: both get one mean
+and one deviation. Pictures that calibrate are not looked at.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def scale(whole: NDArray[np.float64], tiles: NDArray[np.float64]) -> tuple[float
 
 
 def _learnt(detector: Detector, tuning: Pictures, run: Run) -> Overview:
-    names = judged_outputs(detector.outputs)
-    tiles, whole = list[list[float]](), list[list[float]]()  # peaks of each picture, by name
-    for answer, tile in zip(answers(detector, tuning, run, keep=names), tiles_of(tuning), strict=True):
-        peaks = [float(answer[name].max()) for name in names]
+    name = judged_outputs(detector.outputs)[0]
+    highest, whole = list[float](), list[float]()
+    for answer, tile in zip(answers(detector, tuning, run, keep=(name,)), tiles_of(tuning), strict=True):
+        score = float(answer[name])
         if tile is None or tile.number == tile.grid.parts:
-            whole.append(peaks)
+            whole.append(score)
         elif tile.number:
-            tiles[-1] = [max(pair) for pair in zip(tiles[-1], peaks, strict=True)]
+            highest[-1] = max(highest[-1], score)
         else:
-            tiles.append(peaks)
-    scales = [scale(*pair) for pair in zip(np.array(whole).T, np.array(tiles).T, strict=True)]
-    return Overview(**dict(zip(("score", "heatmap"), scales, strict=False)))
+            highest.append(score)
+    gain, shift = scale(np.array(whole), np.array(highest))
+    return Overview(gain=gain, shift=shift)
