@@ -61,6 +61,13 @@ Tiling = Annotated[
     str | None,
     Option("--tiling", help="Large pictures in tiles: none, auto, or pixels of a tile, SIZE or SIZE/STRIDE."),
 ]
+ProposerName = Annotated[
+    str | None, Option("--proposer", help="areas (default), sam, grounded, or folder=PATH of maps or masks.")
+]
+ComponentSettings = Annotated[
+    list[str] | None, Option("--set", help="Set labels.KEY=VALUE or proposer.KEY=VALUE; may be repeated.")
+]
+ComponentSize = Annotated[str, Option("--size", help="WIDTHxHEIGHT that pictures are stretched to for it.")]
 Threads = Annotated[int | None, Option("--threads", help="Processor threads.", min=1)]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace what is in --out.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]

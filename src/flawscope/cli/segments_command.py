@@ -114,20 +114,12 @@ def draft(
 def components(
     pictures: options.Pictures,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the label maps, one a picture.")],
-    proposer: Annotated[
-        str | None,
-        typer.Option("--proposer", help="areas (default), sam, grounded, or folder=PATH of maps or masks."),
-    ] = None,
+    proposer: options.ProposerName = None,
     preset: Annotated[
         str, typer.Option("--preset", help="How masks become classes: fast, paper, paper_screw_bag …")
     ] = "fast",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Set labels.KEY=VALUE or proposer.KEY=VALUE; may be repeated."),
-    ] = None,
-    size: Annotated[
-        str, typer.Option("--size", help="WIDTHxHEIGHT that pictures are stretched to for it.")
-    ] = "256x256",
+    settings: options.ComponentSettings = None,
+    size: options.ComponentSize = "256x256",
     layout: options.Layout = None,
     product: options.Product = None,
     seed: options.Seed = 0,

@@ -11,9 +11,12 @@ import torch
 
 from areas import Area
 from flawscope.data.pictures import PictureFiles
+from flawscope.data.tiles import cut, sources
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
+from flawscope.runtime.images import Frame
+from flawscope.runtime.tiling import Tiling
 from flawscope.segmenters.instances.annotations import claiming, instances, read_annotated, target
 from flawscope.segmenters.instances.segmenter import divided
 from instances_small import annotated_bars, segmenter, without
@@ -110,3 +113,14 @@ def test_a_picture_is_held_out_only_where_others_show_its_classes(tmp_path: Path
 def test_no_annotations_are_refused_with_the_command_that_drafts_some() -> None:
     with pytest.raises(DataError, match=r"got none\. Draft .* `flawscope annotate init`"):
         read_annotated(None, Run(), UNWATCHED)
+
+
+def test_all_tiles_of_a_picture_are_held_out_together(tmp_path: Path) -> None:
+    whole, _ = annotated_bars(tmp_path, 5)
+    tiling = Tiling(size=(32, 32), stride=(32, 32))
+    tiles = cut(whole.samples, Frame(32, 32), tiling)
+    learnt, held = divided(read_annotated(tiles, Run(), UNWATCHED), 0.4, Run(seed=3))
+    files = np.array(sources(tiles))
+    assert len(held)
+    assert not set(files[learnt]) & set(files[held])
+    assert len(learnt) + len(held) == len(tiles)

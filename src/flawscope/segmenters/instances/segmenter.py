@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import sources
 from flawscope.metrics.overlap import Overlaps, overlaps
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
@@ -165,13 +166,15 @@ class Instances(Segmenter):
 def divided(annotated: Annotated, share: float, run: Run) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Numbers of the annotated pictures to learn from, and of those held out: about `share`, drawn by seed.
 
-    A picture is held out only where others that are learnt from show all its classes.
+    A picture is held out only where others that are learnt from show all its classes, and all its tiles are.
     """
-    count = len(annotated.pictures)
+    files = np.array(sources(annotated.pictures))
+    count = len(set(files.tolist()))
     left, held = annotated.shown.sum(0), list[int]()
     for number in torch.randperm(count, generator=run.generator(_HELD)).tolist():
-        rest = left - annotated.shown[number]
-        if len(held) < round(share * count) and (rest[annotated.shown[number]] > 0).all():
+        own = annotated.shown[files == number].sum(0)
+        if len(held) < round(share * count) and (left[own > 0] > own[own > 0]).all():
             held.append(number)
-            left = rest
-    return np.setdiff1d(np.arange(count), held), np.array(sorted(held), np.intp)
+            left = left - own
+    apart = np.isin(files, held)
+    return np.flatnonzero(~apart), np.flatnonzero(apart)
