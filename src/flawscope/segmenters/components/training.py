@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from flawscope.data.tiles import sources
 from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
@@ -75,7 +76,7 @@ class Training:
                 got="none",
                 fix="Annotate parts, correct maps by hand, or loosen what makes labels alike.",
             )
-        self.learnt, self.held = self._divided(labelled)
+        self.learnt, self.held = self._divided(labelled, np.array(sources(labelling.pictures))[labelled])
         self.unlabelled = np.flatnonzero(~labelling.labelled)
         self.store = PixelStore(labelling.pictures, run, watch)
         self.augmentation = Augmentation(
@@ -117,11 +118,15 @@ class Training:
             best.restore()
         return history
 
-    def _divided(self, labelled: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Numbers of the labelled pictures to learn from, and of those held out."""
-        count = min(round(self.options.held_out * len(labelled)), len(labelled) - 1)
-        order = torch.randperm(len(labelled), generator=self.run.generator(_HELD)).numpy()
-        return labelled[np.sort(order[count:])], labelled[np.sort(order[:count])]
+    def _divided(
+        self, labelled: NDArray[np.intp], files: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Numbers of the labelled pictures to learn from, and of those held out: with all tiles of a file."""
+        numbers, owners = np.unique(files, return_inverse=True)
+        count = min(round(self.options.held_out * len(numbers)), len(numbers) - 1)
+        order = torch.randperm(len(numbers), generator=self.run.generator(_HELD)).numpy()
+        apart = np.isin(owners, order[:count])
+        return labelled[~apart], labelled[apart]
 
     def _factor(self, number: int) -> float:
         """Of the learning rate at a step."""
