@@ -148,6 +148,16 @@ def test_annotations_find_their_picture(dataset: Dataset, write: Write, name: st
     assert [sample.path for sample in found.samples] == [dataset.root / picture]
 
 
+def test_annotations_of_a_product_beside_it_are_not_its_own(dataset: Dataset, write: Write) -> None:
+    place = write("other/train/good/000.json", SCREW).parents[3]
+    write(f"{dataset.root.name}/train/good/001.json", PLATE)
+    assert len(attach(dataset, place).samples) == 2
+    (dataset.root.parent / "other").mkdir()
+    found = attach(dataset, place)
+    assert [sample.path.name for sample in found.samples] == ["001.png"]
+    assert "other is another product" in str(found.unmatched[0])
+
+
 def test_annotations_without_a_picture_are_named(dataset: Dataset, write: Write) -> None:
     place = write("train/good/000.json", SCREW).parents[2]
     write("train/good/099.json", SCREW)

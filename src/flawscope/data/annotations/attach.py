@@ -132,6 +132,8 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
     """Read the annotations of a file or folder and give each picture its own.
 
     A picture's masks of defects that come from the very same file are dropped: it says what is annotated.
+    Where the place has a folder for each of several products, those of products beside the data set are no
+    annotations of it, however their pictures are numbered.
 
     Raises:
         DataError: nothing that is an annotation; an order that cannot be read.
@@ -139,7 +141,7 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
     """
     place = Path(place)
     reading = read_annotations(place)
-    matches = matched(reading.drawings, dataset.samples)
+    matches = matched(reading.drawings, dataset.samples, _others(dataset, place))
     problems = [*reading.problems, *matches.problems]
     usable = dict[Path, Drawing]()
     for path, drawing in matches.of.items():
@@ -164,6 +166,15 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
     return Annotated(
         replace(dataset, samples=samples), components, stated, matches.unmatched, tuple(problems)
     )
+
+
+def _others(dataset: Dataset, place: Path) -> tuple[Path, ...]:
+    """Folders of the place that are called as products beside this one."""
+    root = dataset.root.resolve()
+    if not place.is_dir() or place.resolve().is_relative_to(root):
+        return ()
+    beside = {one.name.casefold() for one in root.parent.iterdir() if one.is_dir()} - {root.name.casefold()}
+    return tuple(one for one in place.iterdir() if one.is_dir() and one.name.casefold() in beside)
 
 
 def _with_parts(
