@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from flawscope.errors import FlawscopeError, InputError, OutputError
+from flawscope.folders import scratch
+
+PART = ".part-"  # how the folders begin in which files are made
 
 
 @contextlib.contextmanager
@@ -49,8 +52,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A name for a file that takes the place of `path` when the block ends well."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
-            temporary = Path(folder) / path.name
+        with scratch(path.parent, PART) as folder:
+            temporary = folder / path.name
             yield temporary
             temporary.chmod(0o666 & ~_UMASK)
             temporary.replace(path)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest, save_model, write_graph
-from flawscope import files
+from flawscope import files, folders
 from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle
 from flawscope.runtime.manifest import SeenPicture, heatmap_range, map_level, seen
@@ -211,9 +211,13 @@ def test_full_disk_while_writing_the_manifest_keeps_the_old_model(
     assert entries(model.parent) == ["model"]
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
-def test_failing_swap_keeps_the_old_model(model: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
-    """The renames are: the old folder aside, its further entries over, the new folder in place."""
+@pytest.mark.parametrize(("at_once", "failing"), [(True, 1), (False, 1), (False, 2), (False, 3), (False, 4)])
+def test_failing_swap_keeps_the_old_model(
+    model: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool, failing: int
+) -> None:
+    """The last rename moves further entries over; three go before where folders cannot be exchanged."""
+    if not at_once:
+        monkeypatch.setattr(folders, "_exchange_call", lambda: None)
     (model / "report.html").write_text("report")
     before = bundle.load(model).manifest
     rename, calls = Path.rename, []

@@ -23,6 +23,7 @@ from flawscope.cli import (
     learn_command,
     methods_command,
     probe_command,
+    rollback_command,
     segments_command,
     train_command,
     weights_command,
@@ -73,6 +74,7 @@ app.command(epilog=inspect_command.EXAMPLES)(inspect_command.inspect)
 app.command(epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(epilog=calibrate_command.EXAMPLES)(calibrate_command.calibrate)
 app.command(epilog=learn_command.EXAMPLES)(learn_command.learn)
+app.command(epilog=rollback_command.EXAMPLES)(rollback_command.rollback)
 app.command(epilog=export_command.EXAMPLES)(export_command.export)
 app.command(epilog=probe_command.EXAMPLES)(probe_command.station_probe)
 app.command(epilog=benchmark_command.EXAMPLES)(benchmark_command.benchmark)

@@ -6,8 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,14 +15,12 @@ from pydantic import ValidationError
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError
 from flawscope.files import disk_error, inside, sha256, unwritable, write_text
-from flawscope.runtime import seal
+from flawscope.folders import mended, scratch
+from flawscope.runtime import places, seal
 from flawscope.runtime.frozen import first_problem
 from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest
 
-MANIFEST = "manifest.json"
-GRAPH = "model.onnx"
-WEIGHTS = "weights.safetensors"
-RECIPE = "recipe.yaml"
+MANIFEST, GRAPH, WEIGHTS, RECIPE = places.MANIFEST, places.GRAPH, places.WEIGHTS, places.RECIPE
 
 _AGAIN = "Take the model folder from its source again, or train again."
 _TAMPERED = "Do not use it: it was tampered with."
@@ -83,8 +79,9 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
         raise unwritable(folder, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.part-") as aside:
-            fresh = Path(aside) / "model"
+        places.tidy(folder)
+        with scratch(folder.parent, places.aside(folder)) as aside:
+            fresh = aside / "model"
             fresh.mkdir()
             draft = Draft(fresh)
             yield draft
@@ -93,7 +90,7 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
             manifest = draft.manifest.model_copy(update={"files": files})
             _require_graphs(manifest, folder)
             write_text(fresh / MANIFEST, _dump(manifest, signer))
-            _swap(fresh, folder, old=Path(f"{aside}.old"))
+            places.put(fresh, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
     except FlawscopeError:
@@ -134,6 +131,8 @@ def load(folder: Path, *, trust: Path | None = None) -> Bundle:
         MissingExtraError, OptionError: no key can be read from `trust`.
     """
     folder = Path(folder)
+    if not folder.exists():
+        mended(folder)
     found = _read(folder, None if trust is None else seal.Trusted(trust))
     _require_graphs(found.manifest, folder)
     for name, entry in found.manifest.files.items():
@@ -168,42 +167,6 @@ def _require_graphs(manifest: Manifest, folder: Path) -> None:
     for stage in manifest.stages:
         if stage.file not in manifest.files:
             raise _broken(folder, f"a model folder with {stage.file}", "a manifest that does not list it")
-
-
-def _swap(fresh: Path, folder: Path, *, old: Path) -> None:
-    """Rename `fresh` to `folder`; entries of `folder` that belong to no model move over to the new one."""
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    replaced = _model_files(folder)
-    folder.rename(old)
-    try:
-        for entry in old.iterdir():
-            if entry.name not in replaced and not (fresh / entry.name).exists():
-                entry.rename(fresh / entry.name)
-        fresh.rename(folder)
-    except BaseException:
-        _put_back(fresh, folder, old)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _put_back(fresh: Path, folder: Path, old: Path) -> None:
-    files = _model_files(fresh)
-    for entry in fresh.iterdir():
-        if entry.name not in files:
-            entry.rename(old / entry.name)
-    old.rename(folder)
-
-
-def _model_files(folder: Path) -> set[str]:
-    """First path parts of a model folder's own files; empty where it holds no readable manifest."""
-    own = {MANIFEST, GRAPH, f"{GRAPH}.data", WEIGHTS, RECIPE}
-    with contextlib.suppress(FlawscopeError):
-        own |= {
-            PurePosixPath(name).parts[0] for name in _read(folder).manifest.files if PurePosixPath(name).parts
-        }
-    return own
 
 
 def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:

@@ -1,0 +1,78 @@
+"""`flawscope rollback`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flawscope.cli import options
+from flawscope.cli.console import note, print_json, say
+
+if TYPE_CHECKING:
+    from flawscope.runtime.bundle import Bundle
+    from flawscope.runtime.versions import Version
+
+EXAMPLES = """Examples:
+
+  flawscope rollback models/bracket
+
+  flawscope rollback models/bracket --list
+
+  flawscope rollback models/bracket --to 3fa9
+
+Versions lie in MODEL.versions beside the model. The switch is one step: who opens the model meanwhile gets
+the one or the other, whole. The model that was in use is kept as well, so `--to` leads back to it."""
+
+
+def rollback(
+    model: options.Model,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Version, or the beginning of its name; else the one before.")
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Only list the versions, the oldest first.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Put an earlier version of a model in use again."""
+    from flawscope.runtime import bundle, versions
+
+    if listing:
+        found = versions.history(model)
+        if not found:
+            bundle.load(model)  # which says what is missing
+        made_by = {
+            row.entry["to"]: row.entry.get("event") for row in versions.rows(model) if "to" in row.entry
+        }
+        _show(found, made_by, as_json=as_json)
+        return
+    before = versions.name_of(model)
+    now = versions.rollback(model, to)
+    made = bundle.load(now.folder)
+    if as_json:
+        print_json({"model": model, "before": before, "now": now.id, **_facts(made)})
+        return
+    if before == now.id:
+        note(f"{model} was this version already.")
+    say(f"Model: {model}, version {now.id}{'' if before in (None, now.id) else f', in place of {before}'}")
+    say(made.manifest.calibration.statement())
+    if before not in (None, now.id):
+        say(f"Back again: flawscope rollback {model} --to {before}")
+
+
+def _facts(made: Bundle) -> dict[str, object]:
+    from flawscope.cli.console import promised
+
+    return {"signed": made.signed, **promised(made.manifest.calibration)}
+
+
+def _show(found: list[Version], made_by: dict[Any, Any], *, as_json: bool) -> None:
+    if as_json:
+        listed = [{**version.to_json(), "by": made_by.get(version.id)} for version in found]
+        print_json({"versions": listed})
+        return
+    for version in found:
+        written = version.written.strftime("%Y-%m-%d %H:%M:%S")
+        by = f"  by {made_by[version.id]}" if version.id in made_by else ""
+        say(f"{version.id}  {written}{by}{'  in use' if version.current else ''}")

@@ -1,0 +1,207 @@
+"""Kept versions of a model, one step from one to another, and a chained log of what changed.
+
+```text
+models/bracket/              the model in use, whole at any moment
+models/bracket.versions/     0a1b2c3d4e5f/ …  kept ones, each a whole model folder
+                             candidate/       one that is not in use yet, or did not pass its gate
+                             log.jsonl        what changed, a chained line each (runtime.chain)
+```
+
+A version is named by the first 12 hex digits of its manifest's sha256, and the manifest holds the hash of
+every file: the same name means the same model. Equal files are one file on the disk (hard links) where it has
+links. A model folder that is a link stands for the folder that it leads to. A signed manifest is kept, and
+comes back, as it was signed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from flawscope.errors import BundleError, OptionError
+from flawscope.runtime import bundle
+from flawscope.runtime.chain import Row
+from flawscope.runtime.version_store import CANDIDATE, RETURNING, Event, Store, Version, name_of, now
+
+__all__ = [
+    "Event",
+    "Version",
+    "candidate_place",
+    "changing",
+    "folder_of",
+    "history",
+    "keep",
+    "logged",
+    "name_of",
+    "rollback",
+    "rows",
+    "switch",
+]
+
+
+def keep(model: Path) -> Version:
+    """Keep the model in use as a version beside it; once, however often it is asked for.
+
+    Raises:
+        BundleError: the model is damaged.
+        OutputError: the place beside it cannot be written.
+    """
+    store = Store(model)
+    with store.alone():
+        return store.keep()[1]
+
+
+def candidate_place(model: Path) -> Path:
+    """Where the model that shall follow this one is to be written, with `bundle.writing`, before `switch`.
+
+    Raises:
+        BundleError: there is no model.
+        OutputError: the place beside the model cannot be written.
+    """
+    store = Store(model)
+    with store.alone():
+        return store.folder / CANDIDATE
+
+
+def switch(model: Path, candidate: Path, event: Event | None = None) -> Version:
+    """Put a candidate in use, in one step; the model before it is kept, and files that are none of it stay.
+
+    Args:
+        model: the model folder.
+        candidate: a whole model folder at `candidate_place`; it is gone afterwards.
+        event: what the log says of the change beside its time and both names, such as
+            `{"event": "update", "pictures": 20}`; plain values.
+
+    Raises:
+        BundleError: the candidate is damaged.
+        OutputError: the places cannot be written; the model in use stays.
+    """
+    store = Store(model)
+    with store.alone(but=candidate):
+        return store.take(bundle.load(Path(candidate).resolve()), {"event": "switch", **(event or {})})
+
+
+@contextlib.contextmanager
+def changing(model: Path, event: Event) -> Iterator[Version]:
+    """Keep the model in use, let the block change it in place in one step, and log that it did.
+
+    Raises:
+        BundleError, OutputError: as `keep`, before the block begins.
+    """
+    store = Store(model)
+    with store.alone():
+        before = store.keep()[1]
+        with store.intending(event):
+            yield before
+
+
+def history(model: Path) -> list[Version]:
+    """All versions that are at hand, the one kept first at the front, the one in use last. Writes nothing."""
+    store = Store(model)
+    return [*store.kept(), *([store.version(store.model)] if bundle.is_bundle(store.model) else [])]
+
+
+def rollback(model: Path, to: str | None = None, event: Event | None = None) -> Version:
+    """Put an earlier version in use again, in one step; the model before it is kept.
+
+    Args:
+        model: the model folder; it may be gone, or damaged, and is then put aside among the versions.
+        to: a version's name or the beginning of one; None: the one in use before the present one. What
+            has been rolled back does not count, so that each call goes further back.
+        event: what the log says beside the time and both names.
+
+    Raises:
+        BundleError: the kept version is damaged; the model in use stays.
+        OptionError: no such version, several that begin so, or none before this one.
+        OutputError: the places cannot be written; the model in use stays.
+    """
+    store = Store(model)
+    if not store.kept():
+        raise _no_earlier(store.model)
+    with store.alone():
+        wanted = _before(store) if to is None else _named(store, to)
+        if wanted == name_of(store.model):
+            return store.version(store.model)
+        kept, returning = _whole(store, wanted), store.folder / RETURNING
+        store.link_to(kept, returning)
+        made = bundle.Bundle(returning, kept.manifest, kept.signed)
+        return store.take(made, {"event": "rollback", **(event or {})})
+
+
+def logged(model: Path, event: Event) -> None:
+    """Add a row to the model's log: the event, its time and its place in the chain.
+
+    Raises:
+        BundleError: there is no model.
+        OutputError: the log cannot be written.
+        ValueError: an event that JSON cannot hold.
+    """
+    store = Store(model)
+    with store.alone():
+        store.log({"at": now(), **event})
+
+
+def rows(model: Path) -> list[Row]:
+    """The model's log, in its order, for `runtime.chain.verify`; empty where nothing has changed yet."""
+    return Store(model).rows()
+
+
+def folder_of(model: Path) -> Path:
+    """Where the versions of a model lie."""
+    return Store(model).folder
+
+
+def _whole(store: Store, name: str) -> bundle.Bundle:
+    place = store.folder / name
+    try:
+        found = bundle.load(place)
+        got = "" if name_of(place) == name else "another model"
+    except BundleError as error:
+        got = error.got
+    if got:
+        raise BundleError(
+            f"version {place}",
+            expected="a whole model, as it was kept",
+            got=got,
+            fix=f"Choose another: flawscope rollback {store.model} --list. The model in use stays.",
+        )
+    return found
+
+
+def _named(store: Store, text: str) -> str:
+    known = [version.id for version in history(store.model)]
+    found = [name for name in known if text and name.startswith(text.lower())]
+    if len(found) == 1:
+        return found[0]
+    raise OptionError(
+        f"version {text!r} of {store.model}",
+        expected="the name of a kept version or the beginning of one",
+        got=f"the beginning of {len(found)}" if found else "an unknown one",
+        fix=f"Known: {', '.join(known)}.",
+    )
+
+
+def _before(store: Store) -> str:
+    """The version in use before the present one, by the log; where it tells none, the one kept last."""
+    at_hand = [version.id for version in store.kept()]
+    changes = [row.entry for row in store.rows() if {"from", "to"} <= row.entry.keys()]
+    way = list[str]()
+    for change in changes:
+        if change.get("event") == "rollback" and change["to"] in way:
+            del way[way.index(change["to"]) :]
+        else:
+            way.append(change["from"])
+    earlier = [name for name in way if name in at_hand] if changes else at_hand
+    if not earlier:
+        raise _no_earlier(store.model)
+    return earlier[-1]
+
+
+def _no_earlier(model: Path) -> OptionError:
+    return OptionError(
+        f"model {model}",
+        expected="an earlier version of it",
+        got="none",
+        fix="Versions are kept whenever update, calibrate, or learn with --gate, changes a model.",
+    )

@@ -1,0 +1,54 @@
+"""`flawscope rollback`: back to an earlier version, and a list of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brightness_model import save_model
+from flawscope.runtime import versions
+
+
+@pytest.fixture
+def switched(tmp_path: Path) -> tuple[Path, str, str]:
+    """A model that has followed another, and both names."""
+    model = save_model(tmp_path / "model").folder
+    before = versions.name_of(model)
+    made = save_model(versions.candidate_place(model), divide_by=2).folder
+    return model, str(before), versions.switch(model, made, {"event": "update"}).id
+
+
+def test_back_and_forth(flawscope: Callable[..., Any], switched: tuple[Path, str, str]) -> None:
+    model, one, two = switched
+    back = flawscope("rollback", model)
+    assert back.code == 0
+    assert f"version {one}, in place of {two}" in back.out
+    assert f"Back again: flawscope rollback {model} --to {two}" in back.out
+    forth = flawscope("rollback", model, "--to", two[:6], "--json")
+    assert json.loads(forth.out)["now"] == two
+    again = flawscope("rollback", model, "--to", two)
+    assert (again.code, "was this version already" in again.err) == (0, True)
+
+
+def test_listing_writes_nothing(flawscope: Callable[..., Any], switched: tuple[Path, str, str]) -> None:
+    model, one, two = switched
+    lines = flawscope("rollback", model, "--list").out.splitlines()
+    assert [line.split()[0] for line in lines] == [one, two]
+    assert lines[1].endswith("by update  in use")
+    (first, second) = json.loads(flawscope("rollback", model, "--list", "--json").out)["versions"]
+    assert (first["id"], first["current"], second["by"]) == (one, False, "update")
+
+
+def test_nothing_to_return_to(flawscope: Callable[..., Any], tmp_path: Path) -> None:
+    model = save_model(tmp_path / "model").folder
+    for arguments in ([], ["--to", "abc"]):
+        ended = flawscope("rollback", model, *arguments)
+        assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+        assert "expected an earlier version of it, got none" in ended.err
+    assert flawscope("rollback", model, "--list").code == 0
+    assert flawscope("rollback", tmp_path / "typo", "--list").code == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
