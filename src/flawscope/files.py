@@ -114,6 +114,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest(content: bytes) -> str:
+    """Hex digest of bytes, as `sha256` gives it of a file that holds them."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def remembered_sha256(path: Path) -> str:
     """As `sha256`, once for each file: remembered for as long as its size and times of change stay.
 

@@ -106,7 +106,7 @@ def test_the_table_is_sorted_by_score_with_errors_last(tmp_path: Path) -> None:
     add(tmp_path / "out", inspected(Path("bad.png"), ERROR), *found)
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["path", "decision", "score", "p_value", "findings", "error"]
+    assert list(rows[0]) == ["path", "decision", "score", "p_value", "findings", "error", "picture"]
     assert [row["path"] for row in rows] == ["high.png", "'=SUM(1).png", "low.png", "bad.png"]
     assert (rows[3]["error"], rows[3]["score"]) == (str(ERROR), "")
 
@@ -119,7 +119,7 @@ def test_any_name_comes_back_from_the_table(name: str, tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     tables.write_table(path, tables.RESULTS, [scored(Path(name), 1.5).record])
     header, row, *_ = path.read_text("utf-8").splitlines()
-    assert header == '"path","decision","score","p_value","findings","error"'
+    assert header == '"path","decision","score","p_value","findings","error","picture"'
     assert row.startswith('"')  # whoever parts cells at semicolons leaves a text in quotes whole
     with path.open(encoding="utf-8", newline="") as stream:
         (read,) = csv.DictReader(stream)

@@ -171,7 +171,7 @@ def _values(path: Path) -> NDArray[Any]:
     values = read_image(path).max(axis=2)  # (H, W, C) -> (H, W)
     if values.any() and len(np.unique(values)) <= _FEW_VALUES:
         return np.asarray(values)
-    with opened(path, PIXEL_LIMIT) as (image, name), damage_named(name):
+    with opened(path, PIXEL_LIMIT) as (image, _, name), damage_named(name):
         if isinstance(image, DeepTiff) or not image.has_transparency_data:
             return np.asarray(values)
         orientation = orientation_of(image)

@@ -119,7 +119,7 @@ def _read_png(path: Path) -> Labels:
             got="a folder" if path.exists() else "nothing there",
             fix="Correct the path, or draft a map: flawscope segments draft.",
         )
-    with opened(path, PIXEL_LIMIT) as (found, _):
+    with opened(path, PIXEL_LIMIT) as (found, _, _):
         image = _checked_kind(path, found)
         with damage_named(f"segment map {path}"):
             image.load()

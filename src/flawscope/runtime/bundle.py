@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError
-from flawscope.files import disk_error, inside, sha256, unwritable, write_text
+from flawscope.files import digest, disk_error, inside, sha256, unwritable, write_text
 from flawscope.folders import mended, scratch
 from flawscope.runtime import places, seal
 from flawscope.runtime.frozen import first_problem
@@ -34,12 +34,13 @@ _UNSIGNED = (
 class Bundle:
     """A model folder whose files were checked against its manifest.
 
-    `signed` tells that its manifest bears a signature, whosever it is.
+    `signed` tells that its manifest bears a signature, whosever it is; `sha256` is of the manifest's file.
     """
 
     folder: Path
     manifest: Manifest
     signed: bool = False
+    sha256: str = ""
 
     @property
     def weights(self) -> Path | None:
@@ -89,7 +90,8 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
             files = {path.relative_to(fresh).as_posix(): _entry(path) for path in written}
             manifest = draft.manifest.model_copy(update={"files": files})
             _require_graphs(manifest, folder)
-            write_text(fresh / MANIFEST, _dump(manifest, signer))
+            text = _dump(manifest, signer)
+            write_text(fresh / MANIFEST, text)
             places.put(fresh, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -99,7 +101,7 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
         if (told := disk_error(error)) is None:
             raise
         raise unwritable(folder, told) from error
-    draft.bundle = Bundle(folder, manifest, signer is not None)
+    draft.bundle = Bundle(folder, manifest, signer is not None, digest(text.encode()))
 
 
 def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -> None:
@@ -146,8 +148,9 @@ def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:
     Raises:
         OutputError: the manifest cannot be written; the old one stays.
     """
-    write_text(found.folder / MANIFEST, _dump(manifest))
-    return Bundle(found.folder, manifest)
+    text = _dump(manifest)
+    write_text(found.folder / MANIFEST, text)
+    return Bundle(found.folder, manifest, sha256=digest(text.encode()))
 
 
 def is_bundle(folder: Path) -> bool:
@@ -184,7 +187,8 @@ def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:
         raise _broken(folder, f"a manifest signed with {trusted.path}", problem, _UNSIGNED)
     own = {key: value for key, value in fields.items() if key not in (seal.HASH, seal.SIGNATURE)}
     try:
-        return Bundle(folder, Manifest.model_validate_json(json.dumps(own)), seal.SIGNATURE in fields)
+        manifest = Manifest.model_validate_json(json.dumps(own))
+        return Bundle(folder, manifest, seal.SIGNATURE in fields, digest(content))
     except (ValidationError, FlawscopeError) as error:
         got = str(error) if isinstance(error, FlawscopeError) else ": ".join(first_problem(error))
         raise _broken(folder, "a manifest that this version understands", got) from error

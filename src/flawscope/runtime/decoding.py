@@ -22,6 +22,7 @@ from PIL import (
 )
 
 from flawscope.errors import FlawscopeError, InputError
+from flawscope.runtime.picture_file import PictureFile
 from flawscope.runtime.tiff import DeepTiff, decode, deep
 
 _ORIENTATION = 0x0112
@@ -62,13 +63,15 @@ def _kind(head: bytes) -> str:
 
 
 Opened = ImageFile.ImageFile | DeepTiff
+Source = Path | bytes | PictureFile
 
 
 @contextmanager
-def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[Opened, str]]:
-    """A picture whose header has been read and its size checked, and its name for errors; not yet decoded.
+def opened(source: Source, pixel_limit: int) -> Iterator[tuple[Opened, IO[bytes], str]]:
+    """A picture whose header has been read and its size checked, its bytes, and its name for errors.
 
-    Each format's own reader is called, so the formats are these five and the limit is ours alone.
+    It is not yet decoded. Each format's own reader is called, so the formats are these five and the limit is
+    ours alone.
     """
     name = "picture" if isinstance(source, bytes) else f"picture {source}"
     with _stream(source, name) as stream:
@@ -86,18 +89,19 @@ def opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[Opened, str
             if image is None:
                 image = factory(stream)
         _check_size(image, name, pixel_limit)
-        yield image, name
+        yield image, stream, name
 
 
-def _stream(source: Path | bytes, name: str) -> IO[bytes]:
+def _stream(source: Source, name: str) -> IO[bytes]:
     try:
         if isinstance(source, bytes):
             return BytesIO(source)
-        mode = Path(source).stat().st_mode
+        path = source.path if isinstance(source, PictureFile) else Path(source)
+        mode = path.stat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for its other end
             fix = "Name a file that holds a picture."
             raise InputError(name, expected=_READABLE, got="a pipe, a socket or a device", fix=fix)
-        return Path(source).open("rb")
+        return source.read() if isinstance(source, PictureFile) else path.open("rb")
     except OSError as error:
         got = "a folder" if Path(str(source)).is_dir() else (error.strerror or str(error)).lower()
         raise InputError(
@@ -146,8 +150,8 @@ _CONVERSIONS: dict[str, str | None] = {
 }  # fmt: skip
 
 
-def pixels_of(image: Opened, source: Path | bytes, name: str) -> NDArray[Any]:
-    """Decode to (H, W, C), C = 1 or 3, not yet oriented."""
+def pixels_of(image: Opened, stream: IO[bytes], name: str) -> NDArray[Any]:
+    """Decode to (H, W, C), C = 1 or 3, not yet oriented; `stream` holds the file's bytes."""
     if isinstance(image, DeepTiff):
         with damage_named(name):
             numbers = image.load()
@@ -157,7 +161,7 @@ def pixels_of(image: Opened, source: Path | bytes, name: str) -> NDArray[Any]:
     with damage_named(name):
         image.load()
         if colour:
-            return _decode_deep(source)
+            return _decode_deep(stream)
         return _flatten(image)
 
 
@@ -197,10 +201,10 @@ def _over_black(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(mixed, pixels.dtype)
 
 
-def _decode_deep(source: Path | bytes) -> NDArray[Any]:
+def _decode_deep(stream: IO[bytes]) -> NDArray[Any]:
     """16-bit colour, which Pillow would cut to 8 bits; Pillow has decoded it whole just before."""
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    pixels = decode(data)
+    stream.seek(0)
+    pixels = decode(stream.read())
     if pixels is None or pixels.dtype != np.uint16:
         raise OSError("16-bit colour that OpenCV cannot decode")
     return _over_black(pixels) if pixels.shape[2] == 4 else pixels

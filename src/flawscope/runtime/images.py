@@ -113,7 +113,7 @@ def read_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> NDArr
 
 
 def decode(
-    source: Path | bytes,
+    source: decoding.Source,
     frame: Frame | None,
     *,
     tiling: Tiling | None = None,
@@ -126,7 +126,7 @@ def decode(
     Raises:
         InputError: as `read_image` does.
     """
-    with decoding.opened(source, pixel_limit) as (image, name):
+    with decoding.opened(source, pixel_limit) as (image, stream, name):
         orientation, (width, height) = decoding.orientation_of(image), image.size
         size, by = (width, height) if orientation >= 5 else (height, width), 1
         if frame is not None and frame.reduced and isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -134,7 +134,7 @@ def decode(
             by = reduction.divisor(size, inner)
             if by > 1 and image.draft(None, (width // by, height // by)) is None:
                 by = 1
-        pixels = decoding.pixels_of(image, source, name)
+        pixels = decoding.pixels_of(image, stream, name)
     return Decoded.reduced(decoding.oriented(pixels, orientation), size, by, orientation)
 
 
@@ -237,7 +237,7 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     Raises:
         InputError: as `read_image` does.
     """
-    with decoding.opened(path, pixel_limit) as (image, name):
+    with decoding.opened(path, pixel_limit) as (image, _, name):
         bits = decoding.bits_of(image)
         decoding.check_mode(image, name)
         swapped = decoding.orientation_of(image) >= 5
@@ -257,7 +257,7 @@ def size_of(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> Pair:
     Raises:
         InputError: as `read_image` does, for what the header tells.
     """
-    with decoding.opened(path, pixel_limit) as (image, _):
+    with decoding.opened(path, pixel_limit) as (image, _, _):
         width, height = image.size
         return (width, height) if decoding.orientation_of(image) >= 5 else (height, width)
 

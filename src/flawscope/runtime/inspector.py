@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +20,9 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain import explainer
 from flawscope.runtime.explain.areas import MOST_AREAS
 from flawscope.runtime.images import decode, pixels_in
+from flawscope.runtime.in_force import InForce
 from flawscope.runtime.overlay import find_regions
+from flawscope.runtime.picture_file import PictureFile
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.prediction import Prediction, Region
 from flawscope.runtime.reduction import Decoded
@@ -82,13 +83,14 @@ class Inspector:
         self.close()
 
     @cached_property
+    def in_force(self) -> InForce:
+        """What its verdicts are made with: model, calibration and engine."""
+        return InForce.of(self.bundle, self.pipeline.pair)
+
+    @cached_property
     def identity(self) -> str:
-        """A digest of graph, knobs and calibration: the same digest means the same verdicts."""
-        manifest = self.bundle.manifest
-        files = "".join(f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items()))
-        knobs = "".join(f"{name}={value}" for name, value in manifest.scalar_values().items())
-        text = manifest.calibration.model_dump_json() + files + knobs
-        return hashlib.sha256(text.encode()).hexdigest()
+        """A digest of model, calibration and engine, which every record carries."""
+        return self.in_force.identity
 
     def inspect(self, picture: Path | str | bytes | NDArray[Any]) -> Prediction:
         """Inspect one picture: a file, an encoded one, or pixels (H, W[, 1 or 3]) uint8, uint16 or float32.
@@ -99,8 +101,11 @@ class Inspector:
         """
         return self.look(picture)[1]
 
-    def look(self, picture: Path | str | bytes | NDArray[Any]) -> tuple[Decoded, Prediction]:
-        """`inspect`, and the pixels before it, for whoever would decode the picture again."""
+    def look(self, picture: Path | str | bytes | PictureFile | NDArray[Any]) -> tuple[Decoded, Prediction]:
+        """`inspect`, and the pixels before it, for whoever would decode the picture again.
+
+        A `PictureFile` knows its hash afterwards.
+        """
         if isinstance(picture, np.ndarray):
             image = Decoded.of(_checked(picture))
         else:

@@ -33,7 +33,7 @@ def origin(path: Path) -> Origin:
     Raises:
         InputError: the file is missing or no picture.
     """
-    with decoding.opened(path, PIXEL_LIMIT) as (image, _):
+    with decoding.opened(path, PIXEL_LIMIT) as (image, _, _):
         compression = str(getattr(image, "info", {}).get("compression", "as usual"))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             tables = image.quantization or {}

@@ -30,13 +30,14 @@ class Record(Frozen):
     Attributes:
         path: the file, as the user named it.
         state: its size in bytes and time of change in ns before it was read; None where it was not there.
-        model: identity of graph, knobs and calibration (`Inspector.identity`).
+        model: identity of model, calibration and engine (`Inspector.identity`).
         score: raw anomaly score, higher is more anomalous; None with an error, as the next two.
         p_value: share of good pictures expected to score as high, in (0, 1].
         decision: the verdict.
         findings: sentences about what is wrong, with numbers and regions.
         contributions: (label, contribution to the score), strongest first, where the method tells; all of
             them, so that the score is their sum and a start that all pictures share.
+        picture: sha256 of the file's bytes as they were decoded, in hex; None where none could be read.
         truth: where it is known.
         error: why the picture could not be inspected, in one line.
     """
@@ -49,6 +50,7 @@ class Record(Frozen):
     decision: Decision | None = None
     findings: tuple[Finding, ...] = ()
     contributions: tuple[tuple[str, FiniteFloat], ...] = ()
+    picture: str | None = None
     truth: Truth | None = None
     error: InstanceOf[str] | None = None
 
@@ -67,10 +69,12 @@ class Record(Frozen):
         *,
         state: State | None = None,
         model: str = "",
+        picture: str | None = None,
         truth: Truth | None = None,
     ) -> Self:
         """The record of one answer; contributions keep six significant digits."""
         values: dict[str, Any] = {"path": str(path), "state": state, "model": model, "truth": truth}
+        values["picture"] = picture
         if isinstance(answer, FlawscopeError):
             return cls(**values, error=str(answer))
         values |= {name: getattr(answer, name) for name in ("score", "p_value", "decision", "findings")}
@@ -88,11 +92,15 @@ class Record(Frozen):
         return cls.model_validate(values | {"state": line.get("file"), "model": model})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: path, score, p_value, decision, findings and contributions; or path and error."""
+        """Plain values: path, score, p_value, decision, findings and contributions; or path and error.
+
+        And the picture's hash, where there is one.
+        """
         wanted = {"path", "error"}
         if self.error is None:
             wanted = {"path", "score", "p_value", "decision", "findings"}
             wanted |= {"contributions"} if self.contributions else set()
+        wanted |= {"picture"} if self.picture else set()
         return self.model_dump(mode="json", include=wanted)
 
     @property

@@ -9,6 +9,7 @@ heatmap is joined from a local and a global map, a flagged picture shows the thr
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from flawscope.runtime.overlay import (
     to_rgb,
     to_webp_bytes,
 )
+from flawscope.runtime.picture_file import PictureFile
 from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Finding, Prediction, Region
 from flawscope.runtime.record import Inset, Record, Truth, Views
@@ -97,16 +99,17 @@ def inspect_one(
 def _inspected(
     inspector: Inspector, path: Path, truth: Truth | None, views: Wish, overlay: Wish, *, boxes: bool
 ) -> Inspected:
-    state, model = file_state(path), inspector.identity
+    file = PictureFile(path)
+    of = functools.partial(Record.of, path, state=file_state(path), model=inspector.identity, truth=truth)
     try:
-        seen, prediction = inspector.look(path)
+        seen, prediction = inspector.look(file)
         prediction = replace(prediction, findings=(*_unwritten(path), *prediction.findings))
     except FlawscopeError as error:
         cause = error.__cause__
         passing = isinstance(cause, OSError) and cause.errno is not None  # a decoder's own has no number
-        return Inspected(Record.of(path, error, state=state, model=model, truth=truth), passing=passing)
+        return Inspected(of(error, picture=file.sha256), passing=passing)
     bundle = inspector.bundle
-    record = Record.of(path, prediction, state=state, model=model, truth=truth)
+    record = of(prediction, picture=file.sha256)
     small, whole = views(record), overlay(record)
     image = _in_full(seen, path) if small or whole else None
     if image is None:

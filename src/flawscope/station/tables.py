@@ -11,7 +11,7 @@ from typing import Any
 from flawscope.files import write_atomically
 from flawscope.runtime.record import Record
 
-RESULTS = ("path", "decision", "score", "p_value", "findings", "error")
+RESULTS = ("path", "decision", "score", "p_value", "findings", "error", "picture")
 PICTURES = ("path", "kind", "defective", "score", "p_value", "decision", "error")
 
 
@@ -35,7 +35,7 @@ def write_table(path: Path, columns: Sequence[str], records: Iterable[Record]) -
 
 
 def _row(record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": record.path, "error": record.error or ""}
+    row: dict[str, Any] = {"path": record.path, "error": record.error or "", "picture": record.picture or ""}
     if record.truth is not None:
         row |= {"kind": record.truth.kind, "defective": int(record.truth.defective)}
     if record.error is None:
