@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from flawscope.data.decoded import DecodedPictures
 from flawscope.data.masks import union_mask
@@ -47,6 +48,11 @@ def sources(pictures: Pictures) -> list[int]:
     """
     numbers: dict[object, int] = {}
     return [numbers.setdefault(sample.path, len(numbers)) for sample in pictures.samples]
+
+
+def files_of(pictures: Pictures) -> list[Path]:
+    """The files that pictures, or their tiles, come from, each once and in order."""
+    return list(dict.fromkeys(sample.path for sample in pictures.samples))
 
 
 def tiles_of(pictures: Pictures) -> list[Tile | None]:

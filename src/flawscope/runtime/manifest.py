@@ -152,6 +152,8 @@ class Manifest(Frozen):
         learnt: facts that fit found out, which the explanation and a restored detector read.
         tiling: how pictures are cut into tiles of the frame; None: each is seen whole.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
+        conditions: of the calibration pictures themselves, by name and in their order, as far as nine of ten
+            tell them (`flawscope.runtime.conditions`).
         parity, speeds: how well and how fast each engine answered where the engine was chosen.
     """
 
@@ -169,6 +171,7 @@ class Manifest(Frozen):
     engine: str = DEFAULT
     precision: Precision = "fp32"
     calibration: Calibration
+    conditions: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
     heatmap: HeatmapRange | None = None
     parity: tuple[ParityFigures, ...] = ()
     speeds: Speeds | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
-from pydantic import FiniteFloat, InstanceOf, model_validator
+from pydantic import Field, FiniteFloat, InstanceOf, model_validator
 
 from flawscope.errors import FlawscopeError
 from flawscope.runtime.frozen import Frozen
@@ -38,6 +39,8 @@ class Record(Frozen):
         contributions: (label, contribution to the score), strongest first, where the method tells; all of
             them, so that the score is their sum and a start that all pictures share.
         picture: sha256 of the file's bytes as they were decoded, in hex; None where none could be read.
+        conditions: of the picture itself, by name (`flawscope.runtime.conditions`), as far as the model knows
+            them of its calibration pictures.
         truth: where it is known.
         error: why the picture could not be inspected, in one line.
     """
@@ -51,6 +54,7 @@ class Record(Frozen):
     findings: tuple[Finding, ...] = ()
     contributions: tuple[tuple[str, FiniteFloat], ...] = ()
     picture: str | None = None
+    conditions: dict[str, FiniteFloat] = Field(default_factory=dict)
     truth: Truth | None = None
     error: InstanceOf[str] | None = None
 
@@ -71,6 +75,7 @@ class Record(Frozen):
         model: str = "",
         picture: str | None = None,
         truth: Truth | None = None,
+        conditions: Mapping[str, float] = MappingProxyType({}),
     ) -> Self:
         """The record of one answer; contributions keep six significant digits."""
         values: dict[str, Any] = {"path": str(path), "state": state, "model": model, "truth": truth}
@@ -79,7 +84,7 @@ class Record(Frozen):
             return cls(**values, error=str(answer))
         values |= {name: getattr(answer, name) for name in ("score", "p_value", "decision", "findings")}
         moved = tuple((label, float(f"{value:.6g}")) for label, value in answer.contributions)
-        return cls(**values, contributions=moved)
+        return cls(**values, contributions=moved, conditions=dict(conditions))
 
     @classmethod
     def of_json(cls, line: Mapping[str, Any], *, model: str = "") -> Self:
@@ -92,14 +97,14 @@ class Record(Frozen):
         return cls.model_validate(values | {"state": line.get("file"), "model": model})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: path, score, p_value, decision, findings and contributions; or path and error.
+        """Plain values: path, score, p_value, decision, findings; or path and error.
 
-        And the picture's hash, where there is one.
+        The picture's hash, contributions and conditions follow where there are any.
         """
         wanted = {"path", "error"}
         if self.error is None:
             wanted = {"path", "score", "p_value", "decision", "findings"}
-            wanted |= {"contributions"} if self.contributions else set()
+            wanted |= {name for name in ("contributions", "conditions") if getattr(self, name)}
         wanted |= {"picture"} if self.picture else set()
         return self.model_dump(mode="json", include=wanted)
 

@@ -17,6 +17,7 @@ from flawscope.progress import Progress, Silent, counted
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
+from flawscope.runtime.conditions import joined, of_files
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import HeatmapRange, heatmap_range, seen
@@ -153,7 +154,12 @@ def recalibrated(
         scores, levels = _judged(pipeline, good, progress)
         if anew:
             changes |= {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
-    changes["calibration"] = wish.afresh(before, scores) if anew else wish.extended(before, scores)
+    calibration = wish.afresh(before, scores) if anew else wish.extended(before, scores)
+    changes["calibration"] = calibration
+    if normals:
+        told = of_files(paths, opened.manifest.frame, opened.manifest.tiling)
+        alone = len(calibration.scores) == len(scores)
+        changes["conditions"] = told if alone else joined(opened.manifest.conditions, told)
     known = {"pictures": (*pictures, *seen(paths, "calibration"))}
     changes["provenance"] = opened.manifest.provenance.model_copy(update=known)
     updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from flawscope.errors import FlawscopeError
 from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.conditions import conditions
 from flawscope.runtime.endings import zeros_at_end
 from flawscope.runtime.explain.examples import example, tile_size
 from flawscope.runtime.explain.nearest_patch import picture_name
@@ -109,7 +110,10 @@ def _inspected(
         passing = isinstance(cause, OSError) and cause.errno is not None  # a decoder's own has no number
         return Inspected(of(error, picture=file.sha256), passing=passing)
     bundle = inspector.bundle
-    record = of(prediction, picture=file.sha256)
+    known = bundle.manifest.conditions
+    found = conditions(seen, bundle.manifest.frame) if known else {}
+    told = {name: value for name, value in found.items() if name in known}
+    record = of(prediction, picture=file.sha256, conditions=told)
     small, whole = views(record), overlay(record)
     image = _in_full(seen, path) if small or whole else None
     if image is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import flawscope
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import files_of
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
@@ -17,6 +18,7 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
+from flawscope.runtime.conditions import of_files
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
 from flawscope.runtime.parity import PICTURES
@@ -106,6 +108,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             engine=chosen.pipeline.engine,
             precision=chosen.pipeline.precision,
             calibration=contents.wish.thresholds(held_out),
+            conditions=of_files(files_of(contents.apart), contents.apart.frame, contents.tiling),
             heatmap=None if held_out.levels is None else heatmap_range(held_out.levels),
             parity=chosen.parity,
             speeds=chosen.speeds,

@@ -32,8 +32,8 @@ class Matches:
     problems: tuple[DataError, ...]
 
 
-def matched(drawings: Sequence[Drawing], samples: Sequence[Sample], others: Sequence[Path] = ()) -> Matches:
-    """Find each annotation's picture; those in the folders of `others` belong to other products.
+def matched(drawings: Sequence[Drawing], samples: Sequence[Sample], foreign: Sequence[Path] = ()) -> Matches:
+    """Find each annotation's picture; those in the folders of `foreign` belong to other products.
 
     It is the one of the same name, and of several the one whose folders agree with the annotation's the
     longest way up; of those that agree alike the only good training picture, for data sets whose kinds and
@@ -45,7 +45,7 @@ def matched(drawings: Sequence[Drawing], samples: Sequence[Sample], others: Sequ
         named[key[-1]].append((sample, key))
     claims, unmatched = defaultdict[Path, list[tuple[int, Drawing]]](list), list[Unmatched]()
     for drawing in drawings:
-        beside = next((folder for folder in others if drawing.file.is_relative_to(folder)), None)
+        beside = next((folder for folder in foreign if drawing.file.is_relative_to(folder)), None)
         if beside is not None:
             unmatched.append(Unmatched(drawing, f"{beside.name} is another product"))
             continue
