@@ -13,7 +13,8 @@ from flawscope.runtime import chain
 from flawscope.runtime.chain import START, Break, Row
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-entries = st.dictionaries(texts, st.integers() | texts | st.floats(allow_nan=False, allow_infinity=False))
+numbers = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)  # an engine may flush those
+entries = st.dictionaries(texts, st.integers() | texts | numbers)
 chains = st.lists(entries, min_size=1, max_size=8)
 
 
