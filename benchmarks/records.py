@@ -24,7 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flawscope.files import write_text
+from flawscope.files import digest, write_text
+from flawscope.runtime.in_force import InForce
 from flawscope.runtime.machine import hardware
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 from flawscope.runtime.record import Record
@@ -32,7 +33,9 @@ from flawscope.station.picture import Inspected
 from flawscope.station.results import Results
 from flawscope.station.states import file_state
 
-FILES, MODEL = 1000, "m"
+FILES = 1000
+MODEL = InForce(folder="models/m", manifest="", model="m", calibration="c", engine="none")
+IDENTITY = MODEL.identity
 TOGETHER = 10_000  # records a commit while the store is filled
 
 
@@ -62,7 +65,8 @@ def inspected(path: Path, index: int) -> Inspected:
     )
     verdict = Decision.REJECT if flagged else Decision.ACCEPT
     answer = Prediction(score, 0.5, verdict, findings=findings)
-    return Inspected(Record.of(path, answer, state=file_state(path), model=MODEL))
+    record = Record.of(path, answer, state=file_state(path), model=IDENTITY, picture=digest(bytes(path)))
+    return Inspected(record)
 
 
 def fill(folder: Path, count: int) -> dict[str, Any]:

@@ -17,14 +17,18 @@ from typing import Any
 import pytest
 
 from flawscope.errors import InputError, OutputError
+from flawscope.runtime.in_force import InForce
 from flawscope.runtime.prediction import Decision, Finding, Prediction
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import tables
+from flawscope.station.audit import audit
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.results import LINES, Results, read_records, read_views
 from flawscope.station.states import file_state
 from flawscope.station.store import STORE, _lay_out
+from in_force import in_force
 
+MODEL = in_force()
 ANSWER = Prediction(2.5, 0.01, Decision.REJECT, findings=(Finding("unusual area"),))
 ERROR = InputError("picture", expected="a whole file", got="half of one", fix="Copy it again.")
 
@@ -36,7 +40,7 @@ def picture(folder: Path, name: str = "a.png") -> Path:
 
 
 def inspected(path: Path, answer: Prediction | InputError = ANSWER, views: Views | None = None) -> Inspected:
-    return Inspected(Record.of(path, answer, state=file_state(path), model="m"), views=views)
+    return Inspected(Record.of(path, answer, state=file_state(path), model=MODEL.identity), views=views)
 
 
 def add_each(results: Results, found: list[Inspected]) -> None:
@@ -48,7 +52,7 @@ def scored(path: Path, score: float, views: Views | None = None) -> Inspected:
     return inspected(path, Prediction(score, 0.5, Decision.ACCEPT), views)
 
 
-def add(folder: Path, *found: Inspected, model: str = "m") -> None:
+def add(folder: Path, *found: Inspected, model: InForce = MODEL) -> None:
     with Results(folder, model=model) as results:
         results.add(*found)
         results.export()
@@ -58,7 +62,7 @@ def test_done_pictures_are_known_again_until_they_change(tmp_path: Path) -> None
     paths = [picture(tmp_path, f"{index}.png") for index in range(1200)]
     add(tmp_path / "out", *(inspected(path) for path in paths[:1100]))
     paths[7].write_bytes(b"other pixels")
-    with Results(tmp_path / "out", model="m") as again:
+    with Results(tmp_path / "out", model=MODEL) as again:
         assert list(again.new(paths)) == paths[1100:]
         assert list(again.changed(paths)) == [paths[7]]
 
@@ -69,7 +73,7 @@ def test_pictures_far_apart_in_a_full_store_are_known_again(tmp_path: Path) -> N
     add(tmp_path / "out", *(inspected(path) for path in paths[1:]))
     paths[39].unlink()
     asked = [paths[39], paths[20], paths[0], tmp_path / "z.png"]
-    with Results(tmp_path / "out", model="m") as again:
+    with Results(tmp_path / "out", model=MODEL) as again:
         assert list(again.new(asked)) == [paths[0], tmp_path / "z.png"]
         assert list(again.changed(asked)) == [paths[39]]
 
@@ -79,14 +83,14 @@ def test_names_without_a_folder_are_known_again(tmp_path: Path, monkeypatch: pyt
     paths = [picture(Path(), name) for name in ("a.png", "b.png")]
     add(Path("out"), *map(inspected, paths))
     paths[1].write_bytes(b"other pixels")
-    with Results(Path("out"), model="m") as again:
+    with Results(Path("out"), model=MODEL) as again:
         assert list(again.changed(paths)) == [paths[1]]
 
 
 def test_failed_pictures_are_tried_again_and_replaced(tmp_path: Path) -> None:
     first, second = picture(tmp_path), picture(tmp_path, "b.png")
     add(tmp_path / "out", inspected(first, ERROR), inspected(second))
-    with Results(tmp_path / "out", model="m") as results:
+    with Results(tmp_path / "out", model=MODEL) as results:
         assert list(results.new([first, second])) == [first]
         results.add(inspected(first))
     assert list(read_records(tmp_path / "out")) == [inspected(path).record for path in (first, second)]
@@ -133,9 +137,9 @@ def test_results_of_another_model_are_refused_unless_fresh(tmp_path: Path) -> No
     path = picture(tmp_path)
     add(tmp_path / "out", inspected(path))
     with pytest.raises(OutputError, match="another model"):
-        Results(tmp_path / "out", model="n")
-    with Results(tmp_path / "out", model="m") as earlier:
-        with Results(tmp_path / "out", model="n", fresh=True) as results:
+        Results(tmp_path / "out", model=in_force("n"))
+    with Results(tmp_path / "out", model=MODEL) as earlier:
+        with Results(tmp_path / "out", model=in_force("n"), fresh=True) as results:
             assert list(results.new([path])) == [path]
             assert not (tmp_path / "out" / LINES).exists()
         with pytest.raises(OutputError, match="another model"):  # taken over meanwhile
@@ -144,7 +148,7 @@ def test_results_of_another_model_are_refused_unless_fresh(tmp_path: Path) -> No
 
 def test_small_pictures_are_kept_of_the_highest_scores(tmp_path: Path) -> None:
     views = Views(b"small", b"", (Inset(b"pair", "a pair"),))
-    with Results(tmp_path / "out", model="m") as results:
+    with Results(tmp_path / "out", model=MODEL) as results:
         for index in range(MOST + 20):
             one = scored(Path(f"{index}.png"), float(index % 50 * 100 + index), views)
             assert results.shows(one.record) or index >= MOST
@@ -158,6 +162,29 @@ def test_small_pictures_are_kept_of_the_highest_scores(tmp_path: Path) -> None:
     assert found["149.png"] == views
 
 
+def test_results_of_an_earlier_format_are_refused_unless_fresh(tmp_path: Path) -> None:
+    add(tmp_path, inspected(picture(tmp_path)))
+    with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as base:
+        base.execute("PRAGMA user_version = 1")
+    for read in (lambda: Results(tmp_path, model=MODEL), lambda: list(read_records(tmp_path))):
+        with pytest.raises(OutputError, match=r"expected results of format 2, .*, got format 1"):
+            read()
+    Results(tmp_path, model=MODEL, fresh=True).close()
+    assert list(read_records(tmp_path)) == []
+
+
+def test_a_picture_inspected_again_has_a_new_entry_that_names_the_one_before(tmp_path: Path) -> None:
+    with Results(tmp_path, model=MODEL) as results:
+        for score in (1.0, 2.0, 3.0):
+            results.add(scored(Path("a.png"), score))
+    with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as base:
+        entries = [json.loads(text) for (text,) in base.execute("SELECT entry FROM chain ORDER BY seq")]
+    assert [entry["kind"] for entry in entries] == ["model", "picture", "picture", "picture"]
+    assert [entry.get("again") for entry in entries] == [None, None, 2, 3]
+    assert [entry["record"]["score"] for entry in entries[1:]] == [1.0, 2.0, 3.0]
+    assert [record.score for record in read_records(tmp_path)] == [3.0]
+
+
 def test_damaged_and_foreign_files_are_one_clear_line(tmp_path: Path) -> None:
     store = tmp_path / STORE
     for content in (
@@ -166,21 +193,21 @@ def test_damaged_and_foreign_files_are_one_clear_line(tmp_path: Path) -> None:
     ):
         store.write_bytes(content)
         with pytest.raises(OutputError, match="expected results of an inspection, got a damaged or foreign"):
-            Results(tmp_path, model="m")
+            Results(tmp_path, model=MODEL)
     store.unlink()
     with sqlite3.connect(store) as base:
         base.execute("CREATE TABLE orders (number INTEGER)")
     base.close()
     with pytest.raises(OutputError, match="--fresh"):
         list(read_records(tmp_path))
-    Results(tmp_path, model="m", fresh=True).close()
+    Results(tmp_path, model=MODEL, fresh=True).close()
     assert list(read_records(tmp_path)) == []
 
 
 def test_a_damaged_record_is_one_clear_line(tmp_path: Path) -> None:
     add(tmp_path, inspected(picture(tmp_path)))
     with sqlite3.connect(tmp_path / STORE) as base:
-        base.execute("UPDATE records SET line = '[]'")
+        base.execute("UPDATE chain SET entry = '[]'")
     base.close()
     with pytest.raises(OutputError, match="damaged"):
         list(read_records(tmp_path))
@@ -189,14 +216,14 @@ def test_a_damaged_record_is_one_clear_line(tmp_path: Path) -> None:
 def test_lines_without_their_store_are_not_written_over(tmp_path: Path) -> None:
     (tmp_path / LINES).write_text("{}\n")
     with pytest.raises(OutputError, match=r"expected results\.sqlite beside it"):
-        Results(tmp_path, model="m")
-    Results(tmp_path, model="m", fresh=True).close()
+        Results(tmp_path, model=MODEL)
+    Results(tmp_path, model=MODEL, fresh=True).close()
 
 
 def test_a_full_disk_is_one_clear_line_and_keeps_what_was_added(tmp_path: Path) -> None:
     found = [inspected(Path(f"{'long' * 500}{index}.png")) for index in range(200)]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Results(tmp_path / "out", model="m") as results:
+    with Results(tmp_path / "out", model=MODEL) as results:
         results.add(found[0])
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
@@ -212,20 +239,22 @@ def test_a_full_disk_is_one_clear_line_and_keeps_what_was_added(tmp_path: Path) 
 def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="expected a place that can be written"):
-        Results(tmp_path / "out", model="m")
+        Results(tmp_path / "out", model=MODEL)
 
 
 WRITER = """
 import sys
 import threading
 from pathlib import Path
+from flawscope.runtime.in_force import InForce
 from flawscope.runtime.prediction import Decision, Prediction
 from flawscope.runtime.record import Record
 from flawscope.station.picture import Inspected
 from flawscope.station.results import Results
 
+model = InForce(folder="m", manifest="", model="m", calibration="c", engine="none")
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-with Results(folder, model="m") as results:
+with Results(folder, model=model) as results:
     for index in range(count):
         for path in (f"{name}{index}.png", f"both{index}.png"):
             record = Record.of(Path(path), Prediction(float(index), 0.5, Decision.ACCEPT), model="m")
@@ -248,6 +277,7 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
         f"{name}{index}.png" for name in ("a", "b", "both") for index in range(300)
     )
     assert len((tmp_path / "out" / LINES).read_text(encoding="utf-8").splitlines()) == 900
+    assert audit(tmp_path / "out").whole
 
 
 def test_who_writes_tables_later_writes_the_newer_ones(
@@ -333,3 +363,5 @@ def test_a_killed_process_loses_nothing_that_it_added(tmp_path: Path) -> None:
         writer.kill()
     paths = {record.path for record in read_records(tmp_path / "out")}
     assert {f"a{int(index)}.png" for index in said} <= paths
+    found = audit(tmp_path / "out")
+    assert (found.whole, found.rows["picture"]) == (True, len(paths))

@@ -104,7 +104,7 @@ def inspect_pictures(
         keep: Keep = patience or _at_once
         total = len(paths) if isinstance(paths, list) else 0
         if out is not None:
-            results = stack.enter_context(Results(out, model=inspector.identity, fresh=fresh))
+            results = stack.enter_context(Results(out, model=inspector.in_force, fresh=fresh))
             stack.callback(results.export)
             work = functools.partial(work, views=results.shows, overlay=_WISHES[overlays])
             total, paths = _waiting(paths, results, summary, keep)

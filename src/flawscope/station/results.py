@@ -15,12 +15,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from flawscope.errors import OutputError
 from flawscope.files import unwritable, writable_folder, write_atomically
+from flawscope.runtime.in_force import InForce
 from flawscope.runtime.record import Inset, Record, Views
-from flawscope.station import tables
+from flawscope.station import chained, tables
+from flawscope.station.claims import claim, require
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
 from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, turn, writing
@@ -29,11 +31,8 @@ LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
 _AT_ONCE = 500  # pictures of one query
 _ABSENT = (None, None)  # the state of a file that is not there
 
-_ADD = """
-INSERT INTO records (path, size, mtime_ns, score, line) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, score = excluded.score,
-    line = excluded.line
-"""
+_ADD = "INSERT INTO records (path, size, mtime_ns, score, link) VALUES (?, ?, ?, ?, ?)"
+_REPLACE = "UPDATE records SET size = ?, mtime_ns = ?, score = ?, link = ? WHERE id = ?"
 _PRUNE = """
 DELETE FROM views WHERE record NOT IN (
     SELECT id FROM records WHERE id IN (SELECT record FROM views) ORDER BY score DESC LIMIT ?)
@@ -41,9 +40,9 @@ DELETE FROM views WHERE record NOT IN (
 _KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path "
 _BETWEEN, _AMONG = f"{_KNOWN} BETWEEN ? AND ? ORDER BY path LIMIT ?", f"{_KNOWN} IN ({{}})"
 _PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
-_IN_ORDER = "SELECT line FROM records ORDER BY id"
-_BY_SCORE = "SELECT line FROM records ORDER BY score DESC, path"
-_CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM model")
+_IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
+_BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
+_CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain")
 _SHOWN = "SELECT count(*), min(score) FROM records WHERE id IN (SELECT record FROM views)"
 
 
@@ -51,14 +50,15 @@ class Results:
     """The records in a folder, open for writing; close it, or use it as a context.
 
     A picture is known by its path, its size and its time, so that one that was replaced is inspected again.
-    `model` identifies the model; results of another model in the same folder are refused, not mixed. Small
-    pictures are kept of the 300 highest scores.
+    `model` is what verdicts are made with; results of another model in the same folder are refused, not
+    mixed, unless that is an earlier version of this one (see `station.claims`). Small pictures are kept of
+    the 300 highest scores.
 
     Raises:
         OutputError: the folder cannot be written, or holds results of another model, damaged or foreign ones.
     """
 
-    def __init__(self, folder: Path, *, model: str, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, *, model: InForce, fresh: bool = False) -> None:
         self.folder, self.model = writable_folder(folder), model
         if fresh:
             _clear(self.folder)
@@ -90,7 +90,7 @@ class Results:
         self._base = opened(self.folder)
         try:
             with writing(self._base, self.folder):
-                self._claim()
+                self._claimed = claim(self._base, self.folder, self.model)
             self._least = self._least_shown()
         except BaseException:
             self.close()
@@ -136,8 +136,7 @@ class Results:
                 was added before stays.
         """
         with writing(self._base, self.folder):
-            if self._base.execute("SELECT identity FROM model").fetchone() != (self.model,):
-                raise _of_another_model(self.folder)
+            self._claimed = require(self._base, self.folder, self.model, self._claimed)
             drawn = sum(self._put(one) for one in inspected)
             if drawn:
                 self._base.execute(_PRUNE, (MOST,))
@@ -147,10 +146,16 @@ class Results:
     def _put(self, one: Inspected) -> bool:
         """Write one record; whether it has small pictures."""
         record, base = one.record, self._base
-        key, line = os.fsencode(record.path), record.to_json() | {"file": record.state}
-        base.execute(_ADD, (key, *(record.state or _ABSENT), record.score, json.dumps(line)))
-        (number,) = base.execute("SELECT id FROM records WHERE path = ?", (key,)).fetchone()
-        base.execute("DELETE FROM views WHERE record = ?", (number,))
+        key = os.fsencode(record.path)
+        known = base.execute("SELECT id, link FROM records WHERE path = ?", (key,)).fetchone()
+        link = chained.append(base, "picture", _entry(one, None if known is None else known[1])).number
+        facts = (*(record.state or _ABSENT), record.score, link)
+        if known is None:
+            number = base.execute(_ADD, (key, *facts)).lastrowid
+        else:
+            number = known[0]
+            base.execute(_REPLACE, (*facts, number))
+            base.execute("DELETE FROM views WHERE record = ?", (number,))
         if one.views is not None:
             pictures = (Inset(one.views.thumbnail, ""), Inset(one.views.overlay, ""), *one.views.insets)
             rows = ((number, picture.about, picture.picture) for picture in pictures)
@@ -167,19 +172,11 @@ class Results:
                 if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is None:
                     return
                 with write_atomically(self.folder / LINES) as stream:
-                    for (line,) in self._base.execute(_IN_ORDER):
-                        stream.write(f"{line}\n".encode())
+                    for entry in _entries(self._base, self.folder, _IN_ORDER):
+                        line = {**entry["record"], "file": entry["file"]}
+                        stream.write(f"{json.dumps(line)}\n".encode())
             ordered = _records(self._base, self.folder, _BY_SCORE)
             tables.write_table(self.folder / TABLE, tables.RESULTS, ordered)
-
-    def _claim(self) -> None:
-        known = self._base.execute("SELECT identity FROM model").fetchone()
-        if known is None:
-            self._base.execute("INSERT INTO model VALUES (?)", (self.model,))
-        elif known != (self.model,):
-            if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is not None:
-                raise _of_another_model(self.folder)
-            self._base.execute("UPDATE model SET identity = ?", (self.model,))
 
     def _least_shown(self) -> float:
         with told(self.folder):
@@ -220,13 +217,31 @@ def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes
 
 
 def _records(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Record]:
+    for entry in _entries(base, folder, query):
+        try:
+            yield Record.of_json(entry["record"] | {"file": entry["file"]}, model=entry["model"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise foreign(folder) from error
+
+
+def _entries(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[dict[str, Any]]:
     with told(folder):
-        (model,) = base.execute("SELECT identity FROM model").fetchone() or ("",)
-        for (line,) in base.execute(query):
+        for (text,) in base.execute(query):
             try:
-                yield Record.of_json(json.loads(line), model=model)
-            except (ValueError, AttributeError) as error:
+                yield json.loads(text)
+            except ValueError as error:
                 raise foreign(folder) from error
+
+
+def _entry(one: Inspected, earlier: int | None) -> dict[str, Any]:
+    """What the chain keeps of a picture, whose entry before was `earlier`."""
+    record = one.record
+    entry: dict[str, Any] = {"model": record.model, "file": record.state, "record": record.to_json()}
+    if earlier is not None:
+        entry["again"] = earlier
+    if one.views is not None:
+        entry["views"] = chained.hash_of(one.views)
+    return entry
 
 
 def _clear(folder: Path) -> None:
@@ -244,14 +259,6 @@ def _clear(folder: Path) -> None:
         except OSError as error:
             raise unwritable(folder / name, error) from error
     shutil.rmtree(folder / OVERLAYS, ignore_errors=True)
-
-
-def _of_another_model(folder: Path) -> OutputError:
-    return _refused(
-        f"results folder {folder}",
-        "an empty folder, or results of this model and calibration",
-        "results of another model or calibration",
-    )
 
 
 def _refused(what: str, expected: str, got: str) -> OutputError:

@@ -12,14 +12,16 @@ from flawscope.errors import OutputError
 from flawscope.files import unwritable
 
 STORE = "results.sqlite"
-_APPLICATION, _FORMAT = 0x666C6177, 1  # "flaw", and the version of the tables below
+_APPLICATION, _FORMAT = 0x666C6177, 2  # "flaw", and the version of the tables below
 _PATIENCE = 30.0  # seconds that one inspection waits for another's write
 _TURN, _LONG_PATIENCE = ".writing", 600_000  # milliseconds: tables of a million records take a quarter minute
 
 _TABLES = """
-CREATE TABLE model (identity TEXT NOT NULL);
+CREATE TABLE chain (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, entry TEXT NOT NULL, previous BLOB NOT NULL,
+    hash BLOB NOT NULL);
+CREATE INDEX others ON chain (kind, seq) WHERE kind != 'picture';
 CREATE TABLE records (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER, mtime_ns INTEGER,
-    score REAL, line TEXT NOT NULL);
+    score REAL, link INTEGER NOT NULL);
 CREATE INDEX by_score ON records (score DESC, path);
 CREATE TABLE views (record INTEGER NOT NULL, about TEXT NOT NULL, picture BLOB NOT NULL);
 CREATE INDEX by_record ON views (record);
@@ -27,7 +29,7 @@ CREATE INDEX by_record ON views (record);
 
 
 class ForeignResultsError(OutputError):
-    """A file in the store's place that is damaged, or somebody else's."""
+    """A file in the store's place that is damaged, somebody else's, or of another version."""
 
 
 def opened(folder: Path) -> sqlite3.Connection:
@@ -111,11 +113,22 @@ def foreign(folder: Path) -> ForeignResultsError:
     )
 
 
+def _of_another_version(folder: Path, number: int) -> ForeignResultsError:
+    return ForeignResultsError(
+        f"results {folder / STORE}",
+        expected=f"results of format {_FORMAT}, which this version writes",
+        got=f"format {number}",
+        fix="Choose another --out, or start over with --fresh.",
+    )
+
+
 def _is_ours(base: sqlite3.Connection, folder: Path) -> bool:
     """Whether the file holds our tables; False where it is new."""
     marks = [base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     if marks == [_APPLICATION, _FORMAT]:
         return True
+    if marks[0] == _APPLICATION:
+        raise _of_another_version(folder, marks[1])
     if any(marks) or base.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
         raise foreign(folder)
     return False

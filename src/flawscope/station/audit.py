@@ -1,0 +1,208 @@
+"""Whether the results in a folder are as inspections wrote them: the chain, the records, the pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flawscope.errors import InputError
+from flawscope.files import sha256
+from flawscope.runtime import chain
+from flawscope.runtime.chain import START, Row
+from flawscope.runtime.record import Inset, Views
+from flawscope.station import chained
+from flawscope.station.store import STORE, opened, told
+
+_RECORDS = "SELECT CAST(link AS INTEGER), path, size, mtime_ns, score FROM records ORDER BY 1"
+_VIEWS = """
+SELECT link, about, picture FROM views JOIN records ON id = record ORDER BY link, views.rowid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The first row that is not as it was written.
+
+    Attributes:
+        row: its number in the chain, from 1.
+        what: what became of it, in a sentence that begins with the row.
+    """
+
+    row: int
+    what: str
+
+
+@dataclass(slots=True)
+class Audit:
+    """What was found in a folder of results.
+
+    Attributes:
+        rows: of the chain, by kind; up to the problem where there is one.
+        head: hash of the last row that was read.
+        problem: the first row that is not as it was written; None where all are.
+        known: number of the row whose hash was given as an earlier head; 0 for none.
+        changed: pictures whose file has other bytes now, where they were looked at.
+        gone: how many are not there any more.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    head: str = START
+    problem: Problem | None = None
+    known: int = 0
+    changed: list[str] = field(default_factory=list)
+    gone: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was changed, removed or put in, as far as the chain tells."""
+        return self.problem is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "whole": self.whole,
+            "rows": sum(self.rows.values()),
+            "kinds": dict(self.rows),
+            "head": self.head,
+            "head_given_is_row": self.known or None,
+            "problem": None if self.problem is None else asdict(self.problem),
+            "pictures_changed": self.changed,
+            "pictures_gone": self.gone,
+        }
+
+
+def audit(folder: Path, *, head: str | None = None, pictures: bool = False) -> Audit:
+    """Recompute the chain of a folder's results, and compare every record with its last entry.
+
+    Memory does not grow with the records, 32 bytes of each apart. Inspections may go on meanwhile; what they
+    add after the beginning is not looked at.
+
+    Args:
+        folder: of an inspection's results.
+        head: hash of a row that was written down earlier; it must be in the chain still.
+        pictures: also compare the pictures that are still there with the hashes in their records.
+
+    Raises:
+        InputError: there are no results.
+        OutputError: the store is damaged or foreign.
+    """
+    if not (folder / STORE).is_file():
+        fix = "Name the folder that inspect --out wrote."
+        raise InputError(f"results {folder}", expected=f"a folder with {STORE}", got="none", fix=fix)
+    with contextlib.closing(opened(folder)) as base, told(folder):
+        base.execute("BEGIN")  # all that follows sees one moment
+        walk = _Walk(base, head, pictures=pictures)
+        walk.go()
+    return walk.found
+
+
+class _Walk:
+    """The way along the chain, with the records beside it in the order of their entries."""
+
+    def __init__(self, base: sqlite3.Connection, head: str | None, *, pictures: bool) -> None:
+        self._base, self._head, self._pictures = base, head, pictures
+        self.found = Audit()
+        self._problems = list[Problem]()
+        self._records = base.execute(_RECORDS)
+        self._record = self._records.fetchone()
+        self._shadowed = dict[int, str]()  # entries without a record, until a later one comes
+        self._views = dict[int, str]()  # hashes of small pictures, by the entry that has them
+
+    def go(self) -> None:
+        """Fill `found`."""
+        self._views = dict(_hashes_of_views(self._base))
+        if (broken := chain.verify(self._rows())) is not None:
+            self._problems.append(Problem(broken.number, f"{broken}{self._about(broken.number)}"))
+        else:
+            self._finish()
+        self.found.problem = min(self._problems, key=lambda problem: problem.row, default=None)
+
+    def _rows(self) -> Iterator[Row]:
+        for number, kind, row in chained.rows(self._base):
+            yield row
+            # whoever asks for the next one has found this one whole and in its place
+            if number != row.number or kind != row.entry.get("kind"):
+                self._problem(row.number, "was changed: the number or the kind beside its entry")
+            self.found.rows[kind] += 1
+            self.found.head = row.hash
+            if row.hash == self._head:
+                self.found.known = row.number
+            try:
+                self._compare_records(row)
+            except (KeyError, TypeError, ValueError):
+                self._problem(row.number, "is no entry of its kind")
+
+    def _compare_records(self, row: Row) -> None:
+        while self._record is not None and self._record[0] < row.number:
+            self._problem(self._record[0], f"is no picture, but a record names it: {_name(self._record[1])}")
+            self._record = self._records.fetchone()
+        if row.entry.get("kind") != "picture":
+            return
+        again, path = row.entry.get("again"), str(row.entry["record"]["path"])
+        if again is not None and self._shadowed.pop(again, None) is None:
+            self._problem(row.number, f"is the last of {path}, but its record names row {again}")
+        if self._record is None or self._record[0] != row.number:
+            self._shadowed[row.number] = path
+            return
+        if self._record[1:] != _facts(row):
+            self._problem(row.number, f"says otherwise than its record: {path}")
+        if self._views.pop(row.number, row.entry.get("views")) != row.entry.get("views"):
+            self._problem(row.number, f"has other small pictures than were made: {path}")
+        if self._pictures:
+            self._compare_file(Path(path), row.entry["record"].get("picture"))
+        self._record = self._records.fetchone()
+
+    def _compare_file(self, path: Path, expected: str | None) -> None:
+        try:
+            found = sha256(path) if expected else expected
+        except OSError:
+            self.found.gone += 1
+            return
+        if found != expected:
+            self.found.changed.append(str(path))
+
+    def _finish(self) -> None:
+        """What the end of a whole chain tells."""
+        for number, path in self._shadowed.items():
+            self._problem(number, f"has no record any more: {path}")
+        if self._record is not None:
+            self._problem(self._record[0], f"was removed, which a record names: {_name(self._record[1])}")
+        if self._head is not None and not self.found.known:
+            last = sum(self.found.rows.values())
+            self._problem(
+                last + 1, "was removed, or rows before it were written anew: none has the head given"
+            )
+
+    def _about(self, number: int) -> str:
+        row = chained.row(self._base, number)
+        record = {} if row is None else row.entry.get("record")
+        return f": {record['path']}" if isinstance(record, dict) and "path" in record else ""
+
+    def _problem(self, number: int, what: str) -> None:
+        self._problems.append(Problem(number, f"row {number} {what}"))
+
+
+def _facts(row: Row) -> tuple[Any, ...]:
+    """What the table of records must say beside this entry."""
+    record, state = row.entry["record"], row.entry["file"]
+    return os.fsencode(record["path"]), *(state or (None, None)), record.get("score")
+
+
+def _hashes_of_views(base: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+    """The entry of each picture that has small pictures, and their hash; those pictures are 300 at most."""
+    found = dict[int, list[Inset]]()
+    for link, about, picture in base.execute(_VIEWS):
+        found.setdefault(link, []).append(Inset(picture, about))
+    for link, (thumbnail, *others) in found.items():
+        overlay, *insets = others or [Inset(b"", "")]
+        yield link, chained.hash_of(Views(thumbnail.picture, overlay.picture, tuple(insets)))
+
+
+def _name(path: object) -> str:
+    return os.fsdecode(path) if isinstance(path, bytes) else str(path)
