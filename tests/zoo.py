@@ -12,6 +12,7 @@ from flawscope.testing import Subject
 
 # timm's smallest networks, quick to build, to train and above all to export
 SMALL = {"size": (64, 64), "weights": "random", "backbone": "test_resnet"}
+NETWORK = {"weights": "random", "backbone": "test_resnet"}
 BLOCKS = {"aspect": "pad", "backbone": "test_efficientnet", "weights": "random"}
 
 
@@ -30,6 +31,16 @@ TUNED = {"tuning_pictures_teach_nothing": "forest and classifier learn from them
 # each method once, at its defaults but for size and weights
 METHODS: dict[str, Kept] = {
     "classifier": Kept({**SMALL, "steps": 2}),
+    "committee": Kept(
+        {
+            "size": (64, 64),
+            "members": [
+                {"method": "padim", "options": {**NETWORK, "channels": 8}},
+                {"method": "patchcore", "options": {**NETWORK, "coreset": 0.1}},  # shares the network
+                {"method": "padim", "name": "small", "options": {**NETWORK, "channels": 8, "size": (48, 48)}},
+            ],
+        }
+    ),
     "csad": Kept(
         {
             **SMALL,

@@ -20,6 +20,7 @@ GROUP = "flawscope.methods"
 AnyOptions = TypeVar("AnyOptions", bound=DetectorOptions)
 BUILT_IN = {
     "classifier": "flawscope.methods.supervised.classifier:Classifier",
+    "committee": "flawscope.methods.committee:Committee",
     "csad": "flawscope.methods.csad.detector:CSAD",
     "devnet": "flawscope.methods.supervised.devnet:DevNet",
     "dra": "flawscope.methods.dra:DRA",

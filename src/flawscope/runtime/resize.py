@@ -116,6 +116,14 @@ def resize_map(values: Floats, height: int, width: int, vertical: Span, horizont
     return result
 
 
+def resizing(size: int, new_size: int) -> Floats:
+    """The (new_size, size) matrix by which `resize_planes` resizes one side, for whoever has no picture."""
+    matrix = np.zeros((new_size, size), np.float32)
+    for band in _bands(size, new_size, 0.0, float(size), 1.0):
+        matrix[band.start : band.stop, band.first : band.last] = band.weights
+    return matrix
+
+
 def _multiply(bands: tuple[_Band, ...], source: NDArray[np.generic], target: Floats, top: int) -> None:
     """target = weights @ source, band by band and in column blocks that stay in the cache.
 

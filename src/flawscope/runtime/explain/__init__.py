@@ -13,6 +13,7 @@ from flawscope.errors import BundleError
 from flawscope.runtime.explain import (
     areas,
     components,
+    joint,
     judged_components,
     nearest_patch,
     segment_statistics,
@@ -28,6 +29,7 @@ Explainer = Callable[[Manifest, Prediction], Explanation]
 GROUP = "flawscope.explainers"
 BUILT_IN: dict[str, Explainer] = {
     components.READER: components.from_components,
+    joint.READER: lambda manifest, prediction: joint.from_members(manifest, prediction, explainer),
     judged_components.READER: judged_components.from_judged_components,
     "distances": areas.from_distances,
     "levels": areas.from_levels,

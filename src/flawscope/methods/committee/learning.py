@@ -1,0 +1,86 @@
+"""What members want to see, and what of a committee's pictures each of them sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import sources
+from flawscope.data.training import TrainingData, evenly
+from flawscope.methods.committee.frames import ResizedPictures
+from flawscope.methods.detector import Detector, Needs
+from flawscope.nn.banks.preflight import Preflight
+
+FEWEST = 2  # tuning pictures, which a spread needs
+
+
+def needs_of(members: Mapping[str, Detector]) -> Needs:
+    """What a committee of these members, by name, wants to see."""
+    each = {name: member.needs() for name, member in members.items()}
+    known = [needs for needs in each.values() if needs.defective]
+    costs = [needs.cost for needs in each.values() if needs.cost is not None]
+    return Needs(
+        normal=max(needs.normal + max(FEWEST, needs.tuning) * bool(needs.tuning) for needs in each.values()),
+        tuning=FEWEST,
+        natural=max(needs.natural for needs in each.values()),
+        defective=max(needs.defective for needs in each.values()),
+        parts=max(needs.parts for needs in each.values()),
+        optional=frozenset({"defective"})
+        if all("defective" in one.optional for one in known)
+        else frozenset(),
+        instead={"tuning": "raise it"}
+        | {kind: fix for needs in each.values() for kind, fix in needs.instead.items() if kind != "tuning"},
+        cost=(lambda pictures: _sum([cost(pictures) for cost in costs])) if costs else None,
+        whole=next((f"member {name}: {one.whole}" for name, one in each.items() if one.whole), ""),
+    )
+
+
+def for_member(data: TrainingData, member: Detector, scaled: float) -> TrainingData:
+    """What a member learns from: pictures of `data.normal` at its size, and of the other kinds what it needs.
+
+    Members that scale themselves do it on a share of `data.normal`, `scaled` or what they ask for; annotated
+    pictures are not among it.
+    """
+    needs, size = member.needs(), member.options.size
+
+    def at_size(pictures: Pictures) -> Pictures:
+        frame = pictures.frame
+        return pictures if (frame.height, frame.width) == size else ResizedPictures(pictures, size)
+
+    def given(pictures: Pictures | None) -> Pictures | None:
+        return None if pictures is None else at_size(pictures)
+
+    learnt, tuning = _divided(data, (needs.tuning_share or scaled) if needs.tuning else 0.0)
+    return TrainingData(
+        normal=at_size(learnt),
+        tuning=at_size(tuning),
+        natural=given(data.natural) if needs.natural else None,
+        defective=given(data.defective) if needs.defective else None,
+        parts=given(data.parts),
+    )
+
+
+def _divided(data: TrainingData, share: float) -> tuple[Pictures, Pictures]:
+    """Good pictures to learn from, and such a share of them to scale on, as `TrainingData.for_detector`."""
+    owners = sources(data.normal)
+    annotated = {sample.path for sample in data.parts.samples} if data.parts is not None else set()
+    kept = {
+        owner for owner, sample in zip(owners, data.normal.samples, strict=True) if sample.path in annotated
+    }
+    free = [owner for owner in dict.fromkeys(owners) if owner not in kept]
+    chosen = {free[index] for index in evenly(len(free), share)}
+    learnt, tuning = (
+        data.normal.subset([index for index, owner in enumerate(owners) if (owner in chosen) is scales])
+        for scales in (False, True)
+    )
+    return learnt, tuning
+
+
+def _sum(costs: Sequence[Preflight]) -> Preflight:
+    """Of members that are trained one after the other."""
+    return Preflight(
+        sum(cost.seconds for cost in costs),
+        max(cost.bytes for cost in costs),
+        costs[0].available_bytes,
+        sum(cost.seconds_a_picture for cost in costs),
+    )

@@ -1,0 +1,215 @@
+"""The committee: what its members see, what they share, and that each answers as it does alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.training import TrainingData
+from flawscope.errors import BundleError, DataError, OptionError
+from flawscope.methods.committee import Committee
+from flawscope.methods.committee.frames import ResizedPictures
+from flawscope.methods.committee.learning import for_member
+from flawscope.methods.detector import Detector
+from flawscope.methods.fit_once import fit_once
+from flawscope.methods.padim import PaDiM
+from flawscope.methods.registry import create
+from flawscope.methods.running import score
+from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.runtime.images import load
+from flawscope.runtime.pipeline import Pipeline
+from flawscope.testing import Subject
+from flawscope.training.export import export
+from flawscope.training.parity import parity
+from zoo import ZOO
+
+from .conftest import BANKS, NETWORK, PADIM, PARTS, SEGAD, SMALLER, committee
+
+
+def _alone(owner: Committee, data: TrainingData, place: int) -> Detector:
+    """A member by itself, on what it sees in the committee."""
+    spec = owner.options.members[place]
+    fresh = create(spec.method, spec.options)
+    return fresh.fit(for_member(data, fresh, owner.options.scaled), Run())
+
+
+def test_members_answer_as_they_do_alone(shared: Committee, data: TrainingData, tests: Pictures) -> None:
+    together = score(shared, tests, Run())
+    for place, name in enumerate(shared.names):
+        alone = score(_alone(shared, data, place), tests, Run())
+        np.testing.assert_allclose(together["raw_scores"][:, place], alone["score"], rtol=1e-4, atol=1e-4)
+        if name == "csad":
+            np.testing.assert_array_equal(together["csad.components"], alone["components"])
+    np.testing.assert_allclose(together["score"], together["levels"].max(1), rtol=1e-6)
+
+
+def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee, tests: Pictures) -> None:
+    passes: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        forward = Backbone.forward
+        patch.setattr(Backbone, "forward", lambda self, x: (passes.append(len(x)), forward(self, x))[1])
+        score(shared, tests, Run(), batch=4)
+    assert passes == [4]
+    stems = [name for name in shared.state_dict() if name.endswith("conv1.0.weight")]
+    assert stems == ["networks.0.body.conv1.0.weight"]
+
+
+@pytest.mark.parametrize("subject", [ZOO["committee"][0]], ids=lambda subject: subject.label)
+def test_its_graph_holds_a_network_once(subject: Subject) -> None:
+    assert isinstance(subject.detector, Committee)
+    (network,) = subject.detector.networks
+    nodes = onnx.load(subject.model / "model.onnx").graph.node
+    once = sum(isinstance(one, nn.Conv2d) for one in network.modules())
+    # one pass for two members, and one for the member that sees the picture at a size of its own
+    assert sum(node.op_type == "Conv" for node in nodes) == 2 * once
+
+
+@pytest.mark.slow
+def test_a_score_of_steps_holds_in_engines(shared: Committee, tests: Pictures, tmp_path: Path) -> None:
+    pipeline = Pipeline.in_engine(export(shared, tmp_path), "onnxruntime", "fp32")
+    (figures,) = parity(shared, [pipeline], tests, Run())
+    assert figures.within
+
+
+def test_a_member_of_another_size_learns_from_what_its_graph_shows_it(
+    data: TrainingData, tests: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    forward = PaDiM.forward
+    monkeypatch.setattr(PaDiM, "forward", lambda self, x: (seen.append(x), forward(self, x))[1])
+    owner = committee(SMALLER).fit(data, Run())
+    seen.clear()
+    score(owner, tests, Run(), batch=4)
+    given = for_member(TrainingData(tests, data.tuning), owner.members[0], 0.1).normal
+    assert given.frame.height, given.frame.width == (48, 40)
+    np.testing.assert_allclose(seen[0].numpy(), next(given.batches(4)), atol=1e-6)
+    outputs = score(owner, tests, Run())
+    assert outputs["heatmap"].shape == (4, 64, 64)
+    np.testing.assert_array_equal(given[1], given.subset([1])[0])
+    assert len(given + given) == 8
+
+
+def test_pictures_are_resized_as_files_are(tests: Pictures) -> None:
+    path = tests.samples[0].path
+    small = ResizedPictures(tests.resized(tests.frame), (32, 40))
+    whole = tests[0]
+    assert small.frame.height == 32
+    assert small.hashes() != tests.hashes()
+    direct = load(path, small.frame)
+    assert np.abs(small[0] - direct).mean() < 0.1 * whole.std()
+
+
+def test_a_member_that_was_fitted_before_is_taken(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(trained=Checkpoints(tmp_path))
+    member = committee(PADIM).members[0]
+    fit_once(create("padim", member.options.model_dump()), for_member(data, member, 0.1), run)
+    monkeypatch.setattr(PaDiM, "learn", lambda *_: pytest.fail("it is fitted again"))
+    committee(PADIM).fit(data, run)
+
+
+def test_members_never_see_tuning_pictures_but_those_of_their_own(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, TrainingData] = {}
+    fit = Detector.fit
+
+    def watched(self: Detector, given: TrainingData, run: Run, watch: Watch = UNWATCHED) -> Any:
+        seen[self.name] = given
+        return fit(self, given, run, watch)
+
+    monkeypatch.setattr(Detector, "fit", watched)
+    owner = committee(PADIM, SEGAD)
+    assert (owner.needs().defective, owner.needs().optional) == (2, frozenset({"defective"}))
+    owner.fit(data, Run())
+    hidden = {sample.path for sample in data.tuning.samples}
+    for name in ("padim", "segad"):
+        parts = (seen[name].normal, seen[name].tuning)
+        assert not hidden & {sample.path for part in parts for sample in part.samples}
+    assert len(seen["segad"].normal) == len(seen["segad"].tuning) == 6
+    assert seen["segad"].defective is data.defective
+
+
+def test_sums_join_by_adding(data: TrainingData, tests: Pictures) -> None:
+    found = score(committee(PADIM, SMALLER, join="sum").fit(data, Run()), tests, Run())
+    np.testing.assert_allclose(found["score"], found["levels"].sum(1), rtol=1e-6)
+
+
+def test_an_engine_that_contradicts_its_members_is_refused(shared: Committee, tests: Pictures) -> None:
+    given = {name: values for name, values in score(shared, tests, Run()).items() if values.ndim < 3}
+    assert shared.outputs[0].parity == "compared"
+    check = shared.learnt.reference
+    assert check is not None
+    check(given, "an engine")
+    with pytest.raises(BundleError, match="scores by an engine: expected what its members' scores amount to"):
+        check({**given, "score": given["score"] + 1}, "an engine")
+    with pytest.raises(BundleError, match="scores by an engine: expected what its branches and counts"):
+        check(
+            {
+                **given,
+                "csad.branches": given["csad.branches"] + 9,
+                "csad.counts": 0 * given["csad.counts"] + 9,
+            },
+            "an engine",
+        )
+
+
+@pytest.mark.parametrize(
+    ("members", "options", "message"),
+    [
+        ([], {}, "option 'members' of committee: expected .*at least 1 item"),
+        ([{"method": "patchcor"}], {}, 'Did you mean "patchcore"'),
+        ([{"method": "committee"}], {}, "members that are no committees themselves"),
+        ([PADIM, PADIM], {}, "two are called padim: give one a name"),
+        ([{**PADIM, "name": "a b"}], {}, "option 'members.0.name' of committee"),
+        ([{**PADIM, "preset": "best"}], {}, 'preset of padim: expected a known name, got "best"'),
+        ([{"method": "classifier", "options": NETWORK}], {}, "members with a heatmap; classifier has none"),
+        (
+            [{"method": "padim", "options": {**NETWORK, "aspect": "pad"}}],
+            {},
+            "padim at the committee's aspect",
+        ),
+        ([SMALLER], {"aspect": "pad"}, "smaller at the committee's aspect"),
+        ([PADIM], {"join": "product"}, "option 'join' of committee"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    members: list[dict[str, Any]], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message) as refused:
+        committee(*members, **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_needs_of_members_are_the_committees(data: TrainingData) -> None:
+    needs = committee(PADIM, PARTS).needs()
+    assert needs.whole == "member csad: CSAD compares the components of whole pictures"
+    assert (needs.normal, needs.tuning) == (6, 2)
+    annotated = {
+        "method": "sadsem",
+        "options": {**NETWORK, "segments": {"kind": "instances", "weights": "random"}},
+    }
+    with pytest.raises(DataError, match="annotated pictures: expected at least 1 with annotated parts"):
+        committee(annotated).fit(data, Run())
+    few = TrainingData(data.normal.subset(range(5)), data.tuning)
+    with pytest.raises(DataError, match="at least 6 good pictures for committee, got 5"):
+        committee(PADIM, PARTS).fit(few, Run())
+
+
+def test_banks_are_not_computed_twice_in_the_presets() -> None:
+    for name in ("default", "full"):
+        options = Committee.Options(**Committee.presets[name]).resolved()
+        assert [spec.name for spec in options.members][:2] == ["joined_banks", "csad"]
+        assert options.members[1].options["structure"] is None
+        assert options.members[0].options["size"] == [320, 320]
+    assert BANKS["method"] == options.members[0].method
