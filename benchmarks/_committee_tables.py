@@ -1,0 +1,116 @@
+"""The rows of `committee.py` as Markdown: every score from the members' raw ones, in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flawscope.methods.committee.levels import TailLevels, joined
+from flawscope.metrics import auroc
+
+Row = Mapping[str, Any]
+JOINS = ("largest", "sum")
+FUSED = "csad, banks as its branch"
+_ABOUT = """\
+Image AUROC, of all flaws, and of structural and logical ones apart, each beside the good test pictures; means
+over the seeds. Each member was fitted once, and alone it is its own raw score; the joins are of the same
+scores, levelled on good pictures that no member has seen. Loss: points below the best member of that product.
+"""
+
+
+def scores(row: Row) -> dict[str, NDArray[np.float64]]:
+    """The test pictures' scores (n,) of each way: the committee's joins, then each member."""
+    names = row["members"]
+    raw = {
+        part: np.array([row["raw"][part][name].split() for name in names], np.float64).T
+        for part in ("tuning", "test")
+    }  # (n, K) each
+    levels = TailLevels(len(names))
+    levels.learn(torch.from_numpy(raw["tuning"]))
+    found = levels(torch.from_numpy(raw["test"]).float())
+    ways = {f"committee, {join}": joined(found, join).double().numpy() for join in JOINS}
+    alone = {name: raw["test"][:, number] for number, name in enumerate(names)}
+    if {"csad", "joined_banks"} <= set(names):
+        banks = raw["tuning"][:, names.index("joined_banks")]
+        level = (alone["joined_banks"] - banks.mean()) / banks.std()
+        ways[FUSED] = np.maximum(level, alone["csad"])
+    return ways | alone
+
+
+def figures(row: Row) -> dict[str, dict[str, float]]:
+    """Image AUROC of each way: `all`, and `structural` and `logical` where the row has both."""
+    letters = np.array(list(row["kinds"]))
+    parts = {"all": np.ones(len(letters), bool)}
+    if {"s", "l"} <= set(row["kinds"]):
+        parts |= {name: np.isin(letters, ("g", name[0])) for name in ("structural", "logical")}
+    return {
+        way: {name: auroc(letters[part] != "g", values[part]) for name, part in parts.items()}
+        for way, values in scores(row).items()
+    }
+
+
+def page(result: Mapping[str, Any], *, rows_only: bool = False) -> str:
+    """All tables, or those of the rows alone."""
+    rows: list[Row] = result["rows"]
+    by_product: dict[str, list[dict[str, dict[str, float]]]] = {}
+    for row in rows:
+        by_product.setdefault(row["product"], []).append(figures(row))
+    tables = list(_table(by_product, "all", rows)) if rows else []
+    for name in ("structural", "logical"):
+        known = {
+            product: each for product, each in by_product.items() if name in each[0][f"committee, {JOINS[0]}"]
+        }
+        tables += ["", *_table(known, name, rows)] if known else []
+    if rows_only:
+        return "\n".join(tables)
+    lines = ["# The committee and its members", "", _ABOUT, *tables, "", *_seconds(rows)]
+    for run in result["runs"]:
+        versions = ", ".join(f"{key} {value}" for key, value in run["versions"].items())
+        lines.append(f"- `{run['command']}`\n  on {run['processor']}, {run['threads']} threads, {versions}")
+    return "\n".join(lines) + "\n"
+
+
+def _table(
+    by_product: Mapping[str, Sequence[dict[str, dict[str, float]]]], name: str, rows: Sequence[Row]
+) -> Iterator[str]:
+    """AUROC of one kind of flaws by product and way, their mean, and the largest loss."""
+    members = rows[0]["members"]
+    ways = list(next(iter(by_product.values()))[0])
+    means = {
+        product: {way: fmean(one[way][name] for one in each) for way in ways}
+        for product, each in by_product.items()
+    }
+    yield f"| {name} flaws | {' | '.join(ways)} |"
+    yield "|---" * (1 + len(ways)) + "|"
+    for product, values in means.items():
+        yield f"| {product} | {' | '.join(f'{100 * values[way]:.1f}' for way in ways)} |"
+    whole = {way: fmean(values[way] for values in means.values()) for way in ways}
+    lost = {
+        way: max(max(values[one] for one in members) - values[way] for values in means.values())
+        for way in ways
+    }
+    yield f"| mean | {' | '.join(f'{100 * whole[way]:.1f}' for way in ways)} |"
+    yield f"| largest loss | {' | '.join(f'{100 * max(lost[way], 0.0):.1f}' for way in ways)} |"
+
+
+def _seconds(rows: Sequence[Row]) -> Iterator[str]:
+    """Seconds of the fits, and milliseconds a picture where they were measured."""
+    if not rows:
+        return
+    members = rows[0]["members"]
+    fits = " | ".join(f"{one}: fit s" for one in members)
+    yield f"| product | seed | training, tuning, test | {fits} | ms |"
+    yield "|---" * (4 + len(members)) + "|"
+    for row in rows:
+        counts = ", ".join(str(count) for count in row["pictures"].values())
+        fits = " | ".join(f"{row['fit_seconds'][one]:.0f}" for one in members)
+        told = "; ".join(
+            f"{name} {min(times.values()):.1f}" for name, times in row.get("latency", {}).items()
+        )
+        yield f"| {row['product']} | {row['seed']} | {counts} | {fits} | {told or '–'} |"
+    yield ""

@@ -1,0 +1,239 @@
+"""The committee beside each of its members alone, on rendered and on real products: image AUROC, latency.
+
+    FLAWSCOPE_WEIGHTS=WEIGHTS python benchmarks/committee.py --data DATA --work WORK --json OUT.json \\
+        --markdown OUT.md [--efficientad 500] [--latency]
+    … --plan                                   what there is to do, and nothing else
+    … --products screw --fit csad              fit that member on that product, and nothing else
+
+Rendered products are those of csad.py, and lie where it has them (WORK/d{seed}/{product}): for each seed 200
+good pictures for training, 60 that no member sees, which give the levels, and 80 good and about 200 flawed
+ones for testing. Screw is as published; of magnetic tile and BSData every third good picture is for testing;
+a tenth of their good training pictures give the levels. Members are those of the committee's preset default,
+EfficientAD with so many steps where they are given; nothing is chosen on test pictures.
+
+Each member is fitted once (`fit_once`), and kept in WORK/committee; the committee takes it from there, and a
+member alone is its raw score there. `sum` and `largest` join the same levels. `csad, banks as its branch` is
+what CSAD's own fusion makes of the same fits: the larger of its score and of the joined banks' in deviations
+of good pictures.
+
+Rows are written as they come, with raw scores, and those that OUT.json has are not computed again: run it in
+pieces, one product at a time, and stop it when you like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from _committee_places import PRODUCTS, RENDERED, Ground, ground
+from _committee_tables import page
+from accuracy import about
+
+from flawscope.errors import FlawscopeError
+from flawscope.files import write_text
+from flawscope.methods.committee import Committee
+from flawscope.methods.committee.learning import for_member
+from flawscope.methods.fit_once import fit_once
+from flawscope.methods.registry import create, options_of
+from flawscope.methods.running import answers
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
+from flawscope.runtime.explain.joint import RAW
+
+
+def fresh(given: argparse.Namespace) -> Committee:
+    """The committee that is measured, unfitted."""
+    options = options_of("committee", given.preset, given.options)
+    if given.efficientad:
+        steps = {"size": [256, 256], "steps": given.efficientad}
+        members = [spec.model_dump(mode="json") for spec in create("committee", options).options.members]
+        options["members"] = [*members, {"method": "efficientad", "options": steps}]
+    made = create("committee", options)
+    assert isinstance(made, Committee)
+    return made
+
+
+def fit_member(place: Ground, owner: Committee, number: int, watch: Watch) -> float:
+    """Fit one member, or find it fitted; seconds that the fit took."""
+    data, member, run = place.data(owner.options.frame), owner.members[number], place.run()
+    timed = place.folder / "seconds.json"
+    known = json.loads(timed.read_text(encoding="utf-8")) if timed.exists() else {}
+    started = time.perf_counter()
+    alone = create(member.name, member.options.model_dump(mode="json"))
+    fit_once(alone, for_member(data, alone, owner.options.scaled), run, watch)
+    name = f"{owner.names[number]} {member.options.model_dump_json()}"
+    if name not in known:
+        known[name] = round(time.perf_counter() - started, 1)
+        write_text(timed, json.dumps(known, indent=1) + "\n")
+    return float(known[name])
+
+
+def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+    """Raw scores of the members on tuning and test pictures, and the committee's seconds."""
+    owner = fresh(given)
+    seconds = {name: fit_member(place, owner, number, watch) for number, name in enumerate(owner.names)}
+    data = place.data(owner.options.frame)
+    started = time.perf_counter()
+    owner.fit(data, place.run(), watch)
+    levelled = time.perf_counter() - started
+    parts = {"tuning": data.tuning, "test": place.pictures("test", owner.options.frame)}
+    raw = {
+        part: [one[RAW].tolist() for one in answers(owner, pictures, Run(place.seed), watch, (RAW,))]
+        for part, pictures in parts.items()
+    }
+    row = {
+        "members": list(owner.names),
+        "fit_seconds": seconds,
+        "levelling_seconds": round(levelled, 1),
+        "threads": torch.get_num_threads(),
+        "pictures": {part: len(place.samples(part)) for part in ("training", "tuning", "test")},
+        "kinds": place.kinds,
+        "raw": {
+            part: {
+                name: " ".join(f"{one[number]:.7g}" for one in rows)
+                for number, name in enumerate(owner.names)
+            }
+            for part, rows in raw.items()
+        },
+    }
+    return row | ({"latency": latency(owner, place)} if given.latency else {})
+
+
+def latency(owner: Committee, place: Ground) -> dict[str, dict[str, float]]:
+    """Milliseconds a picture of the exported committee and of each member alone, by engine, in float32."""
+    import tempfile
+
+    from flawscope.runtime.engines import installed
+    from flawscope.runtime.pipeline import Pipeline
+    from flawscope.runtime.timing import measured_speeds
+    from flawscope.training.export import export
+
+    found = {}
+    alone = fresh_members(owner, place)
+    for name, detector in {"committee": owner, **alone}.items():
+        pictures = place.pictures("test", detector.options.frame)
+        with tempfile.TemporaryDirectory() as folder:
+            graphs = export(detector, Path(folder))
+            pairs = [pair for pair in installed() if pair[1] == "fp32"]
+            pipelines = [Pipeline.in_engine(graphs, *pair) for pair in pairs]
+            speeds = measured_speeds(pipelines, [pictures[index] for index in range(8)])
+        found[name] = {row.engine: round(row.milliseconds, 2) for row in speeds.rows}
+    return found
+
+
+def fresh_members(owner: Committee, place: Ground) -> dict[str, Any]:
+    """The members as detectors of their own, with networks of their own."""
+    data, found = place.data(owner.options.frame), {}
+    for name, member in zip(owner.names, owner.members, strict=True):
+        alone = create(member.name, member.options.model_dump(mode="json"))
+        found[name] = fit_once(alone, for_member(data, alone, owner.options.scaled), place.run())
+    return found
+
+
+def wanted(given: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Product and seed of each row that is asked for; real products have one seed."""
+    for seed in given.seeds:
+        for product in given.products:
+            if product in RENDERED or seed == given.seeds[0]:
+                yield product, seed
+
+
+def listed(text: str) -> list[str]:
+    """Items between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the real products")
+    parser.add_argument("--work", type=Path, required=True, help="rendered pictures and fits are kept here")
+    parser.add_argument("--products", type=listed, default=PRODUCTS)
+    parser.add_argument("--seeds", type=lambda text: [int(part) for part in listed(text)], default=[0])
+    parser.add_argument("--size", type=int, default=256, help="pixels a side of the rendered pictures")
+    parser.add_argument("--preset", default="default", help="of the committee")
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON object over the preset")
+    parser.add_argument("--efficientad", type=int, metavar="STEPS", help="EfficientAD as a member, too")
+    parser.add_argument("--latency", action="store_true", help="export and time committee and members")
+    parser.add_argument(
+        "--fit", metavar="MEMBER", help="fit that member where it is not, and measure nothing"
+    )
+    parser.add_argument("--plan", action="store_true", help="tell what there is to do, and end")
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--markdown", type=Path, help="tables of all rows of OUT.json")
+    given = parser.parse_args(arguments)
+    for product in given.products:
+        if product not in PRODUCTS:
+            parser.error(f"unknown product {product!r}: one of {', '.join(PRODUCTS)}")
+    return given
+
+
+def plan(given: argparse.Namespace, missing: list[tuple[str, int]]) -> Iterator[str]:
+    """One line for each row that is missing."""
+    owner = fresh(given)
+    yield f"{len(missing)} rows to measure; members {', '.join(owner.names)}."
+    for product, seed in missing:
+        kept = Path(given.work) / "committee" / f"{product}-{seed}" / "seconds.json"
+        there = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        told = [
+            f"{name} {'kept' if f'{name} {member.options.model_dump_json()}' in there else 'to fit'}"
+            for name, member in zip(owner.names, owner.members, strict=True)
+        ]
+        yield f"  {product}, seed {seed}: {', '.join(told)}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; 1 where a row failed."""
+    given = parse(arguments)
+    known: dict[str, Any] = {"runs": [], "options": None, "rows": []}
+    result = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else known
+    meant = fresh(given).options.model_dump(mode="json")
+    if result["options"] not in (None, meant):
+        raise SystemExit(f"{given.json}: another committee is measured there; name another file.")
+    result["options"] = meant
+    done = {(row["product"], row["seed"]) for row in result["rows"]}
+    missing = [pair for pair in wanted(given) if pair not in done]
+    print("\n".join(plan(given, missing)), flush=True)
+    if given.plan:
+        return 0
+    run, failed = about(), 0
+    for path, name in (
+        (given.json, "OUT.json"),
+        (given.markdown, "OUT.md"),
+        (given.work, "WORK"),
+        (given.data, "DATA"),
+    ):
+        run["command"] = run["command"].replace(str(path), name)
+    for product, seed in missing:
+        try:
+            place, watch = ground(given, product, seed), Watch(say=print)
+            if given.fit:
+                owner = fresh(given)
+                seconds = fit_member(place, owner, owner.names.index(given.fit), watch)
+                print(f"{given.fit}, {product}, seed {seed}: fitted in {seconds} s", flush=True)
+                continue
+            row = {"product": product, "seed": seed, **measured(place, given, watch)}
+        except FlawscopeError as error:
+            print(f"{product}, seed {seed}: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        result["runs"] += [run] if run not in result["runs"] else []
+        result["rows"].append(row)
+        write_text(given.json, json.dumps(result, indent=1) + "\n")
+        print(page({**result, "rows": [row]}, rows_only=True), flush=True)
+    text = page(result)
+    if given.markdown and not given.fit:
+        write_text(given.markdown, text)
+    print(text)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The measurement of the committee: a whole row of small members, its tables, and that it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+Load = Callable[[str], ModuleType]
+NETWORK = {"backbone": "test_resnet", "weights": "random"}
+OPTIONS = {
+    "size": [64, 64],
+    "members": [
+        {"method": "padim", "name": "joined_banks", "options": {**NETWORK, "channels": 8}},
+        {"method": "patchcore", "name": "csad", "options": {**NETWORK, "coreset": 0.1}},
+    ],
+}
+
+
+def test_a_row_is_measured_once_and_fits_are_kept(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    benchmark, fits = load("committee"), load("_csad_fits")
+    counts = {"train": 6, "validation": 4, "test_good": 2}
+    monkeypatch.setattr(
+        load("_committee_places"),
+        "rendered",
+        lambda work, product, seed, size: fits.rendered(
+            work, product, seed, size=64, counts=counts, per_flaw=1
+        ),
+    )
+    out, page = tmp_path / "out.json", tmp_path / "out.md"
+    given = ["--data", str(tmp_path), "--work", str(tmp_path / "work"), "--json", str(out)]
+    given += ["--products", "pin_tray", "--options", json.dumps(OPTIONS), "--markdown", str(page)]
+    assert benchmark.main([*given, "--fit", "csad"]) == 0
+    assert not out.exists()
+    capsys.readouterr()
+    assert benchmark.main([*given, "--plan"]) == 0
+    assert "pin_tray, seed 0: joined_banks to fit, csad kept" in capsys.readouterr().out
+    assert benchmark.main(given) == 0
+    monkeypatch.setattr(benchmark, "measured", lambda *_: pytest.fail("it is measured again"))
+    assert benchmark.main(given) == 0
+    (row,) = json.loads(out.read_text())["rows"]
+    assert set(row["raw"]["test"]) == {"joined_banks", "csad"}
+    assert "| mean |" in page.read_text()
+    assert "| logical flaws | committee, largest | committee, sum |" in page.read_text()
+
+
+def test_tables_are_of_the_raw_scores(load: Load) -> None:
+    pytest.importorskip("torch")
+    tables = load("_committee_tables")
+    random = np.random.default_rng(0)
+    kinds = "g" * 40 + "s" * 20 + "l" * 20
+    letters = np.array(list(kinds))
+    raw = {
+        "tuning": {"a": random.normal(size=20), "b": random.normal(size=20)},
+        "test": {
+            "a": random.normal(size=80) + 4 * (letters == "s"),
+            "b": random.normal(size=80) + 4 * (letters == "l"),
+        },
+    }
+    row = {
+        "product": "x",
+        "members": ["a", "b"],
+        "kinds": kinds,
+        "raw": {part: {k: " ".join(map(str, v)) for k, v in each.items()} for part, each in raw.items()},
+    }
+    found = tables.figures(row)
+    assert found["a"]["structural"] > 0.97
+    assert found["a"]["all"] < 0.8
+    for join in ("largest", "sum"):
+        assert found[f"committee, {join}"]["all"] > 0.95
