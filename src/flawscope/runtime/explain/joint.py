@@ -24,7 +24,7 @@ from flawscope.runtime.prediction import Decision, Explanation, Finding, Predict
 
 READER = "joint"  # how manifests name this reader
 LEVELS, RAW, COMPARED = "levels", "raw_scores", "compared"
-_RAREST = 1e6  # one in so many; beyond it a fitted tail tells no number
+_RAREST = 1e6  # one in so many; beyond it no number is told
 _EQUAL = 1e-3  # share of a member's score by which the part that made it may differ
 
 Reader = Callable[[str], Callable[[Manifest, Prediction], Explanation]]
@@ -160,7 +160,8 @@ def _sentence(manifest: Manifest, one: _Member) -> Finding:
     times = math.exp(min(one.level, math.log(_RAREST)))
     count = manifest.learnt.get("levelled_on")
     number = f"{float(f'{times:.2g}'):.0f}" if times >= 10 else f"{times:.2g}"
-    how = f"as far out as 1 in {number}" if times < _RAREST else f"farther out than 1 in {_RAREST:.0f}"
+    beyond = one.level > math.log(_RAREST)
+    how = "farther out than 1 in a million" if beyond else f"as far out as 1 in {number}"
     text = f"{one.name}, {one.sense}: {how} good {of}, by the tail fitted to {count}"
     values = {"member": float(one.number), "level": one.level, "one_in": times, "score": one.raw}
     return Finding(text, values)
