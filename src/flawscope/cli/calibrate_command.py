@@ -15,12 +15,15 @@ EXAMPLES = """Examples:
 
   flawscope calibrate models/bracket --normals new_good_pictures/
 
+  flawscope calibrate models/bracket --normals new_good_pictures/ --groups 'part([0-9]+)_'
+
   flawscope calibrate models/bracket --local-weight 0.7 --normals good_pictures/
 
   flawscope calibrate station/bracket --engine auto --normals good_pictures/
 
 Changing the rate re-reads the stored scores. Turning a knob or taking another engine changes the scores:
-those of --normals replace them. Nothing is trained or exported again. A signature ends with any of it:
+those of --normals replace them. So they do where --groups says which show one part and nobody has said so
+before; such pictures count once. Nothing is trained or exported again. A signature ends with any of it:
 `export --sign` makes a signed copy."""
 
 
@@ -33,6 +36,8 @@ def calibrate(
         list[str] | None,
         typer.Option("--normals", help="Good pictures to add: folder, file or pattern; may be repeated."),
     ] = None,
+    groups: options.Groups = None,
+    judge: options.Judge = None,
     local_weight: Annotated[
         float | None,
         typer.Option("--local-weight", help="Share of the local map, for models with this knob."),
@@ -63,6 +68,8 @@ def calibrate(
         delta=None if sure is None else 1 - sure,
         promise=promise,  # type: ignore[arg-type]
         normals=collect_good(normals, tell=note) if normals else (),
+        groups=options.groups(groups),
+        judge=options.judge(judge),
         scalars=scalars,
         engines=engines,
         progress=Bars(quiet=as_json),
@@ -79,16 +86,20 @@ def calibrate(
                 "unsigned": result.unsigned,
                 "scalars": manifest.scalar_values(),
                 "scores": len(calibration.scores),
+                **({"parts": calibration.count} if calibration.groups else {}),
                 **promised(calibration),
                 "engines": manifest.engines(),
             }
         )
         return
+    for line in result.told:
+        note(line)
     if normals:
-        known = f" {result.known} were known to the model and left out." if result.known else ""
+        parts = ", or others of their part," if calibration.groups else ""
+        known = f" {result.known} were known to the model{parts} and left out." if result.known else ""
         values = ", ".join(f"{name} {manifest.scalar_values()[name]:g}" for name in scalars)
         given = f" with {values}" if scalars else f" in {manifest.engine} {manifest.precision}"
-        scored = f"scored{given}, in place of {result.replaced} scores" if scalars or engines else "added"
+        scored = f"scored{given}, in place of {result.replaced} scores" if result.replaced else "added"
         say(f"{result.added} good pictures {scored}.{known}")
     say(calibration.statement())
     if engines:

@@ -22,8 +22,12 @@ EXAMPLES = """Examples:
 
   flawscope evaluate models/bag bags --annotations annotations
 
+  flawscope evaluate models/bracket labelled/ --groups 'part([0-9]+)_'
+
 Pictures that the model has seen in training or calibration are left out, by their content. Pixels of
-components that --annotations mark as ignored count neither as good nor as defective."""
+components that --annotations mark as ignored count neither as good nor as defective. With groups, by --groups or
+as the model has them, pictures of parts that it has seen are left out too, the share of parts with a rejected
+picture is told, and intervals are of parts."""
 
 
 def evaluate(
@@ -34,6 +38,7 @@ def evaluate(
         typer.Option("--out", "-o", help="Folder for report.html, evaluation.json and pictures.csv."),
     ] = None,
     annotations: options.Annotations = None,
+    groups: options.Groups = None,
     layout: options.Layout = None,
     product: options.Product = None,
     engine: options.Engine = "auto",
@@ -43,6 +48,7 @@ def evaluate(
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
     from flawscope.data.annotations.attach import attach
     from flawscope.data.checks.kinds import told_of
+    from flawscope.data.groups import group_as_before
     from flawscope.data.layouts import read_dataset
     from flawscope.files import writable_folder
     from flawscope.report.build import evaluation_report
@@ -53,7 +59,9 @@ def evaluate(
 
     inspector = Inspector.load(model, engine=engine, threads=threads)
     dataset = read_dataset(folder, layout=layout, product=product)
-    for line in told_of(dataset):
+    grouped = inspector.bundle.manifest.calibration.grouped_by
+    dataset, told = group_as_before(dataset, grouped, options.groups(groups))
+    for line in (*told_of(dataset), *told):
         note(line)
     if annotations is not None:
         annotated = attach(dataset, annotations).require()
@@ -84,7 +92,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
         if record.error is not None:
             note(f"unreadable: {record.error}")
     if evaluation.known:
-        note(f"{evaluation.known} pictures left out, because the model has seen them.")
+        of = "them, or others of their part" if evaluation.parts else "them"
+        note(f"{evaluation.known} pictures left out, because the model has seen {of}.")
     for reason in evaluation.misfits.values():
         note(f"left out of figures of place: {reason}")
     table = Table("figure", "value", "95 % interval", title=cell(evaluation.dataset.name))
@@ -102,5 +111,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         truth = "defective" if rates.defective else "good"
         table.add_row(cell(kind), truth, str(rates.pictures), *shares, ranked)
     console.print(table)
+    for kind, parts in evaluation.parts.items():
+        say(f"{kind}: {parts.reject:.1%} of {parts.parts} parts have a picture that is rejected.")
     for sentence in evaluation.untold:
         note(sentence)

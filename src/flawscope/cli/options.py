@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 if TYPE_CHECKING:
+    from flawscope.data.groups import GroupChoice
     from flawscope.nn.run import RunPrecision
+    from flawscope.runtime.groups import Judge as Judged
 
 _SEED = Option("--seed", help="Source of all randomness.", min=0)
 RENDERED = "pin_tray, fastener_bag, connector_block, impeller, vent_cover or ground_plate."
@@ -30,6 +32,18 @@ Annotations = Annotated[
         "--annotations",
         help="Which components pictures show: a COCO file, or a folder of LabelMe files or label maps.",
     ),
+]
+Groups = Annotated[
+    str | None,
+    Option(
+        "--groups",
+        help="Which pictures show one part and count once: a pattern over file names, as 'part([0-9]+)_', a "
+        "column of a table, as parts.csv:part, or none.",
+    ),
+]
+Judge = Annotated[
+    str | None,
+    Option("--judge", help="With groups, what the promise is on: picture (default), or part (any picture)."),
 ]
 Layout = Annotated[str | None, Option("--layout", help="Layout name; recognised by looking otherwise.")]
 Product = Annotated[str | None, Option("--product", help="Product, where there are several.")]
@@ -83,6 +97,30 @@ def rate(text: str | None) -> float | None:
     from flawscope.runtime.calibration import parse_rate
 
     return None if text is None else parse_rate(text)
+
+
+def groups(text: str | None) -> GroupChoice | None:
+    """The groups that `--groups` means; None where it was not given.
+
+    Raises:
+        OptionError: a pattern or table that cannot be used.
+    """
+    from flawscope.data.groups import GroupChoice
+
+    return None if text is None else GroupChoice.parse(text)
+
+
+def judge(text: str | None) -> Judged | None:
+    """What `--judge` names; None where it was not given.
+
+    Raises:
+        OptionError: neither picture nor part.
+    """
+    from flawscope.runtime.groups import check_judge
+
+    if text is not None:
+        check_judge(text)
+    return text  # type: ignore[return-value]
 
 
 def picture_size(text: str) -> tuple[int, int]:

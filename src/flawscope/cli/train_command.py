@@ -29,6 +29,8 @@ EXAMPLES = """Examples:
 
   flawscope train large/good --tiling auto
 
+  flawscope train pictures/good --groups 'part([0-9]+)_' --judge part
+
   flawscope train --recipe models/bracket/recipe.yaml --out models/bracket-2 --set seed=1"""
 
 
@@ -56,6 +58,8 @@ def train(
         Path | None,
         typer.Option("--natural", help="Folder of natural pictures, for methods that learn from some."),
     ] = None,
+    groups: options.Groups = None,
+    judge: options.Judge = None,
     tiling: options.Tiling = None,
     false_rejects: Annotated[
         str | None,
@@ -84,10 +88,12 @@ def train(
             "data.defects": str(defects) if defects else None,
             "data.annotations": str(annotations) if annotations else None,
             "data.natural": str(natural) if natural else None,
+            "data.groups": groups,
             "method": method,
             "tiling": options.tiling(tiling),
             "calibration.false_rejects": options.rate(false_rejects),
             "calibration.confidence": options.rate(confidence),
+            "calibration.judge": options.judge(judge),
             "engine.name": engine,
             "engine.precision": engine_precision,
             "seed": seed,

@@ -2,7 +2,7 @@
 
 The order of drawing depends on the seed and on the sorted paths alone, never on file contents or on the
 folder's place, so that the same data set splits the same way on every machine. The views of one part
-(`Sample.group`) always stay together.
+(`Sample.group`) always stay together, and where there are any, numbers and shares count parts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from flawscope.data.samples import Dataset, Sample, ordered
+from flawscope.data.tiles import units_of
 from flawscope.data.training import evenly
 from flawscope.errors import DataError, OptionError
 from flawscope.runtime.calibration import normals_needed
@@ -57,7 +58,7 @@ class SplitPlan:
 
 
 def plan_split(n: int, *, false_rejects: float = 0.01, confidence: float = 0.95) -> SplitPlan:
-    """How to divide `n` good pictures when nobody says otherwise.
+    """How to divide `n` good pictures, or parts where pictures have groups, when nobody says otherwise.
 
     A tenth, from 2 to 100 pictures, is for tuning. A quarter is for calibration, or less where fewer
     pictures already keep the wanted false-reject rate with confidence. Where a quarter is under 19 pictures
@@ -114,6 +115,7 @@ def split_dataset(
     normals = dataset.select(split="train", defective=False)
     validation = dataset.select(split="validation", defective=False)
     published = dataset.select(split="test", defective=False)
+    normals, validation = _parts_together(normals, validation)
     if not normals and not validation:
         kinds = ", ".join(dataset.kinds())
         raise DataError(
@@ -123,17 +125,17 @@ def split_dataset(
             fix="Point at the folder that holds the good pictures.",
         )
     told = calibration is not None or folds is not None
-    if told or len(validation) < FEWEST_NORMALS:
+    if told or len(_units(validation, seed)) < FEWEST_NORMALS:
         normals, validation = normals + validation, ()
     if test is None:
-        enough = len(normals) >= 2 * FEWEST_NORMALS
+        enough = len(_units(normals, seed)) >= 2 * FEWEST_NORMALS
         test = TEST_SHARE if enough and dataset.select(defective=True) and not published else 0.0
     first = split_normals(normals, seed=seed, test=test)
     tested = published + first.test
     if validation:
         divided = split_normals(validation, seed=seed, tuning=0.25 if tuning is None else tuning)
         return NormalSplit(first.training, divided.tuning, divided.training, tested)
-    plan = plan_split(len(first.training), false_rejects=false_rejects, confidence=confidence)
+    plan = plan_split(len(_units(first.training, seed)), false_rejects=false_rejects, confidence=confidence)
     held_out, turns = _told(calibration, folds) if told else (plan.calibration, plan.folds)
     tuned = plan.tuning if tuning is None else tuning
     divided = split_normals(first.training, seed=seed, tuning=tuned, calibration=held_out)
@@ -160,25 +162,23 @@ def split_normals(
     """Divide samples by a seeded draw; each gets exactly one role.
 
     Args:
-        tuning, calibration, test: a share below 1 (float) or a number of pictures (int). A share above 0
-            gets at least one picture (or one group of views), and training keeps at least one.
+        tuning, calibration, test: a share below 1 (float) or a number (int) of pictures, or of parts where
+            pictures have groups. A share above 0 gets at least one, and training keeps at least one.
 
     Raises:
         OptionError: a share or number out of range, or roles that leave nothing for training.
         DataError: fewer pictures (or groups) than roles that want one.
     """
     units = _units(samples, seed)
-    wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, sum(map(len, units)))
+    wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, len(units))
     needed = sum(count > 0 for count in wanted) + 1
     if len(units) < needed:
         raise _too_few(f"at least {needed} to divide", len(units))
     chosen: list[Samples] = []
     for index, count in enumerate(wanted):
         kept_for_others = sum(other > 0 for other in wanted[index + 1 :]) + 1
-        drawn: list[Sample] = []
-        while len(drawn) < count and len(units) > kept_for_others:
-            drawn += units.pop()
-        chosen.append(ordered(drawn))
+        drawn = [units.pop() for _ in range(min(count, len(units) - kept_for_others))]
+        chosen.append(ordered(sample for unit in drawn for sample in unit))
     training = ordered(sample for unit in units for sample in unit)
     return NormalSplit(training, tuning=chosen[2], calibration=chosen[1], test=chosen[0])
 
@@ -209,15 +209,22 @@ def limit_training(split: NormalSplit, pictures: int, *, seed: int) -> NormalSpl
 def scale_within(split: NormalSplit, share: float) -> NormalSplit:
     """The split whose tuning pictures are a share of its training pictures, evenly spread; the old ones drop.
 
+    Views of one part stay together.
+
     A detector then learns what it learns inside a method that takes the old tuning pictures for itself (see
     `flawscope.data.training.TrainingData.for_detector`).
     """
-    chosen = set(evenly(len(split.training), share))
-    return replace(
-        split,
-        training=tuple(sample for index, sample in enumerate(split.training) if index not in chosen),
-        tuning=tuple(sample for index, sample in enumerate(split.training) if index in chosen),
+    numbers = units_of(split.training)
+    chosen = set(evenly(len(set(numbers)), share))
+    training, tuning = (
+        tuple(
+            sample
+            for sample, number in zip(split.training, numbers, strict=True)
+            if (number in chosen) is scales
+        )
+        for scales in (False, True)
     )
+    return replace(split, training=training, tuning=tuning)
 
 
 def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, Samples]]:
@@ -244,6 +251,13 @@ def _too_few(expected: str, got: int) -> DataError:
     return DataError("good pictures", expected=expected, got=str(got), fix=fix)
 
 
+def _parts_together(normals: Samples, validation: Samples) -> tuple[Samples, Samples]:
+    """Both, after pictures for validation whose part training has too have gone there."""
+    learnt = {sample.group for sample in normals if sample.group is not None}
+    moved = tuple(sample for sample in validation if sample.group in learnt)
+    return normals + moved, tuple(sample for sample in validation if sample.group not in learnt)
+
+
 def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
     """Samples that must stay together, in seeded order."""
     units: dict[str | int, list[Sample]] = {}
@@ -255,7 +269,7 @@ def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
 
 
 def _counts(wishes: dict[str, float], total: int) -> list[int]:
-    """Pictures that each role wants of `total`, in the order of `wishes`."""
+    """How many of `total` pictures, or parts, each role wants, in the order of `wishes`."""
     for name, value in wishes.items():
         if value < 0 or (isinstance(value, float) and value >= 1):
             raise OptionError(
@@ -269,7 +283,7 @@ def _counts(wishes: dict[str, float], total: int) -> list[int]:
     if shares >= 1 or (numbers and numbers + shares * total >= total):
         raise OptionError(
             " + ".join(wishes),
-            expected=f"parts that leave some of {total} pictures for training",
+            expected=f"roles that leave some of {total} for training",
             got=", ".join(f"{name} {value:g}" for name, value in wishes.items()),
             fix="Ask for less, or add more pictures of good parts.",
         )

@@ -40,9 +40,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
     Raises:
         DataError: the file is missing, too large, no CSV, or lacks one of `columns`; names the line.
     """
-    text = read_text(path)
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    reader = _reader(path)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
@@ -57,6 +55,20 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
     except csv.Error as error:
         raise malformed(path, reader.reader.line_num, "CSV", str(error)) from error
     return rows
+
+
+def columns_in(path: Path) -> tuple[str, ...]:
+    """The columns that the header of a CSV file names; raises as `read_csv`."""
+    try:
+        return tuple(_reader(path).fieldnames or ())
+    except csv.Error as error:
+        raise malformed(path, 1, "CSV", str(error)) from error
+
+
+def _reader(path: Path) -> csv.DictReader[str]:
+    text = read_text(path)
+    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+    return csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
 
 
 def named_path(root: Path, name: object, file: Path, where: int | str) -> Path:

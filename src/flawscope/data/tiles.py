@@ -55,6 +55,23 @@ def files_of(pictures: Pictures) -> list[Path]:
     return list(dict.fromkeys(sample.path for sample in pictures.samples))
 
 
+def units_of(samples: Iterable[Sample]) -> list[int]:
+    """For each sample the number of what it must not be parted from, counted in order from 0.
+
+    That is its part, where samples have groups, with all pictures of it; else its picture, with all tiles.
+    """
+    numbers: dict[object, int] = {}
+    return [
+        numbers.setdefault(sample.path if sample.group is None else sample.group, len(numbers))
+        for sample in samples
+    ]
+
+
+def groups_of(pictures: Pictures) -> tuple[str | None, ...]:
+    """The group of each picture, once for all its tiles; None where it has none."""
+    return tuple(one.group for one in pictures.samples if one.tile is None or one.tile.last)
+
+
 def tiles_of(pictures: Pictures) -> list[Tile | None]:
     """What each picture is a tile of; None for a whole one."""
     return [sample.tile for sample in pictures.samples]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import sources
+from flawscope.data.tiles import units_of
 from flawscope.errors import DataError
 
 
@@ -47,13 +47,13 @@ class TrainingData:
     def for_detector(self, scaled: float) -> TrainingData:
         """What a detector learns from whose answers another method learns from: pictures of `normal` alone.
 
-        All tiles of a picture are learnt from, or none is.
+        All tiles of a picture, and all pictures of a part, are learnt from, or none is.
 
         Args:
             scaled: share of `normal` that becomes the detector's tuning pictures, at least two and evenly
                 spread over it; 0 for a detector that scales on none.
         """
-        owners = sources(self.normal)
+        owners = units_of(self.normal.samples)
         chosen = set(evenly(len(set(owners)), scaled))
         learnt, tuning = (
             [index for index, owner in enumerate(owners) if (owner in chosen) is scales]

@@ -185,7 +185,7 @@ class Calibration(Frozen):
         grouping |= {"groups": tuple(numbers), "promise": "on_average", "cross_conformal": True}
         return cls(scores=tuple(scores), alpha=alpha, delta=delta, **grouping)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """n, what the promise counts: parts, or pictures where each counts by itself."""
         return len(set(self.groups)) if self.groups else len(self.scores)

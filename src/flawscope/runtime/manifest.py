@@ -7,12 +7,20 @@ import datetime
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat, JsonValue, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from flawscope.errors import OptionError, suggest
 from flawscope.files import remembered_sha256
@@ -103,13 +111,22 @@ class HeatmapRange(Frozen):
 class SeenPicture(Frozen):
     """A picture that the model has seen, by content, and what it was used for.
 
-    `frames` is the number of tiles that it was seen in, 1 for one that was seen whole.
+    `frames` is the number of tiles that it was seen in, 1 for one that was seen whole; `group` names the part
+    that it shows, where pictures have groups.
     """
 
     name: str
     sha256: Digest
     role: Role
     frames: int = Field(default=1, ge=1)
+    group: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _group_where_there_is_one(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = values(self)
+        if self.group is None:
+            written.pop("group", None)
+        return written
 
 
 class Provenance(Frozen):
@@ -260,10 +277,11 @@ def heatmap_range(levels: Iterable[Sequence[float]]) -> HeatmapRange:
     return HeatmapRange(low=low, high=2 * threshold - low, threshold=threshold)
 
 
-def seen(paths: Iterable[Path], role: Role) -> tuple[SeenPicture, ...]:
-    """Name and content hash of each picture, with its role."""
+def seen(paths: Iterable[Path], role: Role, groups: Iterable[str | None] = ()) -> tuple[SeenPicture, ...]:
+    """Name and content hash of each picture, with its role, and its group where it has one."""
     return tuple(
-        SeenPicture(name=Path(path).name, sha256=remembered_sha256(path), role=role) for path in paths
+        SeenPicture(name=Path(path).name, sha256=remembered_sha256(path), role=role, group=group)
+        for path, group in zip(paths, chain(groups, repeat(None)), strict=False)
     )
 
 

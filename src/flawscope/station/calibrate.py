@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flawscope.data.groups import NONE, GroupChoice, as_before, group, grouped_by
 from flawscope.data.pictures import PictureFiles, Pictures
-from flawscope.data.samples import Sample
+from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
-from flawscope.data.tiles import cut, tiles_of
+from flawscope.data.tiles import cut, groups_of, tiles_of
 from flawscope.errors import CalibrationError, OptionError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
@@ -19,8 +20,9 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
 from flawscope.runtime.conditions import joined, of_files
 from flawscope.runtime.engines import Pair
+from flawscope.runtime.groups import Judge, numbered
 from flawscope.runtime.images import check_image
-from flawscope.runtime.manifest import HeatmapRange, heatmap_range, seen
+from flawscope.runtime.manifest import HeatmapRange, SeenPicture, heatmap_range, seen
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 from flawscope.runtime.tiling import of_pictures
 from flawscope.station.choose_engine import choose_here
@@ -30,7 +32,8 @@ from flawscope.station.choose_engine import choose_here
 class CalibrateResult:
     """What changed: the model, pictures scored, those left out, and stored scores that were replaced.
 
-    `unsigned` tells that the model bore a signature, which holds for it no more.
+    `unsigned` tells that the model bore a signature, which holds for it no more; `told` what the user should
+    read of the pictures' groups.
     """
 
     bundle: Bundle
@@ -38,33 +41,58 @@ class CalibrateResult:
     known: int
     replaced: int = 0
     unsigned: bool = False
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Scores of good pictures, and the number of each one's part; none where each counts by itself."""
+
+    scores: Sequence[float] = ()
+    groups: tuple[int, ...] = ()
+    by: str = ""
+
+    @property
+    def count(self) -> int:
+        return len(set(self.groups)) or len(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """The rates in force, and the promise where one is asked for."""
+    """The rates in force, and the promise, and what it is on, where they are asked for."""
 
     alpha: float
     delta: float
     promise: Promise | None
+    judge: Judge | None
 
-    def afresh(self, calibration: Calibration, scores: Sequence[float]) -> Calibration:
-        """Held-out `scores` alone; a cross-conformal promise becomes one with confidence if it can."""
+    def afresh(self, calibration: Calibration, new: _Scored) -> Calibration:
+        """Held-out scores alone; a cross-conformal promise becomes one with confidence if it can."""
         promise = self.promise or calibration.promise
-        if calibration.cross_conformal and self.promise is None and self._kept_by(scores):
+        if calibration.cross_conformal and self.promise is None and self._kept_by(new):
             promise = "with_confidence"
-        return Calibration(scores=tuple(scores), alpha=self.alpha, delta=self.delta, promise=promise)
+        return Calibration(
+            scores=tuple(new.scores),
+            alpha=self.alpha,
+            delta=self.delta,
+            promise=promise,
+            groups=new.groups,
+            judge=self.judge or (calibration.judge if new.groups else "picture"),
+            grouped_by=new.by,
+        )
 
-    def extended(self, calibration: Calibration, scores: Sequence[float]) -> Calibration:
-        """The stored scores and `scores`; a cross-conformal model leaves its own once these suffice."""
-        enough = self.promise == "with_confidence" or self._kept_by(scores)
-        if calibration.cross_conformal and scores and enough:
-            return self.afresh(calibration, scores)
-        changed = calibration.with_settings(alpha=self.alpha, delta=self.delta, promise=self.promise)
-        return changed.with_more(scores) if scores else changed
+    def extended(self, calibration: Calibration, new: _Scored) -> Calibration:
+        """The stored scores and the new ones; a cross-conformal model leaves its own once these suffice."""
+        enough = self.promise == "with_confidence" or self._kept_by(new)
+        if calibration.cross_conformal and new.scores and enough:
+            return self.afresh(calibration, new)
+        changed = calibration.with_settings(
+            alpha=self.alpha, delta=self.delta, promise=self.promise, judge=self.judge
+        )
+        return changed.with_more(new.scores, new.groups) if new.scores else changed
 
-    def _kept_by(self, scores: Sequence[float]) -> bool:
-        return len(scores) >= normals_needed(self.alpha, self.delta, self.promise or "with_confidence")
+    def _kept_by(self, new: _Scored) -> bool:
+        return new.count >= normals_needed(self.alpha, self.delta, self.promise or "with_confidence")
 
 
 def calibrate(
@@ -74,6 +102,8 @@ def calibrate(
     delta: float | None = None,
     promise: Promise | None = None,
     normals: Sequence[Path] = (),
+    groups: GroupChoice | None = None,
+    judge: Judge | None = None,
     scalars: Mapping[str, float] | None = None,
     engines: Sequence[Pair] = (),
     progress: Progress | None = None,
@@ -87,6 +117,10 @@ def calibrate(
     score: those of `normals` replace the stored ones, and the heatmap's levels are read from them again.
     Pictures that calibrated before may serve again; those that fit has seen are left out and counted.
 
+    Pictures of one part count once, where `groups` or else the model say which those are; such of a part that
+    the model knows are left out and counted. Where groups are named for scores that had none, those of
+    `normals` replace them, and pictures that calibrated before may serve again.
+
     With `engines`, the fastest of them on this machine whose parity holds will run the model (see
     `station.choose_engine`); it gives other scores, so those of `normals` replace the stored ones, too.
 
@@ -99,8 +133,8 @@ def calibrate(
         DataError: pictures that are all alike, or of one colour.
         InputError: a picture that cannot be read.
         MissingExtraError: the only one of `engines` is not installed.
-        OptionError: a knob that the model does not have, or a value outside its range; `scalars` or `engines`
-            without `normals`.
+        OptionError: a knob that the model does not have, or a value outside its range; `scalars`, `engines`
+            or `groups` without `normals`; groups that cannot be made, or none for a model that counts parts.
     """
     opened = bundle.load(model)
     changed = recalibrated(
@@ -109,6 +143,8 @@ def calibrate(
         delta=delta,
         promise=promise,
         normals=normals,
+        groups=groups,
+        judge=judge,
         scalars=scalars,
         engines=engines,
         progress=progress,
@@ -123,6 +159,8 @@ def recalibrated(
     delta: float | None = None,
     promise: Promise | None = None,
     normals: Sequence[Path] = (),
+    groups: GroupChoice | None = None,
+    judge: Judge | None = None,
     scalars: Mapping[str, float] | None = None,
     engines: Sequence[Pair] = (),
     progress: Progress | None = None,
@@ -130,20 +168,28 @@ def recalibrated(
     """`calibrate` of a model that is open, without writing: the result's manifest is the new one."""
     progress = progress or Silent()
     before, pictures = opened.manifest.calibration, opened.manifest.provenance.pictures
-    wish = _Wish(before.alpha if alpha is None else alpha, before.delta if delta is None else delta, promise)
+    wish = _Wish(
+        before.alpha if alpha is None else alpha, before.delta if delta is None else delta, promise, judge
+    )
+    choice = as_before(before.grouped_by, groups) if normals else groups
+    regrouped = not before.groups and choice is not None and str(choice) != NONE
     changes: dict[str, Any] = {}
     hint = ""
-    anew = bool(scalars or engines)
+    anew = bool(scalars or engines or regrouped)
+    if anew or groups is not None:
+        knobs = [*(scalars or ()), *(["engine"] if engines else []), *(["groups"] if groups else [])]
+        _require(normals, ", ".join(knobs))
     if anew:
         opened = replace(opened, manifest=opened.manifest.with_scalars(scalars or {}))
-        _require(normals, ", ".join([*(scalars or ()), *(["engine"] if engines else [])]))
         pictures = tuple(picture for picture in pictures if picture.role != "calibration")
         few = "; with few pictures, all of them serve to train"
         hint = few if before.cross_conformal else ", or those set aside"
-    paths, scores = list[Path](), list[float]()
+    samples, new, told = tuple[Sample, ...](), _Scored(), tuple[str, ...]()
     if normals:
-        paths = _unseen(normals, {picture.sha256 for picture in pictures}, hint)
-        samples, frame = [Sample(path, "train", defective=False) for path in paths], opened.manifest.frame
+        grouping = group([Sample(path, "train", defective=False) for path in normals], choice)
+        told = (grouping.said,) if grouping.said else ()
+        samples = _unseen(grouping.samples, pictures, hint)
+        frame = opened.manifest.frame
         require_spread(PictureFiles(samples, frame))
         good = cut(samples, frame, opened.manifest.tiling)
         if engines:
@@ -152,19 +198,21 @@ def recalibrated(
         else:
             pipeline = Pipeline.open(opened)
         scores, levels = _judged(pipeline, good, progress)
+        new = _Scored(scores, numbered(groups_of(good)), grouped_by(choice, samples))
         if anew:
             changes |= {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
-    calibration = wish.afresh(before, scores) if anew else wish.extended(before, scores)
+    calibration = wish.afresh(before, new) if anew else wish.extended(before, new)
     changes["calibration"] = calibration
     if normals:
-        told = of_files(paths, opened.manifest.frame, opened.manifest.tiling)
-        alone = len(calibration.scores) == len(scores)
-        changes["conditions"] = told if alone else joined(opened.manifest.conditions, told)
-    known = {"pictures": (*pictures, *seen(paths, "calibration"))}
-    changes["provenance"] = opened.manifest.provenance.model_copy(update=known)
+        conditions = of_files(paths_of(samples), opened.manifest.frame, opened.manifest.tiling)
+        alone = len(calibration.scores) == len(new.scores)
+        changes["conditions"] = conditions if alone else joined(opened.manifest.conditions, conditions)
+    known = seen(paths_of(samples), "calibration", [sample.group for sample in samples])
+    changes["provenance"] = opened.manifest.provenance.model_copy(update={"pictures": (*pictures, *known)})
     updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))
     replaced = len(before.scores) if anew else 0
-    return CalibrateResult(updated, len(paths), len(normals) - len(paths), replaced, opened.signed)
+    left_out = len(normals) - len(samples)
+    return CalibrateResult(updated, len(samples), left_out, replaced, opened.signed, told)
 
 
 def _require(normals: Sequence[Path], knobs: str) -> None:
@@ -188,19 +236,29 @@ def _judged(
     return scores, heatmap_range(levels) if levels else None
 
 
-def _unseen(normals: Sequence[Path], known: set[str], hint: str) -> list[Path]:
-    """Files whose content is neither known to the model nor given twice; there must be some."""
-    fresh: dict[str, Path] = {}
-    for path in normals:
-        check_image(path)
-        digest = remembered_sha256(path)
-        if digest not in known:
-            fresh.setdefault(digest, path)
+def _unseen(samples: Sequence[Sample], known: Sequence[SeenPicture], hint: str) -> tuple[Sample, ...]:
+    """Those whose content and part the model does not know, each content once; there must be some."""
+    digests = {picture.sha256 for picture in known}
+    parts = {picture.group for picture in known if picture.group is not None}
+    fresh: dict[str, Sample] = {}
+    akin = 0
+    for sample in samples:
+        check_image(sample.path)
+        digest = remembered_sha256(sample.path)
+        if digest in digests:
+            continue
+        akin += sample.group in parts
+        if sample.group not in parts:
+            fresh.setdefault(digest, sample)
     if not fresh:
+        fix = f"Take new pictures of good parts{hint}."
+        if akin:
+            fix = "Take pictures of other parts; where numbers start anew each day, group by the day too."
         raise CalibrationError(
             "calibration pictures",
             expected="good pictures that the model has not seen",
-            got=f"{len(normals)} pictures that it knows already",
-            fix=f"Take new pictures of good parts{hint}.",
+            got=f"{len(samples)} pictures that it knows already"
+            + (f", {akin} of them by other pictures of their part" if akin else ""),
+            fix=fix,
         )
-    return list(fresh.values())
+    return tuple(fresh.values())

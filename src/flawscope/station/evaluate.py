@@ -22,6 +22,7 @@ from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
 from flawscope.station.localisation import Cuts, Localisation, look_at_masks
+from flawscope.station.parts import PartRates, known_parts, part_rates, parts_drawn
 from flawscope.station.picture import Inspected, Wish, inspect_one
 from flawscope.station.untold import untold_detection, untold_masks, untold_place
 
@@ -47,7 +48,8 @@ class Evaluation:
     Attributes:
         dataset: name and layout of the pictures.
         records: each picture's record with its truth, in the data set's order.
-        known: pictures left out because the model has seen their content.
+        known: pictures left out because the model has seen their content, or other pictures of their part.
+        parts: by kind, `good` first, how many parts have a rejected picture; empty without groups.
         detection: image-level metrics by name, with 95 % bootstrap intervals where they have one.
         localisation: pixel-level metrics by name; empty without masks.
         kinds: verdict rates by kind, `good` first.
@@ -68,6 +70,7 @@ class Evaluation:
     detection: dict[str, metrics.Interval] = field(default_factory=dict)
     localisation: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, Rates] = field(default_factory=dict)
+    parts: dict[str, PartRates] = field(default_factory=dict)
     overlap: metrics.RegionOverlap | None = None
     defects: dict[str, metrics.RegionOverlap] = field(default_factory=dict)
     views: dict[str, Views] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class Evaluation:
             "detection": {name: _finite(interval._asdict()) for name, interval in self.detection.items()},
             "localisation": self.localisation,
             "kinds": {name: asdict(rates) for name, rates in self.kinds.items()},
+            **({"parts": {name: asdict(rates) for name, rates in self.parts.items()}} if self.parts else {}),
         }
 
 
@@ -121,7 +125,8 @@ def evaluate(
     training, tuning or calibration are left out and counted, so that no figure comes from them. All masks
     are read before the first picture is scored; those that cannot be used cost figures of place alone. What
     pictures of one class, or without masks, cannot tell is named. Small pictures are made of the `views` that
-    tell most.
+    tell most. Where pictures have groups, those of parts that the model has seen are left out too, and
+    intervals are of parts drawn, not pictures.
 
     Raises:
         DataError: nothing is left to evaluate.
@@ -130,9 +135,10 @@ def evaluate(
     if all(sample.defective for sample in samples):
         samples = dataset.samples
     seen = {picture.sha256 for picture in inspector.bundle.manifest.provenance.pictures}
+    parts = known_parts(inspector.bundle.manifest)
     fresh, known = list[Sample](), list[Sample]()
     for sample in samples:
-        (known if _digest(sample.path) in seen else fresh).append(sample)
+        (known if sample.group in parts or _digest(sample.path) in seen else fresh).append(sample)
     if not fresh:
         raise DataError(
             f"data set {dataset.name}",
@@ -164,9 +170,11 @@ def evaluate(
     evaluation.overlap = pixels.overlap if pixels.overlap.usable else None
     evaluation.defects = {name: one for name, one in pixels.defects.items() if one.usable}
     labels, scores = evaluation.truth()
+    drawn = parts_drawn(fresh, evaluation.records)
     if 0 < labels.sum() < len(labels):
-        evaluation.detection = _detection(labels, scores)
+        evaluation.detection = _detection(labels, scores, drawn)
     evaluation.kinds = _kinds(evaluation.readable)
+    evaluation.parts = {} if drawn is None else part_rates(fresh, evaluation.records)
     evaluation.untold += untold_detection(evaluation.readable, known)
     if evaluation.readable and not evaluation.localisation:
         evaluation.untold += untold_place(
@@ -242,10 +250,14 @@ def _telling(record: Record) -> tuple[bool, float]:
     return mistake, record.rank
 
 
-def _detection(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[str, metrics.Interval]:
+def _detection(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], parts: list[str] | None
+) -> dict[str, metrics.Interval]:
     return {
-        "auroc": metrics.bootstrap_interval(metrics.auroc, labels, scores),
-        "average_precision": metrics.bootstrap_interval(metrics.average_precision, labels, scores),
+        "auroc": metrics.bootstrap_interval(metrics.auroc, labels, scores, groups=parts),
+        "average_precision": metrics.bootstrap_interval(
+            metrics.average_precision, labels, scores, groups=parts
+        ),
         "max_f1": metrics.Interval(metrics.max_f1(labels, scores)[0]),
         "fpr_at_95_tpr": metrics.Interval(metrics.fpr_at_tpr(labels, scores)),
     }

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import tiles_of
+from flawscope.data.tiles import groups_of, tiles_of
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers
@@ -37,11 +37,13 @@ class HeldOut:
         scores: of all pictures in one array (N,), or an array for each fold.
         levels: the `map_level` of each picture's map (N, 2), where the method has any.
         in_folds: whether models of folds gave them, each on the pictures that it had not seen.
+        groups: for each score the name of its picture's part, or None; empty where nobody asks.
     """
 
     scores: tuple[NDArray[np.float32], ...]
     levels: NDArray[np.float32] | None
     in_folds: bool
+    groups: tuple[tuple[str | None, ...], ...] = ()
 
 
 def score_apart(pipeline: Pipeline, pictures: Pictures, watch: Watch = UNWATCHED) -> HeldOut:
@@ -71,7 +73,8 @@ def score_in_folds(
             stage.advance()
     levels = [one.levels for one in found if one.levels is not None]
     joined = np.concatenate(levels) if levels else None
-    return HeldOut(tuple(one.scores[0] for one in found), joined, in_folds=True)
+    groups = tuple(one.groups[0] for one in found)
+    return HeldOut(tuple(one.scores[0] for one in found), joined, in_folds=True, groups=groups)
 
 
 def score_by_itself(detector: Detector, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> HeldOut:
@@ -93,10 +96,11 @@ def _fold(
     name = f"fold-{index}" if exact else f"fold-{index}-{'-'.join(engine)}"
     checkpoints = run.checkpoints
     kept = checkpoints.load(name) if checkpoints else None
+    training, apart = fold
     if kept is not None:
         tensors = {key: tensor.numpy() for key, tensor in kept.items()}
-        return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False)
-    training, apart = fold
+        groups = (groups_of(apart),)
+        return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False, groups=groups)
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"{UNFINISHED}{index}")
     run = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, run, watch.wordless())
@@ -120,4 +124,5 @@ def _held_out(stream: Iterable[Mapping[str, NDArray[Any]]], pictures: Pictures, 
     """From the answers for all pictures, or all their tiles, in order; one map at a time."""
     scores, levels = scores_and_levels(of_pictures(stream, tiles_of(pictures), names), names)
     joined = np.array(levels, np.float32) if levels else None
-    return HeldOut((np.array(scores, np.float32),), joined, in_folds=False)
+    groups = (groups_of(pictures),)
+    return HeldOut((np.array(scores, np.float32),), joined, in_folds=False, groups=groups)

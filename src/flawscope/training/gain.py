@@ -83,7 +83,7 @@ def gains(choice: Choice, run: Run, *, watch: Watch = UNWATCHED) -> list[Gain]:
     found = [_gain(table, choice.judged, f"held out in {folds} folds")]
     kinds = sorted(set(table.kinds) - {GOOD})
     if len(kinds) > 1:
-        fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1, table.owners)
+        fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1, table.units)
         named = np.asarray(table.kinds)
         apart = [
             np.where(table.defective, named == kind, fold_of == index) for index, kind in enumerate(kinds)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import flawscope
 from flawscope.data.pictures import Pictures
@@ -20,6 +22,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
 from flawscope.runtime.conditions import of_files
 from flawscope.runtime.engines import Pair
+from flawscope.runtime.groups import Judge, numbered
 from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
 from flawscope.runtime.parity import PICTURES
 from flawscope.runtime.pipeline import Graphs
@@ -33,11 +36,16 @@ LOSSES = "losses.json"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The promise on false rejects that a model is asked to keep (see `flawscope.runtime.calibration`)."""
+    """The promise on false rejects that a model is asked to keep (see `flawscope.runtime.calibration`).
+
+    `grouped_by` says where pictures have groups from; empty: each counts by itself.
+    """
 
     alpha: float
     delta: float
     promise: Promise = "with_confidence"
+    judge: Judge = "picture"
+    grouped_by: str = ""
 
     def thresholds(self, held_out: HeldOut) -> Calibration:
         """The calibration that such scores support; scores of folds give the weaker promise.
@@ -46,9 +54,17 @@ class Wish:
             CalibrationError: the scores support no rate below one half.
         """
         scores = [fold.tolist() for fold in held_out.scores]
+        settings: dict[str, Any] = {"alpha": self.alpha, "delta": self.delta}
+        groups: list[tuple[int, ...]] = []
+        if self.grouped_by:
+            settings |= {"judge": self.judge, "grouped_by": self.grouped_by}
+            names = [name for fold in held_out.groups for name in fold]
+            numbers = iter(numbered(names) or range(len(names)))
+            groups = [tuple(islice(numbers, len(fold))) for fold in held_out.groups]
         if held_out.in_folds:
-            return Calibration.from_folds(scores, alpha=self.alpha, delta=self.delta)
-        return Calibration(scores=tuple(scores[0]), alpha=self.alpha, delta=self.delta, promise=self.promise)
+            return Calibration.from_folds(scores, groups, **settings)
+        settings |= {"promise": self.promise, "groups": groups[0] if groups else ()}
+        return Calibration(scores=tuple(scores[0]), **settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,11 @@ from pydantic import (
     model_serializer,
 )
 
+from flawscope.data.groups import GroupChoice
 from flawscope.errors import OptionError
 from flawscope.runtime.engines import EngineWish, Pair, PrecisionWish, candidates
 from flawscope.runtime.frozen import Frozen, option_error
+from flawscope.runtime.groups import Judge
 from flawscope.training.settings import yaml_package
 from flawscope.training.tiling import TilingChoice
 
@@ -72,10 +74,16 @@ class DataChoice(Frozen):
         "input's pixels along each side: faster, and scores differ a little from those of full decoding",
     )
 
+    groups: GroupChoice | None = Field(
+        None,
+        description="which pictures show one part, batch or camera position: pattern (a regular expression "
+        "over file names), or table and column; {} for none; the layout's own where nobody says",
+    )
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = values(self)
-        for name in ("intensities", "annotations"):
+        for name in ("intensities", "annotations", "groups"):
             if written[name] is None:
                 del written[name]
         return written
@@ -122,6 +130,11 @@ class CalibrationChoice(Frozen):
     false_rejects: float = Field(default=0.01, gt=0, lt=0.5, description="rate of good pictures rejected, α")
     confidence: float = Field(default=0.95, gt=0, lt=1, description="1 − δ of the promise `with_confidence`")
     promise: Literal["with_confidence", "on_average"] = "with_confidence"
+    judge: Judge = Field(
+        "picture",
+        description="what the promise is on, where pictures have groups: pictures, since verdicts are given "
+        "on them, or parts, which are rejected when any of their pictures is",
+    )
 
 
 class EngineChoice(Frozen):
@@ -173,6 +186,7 @@ class LearnCalibration(Frozen):
 
     false_rejects: float | None = Field(default=None, gt=0, lt=0.5, description="rate of good pictures, α")
     confidence: float | None = Field(default=None, gt=0, lt=1, description="1 − δ of the promise")
+    judge: Judge | None = Field(default=None, description="picture or part, of pictures in groups")
 
 
 class LearnRecipe(Document):
@@ -181,6 +195,9 @@ class LearnRecipe(Document):
     model: Path = Field(description="model folder that was trained on good pictures")
     normals: tuple[str, ...] = Field(min_length=1, description="good pictures: folders, files or patterns")
     defects: Path = Field(description="folder of defective pictures, in sub-folders by kind")
+    groups: GroupChoice | None = Field(
+        None, description="which pictures show one part, as in data.groups; else as the model has it"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="options of SegAD, over its paper's")
     calibration: LearnCalibration = LearnCalibration()
     engine: EngineChoice = EngineChoice()

@@ -40,7 +40,8 @@ class Selection:
         split: good pictures for training, tuning, calibration and test.
         defective: pictures of known defects.
         natural: pictures of anything but the product.
-        annotated: good pictures that are for training whatever the split draws, in each fold, too.
+        annotated: good pictures that are for training whatever the split draws, in each fold, too: annotated
+            ones, and those of parts whose defective pictures are learnt from.
         tiling: how pictures are cut into tiles of the frame; None: they are seen whole.
         learn_from: whether tiles are learnt from, or whole pictures; what calibrates is cut either way.
         decoded: large pictures that stay decoded, for whatever reads their tiles.
@@ -135,7 +136,11 @@ class Selection:
             ("calibration", self.split.calibration),
             ("defective", self.defective),
         )
-        found = [picture for role, samples in roles for picture in seen(paths_of(samples), role)]
+        found = [
+            picture
+            for role, samples in roles
+            for picture in seen(paths_of(samples), role, [sample.group for sample in samples])
+        ]
         tiling = self.learnt_tiling
         if tiling is None:
             return found
@@ -178,9 +183,19 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
         OptionError: more defective pictures, or other kinds, than the data set has.
     """
     defective = defects_of(dataset, recipe) if detector.needs().defective else ()
-    annotated = always_learnt(dataset)
+    annotated = (*always_learnt(dataset), *_beside(dataset, defective))
+    annotated = ordered({sample.path: sample for sample in annotated}.values())
     split = split_for(detector, without(dataset, annotated), recipe)
     return Selection(split, defective, natural_of(recipe), annotated)
+
+
+def _beside(dataset: Dataset, defective: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Good pictures of parts of which others are learnt from as defective: they may not calibrate."""
+    parts = {sample.group for sample in defective if sample.group is not None}
+    good = dataset.select(split="train", defective=False) + dataset.select(
+        split="validation", defective=False
+    )
+    return tuple(sample for sample in good if sample.group in parts)
 
 
 def split_for(detector: Detector, dataset: Dataset, recipe: Recipe) -> NormalSplit:

@@ -13,6 +13,7 @@ from pathlib import Path
 from flawscope.data.annotations.attach import attach
 from flawscope.data.annotations.reading import annotation_files
 from flawscope.data.checks.kinds import told_of
+from flawscope.data.groups import group_dataset, grouped_by, require_groups
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
 from flawscope.data.samples import Dataset, paths_of
@@ -96,11 +97,7 @@ def train(
     given = recipe.tiling.sized(recipe.options)
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, given))
     detector.stages()
-    dataset = read_dataset(recipe.data.folder, layout=recipe.data.layout, product=recipe.data.product)
-    said = list[str]()
-    if recipe.data.annotations is not None:
-        annotated = attach(dataset, recipe.data.annotations).require_learnt()
-        dataset, said = annotated.dataset, annotated.told()
+    dataset, said = _read(recipe)
     chosen = select(dataset, detector, recipe)
     intensities = chosen.check(recipe.data.intensities)
     proposal = _tiled(detector, chosen, recipe)
@@ -149,7 +146,13 @@ def train(
             engines=engines,
             apart=chosen.apart(frame),
             held_out=held_out,
-            wish=Wish(promise.false_rejects, 1 - promise.confidence, promise.promise),
+            wish=Wish(
+                promise.false_rejects,
+                1 - promise.confidence,
+                promise.promise,
+                promise.judge,
+                grouped_by(recipe.data.groups, dataset.samples),
+            ),
             provenance=Provenance.now(recipe.seed, chosen.seen()),
             recipe=recipe.model_copy(update=written_out).to_yaml(),
             tiling=chosen.tiling,
@@ -158,6 +161,18 @@ def train(
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
     return TrainResult(made, _counts(chosen), clock.seconds(), proposal)
+
+
+def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:
+    """The recipe's data set, with groups and annotations, and what the user should read of these."""
+    wish = recipe.data
+    dataset = read_dataset(wish.folder, layout=wish.layout, product=wish.product)
+    dataset, said = group_dataset(dataset, wish.groups)
+    require_groups(dataset.samples, recipe.calibration.judge)
+    if wish.annotations is None:
+        return dataset, said
+    annotated = attach(dataset, wish.annotations).require_learnt()
+    return annotated.dataset, [*said, *annotated.told()]
 
 
 def _tiled(detector: Detector, chosen: Selection, recipe: Recipe) -> Proposal:

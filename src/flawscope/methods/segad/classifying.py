@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import sources
+from flawscope.data.tiles import sources, units_of
 from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
@@ -42,7 +42,7 @@ def held_out_scores(
         ]
         classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run, watch)
         return classifier, _scores(classifier, both, run, watch)
-    parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed, sources(both))
+    parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed, units_of(both.samples))
     found = len(set(sources(defective)))
     if found < folds:  # each fold needs one outside of it to learn from, and all of them one within
         raise DataError(

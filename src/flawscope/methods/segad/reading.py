@@ -22,6 +22,7 @@ from flawscope.metrics import auroc
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
+from flawscope.runtime.groups import numbered
 from flawscope.segmenters import Segmenter
 
 Value = TypeVar("Value", np.float32, np.bool_, np.int64)
@@ -39,6 +40,7 @@ class Table:
         kinds: N kinds, `good`, or the defect's as its folder names it.
         scores: (N, K) float32, each detector's image score.
         owners: (N,) the number of each row's picture, rising; tiles of one share it.
+        parts: N names of what each row's picture shows, its part; empty: each shows another.
     """
 
     features: NDArray[np.float32]
@@ -46,6 +48,7 @@ class Table:
     kinds: tuple[str, ...]
     scores: NDArray[np.float32]
     owners: NDArray[np.int64]
+    parts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.features)
@@ -59,6 +62,7 @@ class Table:
             kinds=(*self.kinds, *other.kinds),
             scores=np.concatenate([self.scores, other.scores]),
             owners=np.concatenate([self.owners, other.owners + self.owners.max(initial=-1) + 1]),
+            parts=(*self.parts, *other.parts),
         )
 
     def rows(self, chosen: NDArray[np.bool_] | Sequence[int]) -> Self:
@@ -71,12 +75,22 @@ class Table:
             kinds=tuple(self.kinds[index] for index in indices),
             scores=self.scores[indices],
             owners=self.owners[indices],
+            parts=tuple(self.parts[index] for index in indices) if self.parts else (),
         )
+
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """(N,) the number of what each row must not be parted from, its part or its picture."""
+        return np.array(numbered(self.parts), np.int64) if self.parts else self.owners
 
     def of_pictures(self, values: NDArray[Value]) -> NDArray[Value]:
         """The highest of values (N,) over the rows of each picture, (P,); truth and fold are alike in all."""
-        starts = np.flatnonzero(np.diff(self.owners, prepend=-1))
-        return np.maximum.reduceat(values, starts)
+        return np.maximum.reduceat(values, self.firsts)
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """(P,) the first row of each picture."""
+        return np.flatnonzero(np.diff(self.owners, prepend=-1))
 
     def columns(self, chosen: Sequence[int]) -> Self:
         """The same pictures with those of the features."""
@@ -92,7 +106,7 @@ def folds_by_kind(
 ) -> NDArray[np.int64]:
     """A fold (N,) for each picture, so that every kind is spread evenly over all folds; seeded.
 
-    With `owners` (N,), the numbers of pictures, rising, all tiles of one come into the same fold.
+    With `owners` (N,), numbers of pictures or parts in their order, all rows of one come into the same fold.
     """
     if owners is not None:
         _, firsts, places = np.unique(owners, return_index=True, return_inverse=True)
@@ -249,7 +263,8 @@ def read_table(
     defective = np.array([kind != GOOD for kind in kinds])
     features, image = (torch.cat(parts).numpy().astype(np.float32) for parts in (rows, whole))
     owners = np.array(sources(pictures), np.int64)
-    return Table(features, defective, tuple(kinds), image, owners), moments
+    parts = tuple(sample.group or str(sample.path) for sample in pictures.samples)
+    return Table(features, defective, tuple(kinds), image, owners, parts), moments
 
 
 def _damaged(pixels: Tensor, labels: Tensor, ignored: tuple[int, ...], *, before: int, run: Run) -> Tensor:

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import sources
+from flawscope.data.tiles import units_of
 from flawscope.files import writable_folder
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.strides import layers_at
@@ -152,7 +152,7 @@ class JoinedPatches(nn.Module):
             Stopped: the stop signal was set; selections and training resume where they were.
         """
         self.cost(len(pictures), run.memory).require()
-        stores, owners = self._collect(pictures, backbone, run, watch), sources(pictures)
+        stores, owners = self._collect(pictures, backbone, run, watch), units_of(pictures.samples)
         held = {}
         for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
             held[name] = self._fill(name, bank, stores.pop(name), owners, run=run, watch=watch)
@@ -180,7 +180,7 @@ class JoinedPatches(nn.Module):
     ) -> Held:
         """Fill one bank from the patches (P, D) of all pictures; distances of pictures left out of it.
 
-        `owners` are those of `own_groups`: a tile is left out with all others of its picture.
+        `owners` are those of `own_groups`: what is left out is a part, or a picture, with all its tiles.
         """
         bank.grid.balance(patches)
         count = min(len(patches), self._limit(name))

@@ -47,11 +47,11 @@ class Held:
 def own_groups(owners: Sequence[int], grid: tuple[int, int]) -> Tensor:
     """What each patch (n, h * w) belongs to: patches of one group are not held against each other.
 
-    A group is a picture, with all its tiles; where there is only one, its tiles stand for pictures, or, where
-    it is whole, stretches of up to four by four cells.
+    A group is a picture, with all its tiles, or a part, with all its pictures; where there is only one, its
+    tiles stand for pictures, or, where it is whole, stretches of up to four by four cells.
 
     Args:
-        owners: for each of n frames the number of the picture that it shows.
+        owners: for each of n frames the number of the picture, or part, that it shows.
         grid: cells of a frame, h and w.
     """
     height, width = grid

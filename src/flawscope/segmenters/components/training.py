@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from flawscope.data.tiles import sources
+from flawscope.data.tiles import units_of
 from flawscope.errors import DataError
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
@@ -76,7 +76,9 @@ class Training:
                 got="none",
                 fix="Annotate parts, correct maps by hand, or loosen what makes labels alike.",
             )
-        self.learnt, self.held = self._divided(labelled, np.array(sources(labelling.pictures))[labelled])
+        self.learnt, self.held = self._divided(
+            labelled, np.array(units_of(labelling.pictures.samples))[labelled]
+        )
         self.unlabelled = np.flatnonzero(~labelling.labelled)
         self.store = PixelStore(labelling.pictures, run, watch)
         self.augmentation = Augmentation(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import sources
+from flawscope.data.tiles import units_of
 from flawscope.metrics.overlap import Overlaps, overlaps
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
@@ -168,7 +168,7 @@ def divided(annotated: Annotated, share: float, run: Run) -> tuple[NDArray[np.in
 
     A picture is held out only where others that are learnt from show all its classes, and all its tiles are.
     """
-    files = np.array(sources(annotated.pictures))
+    files = np.array(units_of(annotated.pictures.samples))
     count = len(set(files.tolist()))
     left, held = annotated.shown.sum(0), list[int]()
     for number in torch.randperm(count, generator=run.generator(_HELD)).tolist():
