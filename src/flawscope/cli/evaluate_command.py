@@ -25,9 +25,9 @@ EXAMPLES = """Examples:
   flawscope evaluate models/bracket labelled/ --groups 'part([0-9]+)_'
 
 Pictures that the model has seen in training or calibration are left out, by their content. Pixels of
-components that --annotations mark as ignored count neither as good nor as defective. With groups, by --groups or
-as the model has them, pictures of parts that it has seen are left out too, the share of parts with a rejected
-picture is told, and intervals are of parts."""
+components that --annotations mark as ignored count neither as good nor as defective. With groups, by
+--groups or as the model has them, pictures of parts that it has seen are left out too, the share of parts
+with a rejected picture is told, and intervals are of parts."""
 
 
 def evaluate(
