@@ -18,6 +18,8 @@ CHECK_EXAMPLES = """Examples:
 
   flawscope data check mvtec/screw --false-rejects 0.5% --json
 
+  flawscope data check pictures/good --groups 'part([0-9]+)_'
+
 Exit code 3 where a finding must be mended before training."""
 RENDER_EXAMPLES = """Examples:
 
@@ -59,11 +61,13 @@ def check(
     ] = "1%",
     confidence: Annotated[str, typer.Option("--confidence", help="How sure the promise is.")] = "95%",
     near: Annotated[bool, typer.Option("--near/--no-near", help="Look for near duplicates too.")] = True,
+    groups: options.Groups = None,
     as_json: options.JsonLines = False,
 ) -> None:
     """Find what would spoil training: unreadable files, duplicates, leaks, masks that do not fit.
 
-    Each kind is listed with what it counts as, good or defective.
+    Each kind is listed with what it counts as, good or defective. Where names or near copies suggest that
+    several pictures show one part and --groups is not given, a pattern for it is proposed.
     """
     from flawscope.data.checks.check import check_data
     from flawscope.data.layouts import read_dataset
@@ -75,6 +79,7 @@ def check(
         false_rejects=parse_rate(false_rejects),
         confidence=parse_rate(confidence),
         near=near,
+        groups=options.groups(groups),
         progress=Bars(quiet=as_json),
     )
     for kind in dataset.truths():

@@ -13,6 +13,7 @@ from pathlib import Path
 from flawscope.data.annotations.attach import attach
 from flawscope.data.annotations.reading import annotation_files
 from flawscope.data.checks.kinds import told_of
+from flawscope.data.checks.unnamed import about_groups
 from flawscope.data.groups import group_dataset, grouped_by, require_groups
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
@@ -110,8 +111,7 @@ def train(
     require_spread(PictureFiles(chosen.good, frame))
     if recipe.data.intensities is None and (values := about_values(paths_of(chosen.good), intensities)):
         said.append(values)
-    if copies := about_copies(paths_of(chosen.good)):
-        said.append(copies)
+    said += filter(None, [about_copies(paths_of(chosen.good)), _about_groups(dataset, recipe)])
     for line in filter(None, (*said, *told_of(dataset), proposal.sentence)):
         watch.say(line)
     writable_folder(out)
@@ -173,6 +173,13 @@ def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:
         return dataset, said
     annotated = attach(dataset, wish.annotations).require_learnt()
     return annotated.dataset, [*said, *annotated.told()]
+
+
+def _about_groups(dataset: Dataset, recipe: Recipe) -> str | None:
+    """What suggests groups that nobody named."""
+    if recipe.data.groups is not None:
+        return None
+    return about_groups([one for one in dataset.select(defective=False) if one.split != "test"])
 
 
 def _tiled(detector: Detector, chosen: Selection, recipe: Recipe) -> Proposal:

@@ -16,12 +16,15 @@ from flawscope.data.checks.issues import Issue, found, worst_first
 from flawscope.data.checks.kinds import kind_issues, left_out_issues
 from flawscope.data.checks.near import SIDE, near_groups, thumbnail
 from flawscope.data.checks.telltale import Traits, telltale_issues
+from flawscope.data.checks.unnamed import suggested
 from flawscope.data.checks.values import Values, value_issues
+from flawscope.data.groups import GroupChoice, group_dataset, spanning
 from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import seems_inverted, union_mask
 from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.splits import FEWEST_NORMALS, HELD_OUT_SHARE, split_dataset
+from flawscope.data.tiles import units_of
 from flawscope.errors import DataError, InputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent
@@ -55,22 +58,26 @@ def check_data(
     false_rejects: float = 0.01,
     confidence: float = 0.95,
     near: bool = True,
+    groups: GroupChoice | None = None,
     progress: Progress | None = None,
 ) -> list[Issue]:
     """Look at every picture and mask of a data set; findings come worst first.
 
     Unreadable files, copies and near copies (within and across training and test), mixed sizes and modes,
     pictures of one colour or of a small range of values, masks that do not fit, kinds whose names leave
-    doubt, what is left out, a format, size, mode or camera that alone tells the kinds apart, and too few good
-    pictures for the wanted false-reject rate. A folder whose layout cannot be read is a finding too, not an
+    doubt, what is left out, a format, size, mode or camera that alone tells the kinds apart, groups that
+    nobody named or that lie on both sides, and too few good pictures, or parts, for the wanted false-reject
+    rate. A folder whose layout cannot be read is a finding too, not an
     exception. Memory is 2 KiB a picture (its thumbnail) and a few decoded pictures at a time; `near=False`
     does without the thumbnails.
 
     Args:
         data: a data set, or the folder of one; `layout` and `product` say how to read a folder.
         false_rejects, confidence: the promise that calibration shall keep.
+        groups: which pictures show one part; None: as the layout tells, and what suggests groups is said.
 
     Raises:
+        DataError, OptionError: groups that cannot be made.
         OptionError: an unknown layout, or a rate outside its range.
     """
     needed = normals_needed(false_rejects, 1.0 - confidence)
@@ -82,6 +89,7 @@ def check_data(
         except InputError as error:
             message = f"{error.what}: expected {error.expected}, got {error.got}."
             return [found("layout", Path(data), message, error.fix)]
+    dataset, _ = group_dataset(dataset, groups)
     looks = _look_at_all(dataset, near, progress or Silent())
     readable = [look for look in looks if look.digest]
     issues = [issue for look in looks for issue in look.issues]
@@ -89,6 +97,7 @@ def check_data(
     issues += [*_copies(readable), *_sizes(readable), *_modes(readable), *telltale_issues(_traits(readable))]
     issues += value_issues([look.values for look in readable if look.values is not None])
     issues += _near_copies(readable) if near else ()
+    issues += _groups(dataset, readable, named=groups is not None)
     issues += _normals(dataset, readable, needed, false_rejects, confidence)
     return worst_first(issues)
 
@@ -167,11 +176,30 @@ def _near_copies(looks: Sequence[_Look]) -> Iterator[Issue]:
             thumbnails[rows[look.digest]] = look.thumbnail
     for group in near_groups(thumbnails):
         samples = [sample for row in group for sample in by_digest[digests[row]]]
+        if len({sample.group for sample in samples}) == 1 and samples[0].group is not None:
+            continue  # one part's pictures may be alike
         if _crosses(samples):
             message = f"Nearly the same picture is in training and in test: {_names(samples)}."
             yield found("near-leak", samples, message)
         else:
             yield found("near-duplicate", samples, f"Nearly the same picture: {_names(samples)}.")
+
+
+def _groups(dataset: Dataset, looks: Sequence[_Look], *, named: bool) -> Iterator[Issue]:
+    for part, samples in spanning(dataset).items():
+        yield found("group-leak", samples, f"Part {part} is in training and in test: {_names(samples)}.")
+    first = {look.digest: look for look in reversed(looks) if _learnt(look.sample)}  # each content once
+    chosen = sorted(first.values(), key=lambda look: look.sample.path)
+    small = [look.thumbnail for look in chosen if look.thumbnail is not None]
+    seen = np.stack(small) if small and len(small) == len(chosen) else None
+    suggestion = None if named else suggested([look.sample for look in chosen], seen)
+    if suggestion is not None:
+        samples = [sample for group in suggestion.groups for sample in group]
+        yield found("unnamed-groups", samples, suggestion.message, suggestion.fix)
+
+
+def _learnt(sample: Sample) -> bool:
+    return not sample.defective and sample.split != "test"
 
 
 def _sizes(looks: Sequence[_Look]) -> Iterator[Issue]:
@@ -215,32 +243,41 @@ def _normals(
         yield found("no-pictures", dataset.root, "No pictures found.")
         return
     usable = Dataset(dataset.name, dataset.layout, dataset.root, tuple(look.sample for look in looks))
+    things = "pictures" if all(sample.group is None for sample in usable) else "parts"
     try:
         split = split_dataset(usable, seed=0, false_rejects=false_rejects, confidence=confidence)
     except DataError:
-        count = sum(not sample.defective and sample.split != "test" for sample in usable)
-        message = f"Good pictures for training that can be read: {count}, fewer than {FEWEST_NORMALS}."
+        count = _count(filter(_learnt, usable))
+        message = f"Good {things} for training that can be read: {count}, fewer than {FEWEST_NORMALS}."
         yield found("too-few-normals", dataset.root, message)
         return
     if split.folds:
-        held_out, way = len(split.training) + len(split.tuning), "in turn, which keeps the weaker promise"
+        held_out, way = (
+            _count(split.training) + _count(split.tuning),
+            "in turn, which keeps the weaker promise",
+        )
     else:
-        held_out, way = len(split.calibration), "from training"
+        held_out, way = _count(split.calibration), "from training"
         if held_out >= needed:
             return
     lowest = -math.expm1(math.log1p(-confidence) / held_out)
     lower = f", or ask for a false-reject rate of {lowest:.2g}" if lowest < 0.5 else ""
     published = usable.select(split="validation", defective=False)
     wish = (
-        f"Have {math.ceil(needed * len(published) / held_out)} good validation pictures"
+        f"Have {math.ceil(needed * _count(published) / held_out)} good validation {things}"
         if published and not split.folds
-        else f"Have {math.ceil(needed / HELD_OUT_SHARE)} good pictures in all"
+        else f"Have {math.ceil(needed / HELD_OUT_SHARE)} good {things} in all"
     )
     message = (
         f"A false-reject rate of {false_rejects:.3g} with confidence {confidence:.3g} needs {needed} "
-        f"calibration pictures; {held_out} can be held out {way}."
+        f"calibration {things}; {held_out} can be held out {way}."
     )
     yield found("few-normals", dataset.root, message, f"{wish}{lower}.")
+
+
+def _count(samples: Iterable[Sample]) -> int:
+    """How many parts, or pictures where they have no groups."""
+    return len(set(units_of(samples)))
 
 
 def _by_digest(looks: Iterable[_Look]) -> dict[str, list[Sample]]:

@@ -34,6 +34,8 @@ RULES: dict[str, tuple[Severity, str]] = {
         "Record good and defective parts alike; until then figures may show that and not the flaws.",
     ),
     "few-normals": ("warning", "Add pictures of good parts, or ask for a higher false-reject rate."),
+    "unnamed-groups": ("warning", "Name them with --groups, so that the promise counts parts, not pictures."),
+    "group-leak": ("warning", "Keep a part on one side; figures on its other pictures are too good."),
     "duplicate": ("warning", "Keep one; copies make calibration look surer than it is."),
     "near-leak": ("warning", "Look at them; where they show one part, keep them on one side."),
     "mask-missing": ("warning", "Annotate it; until then it cannot count in figures for location."),
