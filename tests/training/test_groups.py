@@ -90,7 +90,7 @@ def test_all_draws_keep_parts_together(grouped: Dataset) -> None:
     assert len(scaled.tuning) == VIEWS * len(parts(scaled.tuning)) > 0
     for training, held_out in folds(good, 5, seed=0):
         assert not parts(training) & parts(held_out)
-    counted = split_normals(good, seed=0, calibration=5)
+    counted = split_normals(good, seed=0, calibration=5, parts=True)
     assert len(counted.calibration) == 5 * VIEWS
     frame = Frame(16, 16)
     normal, tuning = PictureFiles(split.training, frame), PictureFiles(split.tuning, frame)
@@ -227,7 +227,7 @@ def test_what_cannot_be_counted_is_refused_before_anything_is_learnt(pictures: P
         train(recipe(pictures, data=good, calibration={"judge": "part"}), tmp_path / "a")
     with pytest.raises(OptionError, match="in one, part"):
         train(recipe(pictures, data={**good, "groups": "part"}), tmp_path / "b")
-    with pytest.raises(DataError, match="at least 5, got 3"):
+    with pytest.raises(DataError, match=r"good parts: expected at least 5, got 3 \(84 pictures\)"):
         train(recipe(pictures, data={**good, "groups": r"part\d+_(v\d)"}), tmp_path / "c")
     with pytest.raises(DataError, match="a readable file"):
         train(recipe(pictures, data={**good, "groups": "missing.csv:part"}), tmp_path / "d")

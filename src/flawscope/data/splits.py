@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from flawscope.data.samples import Dataset, Sample, ordered
+from flawscope.data.split_counts import counts_of
 from flawscope.data.tiles import units_of
 from flawscope.data.training import evenly
 from flawscope.errors import DataError, OptionError
@@ -76,7 +77,7 @@ def plan_split(n: int, *, false_rejects: float = 0.01, confidence: float = 0.95)
     299
     """
     if n < FEWEST_NORMALS:
-        raise _too_few(f"at least {FEWEST_NORMALS}", n)
+        raise _too_few(f"at least {FEWEST_NORMALS}", [[]] * n)
     tuning = min(max(round(n * TUNING_SHARE), FEWEST_TUNING), MAX_TUNING)
     held_out = math.floor(n * HELD_OUT_SHARE)
     if held_out < FEWEST_HELD_OUT:
@@ -130,15 +131,19 @@ def split_dataset(
     if test is None:
         enough = len(_units(normals, seed)) >= 2 * FEWEST_NORMALS
         test = TEST_SHARE if enough and dataset.select(defective=True) and not published else 0.0
-    first = split_normals(normals, seed=seed, test=test)
+    first = split_normals(normals, seed=seed, test=test, parts=True)
     tested = published + first.test
     if validation:
-        divided = split_normals(validation, seed=seed, tuning=0.25 if tuning is None else tuning)
+        tuned = 0.25 if tuning is None else tuning
+        divided = split_normals(validation, seed=seed, tuning=tuned, parts=True)
         return NormalSplit(first.training, divided.tuning, divided.training, tested)
-    plan = plan_split(len(_units(first.training, seed)), false_rejects=false_rejects, confidence=confidence)
+    units = _units(first.training, seed)
+    if len(units) < FEWEST_NORMALS:
+        raise _too_few(f"at least {FEWEST_NORMALS}", units)
+    plan = plan_split(len(units), false_rejects=false_rejects, confidence=confidence)
     held_out, turns = _told(calibration, folds) if told else (plan.calibration, plan.folds)
     tuned = plan.tuning if tuning is None else tuning
-    divided = split_normals(first.training, seed=seed, tuning=tuned, calibration=held_out)
+    divided = split_normals(first.training, seed=seed, tuning=tuned, calibration=held_out, parts=True)
     return NormalSplit(divided.training, divided.tuning, divided.calibration, tested, turns)
 
 
@@ -157,27 +162,37 @@ def _told(calibration: float | None, folds: int | None) -> tuple[float, int]:
 
 
 def split_normals(
-    samples: Iterable[Sample], *, seed: int, tuning: float = 0.0, calibration: float = 0.0, test: float = 0.0
+    samples: Iterable[Sample],
+    *,
+    seed: int,
+    tuning: float = 0.0,
+    calibration: float = 0.0,
+    test: float = 0.0,
+    parts: bool = False,
 ) -> NormalSplit:
     """Divide samples by a seeded draw; each gets exactly one role.
 
     Args:
-        tuning, calibration, test: a share below 1 (float) or a number (int) of pictures, or of parts where
-            pictures have groups. A share above 0 gets at least one, and training keeps at least one.
+        tuning, calibration, test: a share below 1 (float) or a number of pictures (int). A share above 0
+            gets at least one picture (or one group of views), and training keeps at least one.
+        parts: whether shares and numbers count groups of views, each once, and not pictures.
 
     Raises:
         OptionError: a share or number out of range, or roles that leave nothing for training.
         DataError: fewer pictures (or groups) than roles that want one.
     """
     units = _units(samples, seed)
-    wanted = _counts({"test": test, "calibration": calibration, "tuning": tuning}, len(units))
+    total = len(units) if parts else sum(map(len, units))
+    wanted = counts_of({"test": test, "calibration": calibration, "tuning": tuning}, total)
     needed = sum(count > 0 for count in wanted) + 1
     if len(units) < needed:
-        raise _too_few(f"at least {needed} to divide", len(units))
+        raise _too_few(f"at least {needed} to divide", units)
     chosen: list[Samples] = []
     for index, count in enumerate(wanted):
         kept_for_others = sum(other > 0 for other in wanted[index + 1 :]) + 1
-        drawn = [units.pop() for _ in range(min(count, len(units) - kept_for_others))]
+        drawn: list[list[Sample]] = []
+        while len(units) > kept_for_others and (len(drawn) if parts else sum(map(len, drawn))) < count:
+            drawn.append(units.pop())
         chosen.append(ordered(sample for unit in drawn for sample in unit))
     training = ordered(sample for unit in units for sample in unit)
     return NormalSplit(training, tuning=chosen[2], calibration=chosen[1], test=chosen[0])
@@ -238,7 +253,7 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
     if k < 2:
         raise OptionError("folds", expected="at least 2", got=str(k), fix=f"Use {FOLDS}.")
     if len(units) < k:
-        raise _too_few(f"at least {k}, one a fold", len(units))
+        raise _too_few(f"at least {k}, one a fold", units)
     held_out = [ordered(sample for unit in units[index::k] for sample in unit) for index in range(k)]
     return [
         (ordered(sample for other in held_out if other is not fold for sample in other), fold)
@@ -246,9 +261,13 @@ def folds(samples: Iterable[Sample], k: int, seed: int) -> list[tuple[Samples, S
     ]
 
 
-def _too_few(expected: str, got: int) -> DataError:
+def _too_few(expected: str, units: Sequence[Sequence[Sample]]) -> DataError:
+    pictures, count = sum(map(len, units)), len(units)
+    if pictures > count:
+        fix = "Add pictures of other good parts, or let fewer pictures be in one group."
+        return DataError("good parts", expected=expected, got=f"{count} ({pictures} pictures)", fix=fix)
     fix = "Add more pictures of good parts; 30 make a start, a few hundred a reliable inspection."
-    return DataError("good pictures", expected=expected, got=str(got), fix=fix)
+    return DataError("good pictures", expected=expected, got=str(count), fix=fix)
 
 
 def _parts_together(normals: Samples, validation: Samples) -> tuple[Samples, Samples]:
@@ -266,28 +285,3 @@ def _units(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
     draw = random.Random(seed)
     keys = [draw.random() for _ in units]
     return [unit for _, unit in sorted(zip(keys, units.values(), strict=True), key=lambda pair: pair[0])]
-
-
-def _counts(wishes: dict[str, float], total: int) -> list[int]:
-    """How many of `total` pictures, or parts, each role wants, in the order of `wishes`."""
-    for name, value in wishes.items():
-        if value < 0 or (isinstance(value, float) and value >= 1):
-            raise OptionError(
-                name,
-                expected="a share from 0 to below 1, or a whole number",
-                got=str(value),
-                fix="Use 0.1, say.",
-            )
-    shares = math.fsum(value for value in wishes.values() if isinstance(value, float))
-    numbers = sum(value for value in wishes.values() if isinstance(value, int))
-    if shares >= 1 or (numbers and numbers + shares * total >= total):
-        raise OptionError(
-            " + ".join(wishes),
-            expected=f"roles that leave some of {total} for training",
-            got=", ".join(f"{name} {value:g}" for name, value in wishes.items()),
-            fix="Ask for less, or add more pictures of good parts.",
-        )
-    return [
-        value if isinstance(value, int) else max(round(value * total), 1) if value else 0
-        for value in wishes.values()
-    ]

@@ -18,6 +18,7 @@ from flawscope.metrics import Interval
 from flawscope.report.content import NOT_SHOWN, Curve, Facts, Figure, ReportContent, ReportItem, Scatter
 from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.images import Frame
 from flawscope.runtime.listing import told
 from flawscope.runtime.manifest import Manifest
@@ -153,10 +154,16 @@ def _provenance(bundle: Bundle) -> tuple[Facts, ...]:
     data = (
         ("Training pictures", str(origin.count("normal"))),
         ("Tuning pictures", str(origin.count("tuning"))),
-        ("Calibration scores", str(len(manifest.calibration.scores))),
+        ("Calibration scores", _counted(manifest.calibration)),
     )
     versions = (("Hardware of training", origin.hardware), *sorted(origin.versions.items()))
     return Facts("Model", model), Facts("Data", data), Facts("Options", options), Facts("Versions", versions)
+
+
+def _counted(calibration: Calibration) -> str:
+    """How many scores calibrate, and of how many parts where they have groups."""
+    parts = f" of {calibration.count} parts" if calibration.groups else ""
+    return f"{len(calibration.scores)}{parts}"
 
 
 def _input(frame: Frame) -> str:

@@ -58,7 +58,7 @@ class LearnPictures:
         if held_out < min(FEWEST_HELD_OUT, needed):
             split = NormalSplit((), ordered(self.normals), (), test=(), folds=FOLDS)
         else:
-            drawn = split_normals(free, seed=seed, calibration=held_out)
+            drawn = split_normals(free, seed=seed, calibration=held_out, parts=True)
             split = NormalSplit((), ordered((*drawn.training, *beside)), drawn.calibration, test=())
         return Selection(split, self.defective)
 
