@@ -122,7 +122,7 @@ def test_reweighing_replaces_scores_range_and_value(
     assert after.heatmap is not None
     assert after.heatmap.model_dump() == pytest.approx(levels, rel=1e-4)
     assert after.heatmap != before.heatmap
-    unchanged = {"calibration", "heatmap", "scalars", "provenance"}
+    unchanged = {"calibration", "conditions", "heatmap", "scalars", "provenance"}
     assert after.model_dump(exclude=unchanged) == before.model_dump(exclude=unchanged)
 
 

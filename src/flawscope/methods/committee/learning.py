@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import sources
+from flawscope.data.tiles import units_of
 from flawscope.data.training import TrainingData, evenly
 from flawscope.methods.committee.frames import ResizedPictures
 from flawscope.methods.detector import Detector, Needs
@@ -62,7 +62,7 @@ def for_member(data: TrainingData, member: Detector, scaled: float) -> TrainingD
 
 def _divided(data: TrainingData, share: float) -> tuple[Pictures, Pictures]:
     """Good pictures to learn from, and such a share of them to scale on, as `TrainingData.for_detector`."""
-    owners = sources(data.normal)
+    owners = units_of(data.normal.samples)
     annotated = {sample.path for sample in data.parts.samples} if data.parts is not None else set()
     kept = {
         owner for owner, sample in zip(owners, data.normal.samples, strict=True) if sample.path in annotated
