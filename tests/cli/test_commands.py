@@ -113,7 +113,8 @@ def test_inspect_prints_one_object_a_picture_and_counts_bad_files(
     good = [line for line in lines if "error" not in line]
     bad = {Path(line["path"]).name: line["error"] for line in lines if "error" in line}
     assert ended.code == 3
-    assert [sorted(line) for line in good] == [["decision", "findings", "p_value", "path", "score"]] * 4
+    told = ["conditions", "decision", "findings", "p_value", "path", "picture", "score"]
+    assert [sorted(line) for line in good] == [told] * 4
     assert sorted(bad) == ["absent.png", "bomb.png", "empty.png", "text.png", "truncated.jpg"]
     assert all("expected" in error and "got" in error and "\n" not in error for error in bad.values())
 

@@ -17,6 +17,7 @@ from flawscope.cli import (
     data_command,
     demo_command,
     distill_command,
+    drift_command,
     evaluate_command,
     export_command,
     inspect_command,
@@ -72,6 +73,7 @@ app.command(epilog=demo_command.EXAMPLES)(demo_command.demo)
 app.command(epilog=train_command.EXAMPLES)(train_command.train)
 app.command(epilog=inspect_command.EXAMPLES)(inspect_command.inspect)
 app.command(epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
+app.command(epilog=drift_command.EXAMPLES)(drift_command.drift)
 app.command(epilog=calibrate_command.EXAMPLES)(calibrate_command.calibrate)
 app.command(epilog=learn_command.EXAMPLES)(learn_command.learn)
 app.command(epilog=rollback_command.EXAMPLES)(rollback_command.rollback)

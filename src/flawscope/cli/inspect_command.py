@@ -26,7 +26,8 @@ EXAMPLES = """Examples:
 
   flawscope inspect station/bracket line1/ --trust factory.pub
 
-With --out, the same command again goes on where it stopped. Exit code 3: some pictures could not be read."""
+With --out, the same command again goes on where it stopped. Exit code 3: some pictures could not be read. An
+alarm of drift is printed once, with the picture that raised it; flawscope drift RESULTS tells all of them."""
 
 
 def inspect(
@@ -63,6 +64,13 @@ def inspect(
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures in work at once.", min=1, max=256)] = 8,
+    drift: Annotated[
+        str,
+        typer.Option(
+            "--drift",
+            help="Chance that good pictures of an unchanged line ever raise an alarm of drift, or off.",
+        ),
+    ] = "1%",
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html into --out.")
     ] = True,
@@ -70,6 +78,7 @@ def inspect(
 ) -> None:
     """Inspect pictures with a trained model: verdict, score, p-value and what was found."""
     from flawscope.errors import unknown
+    from flawscope.runtime.calibration import parse_rate
     from flawscope.runtime.inspector import Inspector
     from flawscope.station.arrivals import Arrivals
     from flawscope.station.inspection import OVERLAYS, inspect_pictures
@@ -78,6 +87,7 @@ def inspect(
 
     if overlays not in OVERLAYS:
         raise unknown("--overlays", overlays, OVERLAYS)
+    alpha = None if drift == "off" else parse_rate(drift, "--drift")
     inspector = Inspector.load(model, engine=engine, threads=threads, trust=trust)
     with stop_on_interrupt() as stop:
         paths: Iterable[Path]
@@ -100,6 +110,7 @@ def inspect(
             emit=_print_record if as_json else _line if watch else _error_line,
             again=arrivals.again if arrivals else lambda path: None,
             patience=Patience(note, stop.is_set) if watch else None,
+            drift=alpha,
         )
     if out is not None and report:
         from flawscope.report.build import inspection_report
@@ -123,19 +134,22 @@ def _one_folder(pictures: list[str]) -> Path:
 
 
 def _line(record: Record) -> None:
-    if record.error is not None:
-        _error_line(record)
-    else:
+    if record.error is None:
         say(f"{record.decision:<7} {record.score:10.4f}  {printable(record.path)}")
+    _error_line(record)
 
 
 def _error_line(record: Record) -> None:
     if record.error is not None:
         note(f"unreadable: {record.error}")
+    for alarm in record.drift:
+        note(f"drift: {alarm.text}")
 
 
 def _print_record(record: Record) -> None:
     print_json(record.to_json())
+    for alarm in record.drift:
+        print_json({"drift": alarm.to_json()})
 
 
 def _show(summary: Summary, out: Path | None) -> None:
@@ -151,5 +165,7 @@ def _show(summary: Summary, out: Path | None) -> None:
         for record in summary.worst:
             table.add_row(f"{record.score:.4f}", record.decision, cell(record.path))
         console.print(table)
+    for alarm in summary.standing:
+        note(f"drift, raised before: {alarm.text}")
     if out is not None:
         say(f"Results: {out}")

@@ -99,9 +99,15 @@ def inspection_report(bundle: Bundle, folder: Path) -> Path:
             title=f"Inspection: {bundle.folder.resolve().name}",
             items=items,
             unreadable=_unreadable(records),
-            note=f"Pictures are shown for the {MOST} most anomalous." if len(items) > MOST else "",
+            note=" ".join(_remarks(records)),
         )
         return write_report(folder / "report.html", content)
+
+
+def _remarks(records: Sequence[Record]) -> Iterator[str]:
+    yield from (f"Drift: {alarm.text}" for record in records for alarm in record.drift)
+    if sum(record.error is None for record in records) > MOST:
+        yield f"Pictures are shown for the {MOST} most anomalous."
 
 
 def _items(records: Iterable[Record], views: Mapping[str, Views]) -> tuple[ReportItem, ...]:

@@ -50,7 +50,7 @@ def render(content: ReportContent, *, picture_budget: int = PICTURE_BUDGET) -> s
     """The page as text (see `write_report`)."""
     content, shown = _within_budget(content, picture_budget)
     items = sorted(content.items, key=lambda item: _place(item.record))
-    script = _asset("report.js")
+    script = asset("report.js")
     return (
         environment()
         .get_template("report.html.jinja")
@@ -60,7 +60,7 @@ def render(content: ReportContent, *, picture_budget: int = PICTURE_BUDGET) -> s
             rows={item.record.path: f"p{index}" for index, item in enumerate(items)},
             shown=shown,
             order=_ORDER,
-            style=_asset("report.css"),
+            style=asset("report.css"),
             script=script,
             digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -110,7 +110,7 @@ def environment() -> Environment:
     return made
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
     """A style sheet or script of this package, as it stands."""
     return Markup((files("flawscope.report") / name).read_text(encoding="utf-8"))  # noqa: S704 - ours
 

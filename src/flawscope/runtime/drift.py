@@ -58,9 +58,7 @@ class Drift:
     @classmethod
     def of(cls, manifest: Manifest, alpha: float = ALPHA) -> Self:
         """For pictures that this model inspects."""
-        calibration = manifest.calibration
-        scores = () if calibration.cross_conformal else calibration.scores
-        return cls({SCORES: scores, **manifest.conditions}, alpha)
+        return cls(references(manifest), alpha)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,6 +115,12 @@ class Drift:
         self.alarms = [Alarm.model_validate(alarm) for alarm in state["alarms"]]
         self._scores.restore(state["scores"])
         self._conditions.restore(state["conditions"])
+
+
+def references(manifest: Manifest) -> dict[str, tuple[float, ...]]:
+    """What pictures that this model inspects are compared with, by quantity."""
+    calibration = manifest.calibration
+    return {SCORES: () if calibration.cross_conformal else calibration.scores, **manifest.conditions}
 
 
 def _draws(record: Record) -> dict[str, float]:

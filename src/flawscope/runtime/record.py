@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import Field, FiniteFloat, InstanceOf, model_validator
 
 from flawscope.errors import FlawscopeError
+from flawscope.runtime.alarm import Alarm
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.prediction import Decision, Finding, Prediction
 
@@ -41,6 +42,7 @@ class Record(Frozen):
         picture: sha256 of the file's bytes as they were decoded, in hex; None where none could be read.
         conditions: of the picture itself, by name (`flawscope.runtime.conditions`), as far as the model knows
             them of its calibration pictures.
+        drift: alarms that the stream of pictures has raised with this one (`flawscope.runtime.drift`).
         truth: where it is known.
         error: why the picture could not be inspected, in one line.
     """
@@ -55,6 +57,7 @@ class Record(Frozen):
     contributions: tuple[tuple[str, FiniteFloat], ...] = ()
     picture: str | None = None
     conditions: dict[str, FiniteFloat] = Field(default_factory=dict)
+    drift: tuple[Alarm, ...] = ()
     truth: Truth | None = None
     error: InstanceOf[str] | None = None
 
@@ -99,12 +102,12 @@ class Record(Frozen):
     def to_json(self) -> dict[str, Any]:
         """Plain values: path, score, p_value, decision, findings; or path and error.
 
-        The picture's hash, contributions and conditions follow where there are any.
+        The picture's hash, contributions, conditions and drift follow where there are any.
         """
         wanted = {"path", "error"}
         if self.error is None:
             wanted = {"path", "score", "p_value", "decision", "findings"}
-            wanted |= {name for name in ("contributions", "conditions") if getattr(self, name)}
+            wanted |= {name for name in ("contributions", "conditions", "drift") if getattr(self, name)}
         wanted |= {"picture"} if self.picture else set()
         return self.model_dump(mode="json", include=wanted)
 

@@ -7,6 +7,7 @@ Entries say what `kind` they are and when (`at`) they were appended:
   `views` is their hash.
 - `model`: what is in force from there on.
 - `review`: what a person found the part of a picture to be.
+- `drift`: that drift is watched from there on as of a new stream.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from flawscope.runtime import chain
 from flawscope.runtime.chain import Row
 from flawscope.runtime.record import Views
 
-Kind = Literal["picture", "model", "review"]
+Kind = Literal["picture", "model", "review", "drift"]
 
 _LAST = "SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1"
 _ADD = "INSERT INTO chain VALUES (?, ?, ?, ?, ?)"

@@ -15,9 +15,12 @@ from typing import Literal, Protocol
 from flawscope.errors import Stopped
 from flawscope.files import unwritable, write_atomically
 from flawscope.progress import Progress, Silent
+from flawscope.runtime.alarm import Alarm
+from flawscope.runtime.drift import ALPHA
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record
+from flawscope.station.drifting import Drifting
 from flawscope.station.patience import Made, Patience
 from flawscope.station.picture import Inspected, Wish, inspect_one
 from flawscope.station.results import OVERLAYS as OVERLAY_FOLDER
@@ -44,7 +47,8 @@ class Summary:
     """How an inspection went: pictures by verdict, skipped because already done, and unreadable.
 
     `worst` holds the records of the highest scores, highest first; `unread` the names of the pictures whose
-    last try failed, so that one that was read after all no longer counts as unreadable.
+    last try failed, so that one that was read after all no longer counts as unreadable. `standing` holds the
+    alarms of drift that earlier inspections into the same results have raised.
     """
 
     accept: int = 0
@@ -53,6 +57,7 @@ class Summary:
     skipped: int = 0
     worst: list[Record] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
+    standing: tuple[Alarm, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -83,6 +88,7 @@ def inspect_pictures(
     emit: Callable[[Record], None] = lambda record: None,
     again: Callable[[Path], None] = lambda path: None,
     patience: Patience | None = None,
+    drift: float | None = ALPHA,
 ) -> Summary:
     """Inspect `paths`; with `out`, keep the records and write overlays there, and resume.
 
@@ -92,7 +98,9 @@ def inspect_pictures(
     error and counted; it never ends the run. Several inspections may share one `out`.
 
     `again` gets a picture that the system could not read, for a reason that may pass. With `patience`, a disk
-    that is full or away is waited for.
+    that is full or away is waited for. `drift` is the chance that good pictures of an unchanged line ever
+    raise an alarm of drift (`flawscope.runtime.drift`), which the record of its picture bears; None: nothing
+    is watched.
 
     Raises:
         OutputError: `out` cannot be written, or holds results of another model.
@@ -101,21 +109,28 @@ def inspect_pictures(
     summary = Summary()
     with contextlib.ExitStack() as stack:
         results, work = None, functools.partial(_recorded, inspector)
+        watch = None if drift is None else Drifting(inspector.bundle.manifest, drift)
         keep: Keep = patience or _at_once
         total = len(paths) if isinstance(paths, list) else 0
         if out is not None:
-            results = stack.enter_context(Results(out, model=inspector.in_force, fresh=fresh))
+            results = stack.enter_context(Results(out, model=inspector.in_force, fresh=fresh, drifting=watch))
             stack.callback(results.export)
             work = functools.partial(work, views=results.shows, overlay=_WISHES[overlays])
             total, paths = _waiting(paths, results, summary, keep)
+        if watch is not None:
+            summary.standing = tuple(watch.drift.alarms)
         stage = stack.enter_context((progress or Silent()).stage("inspecting", total))
         for inspected in inspector.each(work, paths, batch=batch):
-            summary.add(inspected.record)
+            record = inspected.record
+            summary.add(record)
             if results is not None:
-                keep(functools.partial(_keep, results, inspected), results.reopen)
+                (record,) = keep(functools.partial(results.add, inspected), results.reopen)
+                keep(functools.partial(_write_overlay, results.folder, inspected), results.reopen)
+            elif watch is not None:
+                record = watch.seen(record)
             if inspected.passing:
-                again(Path(inspected.record.path))
-            emit(inspected.record)
+                again(Path(record.path))
+            emit(record)
             stage.advance()
             if stopped():
                 raise _stopped(out)
@@ -133,11 +148,6 @@ def _at_once(work: Callable[[], Made], anew: Callable[[], None]) -> Made:
     """No patience: what fails has failed."""
     del anew
     return work()
-
-
-def _keep(results: Results, inspected: Inspected) -> None:
-    results.add(inspected)
-    _write_overlay(results.folder, inspected)
 
 
 def _waiting(

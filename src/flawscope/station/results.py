@@ -14,6 +14,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from flawscope.runtime.in_force import InForce
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import chained, tables
 from flawscope.station.claims import claim, require
+from flawscope.station.drifting import Drifting
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
 from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, turn, writing
@@ -42,7 +44,7 @@ _BETWEEN, _AMONG = f"{_KNOWN} BETWEEN ? AND ? ORDER BY path LIMIT ?", f"{_KNOWN}
 _PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
 _IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
 _BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
-_CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain")
+_CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain", "DELETE FROM drift")
 _SHOWN = "SELECT count(*), min(score) FROM records WHERE id IN (SELECT record FROM views)"
 
 
@@ -52,14 +54,16 @@ class Results:
     A picture is known by its path, its size and its time, so that one that was replaced is inspected again.
     `model` is what verdicts are made with; results of another model in the same folder are refused, not
     mixed, unless that is an earlier version of this one (see `station.claims`). Small pictures are kept of
-    the 300 highest scores.
+    the 300 highest scores. `drifting` watches what is added.
 
     Raises:
         OutputError: the folder cannot be written, or holds results of another model, damaged or foreign ones.
     """
 
-    def __init__(self, folder: Path, *, model: InForce, fresh: bool = False) -> None:
-        self.folder, self.model = writable_folder(folder), model
+    def __init__(
+        self, folder: Path, *, model: InForce, fresh: bool = False, drifting: Drifting | None = None
+    ) -> None:
+        self.folder, self.model, self._drifting = writable_folder(folder), model, drifting
         if fresh:
             _clear(self.folder)
         elif (self.folder / LINES).is_file() and not (self.folder / STORE).is_file():
@@ -91,6 +95,11 @@ class Results:
         try:
             with writing(self._base, self.folder):
                 self._claimed = claim(self._base, self.folder, self.model)
+                if self._drifting is not None:
+                    self._drifting.begin(self._base, self.model)
+            if self._drifting is not None:
+                with told(self.folder):
+                    self._drifting.follow(self._base, self.folder)
             self._least = self._least_shown()
         except BaseException:
             self.close()
@@ -128,23 +137,38 @@ class Results:
         """Whether this record is among the most anomalous so far, of which small pictures are kept."""
         return record.rank > self._least
 
-    def add(self, *inspected: Inspected) -> None:
+    def add(self, *inspected: Inspected) -> tuple[Record, ...]:
         """Add records, or put them in the place of earlier ones of their paths, all in one commit.
+
+        Returns:
+            The records as they were written: with the alarms of drift that they raise.
 
         Raises:
             OutputError: the disk is full or the folder is gone, or another model has taken the folder; what
                 was added before stays.
         """
-        with writing(self._base, self.folder):
-            self._claimed = require(self._base, self.folder, self.model, self._claimed)
-            drawn = sum(self._put(one) for one in inspected)
-            if drawn:
-                self._base.execute(_PRUNE, (MOST,))
+        try:
+            with writing(self._base, self.folder):
+                self._claimed = require(self._base, self.folder, self.model, self._claimed)
+                added = [self._put(self._watched(one)) for one in inspected]
+                drawn = any(one.views is not None for one in inspected)
+                if drawn:
+                    self._base.execute(_PRUNE, (MOST,))
+        except BaseException:
+            if self._drifting is not None:
+                self._drifting.lose()
+            raise
         if drawn:
             self._least = self._least_shown()
+        return tuple(added)
 
-    def _put(self, one: Inspected) -> bool:
-        """Write one record; whether it has small pictures."""
+    def _watched(self, one: Inspected) -> Inspected:
+        if self._drifting is None:
+            return one
+        return replace(one, record=self._drifting.told(self._base, self.folder, one.record))
+
+    def _put(self, one: Inspected) -> Record:
+        """Write one record; it is given back."""
         record, base = one.record, self._base
         key = os.fsencode(record.path)
         known = base.execute("SELECT id, link FROM records WHERE path = ?", (key,)).fetchone()
@@ -160,7 +184,9 @@ class Results:
             pictures = (Inset(one.views.thumbnail, ""), Inset(one.views.overlay, ""), *one.views.insets)
             rows = ((number, picture.about, picture.picture) for picture in pictures)
             base.executemany("INSERT INTO views VALUES (?, ?, ?)", rows)
-        return one.views is not None
+        if self._drifting is not None:
+            self._drifting.appended(base, link)
+        return record
 
     def export(self) -> None:
         """Write results.jsonl, a line a picture, and results.csv, most anomalous first, unreadable ones last.

@@ -25,6 +25,8 @@ CREATE TABLE records (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size IN
 CREATE INDEX by_score ON records (score DESC, path);
 CREATE TABLE views (record INTEGER NOT NULL, about TEXT NOT NULL, picture BLOB NOT NULL);
 CREATE INDEX by_record ON views (record);
+CREATE TABLE drift (verdicts TEXT PRIMARY KEY, reference TEXT NOT NULL, alpha REAL, start INTEGER,
+    seq INTEGER, state BLOB);
 """
 
 
