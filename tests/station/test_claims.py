@@ -8,14 +8,21 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from brightness_model import save_model
 from flawscope.errors import OutputError
+from flawscope.report.build import inspection_report
+from flawscope.runtime import versions
 from flawscope.runtime.chain import Row, following
 from flawscope.runtime.in_force import InForce
+from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision, Prediction
 from flawscope.runtime.record import Record
-from flawscope.station.audit import audit
+from flawscope.station.audit import audit, audit_log
+from flawscope.station.inspection import inspect_pictures
 from flawscope.station.picture import Inspected
 from flawscope.station.results import Results, read_records
 from flawscope.station.store import STORE
@@ -143,3 +150,39 @@ def test_a_log_that_was_tampered_with_leads_nowhere(tmp_path: Path) -> None:
     inspect(tmp_path, version(tmp_path, "1"), "a.png")
     with pytest.raises(OutputError, match="another model"):
         inspect(tmp_path, version(tmp_path, "3"), "b.png")
+
+
+def test_results_go_on_through_a_switch_and_a_rollback_of_their_model(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "model").folder
+    Image.fromarray(np.full((20, 20), 60, np.uint8)).save(tmp_path / "a.png")
+
+    def inspect_with_it() -> None:
+        (tmp_path / f"{len(list(tmp_path.glob('*.png')))}.png").write_bytes((tmp_path / "a.png").read_bytes())
+        inspector = Inspector.load(model, engine="onnxruntime", threads=1)
+        inspect_pictures(inspector, sorted(tmp_path.glob("*.png")), out=tmp_path / "out")
+
+    inspect_with_it()
+    save_model(versions.candidate_place(model), divide_by=2.0)
+    versions.switch(model, versions.candidate_place(model), {"event": "update", "pictures": 20})
+    inspect_with_it()
+    versions.rollback(model)
+    inspect_with_it()
+    first, second, third = models_of(tmp_path)
+    assert [event["event"] for entry in (second, third) for event in entry["through"]] == [
+        "update",
+        "rollback",
+    ]
+    assert (first["model"], first["manifest"]) == (third["model"], third["manifest"])
+    found = audit(tmp_path / "out")
+    assert (found.whole, found.rows["picture"]) == (True, 4)
+    log = audit_log(found)
+    assert log is not None
+    assert (log.folder, log.rows, log.problem) == (model, 2, None)
+    (versions.folder_of(model) / "log.jsonl").write_text("")
+    save_model(versions.candidate_place(model), divide_by=4.0)
+    versions.switch(model, versions.candidate_place(model))
+    lacking = audit_log(found)
+    assert lacking is not None
+    assert lacking.problem == "a change is missing by which the results went on in their row 4"
+    report = inspection_report(Inspector.load(model).bundle, tmp_path / "out").read_text(encoding="utf-8")
+    assert "4 of 4 pictures were judged by another version of the model" in report

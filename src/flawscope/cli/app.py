@@ -12,6 +12,7 @@ import typer
 from flawscope import __version__
 from flawscope.cli import (
     annotate_command,
+    audit_command,
     benchmark_command,
     calibrate_command,
     data_command,
@@ -37,8 +38,8 @@ from flawscope.files import disk_error, unwritable
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong option or name; 3 a picture or folder cannot be used (inspect: the "
     "others were inspected); 4 weights missing or damaged; 5 model folder damaged; 6 calibration "
-    "impossible; 7 output cannot be written; 8 an optional package is missing; 130 stopped, run the same "
-    "command again to go on."
+    "impossible; 7 output cannot be written; 8 an optional package is missing; 10 results are not as they "
+    "were written; 130 stopped, run the same command again to go on."
 )
 
 app = typer.Typer(
@@ -84,6 +85,7 @@ app.command(epilog=methods_command.EXAMPLES)(methods_command.methods)
 app.command(epilog=weights_command.EXAMPLES)(weights_command.weights)
 app.command(epilog=distill_command.EXAMPLES)(distill_command.distill)
 annotate_command.register(app)
+audit_command.register(app)
 segments_command.register(app)
 data_command.register(app)
 

@@ -20,13 +20,16 @@ from flawscope.report.page import write_report
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.images import Frame
+from flawscope.runtime.in_force import InForce
 from flawscope.runtime.listing import told
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.record import Record, Views
 from flawscope.station import tables
+from flawscope.station.claims import read_models
 from flawscope.station.evaluate import Evaluation
 from flawscope.station.picture import MOST
 from flawscope.station.results import read_records, read_views
+from flawscope.station.reviews import reviewed, reviews
 from flawscope.station.store import turn
 
 Embed = Callable[[Bundle, Sequence[Sample]], tuple[Scatter, ...]]
@@ -90,24 +93,36 @@ def evaluation_report(
 
 
 def inspection_report(bundle: Bundle, folder: Path) -> Path:
-    """Write report.html beside the results of an inspection in `folder`; no picture is opened."""
+    """Write report.html beside the results of an inspection in `folder`; no picture is opened.
+
+    What people found in reviews counts as the truth of their pictures.
+    """
     with turn(folder):
-        records = list(read_records(folder))
+        records = list(reviewed(read_records(folder), reviews(folder)))
         items = _items(records, read_views(folder))
         content = _content(
             bundle,
             title=f"Inspection: {bundle.folder.resolve().name}",
             items=items,
             unreadable=_unreadable(records),
-            note=" ".join(_remarks(records)),
+            note=" ".join(_remarks(bundle, folder, items)),
         )
         return write_report(folder / "report.html", content)
 
 
-def _remarks(records: Sequence[Record]) -> Iterator[str]:
-    yield from (f"Drift: {alarm.text}" for record in records for alarm in record.drift)
-    if sum(record.error is None for record in records) > MOST:
+def _remarks(bundle: Bundle, folder: Path, items: Sequence[ReportItem]) -> Iterator[str]:
+    yield from (f"Drift: {alarm.text}" for item in items for alarm in item.record.drift)
+    if len(items) > MOST:
         yield f"Pictures are shown for the {MOST} most anomalous."
+    present = InForce.of(bundle, (bundle.manifest.engine, bundle.manifest.precision)).verdicts
+    now = {model.identity for model in read_models(folder) if model.verdicts == present}
+    if earlier := sum(item.record.model not in now for item in items):
+        yield (
+            f"{earlier} of {len(items)} pictures were judged by another version of the model, "
+            "with thresholds of its own."
+        )
+    if judged := sum(item.record.truth is not None for item in items):
+        yield f"People reviewed {judged} of {len(items)} pictures; figures of accuracy are of those alone."
 
 
 def _items(records: Iterable[Record], views: Mapping[str, Views]) -> tuple[ReportItem, ...]:

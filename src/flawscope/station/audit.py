@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flawscope.errors import InputError
 from flawscope.files import sha256
-from flawscope.runtime import chain
+from flawscope.runtime import chain, versions
 from flawscope.runtime.chain import START, Row
 from flawscope.runtime.record import Inset, Views
 from flawscope.station import chained
-from flawscope.station.store import STORE, opened, told
+from flawscope.station.store import opened, require_results, told
 
 _RECORDS = "SELECT CAST(link AS INTEGER), path, size, mtime_ns, score FROM records ORDER BY 1"
 _VIEWS = """
@@ -47,6 +46,8 @@ class Audit:
         head: hash of the last row that was read.
         problem: the first row that is not as it was written; None where all are.
         known: number of the row whose hash was given as an earlier head; 0 for none.
+        folder: where the model in force last lay; empty where the chain tells none.
+        through: rows of logs of versions by which results went on, by their hash: their number here.
         changed: pictures whose file has other bytes now, where they were looked at.
         gone: how many are not there any more.
     """
@@ -55,6 +56,8 @@ class Audit:
     head: str = START
     problem: Problem | None = None
     known: int = 0
+    folder: str = ""
+    through: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     gone: int = 0
 
@@ -92,14 +95,47 @@ def audit(folder: Path, *, head: str | None = None, pictures: bool = False) -> A
         InputError: there are no results.
         OutputError: the store is damaged or foreign.
     """
-    if not (folder / STORE).is_file():
-        fix = "Name the folder that inspect --out wrote."
-        raise InputError(f"results {folder}", expected=f"a folder with {STORE}", got="none", fix=fix)
+    require_results(folder)
     with contextlib.closing(opened(folder)) as base, told(folder):
         base.execute("BEGIN")  # all that follows sees one moment
         walk = _Walk(base, head, pictures=pictures)
         walk.go()
     return walk.found
+
+
+@dataclass(frozen=True, slots=True)
+class LogAudit:
+    """What was found in the log of a model's versions: how many rows, and what is wrong, or None."""
+
+    folder: Path
+    rows: int
+    problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"model": str(self.folder), "rows": self.rows, "problem": self.problem}
+
+
+def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
+    """Check the log of a model's versions, and that it holds the changes by which the results went on.
+
+    Args:
+        found: what `audit` found of the results.
+        model: the model folder; None: where it lay when the results were made.
+
+    Returns:
+        None where there is no such log.
+    """
+    folder = Path(found.folder) if model is None else model
+    rows = versions.rows(folder)
+    if not rows:
+        return None
+    problem, known = chain.verify(rows), {row.hash for row in rows}
+    lacking = [number for hashed, number in found.through.items() if hashed not in known]
+    told = None if problem is None else str(problem)
+    if told is None and lacking:
+        told = f"a change is missing by which the results went on in their row {min(lacking)}"
+    return LogAudit(folder, len(rows), told)
 
 
 class _Walk:
@@ -134,9 +170,15 @@ class _Walk:
             if row.hash == self._head:
                 self.found.known = row.number
             try:
+                self._note_model(row)
                 self._compare_records(row)
             except (KeyError, TypeError, ValueError):
                 self._problem(row.number, "is no entry of its kind")
+
+    def _note_model(self, row: Row) -> None:
+        if row.entry.get("kind") == "model":
+            self.found.folder = str(row.entry["folder"])
+            self.found.through |= {change["hash"]: row.number for change in row.entry.get("through", ())}
 
     def _compare_records(self, row: Row) -> None:
         while self._record is not None and self._record[0] < row.number:

@@ -16,12 +16,14 @@ import datetime
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from flawscope.files import digest
 from flawscope.runtime import chain
 from flawscope.runtime.chain import Row
 from flawscope.runtime.record import Views
+from flawscope.station.store import foreign
 
 Kind = Literal["picture", "model", "review", "drift"]
 
@@ -53,6 +55,18 @@ def row(base: sqlite3.Connection, number: int) -> Row | None:
     query = "SELECT entry, previous, hash FROM chain WHERE seq = ?"
     found = base.execute(query, (number,)).fetchone()
     return None if found is None else _row(*found)
+
+
+def picture(base: sqlite3.Connection, folder: Path, number: int) -> Row:
+    """The row of this number, which tells of a picture.
+
+    Raises:
+        OutputError: there is none such.
+    """
+    found = row(base, number)
+    if found is None or not isinstance(found.entry.get("record"), dict):
+        raise foreign(folder)
+    return found
 
 
 def others(base: sqlite3.Connection, kind: Kind) -> Iterator[dict[str, Any]]:

@@ -7,16 +7,19 @@ is then an entry in the chain, and each record carries the digest of what it was
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from flawscope.errors import OutputError
+from flawscope.runtime import chain, versions
+from flawscope.runtime.chain import Entry, Row
 from flawscope.runtime.in_force import InForce
 from flawscope.station import chained
-from flawscope.station.store import foreign
-from flawscope.station.versions_log import led
+from flawscope.station.store import STORE, foreign, opened, told
 
 
 def claim(base: sqlite3.Connection, folder: Path, model: InForce) -> str:
@@ -34,7 +37,7 @@ def claim(base: sqlite3.Connection, folder: Path, model: InForce) -> str:
         if earlier == model:
             return last[1]
         if earlier.verdicts != model.verdicts and _has_records(base):
-            changes = led(earlier, model)
+            changes = _led(earlier, model)
             if not changes:
                 raise of_another_model(folder)
             content["through"] = [{**row.entry, "hash": row.hash} for row in changes]
@@ -60,7 +63,32 @@ def in_force(base: sqlite3.Connection, folder: Path, number: int) -> InForce:
         OutputError: it says nothing of the kind.
     """
     row = chained.row(base, number)
-    entry = {} if row is None else row.entry
+    return _read({} if row is None else row.entry, folder)
+
+
+def models_of(base: sqlite3.Connection, folder: Path) -> Iterator[tuple[int, InForce]]:
+    """All that has been in force, each with the number of the entry that says so.
+
+    Raises:
+        OutputError: the store is damaged.
+    """
+    for entry in chained.others(base, "model"):
+        yield entry.get("number", 0), _read(entry, folder)
+
+
+def read_models(folder: Path) -> list[InForce]:
+    """All that has been in force for the results in a folder, in its order.
+
+    Raises:
+        OutputError: what lies there is damaged or foreign.
+    """
+    if not (folder / STORE).is_file():
+        return []
+    with contextlib.closing(opened(folder)) as base, told(folder):
+        return [model for _, model in models_of(base, folder)]
+
+
+def _read(entry: Entry, folder: Path) -> InForce:
     try:
         return InForce.model_validate({name: entry[name] for name in InForce.model_fields})
     except (ValidationError, KeyError) as error:
@@ -75,6 +103,25 @@ def of_another_model(folder: Path) -> OutputError:
         got="results of another model or calibration",
         fix="Choose another --out, or start over with --fresh.",
     )
+
+
+def _led(earlier: InForce, later: InForce) -> list[Row]:
+    """The changes that led from one version to another, in the log of the later one's folder.
+
+    Empty where it shows none, is not whole, or only found the model changed and cannot tell by what.
+    """
+    log, rows = versions.rows(Path(later.folder)), list[Row]()
+    if not earlier.version or chain.verify(log) is not None:
+        return rows
+    for row in log:
+        if row.entry.get("from") == earlier.version:
+            rows = []
+        elif not rows or "to" not in row.entry:
+            continue
+        rows = [] if row.entry.get("event") == "found" else [*rows, row]
+        if rows and row.entry.get("to") == later.version:
+            return rows
+    return []
 
 
 def _has_records(base: sqlite3.Connection) -> bool:

@@ -13,13 +13,14 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from flawscope.errors import OutputError
 from flawscope.files import unwritable, writable_folder, write_atomically
+from flawscope.runtime.chain import Entry
 from flawscope.runtime.in_force import InForce
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import chained, tables
@@ -42,6 +43,7 @@ DELETE FROM views WHERE record NOT IN (
 _KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path "
 _BETWEEN, _AMONG = f"{_KNOWN} BETWEEN ? AND ? ORDER BY path LIMIT ?", f"{_KNOWN} IN ({{}})"
 _PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
+_OF_ONE = "SELECT about, picture FROM views JOIN records ON id = record WHERE link = ? ORDER BY views.rowid"
 _IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
 _BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
 _CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain", "DELETE FROM drift")
@@ -229,10 +231,30 @@ def read_views(folder: Path) -> dict[str, Views]:
     with contextlib.closing(opened(folder)) as base, told(folder):
         for path, about, picture in base.execute(_PICTURES):
             found.setdefault(os.fsdecode(path), []).append(Inset(picture, about))
-    return {
-        path: Views(thumbnail.picture, overlay.picture, tuple(insets))
-        for path, (thumbnail, overlay, *insets) in found.items()
-    }
+    return {path: _views(kept) for path, kept in found.items()}
+
+
+def record_of(entry: Entry, folder: Path) -> Record:
+    """The record in an entry of the chain.
+
+    Raises:
+        OutputError: there is none.
+    """
+    try:
+        return Record.of_json({**entry["record"], "file": entry["file"]}, model=entry["model"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise foreign(folder) from error
+
+
+def views_of(base: sqlite3.Connection, link: int) -> Views:
+    """Small pictures of the picture whose last entry is `link`; empty where none are kept."""
+    found = [Inset(picture, about) for about, picture in base.execute(_OF_ONE, (link,))]
+    return _views(found) if found else Views()
+
+
+def _views(kept: Sequence[Inset]) -> Views:
+    thumbnail, overlay, *insets = kept
+    return Views(thumbnail.picture, overlay.picture, tuple(insets))
 
 
 def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes]]]:
@@ -244,13 +266,10 @@ def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes
 
 def _records(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Record]:
     for entry in _entries(base, folder, query):
-        try:
-            yield Record.of_json(entry["record"] | {"file": entry["file"]}, model=entry["model"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise foreign(folder) from error
+        yield record_of(entry, folder)
 
 
-def _entries(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[dict[str, Any]]:
+def _entries(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Entry]:
     with told(folder):
         for (text,) in base.execute(query):
             try:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from flawscope.errors import OutputError
+from flawscope.errors import InputError, OutputError
 from flawscope.files import unwritable
 
 STORE = "results.sqlite"
@@ -54,6 +54,13 @@ def opened(folder: Path) -> sqlite3.Connection:
             base.close()
             raise
     return base
+
+
+def require_results(folder: Path) -> None:
+    """Raise an InputError unless there are results in `folder`; opening them would make some."""
+    if not (folder / STORE).is_file():
+        fix = "Name the folder that inspect --out wrote."
+        raise InputError(f"results {folder}", expected=f"a folder with {STORE}", got="none", fix=fix)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,89 @@
+"""`flawscope audit`: verify, part and review, from an inspection to a page."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brightness_model import save_model
+from flawscope.runtime.chain import following
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def out(flawscope: Run, tmp_path: Path) -> Path:
+    """Results of three pictures, one of them rejected."""
+    save_model(tmp_path / "model")
+    (tmp_path / "in").mkdir()
+    for index, level in enumerate((250, 40, 45)):
+        Image.fromarray(np.full((20, 20), level, np.uint8)).save(tmp_path / "in" / f"{index}.png")
+    assert flawscope("inspect", tmp_path / "model", tmp_path / "in", "--out", tmp_path / "out").code == 0
+    return tmp_path / "out"
+
+
+def changed(out: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(out / "results.sqlite")) as base:
+        base.execute(statement)
+        base.commit()
+
+
+def test_results_are_verified_and_the_head_is_told(flawscope: Run, out: Path, tmp_path: Path) -> None:
+    ended = flawscope("audit", "verify", out, "--json")
+    found = json.loads(ended.out)
+    assert (ended.code, found["whole"], found["kinds"]) == (0, True, {"model": 1, "picture": 3})
+    said = flawscope("audit", "verify", out, "--head", found["head"], "--pictures").out
+    assert f"Head: {found['head']}" in said
+    assert "The head given is row 4" in said
+    assert "0 with other bytes now, 0 not there any more" in said
+    (tmp_path / "in" / "1.png").write_bytes(b"another")
+    ended = flawscope("audit", "verify", out, "--pictures")
+    assert (ended.code, "1.png" in ended.out) == (10, True)
+    assert flawscope("audit", "verify", out).code == 0
+    changed(out, "DELETE FROM chain WHERE seq = 3")
+    ended = flawscope("audit", "verify", out)
+    assert (ended.code, "Not as it was written: row 3 was removed" in ended.out) == (10, True)
+    assert flawscope("audit", "verify", tmp_path).code == 3
+
+
+def test_the_log_of_versions_is_verified_too(flawscope: Run, out: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model.versions"
+    place.mkdir()
+    line = following(None, {"event": "update", "from": "a", "to": "b"}).to_line()
+    (place / "log.jsonl").write_text(f"{line}\n")
+    assert json.loads(flawscope("audit", "verify", out, "--json").out)["log"]["rows"] == 1
+    (place / "log.jsonl").write_text(line.replace("update", "upgate"))
+    ended = flawscope("audit", "verify", out)
+    assert ended.code == 10
+    assert f"Log of {tmp_path / 'model'}: row 1 was changed." in ended.out
+    elsewhere = flawscope("audit", "verify", out, "--model", tmp_path / "elsewhere", "--json")
+    assert (elsewhere.code, json.loads(elsewhere.out)["log"]) == (0, None)
+
+
+def test_a_part_is_reviewed_and_has_its_page(flawscope: Run, out: Path, tmp_path: Path) -> None:
+    review = "audit", "review", out, "0.png", "--verdict"
+    assert "Row 5:" in flawscope(*review, "good", "--by", "Ana").out
+    assert json.loads(flawscope(*review, "good", "--note", "a reflex", "--json").out)["note"] == "a reflex"
+    assert flawscope(*review, "perfect").code == 2
+    page = tmp_path / "page.html"
+    ended = flawscope("audit", "part", out, "0.png", "--out", page, "--json")
+    told = json.loads(ended.out)
+    assert (ended.code, told["row"], told["picture_file"], len(told["reviews"])) == (0, 2, "same", 2)
+    assert told["hash"] in page.read_text(encoding="utf-8")
+    assert "a reflex" in page.read_text(encoding="utf-8")
+    assert "People reviewed" not in (out / "report.html").read_text(encoding="utf-8")
+    flawscope("inspect", tmp_path / "model", tmp_path / "in", "--out", out)
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "People reviewed 1 of 3 pictures" in report
+    assert "Good, but rejected" in report
+    changed(out, "UPDATE records SET score = 0 WHERE id = 1")
+    ended = flawscope("audit", "part", out, "0.png", "--out", page)
+    assert (ended.code, "says otherwise than its record" in ended.out) == (10, True)
