@@ -1,4 +1,4 @@
-"""Time a million records: adding, opening, resuming and exporting them, and what memory that takes.
+"""Time a million records: adding, opening, resuming, exporting and verifying them, and the memory.
 
     python benchmarks/records.py [--count 1000000] [--out benchmarks/results/records.json]
 
@@ -29,6 +29,7 @@ from flawscope.runtime.in_force import InForce
 from flawscope.runtime.machine import hardware
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
 from flawscope.runtime.record import Record
+from flawscope.station.audit import audit
 from flawscope.station.picture import Inspected
 from flawscope.station.results import Results
 from flawscope.station.states import file_state
@@ -118,8 +119,15 @@ def export(folder: Path, count: int) -> dict[str, Any]:
     return {}
 
 
+def verify(folder: Path, count: int) -> dict[str, Any]:
+    """Recompute the chain and compare every record with it."""
+    del count
+    found = audit(folder / "out")
+    return {"whole": found.whole, "rows": found.rows.total()}
+
+
 STEPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
-    step.__name__: step for step in (fill, open_only, resume, stream, export)
+    step.__name__: step for step in (fill, open_only, resume, stream, export, verify)
 }
 
 

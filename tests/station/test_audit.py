@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flawscope.errors import InputError
+from flawscope.errors import InputError, OptionError
 from flawscope.files import sha256
 from flawscope.runtime.chain import Row, following
 from flawscope.runtime.prediction import Decision, Prediction
@@ -166,6 +166,11 @@ def test_the_first_row_that_was_tampered_with_is_named(
         ("DELETE FROM records WHERE link = 5", 5, "has no record any more: d.png"),
         ("INSERT INTO records VALUES (50, x'00', 1, 1, 1.0, 50)", 50, "was removed, which a record names"),
         ("UPDATE views SET picture = x'00' WHERE picture = CAST('small' AS BLOB)", 2, "other small pictures"),
+        (
+            "UPDATE views SET picture = 'text' WHERE picture = CAST('small' AS BLOB)",
+            2,
+            "other small pictures",
+        ),
         ("DELETE FROM views WHERE picture = CAST('small' AS BLOB)", 2, "other small pictures"),
         ("UPDATE chain SET kind = 'review' WHERE seq = 6", 6, "was changed: the number or the kind"),
     ],
@@ -226,6 +231,13 @@ def test_pictures_are_compared_with_their_hashes(tmp_path: Path) -> None:
     found = audit(tmp_path / "out", pictures=True)
     assert (found.whole, found.changed, found.gone) == (True, [str(paths[0])], 1)
     assert audit(tmp_path / "out").changed == []
+
+
+def test_a_head_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    head = audit(filled(tmp_path)).head
+    assert audit(tmp_path, head=f" {head.upper()}\n").known == COUNT
+    with pytest.raises(OptionError, match="expected 64 hex digits, got '3b0c'"):
+        audit(tmp_path, head="3b0c")
 
 
 def test_a_folder_without_results_is_one_clear_line(tmp_path: Path) -> None:

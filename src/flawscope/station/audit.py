@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flawscope.errors import OptionError
 from flawscope.files import sha256
 from flawscope.runtime import chain, versions
 from flawscope.runtime.chain import START, Row
@@ -18,9 +20,11 @@ from flawscope.runtime.record import Inset, Views
 from flawscope.station import chained
 from flawscope.station.store import opened, require_results, told
 
+_HASH = re.compile(r"[0-9a-f]{64}")
 _RECORDS = "SELECT CAST(link AS INTEGER), path, size, mtime_ns, score FROM records ORDER BY 1"
 _VIEWS = """
-SELECT link, about, picture FROM views JOIN records ON id = record ORDER BY link, views.rowid
+SELECT link, CAST(about AS TEXT), CAST(picture AS BLOB) FROM views JOIN records ON id = record
+ORDER BY link, views.rowid
 """
 
 
@@ -93,8 +97,12 @@ def audit(folder: Path, *, head: str | None = None, pictures: bool = False) -> A
 
     Raises:
         InputError: there are no results.
+        OptionError: `head` is no hash.
         OutputError: the store is damaged or foreign.
     """
+    if head is not None and not _HASH.fullmatch(head := head.strip().lower()):
+        fix = "Give the whole head that audit verify told."
+        raise OptionError("--head", expected="64 hex digits", got=repr(head), fix=fix)
     require_results(folder)
     with contextlib.closing(opened(folder)) as base, told(folder):
         base.execute("BEGIN")  # all that follows sees one moment
@@ -144,7 +152,6 @@ class _Walk:
     def __init__(self, base: sqlite3.Connection, head: str | None, *, pictures: bool) -> None:
         self._base, self._head, self._pictures = base, head, pictures
         self.found = Audit()
-        self._problems = list[Problem]()
         self._records = base.execute(_RECORDS)
         self._record = self._records.fetchone()
         self._shadowed = dict[int, str]()  # entries without a record, until a later one comes
@@ -154,10 +161,9 @@ class _Walk:
         """Fill `found`."""
         self._views = dict(_hashes_of_views(self._base))
         if (broken := chain.verify(self._rows())) is not None:
-            self._problems.append(Problem(broken.number, f"{broken}{self._about(broken.number)}"))
+            self._problem(broken.number, f"was {broken.how}{self._about(broken.number)}")
         else:
             self._finish()
-        self.found.problem = min(self._problems, key=lambda problem: problem.row, default=None)
 
     def _rows(self) -> Iterator[Row]:
         for number, kind, row in chained.rows(self._base):
@@ -165,7 +171,7 @@ class _Walk:
             # whoever asks for the next one has found this one whole and in its place
             if number != row.number or kind != row.entry.get("kind"):
                 self._problem(row.number, "was changed: the number or the kind beside its entry")
-            self.found.rows[kind] += 1
+            self.found.rows[str(row.entry.get("kind"))] += 1
             self.found.head = row.hash
             if row.hash == self._head:
                 self.found.known = row.number
@@ -227,7 +233,8 @@ class _Walk:
         return f": {record['path']}" if isinstance(record, dict) and "path" in record else ""
 
     def _problem(self, number: int, what: str) -> None:
-        self._problems.append(Problem(number, f"row {number} {what}"))
+        if self.found.problem is None or number < self.found.problem.row:
+            self.found.problem = Problem(number, f"row {number} {what}")
 
 
 def _facts(row: Row) -> tuple[Any, ...]:
