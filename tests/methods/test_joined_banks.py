@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.registry import create
+from flawscope.methods.running import score, taught
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.joining.expected import ExpectedDistance
 from flawscope.nn.joining.held import own_groups
 from flawscope.nn.joining.joined import Joined
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
+from trained import write_pictures
 
 SMALL: dict[str, Any] = {
     "size": (64, 64),
@@ -167,3 +172,27 @@ def test_a_bank_without_layers_is_told() -> None:
 def test_preflight_refuses_what_cannot_fit() -> None:
     with pytest.raises(OptionError, match="Lower the coreset ratio"):
         create("joined_banks", SMALL).needs().cost(10**8).require()  # type: ignore[misc]
+
+
+def spotted(folder: Path, training_data: Make) -> TrainingData:
+    """Good pictures of another look, all for training."""
+    paths = sorted(write_pictures(folder / "spotted", 3, seed=7, spot=True).iterdir())
+    samples = [Sample(path, "train", defective=False) for path in paths]
+    return replace(training_data(0), normal=PictureFiles(samples, training_data(0).normal.frame))
+
+
+def test_taught_banks_grow_and_levels_stay(training_data: Make, tmp_path: Path) -> None:
+    data, more = training_data(5), spotted(tmp_path, training_data)
+    detector = fitted(data)
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    rejected = score(detector, more.normal, Run())["score"]
+    taught(detector, more, Run(growth=0.5))
+    after = detector.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    grown = {f"patches.{bank}.memory.{part}" for bank in ("fine", "middle", "coarse") for part in ("bank",)}
+    assert grown <= changed
+    assert all(".memory." in name or name.endswith((".neighbours", ".least")) for name in changed)
+    for name in grown:
+        assert torch.equal(after[name][: len(before[name])], before[name])
+        assert len(after[name]) <= 1.5 * len(before[name])
+    assert (score(detector, more.normal, Run())["score"] < rejected).all()

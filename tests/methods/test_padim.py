@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial.distance import mahalanobis
 
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.padim import PaDiM
 from flawscope.methods.registry import create
+from flawscope.methods.running import taught
 from flawscope.nn.run import Run
 
 SMALL = {"weights": "random", "size": (32, 32), "channels": 20}
@@ -60,6 +63,26 @@ def test_channels_are_drawn_by_the_seed(training_data: Callable[..., TrainingDat
     assert draws[0] == draws[1] != draws[2]
     assert sorted(set(draws[0])) == draws[0]
     assert max(draws[0]) > 128
+
+
+def test_taught_pictures_give_the_moments_of_all_together(training_data: Callable[..., TrainingData]) -> None:
+    found = training_data(30), training_data(9, name="more", seed=5)
+    frame = create("padim", SMALL).options.frame
+    first, more = (replace(data, normal=data.normal.resized(frame)) for data in found)
+    both = PictureFiles((*first.normal.samples, *more.normal.samples), frame)
+    together = fitted(replace(first, normal=both))
+    detector = fitted(first)
+    for some in (range(4), range(4, 9)):  # one after the other
+        detector = taught(detector, replace(more, normal=more.normal.subset(some)), Run(precision="fp32"))
+    assert int(detector.count) == 39
+    torch.testing.assert_close(detector.mean, together.mean, rtol=1e-5, atol=1e-5)
+    covariance, expected = (one._covariance(one.whitening) for one in (detector, together))
+    torch.testing.assert_close(covariance, expected, rtol=1e-4, atol=1e-5)
+    pixels = torch.from_numpy(more.normal[0])[None]
+    for name, value in together(pixels).items():
+        torch.testing.assert_close(detector(pixels)[name], value, rtol=1e-3, atol=1e-4)
+    single = taught(fitted(first), replace(more, normal=more.normal.subset(range(1))), Run())
+    assert int(single.count) == 31
 
 
 def test_one_picture_has_no_covariance(training_data: Callable[..., TrainingData]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 import flawscope.nn.banks.patchbank as module
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.patchcore import PatchCore, top_mean
 from flawscope.methods.registry import create
-from flawscope.methods.running import score
+from flawscope.methods.running import restored, score, taught
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
+from trained import write_pictures
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "size": (64, 64), "coreset": 0.3}
 Make = Callable[..., TrainingData]
@@ -203,3 +207,37 @@ def test_finds_screws_flaws(real_data: Path, real_weights: Path, monkeypatch: py
     detector.fit(TrainingData(normal=pictures("train/good/*", 8), tuning=good.subset([])), Run())
     scores = [*score(detector, good, Run())["score"], *score(detector, bad, Run())["score"]]
     assert roc_auc_score([0] * len(good) + [1] * len(bad), scores) > 0.7
+
+
+def spotted(folder: Path, training_data: Make) -> TrainingData:
+    """Good pictures of another look, all for training."""
+    paths = sorted(write_pictures(folder / "spotted", 3, seed=7, spot=True).iterdir())
+    samples = [Sample(path, "train", defective=False) for path in paths]
+    return replace(training_data(0), normal=PictureFiles(samples, training_data(0).normal.frame))
+
+
+def test_a_taught_bank_keeps_its_members_and_covers_more(training_data: Make, tmp_path: Path) -> None:
+    data, more = training_data(4), spotted(tmp_path, training_data)
+    detector = fitted(data, coreset=1.0, bank_limit=60, balance=True)
+    before, scale = detector.bank.memory.members, detector.bank.grid.scale.clone()
+    centre = detector.bank.memory.centre.clone()
+    rejected = score(detector, more.normal, Run())["score"]
+    taught(detector, more, Run(growth=0.5))
+    assert len(before) == 60
+    assert 60 < len(detector.bank.memory.bank) <= 90
+    assert torch.equal(detector.bank.memory.members[:60], before)
+    assert torch.equal(detector.bank.memory.centre, centre)
+    assert torch.equal(detector.bank.grid.scale, scale)
+    assert len(detector.bank.neighbours) == len(detector.bank.memory.bank)
+    assert (score(detector, more.normal, Run())["score"] < rejected).all()
+    size = len(detector.bank.memory.bank)
+    taught(detector, more, Run(growth=0.5))
+    assert len(detector.bank.memory.bank) <= max(size, 90)
+    assert isinstance(restored("patchcore", detector.options.model_dump(), detector.state_dict()), PatchCore)
+
+
+def test_a_bank_without_a_limit_grows_by_its_share(training_data: Make, tmp_path: Path) -> None:
+    detector = fitted(training_data(4), coreset=0.1)
+    before = len(detector.bank.memory.bank)
+    taught(detector, spotted(tmp_path, training_data), Run())
+    assert before < len(detector.bank.memory.bank) <= before + 3 * 64 // 10

@@ -12,8 +12,9 @@ import torch
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.nn import memory
 from flawscope.nn.banks import coreset
-from flawscope.nn.banks.coreset import coreset_size, patch_store, select_coreset
+from flawscope.nn.banks.coreset import continue_coreset, coreset_size, select_coreset
 from flawscope.nn.banks.preflight import Preflight, estimate
+from flawscope.nn.banks.store import patch_store
 from flawscope.nn.memory import available_bytes
 
 
@@ -50,6 +51,34 @@ def test_the_sequence_is_that_of_the_plain_loop(monkeypatch, projection, pool):
     features = clusters()
     found = select_coreset(features, 300, seed=3, projection=projection)
     assert found.tolist() == reference(features, 300, projection, seed=3)
+
+
+@pytest.mark.parametrize("pool", [1, 50, 4096])
+def test_a_selection_goes_on_with_further_patches_down_to_the_radius(monkeypatch, pool):
+    monkeypatch.setattr(coreset, "POOL", pool)
+    monkeypatch.setattr(coreset, "BLOCK_COLUMNS", 30)
+    features = clusters()
+    members, patches = features[select_coreset(features, 100)], clusters(300, seed=1) * 1.5
+    rows = coreset._projected([members, patches], 64, 0, None)
+    points = (rows[:, :-2] / -2).double()
+    apart = torch.cdist(points, points)
+    radius = apart[:100, :100].fill_diagonal_(torch.inf).min()
+    nearest, expected = apart[:100, 100:].amin(0), []
+    while nearest.max() > radius:
+        expected.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, apart[100 + expected[-1], 100:])
+    assert 20 < len(expected) < 300
+    assert continue_coreset(members, patches, 300).tolist() == expected
+    assert continue_coreset(members, patches, 7).tolist() == expected[:7]
+
+
+def test_a_selection_does_not_go_on_with_what_it_covers():
+    features = clusters()
+    members = features[select_coreset(features, 100)]
+    assert not len(continue_coreset(members, members[:5], 5))
+    assert not len(continue_coreset(members, features, 1500)), "the radius covers what it was chosen from"
+    assert not len(continue_coreset(members, clusters(9) + 50, 0))
+    assert continue_coreset(members[:1], features[:9] + 50, 9).tolist() != []
 
 
 @pytest.mark.parametrize("pool", [1, 5, 50])

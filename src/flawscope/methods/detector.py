@@ -203,6 +203,22 @@ class SmoothsCells(Protocol):
         """What `forward` returns, and the map of cells (N, h, w) of which it makes the heatmap."""
 
 
+@runtime_checkable
+class Teachable(Protocol):
+    """A trained detector that takes in further good pictures without those that it has learnt from."""
+
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """Take in `data.normal`, the new good pictures alone, and hand back what `learn` would.
+
+        What it holds stays, and banks grow by `run.growth` at most. `running.taught` calls it as `fit` calls
+        `learn`. `data.tuning` has the first fit's tuning pictures, as far as they are at hand, to scale on.
+
+        Raises:
+            FlawscopeError: what it refuses; the detector is not to be used then.
+            Stopped: the stop signal was set; the work is short and starts afresh.
+        """
+
+
 class Detector(nn.Module, ABC):
     """A method: learns from good pictures, then maps pixels to a score, a heatmap and what explains them.
 

@@ -75,6 +75,15 @@ class JoinedBanks(Detector):
             load_pretrained(self.backbone)
         return Learnt(history=self.patches.learn(data.normal, self.backbone, run, watch))
 
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """See `Teachable` and `JoinedPatches.teach`.
+
+        Raises:
+            Stopped: see there.
+        """
+        self.patches.teach(data.normal, self.backbone, run, watch)
+        return self.learnt
+
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""
         del scalars

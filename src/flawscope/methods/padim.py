@@ -10,6 +10,7 @@ the middle 224 pixels; nothing is cut here. The image score is the maximum of th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -62,6 +63,7 @@ class PaDiM(Detector):
     channels: Tensor
     mean: Tensor
     whitening: Tensor
+    count: Tensor
 
     def __init__(self, options: PaDiMOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
@@ -80,6 +82,7 @@ class PaDiM(Detector):
         self.register_buffer("channels", torch.arange(options.channels))  # (d,)
         self.register_buffer("mean", torch.zeros(1, 1, options.channels))  # (P, 1, d), P places
         self.register_buffer("whitening", torch.zeros(1, options.channels, options.channels))  # (P, d, d)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))  # of pictures
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Estimate each place's mean and covariance (equation 1).
@@ -97,12 +100,35 @@ class PaDiM(Detector):
         count = len(data.normal)
         centre = total / count  # (P, d), relative to `origin`
         self.mean = (origin + centre).unsqueeze(1)  # (P, 1, d)
-        for start in range(0, len(products), _PLACES):
-            part = slice(start, start + _PLACES)
-            products[part] = self._whiten(products[part], centre[part], count)
+        for part in self._parts(products):
+            outer = _outer(centre[part].double())
+            covariance = (products[part].double() - count * outer) / (count - 1)
+            products[part] = self._whiten(covariance)
             watch.check_stop(run)
-        self.whitening = products
+        self.whitening, self.count = products, torch.tensor(count)
         return Learnt()
+
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """See `Teachable`: each place's moments are merged with the new pictures' (Chan et al., 1979).
+
+        Means and covariances are then those of a fit on all pictures together, up to rounding.
+
+        Raises:
+            Stopped: see there.
+        """
+        total, products, origin = self._moments(data, run, watch)
+        more, known = len(data.normal), int(self.count)
+        centre, all_of = total.double() / more, known + more  # (P, d), relative to `origin`
+        away = origin.double() + centre - self.mean.squeeze(1).double()  # (P, d)
+        for part in self._parts(products):
+            scatter = products[part].double() - more * _outer(centre[part])
+            scatter += (known - 1) * self._covariance(self.whitening[part])
+            scatter += known * more / all_of * _outer(away[part])
+            products[part] = self._whiten(scatter / (all_of - 1))
+            watch.check_stop(run)
+        self.mean = self.mean + (away * more / all_of).unsqueeze(1).float()
+        self.whitening, self.count = products, torch.tensor(all_of)
+        return self.learnt
 
     def _require_memory(self) -> None:
         needed = self.grid.shape[0] * self.grid.shape[1] * self.options.channels**2 * _FLOAT_BYTES
@@ -133,15 +159,26 @@ class PaDiM(Detector):
             products.baddbmm_(vectors.transpose(1, 2), vectors)
         return total, products, origin
 
-    def _whiten(self, products: Tensor, centre: Tensor, count: int) -> Tensor:
+    @staticmethod
+    def _parts(products: Tensor) -> Iterator[slice]:
+        return (slice(start, start + _PLACES) for start in range(0, len(products), _PLACES))
+
+    def _whiten(self, covariance: Tensor) -> Tensor:
         """W (P, d, d) with x @ W of unit covariance: W W^T is the inverse of the regularised covariance."""
-        centre, products = centre.double(), products.double()
-        outer = centre.unsqueeze(2) * centre.unsqueeze(1)  # (P, d, d)
-        covariance = (products - count * outer) / (count - 1)
-        unit = torch.eye(centre.shape[1], dtype=torch.float64, device=centre.device)
-        factor = torch.linalg.cholesky(covariance + self.options.regularisation * unit)
+        factor = torch.linalg.cholesky(covariance + self._regularisation(covariance))
+        unit = torch.eye(covariance.shape[2], dtype=torch.float64, device=covariance.device)
         inverse: Tensor = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
         return inverse.transpose(1, 2).float()
+
+    def _covariance(self, whitening: Tensor) -> Tensor:
+        """The covariance (P, d, d) float64 of which `_whiten` made W (P, d, d)."""
+        lower = whitening.double().transpose(1, 2)
+        unit = torch.eye(lower.shape[2], dtype=torch.float64, device=lower.device)
+        factor: Tensor = torch.linalg.solve_triangular(lower, unit.expand_as(lower), upper=False)
+        return factor @ factor.transpose(1, 2) - self._regularisation(factor)
+
+    def _regularisation(self, like: Tensor) -> Tensor:
+        return self.options.regularisation * torch.eye(like.shape[2], dtype=like.dtype, device=like.device)
 
     @staticmethod
     def _places(features: Tensor, channels: Tensor) -> Tensor:
@@ -161,3 +198,8 @@ class PaDiM(Detector):
         distances = whitened.square().sum(2).sqrt().T.reshape(-1, height, width)  # (P, N) -> (N, h, w)
         heatmap = self.heatmap(distances)  # (N, H, W)
         return {"score": heatmap.flatten(1).amax(1), "heatmap": heatmap}, distances
+
+
+def _outer(vectors: Tensor) -> Tensor:
+    """Products (P, d, d) of vectors (P, d) with themselves."""
+    return vectors.unsqueeze(2) * vectors.unsqueeze(1)

@@ -28,10 +28,11 @@ from flawscope.files import writable_folder
 from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.banks.coreset import coreset_size, patch_store
+from flawscope.nn.banks.coreset import coreset_size
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank
 from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_picture
+from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.watch import Watch
@@ -167,6 +168,21 @@ class PatchCore(Detector):
             patches, count, projection=self.options.projection, run=run, watch=watch, name="coreset"
         )
         return Learnt()
+
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """See `Teachable`: the greedy selection goes on from the bank, at the scale that the layers have.
+
+        A bank with a limit may grow by `run.growth` of it; one without grows by the coreset's share of the
+        new patches at most.
+
+        Raises:
+            Stopped: see there.
+        """
+        patches, limit = self._collect(data.normal, run, watch), self.options.bank_limit
+        grown = len(self.bank.memory.bank) + coreset_size(len(patches), self.options.coreset)
+        most = grown if limit is None else round(limit * (1 + run.growth))
+        self.bank.grow(patches, most, projection=self.options.projection, run=run, watch=watch)
+        return self.learnt
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
-from flawscope.errors import BundleError
+from flawscope.data.training import TrainingData
+from flawscope.errors import BundleError, OptionError
 from flawscope.files import write_atomically
-from flawscope.methods.detector import Detector, Facts
+from flawscope.methods.detector import Detector, Facts, Teachable
 from flawscope.methods.registry import create
-from flawscope.nn.run import Run, full_float32
+from flawscope.nn.run import Run, full_float32, seeded
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 BATCH = 8  # pictures that run together
@@ -123,6 +124,26 @@ def with_tensors(detector: AnyDetector, tensors: Mapping[str, Tensor]) -> AnyDet
             fix="Train again, or take the model folder from its source again.",
         ) from error
     return detector.eval()
+
+
+def taught(detector: AnyDetector, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> AnyDetector:
+    """The trained detector, which has taken in `data.normal` (see `Teachable`); as repeatable as `fit`.
+
+    Raises:
+        OptionError: its method can only be trained again.
+        FlawscopeError: what the method refuses.
+    """
+    if not isinstance(detector, Teachable):
+        raise OptionError(
+            f"method {detector.name}",
+            expected="one that can be taught further good pictures",
+            got="one that can only be trained again",
+            fix="Train it again with the old pictures and the new ones.",
+        )
+    device = run.torch_device()
+    with seeded(run.seed), full_float32():
+        detector.learnt = detector.to(device).eval().teach(data, run, watch)
+    return detector.to(device).eval()
 
 
 def write_files(detector: Detector, folder: Path) -> None:

@@ -16,6 +16,7 @@ from flawscope.files import write_with
 
 RunPrecision = Literal["auto", "fp32", "bf16"]
 FEATURE_MEMORY = 4 << 30
+GROWTH = 0.25
 UNFINISHED = "unfinished-"  # begins the names of folders for the work of one detector or fold of several
 
 
@@ -79,6 +80,7 @@ class Run:
         checkpoints: where unfinished work is kept, or None.
         trained: where detectors that others build on are kept once they are trained, for other runs too; None
             keeps them among the checkpoints.
+        growth: share of its limit by which a bank may grow where a trained detector is taught more.
     """
 
     seed: int = 0
@@ -87,6 +89,7 @@ class Run:
     memory: int = FEATURE_MEMORY
     checkpoints: Checkpoints | None = None
     trained: Checkpoints | None = None
+    growth: float = GROWTH
 
     def generator(self, *purpose: int) -> torch.Generator:
         """A CPU generator of its own for each purpose, so that adding one draw moves no other."""

@@ -22,8 +22,8 @@ from flawscope.methods.multiscale_patch.options import PRESETS, MultiScalePatchO
 from flawscope.methods.multiscale_patch.patches import Coverage, grid_shape
 from flawscope.methods.multiscale_patch.training import Networks, train
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.banks.store import patch_store
 from flawscope.nn.memory import available_bytes, gib, require_memory
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.fingerprint import fingerprint

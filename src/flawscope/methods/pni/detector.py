@@ -24,10 +24,11 @@ from flawscope.methods.pni.options import PRESETS, PNIOptions
 from flawscope.methods.pni.surroundings import Surroundings
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
-from flawscope.nn.banks.coreset import coreset_size, patch_store
+from flawscope.nn.banks.coreset import coreset_size
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.neighbours import nearest
 from flawscope.nn.banks.patchbank import select_patches
+from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.run import Run, seeded
 from flawscope.nn.training.fingerprint import fingerprint

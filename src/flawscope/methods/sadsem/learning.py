@@ -15,8 +15,9 @@ from flawscope.methods.sadsem.network import FeatureNetwork
 from flawscope.methods.sadsem.options import SADSeMOptions
 from flawscope.methods.sadsem.projection import Projection
 from flawscope.methods.sadsem.surfaces import Surfaces
-from flawscope.nn.banks.coreset import coreset_size, patch_store
+from flawscope.nn.banks.coreset import coreset_size
 from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.banks.store import patch_store
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
 

@@ -21,18 +21,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from flawscope.errors import DataError, OptionError
-from flawscope.files import unwritable
 from flawscope.nn.run import full_float32
 
 PROJECTION = 64
@@ -41,7 +37,6 @@ POOL = 4096
 CHECKPOINT_SECONDS = 5.0
 BLOCK_ROWS, BLOCK_COLUMNS = 4096, 512  # one block of distances: 8 MiB, inside the last-level cache
 _READ_ROWS = 32768
-_FLOAT = 4  # bytes
 
 
 def coreset_size(patches: int, ratio: float) -> int:
@@ -70,7 +65,7 @@ def select_coreset(
     """Choose `count` patches by greedy k-centre (see the module's text).
 
     Beside `features`, which is read once and in chunks, no more than 2 N * (projection + 2) float32 values
-    are held. A tensor may be memory-mapped (`patch_store`); chunks may come from anywhere.
+    are held. A tensor may be memory-mapped (`flawscope.nn.banks.store`); chunks may come from anywhere.
 
     Args:
         features: (N, D) patches, or chunks of them (n, D) in order.
@@ -114,23 +109,35 @@ def select_coreset(
     return torch.tensor(chosen)
 
 
-def patch_store(rows: int, dim: int, *, budget_bytes: int, folder: Path | None = None) -> Tensor:
-    """Empty (rows, dim) float32 tensor to fill: in memory, or in a file where it exceeds the budget.
+def continue_coreset(
+    members: Tensor,
+    patches: Tensor,
+    most: int,
+    *,
+    seed: int = 0,
+    projection: int | None = PROJECTION,
+    device: torch.device | str | None = None,
+    progress: Callable[[int], None] = lambda chosen: None,
+) -> Tensor:
+    """Choose up to `most` of further patches (P, D) for a bank of members (M, D), the farthest ones first.
 
-    The file has no name, lies in `folder` (default: the system's temporary one) and is gone with the tensor.
+    Greedy k-centre goes on from the members, down to the radius that they cover: it leaves no patch farther
+    from its choices than the nearest two of these lie from each other, so that none within would be chosen.
+    Arguments are otherwise those of `select_coreset`, and so are errors.
 
-    Raises:
-        OutputError: no room for the file.
+    Returns:
+        indices of the patches in the order of choice, int64 on the CPU.
     """
-    if _FLOAT * rows * dim <= budget_bytes:
-        return torch.empty(rows, dim)
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder) as file:
-            if hasattr(os, "posix_fallocate"):  # a full disk is found here, not at some later write
-                os.posix_fallocate(file.fileno(), 0, _FLOAT * rows * dim)
-            return torch.from_file(file.name, shared=True, size=rows * dim).view(rows, dim)
-    except OSError as error:
-        raise unwritable(folder or Path(tempfile.gettempdir()), error) from error
+    chosen: list[int] = []
+    with full_float32():
+        points = _Points(_projected([members, patches], projection, seed, device))
+        radius, room = points.spacing(len(members)), min(most, len(patches))
+        points.cover(torch.arange(len(members)))
+        while len(chosen) < room and (further := points.farthest(room - len(chosen), beyond=radius)):
+            points.cover(torch.tensor(further))
+            chosen += further
+            progress(len(further))
+    return torch.tensor(chosen, dtype=torch.int64) - len(members)
 
 
 class _Points:
@@ -157,8 +164,20 @@ class _Points:
                 torch.minimum(nearest, (rows @ columns).amin(1), out=nearest)
         self.nearest[chosen.to(self.nearest.device)] = -1
 
-    def farthest(self, room: int) -> list[int]:
-        """The next choices, at least one and at most `room`, as long as the pool proves them right."""
+    def spacing(self, count: int) -> float:
+        """Smallest squared distance between two of the first `count` patches; 0 for a single one."""
+        least, rows = math.inf, self.rows[:count]
+        for some in torch.split(torch.arange(count), BLOCK_COLUMNS):
+            apart = rows @ self.columns(some)  # (count, n)
+            apart[some, torch.arange(len(some))] = math.inf
+            least = min(least, float(apart.min()))
+        return least if count > 1 else 0.0
+
+    def farthest(self, room: int, beyond: float = -1.0) -> list[int]:
+        """The next choices, at most `room`, as long as the pool proves them right; at least one.
+
+        There may be none where the squared distance must lie `beyond` a bound.
+        """
         members, floor, tie = self._pool()
         rows = self.rows[members].cpu().numpy()
         columns = np.ascontiguousarray(self.columns(members).T.cpu().numpy())
@@ -166,7 +185,8 @@ class _Points:
         found: list[int] = []
         while len(found) < room:
             best = int(nearest.argmax())
-            if nearest[best] < floor or (nearest[best] == floor and indices[best] > tie):
+            out = nearest[best] < floor or (nearest[best] == floor and indices[best] > tie)
+            if out or nearest[best] <= beyond:
                 break
             found.append(int(indices[best]))
             np.minimum(nearest, rows @ columns[best], out=nearest)

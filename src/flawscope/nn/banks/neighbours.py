@@ -127,11 +127,24 @@ class MemoryBank(nn.Module):
     ) -> None:
         super().__init__()
         _check(bank, bank, 1)
-        self.block = max(1, budget_bytes // 4 // queries)
+        self.block, self.rounded = max(1, budget_bytes // 4 // queries), rounded
         self.register_buffer("centre", bank.detach().float().mean(0))
-        members = bank.detach().float() - self.centre
-        self.register_buffer("bank", members.bfloat16().float() if rounded else members)
+        self.register_buffer("bank", self._moved(bank))
         self.register_buffer("half_norms", self.bank.square().sum(1) / 2)
+
+    def _moved(self, members: Tensor) -> Tensor:
+        moved = members.detach().float() - self.centre
+        return moved.bfloat16().float() if self.rounded else moved
+
+    @property
+    def members(self) -> Tensor:
+        """The members (M, D) where they lie among features."""
+        return self.bank + self.centre
+
+    def grow(self, members: Tensor) -> None:
+        """Add members (m, D) after those that are there, which stay to the bit as they are."""
+        self.bank = torch.cat([self.bank, self._moved(members.to(self.bank))])
+        self.half_norms = self.bank.square().sum(1) / 2
 
     def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Distance (N,) float32 to the nearest member and its index (N,) int64, for queries (N, D)."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from flawscope.nn.banks.coreset import select_coreset
+from flawscope.nn.banks.coreset import continue_coreset, select_coreset
 from flawscope.nn.banks.features import PatchGrid, patch_rows
 from flawscope.nn.banks.neighbours import MemoryBank, resolution
 from flawscope.nn.run import Run
@@ -85,6 +85,28 @@ class PatchBank(nn.Module):
             self.least = resolution(self.memory.bank)
         return chosen
 
+    def grow(
+        self,
+        patches: Tensor,
+        most: int,
+        *,
+        projection: int | None,
+        run: Run,
+        watch: Watch = UNWATCHED,
+    ) -> None:
+        """Add those of further patches (P, D) that the bank does not cover, up to `most` members in all.
+
+        Members that are there stay; see `continue_coreset`. The projection is that of the selection where the
+        run has its seed.
+        """
+        chosen = further_members(
+            self.memory.members, patches, most, projection=projection, run=run, watch=watch
+        )
+        self.memory.grow(patches[chosen])
+        self.neighbours = self.memory.neighbours(self.around)
+        if self.levelled:
+            self.least = torch.maximum(self.least, resolution(self.memory.bank))
+
     def left_out(self, patches: Tensor, groups: Tensor, owners: Tensor) -> Tensor:
         """Distances (P,) of patches (P, D) of groups (P,) to members (M,) whose `owners` are other groups."""
         distances = torch.empty(len(patches), device=patches.device)
@@ -130,6 +152,38 @@ def select_patches(
         )
     save(chosen)
     return chosen
+
+
+def further_members(
+    members: Tensor,
+    patches: Tensor,
+    most: int,
+    *,
+    projection: int | None,
+    run: Run,
+    watch: Watch = UNWATCHED,
+) -> Tensor:
+    """Indices of the patches (P, D) with which a bank of members (M, D) goes on, up to `most` in all.
+
+    Raises:
+        Stopped: the stop signal was set; the work is short and starts afresh.
+    """
+    room = max(0, most - len(members))
+    with watch.stage("growing the bank", room) as stage:
+
+        def advance(chosen: int) -> None:
+            stage.advance(chosen)
+            watch.check_stop(run)
+
+        return continue_coreset(
+            members,
+            patches,
+            room,
+            seed=run.seed,
+            projection=projection,
+            device=run.torch_device(),
+            progress=advance,
+        )
 
 
 def _fingerprint(patches: Tensor, count: int, projection: int | None, seed: int) -> Tensor:

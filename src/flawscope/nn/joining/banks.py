@@ -24,10 +24,10 @@ from flawscope.data.tiles import units_of
 from flawscope.files import writable_folder
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.strides import layers_at
-from flawscope.nn.banks.coreset import patch_store
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank
 from flawscope.nn.banks.preflight import Preflight, estimate, together
+from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.joining.expected import ExpectedDistance
 from flawscope.nn.joining.held import Held, own_groups
@@ -152,6 +152,8 @@ class JoinedPatches(nn.Module):
             Stopped: the stop signal was set; selections and training resume where they were.
         """
         self.cost(len(pictures), run.memory).require()
+        for _, bank in self.banks():
+            bank.grid.scale.fill_(1)
         stores, owners = self._collect(pictures, backbone, run, watch), units_of(pictures.samples)
         held = {}
         for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
@@ -174,6 +176,22 @@ class JoinedPatches(nn.Module):
         )
         self.joined.learn(*maps, self.heatmap)
         return history
+
+    def teach(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> None:
+        """Add to the banks what further good pictures show and the banks do not cover.
+
+        Each bank may grow by `run.growth` of its limit. Levels, and what tells usual distances, stay those of
+        the first pictures. The new ones were chosen for being rejected and are no sample of good parts:
+        levels of theirs would make little of the very map that told them from others. And as members are only
+        added, distances of the first pictures hardly change.
+
+        Raises:
+            Stopped: the stop signal was set.
+        """
+        stores = self._collect(pictures, backbone, run, watch)
+        for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
+            most = round(self._limit(name) * (1 + run.growth))
+            bank.grow(stores.pop(name), most, projection=self.options.projection, run=run, watch=watch)
 
     def _fill(
         self, name: str, bank: PatchBank, patches: Tensor, owners: Sequence[int], *, run: Run, watch: Watch
@@ -207,7 +225,6 @@ class JoinedPatches(nn.Module):
         folder = writable_folder(run.checkpoints.folder) if run.checkpoints else None
         stores: dict[str, Tensor] = {}
         for name, bank in self.banks():
-            bank.grid.scale.fill_(1)
             rows = len(pictures) * bank.cells
             budget = run.memory // len(BANKS)
             stores[name] = patch_store(rows, bank.grid.dim, budget_bytes=budget, folder=folder)
