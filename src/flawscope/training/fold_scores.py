@@ -18,7 +18,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import groups_of, tiles_of
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
-from flawscope.methods.running import answers
+from flawscope.methods.running import answers, taught
 from flawscope.nn.run import UNFINISHED, Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.progress import counted
@@ -59,17 +59,19 @@ def score_in_folds(
     watch: Watch = UNWATCHED,
     *,
     engine: tuple[str, Precision] = (DEFAULT, "fp32"),
+    further: TrainingData | None = None,
 ) -> HeldOut:
     """Scores of every good picture by a model that has not seen it (K-fold cross-conformal).
 
     Each fold holds what one of the models learns from, and the pictures that it then scores. `engine` will
     run the model: in half precision each fold's model is exported and scores there too; in float32 the
-    detector itself does, since parity keeps both alike.
+    detector itself does, since parity keeps both alike. What the model was taught after its fit each fold's
+    model is taught too: `further`.
     """
     found = []
     with watch.stage("cross-conformal folds", len(folds)) as stage:
         for index, fold in enumerate(folds):
-            found.append(_fold(index, fold, fresh, engine, run=run, watch=watch))
+            found.append(_fold(index, fold, fresh, engine, run=run, watch=watch, further=further))
             stage.advance()
     levels = [one.levels for one in found if one.levels is not None]
     joined = np.concatenate(levels) if levels else None
@@ -91,6 +93,7 @@ def _fold(
     *,
     run: Run,
     watch: Watch,
+    further: TrainingData | None,
 ) -> HeldOut:
     exact = engine[1] == "fp32"
     name = f"fold-{index}" if exact else f"fold-{index}-{'-'.join(engine)}"
@@ -104,6 +107,8 @@ def _fold(
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"{UNFINISHED}{index}")
     run = dataclasses.replace(run, checkpoints=unfinished)
     detector = fresh().fit(training, run, watch.wordless())
+    if further is not None:
+        detector = taught(detector, further, run, watch.wordless())
     apart = levelled(detector, apart, training.tuning, run)
     found = score_by_itself(detector, apart, run, watch) if exact else _exported(detector, apart, engine)
     if checkpoints:

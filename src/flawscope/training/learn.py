@@ -19,7 +19,6 @@ from flawscope.errors import BundleError, OptionError
 from flawscope.files import writable_folder
 from flawscope.methods.segad import SegAD
 from flawscope.methods.segad.reading import folds_by_kind
-from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
@@ -34,6 +33,7 @@ from flawscope.training.gain import Gain, gains
 from flawscope.training.learn_pictures import FOLDS, pictures_to_learn
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import LearnCalibration, LearnRecipe
+from flawscope.training.trained import options_in_force, tensors_of
 
 GAIN = "gain.json"
 RESERVED = {"detectors", *FRAME}
@@ -191,22 +191,15 @@ def _resolved(recipe: LearnRecipe, groups: GroupChoice | None, detector: SegAD, 
 
 def trained_of(opened: Bundle, options: Mapping[str, Any]) -> Trained:
     """The model's trained detector; refuses a model or an option that `learn` cannot take."""
-    manifest, weights = opened.manifest, opened.weights
-    base = f"model {opened.folder}"
+    manifest = opened.manifest
     if manifest.method == SegAD.name or manifest.output("heatmap") is None:
         raise BundleError(
-            base,
+            f"model {opened.folder}",
             expected="a model of good pictures alone, with a heatmap",
             got=f"one of method {manifest.method}",
             fix="Name the model that `flawscope train` made from good pictures; learn all defects at once.",
         )
-    if weights is None:
-        raise BundleError(
-            base,
-            expected=f"a model with {bundle.WEIGHTS}",
-            got="a copy for the station, without them",
-            fix="Name the model folder that `flawscope train` made.",
-        )
+    tensors = tensors_of(opened)
     reserved = sorted(options.keys() & RESERVED)
     if reserved:
         raise OptionError(
@@ -215,6 +208,5 @@ def trained_of(opened: Bundle, options: Mapping[str, Any]) -> Trained:
             got="another",
             fix=f"Leave it out, or train anew with: flawscope train --method {SegAD.name}.",
         )
-    turned = {name: value for name, value in manifest.scalar_values().items() if name in manifest.options}
-    own = {**manifest.options, **turned}
-    return Trained({"method": manifest.method, "options": own}, manifest.learnt, read_weights(weights))
+    spec = {"method": manifest.method, "options": options_in_force(manifest)}
+    return Trained(spec, manifest.learnt, tensors)

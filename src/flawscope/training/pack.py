@@ -21,6 +21,7 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise
 from flawscope.runtime.conditions import of_files
+from flawscope.runtime.engine_table import Speeds
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.groups import Judge, numbered
 from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
@@ -81,6 +82,7 @@ class Contents:
         recipe: the YAML that makes the model again.
         tiling: how pictures are cut into the frames of `apart`; None: they are seen whole.
         files: further text files by name.
+        timed: how fast engines run graphs like the detector's, where that is known; nothing is timed then.
     """
 
     engines: tuple[Pair, ...]
@@ -91,6 +93,7 @@ class Contents:
     recipe: str
     tiling: Tiling | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    timed: Speeds | None = None
 
 
 def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Watch = UNWATCHED) -> Bundle:
@@ -106,7 +109,9 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             graphs = _write_files(draft.folder, detector, contents)
             stage.advance()
         compared = contents.apart.subset(range(min(PICTURES, len(contents.apart))))
-        chosen = choose_engine(detector, graphs, compared, run, watch, wanted=contents.engines)
+        chosen = choose_engine(
+            detector, graphs, compared, run, watch, wanted=contents.engines, timed=contents.timed
+        )
         held_out = contents.held_out
         if held_out is None:
             held_out = score_apart(chosen.pipeline, contents.apart, watch)

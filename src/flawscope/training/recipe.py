@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -63,6 +64,11 @@ class DataChoice(Frozen):
     natural: Path | None = Field(
         None, description="folder of natural pictures, for methods that learn what is none of the product"
     )
+    taught: tuple[str, ...] = Field(
+        (),
+        description="good pictures that are always learnt from beside those of the folder, and never calibrate: "
+        "folders, files or patterns, as `flawscope update` has them",
+    )
     intensities: tuple[FiniteFloat, FiniteFloat] | None = Field(
         None,
         description="values in the pictures' own units that are black and white, for sensors of fewer bits "
@@ -83,8 +89,8 @@ class DataChoice(Frozen):
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = values(self)
-        for name in ("intensities", "annotations", "groups"):
-            if written[name] is None:
+        for name in ("intensities", "annotations", "groups", "taught"):
+            if not written[name]:
                 del written[name]
         return written
 
@@ -179,6 +185,11 @@ class Recipe(Document):
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = "cpu"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def teaching(self, sources: Iterable[str]) -> Self:
+        """The same, which learns from the good pictures of `sources`, too."""
+        taught = tuple(dict.fromkeys((*self.data.taught, *sources)))
+        return self.model_copy(update={"data": self.data.model_copy(update={"taught": taught})})
 
 
 class LearnCalibration(Frozen):

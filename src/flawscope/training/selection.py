@@ -23,6 +23,7 @@ from flawscope.data.survey import Range, intensities_of
 from flawscope.data.tiles import cut, cut_defective
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
+from flawscope.files import remembered_sha256
 from flawscope.methods.detector import Detector
 from flawscope.runtime.images import Frame, check_image, size_of
 from flawscope.runtime.manifest import Role, SeenPicture, seen
@@ -41,7 +42,7 @@ class Selection:
         defective: pictures of known defects.
         natural: pictures of anything but the product.
         annotated: good pictures that are for training whatever the split draws, in each fold, too: annotated
-            ones, and those of parts whose defective pictures are learnt from.
+            ones, those that the model is taught, and those of parts whose defective pictures are learnt from.
         tiling: how pictures are cut into tiles of the frame; None: they are seen whole.
         learn_from: whether tiles are learnt from, or whole pictures; what calibrates is cut either way.
         decoded: large pictures that stay decoded, for whatever reads their tiles.
@@ -183,10 +184,12 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
         OptionError: more defective pictures, or other kinds, than the data set has.
     """
     defective = defects_of(dataset, recipe) if detector.needs().defective else ()
-    annotated = (*always_learnt(dataset), *_beside(dataset, defective))
+    taught = taught_of(recipe, dataset)
+    rest = without(dataset, taught)
+    annotated = (*always_learnt(rest), *_beside(rest, defective))
     annotated = ordered({sample.path: sample for sample in annotated}.values())
-    split = split_for(detector, without(dataset, annotated), recipe)
-    return Selection(split, defective, natural_of(recipe), annotated)
+    split = split_for(detector, without(rest, annotated), recipe)
+    return Selection(split, defective, natural_of(recipe), (*annotated, *taught))
 
 
 def _beside(dataset: Dataset, defective: tuple[Sample, ...]) -> tuple[Sample, ...]:
@@ -250,6 +253,20 @@ def defects_of(dataset: Dataset, recipe: Recipe) -> tuple[Sample, ...]:
         return ()
     seed = recipe.seed if wish.draw is None else wish.draw
     return draw_defects(withhold(dataset, wish.withheld), wish.defective, seed)
+
+
+def taught_of(recipe: Recipe, dataset: Dataset) -> tuple[Sample, ...]:
+    """Good pictures that the recipe's model is taught, each content once; the data set's own where it has them.
+
+    Raises:
+        DataError: a source without pictures.
+    """
+    if not recipe.data.taught:
+        return ()
+    taught = [Sample(path, "train", defective=False) for path in collect(recipe.data.taught)]
+    each = {remembered_sha256(sample.path): sample for sample in reversed(taught)}
+    own = {remembered_sha256(sample.path): sample for sample in dataset if not sample.defective}
+    return tuple(own.get(digest, sample) for digest, sample in reversed(each.items()))
 
 
 def natural_of(recipe: Recipe) -> tuple[Sample, ...]:

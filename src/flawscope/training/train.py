@@ -272,7 +272,8 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
     place = recipe.data.annotations
     sources = [getattr(mask, "path", None) for sample in chosen.defective for mask in sample.masks]
     masks = [path for path in sources if isinstance(path, Path)]
-    for path in (*good, *paths_of(chosen.defective), *masks, *(annotation_files(place) if place else ())):
+    files = annotation_files(place) if place else ()
+    for path in (*good, *paths_of(chosen.annotated), *paths_of(chosen.defective), *masks, *files):
         status = path.stat()
         digest.update(os.fsencode(path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]

@@ -1,0 +1,74 @@
+"""Which good pictures a trained model may be taught: new ones, by content, that do not calibrate it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Sample
+from flawscope.data.survey import require_spread
+from flawscope.errors import DataError
+from flawscope.files import remembered_sha256
+from flawscope.runtime.images import check_image
+from flawscope.runtime.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """Pictures to teach.
+
+    Attributes:
+        samples: new ones, each content once.
+        known: how many were left out that the model has learnt from or was scaled on, or that came twice.
+        calibrating: how many were left out that calibrate it.
+    """
+
+    samples: tuple[Sample, ...]
+    known: int
+    calibrating: int
+
+    @property
+    def contents(self) -> set[str]:
+        """Their sha256."""
+        return {remembered_sha256(sample.path) for sample in self.samples}
+
+
+def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
+    """What the model can be taught of good pictures.
+
+    Raises:
+        DataError: none is new; one that the model knows as defective; several that are all alike, or ones
+            that show one colour and nothing else.
+        InputError: a picture that cannot be read.
+    """
+    roles = {picture.sha256: picture.role for picture in manifest.provenance.pictures}
+    left_out, fresh = Counter[str](), dict[str, Sample]()
+    for path in paths:
+        check_image(path)
+        digest = remembered_sha256(path)
+        role = roles.get(digest)
+        if role == "defective":
+            raise DataError(
+                f"good picture {path}",
+                expected="a picture of a good part",
+                got="one that the model learnt as defective",
+                fix="Remove it; if the part is good, learn the defects again without it.",
+            )
+        if role is not None or digest in fresh:
+            left_out["calibration" if role == "calibration" else "known"] += 1
+        else:
+            fresh[digest] = Sample(path, "train", defective=False)
+    known, calibrating = left_out["known"], left_out["calibration"]
+    if not fresh:
+        raise DataError(
+            "good pictures to teach",
+            expected="at least one that the model has not seen",
+            got=f"{known} that it has learnt from and {calibrating} that calibrate it, which may not teach",
+            fix="Take new pictures of good parts that it rejects.",
+        )
+    samples = tuple(fresh.values())
+    require_spread(PictureFiles(samples, manifest.frame))
+    return Lessons(samples, known, calibrating)

@@ -1,0 +1,114 @@
+"""The good pictures on which a changed model is calibrated again: those of before, or given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flawscope.data.samples import Sample, paths_of
+from flawscope.data.splits import FOLDS, NormalSplit
+from flawscope.errors import DataError
+from flawscope.files import remembered_sha256
+from flawscope.runtime.calibration import normals_needed
+from flawscope.runtime.images import check_image
+from flawscope.runtime.manifest import Manifest
+from flawscope.station.sources import collect_good
+from flawscope.training.at_hand import AtHand, at_hand
+from flawscope.training.pack import Wish
+from flawscope.training.recipe import Recipe
+from flawscope.training.selection import Selection, natural_of
+
+_NAME = "Name a folder of good pictures that the model has not learnt from: --calibration FOLDER."
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrating:
+    """What calibrates a changed model.
+
+    Attributes:
+        samples: good pictures that nothing learns from; empty where `folds` stands in for them.
+        folds: few pictures that both teach and calibrate, as the first fit had them; or None.
+        missing: how many pictures that calibrated the model before are not at hand.
+        wish: the promise.
+    """
+
+    samples: tuple[Sample, ...]
+    folds: Selection | None
+    missing: int
+    wish: Wish
+
+
+def calibrating(
+    manifest: Manifest, recipe: Recipe, sources: Sequence[str | Path], taught: Collection[str]
+) -> Calibrating:
+    """Find the pictures: of `sources`, and those that calibrated before, by content.
+
+    A model whose scores came from folds is calibrated on pictures of `sources` alone where there are any: they
+    are held out, and their scores are this model's. Else its own pictures are fitted in folds again, which
+    takes all of them.
+
+    Args:
+        manifest: of the model before it is changed.
+        recipe: of that model.
+        sources: folders, files or patterns of good pictures; those that fit has seen are left out.
+        taught: contents that it learns now, which are left out too.
+
+    Raises:
+        DataError: none is at hand; for folds, one is missing.
+        InputError: a picture that cannot be read.
+    """
+    own, pictures = manifest.calibration, manifest.provenance.pictures
+    learnt = {picture.sha256 for picture in pictures if picture.role != "calibration"} | set(taught)
+    given = dict[str, Sample]()
+    for path in collect_good(sources, tell=lambda line: None) if sources else ():
+        check_image(path)
+        if (digest := remembered_sha256(path)) not in learnt:
+            given.setdefault(digest, Sample(path, "train", defective=False))
+    wish = Wish(own.alpha, own.delta, own.promise)
+    if own.cross_conformal:
+        if not sources:
+            return Calibrating((), _in_folds(manifest, recipe), 0, wish)
+        before = AtHand((), 0)
+        if len(given) >= normals_needed(own.alpha, own.delta):
+            wish = Wish(own.alpha, own.delta)
+    else:
+        before = at_hand(pictures, "calibration", (recipe.data.folder, *sources))
+    known = {remembered_sha256(path) for path in paths_of(before.samples)}
+    samples = (*before.samples, *(sample for digest, sample in given.items() if digest not in known))
+    if not samples:
+        raise DataError(
+            "pictures to calibrate the taught model on, whose scores all change",
+            expected=f"the {before.missing} that calibrated it, in {recipe.data.folder}"
+            if before.missing
+            else "good pictures that it has not learnt from",
+            got="none",
+            fix=_NAME,
+        )
+    return Calibrating(samples, None, before.missing, wish)
+
+
+def _in_folds(manifest: Manifest, recipe: Recipe) -> Selection:
+    """All pictures of the fit, to be fitted in folds again; those taught before are learnt in every fold."""
+    pictures, folder = manifest.provenance.pictures, recipe.data.folder
+    earlier = at_hand(pictures, "normal", recipe.data.taught).samples
+    every = at_hand(pictures, "normal", (folder, *recipe.data.taught))
+    if every.missing or recipe.data.annotations is not None:
+        raise DataError(
+            "calibration of a model of few pictures, which served to train and to calibrate in folds",
+            expected=f"all of them in {folder}, to be fitted in folds again",
+            got=f"{every.missing} missing"
+            if every.missing
+            else "annotated ones, of which folds know no parts",
+            fix=_NAME,
+        )
+    contents = {remembered_sha256(sample.path) for sample in earlier}
+    first = tuple(one for one in every.samples if remembered_sha256(one.path) not in contents)
+    tuning = at_hand(pictures, "tuning", (folder,)).samples
+    return Selection(
+        NormalSplit(first, tuning, calibration=(), test=(), folds=recipe.split.folds or FOLDS),
+        natural=natural_of(recipe),
+        annotated=earlier,
+        tiling=manifest.tiling,
+        learn_from=recipe.tiling.learn_from,
+    )

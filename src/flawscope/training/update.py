@@ -1,0 +1,182 @@
+"""Teach a trained model good pictures that it rejects wrongly, and calibrate it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flawscope.data.tiles import cut
+from flawscope.errors import DataError, OptionError
+from flawscope.methods.detector import Teachable
+from flawscope.methods.registry import method_class
+from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.runtime import bundle, versions
+from flawscope.runtime.bundle import Bundle
+from flawscope.station.sources import collect_good
+from flawscope.training.lessons import lessons
+from flawscope.training.recipe import Recipe
+from flawscope.training.settings import read_recipe
+from flawscope.training.teaching import rejected, retrained, teach
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """What teaching changed.
+
+    Attributes:
+        bundle: the model as it is now.
+        taught: good pictures that it has learnt.
+        known: pictures that it had learnt or been scaled on before, or that came twice; left out.
+        calibrating: pictures that calibrate it, which may not teach; left out.
+        rejected: of the taught pictures, how many the model rejected before, and how many it rejects now. It
+            has learnt from these very pictures, so that the second says little of others like them.
+        normal: good pictures that it has learnt from, before and now.
+        banks: members of each memory bank, before and now, by its place in the detector.
+        calibrated: good pictures that it is calibrated on.
+        missing: pictures that calibrated it before and are not at hand.
+        retrained: whether it was trained again.
+        unsigned: whether the model bore a signature, which holds for it no more.
+        seconds: what it took.
+    """
+
+    bundle: Bundle
+    taught: int
+    known: int
+    calibrating: int
+    rejected: tuple[int, int]
+    normal: tuple[int, int]
+    banks: dict[str, tuple[int, int]]
+    calibrated: int
+    missing: int
+    retrained: bool
+    unsigned: bool
+    seconds: float
+
+    @property
+    def statement(self) -> str:
+        """The promise that the model's verdicts keep, in words."""
+        return self.bundle.manifest.calibration.statement()
+
+
+def update(
+    model: Path,
+    normals: Sequence[str | Path],
+    out: Path | None = None,
+    *,
+    calibration: Sequence[str | Path] = (),
+    retrain: bool = False,
+    run: Run | None = None,
+    watch: Watch = UNWATCHED,
+    overwrite: bool = False,
+) -> UpdateResult:
+    """Teach the model in `model` good pictures, and calibrate it again, for every score changes.
+
+    Memory banks grow, as far as `run.growth` lets them, by what they do not cover; statistics are merged. What
+    calibrates may not teach and is left out by content, as is what the model has learnt before. The pictures
+    that calibrated the model are found in its recipe's folder; a model of few pictures, which calibrated in
+    folds, is fitted and taught in folds again. Its engine, the promise and the knobs stay.
+
+    Args:
+        model: a model folder that `train` or `update` made.
+        normals: good pictures: folders, files or patterns.
+        out: where the new model goes; None: in the place of `model`, whose present version is kept beside it
+            (`flawscope.runtime.versions`).
+        calibration: further good pictures that calibrate, wherever they lie, and where others may be found
+            again; for a model that calibrated in folds, all that do.
+        retrain: train again on the old pictures and the new ones, by the model's recipe: the only way for
+            methods that are not `Teachable`.
+        run: by default the model's seed, and the recipe's device and precision. Another seed has banks choose
+            by another projection than before.
+        watch: sees how far it is, is told what the user should read, and may end it.
+        overwrite: replace the model in `out`.
+
+    Raises:
+        BundleError: a damaged model, or one without training weights; engines that disagree with it.
+        CalibrationError: pictures that support no rate below one half.
+        DataError: no new picture, pictures that are all alike, or none at hand to calibrate on.
+        InputError: a picture that cannot be read.
+        MissingExtraError: the model's engine is not installed.
+        OptionError: a method that can only be trained again, without `retrain`; or `out` holds a model.
+        OutputError: the disk is full; the model in use stays.
+        Stopped: the stop signal was set; the model in use stays.
+    """
+    started, opened = time.perf_counter(), bundle.load(Path(model))
+    if out is not None:
+        bundle.refuse_existing(Path(out), overwrite=overwrite, source=opened.folder)
+    recipe = _recipe_of(opened)
+    _require_way(opened, recipe, retrain=retrain)
+    run = run or Run(opened.manifest.provenance.seed, recipe.device, recipe.precision)
+    found = lessons(opened.manifest, collect_good(normals, tell=watch.say))
+    recipe = recipe.teaching([str(source) for source in normals])
+    place = versions.candidate_place(opened.folder) if out is None else Path(out)
+    pictures = cut(found.samples, opened.manifest.frame, opened.manifest.tiling)
+    before = rejected(opened, pictures, watch)
+    if retrain:
+        made = retrained(opened, recipe, place, run, watch)
+    else:
+        made = teach(opened, recipe, found, calibration, place=place, run=run, watch=watch)
+    after = rejected(made.bundle, pictures, watch)
+    if out is None:
+        event = {"event": "update", "pictures": len(found.samples), "retrained": retrain}
+        versions.switch(opened.folder, place, event)
+    current = made.bundle if out is not None else bundle.load(opened.folder)
+    learnt = (opened.manifest.provenance.count("normal"), current.manifest.provenance.count("normal"))
+    return UpdateResult(
+        bundle=current,
+        taught=len(found.samples),
+        known=found.known,
+        calibrating=found.calibrating,
+        rejected=(before, after),
+        normal=learnt,
+        banks=made.banks,
+        calibrated=len(current.manifest.calibration.scores),
+        missing=made.missing,
+        retrained=retrain,
+        unsigned=opened.signed,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _recipe_of(opened: Bundle) -> Recipe:
+    """The recipe that made the model.
+
+    Raises:
+        OptionError: `learn` made it.
+    """
+    values = read_recipe(opened.folder / bundle.RECIPE)
+    if "model" in values:
+        raise OptionError(
+            f"model {opened.folder}",
+            expected="one that learnt from good pictures alone",
+            got="one that learnt defects on top of another",
+            fix=f"Update {values['model']}, then run: flawscope learn --recipe {opened.folder}/{bundle.RECIPE}",
+        )
+    return Recipe.parse(values)
+
+
+def _require_way(opened: Bundle, recipe: Recipe, *, retrain: bool) -> None:
+    """Refuse a method that can only be trained again, unless that is asked for and its pictures are there.
+
+    Raises:
+        DataError, OptionError: what to do instead.
+    """
+    folder, method = recipe.data.folder, opened.manifest.method
+    there = folder.exists()
+    if retrain and not there:
+        raise DataError(
+            f"pictures of the first training in {folder}",
+            expected="to be there, to train again on them and the new ones",
+            got="no such folder",
+            fix="Put them back, or train a new model from other pictures.",
+        )
+    if not retrain and not issubclass(method_class(method), Teachable):
+        raise OptionError(
+            f"method {method}",
+            expected="one that can be taught further good pictures",
+            got="one that can only be trained again",
+            fix=f"{'' if there else f'Put its pictures back to {folder}, and a'}"
+            f"{'A' if there else ''}dd --retrain, which trains on the old pictures and the new ones.",
+        )
