@@ -237,7 +237,8 @@ def test_a_taught_bank_keeps_its_members_and_covers_more(training_data: Make, tm
 
 
 def test_a_bank_without_a_limit_grows_by_its_share(training_data: Make, tmp_path: Path) -> None:
-    detector = fitted(training_data(4), coreset=0.1)
-    before = len(detector.bank.memory.bank)
-    taught(detector, spotted(tmp_path, training_data), Run())
-    assert before < len(detector.bank.memory.bank) <= before + 3 * 64 // 10
+    data, more = training_data(4), spotted(tmp_path, training_data)
+    for growth, most in ((0.0, 3 * 64 // 10), (2.0, 2 * 25)):
+        detector = fitted(data, coreset=0.1)
+        taught(detector, more, Run(growth=growth))
+        assert 25 < len(detector.bank.memory.bank) <= 25 + most

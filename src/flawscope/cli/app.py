@@ -28,6 +28,7 @@ from flawscope.cli import (
     rollback_command,
     segments_command,
     train_command,
+    update_command,
     weights_command,
 )
 from flawscope.cli.console import all_printable, printable
@@ -78,6 +79,7 @@ app.command(epilog=drift_command.EXAMPLES)(drift_command.drift)
 app.command(epilog=calibrate_command.EXAMPLES)(calibrate_command.calibrate)
 app.command(epilog=learn_command.EXAMPLES)(learn_command.learn)
 app.command(epilog=rollback_command.EXAMPLES)(rollback_command.rollback)
+app.command(epilog=update_command.EXAMPLES)(update_command.update)
 app.command(epilog=export_command.EXAMPLES)(export_command.export)
 app.command(epilog=probe_command.EXAMPLES)(probe_command.station_probe)
 app.command(epilog=benchmark_command.EXAMPLES)(benchmark_command.benchmark)

@@ -172,15 +172,16 @@ class PatchCore(Detector):
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """See `Teachable`: the greedy selection goes on from the bank, at the scale that the layers have.
 
-        A bank with a limit may grow by `run.growth` of it; one without grows by the coreset's share of the
-        new patches at most.
+        A bank with a limit may grow to `run.growth` beyond it; one without by so much of its size, or by the
+        coreset's share of the new patches, where that is more.
 
         Raises:
             Stopped: see there.
         """
         patches, limit = self._collect(data.normal, run, watch), self.options.bank_limit
-        grown = len(self.bank.memory.bank) + coreset_size(len(patches), self.options.coreset)
-        most = grown if limit is None else round(limit * (1 + run.growth))
+        size = len(self.bank.memory.bank)
+        room = max(coreset_size(len(patches), self.options.coreset), round(size * run.growth))
+        most = size + room if limit is None else round(limit * (1 + run.growth))
         self.bank.grow(patches, most, projection=self.options.projection, run=run, watch=watch)
         return self.learnt
 

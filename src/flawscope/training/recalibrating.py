@@ -44,9 +44,9 @@ def calibrating(
 ) -> Calibrating:
     """Find the pictures: of `sources`, and those that calibrated before, by content.
 
-    A model whose scores came from folds is calibrated on pictures of `sources` alone where there are any: they
-    are held out, and their scores are this model's. Else its own pictures are fitted in folds again, which
-    takes all of them.
+    A model whose scores came from folds is calibrated on pictures of `sources` alone where there are any:
+    they are held out, and their scores are this model's. Else its own pictures are fitted in folds again,
+    which takes all of them.
 
     Args:
         manifest: of the model before it is changed.
@@ -97,9 +97,7 @@ def _in_folds(manifest: Manifest, recipe: Recipe) -> Selection:
         raise DataError(
             "calibration of a model of few pictures, which served to train and to calibrate in folds",
             expected=f"all of them in {folder}, to be fitted in folds again",
-            got=f"{every.missing} missing"
-            if every.missing
-            else "annotated ones, of which folds know no parts",
+            got=f"{every.missing} missing" if every.missing else "annotated ones, whose parts are lost",
             fix=_NAME,
         )
     contents = {remembered_sha256(sample.path) for sample in earlier}

@@ -66,8 +66,8 @@ class DataChoice(Frozen):
     )
     taught: tuple[str, ...] = Field(
         (),
-        description="good pictures that are always learnt from beside those of the folder, and never calibrate: "
-        "folders, files or patterns, as `flawscope update` has them",
+        description="good pictures that are always learnt from beside those of the folder, and never "
+        "calibrate: folders, files or patterns, as `flawscope update` takes them",
     )
     intensities: tuple[FiniteFloat, FiniteFloat] | None = Field(
         None,

@@ -256,7 +256,7 @@ def defects_of(dataset: Dataset, recipe: Recipe) -> tuple[Sample, ...]:
 
 
 def taught_of(recipe: Recipe, dataset: Dataset) -> tuple[Sample, ...]:
-    """Good pictures that the recipe's model is taught, each content once; the data set's own where it has them.
+    """Good pictures that the recipe's model is taught, each content once; the data set's own where it can be.
 
     Raises:
         DataError: a source without pictures.

@@ -1,8 +1,7 @@
-"""The steps of an update: teach or train again, calibrate, write; and what the model says of the new pictures."""
+"""The steps of an update: teach or train again, calibrate, write; what a model says of the new pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.lessons import Lessons
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import LOSSES, Contents, pack
-from flawscope.training.recalibrating import Calibrating, calibrating
+from flawscope.training.recalibrating import Calibrating
 from flawscope.training.recipe import CalibrationChoice, Recipe
 from flawscope.training.train import train
 from flawscope.training.trained import detector_of, options_in_force
@@ -49,7 +48,7 @@ def teach(
     opened: Bundle,
     recipe: Recipe,
     found: Lessons,
-    calibration: Sequence[str | Path],
+    held: Calibrating,
     *,
     place: Path,
     run: Run,
@@ -58,7 +57,6 @@ def teach(
     """Teach, export, calibrate, write."""
     manifest = opened.manifest
     detector, frame, tiling = detector_of(opened), manifest.frame, manifest.tiling
-    held = calibrating(manifest, recipe, calibration, found.contents)
     if held.missing:
         watch.say(
             f"{held.missing} pictures that calibrated the model are not in {recipe.data.folder}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,8 +16,8 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.manifest import Manifest
 
 
-def tensors_of(opened: Bundle) -> dict[str, Tensor]:
-    """The detector's tensors by name.
+def weights_of(opened: Bundle) -> Path:
+    """The file of the detector's tensors.
 
     Raises:
         BundleError: the folder is a copy for the station, without them.
@@ -28,7 +29,16 @@ def tensors_of(opened: Bundle) -> dict[str, Tensor]:
             got="a copy for the station, without them",
             fix="Name the model folder that `flawscope train` made.",
         )
-    return read_weights(opened.weights)
+    return opened.weights
+
+
+def tensors_of(opened: Bundle) -> dict[str, Tensor]:
+    """The detector's tensors by name.
+
+    Raises:
+        BundleError: as `weights_of`.
+    """
+    return read_weights(weights_of(opened))
 
 
 def options_in_force(manifest: Manifest) -> dict[str, Any]:

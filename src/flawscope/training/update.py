@@ -11,15 +11,17 @@ from flawscope.data.tiles import cut
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import Teachable
 from flawscope.methods.registry import method_class
-from flawscope.nn.run import Run
+from flawscope.nn.run import GROWTH, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle, versions
 from flawscope.runtime.bundle import Bundle
 from flawscope.station.sources import collect_good
 from flawscope.training.lessons import lessons
+from flawscope.training.recalibrating import calibrating
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe
 from flawscope.training.teaching import rejected, retrained, teach
+from flawscope.training.trained import weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,16 @@ def update(
     out: Path | None = None,
     *,
     calibration: Sequence[str | Path] = (),
+    growth: float = GROWTH,
     retrain: bool = False,
-    run: Run | None = None,
+    device: str | None = None,
     watch: Watch = UNWATCHED,
     overwrite: bool = False,
 ) -> UpdateResult:
     """Teach the model in `model` good pictures, and calibrate it again, for every score changes.
 
-    Memory banks grow, as far as `run.growth` lets them, by what they do not cover; statistics are merged. What
-    calibrates may not teach and is left out by content, as is what the model has learnt before. The pictures
+    Memory banks grow, as far as `growth` lets them, by what they do not cover; statistics are merged.
+    What calibrates may not teach and is left out by content, as is what the model learnt before. The pictures
     that calibrated the model are found in its recipe's folder; a model of few pictures, which calibrated in
     folds, is fitted and taught in folds again. Its engine, the promise and the knobs stay.
 
@@ -86,10 +89,10 @@ def update(
             (`flawscope.runtime.versions`).
         calibration: further good pictures that calibrate, wherever they lie, and where others may be found
             again; for a model that calibrated in folds, all that do.
+        growth: share of its own limit by which a memory bank may grow.
         retrain: train again on the old pictures and the new ones, by the model's recipe: the only way for
             methods that are not `Teachable`.
-        run: by default the model's seed, and the recipe's device and precision. Another seed has banks choose
-            by another projection than before.
+        device: by default the recipe's, as the precision is; the seed is the model's.
         watch: sees how far it is, is told what the user should read, and may end it.
         overwrite: replace the model in `out`.
 
@@ -106,18 +109,20 @@ def update(
     started, opened = time.perf_counter(), bundle.load(Path(model))
     if out is not None:
         bundle.refuse_existing(Path(out), overwrite=overwrite, source=opened.folder)
+    weights_of(opened)
     recipe = _recipe_of(opened)
     _require_way(opened, recipe, retrain=retrain)
-    run = run or Run(opened.manifest.provenance.seed, recipe.device, recipe.precision)
+    run = Run(opened.manifest.provenance.seed, device or recipe.device, recipe.precision, growth=growth)
     found = lessons(opened.manifest, collect_good(normals, tell=watch.say))
+    held = None if retrain else calibrating(opened.manifest, recipe, calibration, found.contents)
     recipe = recipe.teaching([str(source) for source in normals])
     place = versions.candidate_place(opened.folder) if out is None else Path(out)
     pictures = cut(found.samples, opened.manifest.frame, opened.manifest.tiling)
     before = rejected(opened, pictures, watch)
-    if retrain:
+    if held is None:
         made = retrained(opened, recipe, place, run, watch)
     else:
-        made = teach(opened, recipe, found, calibration, place=place, run=run, watch=watch)
+        made = teach(opened, recipe, found, held, place=place, run=run, watch=watch)
     after = rejected(made.bundle, pictures, watch)
     if out is None:
         event = {"event": "update", "pictures": len(found.samples), "retrained": retrain}
@@ -152,7 +157,7 @@ def _recipe_of(opened: Bundle) -> Recipe:
             f"model {opened.folder}",
             expected="one that learnt from good pictures alone",
             got="one that learnt defects on top of another",
-            fix=f"Update {values['model']}, then run: flawscope learn --recipe {opened.folder}/{bundle.RECIPE}",
+            fix=f"Update {values['model']}, then: flawscope learn --recipe {opened.folder}/{bundle.RECIPE}",
         )
     return Recipe.parse(values)
 

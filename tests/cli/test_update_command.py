@@ -1,0 +1,64 @@
+"""`flawscope update`: what it says and writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flawscope.training import update as updating
+from trained import Trained, write_pictures
+
+Run = Callable[..., Any]
+
+
+def test_it_says_in_plain_words_what_changed(flawscope: Run, trained: Trained, tmp_path: Path) -> None:
+    model = shutil.copytree(trained.folder, tmp_path / "model")
+    odd = write_pictures(tmp_path / "odd", 3, seed=21, spot=True)
+    ended = flawscope("update", model, "--normals", odd, "--growth", "100%")
+    assert ended.code == 0
+    assert "Taught 3 good pictures: it has learnt from 69, before from 66." in ended.out
+    assert "Of the taught pictures it rejected 3 and rejects 0 now." in ended.out
+    assert "Calibrated again on 14 good pictures" in ended.out
+    assert "At most 20 % of good parts are rejected" in ended.out
+
+
+def test_json_tells_the_same(flawscope: Run, trained: Trained, tmp_path: Path) -> None:
+    odd = write_pictures(tmp_path / "odd", 1, seed=8)
+    shutil.copy(odd / "000.png", odd / "again.png")
+    told = json.loads(
+        flawscope("update", trained.folder, "--normals", odd, "--out", tmp_path / "out", "--json").out
+    )
+    assert (told["taught"], told["known"], told["normal"]) == (1, 1, {"before": 66, "now": 67})
+    assert told["rejected"]["now"] <= told["rejected"]["before"] <= 1
+    assert told["banks"]["bank"]["now"] >= told["banks"]["bank"]["before"]
+    assert told["model"] == str(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (("--growth", "much"), 2, "--growth: expected a share such as 50% or 0.5, got 'much'"),
+        (("--retrain",), 3, "pictures of the first training in"),
+        ((), 3, "pictures to calibrate the taught model on"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    flawscope: Run,
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    code: int,
+    line: str,
+) -> None:
+    more = write_pictures(tmp_path / "more", 2, seed=8)
+    monkeypatch.setattr(updating, "read_recipe", lambda path: {"data": {"folder": "gone"}})
+    ended = flawscope("update", trained.folder, "--normals", more, "--out", tmp_path / "out", *words)
+    assert (ended.code, ended.out) == (code, "")
+    assert line in ended.err
+    assert ended.err.count("\n") == 1
