@@ -1,6 +1,7 @@
 """Exact metrics of detection and localisation: pure functions and streaming accumulators."""
 
-from flawscope.metrics.bootstrap import Interval, bootstrap_interval
+from flawscope.metrics.bootstrap import Interval, auroc_difference, bootstrap_interval
+from flawscope.metrics.mcnemar import mcnemar
 from flawscope.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -34,10 +35,12 @@ __all__ = [
     "au_spro",
     "aupro",
     "auroc",
+    "auroc_difference",
     "average_precision",
     "bootstrap_interval",
     "fpr_at_tpr",
     "max_f1",
+    "mcnemar",
     "pixel_auroc",
     "pixel_average_precision",
     "precision_recall_curve",
