@@ -15,6 +15,7 @@ from flawscope.cli import (
     audit_command,
     benchmark_command,
     calibrate_command,
+    compare_command,
     data_command,
     demo_command,
     distill_command,
@@ -39,8 +40,8 @@ from flawscope.files import disk_error, unwritable
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong option or name; 3 a picture or folder cannot be used (inspect: the "
     "others were inspected); 4 weights missing or damaged; 5 model folder damaged; 6 calibration "
-    "impossible; 7 output cannot be written; 8 an optional package is missing; 10 results are not as they "
-    "were written; 130 stopped, run the same command again to go on."
+    "impossible; 7 output cannot be written; 8 an optional package is missing; 9 a gate does not hold; 10 "
+    "results are not as they were written; 130 stopped, run the same command again to go on."
 )
 
 app = typer.Typer(
@@ -76,6 +77,7 @@ app.command(epilog=train_command.EXAMPLES)(train_command.train)
 app.command(epilog=inspect_command.EXAMPLES)(inspect_command.inspect)
 app.command(epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(epilog=drift_command.EXAMPLES)(drift_command.drift)
+app.command(epilog=compare_command.EXAMPLES)(compare_command.compare)
 app.command(epilog=calibrate_command.EXAMPLES)(calibrate_command.calibrate)
 app.command(epilog=learn_command.EXAMPLES)(learn_command.learn)
 app.command(epilog=rollback_command.EXAMPLES)(rollback_command.rollback)

@@ -54,6 +54,12 @@ FalseRejectsOfModel = Annotated[
 ConfidenceOfModel = Annotated[
     str | None, Option("--confidence", help="How sure the promise is, e.g. 95%; else the model's.")
 ]
+Gate = Annotated[
+    Path | None,
+    Option(
+        "--gate", help="File of bounds that a new model must hold; see `flawscope compare --gate-template`."
+    ),
+]
 Seed = Annotated[int, _SEED]
 SeedOfRecipe = Annotated[int | None, _SEED]
 Device = Annotated[str, _DEVICE]

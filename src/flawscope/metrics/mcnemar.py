@@ -36,4 +36,4 @@ def mcnemar(first_only: int, second_only: int) -> float:
         )
     cases = first_only + second_only
     tail = sum(math.comb(cases, few) for few in range(min(first_only, second_only) + 1))
-    return min(1.0, 2 * tail / 2**cases)
+    return float(min(1.0, 2 * tail / 2**cases))

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -50,21 +51,22 @@ def render(content: ReportContent, *, picture_budget: int = PICTURE_BUDGET) -> s
     """The page as text (see `write_report`)."""
     content, shown = _within_budget(content, picture_budget)
     items = sorted(content.items, key=lambda item: _place(item.record))
-    script = asset("report.js")
-    return (
-        environment()
-        .get_template("report.html.jinja")
-        .render(
-            content=content,
-            items=items,
-            rows={item.record.path: f"p{index}" for index, item in enumerate(items)},
-            shown=shown,
-            order=_ORDER,
-            style=asset("report.css"),
-            script=script,
-            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    return framed(
+        "report.html.jinja",
+        content=content,
+        items=items,
+        rows={item.record.path: f"p{index}" for index, item in enumerate(items)},
+        shown=shown,
+        order=_ORDER,
     )
+
+
+def framed(template: str, **values: Any) -> str:
+    """A page that stands in the frame of all pages, with its style, its script and its policy."""
+    script = asset("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment().get_template(template)
+    return page.render(**values, style=asset("report.css"), script=script, digest=digest)
 
 
 def _place(record: Record) -> tuple[int, float, str]:

@@ -131,21 +131,7 @@ def evaluate(
     Raises:
         DataError: nothing is left to evaluate.
     """
-    samples = dataset.select(split="test")
-    if all(sample.defective for sample in samples):
-        samples = dataset.samples
-    seen = {picture.sha256 for picture in inspector.bundle.manifest.provenance.pictures}
-    parts = known_parts(inspector.bundle.manifest)
-    fresh, known = list[Sample](), list[Sample]()
-    for sample in samples:
-        (known if sample.group in parts or _digest(sample.path) in seen else fresh).append(sample)
-    if not fresh:
-        raise DataError(
-            f"data set {dataset.name}",
-            expected="test pictures that the model has not seen",
-            got=f"{len(samples)} pictures, all of them known to it" if samples else "no picture at all",
-            fix="Name a folder with other pictures.",
-        )
+    fresh, known = unseen(dataset, inspector)
     progress = progress or Silent()
     unusable, doubts = look_at_masks(fresh, progress)
     evaluation = Evaluation(dataset, known=len(known), misfits=unusable, untold=doubts)
@@ -187,6 +173,33 @@ def evaluate(
     elif pixels.unmasked:
         evaluation.untold.append(untold_masks(pixels.unmasked))
     return evaluation
+
+
+def unseen(dataset: Dataset, *inspectors: Inspector) -> tuple[list[Sample], list[Sample]]:
+    """Test pictures whose content none of the models has seen, and those that one of them has.
+
+    A data set without good test pictures counts whole.
+
+    Raises:
+        DataError: there is none that is new.
+    """
+    samples = dataset.select(split="test")
+    if all(sample.defective for sample in samples):
+        samples = dataset.samples
+    manifests = [one.bundle.manifest for one in inspectors]
+    seen = {picture.sha256 for manifest in manifests for picture in manifest.provenance.pictures}
+    parts = frozenset().union(*map(known_parts, manifests))
+    fresh, known = list[Sample](), list[Sample]()
+    for sample in samples:
+        (known if sample.group in parts or _digest(sample.path) in seen else fresh).append(sample)
+    if not fresh:
+        raise DataError(
+            f"data set {dataset.name}",
+            expected="test pictures that the model has not seen",
+            got=f"{len(samples)} pictures, all of them known to it" if samples else "no picture at all",
+            fix="Name a folder with other pictures.",
+        )
+    return fresh, known
 
 
 def _digest(path: Path) -> str:

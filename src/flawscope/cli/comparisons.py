@@ -1,0 +1,53 @@
+"""Comparisons of two models and gates, printed for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flawscope.cli.console import cell, console, note, say
+
+if TYPE_CHECKING:
+    from flawscope.station.compare import Comparison
+    from flawscope.station.gate import Check
+
+GATE_FAILED = 9  # exit code
+_LISTED = 12  # flips; the report shows all
+
+
+def show_comparison(found: Comparison) -> None:
+    """Print figures and flips as tables."""
+    from rich.table import Table
+
+    if found.known:
+        note(f"{found.known} pictures left out, because one of the models has seen them.")
+    counts = found.counts()
+    title = f"{found.dataset.name}: {counts['good']} good, {counts['defective']} defective"
+    table = Table("figure", "old", "new", "change", title=cell(title))
+    gone, come = -counts["new_miss"], counts["new_find"]
+    found_by = [str(counts["defective"] - side.misses) for side in (found.old, found.new)]
+    table.add_row("defects found", *found_by, f"{gone} {come:+d}" if gone or come else "none")
+    worse, better = counts["new_false_reject"], -counts["mended_false_reject"]
+    rejected = [str(side.false_rejects) for side in (found.old, found.new)]
+    table.add_row("good parts rejected", *rejected, f"{worse:+d} {better}" if worse or better else "none")
+    difference = found.auroc_difference
+    if difference is not None and found.old.auroc is not None and found.new.auroc is not None:
+        interval = f"{difference.value:+.4f} (95 %: {difference.low:+.4f} to {difference.high:+.4f})"
+        table.add_row("image AUROC", f"{found.old.auroc.value:.4f}", f"{found.new.auroc.value:.4f}", interval)
+    times = [f"{side.milliseconds:.1f}" for side in (found.old, found.new)]
+    table.add_row("ms a picture", *times, f"{found.latency_ratio:.2f} times")
+    console.print(table)
+    say(f"{counts['flipped']} verdicts flip; McNemar's exact test: p = {found.p_value:.3g}.")
+    for pair in found.flips[:_LISTED]:
+        say(f"  {pair.kind}: {pair.path}")
+    if len(found.flips) > _LISTED:
+        say(f"  and {len(found.flips) - _LISTED} more (--out shows all)")
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Print each bound of a gate, and whether the new model passes."""
+    for check in checks:
+        say(f"{'holds' if check.passed else 'FAILS'}  {check.key}: {check.found}")
+    if checks:
+        failed = sum(not check.passed for check in checks)
+        say("The gate is passed." if not failed else f"The gate fails: {failed} of {len(checks)} bounds.")

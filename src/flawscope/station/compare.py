@@ -1,0 +1,219 @@
+"""Two models on the same pictures with truth: which verdicts flip, what is found no more, how fast. No torch.
+
+Each picture is inspected by both models, one after the other, the one that begins changing from picture to
+picture, so that neither always finds the file warm. Nothing else is in work meanwhile, so the times are those
+of one picture from file to verdict.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope import metrics
+from flawscope.data.samples import Dataset, Sample
+from flawscope.progress import Progress, Silent
+from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.record import Record, Truth, Views
+from flawscope.runtime.versions import name_of
+from flawscope.station.evaluate import unseen
+from flawscope.station.pair import Pair, passes, right
+from flawscope.station.picture import inspect_one
+
+SHOWN = 60  # flips that a report shows pictures of
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two models: its folder, the name of its version, and what was measured of it.
+
+    `milliseconds` is the median of a picture from file to verdict; `auroc` is None with one class alone.
+    """
+
+    folder: Path
+    version: str
+    false_rejects: int
+    misses: int
+    milliseconds: float
+    auroc: metrics.Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        counts = {"false_rejects": self.false_rejects, "misses": self.misses}
+        figures = {"milliseconds": self.milliseconds, "auroc": _plain(self.auroc)}
+        return {"model": str(self.folder), "version": self.version, **counts, **figures}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both models on the same pictures.
+
+    Attributes:
+        dataset: name and layout of the pictures.
+        pairs: what both say of each picture, in the data set's order.
+        known: pictures left out because one of the models has seen their content.
+        old, new: the models.
+        auroc_difference: image AUROC of the new model minus that of the old, with the 95 % bootstrap
+            interval of the paired difference, on pictures that both could inspect; None with one class.
+        p_value: of McNemar's exact test on which verdicts are right: defects found, good parts not rejected.
+        views: small pictures of flipped ones, by path: under the old model's heatmap, and the new one's.
+    """
+
+    dataset: Dataset
+    pairs: tuple[Pair, ...]
+    known: int
+    old: Side
+    new: Side
+    auroc_difference: metrics.Interval | None
+    p_value: float
+    views: dict[str, tuple[Views, Views]] = field(default_factory=dict)
+
+    @property
+    def flips(self) -> list[Pair]:
+        """Pictures whose verdict differs; defects that are missed now first."""
+        return sorted((pair for pair in self.pairs if pair.flipped), key=_gravity)
+
+    @property
+    def latency_ratio(self) -> float:
+        """Time of the new model by that of the old."""
+        return self.new.milliseconds / self.old.milliseconds
+
+    def counts(self) -> dict[str, int]:
+        """How many pictures changed in which sense, and how many there are of each class."""
+        senses = ("new_miss", "new_find", "new_false_reject", "mended_false_reject", "flipped")
+        defective = sum(pair.truth.defective for pair in self.pairs)
+        counted = {sense: sum(getattr(pair, sense) for pair in self.pairs) for sense in senses}
+        return {"good": len(self.pairs) - defective, "defective": defective, **counted}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "dataset": self.dataset.name,
+            "layout": self.dataset.layout,
+            "left_out_known_to_a_model": self.known,
+            **self.counts(),
+            "old": self.old.to_json(),
+            "new": self.new.to_json(),
+            "auroc_difference": _plain(self.auroc_difference),
+            "mcnemar_p_value": self.p_value,
+            "latency_ratio": self.latency_ratio,
+            "flips": [pair.to_json() for pair in self.flips],
+        }
+
+
+def compare(
+    old: Inspector,
+    new: Inspector,
+    dataset: Dataset,
+    *,
+    views: int = 0,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Inspect the test pictures of `dataset` with both models and set their verdicts side by side.
+
+    Pictures that one of the models has seen in training or calibration are left out by content, and counted.
+    Small pictures are made of the `views` flips that weigh most.
+
+    Raises:
+        DataError: nothing is left to compare on.
+    """
+    fresh, known = unseen(dataset, old, new)
+    progress = progress or Silent()
+    pairs, times = list[Pair](), list[tuple[float, float]]()
+    for inspector in (old, new):
+        inspect_one(inspector, fresh[0].path)  # whose first answer is slower than all others
+    with progress.stage("comparing", len(fresh)) as stage:
+        for index, sample in enumerate(fresh):
+            pair, taken = _both(old, new, sample, new_first=index % 2 == 1)
+            pairs.append(pair)
+            times.append(taken)
+            stage.advance()
+    both = [pair for pair in pairs if pair.old.error is None and pair.new.error is None]
+    labels = np.array([pair.truth.defective for pair in both], np.int64)
+    before, after = (np.array(ranks) for ranks in ([p.old.rank for p in both], [p.new.rank for p in both]))
+    ranked = 0 < labels.sum() < len(labels)
+    rights = [(right(pair.old), right(pair.new)) for pair in pairs]
+    made = Comparison(
+        dataset=dataset,
+        pairs=tuple(pairs),
+        known=len(known),
+        old=_side(old, [pair.old for pair in pairs], [time for time, _ in times], labels, before),
+        new=_side(new, [pair.new for pair in pairs], [time for _, time in times], labels, after),
+        auroc_difference=metrics.auroc_difference(labels, before, after) if ranked else None,
+        p_value=metrics.mcnemar(rights.count((True, False)), rights.count((False, True))),
+    )
+    made.views.update(_views(made.flips[:views], old, new, progress))
+    return made
+
+
+def _both(
+    old: Inspector, new: Inspector, sample: Sample, *, new_first: bool
+) -> tuple[Pair, tuple[float, float]]:
+    """What both say of a picture, and the milliseconds that each took."""
+    if new_first:
+        after, took = _timed(new, sample)
+        before, taken = _timed(old, sample)
+    else:
+        before, taken = _timed(old, sample)
+        after, took = _timed(new, sample)
+    return Pair(before, after), (taken, took)
+
+
+def _timed(inspector: Inspector, sample: Sample) -> tuple[Record, float]:
+    truth = Truth(kind=sample.kind, defective=sample.defective, seen=sample.seen)
+    began = time.perf_counter()
+    record = inspect_one(inspector, sample.path, truth=truth).record
+    return record, 1000 * (time.perf_counter() - began)
+
+
+def _side(
+    inspector: Inspector,
+    records: list[Record],
+    times: list[float],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+) -> Side:
+    folder = inspector.bundle.folder
+    ranked = 0 < labels.sum() < len(labels)
+    return Side(
+        folder=folder,
+        version=name_of(folder) or "",
+        false_rejects=sum(record.defective is False and not passes(record) for record in records),
+        misses=sum(record.defective is True and not record.flagged for record in records),
+        milliseconds=median(times),
+        auroc=metrics.bootstrap_interval(metrics.auroc, labels, scores) if ranked else None,
+    )
+
+
+def _views(
+    pairs: Iterable[Pair], old: Inspector, new: Inspector, progress: Progress
+) -> dict[str, tuple[Views, Views]]:
+    chosen = list(pairs)
+    drawn = dict[str, tuple[Views, Views]]()
+    draw = functools.partial(inspect_one, views=lambda record: record.decision is not None)
+    with progress.stage("drawing", len(chosen)) as stage:
+        for pair in chosen:
+            first, second = (draw(inspector, Path(pair.path)).views or Views() for inspector in (old, new))
+            drawn[pair.path] = (first, second)
+            stage.advance()
+    return drawn
+
+
+def _gravity(pair: Pair) -> tuple[int, float]:
+    """Order of flips: new misses, new false rejects, then the rest; strong old scores first."""
+    return 0 if pair.new_miss else 1 if pair.new_false_reject else 2, -pair.old.rank
+
+
+def _plain(interval: metrics.Interval | None) -> dict[str, float] | None:
+    if interval is None:
+        return None
+    return {name: value for name, value in interval._asdict().items() if math.isfinite(value)}
