@@ -119,10 +119,10 @@ def test_a_picture_without_a_verdict_counts_against_the_new_model(tmp_path: Path
     old, new = model(tmp_path / "old"), model(tmp_path / "new")
     look = new.look
 
-    def failing(path: Path) -> Any:
-        if path.name in ("40.png", "240.png"):
-            raise InputError(f"picture {path}", expected="a", got="b", fix="c.")
-        return look(path)
+    def failing(file: Any) -> Any:
+        if file.path.name in ("40.png", "240.png"):
+            raise InputError(f"picture {file.path}", expected="a", got="b", fix="c.")
+        return look(file)
 
     new.look = failing  # type: ignore[method-assign]
     found = compare(old, new, read_dataset(root))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
+from flawscope.cli.comparisons import end_unless_passed, gated_json, show_gated
 from flawscope.cli.console import Bars, note, print_json, promised, say
 
 EXAMPLES = """Examples:
@@ -21,9 +22,12 @@ EXAMPLES = """Examples:
 
   flawscope calibrate station/bracket --engine auto --normals good_pictures/
 
+  flawscope calibrate models/bracket --normals new_good_pictures/ --gate GATE.yaml
+
 Changing the rate re-reads the stored scores. Turning a knob or taking another engine changes the scores:
 those of --normals replace them. So they do where --groups says which show one part and nobody has said so
-before; such pictures count once. Nothing is trained or exported again. A signature ends with any of it:
+before; such pictures count once. Nothing is trained or exported again. The model before is kept: `rollback`
+returns to it. With --gate the change takes place only if it passes. A signature ends with any of it:
 `export --sign` makes a signed copy."""
 
 
@@ -47,6 +51,7 @@ def calibrate(
     ] = None,
     engine: options.EngineOfModel = None,
     engine_precision: options.EnginePrecision = None,
+    gate: options.Gate = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Change the bound on false rejects of a trained model, strengthen it, turn its knobs, or its engine."""
@@ -54,6 +59,7 @@ def calibrate(
     from flawscope.runtime.engines import candidates
     from flawscope.runtime.false_rejects import check_promise
     from flawscope.station.calibrate import calibrate as run_calibration
+    from flawscope.station.gate import read_gate
     from flawscope.station.sources import collect_good
 
     if promise is not None:
@@ -72,6 +78,7 @@ def calibrate(
         judge=options.judge(judge),
         scalars=scalars,
         engines=engines,
+        gate=None if gate is None else read_gate(gate),
         progress=Bars(quiet=as_json),
     )
     manifest = result.bundle.manifest
@@ -89,8 +96,10 @@ def calibrate(
                 **({"parts": calibration.count} if calibration.groups else {}),
                 **promised(calibration),
                 "engines": manifest.engines(),
+                **gated_json(result.gated),
             }
         )
+        end_unless_passed(result.gated)
         return
     for line in result.told:
         note(line)
@@ -104,6 +113,11 @@ def calibrate(
     say(calibration.statement())
     if engines:
         say("\n".join(lines(manifest.engines(), of=manifest.timed)))
+    if result.unkept:
+        note(f"The model before was not kept, so no rollback returns to it: {result.unkept}")
+    if result.gated is not None:
+        show_gated(result.gated, model)
+        end_unless_passed(result.gated)
     if result.unsigned:
         note("The model is no longer signed: `flawscope export MODEL --out NEW --sign KEY` signs a copy.")
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from flawscope.cli.console import cell, console, note, say
 
 if TYPE_CHECKING:
     from flawscope.station.compare import Comparison
     from flawscope.station.gate import Check
+    from flawscope.station.gated import Gated
 
 GATE_FAILED = 9  # exit code
 _LISTED = 12  # flips; the report shows all
@@ -51,3 +55,32 @@ def show_checks(checks: Sequence[Check]) -> None:
     if checks:
         failed = sum(not check.passed for check in checks)
         say("The gate is passed." if not failed else f"The gate fails: {failed} of {len(checks)} bounds.")
+
+
+def show_gated(gated: Gated, model: Path) -> None:
+    """Print the comparison, the bounds, and what is in use now."""
+    show_comparison(gated.comparison)
+    show_checks(gated.checks)
+    if gated.passed:
+        say(f"In use: {model}, version {gated.candidate}.")
+        say(f"Back again: flawscope rollback {model} --to {gated.before}")
+    else:
+        say(f"In use: {model}, version {gated.before}, as before. The candidate is at {gated.folder}.")
+        say(f"Look: flawscope compare {model} {gated.folder} --gate GATE --out comparison")
+
+
+def gated_json(gated: Gated | None) -> dict[str, Any]:
+    """What a gate made of a candidate, for JSON; nothing without a gate."""
+    from flawscope.report.comparison import comparison_json
+
+    if gated is None:
+        return {}
+    compared = comparison_json(gated.comparison, gated.checks)
+    place = {"before": gated.before, "version": gated.candidate, "in_use": gated.passed}
+    return {**place, "folder": gated.folder, "comparison": compared}
+
+
+def end_unless_passed(gated: Gated | None) -> None:
+    """End with the exit code of a gate that does not hold, where there is one and it does not."""
+    if gated is not None and not gated.passed:
+        raise typer.Exit(GATE_FAILED)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import note, print_json, promised, say
+from flawscope.cli.comparisons import end_unless_passed, gated_json, show_gated
+from flawscope.cli.console import Bars, note, print_json, promised, say
 from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
+    from flawscope.station.gate import Gate
+    from flawscope.station.gated import Gated
     from flawscope.training.candidates import Tried
     from flawscope.training.learn import LearnResult
 
@@ -23,16 +26,21 @@ EXAMPLES = """Examples:
 
   flawscope learn models/bracket --normals new_good/ --defects defects/ --out models/b2 --segments map.png
 
+  flawscope learn models/bracket --normals new_good/ --defects defects/ --gate GATE.yaml
+
   flawscope learn --recipe models/b2/recipe.yaml --out models/b3 --set seed=1
 
 Defects may lie in sub-folders named by kind. Good pictures that the model learnt from are left out by
 content; those that only calibrated it may serve. Several ways to learn are tried in cross-validation, and the
-best is taken; an option of SegAD that is set stays as it is, as in --set options.logistic=null."""
+best is taken; an option of SegAD that is set stays as it is, as in --set options.logistic=null. With --gate
+the new model replaces MODEL, or the one at --out, if it passes; `rollback` returns to the one before."""
 
 
 def learn(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to make.")],
     model: Annotated[Path | None, typer.Argument(help="Model folder that `flawscope train` made.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Model folder to make; with --gate one to replace.")
+    ] = None,
     normals: Annotated[
         list[str] | None,
         typer.Option("--normals", help="Good pictures: folder, file or pattern; may be repeated."),
@@ -57,10 +65,13 @@ def learn(
     seed: options.SeedOfRecipe = None,
     device: options.DeviceOfRecipe = None,
     overwrite: options.Overwrite = False,
+    gate: options.Gate = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Learn known defects on top of a trained model, and say what that gains."""
     from flawscope.errors import OptionError
+    from flawscope.runtime import bundle, versions
+    from flawscope.station.gated import switch_if_it_passes
     from flawscope.training.learn import learn as run_learning
     from flawscope.training.recipe import LearnRecipe
     from flawscope.training.settings import read_recipe, settled
@@ -91,15 +102,53 @@ def learn(
                 fix="Run: flawscope learn MODEL --normals FOLDER --defects FOLDER --out NEW",
             )
     wish = LearnRecipe.parse(values)
+    place, in_use, wanted = _place(out, wish.model, gate)
+    if in_use.resolve() == wish.model.resolve():  # so that its recipe names what it was made from
+        wish = wish.model_copy(update={"model": versions.keep(in_use).folder})
     with interruptible_run(seed=wish.seed, device=wish.device, precision=wish.precision, quiet=as_json) as (
         run,
         watch,
     ):
-        result = run_learning(wish, out, run, dataclasses.replace(watch, say=note), overwrite=overwrite)
-    _show(result, as_json=as_json)
+        result = run_learning(
+            wish, place, run, dataclasses.replace(watch, say=note), overwrite=overwrite or wanted is not None
+        )
+    gated = None
+    if wanted is not None:
+        event = {"event": "learn", "pictures": result.counts, "learnt_over": str(wish.model)}
+        gated = switch_if_it_passes(in_use, place, wanted, event, progress=Bars(quiet=as_json))
+        result = dataclasses.replace(result, bundle=bundle.load(gated.folder))
+    _show(result, gated, in_use, as_json=as_json)
+    end_unless_passed(gated)
 
 
-def _show(result: LearnResult, *, as_json: bool) -> None:
+def _place(out: Path | None, model: Path, gate: Path | None) -> tuple[Path, Path, Gate | None]:
+    """Where to write the model, which one it is to replace, and what it must hold for that.
+
+    Without a gate it is written to `out`; with one beside the model that it shall replace, `out` or its own.
+    """
+    from flawscope.errors import OptionError
+    from flawscope.runtime import bundle, versions
+    from flawscope.station.gate import read_gate
+
+    if gate is None:
+        if out is None:
+            fix = "Name a new folder with --out, or a --gate that the model must pass to replace MODEL."
+            raise OptionError("--out", expected="a folder", got="none", fix=fix)
+        return out, out, None
+    in_use = out or model
+    if not bundle.is_bundle(in_use):
+        raise OptionError(
+            f"--out {in_use}",
+            expected="a model that the new one shall replace, since there is a --gate",
+            got="none",
+            fix="Leave --gate out and judge by: flawscope compare MODEL NEW --gate FILE.",
+        )
+    wanted = read_gate(gate)
+    wanted.dataset()  # before hours of work
+    return versions.candidate_place(in_use), in_use, wanted
+
+
+def _show(result: LearnResult, gated: Gated | None, in_use: Path, *, as_json: bool) -> None:
     from flawscope.runtime import engine_table
 
     manifest = result.bundle.manifest
@@ -113,6 +162,7 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
                 "gains": [gain.to_json() for gain in result.gains],
                 **promised(manifest.calibration),
                 "engines": manifest.engines(),
+                **gated_json(gated),
             }
         )
         return
@@ -126,7 +176,10 @@ def _show(result: LearnResult, *, as_json: bool) -> None:
         say(gain.statement())
     say(manifest.calibration.statement())
     say("\n".join(engine_table.lines(manifest.engines(), of=manifest.timed)))
-    say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
+    if gated is not None:
+        show_gated(gated, in_use)
+    else:
+        say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
 
 
 def _table(tried: Sequence[Tried]) -> list[str]:

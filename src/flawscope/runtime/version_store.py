@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flawscope.errors import BundleError
+from flawscope.errors import BundleError, OptionError
 from flawscope.files import PART, unwritable, write_text
 from flawscope.folders import abandoned, scratch, turn
 from flawscope.runtime import bundle, places
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.chain import Row, following
 
-LOG, CANDIDATE, RETURNING = "log.jsonl", "candidate", "returning"
+LOG, CANDIDATE, RETURNING, SUFFIX = "log.jsonl", "candidate", "returning", ".versions"
 _DAMAGED, _INTENT, _TURN = "damaged", ".changing", ".turn"
 _NAME = re.compile(r"[0-9a-f]{12}")
 
@@ -55,7 +55,7 @@ class Store:
 
     def __init__(self, model: Path) -> None:
         self.model = Path(model).resolve()
-        self.folder = self.model.with_name(f"{self.model.name}.versions")
+        self.folder = self.model.with_name(self.model.name + SUFFIX)
 
     @contextlib.contextmanager
     def alone(self, *, but: Path | None = None) -> Iterator[None]:
@@ -63,8 +63,16 @@ class Store:
 
         Raises:
             BundleError: there is no model, and no version of one.
+            OptionError: the model is itself a version of another.
             OutputError: the folder cannot be written.
         """
+        if self.model.parent.name.endswith(SUFFIX):
+            raise OptionError(
+                f"model {self.model}",
+                expected="a model in use",
+                got=f"a version of {self.model.parent.name.removesuffix(SUFFIX)}, which stays as it is",
+                fix="Put it in use first: flawscope rollback MODEL --to VERSION.",
+            )
         if not (self.folder.exists() or bundle.is_bundle(self.model)):
             bundle.load(self.model)
         try:

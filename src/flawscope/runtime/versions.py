@@ -21,12 +21,15 @@ from pathlib import Path
 
 from flawscope.errors import BundleError, OptionError
 from flawscope.runtime import bundle
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.chain import Row
-from flawscope.runtime.version_store import CANDIDATE, RETURNING, Event, Store, Version, name_of, now
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.version_store import CANDIDATE, RETURNING, Event, Store, Version, link, name_of, now
 
 __all__ = [
     "Event",
     "Version",
+    "candidate_like",
     "candidate_place",
     "changing",
     "folder_of",
@@ -62,6 +65,21 @@ def candidate_place(model: Path) -> Path:
     store = Store(model)
     with store.alone():
         return store.folder / CANDIDATE
+
+
+def candidate_like(model: Bundle, manifest: Manifest) -> Path:
+    """Write a candidate of the same files with another manifest; it bears no signature. Returns its place.
+
+    Raises:
+        OutputError: the place beside the model cannot be written.
+    """
+    place = candidate_place(model.folder)
+    with bundle.writing(place) as draft:
+        for name in model.manifest.files:
+            (draft.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            link(model.folder / name, draft.folder / name)
+        draft.manifest = manifest
+    return place
 
 
 def switch(model: Path, candidate: Path, event: Event | None = None) -> Version:
@@ -125,7 +143,7 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
             return store.version(store.model)
         kept, returning = _whole(store, wanted), store.folder / RETURNING
         store.link_to(kept, returning)
-        made = bundle.Bundle(returning, kept.manifest, kept.signed)
+        made = Bundle(returning, kept.manifest, kept.signed)
         return store.take(made, {"event": "rollback", **(event or {})})
 
 
@@ -152,7 +170,7 @@ def folder_of(model: Path) -> Path:
     return Store(model).folder
 
 
-def _whole(store: Store, name: str) -> bundle.Bundle:
+def _whole(store: Store, name: str) -> Bundle:
     place = store.folder / name
     try:
         found = bundle.load(place)

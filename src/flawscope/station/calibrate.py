@@ -12,10 +12,10 @@ from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
 from flawscope.data.tiles import cut, groups_of, tiles_of
-from flawscope.errors import CalibrationError, OptionError
+from flawscope.errors import CalibrationError, OptionError, OutputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
-from flawscope.runtime import bundle
+from flawscope.runtime import bundle, versions
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
 from flawscope.runtime.conditions import joined, of_files
@@ -26,6 +26,8 @@ from flawscope.runtime.manifest import HeatmapRange, SeenPicture, heatmap_range,
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 from flawscope.runtime.tiling import of_pictures
 from flawscope.station.choose_engine import choose_here
+from flawscope.station.gate import Gate
+from flawscope.station.gated import Gated, switch_if_it_passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class CalibrateResult:
     """What changed: the model, pictures scored, those left out, and stored scores that were replaced.
 
     `unsigned` tells that the model bore a signature, which holds for it no more; `told` what the user should
-    read of the pictures' groups.
+    read of the pictures' groups; `unkept` why the model before could not be kept as a version; `gated` what
+    a gate made of the change, where there is one.
     """
 
     bundle: Bundle
@@ -42,6 +45,15 @@ class CalibrateResult:
     replaced: int = 0
     unsigned: bool = False
     told: tuple[str, ...] = ()
+    unkept: str = ""
+    gated: Gated | None = None
+
+    def event(self) -> dict[str, Any]:
+        """What the model's log says of it."""
+        counts = {"added": self.added, "known": self.known, "replaced": self.replaced}
+        calibration = self.bundle.manifest.calibration
+        promised = {"promise": calibration.statement(), "reject_threshold": calibration.reject_threshold}
+        return {"event": "calibrate", **counts, **promised}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ def calibrate(
     judge: Judge | None = None,
     scalars: Mapping[str, float] | None = None,
     engines: Sequence[Pair] = (),
+    gate: Gate | None = None,
     progress: Progress | None = None,
 ) -> CalibrateResult:
     """Re-read the stored scores under new settings, after adding the scores of `normals`.
@@ -123,6 +136,10 @@ def calibrate(
 
     With `engines`, the fastest of them on this machine whose parity holds will run the model (see
     `station.choose_engine`); it gives other scores, so those of `normals` replace the stored ones, too.
+
+    The model before is kept as a version, so that `versions.rollback` returns to it; where the folder above
+    cannot be written, the model changes all the same, and the result says so. With `gate`, the changed model
+    takes the place of the one in use only if it passes; otherwise it stays among the versions.
 
     A signature ends, since whoever signed vouched for the old thresholds; `deploy` with `sign` makes a signed
     copy.
@@ -149,7 +166,24 @@ def calibrate(
         engines=engines,
         progress=progress,
     )
-    return replace(changed, bundle=bundle.replace_manifest(opened, changed.bundle.manifest))
+    if gate is not None:
+        candidate = versions.candidate_like(opened, changed.bundle.manifest)
+        gated = switch_if_it_passes(model, candidate, gate, changed.event(), progress=progress)
+        return replace(changed, bundle=bundle.load(gated.folder), gated=gated)
+    return _in_place(opened, changed)
+
+
+def _in_place(opened: Bundle, changed: CalibrateResult) -> CalibrateResult:
+    """Write the new manifest, after the model was kept if it can be."""
+    manifest = changed.bundle.manifest
+    if manifest == opened.manifest and not opened.signed:
+        return changed
+    try:
+        versions.keep(opened.folder)
+    except OutputError as error:
+        return replace(changed, bundle=bundle.replace_manifest(opened, manifest), unkept=str(error))
+    with versions.changing(opened.folder, changed.event()):
+        return replace(changed, bundle=bundle.replace_manifest(opened, manifest))
 
 
 def recalibrated(

@@ -1,4 +1,4 @@
-"""A candidate takes the place of the model in use if it passes a gate; else both stay where they are. No torch."""
+"""A candidate takes the place of the model in use if it passes a gate; else both stay. No torch."""
 
 from __future__ import annotations
 
