@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flawscope.report.comparison import comparison_report
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Provenance, seen
+from flawscope.station import compare as comparing
 from flawscope.station.compare import Comparison, compare
 from flawscope.station.gate import TEMPLATE, Gate, judge, read_gate
 
@@ -86,6 +88,18 @@ def test_the_same_model_passes_every_bound(root: Path, tmp_path: Path) -> None:
     gate = Gate(most_new_misses=0, most_new_false_rejects=0, least_auroc_difference=0, most_latency_ratio=50)
     assert [check.passed for check in judge(gate, found)] == [True] * 4
     assert found.old.milliseconds > 0
+
+
+def test_who_comes_second_gains_nothing_by_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which the second look at a picture takes half as long, whoever has it."""
+    spans = itertools.cycle((0.2, 0.1))
+    ticks = itertools.chain.from_iterable((0.0, span) for span in spans)
+    monkeypatch.setattr(comparing.time, "perf_counter", lambda: next(ticks))
+    found = compared(root, tmp_path, 0.6, 0.6)
+    assert (found.old.milliseconds, found.new.milliseconds) == (150, 150)
+    assert found.latency_ratio == 1
 
 
 def test_only_bounds_that_are_named_are_judged(root: Path, tmp_path: Path) -> None:

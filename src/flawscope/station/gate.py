@@ -149,8 +149,8 @@ def _checks(gate: Gate, found: Comparison) -> Iterator[Check]:
         yield Check("least_auroc_difference", passed=False, found="good or defective pictures are missing")
     elif least is not None and difference is not None:
         judged = difference.low if gate.sure == "interval" else difference.value
-        interval = f"95 % interval {difference.low:+.4f} to {difference.high:+.4f}"
-        said = f"{difference.value:+.4f}, {interval}; the {_JUDGED[gate.sure]} must be {least:+.4f} or more"
+        interval = f"95 %: {difference.low:+.4f} to {difference.high:+.4f}"
+        said = f"{difference.value:+.4f} ({interval}); the {_JUDGED[gate.sure]} must be {least:+.4f} or more"
         yield Check("least_auroc_difference", judged >= least, said)
     if gate.most_latency_ratio is not None:
         said = f"{found.old.milliseconds:.1f} → {found.new.milliseconds:.1f} ms a picture, "
