@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,12 @@ def test_a_place_that_takes_nothing(model: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(OutputError, match=r"(?i)model\.versions: expected a place that can be written"):
         versions.keep(model)
     bundle.load(model)
+
+
+def test_commands_at_once_wait_for_each_other(model: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: versions.logged(model, {"event": number}), range(8)))
+    assert sorted(event for event, *_ in changes(model)) == list(range(8))
 
 
 def test_further_events_join_the_chain(model: Path) -> None:

@@ -70,6 +70,7 @@ def test_a_laxer_model_misses_what_the_old_one_found(root: Path, tmp_path: Path)
         "new_false_reject": 0,
         "mended_false_reject": 2,
         "flipped": len(found.flips),
+        "unreadable": 0,
     }
     assert [pair.new_miss for pair in found.flips[:3]] == [True, True, False]
     assert (found.old.misses, found.new.misses) == (0, 2)
@@ -142,6 +143,13 @@ def test_a_picture_without_a_verdict_counts_against_the_new_model(tmp_path: Path
     found = compare(old, new, read_dataset(root))
     assert (found.counts()["new_miss"], found.counts()["new_false_reject"]) == (1, 1)
     assert found.to_json()["flips"][0]["new"]["error"].startswith("picture")
+
+
+def test_a_picture_that_neither_can_read_flips_nothing(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "part")
+    (root / "test/bent/240.png").write_bytes((root / "test/bent/240.png").read_bytes()[:40])
+    counts = compared(root, tmp_path, 0.6, 0.6).counts()
+    assert (counts["unreadable"], counts["flipped"], counts["defective"]) == (1, 0, 4)
 
 
 def test_pictures_that_one_of_them_has_seen_are_left_out(root: Path, tmp_path: Path) -> None:

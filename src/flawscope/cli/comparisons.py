@@ -26,6 +26,9 @@ def show_comparison(found: Comparison) -> None:
     if found.known:
         note(f"{found.known} pictures left out, because one of the models has seen them.")
     counts = found.counts()
+    for pair in found.pairs:
+        if pair.old.error is not None and pair.new.error is not None:
+            note(f"unreadable: {pair.old.error}")
     title = f"{found.dataset.name}: {counts['good']} good, {counts['defective']} defective"
     table = Table("figure", "old", "new", "change", title=cell(title))
     gone, come = -counts["new_miss"], counts["new_find"]

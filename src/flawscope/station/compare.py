@@ -88,11 +88,12 @@ class Comparison:
         return self.new.milliseconds / self.old.milliseconds
 
     def counts(self) -> dict[str, int]:
-        """How many pictures changed in which sense, and how many there are of each class."""
+        """How many pictures changed in which sense, are of each class, or can be read by neither model."""
         senses = ("new_miss", "new_find", "new_false_reject", "mended_false_reject", "flipped")
         defective = sum(pair.truth.defective for pair in self.pairs)
         counted = {sense: sum(getattr(pair, sense) for pair in self.pairs) for sense in senses}
-        return {"good": len(self.pairs) - defective, "defective": defective, **counted}
+        unread = sum(pair.old.error is not None and pair.new.error is not None for pair in self.pairs)
+        return {"good": len(self.pairs) - defective, "defective": defective, **counted, "unreadable": unread}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
