@@ -134,7 +134,8 @@ def load(folder: Path, *, trust: Path | None = None) -> Bundle:
     """
     folder = Path(folder)
     if not folder.exists():
-        mended(folder)
+        with contextlib.suppress(OSError):  # then it is reported as missing
+            mended(folder)
     found = _read(folder, None if trust is None else seal.Trusted(trust))
     _require_graphs(found.manifest, folder)
     for name, entry in found.manifest.files.items():
