@@ -30,6 +30,21 @@ def out(flawscope: Run, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private key and its public one."""
+    pytest.importorskip("cryptography", reason="the extra `sign` is not installed")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key, pem = Ed25519PrivateKey.generate(), serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "key").write_bytes(key.private_bytes(pem, *plain))
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pub").write_bytes(public)
+    return tmp_path / "key", tmp_path / "key.pub"
+
+
 def changed(out: Path, statement: str) -> None:
     with contextlib.closing(sqlite3.connect(out / "results.sqlite")) as base:
         base.execute(statement)
@@ -87,3 +102,29 @@ def test_a_part_is_reviewed_and_has_its_page(flawscope: Run, out: Path, tmp_path
     changed(out, "UPDATE records SET score = 0 WHERE id = 1")
     ended = flawscope("audit", "part", out, "0.png", "--out", page)
     assert (ended.code, "says otherwise than its record" in ended.out) == (10, True)
+
+
+def test_a_signed_head_is_trusted_and_no_other(
+    flawscope: Run, out: Path, tmp_path: Path, keys: tuple[Path, Path]
+) -> None:
+    head, (private, public) = tmp_path / "head.json", keys
+    verify = "audit", "verify", out
+    assert flawscope(*verify, "--sign", private).code == 2
+    assert flawscope(*verify, "--write-head", head).code == 0
+    unsigned = flawscope(*verify, "--head", head, "--trust", public)
+    assert (unsigned.code, "got an unsigned one" in unsigned.err) == (3, True)
+    assert flawscope(*verify, "--write-head", head, "--sign", private).code == 0
+    assert "The head given is row 4" in flawscope(*verify, "--head", head, "--trust", public).out
+    assert json.loads(head.read_text())["row"] == 4
+    head.write_text(head.read_text().replace('"row": 4', '"row": 5'))
+    changed_head = flawscope(*verify, "--head", head, "--trust", public)
+    assert (changed_head.code, "a signature that does not fit it" in changed_head.err) == (3, True)
+    assert flawscope(*verify, "--head", "a" * 64, "--trust", public).code == 3
+    head.write_text("{}")
+    assert flawscope(*verify, "--head", head).code == 3
+
+
+def test_no_head_is_written_of_results_that_are_not_whole(flawscope: Run, out: Path, tmp_path: Path) -> None:
+    changed(out, "UPDATE chain SET kind = 'review' WHERE seq = 2")
+    assert flawscope("audit", "verify", out, "--write-head", tmp_path / "head.json").code == 10
+    assert not (tmp_path / "head.json").exists()

@@ -12,6 +12,7 @@ from flawscope.cli import options
 from flawscope.cli.console import console, print_json, printable, say
 
 if TYPE_CHECKING:
+    from flawscope.runtime.seal import Signer, Trusted
     from flawscope.station.audit import Audit, LogAudit
 
 VERIFY_EXAMPLES = """Examples:
@@ -19,6 +20,10 @@ VERIFY_EXAMPLES = """Examples:
   flawscope audit verify results
 
   flawscope audit verify results --head 3b0c… --pictures
+
+  flawscope audit verify results --write-head /mnt/elsewhere/2026-11-27.json --sign KEY
+
+  flawscope audit verify results --head /mnt/elsewhere/2026-11-27.json --trust KEY.pub
 
   flawscope audit verify results --model models/bracket --json
 
@@ -56,7 +61,20 @@ def register(app: typer.Typer) -> None:
 def verify(
     results: Results,
     head: Annotated[
-        str | None, typer.Option("--head", metavar="HASH", help="Head that was written down earlier.")
+        str | None,
+        typer.Option("--head", metavar="HASH", help="Head that was written down earlier, or its file."),
+    ] = None,
+    write_head: Annotated[
+        Path | None, typer.Option("--write-head", metavar="FILE", help="Write the head to a JSON file.")
+    ] = None,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="KEY", help="Private Ed25519 key to sign that file with.")
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust", metavar="KEY.pub", help="Public key that the file of --head must be signed with."
+        ),
     ] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Compare picture files with their hashes, too.")
@@ -68,10 +86,16 @@ def verify(
     as_json: options.AsJson = False,
 ) -> None:
     """Recompute the chain of results; name the first row that was changed, removed or put in."""
+    from flawscope.station import heads
     from flawscope.station.audit import audit, audit_log
 
+    signer, trusted = _keys(write_head, sign, trust)
+    if head is not None and (trusted is not None or Path(head).is_file()):
+        head = heads.read_head(Path(head), trusted)
     found = audit(results, head=head, pictures=pictures)
     log = audit_log(found, model)
+    if write_head is not None and found.whole:
+        heads.write_head(write_head, found, signer)
     if as_json:
         print_json(found.to_json() | {"log": None if log is None else log.to_json()})
     else:
@@ -136,6 +160,18 @@ def review(
         print_json(made.to_json())
     else:
         say(f"Row {made.number}: {printable(made.path)} is {made.verdict}.")
+
+
+def _keys(
+    write_head: Path | None, sign: Path | None, trust: Path | None
+) -> tuple[Signer | None, Trusted | None]:
+    from flawscope.errors import OptionError
+    from flawscope.runtime.seal import Signer, Trusted
+
+    if sign is not None and write_head is None:
+        fix = "Name the file to sign with --write-head."
+        raise OptionError("--sign", expected="--write-head beside it", got="none", fix=fix)
+    return None if sign is None else Signer(sign), None if trust is None else Trusted(trust)
 
 
 def _user() -> str:

@@ -12,22 +12,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flawscope.errors import OptionError, need
 
 HASH, SIGNATURE = "sha256", "signature"
-_SIGNED_FOR = b"flawscope model\n"  # so that a signature for another purpose is none for a model
 _WHOLE = 2**53  # up to which a float holds every whole number
 _SERIALIZATION = "cryptography.hazmat.primitives.serialization"
 _ED25519 = "cryptography.hazmat.primitives.asymmetric.ed25519"
 _MAKE = "Make one: openssl genpkey -algorithm ed25519 -out KEY; openssl pkey -in KEY -pubout -out KEY.pub."
 
 Fields = Mapping[str, Any]
+Purpose = Literal["model", "head"]  # a signature for the one is none for the other
 
 
 class Signer:
-    """A private Ed25519 key that vouches for models.
+    """A private Ed25519 key that vouches for models, and for heads of chains.
 
     Raises:
         MissingExtraError: the package for signatures is not installed.
@@ -38,16 +38,16 @@ class Signer:
         serialization = need(_SERIALIZATION, what="--sign", extra="sign")
         self._key = _key(path, "PrivateKey", lambda pem: serialization.load_pem_private_key(pem, None))
 
-    def sign(self, fields: Fields) -> dict[str, str]:
+    def sign(self, fields: Fields, purpose: Purpose = "model") -> dict[str, str]:
         """The signature of a manifest, with the public key that it can be checked with, both in hex."""
         return {
             "key": _raw(self._key.public_key()),
-            "value": self._key.sign(_SIGNED_FOR + canonical(fields)).hex(),
+            "value": self._key.sign(_signed(fields, purpose)).hex(),
         }
 
 
 class Trusted:
-    """A public Ed25519 key whose signature a model must bear.
+    """A public Ed25519 key whose signature a model, or the head of a chain, must bear.
 
     Raises:
         MissingExtraError: the package for signatures is not installed.
@@ -58,7 +58,7 @@ class Trusted:
         serialization = need(_SERIALIZATION, what="--trust", extra="sign")
         self.path, self._key = path, _key(path, "PublicKey", serialization.load_pem_public_key)
 
-    def problem(self, fields: Fields) -> str | None:
+    def problem(self, fields: Fields, purpose: Purpose = "model") -> str | None:
         """Why a manifest does not bear this key's signature; None where it does."""
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - an extra
 
@@ -68,7 +68,7 @@ class Trusted:
         if signature.get("key") != _raw(self._key):
             return "one signed with another key"
         try:
-            self._key.verify(bytes.fromhex(signature["value"]), _SIGNED_FOR + canonical(fields))
+            self._key.verify(bytes.fromhex(signature["value"]), _signed(fields, purpose))
         except (InvalidSignature, KeyError, TypeError, ValueError):
             return "a signature that does not fit it"
         return None
@@ -105,6 +105,10 @@ def parsed(text: bytes) -> Any:
         ValueError, RecursionError: no JSON, a key that stands twice in one object, or a number beyond it.
     """
     return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _signed(fields: Fields, purpose: Purpose) -> bytes:
+    return f"flawscope {purpose}\n".encode() + canonical(fields)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
