@@ -71,3 +71,22 @@ def test_refusals():
         metrics.bootstrap_interval(metrics.auroc, [0, 1], [1.0, 2.0], level=95)
     with pytest.raises(OptionError, match="rounds"):
         metrics.bootstrap_interval(metrics.auroc, [0, 1], [1.0, 2.0], rounds=0)
+
+
+def test_pictures_of_one_group_are_drawn_together():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    scores = rng.normal(size=40) + labels
+    five_labels, five_scores = np.repeat(labels, 5), np.repeat(scores, 5)
+    once = metrics.bootstrap_interval(metrics.auroc, labels, scores, rounds=400)
+    grouped = metrics.bootstrap_interval(
+        metrics.auroc, five_labels, five_scores, rounds=400, groups=np.arange(200) // 5
+    )
+    counted = metrics.bootstrap_interval(metrics.auroc, five_labels, five_scores, rounds=400)
+    assert grouped.value == pytest.approx(once.value)
+    assert grouped.high - grouped.low == pytest.approx(once.high - once.low, rel=0.15)
+    assert counted.high - counted.low < 0.6 * (grouped.high - grouped.low)
+    shared = metrics.bootstrap_interval(
+        metrics.auroc, labels, scores, rounds=20, groups=["part"] * 40
+    )  # of either class
+    assert (shared.low, shared.high) == (shared.value, shared.value)

@@ -92,8 +92,10 @@ def show_evaluation(evaluation: Evaluation) -> None:
         if record.error is not None:
             note(f"unreadable: {record.error}")
     if evaluation.known:
-        of = "them, or others of their part" if evaluation.parts else "them"
-        note(f"{evaluation.known} pictures left out, because the model has seen {of}.")
+        other = (
+            ", or others of their part (--groups none, where numbers begin anew)" if evaluation.parts else ""
+        )
+        note(f"{evaluation.known} pictures left out, because the model has seen them{other}.")
     for reason in evaluation.misfits.values():
         note(f"left out of figures of place: {reason}")
     table = Table("figure", "value", "95 % interval", title=cell(evaluation.dataset.name))

@@ -22,7 +22,7 @@ from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
 from flawscope.station.localisation import Cuts, Localisation, look_at_masks
-from flawscope.station.parts import PartRates, known_parts, part_rates, parts_drawn
+from flawscope.station.parts import PartRates, known_parts, part_rates, parts_drawn, told_of_parts
 from flawscope.station.picture import Inspected, Wish, inspect_one
 from flawscope.station.untold import untold_detection, untold_masks, untold_place
 
@@ -188,7 +188,7 @@ def unseen(dataset: Dataset, *inspectors: Inspector) -> tuple[list[Sample], list
         samples = dataset.samples
     manifests = [one.bundle.manifest for one in inspectors]
     seen = {picture.sha256 for manifest in manifests for picture in manifest.provenance.pictures}
-    parts = frozenset().union(*map(known_parts, manifests))
+    parts = set[str]().union(*map(known_parts, manifests))
     fresh, known = list[Sample](), list[Sample]()
     for sample in samples:
         (known if sample.group in parts or _digest(sample.path) in seen else fresh).append(sample)
@@ -196,7 +196,9 @@ def unseen(dataset: Dataset, *inspectors: Inspector) -> tuple[list[Sample], list
         raise DataError(
             f"data set {dataset.name}",
             expected="test pictures that the model has not seen",
-            got=f"{len(samples)} pictures, all of them known to it" if samples else "no picture at all",
+            got=f"{len(samples)} pictures, all of them known to it{told_of_parts(known, parts)}"
+            if samples
+            else "no picture at all",
             fix="Name a folder with other pictures.",
         )
     return fresh, known

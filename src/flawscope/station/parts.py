@@ -25,6 +25,12 @@ def known_parts(manifest: Manifest) -> set[str]:
     return {picture.group for picture in manifest.provenance.pictures if picture.group is not None}
 
 
+def told_of_parts(known: Iterable[Sample], parts: set[str]) -> str:
+    """How many of the known pictures are of known parts, and what if they are not; empty where none is."""
+    akin = sum(sample.group in parts for sample in known)
+    return f" ({akin} by their part's name; --groups none, where numbers begin anew)" if akin else ""
+
+
 def part_rates(samples: Iterable[Sample], records: Iterable[Record]) -> dict[str, PartRates]:
     """By kind, `good` first; of each part the pictures of a kind are judged together.
 
