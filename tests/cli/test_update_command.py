@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flawscope.runtime import versions
 from flawscope.training import update as updating
 from trained import Trained, write_pictures
 
@@ -37,6 +38,27 @@ def test_json_tells_the_same(flawscope: Run, trained: Trained, tmp_path: Path) -
     assert told["rejected"]["now"] <= told["rejected"]["before"] <= 1
     assert told["banks"]["bank"]["now"] >= told["banks"]["bank"]["before"]
     assert told["model"] == str(tmp_path / "out")
+
+
+def test_with_a_gate_the_model_changes_only_if_it_passes(
+    flawscope: Run, trained: Trained, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(trained.folder, tmp_path / "model"))
+    odd = write_pictures(tmp_path / "odd", 3, seed=21, spot=True)
+    write_pictures(tmp_path / "gate" / "good", 2, seed=31)
+    write_pictures(tmp_path / "gate" / "spot", 3, seed=32, spot=True)
+    gate, before = tmp_path / "GATE.yaml", versions.name_of(model)
+    gate.write_text("data: gate\nleast_auroc_difference: 0.9\n")
+    words = ("update", model, "--normals", odd, "--growth", "100%", "--gate", gate)
+    failed = flawscope(*words)
+    assert (failed.code, versions.name_of(model)) == (9, before)
+    assert "FAILS  least_auroc_difference" in failed.out
+    gate.write_text("data: gate\nmost_new_misses: 3\n")
+    passed = json.loads(flawscope(*words, "--json").out)
+    assert (passed["in_use"], passed["before"], passed["model"]) == (True, before, str(model))
+    assert [row.entry["event"] for row in versions.rows(model)] == ["refused", "update"]
+    ended = flawscope(*words, "--out", tmp_path / "out")
+    assert (ended.code, "--out" in ended.err) == (2, True)
 
 
 @pytest.mark.parametrize(

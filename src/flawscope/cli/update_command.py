@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
+from flawscope.cli.comparisons import end_unless_passed, gated_json, show_gated
 from flawscope.cli.console import note, print_json, promised, say
 from flawscope.cli.signals import interruptible_run
 
@@ -23,12 +24,14 @@ EXAMPLES = """Examples:
 
   flawscope update models/bracket --normals wrongly_rejected/ --out models/bracket-2
 
+  flawscope update models/bracket --normals wrongly_rejected/ --gate GATE.yaml
+
   flawscope update models/efficient --normals wrongly_rejected/ --retrain
 
 Pictures that calibrate the model may not teach it, and are left out by content. Calibration follows, since
 every score changes: on the pictures that calibrated before, found in the folder that the model was trained
-on, and on those of --calibration. Without --out the model changes in its place; `rollback` brings back what
-it was."""
+on, and on those of --calibration. Without --out the model changes in its place, with --gate only if what it
+has become passes; `rollback` brings back what it was."""
 
 
 def update(
@@ -53,10 +56,12 @@ def update(
     ] = False,
     device: options.DeviceOfRecipe = None,
     overwrite: options.Overwrite = False,
+    gate: options.Gate = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Teach a trained model good pictures that it rejects wrongly."""
     from flawscope.nn.run import GROWTH
+    from flawscope.station.gate import read_gate
     from flawscope.training.update import update as run_update
 
     share = _growth(growth)
@@ -71,8 +76,12 @@ def update(
             device=device,
             watch=dataclasses.replace(watch, say=note),
             overwrite=overwrite,
+            gate=None if gate is None else read_gate(gate),
         )
     _show(result, as_json=as_json)
+    if result.gated is not None and not as_json:
+        show_gated(result.gated, model)
+    end_unless_passed(result.gated)
 
 
 def _growth(text: str | None) -> float | None:
@@ -111,6 +120,7 @@ def _show(result: UpdateResult, *, as_json: bool) -> None:
                 "unsigned": result.unsigned,
                 "seconds": round(result.seconds, 1),
                 **promised(manifest.calibration),
+                **gated_json(result.gated),
             }
         )
         return

@@ -15,6 +15,8 @@ from flawscope.nn.run import GROWTH, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle, versions
 from flawscope.runtime.bundle import Bundle
+from flawscope.station.gate import Gate
+from flawscope.station.gated import Gated, switch_if_it_passes
 from flawscope.station.sources import collect_good
 from flawscope.training.lessons import lessons
 from flawscope.training.recalibrating import calibrating
@@ -42,6 +44,8 @@ class UpdateResult:
         retrained: whether it was trained again.
         unsigned: whether the model bore a signature, which holds for it no more.
         seconds: what it took.
+        gated: what a gate made of the taught model; None where there was none. One that did not pass is not
+            in use: `bundle` is then the candidate.
     """
 
     bundle: Bundle
@@ -56,6 +60,7 @@ class UpdateResult:
     retrained: bool
     unsigned: bool
     seconds: float
+    gated: Gated | None = None
 
     @property
     def statement(self) -> str:
@@ -74,6 +79,7 @@ def update(
     device: str | None = None,
     watch: Watch = UNWATCHED,
     overwrite: bool = False,
+    gate: Gate | None = None,
 ) -> UpdateResult:
     """Teach the model in `model` good pictures, and calibrate it again, for every score changes.
 
@@ -95,6 +101,7 @@ def update(
         device: by default the recipe's, as the precision is; the seed is the model's.
         watch: sees how far it is, is told what the user should read, and may end it.
         overwrite: replace the model in `out`.
+        gate: what the taught model must hold to take the place of `model`; there is no `out` then.
 
     Raises:
         BundleError: a damaged model, or one without training weights; engines that disagree with it.
@@ -107,6 +114,9 @@ def update(
         Stopped: the stop signal was set; the model in use stays.
     """
     started, opened = time.perf_counter(), bundle.load(Path(model))
+    if gate is not None:
+        _require_place(out)
+        gate.dataset()  # before anything is taught
     if out is not None:
         bundle.refuse_existing(Path(out), overwrite=overwrite, source=opened.folder)
     weights_of(opened)
@@ -124,10 +134,13 @@ def update(
     else:
         made = teach(opened, recipe, found, held, place=place, run=run, watch=watch)
     after = rejected(made.bundle, pictures, watch)
-    if out is None:
-        event = {"event": "update", "pictures": len(found.samples), "retrained": retrain}
+    event, gated = {"event": "update", "pictures": len(found.samples), "retrained": retrain}, None
+    if gate is not None:
+        gated = switch_if_it_passes(opened.folder, place, gate, event, progress=watch.progress)
+    elif out is None:
         versions.switch(opened.folder, place, event)
-    current = made.bundle if out is not None else bundle.load(opened.folder)
+    in_use = out is None and (gated is None or gated.passed)
+    current = bundle.load(opened.folder) if in_use else made.bundle
     learnt = (opened.manifest.provenance.count("normal"), current.manifest.provenance.count("normal"))
     return UpdateResult(
         bundle=current,
@@ -142,7 +155,18 @@ def update(
         retrained=retrain,
         unsigned=opened.signed,
         seconds=time.perf_counter() - started,
+        gated=gated,
     )
+
+
+def _require_place(out: Path | None) -> None:
+    if out is not None:
+        raise OptionError(
+            f"--out {out}",
+            expected="none, since with a --gate the model itself is replaced",
+            got="a folder",
+            fix="Leave --gate out and judge by: flawscope compare MODEL NEW --gate FILE.",
+        )
 
 
 def _recipe_of(opened: Bundle) -> Recipe:
