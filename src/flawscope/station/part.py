@@ -20,8 +20,8 @@ from flawscope.runtime.overlay import thumbnail, to_webp_bytes
 from flawscope.runtime.record import Record, Views
 from flawscope.station import chained
 from flawscope.station.claims import models_of
+from flawscope.station.entries import record_of, views_of
 from flawscope.station.picture import inspect_one
-from flawscope.station.results import record_of, views_of
 from flawscope.station.reviews import Review, located, reviews
 from flawscope.station.store import opened, require_results, told
 

@@ -12,23 +12,22 @@ import itertools
 import json
 import os
 import shutil
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from flawscope.errors import OutputError
 from flawscope.files import unwritable, writable_folder, write_atomically
-from flawscope.runtime.chain import Entry
 from flawscope.runtime.in_force import InForce
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import chained, tables
 from flawscope.station.claims import claim, require
 from flawscope.station.drifting import Drifting
+from flawscope.station.entries import entries, records, views
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
-from flawscope.station.store import STORE, ForeignResultsError, foreign, opened, told, turn, writing
+from flawscope.station.store import STORE, ForeignResultsError, opened, told, turn, writing
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
 _AT_ONCE = 500  # pictures of one query
@@ -43,7 +42,6 @@ DELETE FROM views WHERE record NOT IN (
 _KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path "
 _BETWEEN, _AMONG = f"{_KNOWN} BETWEEN ? AND ? ORDER BY path LIMIT ?", f"{_KNOWN} IN ({{}})"
 _PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
-_OF_ONE = "SELECT about, picture FROM views JOIN records ON id = record WHERE link = ? ORDER BY views.rowid"
 _IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
 _BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
 _CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain", "DELETE FROM drift")
@@ -200,10 +198,10 @@ class Results:
                 if self._base.execute("SELECT 1 FROM records LIMIT 1").fetchone() is None:
                     return
                 with write_atomically(self.folder / LINES) as stream:
-                    for entry in _entries(self._base, self.folder, _IN_ORDER):
+                    for entry in entries(self._base, self.folder, _IN_ORDER):
                         line = {**entry["record"], "file": entry["file"]}
                         stream.write(f"{json.dumps(line)}\n".encode())
-            ordered = _records(self._base, self.folder, _BY_SCORE)
+            ordered = records(self._base, self.folder, _BY_SCORE)
             tables.write_table(self.folder / TABLE, tables.RESULTS, ordered)
 
     def _least_shown(self) -> float:
@@ -220,7 +218,7 @@ def read_records(folder: Path) -> Iterator[Record]:
     """
     if (folder / STORE).is_file():
         with contextlib.closing(opened(folder)) as base:
-            yield from _records(base, folder, _IN_ORDER)
+            yield from records(base, folder, _IN_ORDER)
 
 
 def read_views(folder: Path) -> dict[str, Views]:
@@ -231,30 +229,7 @@ def read_views(folder: Path) -> dict[str, Views]:
     with contextlib.closing(opened(folder)) as base, told(folder):
         for path, about, picture in base.execute(_PICTURES):
             found.setdefault(os.fsdecode(path), []).append(Inset(picture, about))
-    return {path: _views(kept) for path, kept in found.items()}
-
-
-def record_of(entry: Entry, folder: Path) -> Record:
-    """The record in an entry of the chain.
-
-    Raises:
-        OutputError: there is none.
-    """
-    try:
-        return Record.of_json({**entry["record"], "file": entry["file"]}, model=entry["model"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise foreign(folder) from error
-
-
-def views_of(base: sqlite3.Connection, link: int) -> Views:
-    """Small pictures of the picture whose last entry is `link`; empty where none are kept."""
-    found = [Inset(picture, about) for about, picture in base.execute(_OF_ONE, (link,))]
-    return _views(found) if found else Views()
-
-
-def _views(kept: Sequence[Inset]) -> Views:
-    thumbnail, overlay, *insets = kept
-    return Views(thumbnail.picture, overlay.picture, tuple(insets))
+    return {path: views(kept) for path, kept in found.items()}
 
 
 def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes]]]:
@@ -262,20 +237,6 @@ def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes
     remaining = iter(paths)
     while piece := list(itertools.islice(remaining, _AT_ONCE)):
         yield piece, [os.fsencode(path) for path in piece]
-
-
-def _records(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Record]:
-    for entry in _entries(base, folder, query):
-        yield record_of(entry, folder)
-
-
-def _entries(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Entry]:
-    with told(folder):
-        for (text,) in base.execute(query):
-            try:
-                yield json.loads(text)
-            except ValueError as error:
-                raise foreign(folder) from error
 
 
 def _entry(one: Inspected, earlier: int | None) -> dict[str, Any]:
