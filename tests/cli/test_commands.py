@@ -172,12 +172,15 @@ def test_two_processes_into_one_folder_lose_nothing(model: Path, tmp_path: Path)
     assert len(list((out / "overlays" / "reject").iterdir())) == len(names)
 
 
-def test_results_of_another_calibration_are_not_mixed(
+def test_results_go_on_with_a_later_version_of_the_model_and_with_no_other(
     flawscope: Run, model: Path, trained: Trained, tmp_path: Path
 ) -> None:
     out = tmp_path / "results"
     assert flawscope("inspect", model, trained.pictures / "spot", "--out", out).code == 0
     assert flawscope("calibrate", model, "--false-rejects", "30%").code == 0
+    assert flawscope("inspect", model, trained.pictures / "spot", "--out", out).code == 0
+    assert flawscope("calibrate", model, "--false-rejects", "25%").code == 0
+    shutil.rmtree(f"{model}.versions")  # nothing tells where this calibration comes from
     ended = flawscope("inspect", model, trained.pictures / "spot", "--out", out)
     assert ended.code == 7
     assert "--fresh" in ended.err

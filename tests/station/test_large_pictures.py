@@ -24,6 +24,7 @@ from flawscope.runtime.overlay import find_regions, reduced, to_rgb
 from flawscope.runtime.prediction import Prediction, Segments
 from flawscope.station import evaluate as evaluating
 from flawscope.station import picture
+from flawscope.runtime.record import Record
 from flawscope.station.evaluate import evaluate
 from flawscope.station.inspection import inspect_pictures
 from flawscope.station.picture import Inspected, inspect_one, laid_over
@@ -148,8 +149,9 @@ def test_large_pictures_take_turns_and_leave_nothing(
             with lock:
                 at_work[0] -= 1
 
-    def add(self: Results, *inspected: Inspected) -> None:
+    def add(self: Results, *inspected: Inspected) -> tuple[Record, ...]:
         kept.extend(one.prediction for one in inspected)
+        return tuple(one.record for one in inspected)
 
     monkeypatch.setattr(inspector, "look", slow)
     monkeypatch.setattr(Results, "add", add)
