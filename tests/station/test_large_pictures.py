@@ -22,9 +22,9 @@ from flawscope.runtime.images import pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.overlay import find_regions, reduced, to_rgb
 from flawscope.runtime.prediction import Prediction, Segments
+from flawscope.runtime.record import Record
 from flawscope.station import evaluate as evaluating
 from flawscope.station import picture
-from flawscope.runtime.record import Record
 from flawscope.station.evaluate import evaluate
 from flawscope.station.inspection import inspect_pictures
 from flawscope.station.picture import Inspected, inspect_one, laid_over
