@@ -54,7 +54,7 @@ def test_names_that_share_a_stem_with_a_counter_suffice(form: str, pattern: str)
     assert found is not None
     assert found.pattern == pattern
     assert len(set(grouped(found, names))) == 8
-    assert found.message.startswith("24 good pictures seem to show 8 parts, though each counts by itself")
+    assert found.message.startswith("24 good pictures, which count each by itself, seem to come in 8 groups")
     assert f"--groups '{pattern}'" in found.fix
 
 
@@ -131,7 +131,7 @@ def test_the_check_warns_once_and_training_says_it_in_a_line(tmp_path: Path) -> 
     assert len(found["unnamed-groups"].files) == 24
     line = about_groups([Sample(folder / name, "train", defective=False) for name in names])
     assert line is not None
-    assert line.startswith("24 good pictures seem to show 12 parts")
+    assert line.startswith("24 good pictures, which count each by itself, seem to come in 12 groups")
     assert "unnamed-groups" not in rules(check_data(folder, near=False))
     assert "unnamed-groups" not in rules(check_data(folder, groups=GroupChoice.parse("none")))
     counted = rules(check_data(folder, groups=GroupChoice.parse(r"cam\d+_(\d+)")))

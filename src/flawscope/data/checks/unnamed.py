@@ -32,7 +32,7 @@ SHARED = 0.6  # of them, share that has a group with others
 ALIKE = 0.5  # of those, share whose most alike picture is of their group
 CHANCE = 1e-4  # probability that as many are by chance
 LOOKED_AT = 192  # pictures whose most alike one is looked for
-READ = 96  # pictures that training reads for it
+READ = 64  # pictures that training reads for it
 
 _TOKEN = re.compile(r"\d+|[A-Za-z]+|[^A-Za-z\d]+")
 Thumbnails = NDArray[np.float16]
@@ -58,8 +58,8 @@ class Suggestion:
         pictures, first = sum(map(len, self.groups)), max(self.groups, key=len)
         names = ", ".join(sample.path.name for sample in first[:3])
         return (
-            f"{pictures} good pictures seem to show {len(self.groups)} parts, though each counts by itself: "
-            f"{self.why} ({names})."
+            f"{pictures} good pictures, which count each by itself, seem to come in {len(self.groups)} "
+            f"groups of one part, batch or camera position: {self.why} ({names})."
         )
 
     @property
