@@ -41,6 +41,7 @@ def part() -> Part:
         findings=(Finding("unusual area"),),
         contributions=(("edge", 1.5),),
         picture="1" * 64,
+        conditions={"brightness": 0.5},
     )
     entry = {"kind": "picture", "at": "2026-11-27T07:00:00.000+00:00", "record": record.to_json()}
     before: Row | None = following(None, entry)
@@ -55,7 +56,13 @@ def test_the_page_tells_all_that_the_verdict_rests_on(part: Part, tmp_path: Path
     page = path.read_text(encoding="utf-8")
     told = ["Reject", "2.5", "At most 1 % of good parts are rejected.", "unusual area", "Drawn again."]
     told += ["good0.png</bdi> 000000000000", "and 16 more", "scores differ by 1e-6", "abacus 1.0 fp32"]
-    told += ["What moved the score", "a pair", "of the picture that was there before", "by Ana"]
+    told += [
+        "<dt>brightness</dt><dd>0.5</dd>",
+        "What moved the score",
+        "a pair",
+        "of the picture that was there before",
+        "by Ana",
+    ]
     told += [part.row.hash, part.row.previous, MODEL.model, MODEL.calibration, "1" * 64, "f" * 64]
     assert [words for words in told if words not in page] == []
     assert page.count("data:image/webp") == 3

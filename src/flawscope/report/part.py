@@ -81,6 +81,9 @@ def _facts(part: Part) -> Iterator[Facts]:
             ("Hash of this row", row.hash),
         ),
     )
+    if conditions := part.record.conditions:
+        told = tuple((name, f"{value:.4g}") for name, value in conditions.items())
+        yield Facts("Conditions of the picture", told)
     if part.in_force is not None:
         yield Facts("Model", tuple(_model(part.in_force)))
 
