@@ -16,8 +16,9 @@ from flawscope.errors import OptionError
 from flawscope.files import sha256
 from flawscope.runtime import chain, versions
 from flawscope.runtime.chain import START, Row
-from flawscope.runtime.record import Inset, Views
+from flawscope.runtime.record import Inset
 from flawscope.station import chained
+from flawscope.station.entries import views
 from flawscope.station.store import opened, require_results, told
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -248,9 +249,8 @@ def _hashes_of_views(base: sqlite3.Connection) -> Iterator[tuple[int, str]]:
     found = dict[int, list[Inset]]()
     for link, about, picture in base.execute(_VIEWS):
         found.setdefault(link, []).append(Inset(picture, about))
-    for link, (thumbnail, *others) in found.items():
-        overlay, *insets = others or [Inset(b"", "")]
-        yield link, chained.hash_of(Views(thumbnail.picture, overlay.picture, tuple(insets)))
+    for link, kept in found.items():
+        yield link, chained.hash_of(views(kept))
 
 
 def _name(path: object) -> str:

@@ -11,7 +11,10 @@ from flawscope.runtime.chain import Entry
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station.store import foreign, told
 
-_OF_ONE = "SELECT about, picture FROM views JOIN records ON id = record WHERE link = ? ORDER BY views.rowid"
+_OF_ONE = """
+SELECT CAST(about AS TEXT), CAST(picture AS BLOB) FROM views JOIN records ON id = record WHERE link = ?
+ORDER BY views.rowid
+"""
 
 
 def record_of(entry: Entry, folder: Path) -> Record:
@@ -33,8 +36,8 @@ def views_of(base: sqlite3.Connection, link: int) -> Views:
 
 
 def views(kept: Sequence[Inset]) -> Views:
-    """Those that were kept of one picture, in their order."""
-    thumbnail, overlay, *insets = kept
+    """Those that were kept of one picture, in their order; what somebody took away of them is empty."""
+    thumbnail, overlay, *insets = kept if len(kept) > 1 else (*kept, Inset(b"", ""))
     return Views(thumbnail.picture, overlay.picture, tuple(insets))
 
 

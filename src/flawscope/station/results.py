@@ -41,7 +41,10 @@ DELETE FROM views WHERE record NOT IN (
 """
 _KNOWN = "SELECT path, size, mtime_ns FROM records WHERE score IS NOT NULL AND path "
 _BETWEEN, _AMONG = f"{_KNOWN} BETWEEN ? AND ? ORDER BY path LIMIT ?", f"{_KNOWN} IN ({{}})"
-_PICTURES = "SELECT path, about, picture FROM views JOIN records ON id = record ORDER BY views.rowid"
+_PICTURES = """
+SELECT path, CAST(about AS TEXT), CAST(picture AS BLOB) FROM views JOIN records ON id = record
+ORDER BY views.rowid
+"""
 _IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
 _BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
 _CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain", "DELETE FROM drift")
