@@ -35,6 +35,7 @@ from flawscope.training.recipe import Recipe
 from flawscope.training.selection import select
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
+from flawscope.training.update import update
 from trained import Trained, recipe, write_pictures
 
 VIEWS, PATTERN = 3, r"part(\d+)_"
@@ -192,6 +193,26 @@ def test_naming_groups_for_scores_that_had_none_replaces_them(trained: Trained, 
         calibrate(folder, groups=GroupChoice.parse(PATTERN))
     with pytest.raises(CalibrationError, match="groups of pictures"):
         calibrate(shutil.copytree(trained.folder, tmp_path / "again"), judge="part")
+
+
+def test_parts_that_calibrate_may_not_be_taught_and_stay_counted(
+    model: tuple[Bundle, list[str]], tmp_path: Path
+) -> None:
+    opened, _ = model
+    calibrating = {one.group for one in opened.manifest.provenance.pictures if one.role == "calibration"}
+    write_views(tmp_path / "new", 28, seed=40)  # other pictures of all parts that the model knows
+    write_views(tmp_path / "more", 2, first=70, seed=41)
+    found = update(_copied(model), [tmp_path / "new"], tmp_path / "taught", calibration=[tmp_path / "more"])
+    assert (found.taught, found.calibrating) == (VIEWS * 17, VIEWS * 11)
+    taught = found.bundle.manifest
+    assert {one.group for one in taught.provenance.pictures if one.role == "calibration"} == {
+        *calibrating,
+        "070",
+        "071",
+    }
+    assert (taught.calibration.count, len(taught.calibration.scores)) == (13, 39)
+    assert taught.calibration.grouped_by == PATTERN
+    assert not calibrating & {one.group for one in taught.provenance.pictures if one.role == "normal"}
 
 
 def test_a_layouts_groups_cannot_be_guessed_later(model: tuple[Bundle, list[str]], tmp_path: Path) -> None:

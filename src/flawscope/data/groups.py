@@ -149,6 +149,16 @@ def group_as_before(dataset: Dataset, grouped: str, wished: GroupChoice | None) 
         return group_dataset(dataset, None)
 
 
+def group_if_fitting(samples: Sequence[Sample], grouped: str) -> tuple[Sample, ...]:
+    """Samples in groups as a model's calibration says, where its rule tells any of them; else as they are."""
+    if grouped in ("", LAYOUT):
+        return tuple(samples)
+    try:
+        return group(samples, GroupChoice.parse(grouped)).samples
+    except (DataError, OptionError):
+        return tuple(samples)
+
+
 def grouped_by(choice: GroupChoice | None, samples: Sequence[Sample]) -> str:
     """What a calibration says of where its groups come from; empty where samples have none."""
     if all(sample.group is None for sample in samples):

@@ -27,8 +27,8 @@ def at_hand(pictures: Iterable[SeenPicture], role: Role, sources: Sequence[str |
 
     Files of a picture's name are looked into first, so that in a large folder few are read.
     """
-    wanted = {picture.sha256: picture.name for picture in pictures if picture.role == role}
-    names, paths, found = set(wanted.values()), list[Path](), dict[str, Path]()
+    wanted = {picture.sha256: picture for picture in pictures if picture.role == role}
+    names, paths, found = {one.name for one in wanted.values()}, list[Path](), dict[str, Path]()
     for source in sources:
         with contextlib.suppress(FlawscopeError):
             paths += collect([source])
@@ -39,5 +39,9 @@ def at_hand(pictures: Iterable[SeenPicture], role: Role, sources: Sequence[str |
             digest = remembered_sha256(path)
             if digest in wanted:
                 found.setdefault(digest, path)
-    samples = tuple(Sample(found[digest], "train", defective=False) for digest in wanted if digest in found)
+    samples = tuple(
+        Sample(found[digest], "train", defective=False, group=picture.group)
+        for digest, picture in wanted.items()
+        if digest in found
+    )
     return AtHand(samples, len(wanted) - len(samples))

@@ -1,4 +1,4 @@
-"""Which good pictures a trained model may be taught: new ones, by content, that do not calibrate it."""
+"""Which good pictures a trained model may be taught: new ones, of parts that do not calibrate it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flawscope.data.groups import group_if_fitting
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.survey import require_spread
@@ -23,7 +24,7 @@ class Lessons:
     Attributes:
         samples: new ones, each content once.
         known: how many were left out that the model has learnt from or was scaled on, or that came twice.
-        calibrating: how many were left out that calibrate it.
+        calibrating: how many were left out that calibrate it, or whose part does.
     """
 
     samples: tuple[Sample, ...]
@@ -44,12 +45,16 @@ def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
             that show one colour and nothing else.
         InputError: a picture that cannot be read.
     """
-    roles = {picture.sha256: picture.role for picture in manifest.provenance.pictures}
+    pictures = manifest.provenance.pictures
+    roles = {picture.sha256: picture.role for picture in pictures}
+    parts = {one.group for one in pictures if one.role == "calibration" and one.group is not None}
     left_out, fresh = Counter[str](), dict[str, Sample]()
-    for path in paths:
+    given = [Sample(path, "train", defective=False) for path in paths]
+    for sample in group_if_fitting(given, manifest.calibration.grouped_by):
+        path = sample.path
         check_image(path)
         digest = remembered_sha256(path)
-        role = roles.get(digest)
+        role = roles.get(digest, "calibration" if sample.group in parts else None)
         if role == "defective":
             raise DataError(
                 f"good picture {path}",
@@ -60,7 +65,7 @@ def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
         if role is not None or digest in fresh:
             left_out["calibration" if role == "calibration" else "known"] += 1
         else:
-            fresh[digest] = Sample(path, "train", defective=False)
+            fresh[digest] = sample
     known, calibrating = left_out["known"], left_out["calibration"]
     if not fresh:
         raise DataError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flawscope.data.groups import as_before, group
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.splits import FOLDS, NormalSplit
+from flawscope.data.tiles import units_of
 from flawscope.errors import DataError
 from flawscope.files import remembered_sha256
 from flawscope.runtime.calibration import normals_needed
@@ -15,6 +17,7 @@ from flawscope.runtime.images import check_image
 from flawscope.runtime.manifest import Manifest
 from flawscope.station.sources import collect_good
 from flawscope.training.at_hand import AtHand, at_hand
+from flawscope.training.lessons import Lessons
 from flawscope.training.pack import Wish
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection, natural_of
@@ -40,7 +43,7 @@ class Calibrating:
 
 
 def calibrating(
-    manifest: Manifest, recipe: Recipe, sources: Sequence[str | Path], taught: Collection[str]
+    manifest: Manifest, recipe: Recipe, sources: Sequence[str | Path], found: Lessons
 ) -> Calibrating:
     """Find the pictures: of `sources`, and those that calibrated before, by content.
 
@@ -52,26 +55,31 @@ def calibrating(
         manifest: of the model before it is changed.
         recipe: of that model.
         sources: folders, files or patterns of good pictures; those that fit has seen are left out.
-        taught: contents that it learns now, which are left out too.
+        found: what it learns now, which is left out too, as are other pictures of the same parts.
 
     Raises:
         DataError: none is at hand; for folds, one is missing.
         InputError: a picture that cannot be read.
+        OptionError: pictures of `sources` for a model whose groups come from a layout.
     """
     own, pictures = manifest.calibration, manifest.provenance.pictures
-    learnt = {picture.sha256 for picture in pictures if picture.role != "calibration"} | set(taught)
+    seen = [picture for picture in pictures if picture.role != "calibration"]
+    learnt = {picture.sha256 for picture in seen} | found.contents
+    parts = {picture.group for picture in seen} | {sample.group for sample in found.samples}
     given = dict[str, Sample]()
-    for path in collect_good(sources, tell=lambda line: None) if sources else ():
-        check_image(path)
-        if (digest := remembered_sha256(path)) not in learnt:
-            given.setdefault(digest, Sample(path, "train", defective=False))
-    wish = Wish(own.alpha, own.delta, own.promise)
+    paths = collect_good(sources, tell=lambda line: None) if sources else []
+    named = [Sample(path, "train", defective=False) for path in paths]
+    for sample in group(named, as_before(own.grouped_by, None)).samples if named else ():
+        check_image(sample.path)
+        if (digest := remembered_sha256(sample.path)) not in learnt and sample.group not in parts - {None}:
+            given.setdefault(digest, sample)
+    wish = Wish(own.alpha, own.delta, own.promise, own.judge, own.grouped_by)
     if own.cross_conformal:
         if not sources:
             return Calibrating((), _in_folds(manifest, recipe), 0, wish)
         before = AtHand((), 0)
-        if len(given) >= normals_needed(own.alpha, own.delta):
-            wish = Wish(own.alpha, own.delta)
+        if len(set(units_of(given.values()))) >= normals_needed(own.alpha, own.delta):
+            wish = replace(wish, promise="with_confidence")
     else:
         before = at_hand(pictures, "calibration", (recipe.data.folder, *sources))
     known = {remembered_sha256(path) for path in paths_of(before.samples)}

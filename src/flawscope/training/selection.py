@@ -8,6 +8,7 @@ from typing import Literal
 from flawscope.data.annotations.always_learnt import always_learnt
 from flawscope.data.decoded import DecodedPictures
 from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold, without
+from flawscope.data.groups import group_if_fitting
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, Sample, ordered, paths_of
 from flawscope.data.splits import (
@@ -263,7 +264,8 @@ def taught_of(recipe: Recipe, dataset: Dataset) -> tuple[Sample, ...]:
     """
     if not recipe.data.taught:
         return ()
-    taught = [Sample(path, "train", defective=False) for path in collect(recipe.data.taught)]
+    given = [Sample(path, "train", defective=False) for path in collect(recipe.data.taught)]
+    taught = group_if_fitting(given, "" if recipe.data.groups is None else str(recipe.data.groups))
     each = {remembered_sha256(sample.path): sample for sample in reversed(taught)}
     own = {remembered_sha256(sample.path): sample for sample in dataset if not sample.defective}
     return tuple(own.get(digest, sample) for digest, sample in reversed(each.items()))

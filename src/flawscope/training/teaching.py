@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flawscope.data.pictures import PictureFiles
-from flawscope.data.samples import paths_of
+from flawscope.data.samples import Sample, paths_of
 from flawscope.data.tiles import cut, tiles_of
 from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
@@ -20,7 +21,7 @@ from flawscope.progress import counted
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import DEFAULT, Pair
 from flawscope.runtime.images import size_of
-from flawscope.runtime.manifest import Manifest, Provenance, SeenPicture, seen
+from flawscope.runtime.manifest import Manifest, Provenance, Role, SeenPicture, seen
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.tiling import Tiling, of_pictures
@@ -101,7 +102,9 @@ def retrained(opened: Bundle, recipe: Recipe, place: Path, run: Run, watch: Watc
     """Train again by the recipe, whose pictures are the old ones and those taught now."""
     own = opened.manifest.calibration
     promise = recipe.calibration.promise if own.cross_conformal else own.promise
-    wish = CalibrationChoice(false_rejects=own.alpha, confidence=round(1 - own.delta, 12), promise=promise)
+    wish = CalibrationChoice(
+        false_rejects=own.alpha, confidence=round(1 - own.delta, 12), promise=promise, judge=own.judge
+    )
     anew = recipe.model_copy(update={"calibration": wish})
     return Made(train(anew, place, run, watch, overwrite=True).bundle, {}, 0)
 
@@ -112,9 +115,13 @@ def _seen(manifest: Manifest, found: Lessons, held: Calibrating, tiling: Tiling 
     frames = [1 if tiling is None else len(tiling.grid(*size_of(one.path))) for one in found.samples]
     now = [
         picture.model_copy(update={"frames": count})
-        for picture, count in zip(seen(paths_of(found.samples), "normal"), frames, strict=True)
+        for picture, count in zip(_named(found.samples, "normal"), frames, strict=True)
     ]
-    return [*before, *now, *seen(paths_of(held.samples), "calibration")]
+    return [*before, *now, *_named(held.samples, "calibration")]
+
+
+def _named(samples: Sequence[Sample], role: Role) -> tuple[SeenPicture, ...]:
+    return seen(paths_of(samples), role, [sample.group for sample in samples])
 
 
 def _kept(opened: Bundle) -> dict[str, str]:

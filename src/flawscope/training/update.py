@@ -124,7 +124,7 @@ def update(
     _require_way(opened, recipe, retrain=retrain)
     run = Run(opened.manifest.provenance.seed, device or recipe.device, recipe.precision, growth=growth)
     found = lessons(opened.manifest, collect_good(normals, tell=watch.say))
-    held = None if retrain else calibrating(opened.manifest, recipe, calibration, found.contents)
+    held = None if retrain else calibrating(opened.manifest, recipe, calibration, found)
     recipe = recipe.teaching([str(source) for source in normals])
     place = versions.candidate_place(opened.folder) if out is None else Path(out)
     pictures = cut(found.samples, opened.manifest.frame, opened.manifest.tiling)
