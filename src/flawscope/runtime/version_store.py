@@ -86,8 +86,8 @@ class Store:
     def kept(self) -> list[Version]:
         """The versions that are not in use, the one kept first at the front."""
         present = name_of(self.model)
-        places = [path for path in self.folder.glob("*") if _NAME.fullmatch(path.name)]
-        found = [self.version(place) for place in places if place.name != present and bundle.is_bundle(place)]
+        named = [path for path in self.folder.glob("*") if _NAME.fullmatch(path.name)]
+        found = [self.version(place) for place in named if place.name != present and bundle.is_bundle(place)]
         return sorted(found, key=lambda version: (version.written, version.id))
 
     def version(self, place: Path) -> Version:
