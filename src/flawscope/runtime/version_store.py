@@ -66,7 +66,8 @@ class Store:
             OptionError: the model is itself a version of another.
             OutputError: the folder cannot be written.
         """
-        if self.model.parent.name.endswith(SUFFIX):
+        own = self.model.name == CANDIDATE or _NAME.fullmatch(self.model.name) is not None
+        if own and self.model.parent.name.endswith(SUFFIX):
             raise OptionError(
                 f"model {self.model}",
                 expected="a model in use",
