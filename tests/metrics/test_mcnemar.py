@@ -32,6 +32,19 @@ def test_the_difference_of_equal_scores_is_nothing_for_sure() -> None:
     assert auroc_difference(labels, scores, 3 * scores + 1) == (0.0, 0.0, 0.0)
 
 
+def test_pictures_of_one_part_are_drawn_together() -> None:
+    """Each picture five times over tells no more than once; drawn by itself it would seem to."""
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], 30)
+    first, second = rng.normal(size=60) + labels, rng.normal(size=60) + labels
+    once = auroc_difference(labels, first, second)
+    five = [np.repeat(values, 5) for values in (labels, first, second)]
+    together = auroc_difference(*five, groups=np.repeat(np.arange(60), 5).tolist())
+    assert (together.low, together.high) == pytest.approx((once.low, once.high), abs=0.03)
+    apart = auroc_difference(*five)
+    assert apart.high - apart.low < 0.6 * (together.high - together.low)
+
+
 def test_the_difference_is_that_of_both_and_surer_than_each_alone() -> None:
     """Against a bootstrap that is written out: the same pictures of each round for both models."""
     rng = np.random.default_rng(1)

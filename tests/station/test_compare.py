@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from brightness_model import save_model
+from flawscope.data.groups import GroupChoice
 from flawscope.data.layouts import read_dataset
 from flawscope.errors import DataError, InputError, OptionError
 from flawscope.report.comparison import comparison_report
@@ -21,6 +22,7 @@ from flawscope.runtime.manifest import Provenance, seen
 from flawscope.station import compare as comparing
 from flawscope.station.compare import Comparison, compare
 from flawscope.station.gate import TEMPLATE, Gate, judge, read_gate
+from flawscope.station.pair import parts_right
 
 GOOD, BENT = (40, 60, 80, 120, 160), (120, 150, 200, 240)
 
@@ -152,6 +154,21 @@ def test_a_picture_that_neither_can_read_flips_nothing(tmp_path: Path) -> None:
     assert (counts["unreadable"], counts["flipped"], counts["defective"]) == (1, 0, 4)
 
 
+def test_pictures_of_one_part_are_one_case(tmp_path: Path) -> None:
+    """Of two defective parts with two views each the new model misses one, and a view of the other."""
+    root = tmp_path / "part"
+    levels = {"good": {"1_a": 40, "1_b": 60}, "bent": {"2_a": 120, "2_b": 130, "3_a": 125, "3_b": 240}}
+    for kind, own in levels.items():
+        (root / kind).mkdir(parents=True)
+        for name, level in own.items():
+            Image.fromarray(np.full((24, 24), level, np.uint8)).save(root / kind / f"{name}.png")
+    old, new, dataset = model(tmp_path / "old", 0.4), model(tmp_path / "new", 0.9), read_dataset(root)
+    apart, parts = compare(old, new, dataset), compare(old, new, dataset, groups=GroupChoice(pattern="(.)_"))
+    assert (apart.p_value, parts.p_value) == (0.25, 1.0)  # three pictures against none, one part against none
+    assert apart.counts() == parts.counts()
+    assert sorted(parts_right(parts.pairs)) == [(True, False), (True, True), (True, True)]
+
+
 def test_pictures_that_one_of_them_has_seen_are_left_out(root: Path, tmp_path: Path) -> None:
     known = seen([root / "test/good/40.png", root / "test/bent/240.png"], "calibration")
     origin = Provenance(created="2025-01-01T00:00:00+00:00", seed=0, pictures=known)
@@ -206,6 +223,15 @@ def test_texts_read_as_yaml_reads_them(tmp_path: Path, text: str) -> None:
     assert (gate.most_new_misses, gate.least_auroc_difference) == (3, -0.5)
     (key, value) = next(iter(values.items()))
     assert getattr(gate, key) == (value if key == "product" else tmp_path / value)
+
+
+def test_a_gate_names_groups_as_commands_do(tmp_path: Path) -> None:
+    for text, wanted in (
+        ("part([0-9]+)_", GroupChoice(pattern="part([0-9]+)_")),
+        ("parts.csv:part", GroupChoice(table=tmp_path / "parts.csv", column="part")),
+    ):
+        (tmp_path / "gate").write_text(f"groups: {text}\nmost_new_misses: 0\n")
+        assert read_gate(tmp_path / "gate").groups == wanted
 
 
 @pytest.mark.parametrize(

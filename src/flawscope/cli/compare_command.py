@@ -19,7 +19,8 @@ EXAMPLES = """Examples:
 
   flawscope compare --gate-template > GATE.yaml
 
-Pictures that one of the models has seen are left out, by their content. Without a gate it only tells; with
+Pictures that one of the models has seen are left out, by their content. With --groups, or as the models have
+them, intervals and McNemar's test are of parts. Without a gate it only tells; with
 one it ends with 0 if every bound holds and with 9 if one does not. `learn`, `calibrate` and `update` take the
 same file."""
 
@@ -43,6 +44,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for report.html and comparison.json.")
     ] = None,
+    groups: options.Groups = None,
     layout: options.Layout = None,
     product: options.Product = None,
     engine: options.Engine = "auto",
@@ -66,11 +68,12 @@ def compare(
     from flawscope.station.gate import judge, read_gate
 
     del template
+    choice = options.groups(groups)
     wanted = None if gate is None else read_gate(gate)
     if wanted is not None:
         named = {"layout": layout, "product": product}
         wanted = wanted.model_copy(update={key: value for key, value in named.items() if value is not None})
-        dataset = wanted.dataset(data)
+        dataset, choice = wanted.dataset(data), choice or wanted.groups
     elif data is not None:
         dataset = read_dataset(data, layout=layout, product=product)
     else:
@@ -80,7 +83,7 @@ def compare(
     if out is not None:
         writable_folder(out)
     found = run_comparison(
-        before, after, dataset, views=0 if out is None else SHOWN, progress=Bars(quiet=as_json)
+        before, after, dataset, groups=choice, views=0 if out is None else SHOWN, progress=Bars(quiet=as_json)
     )
     checks = None if wanted is None else judge(wanted, found)
     if as_json:

@@ -84,6 +84,7 @@ def auroc_difference(
     level: float = 0.95,
     rounds: int = 1000,
     seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
 ) -> Interval:
     """AUROC of the second scores minus that of the first, of the same pictures, with a paired interval.
 
@@ -93,7 +94,7 @@ def auroc_difference(
     Args:
         labels: (N,) 0 for good, 1 for defective.
         first, second: (N,) finite; scores of two models, each on its own scale.
-        level, rounds, seed: as `bootstrap_interval`.
+        level, rounds, seed, groups: as `bootstrap_interval`.
 
     Raises:
         InputError, OptionError: as `bootstrap_interval`.
@@ -101,9 +102,16 @@ def auroc_difference(
     _check(level, rounds)
     truth, before = check_ranking(labels, first)
     _, after = check_ranking(labels, second)
-    drawn = [_auroc_rounds(scores[~truth], scores[truth], rounds, seed) for scores in (before, after)]
-    value = auroc(truth.astype(np.int64), after) - auroc(truth.astype(np.int64), before)
-    return _percentile(value, drawn[1] - drawn[0], level)
+    marks = truth.astype(np.int64)
+    value = auroc(marks, after) - auroc(marks, before)
+    if groups is None:
+        drawn = [_auroc_rounds(scores[~truth], scores[truth], rounds, seed) for scores in (before, after)]
+        return _percentile(value, drawn[1] - drawn[0], level)
+    differences = [
+        auroc(marks[rows], after[rows]) - auroc(marks[rows], before[rows])
+        for rows in _of_groups(truth, groups, rounds, seed)
+    ]
+    return _percentile(value, np.array(differences), level)
 
 
 def _check(level: float, rounds: int) -> None:

@@ -17,16 +17,16 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flawscope import metrics
+from flawscope.data.groups import GroupChoice, group_as_before
 from flawscope.data.samples import Dataset, Sample
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.record import Record, Truth, Views
 from flawscope.runtime.versions import name_of
 from flawscope.station.evaluate import unseen
-from flawscope.station.pair import Pair, passes, right
+from flawscope.station.pair import Pair, parts_right, passes
 from flawscope.station.picture import inspect_one
 
 SHOWN = 60  # flips that a report shows pictures of
@@ -116,6 +116,7 @@ def compare(
     new: Inspector,
     dataset: Dataset,
     *,
+    groups: GroupChoice | None = None,
     views: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -124,9 +125,15 @@ def compare(
     Pictures that one of the models has seen in training or calibration are left out by content, and counted.
     Small pictures are made of the `views` flips that weigh most.
 
+    Where pictures of one part belong together, by `groups` or as a model's calibration or the layout has
+    them, intervals and McNemar's test are of parts, and parts that a model has seen are left out whole. Flips
+    and counts are of pictures.
+
     Raises:
-        DataError: nothing is left to compare on.
+        DataError, OptionError: nothing is left to compare on; groups that cannot be made.
     """
+    grouped = (inspector.bundle.manifest.calibration.grouped_by for inspector in (old, new))
+    dataset, _ = group_as_before(dataset, next(filter(None, grouped), ""), groups)
     fresh, known = unseen(dataset, old, new)
     progress = progress or Silent()
     pairs, times = list[Pair](), list[tuple[float, float]]()
@@ -139,17 +146,20 @@ def compare(
             times.append(taken)
             stage.advance()
     both = [pair for pair in pairs if pair.old.error is None and pair.new.error is None]
+    parts = [pair.part for pair in both] if any(sample.group is not None for sample in fresh) else None
     labels = np.array([pair.truth.defective for pair in both], np.int64)
-    before, after = (np.array(ranks) for ranks in ([p.old.rank for p in both], [p.new.rank for p in both]))
+    scores = [np.array(ranks) for ranks in ([p.old.rank for p in both], [p.new.rank for p in both])]
     ranked = 0 < labels.sum() < len(labels)
-    rights = [(right(pair.old), right(pair.new)) for pair in pairs]
+    measured = functools.partial(metrics.bootstrap_interval, metrics.auroc, labels, groups=parts)
+    before, after = map(measured, scores) if ranked else (None, None)
+    rights = parts_right(pairs)
     made = Comparison(
         dataset=dataset,
         pairs=tuple(pairs),
         known=len(known),
-        old=_side(old, [pair.old for pair in pairs], [time for time, _ in times], labels, before),
-        new=_side(new, [pair.new for pair in pairs], [time for _, time in times], labels, after),
-        auroc_difference=metrics.auroc_difference(labels, before, after) if ranked else None,
+        old=_side(old, [pair.old for pair in pairs], [time for time, _ in times], before),
+        new=_side(new, [pair.new for pair in pairs], [time for _, time in times], after),
+        auroc_difference=metrics.auroc_difference(labels, *scores, groups=parts) if ranked else None,
         p_value=metrics.mcnemar(rights.count((True, False)), rights.count((False, True))),
     )
     made.views.update(_views(made.flips[:views], old, new, progress))
@@ -166,7 +176,7 @@ def _both(
     else:
         before, taken = _timed(old, sample)
         after, took = _timed(new, sample)
-    return Pair(before, after), (taken, took)
+    return Pair(before, after, sample.group or str(sample.path)), (taken, took)
 
 
 def _timed(inspector: Inspector, sample: Sample) -> tuple[Record, float]:
@@ -177,21 +187,16 @@ def _timed(inspector: Inspector, sample: Sample) -> tuple[Record, float]:
 
 
 def _side(
-    inspector: Inspector,
-    records: list[Record],
-    times: list[float],
-    labels: NDArray[np.int64],
-    scores: NDArray[np.float64],
+    inspector: Inspector, records: list[Record], times: list[float], auroc: metrics.Interval | None
 ) -> Side:
     folder = inspector.bundle.folder
-    ranked = 0 < labels.sum() < len(labels)
     return Side(
         folder=folder,
         version=name_of(folder) or "",
         false_rejects=sum(record.defective is False and not passes(record) for record in records),
         misses=sum(record.defective is True and not record.flagged for record in records),
         milliseconds=_typical(times),
-        auroc=metrics.bootstrap_interval(metrics.auroc, labels, scores) if ranked else None,
+        auroc=auroc,
     )
 
 

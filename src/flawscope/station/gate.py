@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from flawscope.data.groups import GroupChoice
 from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Dataset
 from flawscope.errors import InputError, OptionError
@@ -24,6 +25,7 @@ TEMPLATE = """\
 data: gate_pictures            # good and defective pictures; beside this file, or an absolute path
 # layout: mvtec_ad             # recognised by looking otherwise
 # product: screw               # where there are several
+# groups: part([0-9]+)_        # which pictures show one part: a pattern over names, or TABLE.csv:COLUMN
 
 most_new_misses: 0             # defects that the old model finds and the new one accepts
 most_new_false_rejects: 0      # good parts that the new model alone rejects
@@ -47,6 +49,9 @@ class Gate(Frozen):
     data: Path | None = Field(None, description="folder of good and defective pictures")
     layout: str | None = Field(None, description="layout of the folder, else recognised by looking")
     product: str | None = Field(None, description="product, where there are several")
+    groups: GroupChoice | None = Field(
+        None, description="which pictures show one part: a pattern over names, or TABLE.csv:COLUMN"
+    )
     most_new_misses: int | None = Field(
         None, ge=0, description="how many defects that the old model finds the new one may accept"
     )
@@ -127,7 +132,17 @@ def read_gate(path: Path) -> Gate:
     except ValidationError as error:
         place = f"gate {path}".replace("{", "{{").replace("}", "}}")
         raise option_error(Gate, error, f"{place}: {{}}" if first_problem(error)[0] else place) from error
-    return gate if gate.data is None else gate.model_copy(update={"data": path.parent / gate.data})
+    return _beside(path.parent, gate)
+
+
+def _beside(folder: Path, gate: Gate) -> Gate:
+    """The gate with the folder and table that it names, which lie beside it unless their paths are whole."""
+    changes: dict[str, Any] = {}
+    if gate.data is not None:
+        changes["data"] = folder / gate.data
+    if gate.groups is not None and gate.groups.table is not None:
+        changes["groups"] = gate.groups.model_copy(update={"table": folder / gate.groups.table})
+    return gate.model_copy(update=changes)
 
 
 def judge(gate: Gate, found: Comparison) -> list[Check]:

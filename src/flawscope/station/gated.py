@@ -74,7 +74,7 @@ def switch_if_it_passes(
     pictures = gate.dataset() if dataset is None else dataset
     before, name = versions.name_of(model), versions.name_of(candidate)
     with Inspector.load(model) as old, Inspector.load(candidate) as new:
-        found = compare(old, new, pictures, views=views, progress=progress)
+        found = compare(old, new, pictures, groups=gate.groups, views=views, progress=progress)
     checks = tuple(judge(gate, found))
     if (versions.name_of(model), versions.name_of(candidate)) != (before, name):
         raise BundleError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +15,13 @@ from flawscope.runtime.record import Record, Truth
 class Pair:
     """What both models say of one picture whose truth is known.
 
-    A model that cannot inspect a picture has not found its defect, nor can the good part pass.
+    A model that cannot inspect a picture has not found its defect, nor can the good part pass. `part` names
+    what the picture shows: its group, or the picture alone.
     """
 
     old: Record
     new: Record
+    part: str = ""
 
     @property
     def path(self) -> str:
@@ -83,6 +87,22 @@ class Pair:
 def passes(record: Record) -> bool:
     """Whether the part goes on, if only to a person: it is not rejected, and there is a verdict."""
     return record.decision in (Decision.ACCEPT, Decision.REVIEW)
+
+
+def parts_right(pairs: Iterable[Pair]) -> list[tuple[bool, bool]]:
+    """Of each part, whether the old model and the new one are right about it.
+
+    A defect counts as found where one picture of the part is rejected or sent to review, a good part as
+    rejected where one is.
+    """
+    told: defaultdict[tuple[str, bool], list[tuple[bool, bool]]] = defaultdict(list)
+    for pair in pairs:
+        told[pair.part, pair.truth.defective].append((right(pair.old), right(pair.new)))
+    rights = list[tuple[bool, bool]]()
+    for (_, defective), own in told.items():
+        joined = any if defective else all
+        rights.append((joined(old for old, _ in own), joined(new for _, new in own)))
+    return rights
 
 
 def right(record: Record) -> bool:
