@@ -62,7 +62,7 @@ def chart(replay: Replay) -> str:
         for index in order
         if len(powers)
     ]
-    ticks = [(float(power), _multiple(power)) for power in range(int(_LOWEST), int(_HIGHEST) + 1, 2)]
+    ticks = [(float(power), _multiple(power)) for power in range(-4, 3, 2)]
     bottom = _TOP + _HEIGHT
     parts = (
         vertical(up, _LEFT, "capital, of the alarm's", ticks, right=_WIDTH - _RIGHT),
@@ -72,7 +72,7 @@ def chart(replay: Replay) -> str:
         horizontal(across, bottom, "pictures", across.ticks(8, lambda value: f"{value:g}")),
     )
     legend = list(_legend(replay, colours, bottom + _FOOT + 8))
-    height = bottom + _FOOT + _LINE * len(legend) + 8
+    height = bottom + _FOOT + _LINE * (len(legend) + 1) + 8
     return own_file(_WIDTH, height, "Capital of martingales over pictures", *parts, *legend)
 
 
