@@ -174,21 +174,22 @@ def main() -> int:
     chosen.work.mkdir(parents=True, exist_ok=True)
     for part in chosen.parts:
         rows = _part(part, chosen)
-        header = {"command": command(), "machine": machine(), "streams": chosen.streams}
-        place = chosen.work / f"part-{part}.json"
-        place.write_text(json.dumps(header | {"rows": rows}, indent=1))
+        told = {"command": command(), "machine": machine(), "rows": rows}
+        (chosen.work / f"part-{part}.json").write_text(json.dumps(told, indent=1))
         print(part, json.dumps(rows[-1]), flush=True)
+        _write(chosen.work, chosen.out)
+    return 0
+
+
+def _write(work: Path, out: Path) -> None:
+    """Join the parts that were measured so far."""
+    places = {part: work / f"part-{part}.json" for part in PARTS}
     result = {
         "versions": versions("numpy", "river", "onnxruntime", "opencv-python-headless"),
-        "parts": {
-            part: json.loads(place.read_text())
-            for part in PARTS
-            if (place := chosen.work / f"part-{part}.json").is_file()
-        },
+        "parts": {name: json.loads(place.read_text()) for name, place in places.items() if place.is_file()},
     }
-    chosen.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    chosen.out.with_suffix(".md").write_text(markdown(result))
-    return 0
+    out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    out.with_suffix(".md").write_text(markdown(result))
 
 
 def _part(part: str, chosen: argparse.Namespace) -> list[dict[str, Any]]:

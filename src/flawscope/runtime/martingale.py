@@ -99,7 +99,7 @@ class Capital:
         Returns what each bet won, as logarithms, (streams, bets); 0 where there was none.
         """
         told = ~np.isnan(p_values)
-        p_values = np.clip(np.where(told, p_values, 0.5), _LEAST, 1 - _LEAST)
+        p_values = np.minimum(np.maximum(np.where(told, p_values, 0.5), _LEAST), 1 - _LEAST)
         before, after = (1 / np.sqrt(1 + (self._seen + more) / PACE) for more in (0, 1))
         entering = np.log((before - after) / len(self.bets))[:, None]
         logs = np.stack([np.log(p_values), np.log1p(-p_values)], 1)  # (streams, 2)

@@ -33,7 +33,9 @@ class Ranks:
 
     def above(self, value: float) -> tuple[int, int]:
         """How many are higher, and how many equal."""
-        value = _read(value)
+        return self._above(_read(value))
+
+    def _above(self, value: float) -> tuple[int, int]:
         piece = bisect_left(self._lasts, value)
         if piece == len(self._lasts):
             return 0, 0
@@ -42,9 +44,14 @@ class Ranks:
         equal = counts[place] if values[place] == value else 0
         return sum(self._totals[piece + 1 :]) + sum(counts[place + (equal > 0) :]), equal
 
-    def add(self, value: float) -> None:
-        """Put one more in."""
+    def add(self, value: float) -> tuple[int, int]:
+        """Put one more in; how many were higher, and how many equal."""
         value = _read(value)
+        found = self._above(value)
+        self._insert(value)
+        return found
+
+    def _insert(self, value: float) -> None:
         self._size += 1
         if not self._lasts:
             self._values, self._counts, self._totals, self._lasts = [[value]], [[1]], [1], [value]

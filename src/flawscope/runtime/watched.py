@@ -127,7 +127,7 @@ class _Rises:
         self.start[fresh] = number
         self.sums[fresh] = self.counts[fresh] = self.high[fresh] = 0.0
         self.won = np.maximum(self.won + won, 0.0)
-        self.sums += np.nan_to_num(values)[:, None]
+        self.sums += np.where(told, values[:, None], 0.0)
         self.counts += told
         self.high += p_values[:, None] < 0.5
 
@@ -154,6 +154,5 @@ def _p_value(ranks: Ranks, value: float, draw: float) -> float:
     """The share of all so far, and of itself, that lie above it, ties by the draw; then it joins them."""
     if math.isnan(value):
         return math.nan
-    above, equal = ranks.above(value)
-    ranks.add(value)
+    above, equal = ranks.add(value)
     return (above + draw * (equal + 1)) / len(ranks)
