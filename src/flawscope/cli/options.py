@@ -129,6 +129,22 @@ def judge(text: str | None) -> Judged | None:
     return text  # type: ignore[return-value]
 
 
+def milliseconds(text: str | None) -> float | None:
+    """A time such as 20ms or 0.02s; None where none was given.
+
+    Raises:
+        OptionError: no time above 0.
+    """
+    from flawscope.errors import OptionError
+
+    if text is None:
+        return None
+    said = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)", text.strip().lower())
+    if said is None or not float(said[1]):
+        raise OptionError("--budget", expected="a time above 0", got=repr(text), fix="Say 20ms.")
+    return float(said[1]) * (1000 if said[2] == "s" else 1)
+
+
 def picture_size(text: str) -> tuple[int, int]:
     """`WIDTHxHEIGHT` as height and width.
 

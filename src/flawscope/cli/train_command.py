@@ -27,6 +27,8 @@ EXAMPLES = """Examples:
 
   flawscope train bags --method csad --annotations annotations
 
+  flawscope train bags --method committee --budget 20ms
+
   flawscope train large/good --tiling auto
 
   flawscope train pictures/good --groups 'part([0-9]+)_' --judge part
@@ -70,6 +72,12 @@ def train(
     ] = None,
     engine: options.EngineOfModel = None,
     engine_precision: options.EnginePrecision = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", help="Most time a picture may take, e.g. 20ms; a committee leaves members out for it."
+        ),
+    ] = None,
     seed: options.SeedOfRecipe = None,
     device: options.DeviceOfRecipe = None,
     overwrite: options.Overwrite = False,
@@ -96,6 +104,7 @@ def train(
             "calibration.judge": options.judge(judge),
             "engine.name": engine,
             "engine.precision": engine_precision,
+            "options.budget": options.milliseconds(budget),
             "seed": seed,
             "device": device,
         },

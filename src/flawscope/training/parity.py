@@ -59,7 +59,7 @@ def choose_engine(
     plain = [pair for pair in installed() if pair[1] == "fp32"][: None if timed is None else 1]
     pairs = [*plain, *(pair for pair in wanted if pair not in plain)]
     needed = {pairs[0], *(wanted if len(wanted) == 1 else ())}
-    pipelines = _opened(graphs, pairs, needed, watch)
+    pipelines = opened(graphs, pairs, needed, watch)
     figures = parity(detector, pipelines, pictures, run, watch)
     check_parity(figures[0])
     asked = [one for one in figures if one.pair in wanted]
@@ -84,7 +84,12 @@ def _timed(pipelines: Sequence[Pipeline], pictures: Pictures, watch: Watch) -> S
     return speeds
 
 
-def _opened(graphs: Graphs, pairs: Sequence[Pair], needed: set[Pair], watch: Watch) -> list[Pipeline]:
+def opened(graphs: Graphs, pairs: Sequence[Pair], needed: set[Pair], watch: Watch) -> list[Pipeline]:
+    """The graphs in each of the engines; one that cannot open them is left out and named, unless needed.
+
+    Raises:
+        BundleError: a needed one cannot.
+    """
     found = []
     for pair in pairs:
         try:

@@ -7,7 +7,9 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from flawscope.data.annotations.attach import attach
@@ -19,6 +21,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import THREADS, PictureFiles
 from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.survey import about_copies, about_values, require_spread
+from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
@@ -27,9 +30,11 @@ from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
+from flawscope.runtime.engines import Pair
 from flawscope.runtime.images import Frame, load
 from flawscope.runtime.manifest import Provenance
 from flawscope.runtime.parity import PICTURES
+from flawscope.training.budget import has_budget, within_budget
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
@@ -109,15 +114,19 @@ def train(
     frame, held_out = detector.options.frame, None
     frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
     require_spread(PictureFiles(chosen.good, frame))
-    if recipe.data.intensities is None and (values := about_values(paths_of(chosen.good), intensities)):
-        said.append(values)
-    said += filter(None, [about_copies(paths_of(chosen.good)), _about_groups(dataset, recipe)])
+    paths = paths_of(chosen.good)
+    values = "" if recipe.data.intensities is not None else about_values(paths, intensities)
+    said += filter(None, [values, about_copies(paths), _about_groups(dataset, recipe)])
     for line in filter(None, (*said, *told_of(dataset), proposal.sentence)):
         watch.say(line)
     writable_folder(out)
     _say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
     with telling_what_is_kept(run):
+        fit = partial(_fitted, engines=engines, run=run, watch=watch)
+        budgeted = has_budget(detector)
+        if budgeted:  # before the folds, whose models then have the same parts
+            detector = fit(detector, chosen.data(frame))
         if chosen.split.folds:
             options = detector.options.model_dump()
             held_out = score_in_folds(
@@ -128,10 +137,8 @@ def train(
                 engine=engines[0],
             )
             clock.lap("folds")
-        if run.trained is None or detector.needs().defective:
-            detector.fit(chosen.data(frame), run, watch)
-        else:
-            detector = fit_once(detector, chosen.data(frame), run, watch)
+        if not budgeted:
+            detector = fit(detector, chosen.data(frame))
         tiling = tiling_after(detector, chosen.data(frame).tuning, run, chosen.tiling)
         chosen = dataclasses.replace(chosen, tiling=tiling)
         clock.lap("fit")
@@ -180,6 +187,17 @@ def _about_groups(dataset: Dataset, recipe: Recipe) -> str | None:
     if recipe.data.groups is not None:
         return None
     return about_groups([one for one in dataset.select(defective=False) if one.split != "test"])
+
+
+def _fitted(
+    detector: Detector, data: TrainingData, *, engines: Sequence[Pair], run: Run, watch: Watch
+) -> Detector:
+    """The detector, fitted, or taken from where the run keeps trained ones; its budget is kept."""
+    if run.trained is None or detector.needs().defective:
+        fitted = detector.fit(data, run, watch)
+    else:
+        fitted = fit_once(detector, data, run, watch)
+    return within_budget(fitted, data.normal, engines, watch)
 
 
 def _tiled(detector: Detector, chosen: Selection, recipe: Recipe) -> Proposal:

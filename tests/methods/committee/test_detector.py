@@ -49,7 +49,7 @@ def test_members_answer_as_they_do_alone(shared: Committee, data: TrainingData, 
         np.testing.assert_allclose(together["raw_scores"][:, place], alone["score"], rtol=1e-4, atol=1e-4)
         if name == "csad":
             np.testing.assert_array_equal(together["csad.components"], alone["components"])
-    np.testing.assert_allclose(together["score"], together["levels"].max(1), rtol=1e-6)
+    np.testing.assert_allclose(together["score"], together["members"].max(1), rtol=1e-6)
 
 
 def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee, tests: Pictures) -> None:
@@ -60,13 +60,13 @@ def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee
         score(shared, tests, Run(), batch=4)
     assert passes == [4]
     stems = [name for name in shared.state_dict() if name.endswith("conv1.0.weight")]
-    assert stems == ["networks.0.body.conv1.0.weight"]
+    assert stems == ["members.networks.0.body.conv1.0.weight"]
 
 
 @pytest.mark.parametrize("subject", [ZOO["committee"][0]], ids=lambda subject: subject.label)
 def test_its_graph_holds_a_network_once(subject: Subject) -> None:
     assert isinstance(subject.detector, Committee)
-    (network,) = subject.detector.networks
+    (network,) = subject.detector.members.networks
     nodes = onnx.load(subject.model / "model.onnx").graph.node
     once = sum(isinstance(one, nn.Conv2d) for one in network.modules())
     # one pass for two members, and one for the member that sees the picture at a size of its own
@@ -142,7 +142,7 @@ def test_members_never_see_tuning_pictures_but_those_of_their_own(
 
 def test_sums_join_by_adding(data: TrainingData, tests: Pictures) -> None:
     found = score(committee(PADIM, SMALLER, join="sum").fit(data, Run()), tests, Run())
-    np.testing.assert_allclose(found["score"], found["levels"].sum(1), rtol=1e-6)
+    np.testing.assert_allclose(found["score"], found["members"].sum(1), rtol=1e-6)
 
 
 def test_an_engine_that_contradicts_its_members_is_refused(shared: Committee, tests: Pictures) -> None:
@@ -193,7 +193,7 @@ def test_options_that_do_not_fit_are_refused(
 
 def test_needs_of_members_are_the_committees(data: TrainingData) -> None:
     needs = committee(PADIM, PARTS).needs()
-    assert needs.whole == "member csad: CSAD compares the components of whole pictures"
+    assert needs.whole == "CSAD compares the components of whole pictures (member csad)"
     assert (needs.normal, needs.tuning) == (6, 2)
     annotated = {
         "method": "sadsem",
@@ -201,6 +201,10 @@ def test_needs_of_members_are_the_committees(data: TrainingData) -> None:
     }
     with pytest.raises(DataError, match="annotated pictures: expected at least 1 with annotated parts"):
         committee(annotated).fit(data, Run())
+    known = {**SEGAD, "options": {**SEGAD["options"], "defects": "real"}}
+    without = TrainingData(data.normal, data.tuning)
+    with pytest.raises(DataError, match="or set defects=synthetic for member segad"):
+        committee(known).fit(without, Run())
     few = TrainingData(data.normal.subset(range(5)), data.tuning)
     with pytest.raises(DataError, match="at least 6 good pictures for committee, got 5"):
         committee(PADIM, PARTS).fit(few, Run())

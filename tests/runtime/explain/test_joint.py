@@ -47,7 +47,7 @@ def explain(
     branches: tuple[float, float] = (1.0, 5.0),
 ) -> Explanation:
     outputs = {
-        "levels": np.array(levels, np.float32),
+        "members": np.array(levels, np.float32),
         "raw_scores": np.array(raw, np.float32),
         "twins.local_map": np.full((3, 4), 0.1, np.float32),
         "twins.global_map": np.ones((3, 4), np.float32),
@@ -99,8 +99,17 @@ def test_areas_are_told_once_in_the_words_that_say_most() -> None:
     assert len(silent) == 3
 
 
+def test_knobs_of_a_member_are_known_to_its_reader() -> None:
+    knob = {"name": "local_weight", "value": 0.95, "low": 0.0, "high": 1.0}
+    turned = model(members=[{**MEMBERS[0], "scalars": [knob]}, MEMBERS[1]])
+    (_, area) = texts(explain(turned, (7.0, 0.2), AREA))
+    assert "in the spot itself and in the arrangement (local map 66%)" in area
+
+
 def test_all_that_fired_are_told_the_highest_first() -> None:
-    told = texts(explain(model(), (3.0, 9.0)))
+    found = explain(model(), (3.0, 9.0))
+    told = texts(found)
+    assert found.contributions == ()
     assert [text.partition(",")[0] for text in told] == ["parts", "missing pin: 3 found", "twins"]
 
 
@@ -119,7 +128,9 @@ def test_a_part_that_made_the_score_tells_the_sense() -> None:
 
 
 def test_of_a_sum_those_have_fired_that_give_their_share() -> None:
-    told = texts(explain(model(join="sum"), (2.0, 3.0)))
+    found = explain(model(join="sum"), (2.0, 3.0))
+    assert found.contributions == (("parts", 3.0), ("twins", 2.0))
+    told = texts(found)
     assert [text.partition(",")[0] for text in told] == ["parts", "missing pin: 3 found"]
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError
-from flawscope.methods.committee.frames import resize
+from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import for_member, needs_of
 from flawscope.methods.committee.levels import TailLevels, joined
-from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions, MemberSpec
-from flawscope.methods.committee.sharing import Lender, alike, lend
+from flawscope.methods.committee.members import Members, further, made
+from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage
 from flawscope.methods.fit_once import fit_once
-from flawscope.methods.registry import contradiction, create
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.bundle import GRAPH
@@ -42,15 +40,12 @@ class Committee(Detector):
 
     def __init__(self, options: CommitteeOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
-        known = dict[str, Any](facts or {})
-        specs = self.options.members
+        known, specs = dict[str, Any](facts or {}), self.options.members
         each = known.get("members") or [{}] * len(specs)
-        self._seat([_made(spec, own.get("learnt")) for spec, own in zip(specs, each, strict=True)])
-        self.networks = nn.ModuleList()
-        self._lenders: tuple[Lender, ...] = ()
-        self._share([[(int(one), str(name)) for one, name in group] for group in known.get("shared", [])])
+        shared = [[(int(one), str(name)) for one, name in group] for group in known.get("shared", [])]
+        detectors = [made(spec, own.get("learnt")) for spec, own in zip(specs, each, strict=True)]
         self.levels, self.map_levels = TailLevels(len(specs)), TailLevels(len(specs))
-        self.outputs = self._outputs()
+        self._seat(Members(detectors, self.options.size, shared))
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the tuning pictures give the members' levels."""
@@ -62,23 +57,19 @@ class Committee(Detector):
         return tuple(str(spec.name) for spec in self.options.members)
 
     @property
-    def members(self) -> list[Detector]:
-        """The detectors that are joined, K of them."""
-        return [member for member in self.seats if isinstance(member, Detector)]
+    def budget(self) -> float | None:
+        """Most milliseconds that a picture may take; None: any."""
+        return self.options.budget
 
-    def _seat(self, members: Sequence[Detector]) -> None:
-        """Take these as members, with what brings pictures to their size and maps back to the committee's."""
-        self.seats = nn.ModuleList(members)
-        size = self.options.size
-        other = {member.options.size for member in members} - {size}
-        self.shrinks = nn.ModuleDict({_key(one): resize(size, one) for one in other})
-        self.enlarges = nn.ModuleDict({_key(one): resize(one, size) for one in other})
+    @property
+    def good_levels(self) -> Tensor:
+        """Levels (n, K) of the good pictures that gave them."""
+        return self.levels.known()
 
-    def _share(self, groups: Sequence[Sequence[tuple[int, str]]]) -> None:
-        """Let each group of members' networks be one."""
-        sizes = [member.options.size for member in self.members]
-        self._lenders = tuple(lend(self.members, group, sizes[group[0][0]]) for group in groups)
-        self.networks = nn.ModuleList(lender.network for lender in self._lenders)
+    def _seat(self, members: Members) -> None:
+        """Take these as members, and declare what they put out."""
+        self.members = members
+        self.outputs = outputs_of(self.names, members)
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train the members on `data.normal`, each once (`fit_once`); the levels come from `data.tuning`.
@@ -86,7 +77,7 @@ class Committee(Detector):
         Raises:
             DataError, OptionError, WeightsError, Stopped: what a member raises.
         """
-        fresh = [_made(spec) for spec in self.options.members]
+        fresh = [made(spec) for spec in self.options.members]
         given = [for_member(data, member, self.options.scaled) for member in fresh]
         for name, member, seen in zip(self.names, fresh, given, strict=True):
             member.needs().require(seen, name)
@@ -94,26 +85,42 @@ class Committee(Detector):
         for member, seen in zip(fresh, given, strict=True):
             special = member.needs().defective or seen.parts is not None  # which names of fits do not tell
             fitted.append(member.fit(seen, run, watch) if special else fit_once(member, seen, run, watch))
-        self._seat(fitted)
-        groups = alike(fitted, [member.options.size for member in fitted])
-        self._share(groups)
+        self._seat(Members(fitted, self.options.size))
         self.to(run.torch_device()).eval()
         self._level(data, run, watch)
-        self.outputs = self._outputs()
+        return self._learnt()
+
+    def without(self, number: int) -> Committee:
+        """A fitted committee of the other members, as they are; this one stays."""
+        kept = [place for place in range(len(self.members)) if place != number]
+        specs = tuple(self.options.members[place] for place in kept)
+        other = Committee(self.options.model_copy(update={"members": specs}))
+        own = self.members.apart()
+        other._seat(Members([own[place] for place in kept], self.options.size))
+        other.levels, other.map_levels = self.levels.only(kept), self.map_levels.only(kept)
+        other.learnt = other._learnt()
+        return other.eval()
+
+    def within_budget(self, measure: Callable[[Detector], float], watch: Watch) -> Detector:
+        """The same, or without the members that `leave_out` names; `measure` finds milliseconds a picture."""
+        return self if self.budget is None else leave_out(self, self.budget, measure, watch)
+
+    def _learnt(self) -> Learnt:
+        """What the manifest keeps, and what holds engines against the members' references."""
         facts: dict[str, Any] = {
-            "shared": [[list(place) for place in group] for group in groups],
-            "members": [self._facts(index) for index in range(len(fitted))],
+            "shared": [[list(place) for place in group] for group in self.members.shared],
+            "members": [self._facts(index) for index in range(len(self.members))],
             "join": self.options.join,
-            "levelled_on": len(data.tuning),
+            "levelled_on": self.levels.scores.shape[1],
         }
-        return Learnt(facts=facts, reference=self._check if self._steps else None)
+        return Learnt(facts=facts, reference=self._check if self.members.steps else None)
 
     def _level(self, data: TrainingData, run: Run, watch: Watch) -> None:
         """Take the levels of scores and of the maps' peaks from the tuning pictures."""
         scores, peaks = [], []
         for pixels in batches(data.tuning, run, watch, "levelling the members", _BATCH):
             with torch.no_grad():
-                raw, maps, _ = self._asked(pixels)
+                raw, maps, _ = self.members(pixels)
             scores.append(raw.cpu())
             peaks.append(maps.flatten(2).amax(2).cpu())
         self.levels.learn(torch.cat(scores))
@@ -128,36 +135,10 @@ class Committee(Detector):
             "sense": spec.sense,
             "senses": {"output": output, "of": dict(senses)} if senses else {},
             "explains": member.explains,
+            "scalars": [knob.model_dump(mode="json") for knob in member.options.scalars],
             "outputs": [output.model_dump(mode="json") for output in member.outputs],
             "learnt": dict(member.learnt.facts),
         }
-
-    def _outputs(self) -> tuple[OutputSpec, ...]:
-        """What `forward` gives of these members."""
-        names, steps = self.names, self._steps
-        levels = OutputSpec(
-            name=LEVELS,
-            kind="vector",
-            about="−log of the share of good pictures that score as high to each member",
-            names=names,
-        )
-        raw = OutputSpec(name=RAW, kind="vector", about="raw score of each member", names=names)
-        compared = OutputSpec(name=COMPARED, kind="vector", about="what engines are compared on")
-        return (
-            SCORE.model_copy(update={"parity": COMPARED}) if steps else SCORE,
-            HEATMAP,
-            *((levels, raw, compared) if steps else (levels, raw)),
-            *(
-                output.model_copy(update={"name": own_name(name, output.name), "parity": None})
-                for name, member in zip(names, self.members, strict=True)
-                for output in _further(member)
-            ),
-        )
-
-    @property
-    def _steps(self) -> bool:
-        """Whether some member's score is a step function."""
-        return any(member.outputs[0].parity for member in self.members)
 
     def stages(self) -> tuple[Stage, ...]:
         """One graph; in float32 throughout where some stretch of a member must be.
@@ -172,7 +153,7 @@ class Committee(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the joined level of `join`."""
         del scalars
-        raw, maps, answers = self._asked(pixels)
+        raw, maps, answers = self.members(pixels)
         levels = self.levels(raw)
         outputs = {
             "score": joined(levels, self.options.join),
@@ -180,33 +161,11 @@ class Committee(Detector):
             LEVELS: levels,
             RAW: raw,
         }
-        if self._steps:
-            outputs[COMPARED] = torch.cat(
-                [
-                    answer[judged] if (judged := member.outputs[0].parity) else raw[:, place : place + 1]
-                    for place, (member, answer) in enumerate(zip(self.members, answers, strict=True))
-                ],
-                1,
-            )
+        if self.members.steps:
+            outputs[COMPARED] = self.members.compared(raw, answers)
         for name, member, answer in zip(self.names, self.members, answers, strict=True):
-            outputs |= {own_name(name, one.name): answer[one.name] for one in _further(member)}
+            outputs |= {own_name(name, one.name): answer[one.name] for one in further(member)}
         return outputs
-
-    def _asked(self, pixels: Tensor) -> tuple[Tensor, Tensor, list[dict[str, Tensor]]]:
-        """Raw scores (N, K), maps (N, K, H, W) and whole answers of the members."""
-        answers, maps, seen = [], [], {self.options.size: pixels}
-        with ExitStack() as passes:
-            for lender in self._lenders:
-                passes.enter_context(lender.one_pass())
-            for member in self.members:
-                size = member.options.size
-                if size not in seen:
-                    seen[size] = self.shrinks[_key(size)](pixels)
-                answer: dict[str, Tensor] = member(seen[size])
-                heatmap = answer["heatmap"]
-                maps.append(heatmap if size == self.options.size else self.enlarges[_key(size)](heatmap))
-                answers.append(answer)
-        return torch.stack([answer["score"] for answer in answers], 1), torch.stack(maps, 1), answers
 
     def _check(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
         """Hold an engine's score against its members' own, and those against the members' references.
@@ -217,7 +176,7 @@ class Committee(Detector):
         raw = torch.from_numpy(outputs[RAW])
         for place, (name, member) in enumerate(zip(self.names, self.members, strict=True)):
             if member.learnt.reference is not None:
-                own = {one.name: outputs.get(own_name(name, one.name)) for one in _further(member)}
+                own = {one.name: outputs.get(own_name(name, one.name)) for one in further(member)}
                 given = {key: value for key, value in own.items() if value is not None}
                 member.learnt.reference({"score": outputs[RAW][:, place], **given}, engine)
         with torch.inference_mode():
@@ -233,22 +192,19 @@ class Committee(Detector):
             )
 
 
-def _made(spec: MemberSpec, facts: Facts | None = None) -> Detector:
-    """A member, unfitted, or to be restored from facts.
-
-    Raises:
-        OptionError: it has no heatmap.
-    """
-    made = create(spec.method, spec.options, facts)
-    if not any(output.name == "heatmap" for output in made.outputs):
-        raise contradiction(NAME, f"members with a heatmap; {spec.name} has none")
-    return made
-
-
-def _further(member: Detector) -> list[OutputSpec]:
-    """A member's outputs beside score and heatmap."""
-    return [output for output in member.outputs if output.name not in ("score", "heatmap")]
-
-
-def _key(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+def outputs_of(names: Sequence[str], members: Members) -> tuple[OutputSpec, ...]:
+    """Score, heatmap, levels and raw scores of members of these names, and their own further outputs."""
+    about = "−log of the share of good pictures that score as high to each member"
+    levels = OutputSpec(name=LEVELS, kind="vector", about=about, names=tuple(names))
+    raw = OutputSpec(name=RAW, kind="vector", about="raw score of each member", names=tuple(names))
+    compared = OutputSpec(name=COMPARED, kind="vector", about="what engines are compared on")
+    return (
+        SCORE.model_copy(update={"parity": COMPARED}) if members.steps else SCORE,
+        HEATMAP,
+        *((levels, raw, compared) if members.steps else (levels, raw)),
+        *(
+            output.model_copy(update={"name": own_name(name, output.name), "parity": None})
+            for name, member in zip(names, members, strict=True)
+            for output in further(member)
+        ),
+    )

@@ -28,10 +28,14 @@ def needs_of(members: Mapping[str, Detector]) -> Needs:
         optional=frozenset({"defective"})
         if all("defective" in one.optional for one in known)
         else frozenset(),
-        instead={"tuning": "raise it"}
-        | {kind: fix for needs in each.values() for kind, fix in needs.instead.items() if kind != "tuning"},
+        instead={
+            kind: f"{fix.replace('options.', '')} for member {name}"
+            for name, needs in each.items()
+            for kind, fix in needs.instead.items()
+        }
+        | {"tuning": "raise it"},
         cost=(lambda pictures: _sum([cost(pictures) for cost in costs])) if costs else None,
-        whole=next((f"member {name}: {one.whole}" for name, one in each.items() if one.whole), ""),
+        whole=next((f"{one.whole} (member {name})" for name, one in each.items() if one.whole), ""),
     )
 
 

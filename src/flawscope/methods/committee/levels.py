@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -67,6 +69,13 @@ class TailLevels(nn.Module):
         shape = (-1, *[1] * (maps.dim() - 2))
         start, base, excess = (part.view(shape) for part in (self.start, self.base, self.excess))
         return (maps - start) / excess + base
+
+    def only(self, kept: Sequence[int]) -> TailLevels:
+        """Those of some of the detectors alone."""
+        found = TailLevels(len(kept))
+        for name, value in self.named_buffers():
+            setattr(found, name, value[list(kept)].clone())
+        return found
 
     def known(self) -> Tensor:
         """Levels (n, K) of the good pictures that it was taken from."""

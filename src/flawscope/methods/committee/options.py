@@ -92,7 +92,7 @@ class CommitteeOptions(DetectorOptions):
             given = options_of(spec.method, spec.preset, {}) | own | spec.options
             options = parse_options(spec.method, method_class(spec.method).Options, given)
         except FlawscopeError as error:
-            raise contradiction(NAME, f"members that can be made: {error}") from error
+            raise contradiction(NAME, f"members that can be made: {str(error).rstrip('.')}") from error
         height, width = options.size
         stretched = height * self.size[1] != width * self.size[0]
         if options.aspect != self.aspect or (self.aspect == "pad" and stretched):

@@ -56,6 +56,13 @@ class Borrowed(Backbone):
         for key in ("mean", "std"):
             self.register_buffer(key, getattr(own, key), persistent=False)
 
+    def own(self, size: tuple[int, int]) -> Backbone:
+        """The same stretch of the lender's network as a network by itself."""
+        made = build_backbone(_called(self), self.layers, size=size)
+        known = self._lender.network.state_dict()
+        made.load_state_dict({key: known[key] for key in made.state_dict()})
+        return made.to(self._lender.network.mean.device)
+
     def forward(self, pixels: Tensor) -> Maps:
         """See `Backbone.forward`."""
         maps = self._lender.maps(pixels)
@@ -90,13 +97,25 @@ def lend(members: Sequence[nn.Module], places: Sequence[Place], size: tuple[int,
     owned = [network for network in networks if isinstance(network, Backbone)]
     first = owned[0]
     layers = tuple(dict.fromkeys(layer for network in owned for layer in network.layers))
-    name = first.name if first.library == "flawscope" else f"{first.library}:{first.name}"
-    whole = build_backbone(name, layers, size=size)
+    whole = build_backbone(_called(first), layers, size=size)
     whole.load_state_dict({key: value for network in owned for key, value in network.state_dict().items()})
     lender = Lender(whole.to(first.mean.device))
     for (number, place), network in zip(places, owned, strict=True):
         members[number].set_submodule(place, Borrowed(network, lender))
     return lender
+
+
+def take_back(members: Sequence[nn.Module], places: Sequence[Place], size: tuple[int, int]) -> None:
+    """Undo `lend`: each member has a network of its own again, as deep as it reads it."""
+    for number, place in places:
+        borrowed = members[number].get_submodule(place)
+        if isinstance(borrowed, Borrowed):
+            members[number].set_submodule(place, borrowed.own(size))
+
+
+def _called(network: Backbone) -> str:
+    """What `build_backbone` knows it by."""
+    return network.name if network.library == "flawscope" else f"{network.library}:{network.name}"
 
 
 def _same(one: Backbone, other: Backbone) -> bool:

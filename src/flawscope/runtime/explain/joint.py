@@ -1,11 +1,11 @@
 """Findings of several members with one decision: which of them fired, at which level, in what sense, and why.
 
-The vector `levels` holds for each member −log of the share of good pictures that score as high, the vector
+The vector `members` holds for each member −log of the share of good pictures that score as high, the vector
 `raw_scores` its score; both name their entries. The learnt fact `members` holds for each its `name`, `sense`,
-the reader that it `explains` itself with, its `outputs` and its `learnt` facts; further outputs of a member
-are the model's outputs `NAME.OUTPUT`. Where its `senses` name one of these, a vector, that entry which is
-as high as the member's score tells the sense. The fact `join` says whether the largest level is the score, or
-their sum, `levelled_on` how many good pictures gave the levels.
+the reader that it `explains` itself with, its `outputs`, `scalars` and `learnt` facts. Further outputs of a
+member are the model's outputs `NAME.OUTPUT`. Where its `senses` name one of these, a vector, that entry which
+is as high as the member's score tells the sense. The fact `join` says whether the largest level is the score,
+or their sum, `levelled_on` how many good pictures gave the levels.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
-from flawscope.runtime.manifest import Manifest, OutputSpec
+from flawscope.runtime.manifest import Manifest, OutputSpec, ScalarSpec
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction
 
 READER = "joint"  # how manifests name this reader
-LEVELS, RAW, COMPARED = "levels", "raw_scores", "compared"
+LEVELS, RAW, COMPARED = "members", "raw_scores", "compared"
 _RAREST = 1e6  # one in so many; beyond it no number is told
 _EQUAL = 1e-3  # share of a member's score by which the part that made it may differ
 
@@ -93,7 +93,7 @@ def from_members(manifest: Manifest, prediction: Prediction, reader: Reader) -> 
                     about[finding.region] = finding
             elif finding.text not in plain:
                 told.append(finding)
-    return Explanation((*told, *about.values()), own[fired[0].number].contributions, segments)
+    return Explanation((*told, *about.values()), _contributions(manifest, members), segments)
 
 
 def _members(manifest: Manifest, prediction: Prediction) -> Iterator[_Member]:
@@ -111,16 +111,19 @@ def _members(manifest: Manifest, prediction: Prediction) -> Iterator[_Member]:
     for number, (known, level, raw) in enumerate(pairs):
         own: Mapping[str, Any] = known if isinstance(known, dict) else {}
         name = str(own["name"])
-        specs = tuple(OutputSpec.model_validate(spec) for spec in own["outputs"])
+        alone = {
+            "outputs": tuple(OutputSpec.model_validate(spec) for spec in own["outputs"]),
+            "scalars": tuple(ScalarSpec.model_validate(knob) for knob in own.get("scalars", ())),
+            "learnt": own["learnt"],
+            "explains": own["explains"],
+        }
         yield _Member(
             number,
             name,
             float(level),
             float(raw),
             own,
-            manifest.model_copy(
-                update={"outputs": specs, "learnt": own["learnt"], "explains": own["explains"], "scalars": ()}
-            ),
+            manifest.model_copy(update=alone),
             _of(prediction, name, float(raw)),
         )
 
@@ -155,9 +158,16 @@ def _fired(manifest: Manifest, score: float, members: tuple[_Member, ...]) -> li
     return [one for one in ordered if one.level > least] or ordered[:1]
 
 
+def _contributions(manifest: Manifest, members: tuple[_Member, ...]) -> tuple[tuple[str, float], ...]:
+    """Of a sum the levels, the highest first; the largest of several is not made up of them."""
+    if manifest.learnt.get("join") != "sum":
+        return ()
+    return tuple((one.name, one.level) for one in sorted(members, key=lambda one: -one.level))
+
+
 def _sentence(manifest: Manifest, one: _Member) -> Finding:
     of = "pictures" if manifest.tiling is None else "tiles"
-    times = math.exp(min(one.level, math.log(_RAREST)))
+    times = min(math.exp(min(one.level, math.log(2 * _RAREST))), _RAREST)
     count = manifest.learnt.get("levelled_on")
     number = f"{float(f'{times:.2g}'):.0f}" if times >= 10 else f"{times:.2g}"
     beyond = one.level > math.log(_RAREST)
