@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.training import TrainingData
-from flawscope.errors import BundleError
+from flawscope.errors import BundleError, OptionError
 from flawscope.methods.committee.budget import leave_out
-from flawscope.methods.committee.learning import for_member, needs_of
+from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of
 from flawscope.methods.committee.levels import TailLevels, joined
 from flawscope.methods.committee.members import Members, further, made
 from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage
+from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage, Teachable
 from flawscope.methods.fit_once import fit_once
+from flawscope.methods.running import taught
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.bundle import GRAPH
@@ -88,6 +89,30 @@ class Committee(Detector):
         self._seat(Members(fitted, self.options.size))
         self.to(run.torch_device()).eval()
         self._level(data, run, watch)
+        return self._learnt()
+
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """See `Teachable`: every member is taught; the levels are taken anew from tuning pictures at hand.
+
+        Raises:
+            OptionError: a member that can only be trained again.
+            Stopped: what a member raises.
+        """
+        members = self.members.apart()
+        for name, member in zip(self.names, members, strict=True):
+            if not isinstance(member, Teachable):
+                raise OptionError(
+                    f"member {name}",
+                    expected="a method that can be taught further good pictures",
+                    got=f"{member.name}, which can only be trained again",
+                    fix="Add --retrain, which trains on the old pictures and the new ones.",
+                )
+        for member in members:
+            taught(member, for_teaching(data, member), run, watch)
+        self._seat(Members(members, self.options.size))
+        self.to(run.torch_device()).eval()
+        if len(data.tuning) >= FEWEST:
+            self._level(data, run, watch)
         return self._learnt()
 
     def without(self, number: int) -> Committee:

@@ -47,21 +47,29 @@ def for_member(data: TrainingData, member: Detector, scaled: float) -> TrainingD
     """
     needs, size = member.needs(), member.options.size
 
-    def at_size(pictures: Pictures) -> Pictures:
-        frame = pictures.frame
-        return pictures if (frame.height, frame.width) == size else ResizedPictures(pictures, size)
-
     def given(pictures: Pictures | None) -> Pictures | None:
-        return None if pictures is None else at_size(pictures)
+        return None if pictures is None else at_size(pictures, size)
 
     learnt, tuning = _divided(data, (needs.tuning_share or scaled) if needs.tuning else 0.0)
     return TrainingData(
-        normal=at_size(learnt),
-        tuning=at_size(tuning),
+        normal=at_size(learnt, size),
+        tuning=at_size(tuning, size),
         natural=given(data.natural) if needs.natural else None,
         defective=given(data.defective) if needs.defective else None,
         parts=given(data.parts),
     )
+
+
+def for_teaching(data: TrainingData, member: Detector) -> TrainingData:
+    """The new good pictures of `data.normal` at a member's size, and nothing to scale on."""
+    size = member.options.size
+    return TrainingData(normal=at_size(data.normal, size), tuning=at_size(data.tuning.subset([]), size))
+
+
+def at_size(pictures: Pictures, size: tuple[int, int]) -> Pictures:
+    """Pictures at that height and width, resized where they are not."""
+    frame = pictures.frame
+    return pictures if (frame.height, frame.width) == size else ResizedPictures(pictures, size)
 
 
 def _divided(data: TrainingData, share: float) -> tuple[Pictures, Pictures]:
