@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import xml.etree.ElementTree as ET
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +168,21 @@ def test_another_alpha_follows_the_stream_anew(
         add(results, 66, 70)
     assert raised(read_records(tmp_path)) == []
     assert replay(tmp_path, 1e-9).alarms == ()
+
+
+def test_a_kept_state_that_is_damaged_is_followed_anew(
+    tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drifting, "KEPT", 10)
+    with opened(tmp_path, manifest) as results:
+        add(results, 0, 40)
+    for state in (b"", b"no state", zlib.compress(b"[]"), zlib.compress(b'{"pictures": 3, "marks": []}')):
+        with contextlib.closing(sqlite3.connect(tmp_path / "results.sqlite")) as base, base:
+            base.execute("UPDATE drift SET state = ?", (state,))
+        watch = Drifting(manifest)
+        with Results(tmp_path, model=MODEL, drifting=watch):
+            assert watch.drift.pictures == 40
+            assert watch.drift.logs.tolist() == pytest.approx(replay(tmp_path).drift.logs.tolist())
 
 
 def test_what_cannot_be_followed_is_said(tmp_path: Path, manifest: Manifest) -> None:

@@ -7,6 +7,7 @@ many pictures: no more than those are followed again when an inspection goes on,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import zlib
@@ -64,8 +65,10 @@ class Drifting:
         self._drift, self._seen = Drift(self._references, self._alpha), self._start
         state = base.execute(_STATE, (self._verdicts,)).fetchone()
         if state is not None and state[:2] == (self._alpha, self._start):
-            self._drift.restore(json.loads(zlib.decompress(state[3])))
-            self._seen = state[2]
+            with contextlib.suppress(zlib.error, ValueError, TypeError, KeyError):  # the chain tells it, too
+                kept = Drift(self._references, self._alpha)
+                kept.restore(json.loads(zlib.decompress(state[3])))
+                self._drift, self._seen = kept, int(state[2])
         self._kept, self._lost = self._seen, False
 
     def told(self, base: sqlite3.Connection, folder: Path, record: Record) -> Record:
