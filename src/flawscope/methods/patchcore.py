@@ -30,7 +30,7 @@ from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import coreset_size
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
-from flawscope.nn.banks.patchbank import PatchBank
+from flawscope.nn.banks.patchbank import PatchBank, most_members
 from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_picture
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap, top_mean
@@ -178,10 +178,9 @@ class PatchCore(Detector):
         Raises:
             Stopped: see there.
         """
-        patches, limit = self._collect(data.normal, run, watch), self.options.bank_limit
-        size = len(self.bank.memory.bank)
-        room = max(coreset_size(len(patches), self.options.coreset), round(size * run.growth))
-        most = size + room if limit is None else round(limit * (1 + run.growth))
+        patches, size = self._collect(data.normal, run, watch), len(self.bank.memory.bank)
+        share = coreset_size(len(patches), self.options.coreset)
+        most = most_members(size, self.options.bank_limit, share, run.growth)
         self.bank.grow(patches, most, projection=self.options.projection, run=run, watch=watch)
         return self.learnt
 

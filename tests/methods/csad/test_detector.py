@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, OptionError
 from flawscope.methods.csad.detector import CSAD
+from flawscope.methods.csad.fused import FusedGaussians
+from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.methods.registry import create
+from flawscope.methods.running import taught as learn_more
 from flawscope.methods.running import with_tensors
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
@@ -119,3 +123,38 @@ def test_options_that_make_no_sense_are_refused() -> None:
         create("csad", nothing)
     with pytest.raises(OptionError, match="trimmed must rise"):
         create("csad", {"trimmed": (0.8, 0.2)})
+
+
+def test_a_taught_composition_is_usual_afterwards(
+    taught: Callable[..., CSAD], pictures: Callable[..., Pictures]
+) -> None:
+    detector = taught(places={}, words={"words": 4})
+    fewer, test = pictures(range(60, 72), 2), torch.from_numpy(pictures(range(80, 81), 2)[0])[None]
+    before = {name: value.numpy() for name, value in detector(test).items()}
+    facts = detector.learnt.facts
+    for tuning in (fewer.subset([]), pictures(range(30, 54))):
+        again = copy.deepcopy(detector)
+        learn_more(again, TrainingData(normal=fewer, tuning=tuning), Run())
+        after = {name: value.numpy() for name, value in again(test).items()}
+        assert after["score"] < before["score"]
+        assert before["counts_low"][0, 0] == 3 > after["counts_low"][0, 0]
+        assert again.learnt.facts == facts
+        assert again.learnt.reference is not None
+        again.learnt.reference(after, "torch")
+        assert len(again.compared.histogram.fused.seen) == 36
+        restored = with_tensors(CSAD(again.options, facts), again.state_dict())
+        assert restored(test)["score"] == again(test)["score"]
+    scaled = copy.deepcopy(detector)
+    learn_more(scaled, TrainingData(normal=fewer, tuning=fewer.subset([])), Run())
+    assert torch.equal(scaled.levels.zero, detector.levels.zero), "no tuning picture is at hand"
+
+
+def test_taught_vectors_are_described_as_all_together() -> None:
+    vectors, held_out = torch.rand(40, 6), torch.rand(5, 6)
+    options = GaussianOptions(shrinkage=True)
+    together, apart = (FusedGaussians((2, 4), options, 0.01) for _ in range(2))
+    together.learn(vectors, held_out)
+    apart.learn(vectors[:25], held_out)
+    apart.teach(vectors[25:])
+    for name, value in together.state_dict().items():
+        assert torch.equal(value, apart.state_dict()[name]), name

@@ -73,3 +73,15 @@ def test_a_picture_is_compared_with_the_places_of_the_others() -> None:
     good = torch.stack([shares(seed) for seed in range(30)] + [shares(40, beside=True)])
     left_out = branch.learn(branch.reduced(good))
     assert left_out.argmax() == 30
+
+
+def test_taught_regions_are_those_of_all_pictures_together() -> None:
+    shares = torch.rand(9, 2, 32, 32, generator=torch.Generator().manual_seed(2)).pow(4)
+    together, apart = (Places(2, (32, 32), PlacesOptions(pictures=3)) for _ in range(2))
+    together.learn(shares)
+    apart.learn(shares[:5])
+    apart.teach(shares[5:], None, 0)
+    for name in ("unusual", "usual", "near", "shown"):
+        torch.testing.assert_close(getattr(apart, name), getattr(together, name))
+    assert (apart.fused.seen[:5] >= together.fused.seen[:5] - 1e-6).all()
+    torch.testing.assert_close(apart.fused.seen[5:], together.fused.seen[5:])

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from coloured_squares import SMALL, Coloured, Scene, scene
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Sample
+from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.methods.registry import create
+from flawscope.methods.running import taught as learn_more
 from flawscope.methods.running import with_tensors
 from flawscope.methods.sadsem.detector import CHART, SADSeM
+from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
 Taught = Callable[..., SADSeM]
@@ -186,3 +193,24 @@ def test_one_pass_serves_segmenter_and_banks(monkeypatch: pytest.MonkeyPatch) ->
     detector.network.network.register_forward_hook(lambda *_: runs.append("backbone"))
     detector.network(torch.zeros(1, 3, 64, 64))
     assert runs == ["backbone"]
+
+
+def test_taught_scenes_extend_numbers_banks_and_masks(taught: Taught, tmp_path: Path) -> None:
+    detector = taught()
+    single = scene(41, (1, 0, 2))
+    sizes = {name: len(value) for name, value in detector.state_dict().items() if name.endswith(".bank")}
+    before = answers(detector, single)
+    samples = [Sample(tmp_path / f"{seed}.png", "train", defective=False) for seed in range(60, 64)]
+    for seed, sample in enumerate(samples, 60):
+        Image.fromarray(scene(seed, (1, 0, 2))).save(sample.path)
+    pictures = PictureFiles(samples, detector.options.frame)
+    learn_more(detector, TrainingData(normal=pictures, tuning=pictures.subset([])), Run())
+    after = answers(detector, single)
+    assert (before["score"] >= 2).all()
+    assert after["score"] < before["score"]
+    assert detector.learnt.facts["usual"] == [[1, 2], [1, 1], [0, 0]]
+    assert detector.learnt.files.keys() == {CHART}
+    state = detector.state_dict()
+    assert all(len(state[name]) >= size for name, size in sizes.items())
+    assert len(state["judging.masks.stored"]) == 12
+    detector.learnt.reference(after, "torch")

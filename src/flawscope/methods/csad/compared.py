@@ -71,6 +71,16 @@ class Compared(nn.Module):
         if self.places is not None:
             self.places.learn(good.places, held_out.places, seed)
 
+    def teach(self, good: Components, held_out: Components | None, seed: int) -> None:
+        """Take in further good pictures; `held_out` ones give the levels, where None those of before."""
+        if self.histogram is not None:
+            held = None if held_out is None else held_out.histograms
+            self.histogram.teach(good.labels, good.histograms, held, seed)
+        if self.counts is not None:
+            self.counts.teach(good.labels, None if held_out is None else held_out.labels, seed)
+        if self.places is not None:
+            self.places.teach(good.places, None if held_out is None else held_out.places, seed)
+
     def forward(self, labels: Tensor, shares: Tensor) -> Judged:
         """Judge label maps (N, H, W) int64; shares (N, K + 1, H, W) tell how far a pixel shows each class."""
         found = Judged()

@@ -171,6 +171,12 @@ class ComponentCounts(Counting):
         seen = self.counted(held_out) if held_out is not None and len(held_out) else None
         return self.fused.learn(counts, seen, seed)
 
+    @torch.no_grad()
+    def teach(self, labels: Tensor, held_out: Tensor | None, seed: int) -> None:
+        """Take in further good pictures; which components count stays. See `FusedGaussians.teach`."""
+        seen = None if held_out is None else self.counted(held_out)
+        self.fused.teach(self.counted(labels), seen, seed)
+
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score (N,), counts (N, K), and area of each class's largest and smallest component, (N, K) each.
 

@@ -8,7 +8,7 @@ pictures that nothing has learnt from; their sum counts (section 3.5), or the la
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -117,9 +117,33 @@ class CSAD(Detector):
         self.to(run.torch_device()).eval()
         self._compare(data, run, watch)
         facts: dict[str, Any] = {"names": list(names), "grids": [list(grid) for grid in grids]}
+        return Learnt(facts=facts, history=history, reference=self._reference)
+
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """See `Teachable`: what good pictures show is described anew by all of them, the old and the new.
+
+        Components and code book stay, and so do students; banks grow. The branches' scale comes from
+        `data.tuning` again, and stays where fewer than two of those are at hand.
+
+        Raises:
+            Stopped: what a branch raises.
+        """
+        if self.structure is not None:
+            self.structure.teach(data.normal, self.backbone, run, watch)
+        good, patches = self._read(data.normal, run, watch)
+        again = len(data.tuning) > 1
+        held_out, held_patches = self._read(data.tuning, run, watch) if again else (None, None)
+        self.compared.teach(good, held_out, run.seed)
+        if self.words is not None:
+            self.words.teach(patches, held_patches, run.seed)
+        if again:
+            self._scale(data.tuning, run, watch)
+        return Learnt(facts=self.learnt.facts, reference=self._reference)
+
+    @property
+    def _reference(self) -> Callable[[Mapping[str, NDArray[Any]], str], None] | None:
         counts = self.compared.counts
-        reference = partial(self._check, counts) if counts is not None else None
-        return Learnt(facts=facts, history=history, reference=reference)
+        return partial(self._check, counts) if counts is not None else None
 
     def _named(self, watch: Watch) -> tuple[str, ...]:
         """What findings call the classes, the background first."""
@@ -161,9 +185,13 @@ class CSAD(Detector):
         self.compared.learn(good, held_out, run.seed)
         if self.words is not None:
             self.words.learn(patches, held_patches, run.seed)
+        self._scale(data.tuning, run, watch)
+
+    def _scale(self, tuning: Pictures, run: Run, watch: Watch) -> None:
+        """Bring the branches, and their maps, to one scale."""
         found = [
             (scores.cpu(), peaks.cpu())
-            for pixels in batches(data.tuning, run, watch, "scaling the branches", _BATCH)
+            for pixels in batches(tuning, run, watch, "scaling the branches", _BATCH)
             for scores, peaks in [self._raw(pixels)]
         ]
         scores, peaks = (torch.cat(parts) for parts in zip(*found, strict=True))  # (m, B), (m, M)

@@ -26,9 +26,12 @@ class FusedGaussians(nn.Module):
 
     Attributes:
         usual: (2, V, D) from where to where 90 % of the good pictures lie, for each of V variants.
+        seen, held_out: (n, D) and (m, D) what `learn` was given, from which `teach` goes on; in no graph.
     """
 
     usual: Tensor
+    seen: Tensor
+    held_out: Tensor
 
     def __init__(
         self, sizes: Sequence[int], options: GaussianOptions, floor: float, least: float = 0.0
@@ -38,6 +41,8 @@ class FusedGaussians(nn.Module):
         self.gaussians = nn.ModuleList(Gaussian(size, options, floor) for size in sizes)
         self.levels = Levels(len(self.sizes), "moments", between=TRIMMED, least=least)
         self.register_buffer("usual", torch.zeros(2, 1, sum(sizes)))
+        for name in ("seen", "held_out"):
+            self.register_buffer(name, torch.zeros(0, sum(sizes)))
 
     def learn(self, vectors: Tensor, held_out: Tensor | None = None, seed: int = 0) -> Tensor:
         """Estimate the Gaussians, and the levels of their distances.
@@ -65,7 +70,20 @@ class FusedGaussians(nn.Module):
         ends, variants = torch.tensor(USUAL).to(vectors), torch.from_numpy(members).to(vectors.device)
         ranges = [vectors[variants == index].quantile(ends, 0) for index in range(int(members.max()) + 1)]
         self.usual = torch.stack(ranges, 1).to(self.usual)  # (2, V, D)
+        self.seen = vectors.to(self.usual)
+        self.held_out = (vectors[:0] if held_out is None else held_out).to(self.usual)
         return torch.as_tensor(self.levels(left_out.to(self.usual)).sum(1))
+
+    def teach(self, vectors: Tensor, held_out: Tensor | None = None, seed: int = 0) -> None:
+        """Estimate everything anew from the vectors of before and further ones (k, D), as of one lot.
+
+        Args:
+            vectors: of good pictures that nothing has learnt from.
+            held_out: see `learn`; None: those of before.
+            seed: see `learn`.
+        """
+        known = self.held_out if held_out is None else held_out
+        self.learn(torch.cat([self.seen, vectors.to(self.seen)]), known, seed)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Score (N,) of vectors (N, D), higher is more anomalous; exports to ONNX."""

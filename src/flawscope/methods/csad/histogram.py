@@ -124,6 +124,12 @@ class PatchHistogram(nn.Module):
         self.map.learn(labels, histograms)
         return self.fused.learn(histograms, held_out, seed)
 
+    @torch.no_grad()
+    def teach(self, labels: Tensor, histograms: Tensor, held_out: Tensor | None, seed: int) -> None:
+        """Take in further good pictures; see `learn`, and `FusedGaussians.teach`."""
+        self.map.teach(labels, histograms)
+        self.fused.teach(histograms, held_out, seed)
+
     def masks(self, labels: Tensor) -> Tensor:
         """What `count` takes, (N, K', H, W), of label maps (N, H, W): 1 where a class that counts shows."""
         return self.shares.masks(labels)

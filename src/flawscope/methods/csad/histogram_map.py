@@ -51,13 +51,23 @@ class HistogramMap(nn.Module):
 
     def learn(self, labels: Tensor, histograms: Tensor) -> None:
         """Keep good pictures, spread evenly over all: their label maps (n, H, W) and histograms (n, D)."""
-        kept = torch.linspace(0, len(labels) - 1, min(len(labels), KEPT)).round().long()
+        kept = _spread(len(labels))
         self.histograms = histograms[kept.to(histograms.device)].to(self.histograms)
+        self.maps = self._small(labels[kept.to(labels.device)])
+
+    def teach(self, labels: Tensor, histograms: Tensor) -> None:
+        """Keep further good pictures beside those of before, or of both some, spread evenly over all."""
+        kept = _spread(len(self.maps) + len(labels)).to(self.maps.device)
+        self.histograms = torch.cat([self.histograms, histograms.to(self.histograms)])[kept]
+        self.maps = torch.cat([self.maps, self._small(labels)])[kept]
+
+    def _small(self, labels: Tensor) -> Tensor:
+        """Label maps (n, h, w) of label maps (n, H, W), by the middle of each cell."""
         rows, columns = (
-            ((torch.arange(small) + 0.5) * large / small).long().to(labels.device)  # the middle of each cell
+            ((torch.arange(small) + 0.5) * large / small).long().to(labels.device)
             for large, small in zip(self.size, self.maps.shape[1:], strict=True)
         )
-        self.maps = labels[kept.to(labels.device)][:, rows][:, :, columns].to(self.maps)
+        return labels[:, rows][:, :, columns].to(self.maps)
 
     def forward(self, masks: Tensor, histograms: Tensor, away: Tensor) -> Tensor:
         """The map (N, H, W), at least 0.
@@ -87,3 +97,8 @@ class HistogramMap(nn.Module):
         table = values.reshape(-1, count, masks.shape[1]).transpose(1, 2)  # (N, K', cells)
         entries = table.index_select(2, cells.flatten())  # (N, K', h * w)
         return (entries.reshape(masks.shape) * masks).sum(1)
+
+
+def _spread(count: int) -> Tensor:
+    """Up to 300 indices, evenly spread over so many pictures."""
+    return torch.linspace(0, count - 1, min(count, KEPT)).round().long()

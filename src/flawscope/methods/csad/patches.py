@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.csad.structure import Structure
 from flawscope.nn.backbones.build import Backbone
@@ -49,6 +50,10 @@ class Patches(Structure):
     def learn(self, data: TrainingData, backbone: Backbone, run: Run, watch: Watch) -> list[dict[str, float]]:
         """See `JoinedPatches.learn`."""
         return self.banks.learn(data.normal, backbone, run, watch)
+
+    def teach(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> None:
+        """See `JoinedPatches.teach`."""
+        self.banks.teach(pictures, backbone, run, watch)
 
     def forward(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
         """See the base's; in deviations of the peaks of good pictures."""

@@ -54,10 +54,14 @@ class Places(nn.Module):
     Attributes:
         unusual: (K, h, w) from 0, where good pictures show the class nearby, to 1.
         usual: (h, w) the class that good pictures show there most, 0 the background.
+        near: (K, h, w) how many good pictures show the class nearby.
+        shown: (K, h, w) share of the cell in all of them together.
     """
 
     unusual: Tensor
     usual: Tensor
+    near: Tensor
+    shown: Tensor
     down: Tensor
     across: Tensor
 
@@ -70,6 +74,8 @@ class Places(nn.Module):
         self.fused = FusedGaussians((classes,), options.gaussian, options.floor, least)
         self.register_buffer("unusual", torch.zeros(classes, *self.grid))
         self.register_buffer("usual", torch.zeros(self.grid, dtype=torch.uint8))
+        for name in ("near", "shown"):
+            self.register_buffer(name, torch.zeros(classes, *self.grid))
         for name, length, cells in zip(("down", "across"), size, self.grid, strict=True):
             inside = members(length, cells)
             self.register_buffer(name, inside / inside.sum(1, keepdim=True), persistent=False)
@@ -91,17 +97,40 @@ class Places(nn.Module):
         Raises:
             DataError: fewer than two pictures.
         """
-        near = torch.stack([self._near(one) for one in shares])  # (n, K, h, w)
-        total = near.sum(0)
+        elsewhere, seen = self._counted(shares, held_out, torch.zeros(()), torch.zeros(()), len(shares))
+        return self.fused.learn(elsewhere, seen, seed)
+
+    @torch.no_grad()
+    def teach(self, shares: Tensor, held_out: Tensor | None, seed: int) -> None:
+        """Take in further good pictures: regions are then those of all, as if learnt together.
+
+        What lies elsewhere in pictures of before was measured when fewer were known, and is no less than what
+        the larger regions would leave. Arguments are those of `learn`; see `FusedGaussians.teach`.
+        """
+        count = len(self.fused.seen) + len(shares)
+        elsewhere, seen = self._counted(shares, held_out, self.near, self.shown, count)
+        self.fused.teach(elsewhere, seen, seed)
+
+    def _counted(
+        self, shares: Tensor, held_out: Tensor | None, near: Tensor, shown: Tensor, count: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Make regions of what was counted before and of shares (n, K, h, w), `count` pictures in all.
+
+        Returns:
+            what lies elsewhere in these, each held against the others, and in held-out ones.
+        """
+        own = torch.stack([self._near(one) for one in shares])  # (n, K, h, w)
+        total = near.to(own) + own.sum(0)
         elsewhere = torch.stack(
-            [self._of(one, self._rare(total - own)) for one, own in zip(shares, near, strict=True)]
+            [self._of(one, self._rare(total - its)) for one, its in zip(shares, own, strict=True)]
         )
         self.unusual = self._rare(total).to(self.unusual)
-        mean = shares.mean(0)
+        summed = shown.to(shares) + shares.sum(0)
+        mean = summed / count
         background = 1 - mean.sum(0, keepdim=True)
         self.usual = torch.cat([background, mean]).argmax(0).to(self.usual)
-        seen = None if held_out is None else self._of(held_out, self._rare(total))
-        return self.fused.learn(elsewhere, seen, seed)
+        self.near, self.shown = total.to(self.near), summed.to(self.shown)
+        return elsewhere, None if held_out is None else self._of(held_out, self._rare(total))
 
     def reduced(self, masks: Tensor) -> Tensor:
         """Shares (N, K, h, w) of the cells that masks (N, K, H, W) show."""

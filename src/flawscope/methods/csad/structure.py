@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.heatmaps import Heatmap
@@ -43,6 +44,9 @@ class Structure(nn.Module, ABC):
             OptionError, DataError: what the branch refuses.
             Stopped: the stop signal was set; the same call goes on from there.
         """
+
+    def teach(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> None:
+        """Take in further good pictures, where the branch can; by default it stays as it is."""
 
     @abstractmethod
     def forward(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> Tensor:

@@ -115,6 +115,15 @@ class VisualWords(nn.Module):
         seen = None if held_out is None else self._histograms(held_out)
         return self.fused.learn(self._histograms(features), seen, seed)
 
+    @torch.no_grad()
+    def teach(self, features: Tensor, held_out: Tensor | None, seed: int) -> None:
+        """Take in patch features (k, D, h, w) of further good pictures, scaled; the code book stays.
+
+        `held_out`, scaled too, is as in `learn`; see `FusedGaussians.teach`.
+        """
+        seen = None if held_out is None else self._histograms(held_out)
+        self.fused.teach(self._histograms(features), seen, seed)
+
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
         """Score (N,) of the backbone's maps {layer: (N, C, h, w)}; exports to ONNX."""
         return torch.as_tensor(self.fused(self._counted(self.grid(maps))))

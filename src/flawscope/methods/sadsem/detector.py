@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, DataError
 from flawscope.methods.csad.cost import expected
@@ -22,7 +23,7 @@ from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, 
 from flawscope.methods.sadsem.chart import plane_chart
 from flawscope.methods.sadsem.judging import Judging
 from flawscope.methods.sadsem.layers import ComponentFacts
-from flawscope.methods.sadsem.learning import Seen, describe, fill_banks, look
+from flawscope.methods.sadsem.learning import Seen, describe, fill_banks, grow_banks, look
 from flawscope.methods.sadsem.network import FeatureNetwork
 from flawscope.methods.sadsem.options import PRESETS, SADSeMOptions
 from flawscope.nn.banks.preflight import Preflight, estimate, together
@@ -133,10 +134,39 @@ class SADSeM(Detector):
             "ignored": list(self.ignored),
             "segmenter": dict(getattr(segmenter, "facts", {})),
         }
-        history = list(getattr(segmenter, "history", ()))
+        return self._learnt(facts, components, list(getattr(segmenter, "history", ())))
+
+    def _learnt(
+        self, facts: Facts, components: Sequence[ComponentFacts], history: Sequence[dict[str, float]] = ()
+    ) -> Learnt:
         chart = plane_chart(components, self.options.choice).encode()
         reference = self._check if self.judging.numbers is not None else None
         return Learnt(facts, history, {CHART: chart}, reference)
+
+    @torch.no_grad()
+    def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        """See `Teachable`: banks and masks grow, the usual numbers are those of all; components stay.
+
+        So do the layers by which they are judged. Bounds come from `data.tuning` again, where it has any.
+
+        Raises:
+            Stopped: what the banks raise.
+        """
+        judging, options = self.judging, self.options
+        labels = grow_banks(
+            judging.surfaces,
+            self.network,
+            judging.projection,
+            pictures=data.normal,
+            options=options,
+            run=run,
+            watch=watch,
+        )
+        judging.teach_shapes(labels)
+        if len(data.tuning) > 1:
+            judging.scale_outlines(self._scaled(data.tuning, run, watch))
+        components = [ComponentFacts.of(values) for values in dict[str, Any](self.learnt.facts)["components"]]
+        return self._learnt({**self.learnt.facts, "usual": judging.usual()}, components)
 
     def _named(self, watch: Watch) -> tuple[str, ...]:
         """What findings call the segments; names in the options that none has are told."""
@@ -194,8 +224,12 @@ class SADSeM(Detector):
                 watch=watch,
             )
             judging.surfaces.to(run.torch_device())
-        held_out, extremes = [], []
-        for pixels in batches(data.tuning, run, watch, "scaling the scores", _BATCH):
+        judging.learn_shapes(seen.labels, self._scaled(data.tuning, run, watch))
+
+    def _scaled(self, tuning: Pictures, run: Run, watch: Watch) -> Tensor:
+        """Take the surfaces' bounds from tuning pictures, and hand back their label maps (m, H, W)."""
+        judging, held_out, extremes = self.judging, list[Tensor](), list[Tensor]()
+        for pixels in batches(tuning, run, watch, "scaling the scores", _BATCH):
             labels, maps = self.network(pixels)
             held_out.append(labels.to(torch.uint8).cpu())
             if judging.surfaces is not None:
@@ -203,7 +237,7 @@ class SADSeM(Detector):
                 extremes.append(judging.surfaces.extremes(maps, cells).cpu())
         if judging.surfaces is not None:
             judging.surfaces.scale(torch.cat(extremes))
-        judging.learn_shapes(seen.labels, torch.cat(held_out))
+        return torch.cat(held_out)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""

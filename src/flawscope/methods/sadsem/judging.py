@@ -90,6 +90,18 @@ class Judging(nn.Module):
             self.numbers.learn(labels.long(), held_out.long())
         if self.masks is not None:
             self.masks.learn([self._small(part).cpu() for part in torch.split(labels, _BATCH)])
+        self.scale_outlines(held_out)
+
+    def teach_shapes(self, labels: Tensor) -> None:
+        """Learn masks and numbers from label maps (k, H, W) of further good pictures, too."""
+        if self.numbers is not None:
+            self.numbers.teach(labels.long())
+        if self.masks is not None:
+            self.masks.teach([self._small(part) for part in torch.split(labels, _BATCH)])
+
+    def scale_outlines(self, held_out: Tensor) -> None:
+        """Take the bounds of the masks' scores from label maps (m, H, W) of held-out pictures."""
+        if self.masks is not None:
             found = [self.masks.raw(self._small(part)) for part in torch.split(held_out, _BATCH)]
             self.masks.scale(torch.cat(found).amax((2, 3)))
 

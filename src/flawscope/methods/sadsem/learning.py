@@ -17,6 +17,7 @@ from flawscope.methods.sadsem.projection import Projection
 from flawscope.methods.sadsem.surfaces import Surfaces
 from flawscope.nn.banks.coreset import coreset_size
 from flawscope.nn.banks.features import patch_rows
+from flawscope.nn.banks.patchbank import most_members
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
@@ -135,3 +136,35 @@ def fill_banks(
             watch=watch,
             name=name,
         )
+
+
+@torch.no_grad()
+def grow_banks(
+    surfaces: Surfaces | None,
+    network: FeatureNetwork,
+    projection: Projection,
+    *,
+    pictures: Pictures,
+    options: SADSeMOptions,
+    run: Run,
+    watch: Watch,
+) -> Tensor:
+    """Add to the banks what further good pictures show; hands back their label maps (n, H, W) uint8."""
+    plan = surfaces.plan if surfaces is not None else ()
+    rows: list[list[Tensor]] = [[] for _ in plan]
+    found = []
+    for pixels in batches(pictures, run, watch, "reading features", _BATCH):
+        labels, maps = network(pixels)
+        found.append(labels.to(torch.uint8).cpu())
+        if surfaces is None:
+            continue
+        places, pooled = projection(labels), surfaces.pooled(maps)
+        for own, (label, layer) in zip(rows, plan, strict=True):
+            own.append(patch_rows(pooled[layer])[places[layer].flatten() == label].cpu())  # (m, C)
+    for parts, bank in zip(rows, surfaces.each() if surfaces is not None else (), strict=True):
+        further = torch.cat(parts)
+        if len(further):
+            share = coreset_size(len(further), options.coreset)
+            most = most_members(len(bank.memory.bank), options.bank_limit, share, run.growth)
+            bank.grow(further, most, projection=options.projection, run=run, watch=watch)
+    return torch.cat(found)

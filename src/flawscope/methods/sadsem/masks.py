@@ -134,7 +134,14 @@ class MaskBank(nn.Module):
     @torch.no_grad()
     def learn(self, masks: Sequence[Tensor]) -> None:
         """Store masks (n, J, m, m), as `small` makes them, of good pictures, in batches; and their RFM."""
-        stored = torch.cat(list(masks))
+        self._store(torch.cat(list(masks)))
+
+    @torch.no_grad()
+    def teach(self, masks: Sequence[Tensor]) -> None:
+        """Store those of further good pictures, too; see `learn`. What becomes 1 stays."""
+        self._store(torch.cat([self.stored, *(some.to(self.stored) for some in masks)]))
+
+    def _store(self, stored: Tensor) -> None:
         if self.options.most is not None:
             stored = stored[spread(range(len(stored)), self.options.most)]
         self.stored = stored.to(self.top)

@@ -29,18 +29,29 @@ class Numbers(Counting):
 
     Attributes:
         usual: (2, K) fewest and most in good pictures.
+        seen: (n, K) counts of these; in no graph.
     """
 
     usual: Tensor
+    seen: Tensor
 
     def __init__(self, classes: int, size: tuple[int, int], options: NumberOptions) -> None:
         super().__init__(classes, size, options)
         self.options = options
         self.register_buffer("usual", torch.zeros(2, classes))
+        self.register_buffer("seen", torch.zeros(0, classes))
 
     def learn(self, labels: Tensor, held_out: Tensor) -> None:
         """Learn what counts from label maps (n, H, W), the usual numbers from (m, H, W) of others, too."""
-        counts = torch.cat([self.learn_least(labels), self.counted(held_out)])  # (n + m, K)
+        self._take(torch.cat([self.learn_least(labels), self.counted(held_out)]))
+
+    def teach(self, labels: Tensor) -> None:
+        """Learn the usual numbers from label maps (k, H, W) of further good pictures, too."""
+        counts = self.counted(labels)
+        self._take(torch.cat([self.seen.to(counts), counts]))
+
+    def _take(self, counts: Tensor) -> None:
+        self.seen = counts.to(self.seen)
         self.usual = usual_numbers(counts, self.options.rare).to(self.usual)
 
     def beyond(self, counts: Tensor) -> Tensor:

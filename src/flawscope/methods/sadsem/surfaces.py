@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flawscope.nn.banks.features import patch_rows
 from flawscope.nn.banks.neighbours import MemoryBank, resolution
-from flawscope.nn.banks.patchbank import select_patches
+from flawscope.nn.banks.patchbank import further_members, select_patches
 from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
@@ -45,6 +45,12 @@ class SurfaceBank(nn.Module):
         chosen = select_patches(rows, count, projection=projection, run=run, watch=watch, name=name)
         self.memory = self._memory(rows[chosen])
         self.least = resolution(self.memory.bank)
+
+    def grow(self, rows: Tensor, most: int, *, projection: int, run: Run, watch: Watch) -> None:
+        """Add those of further features (n, D) that the bank does not cover, up to `most` in all."""
+        chosen = further_members(self.memory.members, rows, most, projection=projection, run=run, watch=watch)
+        self.memory.grow(rows[chosen])
+        self.least = torch.maximum(self.least, resolution(self.memory.bank))
 
     def forward(self, maps: Tensor) -> Tensor:
         """L2 distance (N, h, w) of each cell of maps (N, D, h, w) to the nearest stored feature."""

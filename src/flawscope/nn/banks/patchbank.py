@@ -154,6 +154,15 @@ def select_patches(
     return chosen
 
 
+def most_members(size: int, limit: int | None, share: int, growth: float) -> int:
+    """How many members a bank of `size` may have once it is taught.
+
+    With a limit, so much more than that; without, so much more than its size, or `share` more, the coreset of
+    what is taught, where that is larger.
+    """
+    return size + max(share, round(size * growth)) if limit is None else round(limit * (1 + growth))
+
+
 def further_members(
     members: Tensor,
     patches: Tensor,
