@@ -19,7 +19,7 @@ from two_filters import register
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of twenty pictures, which calibrated in folds; beside it these, odd ones, more and fresh ones."""
+    """A model of twenty pictures, which calibrated in folds; beside it these, odd, more and fresh ones."""
     root = tmp_path_factory.mktemp("few")
     train(recipe(write_pictures(root / "good", 20), split={"folds": 2}), root / "model", Run())
     write_pictures(root / "odd", 2, seed=21, spot=True)

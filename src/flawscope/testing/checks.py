@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from flawscope.errors import BundleError, DataError, FlawscopeError
+from flawscope.methods.detector import Teachable
 from flawscope.methods.registry import parse_options
-from flawscope.methods.running import with_tensors
+from flawscope.methods.running import taught, with_tensors
 from flawscope.nn.run import Checkpoints
 from flawscope.runtime import bundle
 from flawscope.runtime.engines import DEFAULT
@@ -132,6 +133,20 @@ def saved_and_loaded_gives_the_same(subject: Subject) -> None:
     save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, path)
     loaded = with_tensors(subject.new(detector.learnt.facts), load_file(path))
     _same(subject, "saved and loaded again it gives", subject.score(loaded))
+
+
+def what_is_taught_is_kept(subject: Subject) -> None:
+    """A method that can be taught learns the same every time, and all of it lies in the tensors and facts."""
+    if not isinstance(subject.detector, Teachable):
+        raise SkipTest("it can only be trained again")
+    data = replace(subject.data, normal=subject.tests.subset(range(3)))
+    first, again = (taught(copy.deepcopy(subject.detector), data, subject.run()) for _ in range(2))
+    _require(not _moved(first.state_dict(), again.state_dict()), "teaching twice gives two models")
+    json.dumps(first.learnt.facts)
+    outputs = subject.score(first)
+    loaded = subject.score(with_tensors(subject.new(first.learnt.facts), first.state_dict()))
+    unlike = [name for name, values in outputs.items() if not np.array_equal(values, loaded[name])]
+    _require(not unlike, f"taught, saved and loaded again it gives another {', '.join(unlike)}")
 
 
 def foreign_weights_are_refused(subject: Subject) -> None:
