@@ -6,8 +6,8 @@ A rendered product is learnt; then the light turns weaker and warmer, and the mo
 Twenty of them are taught. Measured: seconds (wall, and of the processor), how many of the taught pictures and
 of thirty others in that light are rejected, and image AUROC in both lights, before and after, and of a model
 that is trained on the old and the new pictures together. Thresholds promise 5 % false rejects with 95 %
-confidence as far as the pictures support it. That the radius is where banks stop growing was settled by trying
-others on this very product.
+confidence as far as the pictures support it. That the radius is where banks stop growing was settled by
+trying others on this very product.
 """
 
 from __future__ import annotations
