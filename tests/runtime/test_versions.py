@@ -235,8 +235,17 @@ def test_further_events_join_the_chain(model: Path) -> None:
     assert str(chain.verify(versions.rows(model))) == "row 2 was changed"
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("work", ["switch", "rollback", "changing"])
+@pytest.mark.parametrize(
+    ("work", "at_once"),
+    [
+        ("switch", True),
+        ("rollback", False),
+        *(
+            pytest.param(*other, marks=pytest.mark.slow)
+            for other in (("switch", False), ("rollback", True), ("changing", True), ("changing", False))
+        ),
+    ],
+)
 def test_killed_at_any_step_the_old_or_the_new_model_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str, at_once: bool
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -252,7 +253,7 @@ def test_folds_of_half_precision_are_scored_by_the_engine(
     def scored(fold: TwoFilters, held: Pictures, engine: tuple[str, str]) -> HeldOut:
         asked.append(engine)
         precise = score_by_itself(fold, held, Run())
-        return HeldOut((2 * precise.scores[0],), precise.levels, in_folds=False)
+        return replace(precise, scores=(2 * precise.scores[0],))
 
     monkeypatch.setattr(fold_scores, "_exported", scored)
     coarse = score_in_folds(parts, lambda: TwoFilters(TwoFiltersOptions()), run, engine=("openvino", "bf16"))
