@@ -292,6 +292,15 @@ def test_withheld_kinds_have_bars_strips_and_a_key_of_their_own() -> None:
     assert [(name, drawn.count("Z")) for name, drawn in bars] == [("defective", 2), ("unseen", 1)]
 
 
+def test_pictures_that_nobody_has_reviewed_stay_in_the_histogram() -> None:
+    reviewed = item("a.png", 4.0, False, "good")
+    page = render(content(reviewed, item("b.png", 1.0), item("c.png", 5.0)))
+    assert ("3 pictures" in page, "1 good<" in page) == (True, False)
+    assert "Of 1 picture whose truth is known:" in page
+    assert re.findall(r'class="strip (\w+)"', page) == ["good"]
+    assert "whose truth is known" not in render(judged())
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_none_is_told_apart_where_all_are_alike(seen: bool) -> None:
     page = render(replace(judged(), items=tuple(withheld(item, not seen) for item in judged().items)))

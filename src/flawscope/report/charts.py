@@ -29,25 +29,25 @@ Spans = Sequence[tuple[float, float]]
 def score_chart(content: ReportContent) -> Markup:
     """Histogram of good (above the line) and defective (below) scores, a strip for each kind, thresholds.
 
-    Without truth: one histogram. Where some defect kinds are seen in training and others not, each has bars
-    of its own.
+    Without truth: one histogram; it holds all that is not known to be defective where the truth of some is
+    known, and strips show which those are. Where some defect kinds are seen in training and others not, each
+    has bars of its own.
     """
     thresholds = [content.review_threshold, content.reject_threshold]
     scores = [item.record.rank for item in content.items]
     axis = Axis.over(scores + thresholds, _LEFT, _WIDTH - _RIGHT, room=0.03)
     groups = content.by_kind()
-    upper = content.good if content.judged else content.items
+    named, upper = _upper(content)
     lower = _lower(content)
     middle = _TOP + _HALF
     base = middle + (_HALF if lower else 0)
-    strips = list(groups.items())[:_MOST_KINDS] if len(groups) > 1 else []
+    strips = list(groups.items())[:_MOST_KINDS] if len(groups) > 1 or content.partly_judged else []
     bottom = base + (14 + _ROW * len(strips) if strips else 0)
     edges = np.linspace(axis.low, axis.high, _BINS + 1)
     places = axis(edges)
     drawn = [[item.record.rank for item in items] for _, items in (("", upper), *lower)]
     heights = [np.histogram(scores, edges)[0] for scores in drawn]
     scale = _HALF / max(1, *(int(counts.max()) for counts in heights))
-    named = "good" if content.judged else "all"
     parts = [
         *_zones(content, axis, bottom),
         _bars(named, _spans(places, 0, 1), middle, -scale * heights[0]),
@@ -55,7 +55,7 @@ def score_chart(content: ReportContent) -> Markup:
             _bars(name, _spans(places, index, len(lower)), middle, scale * counts)
             for index, ((name, _), counts) in enumerate(zip(lower, heights[1:], strict=True))
         ),
-        _label(12, _TOP + 16, f"{len(upper)} {'good' if content.judged else 'pictures'}"),
+        _label(12, _TOP + 16, f"{len(upper)} {'good' if named == 'good' else 'pictures'}"),
         *_lower_labels(content, base),
         path("axis", f"M{_LEFT} {middle}H{_WIDTH - _RIGHT}"),
         *(
@@ -80,6 +80,13 @@ def _zones(content: ReportContent, axis: Axis, bottom: float) -> list[Markup]:
         path(f"zone {name}", f"M{start} {_TOP}H{stop}V{bottom}H{start}Z")
         for name, (start, stop) in zip(("accept", "review", "reject"), spans, strict=True)
     ]
+
+
+def _upper(content: ReportContent) -> tuple[str, tuple[ReportItem, ...]]:
+    """What stands above the line, with the name of its colour."""
+    if content.judged and not content.partly_judged:
+        return "good", content.good
+    return "all", tuple(item for item in content.items if not item.record.defective)
 
 
 def _lower(content: ReportContent) -> list[tuple[str, tuple[ReportItem, ...]]]:

@@ -120,6 +120,11 @@ class ReportContent:
         return tuple(item for item in self.items if item.record.truth is not None)
 
     @property
+    def partly_judged(self) -> bool:
+        """Whether the truth of some items is known, and not of others, as where people reviewed a few."""
+        return 0 < len(self.judged) < len(self.items)
+
+    @property
     def good(self) -> tuple[ReportItem, ...]:
         """Items known to be good."""
         return tuple(item for item in self.items if item.record.defective is False)
