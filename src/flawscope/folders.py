@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_PATIENCE = 600.0  # seconds that one process waits for another's turn
+_PATIENCE = 600.0  # seconds that one process waits for another's turn; tables of a million records take 15
 
 
 @contextlib.contextmanager
@@ -33,16 +33,16 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
                 return
 
 
-def abandoned(parent: Path, prefix: str) -> list[Path]:
-    """Folders of `scratch` whose makers were killed; none where the system cannot tell."""
+def abandoned(parent: Path, prefix: str) -> Iterator[Path]:
+    """Folders of `scratch` whose makers were killed, each held until the next is asked for; none where the
+    system cannot tell.
+    """
     if fcntl is None:
-        return []
-    found = []
+        return
     for folder in sorted(Path(parent).glob(f"{glob.escape(prefix)}*")):
         with contextlib.suppress(OSError), _claimed(folder) as ours:
             if ours:
-                found.append(folder)
-    return found
+                yield folder
 
 
 @contextlib.contextmanager
@@ -54,7 +54,11 @@ def _claimed(folder: Path) -> Iterator[bool]:
     if fcntl is None:
         yield True
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

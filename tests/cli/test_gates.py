@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from brightness_model import save_model
-from flawscope.errors import OptionError
+from flawscope.errors import BundleError, OptionError
 from flawscope.runtime import bundle, chain, versions
 from flawscope.station import calibrate as calibrating
 from flawscope.station.gate import Gate
@@ -70,6 +70,23 @@ def test_calibrate_works_where_no_version_can_be_kept(flawscope: Run, model: Pat
     ended = flawscope("calibrate", model, "--false-rejects", "20%")
     assert (ended.code, "was not kept" in ended.err) == (0, True)
     assert bundle.load(model).manifest.calibration.alpha == 0.2
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_model_that_changes_meanwhile_is_not_calibrated(
+    gated: bool, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = calibrating.recalibrated
+
+    def slow(*given: Any, **wishes: Any) -> Any:
+        monkeypatch.setattr(calibrating, "recalibrated", found)
+        calibrating.calibrate(model, alpha=0.3)  # as another command does
+        return found(*given, **wishes)
+
+    monkeypatch.setattr(calibrating, "recalibrated", slow)
+    with pytest.raises(BundleError, match="the model as it was when work began, got one that changed"):
+        calibrating.calibrate(model, alpha=0.2, gate=Gate(most_new_misses=0) if gated else None)
+    assert bundle.load(model).manifest.calibration.alpha == 0.3
 
 
 def test_a_gate_that_does_not_hold_leaves_the_model(flawscope: Run, model: Path, gate: Path) -> None:

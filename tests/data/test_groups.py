@@ -111,8 +111,10 @@ def test_any_text_is_a_pattern_that_ends_soon_or_an_error(text):
 def test_a_pattern_must_be_found_and_must_part():
     with pytest.raises(OptionError, match=r"found in none of 4, such as part001_a.png"):
         found(VIEWS, r"piece(\d+)")
+    assert found(VIEWS[:2], r"part(\d+)_") == ["001", "001"]  # further views of one known part
+    views = Dataset("parts", "plain", Path("/data"), tuple(samples(*VIEWS[:3])))
     with pytest.raises(OptionError, match=r"all 3 pictures in one, part"):
-        found(VIEWS[:3], "part")
+        group_dataset(views, GroupChoice.parse("part"))
 
 
 def table(folder: Path, text: str, name: str = "parts.csv") -> str:

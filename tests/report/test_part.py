@@ -68,6 +68,12 @@ def test_the_page_tells_all_that_the_verdict_rests_on(part: Part, tmp_path: Path
     assert page.count("data:image/webp") == 3
 
 
+def test_an_earlier_picture_that_could_not_be_read_is_told(part: Part) -> None:
+    failed = following(None, {"kind": "picture", "at": "06:00", "record": {"path": "a.png", "error": "no."}})
+    page = render_part(replace(part, earlier=(failed,)), VIEWS, shown="", audit=Audit())
+    assert "<td>06:00</td><td>not inspected</td>" in page
+
+
 def test_nothing_in_it_is_code_or_leads_outside(part: Part) -> None:
     page = render_part(part, VIEWS, shown="", audit=Audit())
     assert "<script>alert" not in page

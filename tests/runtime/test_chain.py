@@ -115,6 +115,15 @@ def test_rows_cut_off_at_the_end_leave_a_whole_chain() -> None:
     assert chain.verify(rows[:2]) is None
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_a_row_with_a_number_that_json_cannot_hold_was_changed(number: str) -> None:
+    line = chain.following(None, {"score": 1}).to_line()
+    assert (
+        str(chain.verify([chain.Row.of_line(line.replace('"score":1', f'"score":{number}'))]))
+        == "row 1 was changed"
+    )
+
+
 def test_numbers_that_json_cannot_hold_are_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         chain.following(None, {"score": float("nan")})

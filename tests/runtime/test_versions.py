@@ -235,6 +235,15 @@ def test_further_events_join_the_chain(model: Path) -> None:
     assert str(chain.verify(versions.rows(model))) == "row 2 was changed"
 
 
+def test_a_damaged_line_of_the_log_stays_as_it_is(model: Path) -> None:
+    switched(model, 2)
+    log = versions.folder_of(model) / "log.jsonl"
+    log.write_text("scribbled\n")
+    versions.logged(model, {"event": "review"})
+    assert log.read_text().splitlines()[0] == "scribbled"
+    assert str(chain.verify(versions.rows(model))) == "row 1 was changed"
+
+
 @pytest.mark.parametrize(
     ("work", "at_once"),
     [

@@ -102,7 +102,7 @@ def group(samples: Sequence[Sample], choice: GroupChoice | None, root: Path | No
         root: the folder below which a pattern with a slash looks at paths; None: all of the path.
 
     Raises:
-        OptionError: a pattern that no name holds, or that puts all pictures into one group.
+        OptionError: a pattern that no name holds.
         DataError: a table that cannot be read, lacks a column, names none of the pictures, or one twice.
     """
     if choice is None:
@@ -115,19 +115,24 @@ def group(samples: Sequence[Sample], choice: GroupChoice | None, root: Path | No
     else:
         return Grouping(tuple(replace(one, group=None) for one in samples))
     named = tuple(replace(one, group=name) for one, name in zip(samples, names, strict=True))
-    if len(set(names)) == 1 and len(names) > 1:
-        raise OptionError(
-            "groups",
-            expected="several groups, since what is promised counts them",
-            got=f"all {len(names)} pictures in one, {names[0]}",
-            fix="Let the pattern take in what tells parts apart, in parentheses, as part_([0-9]+).",
-        )
     return Grouping(named, names.count(None), _said(named, str(choice)))
 
 
 def group_dataset(dataset: Dataset, choice: GroupChoice | None) -> tuple[Dataset, list[str]]:
-    """The data set with its pictures in groups, and what the user should read. Raises as `group`."""
+    """The data set with its pictures in groups, and what the user should read.
+
+    Raises:
+        OptionError, DataError: as `group`; a rule that puts all pictures into one group.
+    """
     found = group(dataset.samples, choice, dataset.root)
+    names = {sample.group for sample in found.samples}
+    if choice is not None and len(names) == 1 < len(found.samples) and None not in names:
+        raise OptionError(
+            "groups",
+            expected="several groups, since what is promised counts them",
+            got=f"all {len(found.samples)} pictures in one, {names.pop()}",
+            fix="Let the pattern take in what tells parts apart, in parentheses, as part_([0-9]+).",
+        )
     grouped = replace(dataset, samples=found.samples)
     across = spanning(grouped) if found.said else {}
     lines = [found.said] if found.said else []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from flawscope.errors import OptionError
 from flawscope.files import write_text
 from flawscope.report.markup import plural
-from flawscope.report.page import asset, environment
+from flawscope.report.page import framed
 from flawscope.report.svg import COLOURS, Axis, element, horizontal, own_file, path, text, vertical
 from flawscope.runtime.false_rejects import percent
 from flawscope.station.replay import Replay
@@ -120,18 +118,12 @@ def _legend(replay: Replay, colours: dict[str, str], top: float) -> Iterator[Mar
 
 
 def _page(replay: Replay, title: str) -> str:
-    script = Markup()
-    return (
-        environment()
-        .get_template("drift.html.jinja")
-        .render(
-            title=title,
-            alarms=replay.alarms,
-            pictures=plural(replay.drift.pictures, "picture"),
-            alpha=percent(replay.alpha),
-            chart=Markup(chart(replay)),  # noqa: S704 - every part of it is escaped
-            style=asset("report.css"),
-            script=script,
-            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    return framed(
+        "drift.html.jinja",
+        scripted=False,
+        title=title,
+        alarms=replay.alarms,
+        pictures=plural(replay.drift.pictures, "picture"),
+        alpha=percent(replay.alpha),
+        chart=Markup(chart(replay)),  # noqa: S704 - every part of it is escaped
     )

@@ -61,9 +61,9 @@ def render(content: ReportContent, *, picture_budget: int = PICTURE_BUDGET) -> s
     )
 
 
-def framed(template: str, **values: Any) -> str:
-    """A page that stands in the frame of all pages, with its style, its script and its policy."""
-    script = asset("report.js")
+def framed(template: str, *, scripted: bool = True, **values: Any) -> str:
+    """A page that stands in the frame of all pages, with its style, its script, if any, and its policy."""
+    script = asset("report.js") if scripted else Markup()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment().get_template(template)
     return page.render(**values, style=asset("report.css"), script=script, digest=digest)

@@ -6,13 +6,11 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from markupsafe import Markup
-
 from flawscope import __version__
 from flawscope.files import write_text
 from flawscope.report.content import Facts, ReportItem
 from flawscope.report.markup import plural
-from flawscope.report.page import asset, environment
+from flawscope.report.page import framed
 from flawscope.runtime import chain
 from flawscope.runtime.in_force import InForce
 from flawscope.runtime.record import Views
@@ -43,28 +41,23 @@ def write_part(path: Path, part: Part, views: Views, *, shown: str, audit: Audit
 def render_part(part: Part, views: Views, *, shown: str, audit: Audit) -> str:
     """The page as text (see `write_part`)."""
     record, model = part.record, part.in_force
-    return (
-        environment()
-        .get_template("part.html.jinja")
-        .render(
-            part=part,
-            record=record,
-            item=None if record.decision is None else ReportItem(record, views),
-            views=views,
-            shown=shown,
-            audit=audit,
-            model=model,
-            facts=tuple(_facts(part)),
-            calibrated=() if model is None else model.calibrated_on[:_LISTED],
-            unlisted=0 if model is None else max(len(model.calibrated_on) - _LISTED, 0),
-            digits=_DIGITS,
-            entry=chain.canonical(part.row.entry),
-            created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-            version=__version__,
-            style=asset("report.css"),
-            script=Markup(),
-            digest="",
-        )
+    return framed(
+        "part.html.jinja",
+        scripted=False,
+        part=part,
+        record=record,
+        item=None if record.decision is None else ReportItem(record, views),
+        views=views,
+        shown=shown,
+        audit=audit,
+        model=model,
+        facts=tuple(_facts(part)),
+        calibrated=() if model is None else model.calibrated_on[:_LISTED],
+        unlisted=0 if model is None else max(len(model.calibrated_on) - _LISTED, 0),
+        digits=_DIGITS,
+        entry=chain.canonical(part.row.entry),
+        created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        version=__version__,
     )
 
 

@@ -48,7 +48,10 @@ class Row:
     @property
     def whole(self) -> bool:
         """Whether the row's hash is that of its entry and of the hash before it."""
-        return self.number > 0 and link(self.previous, self.entry) == self.hash
+        try:
+            return self.number > 0 and link(self.previous, self.entry) == self.hash
+        except (ValueError, RecursionError):  # a number that JSON cannot hold
+            return False
 
     def to_line(self) -> str:
         """One line of JSON, without its end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.errors import BundleError, OptionError
-from flawscope.files import PART, unwritable, write_text
+from flawscope.files import PART, unwritable, write_atomically, write_text
 from flawscope.folders import abandoned, scratch, turn
 from flawscope.runtime import bundle, places
 from flawscope.runtime.bundle import Bundle
@@ -144,8 +145,10 @@ class Store:
     def log(self, entry: Event) -> None:
         """Add a row; the log is written anew, so that it is the old one or the new one."""
         rows = self.rows()
-        rows.append(following(rows[-1] if rows else None, entry))
-        write_text(self.folder / LOG, "".join(f"{row.to_line()}\n" for row in rows))
+        before = (self.folder / LOG).read_bytes() if rows else b""  # as it stands, damaged rows, too
+        added = following(rows[-1] if rows else None, entry).to_line().encode()
+        with write_atomically(self.folder / LOG) as stream:
+            stream.write(before + b"\n" * bool(before and not before.endswith(b"\n")) + added + b"\n")
 
     def rows(self) -> list[Row]:
         """The log; empty where there is none."""
@@ -193,8 +196,8 @@ class Store:
         if self._is_kept(old) or name_of(old) == name_of(self.model):
             self._remove(old)
             return
-        number = 1 + len(list(self.folder.glob(f"{_DAMAGED}-*")))
-        old.rename(self.folder / f"{_DAMAGED}-{number}")
+        aside = (self.folder / f"{_DAMAGED}-{number}" for number in itertools.count(1))
+        old.rename(next(place for place in aside if not place.exists()))
 
     def _remove(self, folder: Path) -> None:
         with scratch(self.folder, PART) as part:  # where half of it is known as rubbish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 from flawscope.runtime.tiling import of_pictures
 from flawscope.station.choose_engine import choose_here
 from flawscope.station.gate import Gate
-from flawscope.station.gated import Gated, switch_if_it_passes
+from flawscope.station.gated import Gated, require_same, switch_if_it_passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def calibrate(
     copy.
 
     Raises:
-        BundleError: a damaged model, or none of `engines` answers as it should.
+        BundleError: a damaged model, or one that changed meanwhile; none of `engines` answers as it should.
         CalibrationError: the scores support no rate below 50 %, or every given picture is known.
         DataError: pictures that are all alike, or of one colour.
         InputError: a picture that cannot be read.
@@ -167,6 +168,7 @@ def calibrate(
         progress=progress,
     )
     if gate is not None:
+        require_same(opened)
         candidate = versions.candidate_like(opened, changed.bundle.manifest)
         gated = switch_if_it_passes(model, candidate, gate, changed.event(), progress=progress)
         return replace(changed, bundle=bundle.load(gated.folder), gated=gated)
@@ -175,15 +177,15 @@ def calibrate(
 
 def _in_place(opened: Bundle, changed: CalibrateResult) -> CalibrateResult:
     """Write the new manifest, after the model was kept if it can be."""
-    manifest = changed.bundle.manifest
-    if manifest == opened.manifest and not opened.signed:
+    if changed.bundle.manifest == opened.manifest and not opened.signed:
         return changed
-    try:
-        versions.keep(opened.folder)
-    except OutputError as error:
-        return replace(changed, bundle=bundle.replace_manifest(opened, manifest), unkept=str(error))
-    with versions.changing(opened.folder, changed.event()):
-        return replace(changed, bundle=bundle.replace_manifest(opened, manifest))
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(versions.changing(opened.folder, changed.event()))
+        except OutputError as error:
+            changed = replace(changed, unkept=str(error))
+        require_same(opened)
+        return replace(changed, bundle=bundle.replace_manifest(opened, changed.bundle.manifest))
 
 
 def recalibrated(

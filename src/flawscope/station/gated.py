@@ -11,6 +11,7 @@ from flawscope.data.samples import Dataset
 from flawscope.errors import BundleError
 from flawscope.progress import Progress
 from flawscope.runtime import versions
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.versions import Version
 from flawscope.station.compare import Comparison, compare
@@ -77,12 +78,7 @@ def switch_if_it_passes(
         found = compare(old, new, pictures, groups=gate.groups, views=views, progress=progress)
     checks = tuple(judge(gate, found))
     if (versions.name_of(model), versions.name_of(candidate)) != (before, name):
-        raise BundleError(
-            f"model {model}",
-            expected="the models that were compared",
-            got="one that changed meanwhile",
-            fix="Another command was at work; run this one again.",
-        )
+        raise _changed_meanwhile(model)
     judged = {check.key: check.found for check in checks}
     if all(check.passed for check in checks):
         version = versions.switch(model, candidate, {**event, "gate": judged})
@@ -91,3 +87,22 @@ def switch_if_it_passes(
     failed = [check.key for check in checks if not check.passed]
     versions.logged(model, {**event, **refused, "failed": failed})
     return Gated(found, checks, str(before), str(name), None, candidate)
+
+
+def require_same(opened: Bundle) -> None:
+    """Refuse to change a model that another command has changed since it was opened.
+
+    Raises:
+        BundleError: it is another one now.
+    """
+    if versions.name_of(opened.folder) != opened.sha256[:12]:
+        raise _changed_meanwhile(opened.folder)
+
+
+def _changed_meanwhile(model: Path) -> BundleError:
+    return BundleError(
+        f"model {model}",
+        expected="the model as it was when work began",
+        got="one that changed meanwhile",
+        fix="Another command was at work; run this one again.",
+    )

@@ -11,6 +11,7 @@ from typing import Literal
 
 from flawscope.errors import FlawscopeError
 from flawscope.files import sha256
+from flawscope.runtime import versions
 from flawscope.runtime.bundle import MANIFEST
 from flawscope.runtime.chain import Row
 from flawscope.runtime.images import read_image
@@ -147,7 +148,7 @@ def _at_hand(wanted: InForce | None, model: Path | None) -> Iterator[Path]:
         return
     for place in (model, Path(wanted.folder)):
         if place is not None:
-            for folder in (place, place.with_name(f"{place.name}.versions") / wanted.version):
+            for folder in (place, versions.folder_of(place) / wanted.version):
                 with contextlib.suppress(OSError):
                     if sha256(folder / MANIFEST) == wanted.manifest:
                         yield folder

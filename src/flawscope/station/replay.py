@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import DataError, InputError
+from flawscope.errors import DataError
 from flawscope.progress import Progress, Silent, counted
 from flawscope.runtime.alarm import Alarm
 from flawscope.runtime.drift import ALPHA, Drift
 from flawscope.station import chained
 from flawscope.station.drifting import stream
-from flawscope.station.store import STORE, opened, told, writing
+from flawscope.station.store import opened, require_results, told, writing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +64,8 @@ def replay(folder: Path, alpha: float = ALPHA, progress: Progress | None = None)
         OptionError: `alpha` outside its range.
         OutputError: the store is damaged or foreign.
     """
-    with _opened(folder) as base, told(folder):
+    require_results(folder)
+    with contextlib.closing(opened(folder)) as base, told(folder):
         base.execute("BEGIN")  # all that follows sees one moment
         found = stream(base, folder)
         if found is None:
@@ -98,14 +97,6 @@ def restart(folder: Path) -> None:
         InputError: there are no results.
         OutputError: the store cannot be written.
     """
-    with _opened(folder) as base, writing(base, folder):
+    require_results(folder)
+    with contextlib.closing(opened(folder)) as base, writing(base, folder):
         chained.append(base, "drift", {"restart": True})
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
-    if not (folder / STORE).is_file():
-        fix = "Name the folder that inspect --out wrote."
-        raise InputError(f"results {folder}", expected=f"a folder with {STORE}", got="none", fix=fix)
-    with contextlib.closing(opened(folder)) as base:
-        yield base

@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from flawscope import folders
 from flawscope.errors import InputError, OutputError
 from flawscope.files import unwritable
 
 STORE = "results.sqlite"
 _APPLICATION, _FORMAT = 0x666C6177, 2  # "flaw", and the version of the tables below
 _PATIENCE = 30.0  # seconds that one inspection waits for another's write
-_TURN, _LONG_PATIENCE = ".writing", 600_000  # milliseconds: tables of a million records take a quarter minute
+_TURN = ".writing"
+_KEPT = "Keep it as it is and inspect into another --out; inspect --fresh deletes it."
 
 _TABLES = """
 CREATE TABLE chain (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, entry TEXT NOT NULL, previous BLOB NOT NULL,
@@ -92,13 +94,13 @@ def turn(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: the folder cannot be written.
     """
-    with told(folder), contextlib.closing(sqlite3.connect(folder / _TURN, isolation_level=None)) as base:
-        base.execute(f"PRAGMA busy_timeout = {_LONG_PATIENCE}")
-        base.execute("BEGIN EXCLUSIVE")
+    with contextlib.ExitStack() as stack:
         try:
+            stack.enter_context(folders.turn(folder / _TURN))
+        except OSError as error:
+            raise unwritable(folder / STORE, error) from error
+        with told(folder):
             yield
-        finally:
-            base.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
@@ -118,7 +120,7 @@ def foreign(folder: Path) -> ForeignResultsError:
         f"results {folder / STORE}",
         expected="results of an inspection",
         got="a damaged or foreign file",
-        fix="Choose another --out, or start over with --fresh.",
+        fix=_KEPT,
     )
 
 
@@ -127,7 +129,7 @@ def _of_another_version(folder: Path, number: int) -> ForeignResultsError:
         f"results {folder / STORE}",
         expected=f"results of format {_FORMAT}, which this version writes",
         got=f"format {number}",
-        fix="Choose another --out, or start over with --fresh.",
+        fix=_KEPT,
     )
 
 
