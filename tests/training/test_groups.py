@@ -30,6 +30,7 @@ from flawscope.runtime.tiling import Tiling
 from flawscope.station.calibrate import calibrate
 from flawscope.station.evaluate import evaluate
 from flawscope.training.fold_scores import HeldOut
+from flawscope.training.lessons import lessons
 from flawscope.training.pack import Wish
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import select
@@ -213,6 +214,19 @@ def test_parts_that_calibrate_may_not_be_taught_and_stay_counted(
     assert (taught.calibration.count, len(taught.calibration.scores)) == (13, 39)
     assert taught.calibration.grouped_by == PATTERN
     assert not calibrating & {one.group for one in taught.provenance.pictures if one.role == "normal"}
+
+
+def test_parts_that_calibrate_in_folds_may_not_be_taught(
+    model: tuple[Bundle, list[str]], tmp_path: Path
+) -> None:
+    manifest = model[0].manifest
+    held = manifest.calibration.model_copy(update={"cross_conformal": True, "promise": "on_average"})
+    part = next(one.group for one in manifest.provenance.pictures if one.role == "normal")
+    (view,) = write_pictures(tmp_path / "more", 1, seed=11).iterdir()
+    view = view.rename(view.with_name(f"part{part}_v9.png"))
+    assert len(lessons(manifest, [view]).samples) == 1
+    with pytest.raises(DataError, match="0 that it has learnt from and 1 that calibrate it"):
+        lessons(manifest.model_copy(update={"calibration": held}), [view])
 
 
 def test_a_layouts_groups_cannot_be_guessed_later(model: tuple[Bundle, list[str]], tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_the_model_before_is_kept_and_the_change_logged(trained: Trained, update
 
 def test_the_recipe_says_what_was_taught(updated: UpdateResult, odd: Path) -> None:
     recipe = Recipe.parse(read_recipe(updated.bundle.folder / bundle.RECIPE))
-    assert recipe.data.taught == (str(odd),)
-    assert recipe.teaching([str(odd)]) == recipe
+    assert recipe.data.taught == tuple(str(path) for path in sorted(odd.iterdir()))
+    assert recipe.teaching(recipe.data.taught) == recipe
 
 
 def test_what_the_model_knows_or_calibrates_does_not_teach(
@@ -112,6 +112,8 @@ def test_a_mixed_folder_is_sorted_by_content(trained: Trained, odd: Path, tmp_pa
     known = [*paths_of(trained, "normal")[:3], *paths_of(trained, "calibration")[:2]]
     result = update(trained.folder, [more, *known], tmp_path / "out")
     assert (result.taught, result.known, result.calibrating) == (3, 4, 2)
+    taught = Recipe.parse(read_recipe(tmp_path / "out" / bundle.RECIPE)).data.taught
+    assert [Path(path).name for path in taught] == ["000.png", "001.png", "other.png"]
     assert contents(tmp_path / "out", "calibration") == contents(trained.folder, "calibration")
     assert not versions.folder_of(tmp_path / "out").exists()
     with pytest.raises(OptionError, match="a new or empty folder"):

@@ -88,7 +88,9 @@ def test_a_method_that_cannot_be_taught_is_trained_again(
     assert result.normal == (66, 70)
     opened = bundle.load(tmp_path / "out")
     assert opened.manifest.calibration.alpha == knobbed.result.bundle.manifest.calibration.alpha
-    assert read_recipe(tmp_path / "out" / bundle.RECIPE)["data"]["taught"] == [str(odd)]
+    assert read_recipe(tmp_path / "out" / bundle.RECIPE)["data"]["taught"] == [
+        str(path) for path in sorted(odd.iterdir())
+    ]
 
 
 def test_taught_pictures_that_lie_in_the_folder_too_never_calibrate(

@@ -47,7 +47,8 @@ def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
     """
     pictures = manifest.provenance.pictures
     roles = {picture.sha256: picture.role for picture in pictures}
-    parts = {one.group for one in pictures if one.role == "calibration" and one.group is not None}
+    calibrates = {"calibration", "normal"} if manifest.calibration.cross_conformal else {"calibration"}
+    parts = {one.group for one in pictures if one.role in calibrates and one.group is not None}
     left_out, fresh = Counter[str](), dict[str, Sample]()
     given = [Sample(path, "train", defective=False) for path in paths]
     for sample in group_if_fitting(given, manifest.calibration.grouped_by):

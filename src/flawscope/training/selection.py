@@ -187,15 +187,15 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
     defective = defects_of(dataset, recipe) if detector.needs().defective else ()
     taught = taught_of(recipe, dataset)
     rest = without(dataset, taught)
-    annotated = (*always_learnt(rest), *_beside(rest, defective))
+    annotated = (*always_learnt(rest), *_beside(rest, (*defective, *taught)))
     annotated = ordered({sample.path: sample for sample in annotated}.values())
     split = split_for(detector, without(rest, annotated), recipe)
     return Selection(split, defective, natural_of(recipe), (*annotated, *taught))
 
 
-def _beside(dataset: Dataset, defective: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    """Good pictures of parts of which others are learnt from as defective: they may not calibrate."""
-    parts = {sample.group for sample in defective if sample.group is not None}
+def _beside(dataset: Dataset, learnt: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Good pictures of parts of which others are learnt from whatever the split: they may not calibrate."""
+    parts = {sample.group for sample in learnt if sample.group is not None}
     good = dataset.select(split="train", defective=False) + dataset.select(
         split="validation", defective=False
     )

@@ -64,7 +64,8 @@ def teach(
             "--calibration names further folders."
         )
     writable_folder(place.parent)
-    scaled = at_hand(manifest.provenance.pictures, "tuning", (recipe.data.folder,)).samples
+    tuning = at_hand(manifest.provenance.pictures, "tuning", (recipe.data.folder,))
+    scaled = () if tuning.missing else tuning.samples  # of some of them scales would be worse than the old
     learnt = tiling if recipe.tiling.learn_from == "tiles" else None
     data = TrainingData(cut(found.samples, frame, learnt), tuning=cut(scaled, frame, learnt))
     sizes = _banks(detector)

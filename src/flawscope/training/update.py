@@ -125,7 +125,7 @@ def update(
     run = Run(opened.manifest.provenance.seed, device or recipe.device, recipe.precision, growth=growth)
     found = lessons(opened.manifest, collect_good(normals, tell=watch.say))
     held = None if retrain else calibrating(opened.manifest, recipe, calibration, found)
-    recipe = recipe.teaching([str(source) for source in normals])
+    recipe = recipe.teaching([str(sample.path) for sample in found.samples])
     place = versions.candidate_place(opened.folder) if out is None else Path(out)
     pictures = cut(found.samples, opened.manifest.frame, opened.manifest.tiling)
     before = rejected(opened, pictures, watch)

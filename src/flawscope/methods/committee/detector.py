@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.training import TrainingData
-from flawscope.errors import BundleError, OptionError
+from flawscope.errors import OptionError
+from flawscope.methods.agreement import require_agreement
 from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of
 from flawscope.methods.committee.levels import TailLevels, joined
@@ -27,7 +27,6 @@ from flawscope.runtime.explain.joint import COMPARED, LEVELS, RAW, READER, own_n
 from flawscope.runtime.manifest import OutputSpec
 
 _BATCH = 8
-_TOLERANCE = 1e-3  # of the score, against what its members' scores say
 
 
 class Committee(Detector):
@@ -207,14 +206,7 @@ class Committee(Detector):
         with torch.inference_mode():
             levels = self.levels(raw.to(self.levels.start.device))
             expected = joined(levels, self.options.join).cpu().numpy()
-        apart = float(np.abs(expected - outputs["score"]).max())
-        if apart > _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise BundleError(
-                f"scores by {engine}",
-                expected="what its members' scores amount to",
-                got=f"others, by up to {apart:.3g}",
-                fix="Report the method and its options as a bug.",
-            )
+        require_agreement(expected, outputs["score"], engine, "what its members' scores amount to")
 
 
 def outputs_of(names: Sequence[str], members: Members) -> tuple[OutputSpec, ...]:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import BundleError
+from flawscope.methods.agreement import require_agreement
 from flawscope.methods.csad.cells import WHOLE, Grid
 from flawscope.methods.csad.compared import Compared, Components, Judged, joined
 from flawscope.methods.csad.cost import expected
@@ -41,7 +40,6 @@ from flawscope.segmenters.components.segmenter import Components as ComponentSeg
 FEWEST = 4  # good pictures that histograms are compared with
 _BATCH = 8
 _UNTAUGHT = ("background", "component")
-_TOLERANCE = 1e-3  # of the score, against what its parts say
 
 
 class CSAD(Detector):
@@ -289,11 +287,4 @@ class CSAD(Detector):
         columns = list(torch.from_numpy(outputs["branches"]).unbind(1)) if "branches" in outputs else []
         columns.insert(place, ((counted - self.levels.zero[place]) * self.levels.gain[place]).cpu())
         expected = self._fused(torch.stack(columns, 1)).numpy()
-        apart = float(np.abs(expected - outputs["score"]).max())
-        if apart > _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise BundleError(
-                f"scores by {engine}",
-                expected="what its branches and counts amount to",
-                got=f"others, by up to {apart:.3g}",
-                fix="Report the method and its options as a bug.",
-            )
+        require_agreement(expected, outputs["score"], engine, "what its branches and counts amount to")

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
-from flawscope.errors import BundleError, DataError
+from flawscope.errors import DataError
+from flawscope.methods.agreement import require_agreement
 from flawscope.methods.csad.cost import expected
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs
 from flawscope.methods.sadsem.chart import plane_chart
@@ -36,7 +36,6 @@ from flawscope.segmenters.segmenter import silenced
 FEWEST = 2  # good pictures
 CHART = "layers.svg"
 _BATCH = 8
-_TOLERANCE = 1e-3  # of the score, against what its parts say
 _UNTAUGHT = {
     "names": ["background", "component"],
     "components": [ComponentFacts(1, "component", layers=(1,)).plain()],
@@ -256,11 +255,4 @@ class SADSeM(Detector):
         parts = [torch.from_numpy(outputs[name]).to(device) for name in ("largest", "counts")]
         with torch.inference_mode():
             wanted = self.judging.fused(*parts).cpu().numpy()
-        apart = float(np.abs(wanted - outputs["score"]).max())
-        if apart > _TOLERANCE * max(1.0, float(np.abs(wanted).max())):
-            raise BundleError(
-                f"scores by {engine}",
-                expected="what its parts and counts amount to",
-                got=f"others, by up to {apart:.3g}",
-                fix="Report the method and its options as a bug.",
-            )
+        require_agreement(wanted, outputs["score"], engine, "what its parts and counts amount to")

@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -130,7 +130,7 @@ def continue_coreset(
     """
     chosen: list[int] = []
     with full_float32():
-        points = _Points(_projected([members, patches], projection, seed, device))
+        points = _Points(_projected(_in_chunks(members, patches), projection, seed, device))
         radius, room = points.spacing(len(members)), min(most, len(patches))
         points.cover(torch.arange(len(members)))
         while len(chosen) < room and (further := points.farthest(room - len(chosen), beyond=radius)):
@@ -211,11 +211,15 @@ class _Points:
         return members, floor, int(ties[taken]) if len(ties) > taken else self.size
 
 
+def _in_chunks(*features: Tensor) -> Iterator[Tensor]:
+    return itertools.chain.from_iterable(torch.split(each, _READ_ROWS) for each in features)
+
+
 def _projected(
     features: Tensor | Iterable[Tensor], projection: int | None, seed: int, device: torch.device | str | None
 ) -> Tensor:
     """The rows (-2x, |x|^2, 1) of all patches, x on the integer grid: (N, d + 2) float32."""
-    chunks = iter(torch.split(features, _READ_ROWS) if isinstance(features, Tensor) else features)
+    chunks = iter(_in_chunks(features) if isinstance(features, Tensor) else features)
     first = next(chunks, None)
     if first is None or first.ndim != 2 or not first.shape[1]:
         got = "none" if first is None else f"shape {tuple(first.shape)}"
