@@ -19,7 +19,10 @@ Run = Callable[..., Any]
 def test_what_is_no_time_is_refused_before_any_work(flawscope: Run, tmp_path: Path, text: str) -> None:
     ended = flawscope("train", tmp_path, "--method", "committee", f"--budget={text}")
     assert ended.code == 2
-    assert ended.err.strip() == f"flawscope: --budget: expected a time above 0, got {text!r}. Say 20ms."
+    assert (
+        ended.err.strip()
+        == f"flawscope: --budget: expected a time above 0 with its unit, got {text!r}. Say 20ms."
+    )
 
 
 def test_methods_without_members_have_none(flawscope: Run, tmp_path: Path) -> None:

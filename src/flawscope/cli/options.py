@@ -141,7 +141,9 @@ def milliseconds(text: str | None) -> float | None:
         return None
     said = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)", text.strip().lower())
     if said is None or not float(said[1]):
-        raise OptionError("--budget", expected="a time above 0", got=repr(text), fix="Say 20ms.")
+        raise OptionError(
+            "--budget", expected="a time above 0 with its unit", got=repr(text), fix="Say 20ms."
+        )
     return float(said[1]) * (1000 if said[2] == "s" else 1)
 
 

@@ -35,7 +35,7 @@ def write_drift(path_: Path, replay: Replay, *, title: str) -> Path:
     suffix = path_.suffix.lower()
     if suffix not in (".svg", ".html"):
         raise OptionError(
-            "--out", expected="a name that ends in .svg or .html", got=path_.name, fix="Add one."
+            "--out", expected="a name that ends in .svg or .html", got=path_.name, fix="Say drift.html."
         )
     write_text(path_, chart(replay) if suffix == ".svg" else _page(replay, title))
     return path_
