@@ -13,6 +13,7 @@ from flawscope.methods.running import AnyDetector, with_tensors
 from flawscope.nn.run import UNFINISHED, Checkpoints, Run
 from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.segmenters.instances.annotations import read_annotated
 
 _FACTS = "facts"  # what the tensors kept are stored with, as bytes of JSON
 
@@ -20,6 +21,7 @@ _FACTS = "facts"  # what the tensors kept are stored with, as bytes of JSON
 def fit_once(detector: AnyDetector, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> AnyDetector:
     """The detector, fitted; or one that an earlier fit of the same left in `run.trained`.
 
+    The same: options, seed, pictures and, where there are any, what is annotated in them.
     Unfinished work of each detector is kept in a folder of its own among the run's checkpoints.
 
     Raises:
@@ -30,8 +32,9 @@ def fit_once(detector: AnyDetector, data: TrainingData, run: Run, watch: Watch =
     store = run.trained or run.checkpoints
     if store is None:
         return detector.fit(data, run, watch)
-    parts = (data.normal, data.tuning, data.natural, data.defective)
-    name = f"{detector.name}-{fingerprint(detector.options, run, parts)}"
+    parts = (data.normal, data.tuning, data.natural, data.defective, data.parts)
+    drawn = () if data.parts is None else read_annotated(data.parts, run, watch).arrays
+    name = f"{detector.name}-{fingerprint(detector.options, run, parts, arrays=drawn)}"
     kept = store.load(name)
     if kept is not None:
         facts = json.loads(kept.pop(_FACTS).numpy().tobytes())

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
+from flawscope.methods.detector import Detector
+from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create
 from flawscope.methods.running import score, with_tensors
 from flawscope.methods.sadsem.detector import SADSeM
 from flawscope.methods.sadsem.options import SADSeMOptions
-from flawscope.nn.run import Run
+from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.segmenters.instances.segmenter import Instances
 from flawscope.training.export import export
@@ -92,3 +95,20 @@ def test_fine_tuning_is_part_of_what_is_expected() -> None:
     assert few is not None
     assert many is not None
     assert 0 < 20 * few(4).seconds < many(4).seconds
+
+
+def test_other_annotations_are_another_fit(pictures: Pictures, tmp_path: Path) -> None:
+    run, frame = Run(trained=Checkpoints(tmp_path)), pictures.frame
+
+    def fitted(parts: Pictures) -> Detector:
+        fresh = create("padim", {"size": (64, 64), "weights": "random", "backbone": "resnet18"})
+        return fit_once(fresh, TrainingData(pictures.subset(range(4)), pictures.subset([]), parts=parts), run)
+
+    samples = pictures.subset(range(2)).samples
+    corrected = [replace(sample, parts=sample.parts[:-1]) for sample in samples]
+    fitted(PictureFiles(samples, frame))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    fitted(PictureFiles(samples, frame))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    fitted(PictureFiles(corrected, frame))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,6 +48,12 @@ class Annotated:
     def names(self) -> tuple[str, ...]:
         """Of the classes, the ground's first."""
         return self.classes.names
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All that is annotated: maps, pieces, and the classes' names and marks as bytes."""
+        classes = repr((self.classes, claiming(self))).encode()
+        return self.maps, self.pieces, np.frombuffer(classes, np.uint8)
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
