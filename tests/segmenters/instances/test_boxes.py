@@ -10,7 +10,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign, box_iou, nms
 
-from flawscope.segmenters.instances.boxes import anchors, cut_out, kept, moved, overlap, within
+from flawscope.segmenters.instances.boxes import anchors, cut_out, kept, likeliest, moved, overlap, within
 from flawscope.segmenters.instances.network import near
 
 
@@ -32,6 +32,13 @@ def test_offsets_move_boxes_as_torchvision_does() -> None:
     boxes, offsets = some_boxes(20, 0), torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
     expected = BoxCoder((10.0, 10.0, 5.0, 5.0)).decode_single(offsets, boxes)
     torch.testing.assert_close(moved(boxes, offsets, (10.0, 5.0)), expected)
+
+
+def test_of_equal_logits_the_first_are_taken() -> None:
+    logits = torch.zeros(2, 12288)
+    logits[0, 5000], logits[1, 7] = 0.1, -8.0
+    assert likeliest(logits, 8).tolist() == [[5000, 0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5, 6, 8]]
+    assert likeliest(logits - 8.0, 8).tolist() == likeliest(logits, 8).tolist()
 
 
 def test_boxes_are_cut_at_the_picture() -> None:

@@ -18,6 +18,7 @@ from torchvision.ops import roi_align
 ROUNDS = 8
 RATIOS = (0.5, 1.0, 2.0)  # heights of anchors for their widths (Faster R-CNN, section 3.1)
 CANONICAL_LEVEL = 4  # FPN, equation 1
+_ORDERED = 0.03  # by so much the last of equal logits counts less than the first
 _LARGEST = math.log(1000.0 / 16)  # of a side's factor (Faster R-CNN)
 
 
@@ -45,6 +46,17 @@ def within(boxes: Tensor, size: tuple[int, int], low: float, high: float) -> Ten
     x = boxes[..., 0::2].clamp(low, width + high)
     y = boxes[..., 1::2].clamp(low, height + high)
     return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], -1)
+
+
+def likeliest(logits: Tensor, count: int) -> Tensor:
+    """Places (N, count) of the highest of (N, M) logits, the highest first; of equal ones the first.
+
+    A ground without texture gives equal ones by the hundred, which engines would order differently. So each
+    weighs a little less than the one before it; for float32 to tell them apart, the logits must be small.
+    """
+    length = logits.shape[1]
+    less = torch.arange(length, device=logits.device, dtype=logits.dtype) * (_ORDERED / length)  # (M,)
+    return (logits - less).topk(count, 1)[1]
 
 
 def overlap(boxes: Tensor) -> Tensor:

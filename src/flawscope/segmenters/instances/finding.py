@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flawscope.segmenters.instances.boxes import cut_out, kept, moved, within
+from flawscope.segmenters.instances.boxes import cut_out, kept, likeliest, moved, within
 from flawscope.segmenters.instances.drawing import drawn
 from flawscope.segmenters.instances.network import BOX_SIDE, MASK_SIDE, MaskRCNN
 from flawscope.segmenters.instances.options import InstancesOptions
 
 _DOUBLE_PROPOSAL, _DOUBLE = 0.7, 0.5  # intersection over union (torchvision, as Faster R-CNN)
 _MOVES = (10.0, 5.0)  # of a box's middle and sides, where its class is known (torchvision)
+_SURE = 8.0  # logit of a proposal beyond which more makes no difference
 _PER_SLOT = 4  # pairs of proposal and class that are looked at
 _AROUND = 0.5  # pixels from a pixel's middle to its border
 
@@ -74,20 +75,22 @@ def _proposals(
     """Boxes (N, P, 4) that may hold an instance; doubles come last."""
     likely, offsets = network.rpn.head(list(levels))
     around = network.rpn.anchor_generator.levels(levels)
-    scores = [score.permute(0, 2, 3, 1).flatten(1) for score in likely]  # (N, h * w * 3) each
+    scores = [
+        score.permute(0, 2, 3, 1).flatten(1).clamp(-_SURE, _SURE) for score in likely
+    ]  # (N, h * w * 3) each
     counts = [min(options.candidates, len(boxes)) for boxes in around]
     best, first = [], 0
     for score, count, boxes in zip(scores, counts, around, strict=True):
-        best.append(score.topk(count, 1)[1] + first)
+        best.append(likeliest(score, count) + first)
         first += len(boxes)
     chosen = torch.cat(best, 1)  # (N, M), by level and by falling score
-    score = torch.sigmoid(torch.cat(scores, 1).gather(1, chosen))
+    score = torch.cat(scores, 1).gather(1, chosen)
     moves = torch.cat([move.permute(0, 2, 3, 1).flatten(1) for move in offsets], 1).view(-1, first, 4)
     anchors = torch.from_numpy(np.concatenate(around)).to(score.device)[chosen]  # (N, M, 4)
     proposals = within(moved(anchors, _at(moves, chosen), (1.0, 1.0)), size, 0.0, 0.0)
     kinds = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(score.device)  # (M,)
-    score = torch.where(kept(proposals, _DOUBLE_PROPOSAL, kinds), score, score - 1)
-    return _at(proposals, score.topk(min(options.proposals, sum(counts)), 1)[1])
+    score = torch.where(kept(proposals, _DOUBLE_PROPOSAL, kinds), score, score - 4 * _SURE)
+    return _at(proposals, likeliest(score, min(options.proposals, sum(counts))))
 
 
 def _classified(
