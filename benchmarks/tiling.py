@@ -88,11 +88,12 @@ def page(result: dict[str, Any]) -> str:
         lines.append(
             f"| {row['data']} ({row['training']} to learn from) | {row['way']} | {' | '.join(cells)} |"
         )
-    known = result["about"]
-    versions = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
-    on = f"{known['processor']}, {known['threads']} threads, {versions}"
-    lines += ["", f"- `{known['command']}`", f"- on {on}", ""]
-    return "\n".join(lines)
+    lines.append("")
+    for known in result["runs"]:
+        versions = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
+        on = f"{known['processor']}, {known['threads']} threads, {versions}"
+        lines += [f"- `{known['command']}`", f"  on {on}"]
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -106,14 +107,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
-    result = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else {"rows": []}
+    none: dict[str, Any] = {"rows": [], "runs": []}
+    result = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else none
+    run = about()
     for folder in given.data:
         for way in WAYS:
             key = {"data": folder.name, "way": way, "training": given.training, "method": given.method}
             if any(key.items() <= row.items() for row in result["rows"]):
                 continue
             result["rows"].append(key | measured(folder, way, given))
-            result["about"] = about()
+            result["runs"] += [run] if run not in result["runs"] else []
             write_text(given.json, json.dumps(result, indent=1) + "\n")
             if given.markdown:
                 write_text(given.markdown, page(result))
