@@ -19,24 +19,27 @@ FUSED = "csad, banks as its branch"
 _ABOUT = """\
 Image AUROC, of all flaws, and of structural and logical ones apart, each beside the good test pictures; means
 over the seeds. Each member was fitted once, and alone it is its own raw score; the joins are of the same
-scores, levelled on good pictures that no member has seen. Loss: points below the best member of that product.
+scores, levelled on good pictures that no member has seen, without the members that the committee left out. A
+member that refused the good pictures of a product has no figure there. Loss: points below the best member of
+that product; mean and loss are over the products where there is a figure.
 """
 
 
 def scores(row: Row) -> dict[str, NDArray[np.float64]]:
     """The test pictures' scores (n,) of each way: the committee's joins, then each member."""
-    names = row["members"]
+    fitted = [name for name in row["members"] if name in row["raw"]["test"]]
+    seated = [number for number, name in enumerate(fitted) if name not in row["left_out"]]
     raw = {
-        part: np.array([row["raw"][part][name].split() for name in names], np.float64).T
+        part: np.array([row["raw"][part][name].split() for name in fitted], np.float64).T
         for part in ("tuning", "test")
     }  # (n, K) each
-    levels = TailLevels(len(names))
-    levels.learn(torch.from_numpy(raw["tuning"]))
-    found = levels(torch.from_numpy(raw["test"]).float())
+    levels = TailLevels(len(seated))
+    levels.learn(torch.from_numpy(raw["tuning"][:, seated]))
+    found = levels(torch.from_numpy(raw["test"][:, seated]).float())
     ways = {f"committee, {join}": joined(found, join).double().numpy() for join in JOINS}
-    alone = {name: raw["test"][:, number] for number, name in enumerate(names)}
-    if {"csad", "joined_banks"} <= set(names):
-        banks = raw["tuning"][:, names.index("joined_banks")]
+    alone = {name: raw["test"][:, number] for number, name in enumerate(fitted)}
+    if {"csad", "joined_banks"} <= set(fitted):
+        banks = raw["tuning"][:, fitted.index("joined_banks")]
         level = (alone["joined_banks"] - banks.mean()) / banks.std()
         ways[FUSED] = np.maximum(level, alone["csad"])
     return ways | alone
@@ -80,22 +83,33 @@ def _table(
 ) -> Iterator[str]:
     """AUROC of one kind of flaws by product and way, their mean, and the largest loss."""
     members = rows[0]["members"]
-    ways = list(next(iter(by_product.values()))[0])
+    joins = [f"committee, {join}" for join in JOINS]
+    fused = [FUSED] * any(FUSED in one for each in by_product.values() for one in each)
+    ways = [*joins, *fused, *members]
     means = {
-        product: {way: fmean(one[way][name] for one in each) for way in ways}
+        product: {
+            way: fmean(one[way][name] for one in each) for way in ways if all(way in one for one in each)
+        }
         for product, each in by_product.items()
     }
     yield f"| {name} flaws | {' | '.join(ways)} |"
     yield "|---" * (1 + len(ways)) + "|"
     for product, values in means.items():
-        yield f"| {product} | {' | '.join(f'{100 * values[way]:.1f}' for way in ways)} |"
-    whole = {way: fmean(values[way] for values in means.values()) for way in ways}
+        yield _line(product, ways, values)
+    columns = {way: [values for values in means.values() if way in values] for way in ways}
+    yield _line("mean", ways, {way: fmean(one[way] for one in each) for way, each in columns.items() if each})
     lost = {
-        way: max(max(values[one] for one in members) - values[way] for values in means.values())
-        for way in ways
+        way: max(0.0, *(max(one.get(name, 0.0) for name in members) - one[way] for one in each))
+        for way, each in columns.items()
+        if each
     }
-    yield f"| mean | {' | '.join(f'{100 * whole[way]:.1f}' for way in ways)} |"
-    yield f"| largest loss | {' | '.join(f'{100 * max(lost[way], 0.0):.1f}' for way in ways)} |"
+    yield _line("largest loss", ways, lost)
+
+
+def _line(title: str, ways: Sequence[str], values: Mapping[str, float]) -> str:
+    """A line of a table in percent; a dash where there is no figure."""
+    told = (f"{100 * values[way]:.1f}" if way in values else "–" for way in ways)
+    return f"| {title} | {' | '.join(told)} |"
 
 
 def _seconds(rows: Sequence[Row]) -> Iterator[str]:
@@ -108,9 +122,20 @@ def _seconds(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---" * (4 + len(members)) + "|"
     for row in rows:
         counts = ", ".join(str(count) for count in row["pictures"].values())
-        fits = " | ".join(f"{row['fit_seconds'][one]:.0f}" for one in members)
+        fits = " | ".join(_fit(row, one) for one in members)
         told = "; ".join(
             f"{name} {min(times.values()):.1f}" for name, times in row.get("latency", {}).items()
         )
         yield f"| {row['product']} | {row['seed']} | {counts} | {fits} | {told or '–'} |"
     yield ""
+    for row in rows:
+        for name, why in row["left_out"].items():
+            yield f"- {row['product']}, seed {row['seed']}: {name} is left out: {why}."
+    yield ""
+
+
+def _fit(row: Row, member: str) -> str:
+    """Seconds of a member's fit, and whether it was of no use."""
+    seconds = row["fit_seconds"].get(member)
+    told = "refused" if seconds is None else f"{seconds:.0f}"
+    return f"{told}, left out" if seconds is not None and member in row["left_out"] else told

@@ -12,7 +12,8 @@ a tenth of their good training pictures give the levels. Members are those of th
 EfficientAD with so many steps where they are given; nothing is chosen on test pictures.
 
 Each member is fitted once (`fit_once`), and kept in WORK/committee; the committee takes it from there, and a
-member alone is its raw score there. `sum` and `largest` join the same levels. `csad, banks as its branch` is
+member alone is its raw score there, also where the committee leaves it out; where it refuses the good
+pictures it has none. `sum` and `largest` join the same levels. `csad, banks as its branch` is
 what CSAD's own fusion makes of the same fits: the larger of its score and of the joined banks' in deviations
 of good pictures.
 
@@ -26,7 +27,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,15 @@ from _committee_places import PRODUCTS, RENDERED, Ground, ground
 from _committee_tables import page
 from accuracy import about
 
-from flawscope.errors import FlawscopeError
+from flawscope.data.pictures import Pictures
+from flawscope.errors import FlawscopeError, UnsuitedError
 from flawscope.files import write_text
 from flawscope.methods.committee import Committee
-from flawscope.methods.committee.learning import for_member
+from flawscope.methods.committee.learning import at_size, for_member
+from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create, options_of
-from flawscope.methods.running import answers
+from flawscope.methods.running import score
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.explain.joint import RAW
@@ -76,19 +80,19 @@ def fit_member(place: Ground, owner: Committee, number: int, watch: Watch) -> fl
 
 def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str, Any]:
     """Raw scores of the members on tuning and test pictures, and the committee's seconds."""
-    owner = fresh(given)
-    seconds = {name: fit_member(place, owner, number, watch) for number, name in enumerate(owner.names)}
-    data = place.data(owner.options.frame)
+    owner, seconds = fresh(given), dict[str, float]()
+    names, data = owner.names, place.data(owner.options.frame)
+    for number, name in enumerate(names):
+        with suppress(UnsuitedError):
+            seconds[name] = fit_member(place, owner, number, watch)
     started = time.perf_counter()
     owner.fit(data, place.run(), watch)
     levelled = time.perf_counter() - started
     parts = {"tuning": data.tuning, "test": place.pictures("test", owner.options.frame)}
-    raw = {
-        part: [one[RAW].tolist() for one in answers(owner, pictures, Run(place.seed), watch, (RAW,))]
-        for part, pictures in parts.items()
-    }
+    alone = {name: fresh_member(given, place, name) for name in owner.left_out if name in seconds}
     row = {
-        "members": list(owner.names),
+        "members": list(names),
+        "left_out": owner.left_out,
         "fit_seconds": seconds,
         "levelling_seconds": round(levelled, 1),
         "threads": torch.get_num_threads(),
@@ -96,16 +100,28 @@ def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str
         "kinds": place.kinds,
         "raw": {
             part: {
-                name: " ".join(f"{one[number]:.7g}" for one in rows)
-                for number, name in enumerate(owner.names)
+                name: " ".join(f"{value:.7g}" for value in values)
+                for name, values in raw_scores(owner, alone, pictures, Run(place.seed), watch).items()
             }
-            for part, rows in raw.items()
+            for part, pictures in parts.items()
         },
     }
-    return row | ({"latency": latency(owner, place)} if given.latency else {})
+    return row | ({"latency": latency(owner, given, place)} if given.latency else {})
 
 
-def latency(owner: Committee, place: Ground) -> dict[str, dict[str, float]]:
+def raw_scores(
+    owner: Committee, alone: Mapping[str, Detector], pictures: Pictures, run: Run, watch: Watch
+) -> dict[str, list[float]]:
+    """Of each member that is fitted, those left out included: the raw scores of n pictures."""
+    joint = score(owner, pictures, run, watch, keep=(RAW,))[RAW]  # (n, K)
+    found = {name: joint[:, number].tolist() for number, name in enumerate(owner.names)}
+    for name, one in alone.items():
+        seen = at_size(pictures, one.options.size)
+        found[name] = score(one, seen, run, watch, keep=("score",))["score"].tolist()
+    return found
+
+
+def latency(owner: Committee, given: argparse.Namespace, place: Ground) -> dict[str, dict[str, float]]:
     """Milliseconds a picture of the exported committee and of each member alone, by engine, in float32."""
     import tempfile
 
@@ -115,7 +131,7 @@ def latency(owner: Committee, place: Ground) -> dict[str, dict[str, float]]:
     from flawscope.training.export import export
 
     found = {}
-    alone = fresh_members(owner, place)
+    alone = {name: fresh_member(given, place, name) for name in owner.names}
     for name, detector in {"committee": owner, **alone}.items():
         pictures = place.pictures("test", detector.options.frame)
         with tempfile.TemporaryDirectory() as folder:
@@ -127,13 +143,13 @@ def latency(owner: Committee, place: Ground) -> dict[str, dict[str, float]]:
     return found
 
 
-def fresh_members(owner: Committee, place: Ground) -> dict[str, Any]:
-    """The members as detectors of their own, with networks of their own."""
-    data, found = place.data(owner.options.frame), {}
-    for name, member in zip(owner.names, owner.members, strict=True):
-        alone = create(member.name, member.options.model_dump(mode="json"))
-        found[name] = fit_once(alone, for_member(data, alone, owner.options.scaled), place.run())
-    return found
+def fresh_member(given: argparse.Namespace, place: Ground, name: str) -> Detector:
+    """A member as a detector of its own, fitted, with networks of its own."""
+    owner = fresh(given)
+    member = owner.members[owner.names.index(name)]
+    alone = create(member.name, member.options.model_dump(mode="json"))
+    data = place.data(owner.options.frame)
+    return fit_once(alone, for_member(data, alone, owner.options.scaled), place.run())
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, int]]:

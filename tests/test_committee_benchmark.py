@@ -58,15 +58,20 @@ def test_tables_are_of_the_raw_scores(load: Load) -> None:
     kinds = "g" * 40 + "s" * 20 + "l" * 20
     letters = np.array(list(kinds))
     raw = {
-        "tuning": {"a": random.normal(size=20), "b": random.normal(size=20)},
+        "tuning": {name: random.normal(size=20) for name in "abd"},
         "test": {
             "a": random.normal(size=80) + 4 * (letters == "s"),
             "b": random.normal(size=80) + 4 * (letters == "l"),
+            "d": 99 * random.normal(size=80),
         },
     }
     row = {
         "product": "x",
-        "members": ["a", "b"],
+        "members": ["a", "b", "c", "d"],
+        "left_out": {"c": "it refused", "d": "it is idle"},
+        "pictures": {"training": 9, "tuning": 20, "test": 80},
+        "seed": 0,
+        "fit_seconds": {"a": 1.0, "b": 2.0, "d": 3.0},
         "kinds": kinds,
         "raw": {part: {k: " ".join(map(str, v)) for k, v in each.items()} for part, each in raw.items()},
     }
@@ -75,3 +80,9 @@ def test_tables_are_of_the_raw_scores(load: Load) -> None:
     assert found["a"]["all"] < 0.8
     for join in ("largest", "sum"):
         assert found[f"committee, {join}"]["all"] > 0.95
+    assert "c" not in found
+    assert found["d"]["all"] < 0.7
+    text = tables.page({"rows": [row], "runs": []})
+    assert "| x | 0 | 9, 20, 80 | 1 | 2 | refused | 3, left out | – |" in text
+    assert "- x, seed 0: d is left out: it is idle." in text
+    assert next(line for line in text.splitlines() if line.startswith("| mean")).split(" | ")[5] == "–"

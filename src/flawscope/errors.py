@@ -41,6 +41,10 @@ class DataError(InputError):
     """A data set whose layout or content does not fit what was asked."""
 
 
+class UnsuitedError(DataError):
+    """Good pictures that lack what a method compares, such as components that come again: another suits."""
+
+
 class OptionError(FlawscopeError):
     """An unknown name, or a value outside its range."""
 

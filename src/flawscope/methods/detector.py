@@ -275,6 +275,13 @@ class Detector(nn.Module, ABC):
         Modules and buffers that it makes anew may lie on any device afterwards.
         """
 
+    def idle(self) -> str:
+        """Why good pictures give it nothing to compare though it is fitted, as users read it; mostly empty.
+
+        A committee does without such a member.
+        """
+        return ""
+
     @abstractmethod
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """Map `pixels` (N, 3, H, W) float32 in [0, 1] at the options' size to the declared outputs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from csad_small import SMALL
@@ -38,12 +39,14 @@ def committee(*members: dict[str, Any], **options: Any) -> Committee:
 
 @pytest.fixture(scope="session")
 def rings(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """So many pictures of good or damaged rings at 64×64, of a name's own."""
+    """So many pictures at 64×64 of two rings, or of a single one, good or damaged, of a name's own."""
 
-    def make(name: str, count: int, *, defective: bool = False) -> Pictures:
+    def make(name: str, count: int, *, defective: bool = False, single: bool = False) -> Pictures:
         draw = damaged_rings if defective else good_rings
         folder = tmp_path_factory.mktemp(name) / "rings"
-        return written(draw(count, sum(name.encode())), folder, Frame(64, 64), defective=defective)
+        drawn = draw(count if single else 2 * count, sum(name.encode()))
+        drawn = drawn if single else [np.hstack(pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)]
+        return written(drawn, folder, Frame(64, 64), defective=defective)
 
     return make
 

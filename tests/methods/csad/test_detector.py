@@ -84,6 +84,18 @@ def test_parts_missing_and_extra_score_higher_than_good_pictures(taught: Callabl
     assert odd["branches"].shape == (2, 1)
 
 
+@pytest.mark.parametrize(("single", "idle"), [(18, False), (19, True)])
+def test_it_is_idle_where_19_of_20_good_pictures_show_no_two_components(
+    taught: Callable[..., CSAD], single: int, idle: bool
+) -> None:
+    detector = taught()
+    counts = detector.compared.counts
+    assert counts is not None
+    assert detector.idle() == ""
+    counts.fused.seen = torch.tensor([[1.0]] * single + [[2.0]] * (20 - single))
+    assert detector.idle() == ("19 of 20 good pictures show no two components" if idle else "")
+
+
 def test_names_of_no_class_are_told(taught: Callable[..., CSAD]) -> None:
     said: list[str] = []
     taught(Watch(say=said.append), names={"the objekt": "square"})

@@ -13,12 +13,11 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.agreement import require_agreement
 from flawscope.methods.committee.budget import leave_out
-from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of
+from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of, suited
 from flawscope.methods.committee.levels import TailLevels, joined
 from flawscope.methods.committee.members import Members, further, made
 from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage, Teachable
-from flawscope.methods.fit_once import fit_once
 from flawscope.methods.running import taught
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
@@ -41,10 +40,12 @@ class Committee(Detector):
     def __init__(self, options: CommitteeOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
         known, specs = dict[str, Any](facts or {}), self.options.members
-        each = known.get("members") or [{}] * len(specs)
+        self.left_out = dict[str, str](known.get("left_out", {}))
+        self.specs = tuple(spec for spec in specs if spec.name not in self.left_out)
+        each = known.get("members") or [{}] * len(self.specs)
         shared = [[(int(one), str(name)) for one, name in group] for group in known.get("shared", [])]
-        detectors = [made(spec, own.get("learnt")) for spec, own in zip(specs, each, strict=True)]
-        self.levels, self.map_levels = TailLevels(len(specs)), TailLevels(len(specs))
+        detectors = [made(spec, own.get("learnt")) for spec, own in zip(self.specs, each, strict=True)]
+        self.levels, self.map_levels = TailLevels(len(self.specs)), TailLevels(len(self.specs))
         self._seat(Members(detectors, self.options.size, shared))
 
     def needs(self) -> Needs:
@@ -53,8 +54,8 @@ class Committee(Detector):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the members."""
-        return tuple(str(spec.name) for spec in self.options.members)
+        """Of the members, without those that are left out."""
+        return tuple(str(spec.name) for spec in self.specs)
 
     @property
     def budget(self) -> float | None:
@@ -74,18 +75,19 @@ class Committee(Detector):
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train the members on `data.normal`, each once (`fit_once`); the levels come from `data.tuning`.
 
+        Members that such parts give nothing to compare are left out, as `suited` tells.
+
         Raises:
             DataError, OptionError, WeightsError, Stopped: what a member raises.
         """
-        fresh = [made(spec) for spec in self.options.members]
-        given = [for_member(data, member, self.options.scaled) for member in fresh]
-        for name, member, seen in zip(self.names, fresh, given, strict=True):
-            member.needs().require(seen, name)
-        fitted = []
-        for member, seen in zip(fresh, given, strict=True):
-            special = member.needs().defective or seen.parts is not None  # which names of fits do not tell
-            fitted.append(member.fit(seen, run, watch) if special else fit_once(member, seen, run, watch))
-        self._seat(Members(fitted, self.options.size))
+        fresh = {str(spec.name): made(spec) for spec in self.options.members}
+        given = {name: for_member(data, member, self.options.scaled) for name, member in fresh.items()}
+        for name, member in fresh.items():
+            member.needs().require(given[name], name)
+        fitted, self.left_out = suited(fresh, given, run, watch)
+        self.specs = tuple(spec for spec in self.options.members if spec.name in fitted)
+        self.levels, self.map_levels = TailLevels(len(self.specs)), TailLevels(len(self.specs))
+        self._seat(Members(list(fitted.values()), self.options.size))
         self.to(run.torch_device()).eval()
         self._level(data, run, watch)
         return self._learnt()
@@ -117,8 +119,8 @@ class Committee(Detector):
     def without(self, number: int) -> Committee:
         """A fitted committee of the other members, as they are; this one stays."""
         kept = [place for place in range(len(self.members)) if place != number]
-        specs = tuple(self.options.members[place] for place in kept)
-        other = Committee(self.options.model_copy(update={"members": specs}))
+        specs = tuple(self.specs[place] for place in kept)
+        other = Committee(self.options.model_copy(update={"members": specs}), {"left_out": self.left_out})
         own = self.members.apart()
         other._seat(Members([own[place] for place in kept], self.options.size))
         other.levels, other.map_levels = self.levels.only(kept), self.map_levels.only(kept)
@@ -136,6 +138,7 @@ class Committee(Detector):
             "members": [self._facts(index) for index in range(len(self.members))],
             "join": self.options.join,
             "levelled_on": self.levels.scores.shape[1],
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
         return Learnt(facts=facts, reference=self._check if self.members.steps else None)
 
@@ -152,7 +155,7 @@ class Committee(Detector):
 
     def _facts(self, index: int) -> dict[str, Any]:
         """What explanation and a restored committee must know of a member."""
-        spec, member = self.options.members[index], self.members[index]
+        spec, member = self.specs[index], self.members[index]
         output, senses = PARTS.get(spec.method, ("", {}))
         return {
             "name": spec.name,

@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import units_of
 from flawscope.data.training import TrainingData, evenly
+from flawscope.errors import UnsuitedError
 from flawscope.methods.committee.frames import ResizedPictures
 from flawscope.methods.detector import Detector, Needs
+from flawscope.methods.fit_once import fit_once
 from flawscope.nn.banks.preflight import Preflight
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 
 FEWEST = 2  # tuning pictures, which a spread needs
 
@@ -58,6 +62,42 @@ def for_member(data: TrainingData, member: Detector, scaled: float) -> TrainingD
         defective=given(data.defective) if needs.defective else None,
         parts=given(data.parts),
     )
+
+
+def suited(
+    members: Mapping[str, Detector], given: Mapping[str, TrainingData], run: Run, watch: Watch
+) -> tuple[dict[str, Detector], dict[str, str]]:
+    """The members that such parts give something to compare, fitted, and why each of the others is left out.
+
+    Those go that refuse good pictures as unsuited, and those that are fitted and say that they are idle, by
+    good pictures' evidence alone. A member that has nothing to say would raise and lower scores by chance
+    whatever its levels, which tell how rare a score is, and not whether flaws raise it.
+
+    Raises:
+        UnsuitedError: what the first refuses, where none is left. Idle ones stay where all are idle.
+        FlawscopeError: what else a member raises.
+    """
+    found, refused = dict[str, Detector](), dict[str, UnsuitedError]()
+    for name, member in members.items():
+        try:
+            found[name] = _fitted(member, given[name], run, watch)
+        except UnsuitedError as error:
+            refused[name] = error
+    if not found:
+        raise next(iter(refused.values()))
+    idle = {name: said for name, member in found.items() if (said := member.idle())}
+    kept = {name: member for name, member in found.items() if name not in idle} or found
+    why = {name: str(error).rstrip(".") for name, error in refused.items()} | idle
+    left_out = {name: why[name] for name in members if name not in kept}
+    for name, said in left_out.items():
+        watch.say(f"{name} is left out: {said}.")
+    return kept, left_out
+
+
+def _fitted(member: Detector, data: TrainingData, run: Run, watch: Watch) -> Detector:
+    """The member, fitted; as it was kept, where the names of fits tell all that it learns from."""
+    special = member.needs().defective or data.parts is not None
+    return member.fit(data, run, watch) if special else fit_once(member, data, run, watch)
 
 
 def for_teaching(data: TrainingData, member: Detector) -> TrainingData:

@@ -15,6 +15,8 @@ from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
 from flawscope.runtime.manifest import OutputSpec
 
+_ALONE = 0.95  # share of good pictures that show one component, from which on there is nothing to count
+
 
 @dataclass(slots=True)
 class Judged:
@@ -80,6 +82,16 @@ class Compared(nn.Module):
             self.counts.teach(good.labels, None if held_out is None else held_out.labels, seed)
         if self.places is not None:
             self.places.teach(good.places, None if held_out is None else held_out.places, seed)
+
+    def alone(self) -> str:
+        """That nearly all good pictures show one component or none, with their number; else nothing."""
+        if self.counts is None:
+            return ""
+        seen = self.counts.fused.seen.sum(1)  # (n,) components of each good picture
+        few = int((seen <= 1).sum())
+        return (
+            f"{few} of {len(seen)} good pictures show no two components" if few >= _ALONE * len(seen) else ""
+        )
 
     def forward(self, labels: Tensor, shares: Tensor) -> Judged:
         """Judge label maps (N, H, W) int64; shares (N, K + 1, H, W) tell how far a pixel shows each class."""

@@ -117,6 +117,10 @@ class CSAD(Detector):
         facts: dict[str, Any] = {"names": list(names), "grids": [list(grid) for grid in grids]}
         return Learnt(facts=facts, history=history, reference=self._reference)
 
+    def idle(self) -> str:
+        """See `Detector.idle`: one component by itself cannot be too few, swapped or beside another."""
+        return self.compared.alone()
+
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """See `Teachable`: what good pictures show is described anew by all of them, the old and the new.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from flawscope.data.tiles import units_of
-from flawscope.errors import DataError
+from flawscope.errors import UnsuitedError
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
@@ -51,7 +51,7 @@ class Training:
         watch: progress and stop signal.
 
     Raises:
-        DataError: no labelled picture.
+        UnsuitedError: no labelled picture.
         InputError: a picture that cannot be read.
         Stopped: the stop signal was set while pictures were read.
     """
@@ -70,7 +70,7 @@ class Training:
         self.run, self.watch, self.maps = run, watch, labelling.maps
         labelled = np.flatnonzero(labelling.labelled)
         if not len(labelled):
-            raise DataError(
+            raise UnsuitedError(
                 "label maps of components",
                 expected="at least one picture whose map can be trusted",
                 got="none",

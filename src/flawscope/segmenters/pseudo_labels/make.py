@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.pictures import Pictures
-from flawscope.errors import DataError, OptionError
+from flawscope.errors import DataError, OptionError, UnsuitedError
 from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.overlay import to_bytes
@@ -31,7 +31,7 @@ from flawscope.segmenters.pseudo_labels.numbers import usual_numbers
 from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
 
 
-class NoComponentsError(DataError):
+class NoComponentsError(UnsuitedError):
     """Pictures in which a proposer finds no components, or none that they share."""
 
 
@@ -177,7 +177,7 @@ def _classes(found: _Found, pictures: int, options: PseudoLabelOptions, run: Run
     """Classes of the components found.
 
     Raises:
-        DataError: there is none with enough members.
+        NoComponentsError: there is none with enough members.
     """
     grouping = group(
         weighted(np.concatenate(found.rows), options.features),
