@@ -28,7 +28,7 @@ class Kept:
 
 TUNED = {"tuning_pictures_teach_nothing": "forest and classifier learn from them; its detectors do not"}
 
-# each method once, at its defaults but for size and weights
+# each method once, at its defaults but for what decides how large it is
 METHODS: dict[str, Kept] = {
     "classifier": Kept({**SMALL, "steps": 2}),
     "committee": Kept(
@@ -46,10 +46,11 @@ METHODS: dict[str, Kept] = {
             **SMALL,
             "segments": {
                 "kind": "components",
+                **NETWORK,
                 "steps": 20,
                 "width": 8,
                 "batch": 2,
-                "labels": {"features": {"weights": "random", "rotations": 2, "colour": 1.0}},
+                "labels": {"features": {**NETWORK, "rotations": 2, "colour": 1.0}},
             },
             "counts": {},
             "places": {},
@@ -59,13 +60,15 @@ METHODS: dict[str, Kept] = {
     ),
     "devnet": Kept({**SMALL, "steps": 2, "batch": 4}),
     "dra": Kept({**SMALL, "steps": 2, "batch": 4}),
-    "efficientad": Kept({"size": (48, 48), "weights": "random", "steps": 2}),
+    "efficientad": Kept({"size": (48, 48), "weights": "random", "channels": 16, "steps": 2}),
     "fastflow": Kept({**SMALL, "flow_steps": 2, "steps": 2, "batch": 4}),
     "joined_banks": Kept({**SMALL, "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4}),
     "multiscale_patch": Kept(
         {
             "size": (64, 64),
             "weights": "random",
+            "backbone": "vgg11",
+            "layers": ("features.5", "features.2"),
             "scales": (32, 16),
             "strides": (16, 8),
             "embedding": 16,
@@ -146,6 +149,7 @@ CHANGED: dict[str, Kept] = {
             "size": (40, 48),
             "aspect": "pad",
             "weights": "random",
+            "channels": 24,
             "pdn": "medium",
             "padding": False,
             "steps": 2,
@@ -186,7 +190,7 @@ CHANGED: dict[str, Kept] = {
         {
             "size": (64, 96),
             "aspect": "pad",
-            "backbone": "resnet18",
+            "backbone": "test_resnet",
             "weights": "random",
             "layers": ("layer1", "layer2", "layer3"),
             "fine_strides": (4,),
@@ -212,7 +216,7 @@ CHANGED: dict[str, Kept] = {
             "aspect": "pad",
             "scales": (32, 16),
             "strides": (8, 5),
-            "backbone": "resnet18",
+            "backbone": "test_resnet",
             "layers": ("layer2", "layer1"),
             "weights": "random",
             "padding": True,

@@ -31,7 +31,8 @@ from flawscope.nn.student_teacher.networks import taps
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 
-TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "steps": 3}
+CHANNELS = 16  # of the teacher's map
+TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "channels": CHANNELS, "steps": 3}
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def test_teacher_is_normalised_over_the_training_pictures(data: TrainingData) ->
     with torch.no_grad():
         features = detector.networks.teacher((pixels - detector.mean) / detector.std)
     values = features.transpose(0, 1).flatten(1)  # (C, N * h * w)
-    torch.testing.assert_close(values.mean(1), torch.zeros(384), atol=1e-3, rtol=0)
-    torch.testing.assert_close(values.std(1), torch.ones(384), atol=1e-2, rtol=0)
+    torch.testing.assert_close(values.mean(1), torch.zeros(CHANNELS), atol=1e-3, rtol=0)
+    torch.testing.assert_close(values.std(1), torch.ones(CHANNELS), atol=1e-2, rtol=0)
 
 
 def test_quantiles_of_the_tuning_pictures_become_0_and_a_tenth(data: TrainingData) -> None:
@@ -75,9 +76,8 @@ def test_local_weight_mixes_the_maps(data: TrainingData) -> None:
 
 
 def test_training_teaches_the_student(data: TrainingData) -> None:
-    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 15, "learning_rate": 1e-3})).fit(
-        data, Run()
-    )
+    paper = {**TINY, "channels": 384, "steps": 15, "learning_rate": 1e-3}
+    detector = EfficientAD(EfficientADOptions(**paper)).fit(data, Run())
     assert detector.learnt.history[-1]["hard"] < 0.5 * detector.learnt.history[0]["hard"]
     assert detector.learnt.history[-1]["learning_rate"] == pytest.approx(1e-4)
     assert set(detector.learnt.history[0]) == {
@@ -143,10 +143,10 @@ def test_each_loss_compares_what_it_should() -> None:
         teacher, student = networks.teacher, networks.student
         rebuilt = networks.autoencoder(y)
         expected = {
-            "hard": (teacher(x) - student(x)[:, :384]).square().mean(),
-            "penalty": student(z)[:, :384].square().mean(),
+            "hard": (teacher(x) - student(x)[:, :CHANNELS]).square().mean(),
+            "penalty": student(z)[:, :CHANNELS].square().mean(),
             "autoencoder": (teacher(y) - rebuilt).square().mean(),
-            "stae": (rebuilt - student(y)[:, 384:]).square().mean(),
+            "stae": (rebuilt - student(y)[:, CHANNELS:]).square().mean(),
         }
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value)
@@ -274,7 +274,7 @@ def test_the_local_map_is_what_its_option_says(data: TrainingData) -> None:
         detector = EfficientAD(EfficientADOptions(**TINY, **changes))
         with torch.no_grad():
             x = (pixels - detector.mean) / detector.std
-            expert, apprentice = detector.networks.teacher(x), detector.networks.student(x)[:, :384]
+            expert, apprentice = detector.networks.teacher(x), detector.networks.student(x)[:, :CHANNELS]
             local = detector(pixels)["local_map"] / detector.levels.gain[0] + detector.levels.zero[0]
             expected = (expert - apprentice).square().mean(1)  # section 4.4
             if changes:

@@ -122,3 +122,8 @@ def test_frozen_for_good() -> None:
     teacher = load_teacher(weights="random").train()
     assert not teacher.training
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_a_random_teacher_has_the_channels_asked_for() -> None:
+    teacher = load_teacher(weights="random", channels=8)
+    assert teacher(PIXELS).shape[1] == teacher.channels == 8

@@ -181,7 +181,13 @@ class EfficientAD(Detector):
 
     def _load_teacher(self) -> None:
         options = self.options
-        teacher = load_teacher(options.teacher, options.pdn, padding=options.padding, weights=options.weights)
+        teacher = load_teacher(
+            options.teacher,
+            options.pdn,
+            padding=options.padding,
+            weights=options.weights,
+            channels=options.channels,
+        )
         if teacher.channels != options.channels:
             raise OptionError(
                 "option 'channels' of efficientad",

@@ -66,6 +66,7 @@ def load_teacher(
     *,
     padding: bool = True,
     weights: Literal["pretrained", "random"] = "pretrained",
+    channels: int = PDN_CHANNELS,
 ) -> Teacher:
     """A teacher with the weights that the lookup order finds first: folders, cache, this package.
 
@@ -75,6 +76,7 @@ def load_teacher(
         size: which network the weights are for.
         padding: whether the convolutions pad; the weights fit both.
         weights: `random` fills the network from a fixed seed and looks for nothing.
+        channels: of the teacher's map, where its weights are random.
 
     Raises:
         WeightsError: no such file, a damaged one, or one of another network.
@@ -82,7 +84,7 @@ def load_teacher(
     """
     if weights == "random":
         with seeded(0):
-            return Teacher(pdn(size, padding=padding), PDN_CHANNELS)
+            return Teacher(pdn(size, channels, padding=padding), channels)
     name = name or NAMES[size]
     problem: WeightsError | None = None
     for path in _candidates(name):
