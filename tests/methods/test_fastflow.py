@@ -21,7 +21,7 @@ from flawscope.nn.run import Checkpoints, Run
 TINY: dict[str, Any] = {
     "size": (64, 64),
     "weights": "random",
-    "backbone": "tf_efficientnet_lite0",
+    "backbone": "test_resnet",
     "steps": 4,
     "batch": 3,
 }

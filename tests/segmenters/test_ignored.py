@@ -37,6 +37,7 @@ PATCHCORE = {
     "method": "patchcore",
     "options": {"backbone": "test_resnet", "weights": "random", "coreset": 0.05, "layers": ["layer2"]},
 }
+PATCHES = {"kind": "patches", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4}
 Save = Callable[..., Pictures]
 
 
@@ -151,7 +152,7 @@ def test_what_sees_whole_pictures_does_not_go_with_ignored_components(
 
 
 def test_csad_knows_nothing_of_ignored_components(data: TrainingData) -> None:
-    detector = create("csad", {**SMALL, "places": {}, "structure": {"kind": "patches"}})
+    detector = create("csad", {**SMALL, "places": {}, "structure": PATCHES})
     assert isinstance(detector, CSAD)
     detector.segmenter.ignored = (1,)
     detector.fit(data, Run())

@@ -41,7 +41,7 @@ FRAME = Frame(64, 96)
 FOUND = sorted(
     SEGMENTERS.keys() - {"folder", "drafted", "components", "instances"}
 )  # in the pixels, within a blink
-CLUSTERS = {"backbone": "resnet18", "layers": ("layer1", "layer2"), "weights": "random", "count": 3}
+CLUSTERS = {"backbone": "test_resnet", "layers": ("layer1", "layer2"), "weights": "random", "count": 3}
 
 
 def options(kind: str, folder: Path) -> SegmenterOptions:
@@ -134,11 +134,11 @@ def test_an_owner_hands_in_the_maps_that_it_has(
     segmenter = build_segmenter(chosen, FRAME)
     assert segmenter.layers == ("layer1", "layer2")
     assert segmenter.backbone is not None
-    assert (segmenter.backbone.name, segmenter.backbone.library) == ("resnet18", "torchvision")
+    assert (segmenter.backbone.name, segmenter.backbone.library) == ("test_resnet", "timm")
     segmenter.fit(given, Run())
     pixels = torch.from_numpy(stacked(given))
     seen = F.pad(pixels, (16,) * 4, mode="reflect") if margin else pixels  # 2 cells of 8 pixels
-    owned = build_backbone("resnet18", segmenter.layers, size=(seen.shape[2], seen.shape[3]))
+    owned = build_backbone("test_resnet", segmenter.layers, size=(seen.shape[2], seen.shape[3]))
     with torch.inference_mode():
         maps, labels = owned(seen), segmenter(pixels)
         monkeypatch.setattr(segmenter.backbone, "forward", lambda *_: pytest.fail("the backbone runs twice"))

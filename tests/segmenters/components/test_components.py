@@ -84,7 +84,7 @@ def test_labels_are_the_largest_logits_here_and_in_the_engines(
 ) -> None:
     pictures, _ = annotated
     pixels = np.stack(list(pictures))[:3]
-    small = {"backbone": "resnet18", "layers": ("layer2", "layer1"), "weights": "random", "width": 8}
+    small = {"backbone": "test_resnet", "layers": ("layer2", "layer1"), "weights": "random", "width": 8}
     segmenter = Components(options(**small, steps=20, rates=(1,)), FRAME)
     segmenter.fit(pictures, Run(), parts=pictures)
     with torch.inference_mode():

@@ -34,7 +34,7 @@ Save = Callable[..., Pictures]
 
 
 def components(**values: Any) -> Components:
-    small = {"backbone": "resnet18", "layers": ("layer1",), "weights": "random", "width": 8, "rates": (1,)}
+    small = {"backbone": "test_resnet", "layers": ("layer1",), "weights": "random", "width": 8, "rates": (1,)}
     options = ComponentsOptions.model_validate({**small, "steps": 6, "batch": 2, **values})
     return Components(options, Frame(SIDE, SIDE))
 
@@ -149,7 +149,7 @@ def test_label_maps_of_a_folder_are_learnt_unless_parts_are_annotated(
     assert annotated.names[1] == "housing"
 
 
-ALIKE = {"backbone": "resnet18", "layer": "layer1", "weights": "random", "rotations": 1, "colour": 1.0}
+ALIKE = {"backbone": "test_resnet", "layer": "layer1", "weights": "random", "rotations": 1, "colour": 1.0}
 PROPOSED = {"labels": {"features": ALIKE, "refine": "none"}, "learning_rate": 0.01}
 
 

@@ -27,7 +27,7 @@ Labels = NDArray[np.uint8]
 Save = Callable[..., Pictures]
 
 SIDE = 64
-PLAIN = {"weights": "random", "rotations": 2, "size": 0.5, "colour": 0.5}
+PLAIN = {"backbone": "test_resnet", "weights": "random", "rotations": 2, "size": 0.5, "colour": 0.5}
 COLOURS = np.array([[90, 90, 90], [220, 40, 40], [40, 60, 220], [230, 220, 60]], np.uint8)
 
 
