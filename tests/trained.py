@@ -1,4 +1,4 @@
-"""Small pictures and a small model of them, trained once a session: a randomly initialised ResNet-18."""
+"""Small pictures and a small model of them, trained once a session: a tiny ResNet of random weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flawscope.training.recipe import Recipe
 from flawscope.training.train import TrainResult, train
 
 OPTIONS = {
-    "backbone": "resnet18",
+    "backbone": "test_resnet",
     "layers": ["layer2"],
     "weights": "random",
     "size": [64, 64],

@@ -135,7 +135,7 @@ def test_choices_that_do_not_fit_the_pictures_or_the_method() -> None:
 
 
 def tiled(folder: Path, **changes: Any) -> Recipe:
-    options = {name: value for name, value in OPTIONS.items() if name != "size"} | {"backbone": "test_resnet"}
+    options = {name: value for name, value in OPTIONS.items() if name != "size"}
     values = {
         "options": options,
         "tiling": "32/24",
