@@ -3,12 +3,12 @@
 No download, no labels. The main colour is a robust Gaussian in Lab (minimum covariance determinant, Rousseeuw
 and Van Driessen 1999) of all good pictures, moved in each picture to what its own light made of it. Connected
 pixels far from it are masks; where they take a large part of the picture, as a tray does, they have a main
-colour of their own, and so on.
+colour of their own, and so on. How far is far follows from the pictures, see `contrast`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import cv2
@@ -21,22 +21,15 @@ from flawscope.data.samples import Sample
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.overlay import to_bytes
+from flawscope.segmenters.proposers.contrast import DISTANCES, USUAL, clearest, kinds
+from flawscope.segmenters.proposers.ground import Floats, Ground, Level, Mask
 from flawscope.segmenters.proposers.proposal import Proposal, Proposer, ProposerOptions
 from flawscope.segmenters.segmenter import spread
 
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
-
-_DRAWN, _COLOURS = 0xA2EA5, 6000  # colours that a robust fit sees
-_TRIED = 499  # of them, among which the determinant's minimum is looked for
-_NEAR = 3.06  # distance of 97.5 % of a Gaussian's colours
-_SUPPORT = 0.55  # share of the colours that the first fit trusts
-_NOISE = np.diag(np.square([1.0, 0.3, 0.3]))  # of L, a and b, that even an ideal ground has
-_ROUNDS = (12.0, 6.0, 4.0)  # distances within which a picture's own main colour is looked for
-_FEWEST = 50  # pixels that tell a main colour
-_SEED = 8.0  # distance that a mask reaches somewhere
+_DRAWN = 0xA2EA5
 _CONTRAST = 0.4  # of a mask's own upper distances: where its border lies
 _OFTEN = 0.3  # share of the pictures in which large areas must be found to have a main colour
+_LOOKED, _TOO_FEW = 24, 12  # pictures that tell how far is far, and from how many on they can
 _LIT, _REACH = 8.0, 1.5  # of the bilateral filter: Lab units and pixels
 _DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 _CRACK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
@@ -46,8 +39,12 @@ class AreasOptions(ProposerOptions):
     """Options of `Areas`; none is of a paper."""
 
     kind: Literal["areas"] = "areas"
-    distance: float = Field(
-        5.0, gt=1, le=50, description="deviations from the main colour at which another area begins"
+    distance: float | None = Field(
+        None,
+        gt=1,
+        le=50,
+        description="deviations from the main colour at which another area begins; by default that at which "
+        "most kinds of areas have the same number in every picture",
     )
     smallest: float = Field(
         0.0007, gt=0, lt=0.1, description="share of the picture that an area has at least"
@@ -59,93 +56,40 @@ class AreasOptions(ProposerOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """The main colour of one level: mean (3,) over the pictures, and the inverse covariance (3, 3)."""
+class _Division:
+    """How pictures are divided: at which distance, from the main colours of which levels."""
 
-    mean: NDArray[np.float64]
-    precision: NDArray[np.float64]
-
-    def distance(self, colours: NDArray[np.floating], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mahalanobis distances (...) of colours (..., 3) from `mean` (3,)."""
-        apart = colours - mean
-        squares = np.einsum("...i,...i->...", apart @ self.precision, apart)
-        return np.asarray(np.sqrt(np.maximum(squares, 0)))
-
-    def own_mean(self, colours: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The main colour (3,) of one picture's colours (P, 3), found from `mean` in ever closer rounds."""
-        if len(colours) < _FEWEST:
-            return self.mean
-        mean = self.mean
-        for limit in _ROUNDS:
-            near = colours[self.distance(colours, mean) < limit]
-            if len(near) < max(_FEWEST, len(colours) // 20):
-                break
-            mean = np.median(near, axis=0).astype(np.float64)
-        return mean
-
-
-class Areas(Proposer):
-    """Areas that differ from the main colour around them; see the module."""
-
-    Options: ClassVar = AreasOptions
     options: AreasOptions
+    distance: float
+    levels: list[Level] = field(default_factory=list)
 
-    def __init__(self, options: AreasOptions) -> None:
-        super().__init__(options)
-        self.levels: list[_Level] = []
-
-    def prepare(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> None:
-        """See `Proposer.prepare`: main colours of up to 64 of the pictures, level by level."""
-        chosen = spread(pictures)
-        colours: list[Floats] = []
-        with watch.stage("reading colours", len(chosen)) as stage:
-            for index in range(len(chosen)):
-                watch.check_stop(run)
-                colours.append(_lab(to_bytes(chosen[index])))
-                stage.advance()
-        random = np.random.default_rng(run.generator(_DRAWN).initial_seed() % 2**32)
-        inside = [np.ones(each.shape[:2], np.bool_) for each in colours]
-        self.levels = []
-        while len(self.levels) <= self.options.depth:
-            watch.check_stop(run)
-            level = _fitted(colours, inside, random, self.options.distance)
-            self.levels.append(level)
-            inside = [self._divided(level, lab, mask)[1] for lab, mask in zip(colours, inside, strict=True)]
-            if sum(mask.any() for mask in inside) < _OFTEN * len(inside):
-                break
-
-    def propose(self, picture: NDArray[np.uint8], sample: Sample) -> Proposal:
-        """See `Proposer.propose`."""
-        del sample
-        lab = _lab(picture)
+    def areas(self, lab: Floats) -> list[Mask]:
+        """Areas (H, W) of a picture's colours (H, W, 3), level by level."""
         inside = np.ones(lab.shape[:2], np.bool_)
         found: list[Mask] = []
         for depth, level in enumerate(self.levels):
-            areas, larger, rest = self._divided(level, lab, inside)
+            areas, larger, rest = self.divided(level, lab, inside)
             found += areas + self._connected(rest, enclosed=depth == 0)
             inside = larger
             if not larger.any():
                 break
-        found += self._connected(inside, enclosed=False)
-        return Proposal(np.stack(found) if found else np.zeros((0, *lab.shape[:2]), np.bool_))
+        return found + self._connected(inside, enclosed=False)
 
-    def _divided(self, level: _Level, lab: Floats, inside: Mask) -> tuple[list[Mask], Mask, Mask]:
+    def divided(self, level: Level, lab: Floats, inside: Mask) -> tuple[list[Mask], Mask, Mask]:
         """What differs from the main colour `inside`: small areas, all large ones in one; and the rest."""
-        size, options = inside.size, self.options
+        size = inside.size
         larger = np.zeros_like(inside)
         if not inside.any():
             return [], larger, inside
         far = level.distance(lab, level.own_mean(lab[inside]))  # (H, W)
-        differing = self._bordered(far, (far > options.distance) & inside)
+        differing = self._bordered(far, (far > self.distance) & inside)
         found: list[Mask] = []
         rest = inside.copy()
-        for area in _areas(differing, options.smallest):
-            if area.sum() >= options.large * size:
+        for area in _areas(differing, self.options.smallest):
+            if area.sum() >= self.options.large * size:
                 larger |= area
-            elif far[area].max() >= _SEED:
-                found.append(_whole(area))
             else:
-                continue
+                found.append(_whole(area))
             rest &= ~area
         return found, larger, rest
 
@@ -169,49 +113,74 @@ class Areas(Proposer):
         return [_whole(area) if area.sum() < self.options.large * area.size else area for area in found]
 
 
-def _fitted(colours: list[Floats], inside: list[Mask], random: np.random.Generator, reach: float) -> _Level:
-    """The main colour of what lies `inside` all pictures.
+class Areas(Proposer):
+    """Areas that differ from the main colour around them; see the module.
 
-    The second fit sees colours relative to each picture's own main one, since light differs more between
-    pictures than within one. Its covariance then grows along what is continuous with it, such as glints.
+    Attributes:
+        distance: deviations from the main colour at which another area begins; `prepare` sets it.
     """
-    first = _robust(_drawn(colours, inside, random))
-    means = [first.own_mean(lab[mask]) for lab, mask in zip(colours, inside, strict=True)]
-    second = _robust(_drawn(colours, inside, random, means))
-    near = _drawn(colours, inside, random, means, count=6 * _COLOURS)
-    near = near[second.distance(near, np.zeros(3)) < reach]
-    wider = np.linalg.inv(np.cov(near.T) + _NOISE) if len(near) >= _FEWEST else second.precision
-    return _Level(np.mean(means, axis=0), wider)
+
+    Options: ClassVar = AreasOptions
+    options: AreasOptions
+
+    def __init__(self, options: AreasOptions) -> None:
+        super().__init__(options)
+        self.distance = options.distance or USUAL
+        self.division = _Division(options, self.distance)
+
+    def prepare(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> None:
+        """See `Proposer.prepare`: main colours of up to 64 of the pictures, level by level."""
+        chosen = spread(pictures)
+        colours: list[Floats] = []
+        with watch.stage("reading colours", len(chosen)) as stage:
+            for index in range(len(chosen)):
+                watch.check_stop(run)
+                colours.append(_lab(to_bytes(chosen[index])))
+                stage.advance()
+        if self.options.distance is None and len(colours) >= _TOO_FEW:
+            self.distance = self._clearest(colours[:: -(-len(colours) // _LOOKED)], run, watch)
+            watch.say(f"Areas begin {self.distance:g} deviations from the main colour around them.")
+        self.division = self._learnt(colours, self.distance, run, watch)
+
+    def propose(self, picture: NDArray[np.uint8], sample: Sample) -> Proposal:
+        """See `Proposer.propose`."""
+        del sample
+        found = self.division.areas(_lab(picture))
+        return Proposal(np.stack(found) if found else np.zeros((0, *picture.shape[:2]), np.bool_))
+
+    def _clearest(self, colours: list[Floats], run: Run, watch: Watch) -> float:
+        """The distance at which most kinds of these pictures' areas are constant in number."""
+        ground, scores = Ground.of(colours, _everywhere(colours), _random(run)), list[float]()
+        with watch.stage("choosing a distance", len(DISTANCES)) as stage:
+            for distance in DISTANCES:
+                division = self._learnt(colours, distance, run, watch, ground)
+                scores.append(kinds([division.areas(lab) for lab in colours], colours, ground.means))
+                stage.advance()
+        return clearest(scores)
+
+    def _learnt(
+        self, colours: list[Floats], distance: float, run: Run, watch: Watch, ground: Ground | None = None
+    ) -> _Division:
+        """Main colours of all levels; `ground` is the first one's, where it is known."""
+        random, inside = _random(run), _everywhere(colours)
+        division = _Division(self.options, distance)
+        while len(division.levels) <= self.options.depth:
+            watch.check_stop(run)
+            level = (ground or Ground.of(colours, inside, random)).level(distance)
+            division.levels.append(level)
+            inside = [division.divided(level, *both)[1] for both in zip(colours, inside, strict=True)]
+            if sum(mask.any() for mask in inside) < _OFTEN * len(inside):
+                break
+            ground = None
+        return division
 
 
-def _robust(colours: NDArray[np.float64]) -> _Level:
-    """The main colour of colours (P, 3): the determinant's minimum among some, then all that lie near it."""
-    from sklearn.covariance import MinCovDet  # noqa: PLC0415 - takes a second
-
-    jittered = colours + 1e-3 * np.random.default_rng(0).standard_normal(colours.shape)  # flat drawings
-    some = jittered[:: max(1, -(-len(jittered) // _TRIED))]
-    fit = MinCovDet(support_fraction=_SUPPORT, random_state=0).fit(some)
-    level = _Level(fit.location_, np.linalg.inv(fit.covariance_ + _NOISE))
-    near = jittered[level.distance(jittered, level.mean) < _NEAR]
-    return _Level(near.mean(0), np.linalg.inv(np.cov(near.T) + _NOISE)) if len(near) >= _FEWEST else level
+def _random(run: Run) -> np.random.Generator:
+    return np.random.default_rng(run.generator(_DRAWN).initial_seed() % 2**32)
 
 
-def _drawn(
-    colours: list[Floats],
-    inside: list[Mask],
-    random: np.random.Generator,
-    means: list[NDArray[np.float64]] | None = None,
-    count: int = _COLOURS,
-) -> NDArray[np.float64]:
-    """Colours (P, 3) drawn evenly from all pictures, relative to their means where those are given."""
-    each = max(20, count // len(colours))
-    rows = []
-    for index, (lab, mask) in enumerate(zip(colours, inside, strict=True)):
-        within = lab[mask]  # (p, 3)
-        if len(within):
-            drawn = within[random.integers(0, len(within), min(each, len(within)))].astype(np.float64)
-            rows.append(drawn if means is None else drawn - means[index])
-    return np.concatenate(rows)
+def _everywhere(colours: list[Floats]) -> list[Mask]:
+    return [np.ones(lab.shape[:2], np.bool_) for lab in colours]
 
 
 def _areas(mask: Mask, smallest: float, connectivity: int = 8) -> list[Mask]:

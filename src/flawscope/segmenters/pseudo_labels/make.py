@@ -15,6 +15,7 @@ from flawscope.errors import DataError, OptionError, UnsuitedError
 from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.overlay import to_bytes
+from flawscope.segmenters.grouping import NONE, Grouping, group
 from flawscope.segmenters.proposers.proposal import Proposal, Proposer
 from flawscope.segmenters.pseudo_labels.compact import Component
 from flawscope.segmenters.pseudo_labels.component_features import ComponentFeatures, weighted
@@ -25,9 +26,8 @@ from flawscope.segmenters.pseudo_labels.filters import (
     filter_by_grounding,
     regions,
 )
-from flawscope.segmenters.pseudo_labels.grouping import NONE, Grouping, group
 from flawscope.segmenters.pseudo_labels.histograms import class_histograms, trusted
-from flawscope.segmenters.pseudo_labels.numbers import usual_numbers
+from flawscope.segmenters.pseudo_labels.numbers import irregular, usual_numbers
 from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
 
 
@@ -99,6 +99,8 @@ def make_labels(
             fix="Choose another proposer, or another value of labels.refine or labels.smallest.",
         )
     grouping = _classes(found, len(pictures), options, run, watch)
+    if options.numbers:
+        grouping = grouping.without(irregular(_numbers(found, grouping, len(pictures))))
     maps, names = _drawn(found, grouping, pictures)
     labelled = trusted(
         class_histograms(maps, grouping.count),

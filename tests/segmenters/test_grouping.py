@@ -12,8 +12,8 @@ from sklearn.cluster import MeanShift
 from flawscope.errors import Stopped
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
-from flawscope.segmenters.pseudo_labels import grouping
-from flawscope.segmenters.pseudo_labels.grouping import choose_bandwidth, consistency, group, mean_shift
+from flawscope.segmenters import grouping
+from flawscope.segmenters.grouping import choose_bandwidth, consistency, group, mean_shift
 
 Rows = NDArray[np.float64]
 Ids = NDArray[np.intp]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,11 @@ class Grouping:
     def count(self) -> int:
         """Number of classes K."""
         return int(self.classes.max(initial=NONE)) + 1
+
+    def without(self, dropped: NDArray[np.bool_]) -> Grouping:
+        """The same without some classes (K,): their components have none, and the others move up."""
+        rank = np.where(dropped, NONE, np.cumsum(~dropped) - 1)
+        return replace(self, classes=np.append(rank, NONE)[self.classes])  # NONE is the last
 
 
 def group(
@@ -118,8 +123,7 @@ def choose_bandwidth(
     with watch.stage("choosing a bandwidth", _CANDIDATES) as stage:
         for index, candidate in enumerate(candidates):
             watch.check_stop(run)
-            groups = _nearest(rows, mean_shift(rows, candidate))[0]
-            scores[index] = consistency(_large(groups, least_share * pictures), owners, pictures)
+            scores[index] = constant_classes(rows, owners, pictures, candidate, least_share=least_share)
             stage.advance()
     good = scores >= _PLATEAU * scores.max()
     first = last = int(scores.argmax())
@@ -130,19 +134,43 @@ def choose_bandwidth(
     return float(candidates[(first + last) // 2])
 
 
-def consistency(classes: Ids, owners: Ids, pictures: int) -> float:
+def constant_classes(
+    rows: Rows,
+    owners: Ids,
+    pictures: int,
+    bandwidth: float,
+    *,
+    least_share: float = 0.5,
+    tolerated: float = _TOLERATED,
+) -> float:
+    """How many of the classes that mean shift finds are constant in number; see `choose_bandwidth`.
+
+    Args:
+        rows: (n, D) features of components.
+        owners: (n,) which picture shows each.
+        pictures: how many there are.
+        bandwidth: of mean shift.
+        least_share: as of `group`.
+        tolerated: as of `consistency`.
+    """
+    groups = _nearest(rows, mean_shift(rows, bandwidth))[0]
+    return consistency(_large(groups, least_share * pictures), owners, pictures, tolerated)
+
+
+def consistency(classes: Ids, owners: Ids, pictures: int, tolerated: float = _TOLERATED) -> float:
     """How many classes have the same number of members in every picture; see `choose_bandwidth`.
 
     Args:
         classes: (n,) class of each component, -1 for none.
         owners: (n,) which picture shows each.
         pictures: how many there are.
+        tolerated: variance of a class's number of members over their mean, at which it counts 1 / e.
     """
     count = int(classes.max(initial=NONE)) + 1
     inner = classes != NONE
     members = np.bincount(owners[inner] * count + classes[inner], minlength=pictures * count)
     members = members.reshape(pictures, count)  # (pictures, K)
-    return float(np.exp(-members.var(0) / members.mean(0) / _TOLERATED).sum())
+    return float(np.exp(-members.var(0) / members.mean(0) / tolerated).sum())
 
 
 def mean_shift(rows: Rows, bandwidth: float) -> Rows:
