@@ -13,7 +13,15 @@ from flawscope.errors import Stopped
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.segmenters import grouping
-from flawscope.segmenters.grouping import choose_bandwidth, consistency, group, mean_shift
+from flawscope.segmenters.grouping import (
+    NONE,
+    Grouping,
+    choose_bandwidth,
+    consistency,
+    constant_classes,
+    group,
+    mean_shift,
+)
 
 Rows = NDArray[np.float64]
 Ids = NDArray[np.intp]
@@ -106,3 +114,19 @@ def test_it_stops_when_asked() -> None:
     stop.set()
     with pytest.raises(Stopped):
         group(rows, owners, 20, Run(), Watch(stop=stop))
+
+
+def test_classes_that_are_dropped_leave_components_without_any() -> None:
+    grouping = Grouping(np.array([0, 2, NONE, 1, 2]), 1.0, 5)
+    left = grouping.without(np.array([False, True, False]))
+    assert left.classes.tolist() == [0, 1, NONE, NONE, 1]
+    assert (left.count, left.groups, grouping.count) == (2, 5, 3)
+
+
+def test_constant_classes_are_counted_at_a_bandwidth() -> None:
+    rows, owners, _ = products()
+    assert constant_classes(rows, owners, 20, 1.5) == pytest.approx(3.0)
+    assert constant_classes(rows, owners, 20, 100.0) == pytest.approx(1.0)
+    rows = np.vstack([rows, np.full((10, 5), 40.0)])  # ten of them in one picture
+    owners = np.append(owners, np.full(10, 3))
+    assert constant_classes(rows, owners, 20, 1.5, tolerated=0.5) == pytest.approx(3.0, abs=0.01)

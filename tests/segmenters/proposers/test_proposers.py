@@ -17,6 +17,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.errors import OptionError
 from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
 from flawscope.products import render
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.proposers import AreasOptions, ProposerOptions, build_proposer
@@ -47,6 +48,33 @@ def test_areas_differ_from_the_ground_and_from_larger_areas_around_them(saved: S
     assert sizes == pytest.approx([317, 341, 61 * 71 - 341], rel=0.1)
     bar, plate = found.masks[:, 45, 85], found.masks[:, 45, 65]
     assert (bar.sum(), plate.sum(), (bar & plate).sum()) == (1, 1, 0)
+
+
+def faint(seed: int) -> NDArray[np.uint8]:
+    """Two discs that hardly differ from the ground, and one that does, at any place."""
+    random = np.random.default_rng(seed)
+    picture = np.full((96, 96, 3), (90.0, 110.0, 90.0))
+    for place, colour in zip(
+        random.permutation(9), [(99, 108, 90), (99, 108, 90), (200, 60, 40)], strict=False
+    ):
+        x, y = 18 + 30 * (place % 3), 18 + 30 * (place // 3)
+        cv2.circle(picture, (int(x), int(y)), 9, colour, -1)
+    return (picture + random.normal(0, 2, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_areas_begin_where_most_of_them_are_constant_in_number(saved: Save) -> None:
+    """Faint parts that the usual distance misses in many pictures are found; a given distance stands."""
+    pictures = saved([faint(seed) for seed in range(14)], Frame(height=96, width=96))
+    heard: list[str] = []
+    counts = {}
+    for distance in (None, 5.0):
+        proposer = build_proposer(AreasOptions(distance=distance))
+        proposer.prepare(pictures, Run(), Watch(say=heard.append))
+        counts[distance] = [len(proposer.propose(faint(seed), SAMPLE).masks) for seed in range(20, 30)]
+    assert counts[None] == [3] * 10
+    assert sum(counts[5.0]) < 25
+    assert len(heard) == 1
+    assert heard[0].startswith("Areas begin ")
 
 
 def test_plain_pictures_have_no_areas(saved: Save) -> None:

@@ -150,6 +150,16 @@ def test_pictures_with_other_contents_are_unlabelled(saved: Save) -> None:
     assert found.labelled.tolist() == [True] * 10 + [False]
 
 
+def test_glints_become_background_and_their_pictures_stay(saved: Save) -> None:
+    """A third of the pictures shows one or more discs; plate and squares are as ever."""
+    scenes = [scene(seed, discs=(1, 2, 3)[seed % 3] if seed % 2 else 0) for seed in range(12)]
+    found = made(saved, scenes, numbers=True, least_share=0.2, trust="neighbours")
+    assert len(found.names) == 3
+    for labels, true in zip(found.maps, scenes, strict=True):
+        np.testing.assert_array_equal(labels, np.where(true == 3, labels, true))
+    assert found.labelled.sum() >= 10
+
+
 def test_holes_are_filled_where_asked(saved: Save, scenes: list[Labels]) -> None:
     holed = [labels.copy() for labels in scenes]
     for labels in holed:
