@@ -204,6 +204,14 @@ class SmoothsCells(Protocol):
 
 
 @runtime_checkable
+class MayBeIdle(Protocol):
+    """A detector that good pictures may give nothing to compare; a committee does without it then."""
+
+    def idle(self) -> str:
+        """Why it has nothing to compare though it is fitted, as users read it; mostly empty."""
+
+
+@runtime_checkable
 class Teachable(Protocol):
     """A trained detector that takes in further good pictures without those that it has learnt from."""
 
@@ -274,13 +282,6 @@ class Detector(nn.Module, ABC):
 
         Modules and buffers that it makes anew may lie on any device afterwards.
         """
-
-    def idle(self) -> str:
-        """Why good pictures give it nothing to compare though it is fitted, as users read it; mostly empty.
-
-        A committee does without such a member.
-        """
-        return ""
 
     @abstractmethod
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from flawscope.data.tiles import units_of
 from flawscope.data.training import TrainingData, evenly
 from flawscope.errors import UnsuitedError
 from flawscope.methods.committee.frames import ResizedPictures
-from flawscope.methods.detector import Detector, Needs
+from flawscope.methods.detector import Detector, MayBeIdle, Needs
 from flawscope.methods.fit_once import fit_once
 from flawscope.nn.banks.preflight import Preflight
 from flawscope.nn.run import Run
@@ -85,7 +85,11 @@ def suited(
             refused[name] = error
     if not found:
         raise next(iter(refused.values()))
-    idle = {name: said for name, member in found.items() if (said := member.idle())}
+    idle = {
+        name: said
+        for name, member in found.items()
+        if isinstance(member, MayBeIdle) and (said := member.idle())
+    }
     kept = {name: member for name, member in found.items() if name not in idle} or found
     why = {name: str(error).rstrip(".") for name, error in refused.items()} | idle
     left_out = {name: why[name] for name in members if name not in kept}

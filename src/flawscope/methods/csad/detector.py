@@ -118,7 +118,7 @@ class CSAD(Detector):
         return Learnt(facts=facts, history=history, reference=self._reference)
 
     def idle(self) -> str:
-        """See `Detector.idle`: one component by itself cannot be too few, swapped or beside another."""
+        """See `MayBeIdle`: one component by itself cannot be too few, swapped or beside another."""
         return self.compared.alone()
 
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
