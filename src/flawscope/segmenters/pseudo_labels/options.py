@@ -93,8 +93,9 @@ class PseudoLabelOptions(Frozen):
     )
     numbers: bool = Field(
         default=False,
-        description="trust of these pictures only those that show as many components of each class as most "
-        "do, where there are any (not in the paper)",
+        description="leave classes to the background that come and go, such as glints, and trust of these "
+        "pictures only those that show as many components of each class as most do, where there are any (not "
+        "in the paper)",
     )
     keep: Literal["largest", "all"] = Field(
         "largest",
