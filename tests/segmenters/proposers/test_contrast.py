@@ -36,10 +36,10 @@ def test_kinds_count_by_how_constant_they_are() -> None:
     assert score([[] for _ in whole]) == 0.0
 
 
-def test_the_usual_distance_stays_where_it_is_nearly_best() -> None:
+def test_another_distance_is_for_one_kind_more() -> None:
     scores = [1.0] * len(DISTANCES)
-    scores[1] = 4.0
-    assert clearest(scores) == DISTANCES[1]
-    scores[DISTANCES.index(USUAL)] = 3.3
+    scores[1] = 1.9
     assert clearest(scores) == USUAL
-    assert clearest([0.0] * len(DISTANCES)) == USUAL
+    scores[1] = 2.0
+    assert clearest(scores) == DISTANCES[1]
+    assert clearest([0.01] + [0.0] * (len(DISTANCES) - 1)) == USUAL

@@ -99,9 +99,9 @@ def suited(
 
 
 def _fitted(member: Detector, data: TrainingData, run: Run, watch: Watch) -> Detector:
-    """The member, fitted; as it was kept, where the names of fits tell all that it learns from."""
-    special = member.needs().defective or data.parts is not None
-    return member.fit(data, run, watch) if special else fit_once(member, data, run, watch)
+    """The member, fitted, or as it was kept; anew where it learns from defects, whose masks no name tells."""
+    once = not member.needs().defective
+    return fit_once(member, data, run, watch) if once else member.fit(data, run, watch)
 
 
 def for_teaching(data: TrainingData, member: Detector) -> TrainingData:

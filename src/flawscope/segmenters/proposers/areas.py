@@ -43,8 +43,8 @@ class AreasOptions(ProposerOptions):
         None,
         gt=1,
         le=50,
-        description="deviations from the main colour at which another area begins; by default that at which "
-        "most kinds of areas have the same number in every picture",
+        description="deviations from the main colour at which another area begins; by default 5, or "
+        "another at which at least one kind of area more has the same number in every picture",
     )
     smallest: float = Field(
         0.0007, gt=0, lt=0.1, description="share of the picture that an area has at least"

@@ -20,14 +20,16 @@ DISTANCES = (2.5, 3.0, 3.5, 4.0, USUAL, 6.5, 8.0)
 _BANDWIDTHS = np.geomspace(0.3, 2.4, 10)
 _TOLERATED = 0.2  # twice that of `choose_bandwidth`: size and colour tell kinds less well than a network
 _WEIGHTS = np.array([1.0, 0.5, 0.5, 0.025, 0.05, 0.05])  # of area, length and width by octaves, L, a and b
-_ENOUGH = 0.8  # of the best score
 
 
 def clearest(scores: Sequence[float]) -> float:
-    """Of `DISTANCES` the one with the best of these scores; 5 where that has four fifths of it."""
-    best = max(scores)
-    usual = scores[DISTANCES.index(USUAL)] >= _ENOUGH * best
-    return USUAL if usual else DISTANCES[int(np.argmax(scores))]
+    """Of `DISTANCES` the one with the best score, where that tells at least one kind more than 5 does.
+
+    So 5 stays on surfaces without parts, where a smaller one would make areas of texture, and for a single
+    part that lies in its own shade.
+    """
+    best = int(np.argmax(scores))
+    return DISTANCES[best] if scores[best] >= scores[DISTANCES.index(USUAL)] + 1 else USUAL
 
 
 def kinds(
