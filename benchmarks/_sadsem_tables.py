@@ -71,7 +71,7 @@ def _by_product(rows: Rows, sides: Sequence[int]) -> list[str]:
 
 
 def curves(result: dict[str, Any]) -> dict[str, str]:
-    """SVG text by file name: figures and costs against the side, of names with two sides or more."""
+    """SVG text by file name: figures and costs against the side, of names with three sides or more."""
     rows, drawn = result["rows"], {}
     names = list(dict.fromkeys(row["name"] for row in rows))
     sides = sorted({row["side"] for row in rows})
@@ -81,7 +81,7 @@ def curves(result: dict[str, Any]) -> dict[str, str]:
         for name in names:
             means = ((side, mean_of(rows, name, side, measure)) for side in sides)
             points = tuple((float(side), scale * value) for side, value in means if value is not None)
-            if len(points) > 1:
+            if len(points) > 2:
                 lines.append(Line(name, points))
         if lines:
             up = "percent" if measure in MEASURES else title

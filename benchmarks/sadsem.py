@@ -17,7 +17,7 @@ pictures.
 
 Every row is measured in a process of its own, whose largest memory, in training too, is noted. Rows are
 written as they come; those that OUT.json has are not measured again, and models are kept in WORK/models.
-Curves against the side are drawn beside OUT.md.
+Curves against the side are drawn beside OUT.md, where three sides are measured.
 """
 
 from __future__ import annotations

@@ -82,6 +82,8 @@ def test_tables_hold_means_of_whole_rows_alone(load: Load) -> None:
     assert "| sadsem | 85.0 | – |" in text
     assert "| sadsem | 0.20 | – |" in text
     rows.append(row("sadsem", 1024, "pin_tray", image_auroc=0.9))
+    assert not tables.curves(result)  # two points are no curve
+    rows += [row("sadsem", 512, image_auroc=0.9), row("sadsem", 512, "pin_tray", image_auroc=0.8)]
     assert set(tables.curves(result)) == {"image_auroc"}
 
 
