@@ -74,6 +74,7 @@ def make(product: str, data: Path) -> dict[str, list[Row]]:
         recipe = Recipe.parse(
             {
                 "data": {"folder": str(learnt.parent)},
+                "tiling": "none",
                 "method": METHOD,
                 "preset": PRESET,
                 "calibration": {"false_rejects": 0.2},

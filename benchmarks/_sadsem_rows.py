@@ -116,7 +116,8 @@ def recipe_of(job: Job, spec: Mapping[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = {"folder": str(job.pictures), "layout": "mvtec_loco"}
     if spec["annotated"]:
         data["annotations"] = str(job.pictures.with_name(f"{job.product}-annotations"))
-    tiling = {"size": CROP, "stride": spec["stride"]} if job.side > CROP else {"size": "none"}
+    crops = {"size": CROP, "stride": spec["stride"], "overview": False}
+    tiling = crops if job.side > CROP else {"size": "none"}
     return {
         "data": data,
         "method": spec["method"],

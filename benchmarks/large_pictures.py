@@ -54,7 +54,7 @@ def make_model(folder: Path) -> Path:
     values: dict[str, Any] = {
         "data": {"folder": str(good)},
         "options": {"weights": "random", "evenness_steps": 4, "fine_bank": 1000},
-        "tiling": "320/288",
+        "tiling": {"size": 320, "stride": 288, "overview": False},
         "split": {"calibration": 0.5},
         "calibration": {"false_rejects": 0.4},
         "engine": {"name": "onnxruntime"},

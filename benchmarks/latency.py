@@ -127,7 +127,17 @@ def _model(name: str, given: argparse.Namespace) -> Path:
     method, _, preset = name.partition(":")
     folder: Path = (given.work / f"{method}-{preset}").resolve()
     if not folder.is_dir():
-        line = [sys.executable, "-m", "flawscope", "train", str(given.product), "--out", str(folder)]
+        line = [
+            sys.executable,
+            "-m",
+            "flawscope",
+            "train",
+            str(given.product),
+            "--out",
+            str(folder),
+            "--tiling",
+            "none",
+        ]
         subprocess.run(
             [*line, "--method", method, "--set", f"preset={preset}"], check=True, stdout=sys.stderr
         )

@@ -66,6 +66,7 @@ def main() -> None:
     if not is_bundle(before):
         values = {
             "data": {"folder": str(folders["train"])},
+            "tiling": "none",
             "calibration": {"false_rejects": ALPHA},
             **ENGINE,
         }

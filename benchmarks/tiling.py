@@ -30,7 +30,7 @@ from flawscope.training.train import train
 
 WAYS: dict[str, dict[str, Any]] = {
     "whole": {"size": "none"},
-    "tiles": {"size": "auto"},
+    "tiles": {"size": "auto", "overview": False},
     "tiles and overview": {"size": "auto", "overview": True},
 }
 COLUMNS = ("image_auroc", "pixel_auroc", "aupro_30")

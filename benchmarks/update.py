@@ -93,6 +93,7 @@ def measured(method: str, work: Path, first: Path, new: Path) -> list[dict[str, 
     recipe = Recipe.parse(
         {
             "data": {"folder": str(first)},
+            "tiling": "none",
             "method": method,
             "calibration": {"false_rejects": 0.05},
             "engine": {"name": "onnxruntime", "precision": "fp32"},

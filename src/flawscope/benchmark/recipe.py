@@ -86,14 +86,16 @@ class Benchmark(Document):
         """The training recipe of one row: the base, then `settings`, then the row, then `over` (dotted keys).
 
         Settings that begin with `methods.` change the methods that rows name. The default engine runs the
-        models unless the base names another, so that no figure hangs on times.
+        models unless the base names another, so that no figure hangs on times; and pictures are seen whole,
+        as in the papers, or in tiles without an overview, unless base or row says otherwise.
 
         Raises:
             OptionError: an unknown key or a wrong value.
             InputError: the row's folder leads outside of `data`.
         """
         plain = {name: method.model_dump() for name, method in self.methods.items()}
-        values = apply_settings({"engine": {"name": DEFAULT}, **self.base, "methods": plain}, settings)
+        unsaid = {"engine": {"name": DEFAULT}, "tiling": {"size": "none"}}
+        values = apply_settings({**unsaid, **self.base, "methods": plain}, settings)
         methods = _methods(values.pop("methods"), plain)
         if row.method is not None:
             named = methods.get(row.method, MethodSpec(method=row.method))
@@ -114,7 +116,12 @@ class Benchmark(Document):
         for key, value in (changes | (over or {})).items():
             set_key(values, key, value)
         _fill_in(values.get("options") or {}, methods)
-        return Recipe.parse(values)
+        recipe = Recipe.parse(values)
+        if recipe.tiling.overview is None:
+            recipe = recipe.model_copy(
+                update={"tiling": recipe.tiling.model_copy(update={"overview": False})}
+            )
+        return recipe
 
     def choose(self, labels: Iterable[str]) -> tuple[Row, ...]:
         """The rows with these labels, in the table's order; all of them where none is named.

@@ -15,8 +15,9 @@ from flawscope.runtime.images import FRAME_LIMIT, Frame
 from flawscope.runtime.placement import Pair
 from flawscope.runtime.tiling import Blend, Grid, Overview, Tiling, auto_scale
 
-DEFAULT: Literal["none", "auto"] = "none"  # what a recipe says that says nothing
-LEAST_RATIO = 1.5  # sides of a picture to those of the frame up to which `auto` leaves it whole
+# Sides of a picture to those of the frame up to which `auto` leaves it whole. Tiles were measured at 3.2 and
+# more; up to 2 a flaw of two pixels keeps one, and four tiles or more would be paid for little.
+LEAST_RATIO = 2.0
 OVERLAP = 0.1  # of a tile's side with the next tile, where nobody says otherwise
 MOST_TILES = 64  # a picture, for `auto`
 _SMALLEST = 32
@@ -56,7 +57,7 @@ class TilingChoice(Frozen):
     """
 
     size: Annotated[tuple[int, int] | Literal["none", "auto"], BeforeValidator(_size)] = Field(
-        DEFAULT,
+        "auto",
         description="none: pictures are seen whole; auto: large ones in tiles of the method's own size; or "
         "height and width of a tile in pixels, which the method then has for its size",
     )
@@ -72,10 +73,11 @@ class TilingChoice(Frozen):
     blend: Blend = Field(
         "linear", description="weights of overlapping maps: falling toward the tile's border, or their mean"
     )
-    overview: bool = Field(
-        False,
+    overview: bool | None = Field(
+        None,
         description="look at the whole picture, shrunk to a tile, too: for flaws that are large or faint. A "
-        "tenth of the good pictures then brings its scores to the scale of the tiles'",
+        "tenth of the good pictures then brings its scores to the scale of the tiles'; null: where at least "
+        "five can be set aside for that",
     )
     learn_from: Literal["tiles", "whole"] = Field(
         "tiles", description="what the method learns from: tiles, or whole pictures shrunk to a tile's size"
@@ -159,7 +161,7 @@ class Proposal:
         if self.tiling is None:
             return TilingChoice(size="none")
         made = self.tiling.model_dump(exclude={"overview"})
-        return choice.model_copy(update=made)
+        return choice.model_copy(update={**made, "overview": self.tiling.overview is not None})
 
 
 def propose(
@@ -167,10 +169,10 @@ def propose(
 ) -> Proposal:
     """The tiles that a choice means for pictures of such sizes (height, width) and a method of such a frame.
 
-    Where nobody has chosen whole pictures, and they are large, the sentence tells what tiles would be.
+    Where nobody has chosen tiles, the sentence tells how to do without.
 
     Args:
-        choice: of the recipe.
+        choice: of the recipe, with an overview where it says so; null is none.
         asked: whether somebody has made that choice.
         frame: of the method, the tile.
         sizes: of the good pictures, at least one.
@@ -191,18 +193,15 @@ def propose(
             got=_text(size),
             fix="Use smaller tiles, or --tiling none.",
         )
-    if choice.size == "none" and asked:
+    if choice.size == "none":
         return Proposal(None)
     if not named and (whole or _ratio(largest, frame) <= LEAST_RATIO):
         said = f"Pictures of {_pictures(sizes, largest)} are seen whole, at {_text(size)}"
         return Proposal(None, "" if not asked else f"{said}: {whole}." if whole else f"{said}.")
     tiling = _tiling(choice, size, sizes)
     grid = max((tiling.grid(*one) for one in dict.fromkeys(sizes)), key=lambda one: one.parts)
-    if choice.size == "none":
-        shrunk = f"Pictures of {_pictures(sizes, largest)} are shrunk to {_text(size)}, a flaw of "
-        shrunk += f"{round(_ratio(largest, frame))} pixels to 1."
-        return Proposal(None, f"{shrunk} --tiling auto cuts them instead: {_tiles(grid)}.")
-    return Proposal(tiling, _sentence(grid, frame, sizes), grid)
+    said = _sentence(grid, frame, sizes)
+    return Proposal(tiling, said if asked else f"{said} --tiling none keeps them whole.", grid)
 
 
 def _tiling(choice: TilingChoice, size: Pair, sizes: Sequence[Pair]) -> Tiling:

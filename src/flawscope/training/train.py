@@ -39,8 +39,9 @@ from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import EngineChoice, Recipe
-from flawscope.training.selection import Selection, select
-from flawscope.training.tiling import Proposal, TilingChoice, propose
+from flawscope.training.selection import Selection
+from flawscope.training.tiled_selection import select_tiled
+from flawscope.training.tiling import Proposal
 
 UNFINISHED = ".unfinished"
 EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
@@ -104,12 +105,7 @@ def train(
     detector = create(recipe.method, options_of(recipe.method, recipe.preset, given))
     detector.stages()
     dataset, said = _read(recipe)
-    chosen = select(dataset, detector, recipe)
-    intensities = chosen.check(recipe.data.intensities)
-    proposal = _tiled(detector, chosen, recipe)
-    if recipe.tiling.overview and proposal.tiling is None:  # then nothing is scaled
-        chosen = select(dataset, detector, recipe.model_copy(update={"tiling": TilingChoice(size="none")}))
-    chosen = dataclasses.replace(chosen, tiling=proposal.tiling, learn_from=recipe.tiling.learn_from)
+    chosen, intensities, proposal = select_tiled(dataset, detector, recipe)
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
     frame, held_out = detector.options.frame, None
     frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
@@ -198,13 +194,6 @@ def _fitted(
     else:
         fitted = fit_once(detector, data, run, watch)
     return within_budget(fitted, data.normal, engines, watch)
-
-
-def _tiled(detector: Detector, chosen: Selection, recipe: Recipe) -> Proposal:
-    """The tiles that the recipe means for the chosen pictures."""
-    asked = "tiling" in recipe.model_fields_set
-    whole, frame = detector.needs().whole, detector.options.frame
-    return propose(recipe.tiling, frame, chosen.sizes(), whole=whole, asked=asked)
 
 
 class _Clock:
