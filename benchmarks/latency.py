@@ -127,19 +127,11 @@ def _model(name: str, given: argparse.Namespace) -> Path:
     method, _, preset = name.partition(":")
     folder: Path = (given.work / f"{method}-{preset}").resolve()
     if not folder.is_dir():
-        line = [
-            sys.executable,
-            "-m",
-            "flawscope",
-            "train",
-            str(given.product),
-            "--out",
-            str(folder),
-            "--tiling",
-            "none",
-        ]
+        line = [sys.executable, "-m", "flawscope", "train", str(given.product), "--out", str(folder)]
         subprocess.run(
-            [*line, "--method", method, "--set", f"preset={preset}"], check=True, stdout=sys.stderr
+            [*line, "--method", method, "--set", f"preset={preset}", "--tiling", "none"],
+            check=True,
+            stdout=sys.stderr,
         )
     return folder
 

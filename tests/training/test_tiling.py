@@ -31,7 +31,7 @@ from flawscope.training.learn import learn
 from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.settings import apply_settings, read_recipe
-from flawscope.training.tiling import MOST_TILES, TilingChoice, propose
+from flawscope.training.tiling import MOST_TILES, Proposal, TilingChoice, propose
 from flawscope.training.train import TrainResult, train
 from trained import OPTIONS, recipe, write_pictures
 from two_filters import Difference
@@ -81,12 +81,17 @@ def test_auto_leaves_small_pictures_whole_and_bounds_the_tiles_of_huge_ones() ->
     assert stubborn.sentence == "Pictures of 999×999 are seen whole, at 320: it counts."
 
 
-def test_who_has_not_chosen_is_told_of_tiles_and_who_has_chosen_none_is_not() -> None:
-    hint = propose(choice("none"), FRAME, [(512, 1408)], asked=False)
-    assert hint.tiling is None
-    assert "a flaw of 4 pixels to 1. --tiling auto cuts them instead: 2×5 tiles" in hint.sentence
-    assert propose(choice("none"), FRAME, [(512, 1408)]).sentence == ""
-    assert propose(choice("none"), FRAME, [(300, 300)], asked=False).sentence == ""
+def test_who_has_not_chosen_is_told_how_to_do_without_tiles_and_who_has_chosen_none_is_not() -> None:
+    default = Recipe.parse({"data": {"folder": "x"}}).tiling
+    assert (default.size, default.overview) == ("auto", None)
+    made = propose(choice({"overview": True}), FRAME, [(512, 1408)], asked=False)
+    assert made.sentence == (
+        "Pictures of 1408×512: 2×5 tiles of 320 with overlap 32, and the whole picture; shrunk whole, a flaw "
+        "of 4 pixels would be 1. --tiling none keeps them whole."
+    )
+    assert propose(choice("none"), FRAME, [(512, 1408)]) == Proposal(None)
+    assert propose(default, FRAME, [(640, 300)], asked=False) == Proposal(None)
+    assert propose(default, FRAME, [(999, 999)], asked=False, whole="it counts") == Proposal(None)
 
 
 def test_sizes_are_written_short_or_at_length() -> None:
@@ -95,7 +100,7 @@ def test_sizes_are_written_short_or_at_length() -> None:
     assert choice(64).size == (64, 64)
     assert TilingChoice.parse("64x96").size == (64, 96)
     proposal = propose(short, Frame(64, 64), [(100, 200)])
-    assert proposal.written(short) == TilingChoice(size=(64, 64), stride=(48, 48), scale=1)
+    assert proposal.written(short) == TilingChoice(size=(64, 64), stride=(48, 48), scale=1, overview=False)
     values = apply_settings({"data": {"folder": "x"}}, ["tiling.size=64", "tiling.blend=mean"])
     assert Recipe.parse(values).tiling == TilingChoice(size=(64, 64), blend="mean")
     assert short.sized({"coreset": 1}) == {"coreset": 1, "size": [64, 64]}
@@ -254,7 +259,7 @@ def test_evaluation_and_calibration_of_a_model_of_tiles(
 
 def test_the_kept_recipe_says_the_tiles(made: tuple[Path, TrainResult, list[str]]) -> None:
     again = Recipe.parse(read_recipe(made[1].bundle.folder / "recipe.yaml"))
-    assert again.tiling == TilingChoice(size=(32, 32), stride=(24, 24), scale=1)
+    assert again.tiling == TilingChoice(size=(32, 32), stride=(24, 24), scale=1, overview=False)
     assert again.tiling.sized(again.options) == again.options | {"size": [32, 32]}
 
 

@@ -79,7 +79,10 @@ EnginePrecision = Annotated[
 ]
 Tiling = Annotated[
     str | None,
-    Option("--tiling", help="Large pictures in tiles: none, auto, or pixels of a tile, SIZE or SIZE/STRIDE."),
+    Option(
+        "--tiling",
+        help="Large pictures in tiles: auto (where nobody says), none, or pixels, SIZE or SIZE/STRIDE.",
+    ),
 ]
 ProposerName = Annotated[
     str | None, Option("--proposer", help="areas (default), sam, grounded, or folder=PATH of maps or masks.")

@@ -29,7 +29,7 @@ EXAMPLES = """Examples:
 
   flawscope train bags --method committee --budget 20ms
 
-  flawscope train large/good --tiling auto
+  flawscope train large/good --tiling none
 
   flawscope train pictures/good --groups 'part([0-9]+)_' --judge part
 
