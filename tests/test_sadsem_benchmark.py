@@ -37,7 +37,11 @@ def test_large_pictures_are_cut_and_small_ones_are_not(load: Load, tmp_path: Pat
     specs = rows.rows_of(500)
     small, large = (rows.Job(tmp_path, "patchcore", "impeller", 0, side) for side in (256, 1024))
     assert rows.recipe_of(small, specs["patchcore"])["tiling"] == {"size": "none"}
-    assert rows.recipe_of(large, specs["patchcore"])["tiling"] == {"size": 256, "stride": 128}
+    assert rows.recipe_of(large, specs["patchcore"])["tiling"] == {
+        "size": 256,
+        "stride": 128,
+        "overview": False,
+    }
     assert rows.recipe_of(large, specs["sadsem"])["tiling"]["stride"] == 256
     assert "annotations" in rows.recipe_of(large, specs["sadsem"])["data"]
     assert "annotations" not in rows.recipe_of(large, specs["sadsem, no annotations"])["data"]
