@@ -54,6 +54,7 @@ METHODS: dict[str, Kept] = {
             },
             "counts": {},
             "places": {},
+            "shapes": {},
             "words": {"words": 4},
             "structure": {"kind": "patches", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4},
         }

@@ -131,7 +131,9 @@ def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     nothing = {"histogram": None, "structure": None}
-    with pytest.raises(OptionError, match="at least one of structure, histogram, counts, places and words"):
+    with pytest.raises(
+        OptionError, match="at least one of structure, histogram, counts, places, shapes and words"
+    ):
         create("csad", nothing)
     with pytest.raises(OptionError, match="trimmed must rise"):
         create("csad", {"trimmed": (0.8, 0.2)})
@@ -140,7 +142,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
 def test_a_taught_composition_is_usual_afterwards(
     taught: Callable[..., CSAD], pictures: Callable[..., Pictures]
 ) -> None:
-    detector = taught(places={}, words={"words": 4})
+    detector = taught(places={}, shapes={}, words={"words": 4})
     fewer, test = pictures(range(60, 72), 2), torch.from_numpy(pictures(range(80, 81), 2)[0])[None]
     before = {name: value.numpy() for name, value in detector(test).items()}
     facts = detector.learnt.facts

@@ -1,4 +1,4 @@
-"""The branches that compare components with those of good pictures: histograms, counts and places."""
+"""The branches that compare components with those of good pictures: histograms, counts, places, shapes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.histogram import PatchHistogram
 from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
+from flawscope.methods.csad.shapes import Shapes
 from flawscope.runtime.manifest import OutputSpec
 
 _ALONE = 0.95  # share of good pictures that show one component, from which on there is nothing to count
@@ -29,15 +30,16 @@ class Judged:
 
 @dataclass(slots=True)
 class Components:
-    """Of n pictures: label maps (n, H, W), histograms (n, D), and shares (n, K, h, w) of coarse cells."""
+    """Of n pictures: label maps (n, H, W), histograms (n, D), shares (n, K, h, w) of coarse cells, shapes."""
 
     labels: Tensor
     histograms: Tensor
     places: Tensor
+    shapes: Tensor
 
 
 class Compared(nn.Module):
-    """Histograms, counts and places, as far as the options have them.
+    """Histograms, counts, places and shapes, as far as the options have them.
 
     Args:
         options: of the method.
@@ -54,6 +56,7 @@ class Compared(nn.Module):
         )
         self.counts = ComponentCounts(classes, size, options.counts, least) if options.counts else None
         self.places = Places(classes, size, options.places, least) if options.places else None
+        self.shapes = Shapes(classes, size, options.shapes) if options.shapes else None
 
     def gather(self, labels: Tensor, shares: Tensor) -> Components:
         """What `learn` needs, on the CPU, of label maps (N, H, W) and shares (N, K + 1, H, W)."""
@@ -62,6 +65,7 @@ class Compared(nn.Module):
             labels=labels.to(torch.uint8).cpu(),
             histograms=self.histogram.count(self._counted(shares)).cpu() if self.histogram else nothing,
             places=self.places.reduced(shares[:, 1:]).cpu() if self.places else nothing,
+            shapes=self.shapes.gather(shares).cpu() if self.shapes else nothing,
         )
 
     def learn(self, good: Components, held_out: Components, seed: int) -> None:
@@ -72,6 +76,8 @@ class Compared(nn.Module):
             self.counts.learn(good.labels, held_out.labels, seed)
         if self.places is not None:
             self.places.learn(good.places, held_out.places, seed)
+        if self.shapes is not None:
+            self.shapes.learn(good.shapes)
 
     def teach(self, good: Components, held_out: Components | None, seed: int) -> None:
         """Take in further good pictures; `held_out` ones give the levels, where None those of before."""
@@ -82,6 +88,8 @@ class Compared(nn.Module):
             self.counts.teach(good.labels, None if held_out is None else held_out.labels, seed)
         if self.places is not None:
             self.places.teach(good.places, None if held_out is None else held_out.places, seed)
+        if self.shapes is not None:
+            self.shapes.teach(good.shapes)
 
     def alone(self) -> str:
         """That nearly all good pictures show one component or none, with their number; else nothing."""
@@ -111,6 +119,8 @@ class Compared(nn.Module):
             found.outputs |= _ranged("elsewhere", elsewhere, self.places.range(elsewhere))
             found.outputs["strays"], found.outputs["usual"] = self.places.cells(cells)
             found.maps["places"] = self.places.heatmap(shares[:, 1:], elsewhere)
+        if self.shapes is not None:
+            found.scores["shapes"], found.maps["shapes"] = self.shapes(shares)
         return found
 
     def outputs(self) -> list[OutputSpec]:

@@ -1,8 +1,8 @@
 """CSAD as a detector: components, how much of each where, and structural flaws, from one pass of a network.
 
 The source is named in this package's docstring. Pictures are divided into components (section 3.2); patch
-histograms (section 3.3), counts, places and words are compared with those of good pictures; a branch for
-structural flaws (section 3.4) reads the same network. Each branch's score is brought to the scale of good
+histograms (section 3.3), counts, places, shapes and words are compared with those of good pictures; a branch
+for structural flaws (section 3.4) reads the same network. Each branch's score is brought to the scale of good
 pictures that nothing has learnt from; their sum counts (section 3.5), or the largest.
 """
 
@@ -38,6 +38,7 @@ from flawscope.segmenters import build_segmenter
 from flawscope.segmenters.components.segmenter import Components as ComponentSegmenter
 
 FEWEST = 4  # good pictures that histograms are compared with
+MAPPED = ("structure", "histogram", "places", "shapes")  # branches that have a map
 _BATCH = 8
 _UNTAUGHT = ("background", "component")
 
@@ -178,7 +179,7 @@ class CSAD(Detector):
     @property
     def _maps(self) -> tuple[str, ...]:
         """Branches that have a map."""
-        return tuple(name for name in self.options.branches if name in ("structure", "histogram", "places"))
+        return tuple(name for name in self.options.branches if name in MAPPED)
 
     def _compare(self, data: TrainingData, run: Run, watch: Watch) -> None:
         """Fill the branches from good pictures; the scales come from the tuning pictures."""

@@ -11,6 +11,7 @@ from flawscope.errors import OptionError
 from flawscope.methods.csad.counts import ComponentCountsOptions
 from flawscope.methods.csad.histogram import PatchHistogramOptions
 from flawscope.methods.csad.places import PlacesOptions
+from flawscope.methods.csad.shapes import ShapesOptions
 from flawscope.methods.csad.structures import StructureOptions
 from flawscope.methods.csad.students_options import StudentsOptions
 from flawscope.methods.csad.words import VisualWordsOptions
@@ -41,6 +42,9 @@ class CSADOptions(BackboneOptions):
     places: PlacesOptions | None = Field(
         None, description="what lies where good pictures never show its class (not in the paper)"
     )
+    shapes: ShapesOptions | None = Field(
+        None, description="shape of each component by itself, against good ones (not in the paper)"
+    )
     words: VisualWordsOptions | None = Field(
         None, description="histograms of kinds of patches, which need no components (not in the paper)"
     )
@@ -58,8 +62,8 @@ class CSADOptions(BackboneOptions):
         0.0,
         ge=0,
         description="standard deviation, in deviations of good pictures' components, that is added to that "
-        "of the scores of histogram, counts, places and words before they are brought to one scale. The "
-        "paper adds none; then a branch in which good pictures hardly differ makes a flaw of a few pixels",
+        "of the scores of histogram, counts, places, shapes and words before they are brought to one scale. "
+        "The paper adds none; then a branch in which good pictures hardly differ makes a flaw of a few pixels",
     )
     fusion: Literal["sum", "largest"] = Field(
         "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
@@ -78,7 +82,7 @@ class CSADOptions(BackboneOptions):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.branches:
-            raise ValueError("at least one of structure, histogram, counts, places and words")
+            raise ValueError("at least one of structure, histogram, counts, places, shapes and words")
         low, high = self.trimmed
         if not 0 <= low < high <= 1:
             raise ValueError("trimmed must rise, between 0 and 1")
@@ -87,7 +91,7 @@ class CSADOptions(BackboneOptions):
     @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches that there are."""
-        names = ("structure", "histogram", "counts", "places", "words")
+        names = ("structure", "histogram", "counts", "places", "shapes", "words")
         return tuple(name for name in names if getattr(self, name) is not None)
 
     @property
@@ -103,10 +107,12 @@ class CSADOptions(BackboneOptions):
 
         Raises:
             OptionError: segments that never change where branches compare them, layers of theirs that this
-                network does not give, or a size that is no multiple of the counts' stride.
+                network does not give, or a size that is no multiple of the counts' or the shapes' stride.
         """
         if self.counts is not None:
             self.counts.check_size(self.size)
+        if self.shapes is not None:
+            self.shapes.check_size(self.size)
         kind, compared = self.segments.kind, [*{*self.branches} - {"structure", "words"}]
         if compared and SEGMENTERS[kind].static:
             raise OptionError(

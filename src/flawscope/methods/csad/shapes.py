@@ -1,0 +1,239 @@
+"""Shapes: whether each component has one that good pictures show: bent, broken off or torn ones have not.
+
+Not in the paper, whose histograms add up all components of a class: of three screws a tip that is broken off
+is a few per cent, and how far screws hide one another moves as much.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from flawscope.errors import OptionError
+from flawscope.methods.csad.figures import ENTRIES, Describing, Figures
+from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
+from flawscope.runtime.frozen import Frozen
+
+FEWEST = 20  # components of a kind
+_MOST = 64  # components of a picture that are learnt from, the largest
+_SMALL = 0.1  # share of all components' area that lies in small ones
+_STEADY = 0.95  # share of a kind's components that look alike where it is divided well
+_FAR, _EDGE, _ROUNDS = 6.0, 1.5, 3  # what is left out of a kind: beyond its median, then beyond most others
+_RAMP = 0.2  # of a limit, over which a component comes to count
+
+Rows = NDArray[np.float64]
+
+
+class ShapesOptions(Frozen):
+    """Options of `Shapes`."""
+
+    stride: Literal[1, 2, 4] = Field(
+        2, description="pixels a side of the squares in which components are looked for and measured"
+    )
+    parts: Literal["auto", "classes", "joined"] = Field(
+        "auto",
+        description="components of one class each, or joined ones of any class but the background, which "
+        "stay whole where a screw is taken for half a long one and half a short one; auto takes the first "
+        "unless one in twenty of a class's components is unlike the others",
+    )
+    least_area: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the area of small components below which one is not judged; small is that up "
+        "to which a tenth of all components' area in good pictures lies",
+    )
+    most_area: float = Field(
+        1.5,
+        gt=1,
+        description="how many times the usual area of its class a component may have and still be judged: "
+        "larger ones are several that touch, which good pictures need not show in every way",
+    )
+    hole: float = Field(
+        0.003,
+        ge=0,
+        lt=1,
+        description="share of the picture up to which ground that a joined component surrounds is part of "
+        "it: a washer's hole is now a class of its own and now ground",
+    )
+    floor: float = Field(
+        0.02,
+        gt=0,
+        description="standard deviation that is added to each entry of a shape, which are logarithms and "
+        "moments in units of the component's size: 0.02 is 2 %",
+    )
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise an OptionError for a height and width that are no multiples of the stride."""
+        if any(side % self.stride for side in size):
+            raise OptionError(
+                "option 'size'",
+                expected=f"multiples of the shapes' stride {self.stride}",
+                got=f"{size[0]}x{size[1]}",
+                fix="Choose another size, or shapes.stride=1.",
+            )
+
+
+class Shapes(nn.Module):
+    """Distance of each component's shape to the nearest kind that good pictures show; the largest counts.
+
+    A kind is what most good components of one class look like. A component may look like any kind: which
+    ones there should be is for the other branches to say.
+
+    Args:
+        classes: K, beside the background 0.
+        size: height and width H, W of the label maps.
+        options: see there.
+
+    Attributes:
+        groups: (K + 1, K + 1), and
+        hole: (), what components are: see `Describing.forward`.
+        least: () area, in squares, from which on one is judged.
+        most: (K,) area up to which one is; 0 for a class of which good pictures show too few.
+        seen: (n, 2, M, 2 + D) what `learn` was given, from which `teach` goes on; in no graph.
+
+    Raises:
+        OptionError: a size that is no multiple of the stride.
+    """
+
+    groups: Tensor
+    hole: Tensor
+    least: Tensor
+    most: Tensor
+    seen: Tensor
+
+    def __init__(self, classes: int, size: tuple[int, int], options: ShapesOptions) -> None:
+        super().__init__()
+        options.check_size(size)
+        self.options, self.size = options, size
+        self.describing = Describing(classes, size, options.stride)
+        self.gaussian = Gaussian(len(ENTRIES), GaussianOptions(), options.floor)
+        self.register_buffer("groups", torch.eye(classes + 1))
+        self.register_buffer("hole", torch.zeros(()))
+        self.register_buffer("least", torch.ones(()))
+        self.register_buffer("most", torch.zeros(classes))
+        self.register_buffer("seen", torch.zeros(0, 2, _MOST, 2 + len(ENTRIES)))
+
+    def gather(self, shares: Tensor) -> Tensor:
+        """What `learn` needs of shares (N, K + 1, H, W): (N, 2, M, 2 + D).
+
+        Of its largest M components, of one class and joined ones: area in squares, 0 for none, class, vector.
+        """
+        ways = (self._describe(shares, joined=joined) for joined in (False, True))
+        return torch.stack([_largest(figures) for figures in ways], 1)
+
+    @torch.no_grad()
+    def learn(self, described: Tensor) -> None:
+        """Learn from what `gather` tells of good pictures (n, 2, M, 2 + D) what components look like."""
+        rows = described.detach().cpu().double().numpy()
+        ways = [self._kinds(way[way[:, :, 0] > 0]) for way in (rows[:, 0], rows[:, 1])]
+        steady = [min((kind.usual for kind in way.values()), default=0.0) for way in ways]
+        joined = self.options.parts == "joined"
+        if self.options.parts == "auto":
+            joined = steady[0] < min(_STEADY, steady[1])
+        self.groups, self.hole = self._division(joined=joined)
+        self._take(rows[:, int(joined)], ways[int(joined)])
+        self.seen = described.to(self.seen)
+
+    @torch.no_grad()
+    def teach(self, described: Tensor) -> None:
+        """Learn anew from the components of before and those of further good pictures, as of one lot."""
+        self.learn(torch.cat([self.seen, described.to(self.seen)]))
+
+    def forward(self, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Score (N,) of shares (N, K + 1, H, W), and each pixel's map of it (N, H, W); exports to ONNX."""
+        found = self.describing(shares, self.groups, self.hole)
+        flat = self.gaussian(found.vectors.flatten(0, 1)).reshape(found.areas.shape)
+        most = self.most[found.kinds - 1]
+        enough = ((found.areas - self.least) / (_RAMP * self.least) + 1).clamp(0, 1)
+        alone = ((most - found.areas) / (_RAMP * most).clamp_min(1e-6) + 1).clamp(0, 1)
+        there = found.groups.gather(1, found.numbers) > 0
+        distances = torch.where(there & (found.areas > 0), flat * enough * alone, 0.0)  # (N, P)
+        spread = distances.gather(1, found.numbers).reshape(-1, *self.describing.labelling.size)
+        stride = self.options.stride
+        pixels = spread.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
+        return distances.amax(1), pixels
+
+    def _describe(self, shares: Tensor, *, joined: bool) -> Figures:
+        found: Figures = self.describing(shares, *self._division(joined=joined))
+        return found
+
+    def _division(self, *, joined: bool) -> tuple[Tensor, Tensor]:
+        """`groups` and `hole`."""
+        groups = torch.eye(len(self.groups)).to(self.groups)
+        if not joined:
+            return groups, torch.zeros_like(self.hole)
+        groups[1], groups[2:] = groups.sum(0), 0
+        groups[1, 0] = 0
+        grid = self.describing.labelling.size
+        return groups, torch.full_like(self.hole, self.options.hole * grid[0] * grid[1])
+
+    def _kinds(self, components: Rows) -> dict[int, _Kind]:
+        """What most components (m, 2 + D) of each class look like, of those that are no specks."""
+        large = components[components[:, 0] >= self._smallest(components)]
+        found = {}
+        for label in np.unique(large[:, 1]).astype(int):
+            own = large[large[:, 1] == label]
+            if len(own) >= FEWEST:
+                found[int(label)] = _Kind(own, self.options.floor)
+        return found
+
+    def _smallest(self, components: Rows) -> float:
+        areas = np.sort(components[:, 0])
+        if not len(areas):
+            return 1.0
+        small = areas[np.searchsorted(areas.cumsum(), _SMALL * areas.sum())]
+        return max(1.0, float(small) * self.options.least_area)
+
+    def _take(self, way: Rows, kinds: dict[int, _Kind]) -> None:
+        """Fill the buffers from components (n, M, 2 + D) and their kinds."""
+        self.least.fill_(self._smallest(way[way[:, :, 0] > 0]))
+        self.most.zero_()
+        if not kinds:
+            return
+        for label, kind in kinds.items():
+            self.most[label - 1] = self.options.most_area * kind.area
+        members = np.repeat(np.arange(len(kinds)), [len(kind.vectors) for kind in kinds.values()])
+        vectors = np.concatenate([kind.vectors for kind in kinds.values()])
+        self.gaussian.learn(torch.from_numpy(vectors), members)
+
+
+class _Kind:
+    """Those of a class's components (m, 2 + D) that look alike.
+
+    Attributes:
+        vectors: (k, D) of these.
+        area: their median one.
+        usual: which share of the class they are.
+    """
+
+    def __init__(self, components: Rows, floor: float) -> None:
+        vectors = components[:, 2:]
+        middle = np.median(vectors, 0)
+        away = np.abs(vectors - middle)
+        kept = (away / (1.4826 * np.median(away, 0) + floor)).max(1) < _FAR
+        for _ in range(_ROUNDS):
+            if kept.sum() < 2:
+                break
+            covariance = np.cov(vectors[kept].T) + floor**2 * np.eye(vectors.shape[1])
+            away = vectors - vectors[kept].mean(0)
+            distances = np.sqrt(np.einsum("nd,nd->n", away @ np.linalg.inv(covariance), away))
+            kept = distances < _EDGE * np.quantile(distances[kept], 0.98)
+        self.vectors, self.usual = vectors[kept], float(kept.mean())
+        self.area = float(np.median(components[kept, 0])) if kept.any() else 0.0
+
+
+def _largest(figures: Figures) -> Tensor:
+    """(N, M, 2 + D) the largest components that are not ground; area 0 where there are fewer."""
+    there = figures.groups.gather(1, figures.numbers) > 0
+    areas = torch.where(there, figures.areas, 0.0)
+    most = min(_MOST, areas.shape[1])
+    areas, places = areas.topk(most, 1)  # (N, M)
+    vectors = figures.vectors.gather(1, places.unsqueeze(2).expand(-1, -1, figures.vectors.shape[2]))
+    kinds = figures.kinds.gather(1, places).to(areas)
+    return torch.cat([areas.unsqueeze(2), kinds.unsqueeze(2), vectors], 2)

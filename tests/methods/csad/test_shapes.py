@@ -1,0 +1,171 @@
+"""Shapes: a bent or broken part is told among good ones that lie anywhere and any way round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flawscope.errors import OptionError
+from flawscope.methods.csad.figures import ENTRIES, Describing
+from flawscope.methods.csad.shapes import Shapes, ShapesOptions
+
+Labels = NDArray[np.uint8]
+
+SIZE = (96, 128)
+PLACES = ((24, 24), (24, 72), (72, 24), (72, 72), (104, 48))
+
+
+def screw(
+    centre: tuple[int, int], turn: float, *, bend: float = 0.0, length: float = 26
+) -> NDArray[np.uint8]:
+    """(H, W) 1 where a bar with a head lies, its middle at (x, y)."""
+    canvas = np.zeros(SIZE, np.uint8)
+    tip, head = length - 13, -13.0
+    points = np.array([[head, 0], [head / 3, 0], [tip, 0]])
+    points[2] = points[1] + (tip - points[1, 0]) * np.array([np.cos(bend), np.sin(bend)])
+    spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    line = np.round((points @ spin + centre) * 8).astype(np.int32)
+    cv2.polylines(canvas, [line], False, 1, 4, cv2.LINE_8, 3)
+    cv2.circle(canvas, tuple(line[0]), 5 * 8, 1, -1, cv2.LINE_8, 3)
+    return canvas
+
+
+def shares(seed: int, **flaw: Any) -> Tensor:
+    """(3, H, W) a picture of three screws, class 1, and a ring, class 2; the flaw is the first screw's."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros(SIZE, np.int64)
+    for number, place in enumerate(random.permutation(PLACES)[:4]):
+        centre = (int(place[0] + random.integers(-4, 5)), int(place[1] + random.integers(-4, 5)))
+        if number < 3:
+            given = flaw if number == 0 else {}
+            labels[screw(centre, random.uniform(0, 2 * np.pi), **given) > 0] = 1
+        else:
+            ring = cv2.circle(np.zeros(SIZE, np.uint8), centre, 9, 1, 5)
+            labels[ring > 0] = 2
+    return torch.from_numpy(np.stack([labels == label for label in range(3)]).astype(np.float32))
+
+
+def halved(seed: int) -> Tensor:
+    """The same, where one picture in five takes a side of each screw for a third class."""
+    found = torch.cat([shares(seed), torch.zeros(1, *SIZE)])
+    if seed % 5 == 0:
+        side = torch.arange(SIZE[1]).expand(SIZE) % 24 < 12
+        found[3] = found[1] * side
+        found[1] -= found[3]
+    return found
+
+
+def taught(make: Callable[[int], Tensor] = shares, **options: Any) -> Shapes:
+    good = torch.stack([make(seed) for seed in range(60)])
+    branch = Shapes(good.shape[1] - 1, SIZE, ShapesOptions.model_validate(options))
+    branch.learn(branch.gather(good))
+    return branch.eval()
+
+
+@pytest.mark.parametrize("flaw", [{"bend": 0.6}, {"length": 17}], ids=["bent", "broken off"])
+def test_a_spoilt_screw_scores_higher_and_is_marked(flaw: dict[str, float]) -> None:
+    branch = taught()
+    spoilt = shares(100, **flaw)
+    scores, maps = branch(torch.stack([*[shares(seed) for seed in range(200, 220)], spoilt]))
+    assert scores[-1] > 1.5 * scores[:-1].max()
+    assert maps.shape == (21, *SIZE)
+    marked = maps[-1] == scores[-1]
+    assert spoilt[1][marked].float().mean() > 0.8
+    assert marked.sum() < 0.6 * spoilt[1].sum()
+    assert maps[-1][~torch.nn.functional.max_pool2d(1 - spoilt[:1], 5, 1, 2)[0].bool()].max() == 0
+
+
+def test_entries_stay_where_a_part_is_turned() -> None:
+    describing = Describing(1, SIZE, 1)
+    turned = np.stack([screw((64, 48), turn, bend=0.5) for turn in np.linspace(0, 2 * np.pi, 24)])
+    mask = torch.from_numpy(turned).float().unsqueeze(1)
+    found = describing(torch.cat([1 - mask, mask], 1), torch.eye(2), torch.zeros(()))
+    there = (found.areas > 0) & (found.groups > 0)
+    assert there.sum(1).tolist() == [1] * 24
+    vectors = found.vectors[there]
+    assert vectors.shape == (24, len(ENTRIES))
+    assert vectors.std(0).max() < 0.06
+    np.testing.assert_allclose(found.areas[there], turned.sum((1, 2)), rtol=1e-4)
+
+
+def test_length_and_width_are_those_of_a_bar() -> None:
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:28, 10:50] = 1
+    found = Describing(1, (64, 64), 2)(torch.cat([1 - mask, mask], 1), torch.eye(2), torch.zeros(()))
+    vector = found.vectors[(found.areas > 0) & (found.groups > 0)][0].exp()
+    np.testing.assert_allclose(vector[:3], [80, 20 / 12**0.5, 4 / 12**0.5], rtol=0.02)
+
+
+def test_parts_that_two_classes_share_are_joined() -> None:
+    assert taught().groups.equal(torch.eye(3))
+    branch = taught(halved)
+    assert branch.groups[1].tolist() == [0, 1, 1, 1]
+    scores, _ = branch(torch.stack([halved(seed) for seed in range(300, 320)]))
+    spoilt = torch.cat([shares(101, bend=0.6), torch.zeros(1, *SIZE)])
+    assert branch(spoilt.unsqueeze(0))[0] > 1.5 * scores.max()
+
+
+def test_a_hole_is_part_of_what_surrounds_it_whatever_its_class() -> None:
+    disc = torch.from_numpy(cv2.circle(np.zeros(SIZE, np.uint8), (64, 48), 12, 1, -1)).float()
+    hole = torch.from_numpy(cv2.circle(np.zeros(SIZE, np.uint8), (64, 48), 4, 1, -1)).float()
+    groups = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]])
+    ground = torch.stack([1 - disc + hole, disc - hole, 0 * hole])
+    own_class = torch.stack([1 - disc, disc - hole, hole])
+    seen = [
+        Describing(2, SIZE, 2)(maps.unsqueeze(0), groups, torch.tensor(40.0)) for maps in (ground, own_class)
+    ]
+    areas = [float(found.areas[found.groups.gather(1, found.numbers) > 0].max()) for found in seen]
+    np.testing.assert_allclose(areas[0], areas[1], rtol=0.01)
+
+
+def test_several_that_touch_are_not_judged() -> None:
+    branch = taught()
+    labels = screw((30, 48), 0.0) | screw((56, 48), 0.0)
+    maps = torch.from_numpy(np.stack([labels == 0, labels == 1, labels > 1]).astype(np.float32))
+    score, _ = branch(maps.unsqueeze(0))
+    assert score == 0
+
+
+def test_taught_pictures_count_as_if_learnt_together() -> None:
+    good = torch.stack([shares(seed) for seed in range(40)])
+    together, apart = (Shapes(2, SIZE, ShapesOptions()) for _ in range(2))
+    together.learn(together.gather(good))
+    apart.learn(apart.gather(good[:25]))
+    apart.teach(apart.gather(good[25:]))
+    for name, value in together.state_dict().items():
+        torch.testing.assert_close(apart.state_dict()[name], value)
+
+
+def test_nothing_is_judged_where_good_pictures_show_nothing() -> None:
+    branch = Shapes(2, SIZE, ShapesOptions())
+    ground = torch.zeros(4, 3, *SIZE)
+    ground[:, 0] = 1
+    branch.learn(branch.gather(ground))
+    scores, maps = branch(torch.stack([shares(0), ground[0]]))
+    assert not scores.any()
+    assert not maps.any()
+
+
+def test_refuses_a_size_that_its_squares_do_not_fill() -> None:
+    with pytest.raises(OptionError, match=r"multiples of the shapes' stride 4.*62x64.*shapes.stride=1"):
+        Shapes(1, (62, 64), ShapesOptions(stride=4))
+
+
+@pytest.mark.slow
+def test_engines_answer_as_the_branch_does(
+    exported: Callable[[torch.nn.Module, Tensor], dict[str, tuple[NDArray[Any], ...]]],
+) -> None:
+    branch = taught(halved)
+    batch = torch.stack([halved(400), torch.cat([shares(1, bend=0.6), torch.zeros(1, *SIZE)]), halved(403)])
+    with torch.no_grad():
+        expected = branch(batch)
+    for answers in exported(branch, batch).values():
+        for found, wanted in zip(answers, expected, strict=True):
+            np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-3, atol=1e-3)
