@@ -21,6 +21,7 @@ ENTRIES = (
 )
 _ROUND = 0.05  # of the size, by which length and width must differ for a direction to be one
 _LEAST = 1e-6
+_LEAD = 1e-3  # by which a square's group must lead
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Describing(nn.Module):
         squares = torch.cat([ground, squares[:, 1:]], 1)
         grouped = torch.einsum("gc,nchw->nghw", groups_of, squares)
         (first, second), (groups, _) = (part.unbind(1) for part in grouped.topk(2, 1))  # (N, h, w) each
+        groups = torch.where(first - second > _LEAD, groups, 0)  # engines choose differently between equals
         weights = (first - second) * (groups > 0)
         groups, weights = self._filled(groups, weights, hole)
         numbers, weights = self.labelling(groups), weights.flatten(1)  # (N, P) each

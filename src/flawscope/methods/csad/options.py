@@ -63,7 +63,7 @@ class CSADOptions(BackboneOptions):
         ge=0,
         description="standard deviation, in deviations of good pictures' components, that is added to that "
         "of the scores of histogram, counts, places, shapes and words before they are brought to one scale. "
-        "The paper adds none; then a branch in which good pictures hardly differ makes a flaw of a few pixels",
+        "The paper adds none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
     )
     fusion: Literal["sum", "largest"] = Field(
         "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
