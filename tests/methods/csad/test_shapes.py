@@ -64,7 +64,7 @@ def halved(seed: int) -> Tensor:
 
 def taught(make: Callable[[int], Tensor] = shares, **options: Any) -> Shapes:
     good = torch.stack([make(seed) for seed in range(60)])
-    branch = Shapes(good.shape[1] - 1, SIZE, ShapesOptions.model_validate(options))
+    branch = Shapes(good.shape[1] - 1, SIZE, ShapesOptions.model_validate({"stride": 2, **options}))
     branch.learn(branch.gather(good))
     return branch.eval()
 

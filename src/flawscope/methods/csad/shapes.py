@@ -32,8 +32,8 @@ Rows = NDArray[np.float64]
 class ShapesOptions(Frozen):
     """Options of `Shapes`."""
 
-    stride: Literal[1, 2, 4] = Field(
-        2, description="pixels a side of the squares in which components are looked for and measured"
+    stride: Literal[1, 2, 4, 8] = Field(
+        4, description="pixels a side of the squares in which components are looked for and measured"
     )
     parts: Literal["auto", "classes", "joined"] = Field(
         "auto",
