@@ -19,6 +19,7 @@ ENTRIES = (
     "threefold moment along",
     "threefold moment across",
 )
+MOST = 64  # components of a picture that are described
 _ROUND = 0.05  # of the size, by which length and width must differ for a direction to be one
 _LEAST = 1e-6
 _LEAD = 1e-3  # by which a square's group must lead
@@ -26,21 +27,21 @@ _LEAD = 1e-3  # by which a square's group must lead
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Components of N label maps over P squares, each told at its last square.
+    """The M largest components of N label maps over P squares, from the largest.
 
     Attributes:
         numbers: (N, P) the last square of the component that each square belongs to.
-        areas: (N, P) in squares; 0 where no component has its last square.
-        kinds: (N, P) the class, 1 to K, that most of the component has.
-        vectors: (N, P, D) `ENTRIES` of it.
-        groups: (N, P) the group of each square, 0 the background.
+        places: (N, M) the last square of each.
+        areas: (N, M) in squares; 0 where there are fewer.
+        kinds: (N, M) the class, 1 to K, that most of it has.
+        vectors: (N, M, D) `ENTRIES` of it.
     """
 
     numbers: Tensor
+    places: Tensor
     areas: Tensor
     kinds: Tensor
     vectors: Tensor
-    groups: Tensor
 
 
 class Describing(nn.Module):
@@ -70,6 +71,7 @@ class Describing(nn.Module):
         grid = (size[0] // stride, size[1] // stride)
         self.labelling = Labelling(grid, classes + 1)
         down, across = torch.meshgrid(*(torch.arange(side).float() for side in grid), indexing="ij")
+        self.most = min(MOST, grid[0] * grid[1])
         self.register_buffer("down", down.flatten(), persistent=False)
         self.register_buffer("across", across.flatten(), persistent=False)
 
@@ -78,7 +80,7 @@ class Describing(nn.Module):
 
         Args:
             shares: (N, K + 1, H, W).
-            groups_of: (K + 1, K + 1) with 1 where a column's class belongs to a row's group, background to
+            groups_of: (G, K + 1) with 1 where a column's class belongs to a row's group, background to
                 group 0; components are of one group.
             hole: () largest area, in squares, of ground that belongs to the component around it.
         """
@@ -86,49 +88,59 @@ class Describing(nn.Module):
         ground = 1 - squares[:, 1:].sum(1, keepdim=True)  # of ignored classes, too
         squares = torch.cat([ground, squares[:, 1:]], 1)
         grouped = torch.einsum("gc,nchw->nghw", groups_of, squares)
-        (first, second), (groups, _) = (part.unbind(1) for part in grouped.topk(2, 1))  # (N, h, w) each
-        groups = torch.where(first - second > _LEAD, groups, 0)  # engines choose differently between equals
-        weights = (first - second) * (groups > 0)
-        groups, weights = self._filled(groups, weights, hole)
-        numbers, weights = self.labelling(groups), weights.flatten(1)  # (N, P) each
-        kept = squares[:, 1:].flatten(2) * weights.unsqueeze(1)  # (N, K, P)
+        first, groups = grouped.max(1)  # (N, h, w) each
+        others = torch.where(self.labelling.labels[: len(groups_of)] == groups.unsqueeze(1), -1.0, grouped)
+        lead = first - others.amax(1)
+        groups = torch.where(lead > _LEAD, groups, 0)  # engines choose differently between equals
+        groups, weights = self._filled(groups, lead * (groups > 0), hole)
+        numbers = self.labelling(groups, len(groups_of))  # (N, P)
+        return self._largest(numbers, weights.flatten(1), squares[:, 1:].flatten(2))
+
+    def _largest(self, numbers: Tensor, weights: Tensor, squares: Tensor) -> Figures:
+        """Describe components of squares with weights (N, P), 0 on ground, and shares (N, K, P)."""
+        areas, places = torch.zeros_like(weights).scatter_add(1, numbers, weights).topk(self.most, 1)
+        kept = squares * weights.unsqueeze(1)
         total = torch.zeros_like(kept).scatter_add(2, numbers.unsqueeze(1).expand_as(kept), kept)
-        areas, vectors = self._described(numbers, weights)
-        return Figures(numbers, areas, total.argmax(1) + 1, vectors, groups.flatten(1))
+        kinds = total.gather(2, places.unsqueeze(1).expand(-1, kept.shape[1], -1)).argmax(1) + 1
+        return Figures(numbers, places, areas, kinds, self._described(numbers, weights, areas, places))
 
     def _filled(self, groups: Tensor, weights: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
         """Holes as parts of the components around them, and what their edges lack: (N, h, w) each."""
-        numbers, ground = self.labelling(groups), (groups == 0).flatten(1).float()
+        ground = (groups == 0).flatten(1).float()
+        numbers = self.labelling((groups > 0).long(), 2)
         areas = torch.zeros_like(ground).scatter_add(1, numbers, ground)
         holes = (ground > 0) & (areas.gather(1, numbers) <= hole)
         mask = holes.float().reshape(-1, 1, *self.labelling.size)
         edges = F.max_pool2d(mask, 3, 1, 1).squeeze(1)  # a hole's own squares and those that touch it
         return torch.where(mask.squeeze(1) > 0, 1, groups), torch.maximum(weights, edges)
 
-    def _described(self, numbers: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Areas (N, P) and vectors (N, P, D)."""
+    def _described(self, numbers: Tensor, weights: Tensor, areas: Tensor, places: Tensor) -> Tensor:
+        """Vectors (N, M, D) of the components at those places."""
+        whole = areas.clamp_min(_LEAST)  # (N, M)
 
         def summed(values: Tensor) -> Tensor:
             return torch.zeros_like(weights).scatter_add(1, numbers, weights * values)
 
-        areas = summed(torch.ones_like(weights))
-        whole = areas.clamp_min(_LEAST)
-        x = self.across - (summed(self.across) / whole).gather(1, numbers)
-        y = self.down - (summed(self.down) / whole).gather(1, numbers)
-        xx, xy, yy = (summed(part) / whole for part in (x * x, x * y, y * y))
+        def mean(values: Tensor) -> Tensor:
+            return summed(values).gather(1, places) / whole
+
+        each = summed(torch.ones_like(weights)).clamp_min(_LEAST)
+        x = self.across - (summed(self.across) / each).gather(1, numbers)  # (N, P)
+        y = self.down - (summed(self.down) / each).gather(1, numbers)
         far = x * x + y * y
+        xx, xy, yy = mean(x * x), mean(x * y), mean(y * y)
         trace = xx + yy + 1 / 6  # squares are no points
         apart = torch.sqrt((xx - yy).square() + 4 * xy.square() + _LEAST)
         length, width = torch.sqrt((trace + apart) / 2), torch.sqrt(((trace - apart) / 2).clamp_min(1 / 12))
         axis = (xx - yy) / (apart + _ROUND * trace), 2 * xy / (apart + _ROUND * trace)
-        single = summed(far * x) / whole, summed(far * y) / whole
-        triple = summed(x * x * x - 3 * x * y * y) / whole, summed(3 * x * x * y - y * y * y) / whole
-        found = [areas.clamp_min(_LEAST).log(), length.log(), width.log()]
+        single = mean(far * x), mean(far * y)
+        triple = mean(x * x * x - 3 * x * y * y), mean(3 * x * x * y - y * y * y)
+        found = [whole.log(), length.log(), width.log()]
         found += _along_and_across(single, axis, 1)
         found += _along_and_across(triple, axis, 3)
         scales = (length**3, length**2 * width)
         thirds = [part / scales[index % 2] for index, part in enumerate(found[3:])]
-        return areas, torch.stack([*found[:3], *thirds], 2)
+        return torch.stack([*found[:3], *thirds], 2)
 
 
 def _along_and_across(moment: tuple[Tensor, Tensor], axis: tuple[Tensor, Tensor], turns: int) -> list[Tensor]:

@@ -20,7 +20,6 @@ from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
 from flawscope.runtime.frozen import Frozen
 
 FEWEST = 20  # components of a kind
-_MOST = 64  # components of a picture that are learnt from, the largest
 _SMALL = 0.1  # share of all components' area that lies in small ones
 _STEADY = 0.95  # share of a kind's components that look alike where it is divided well
 _FAR, _EDGE, _ROUNDS = 6.0, 1.5, 3  # what is left out of a kind: beyond its median, then beyond most others
@@ -33,7 +32,7 @@ class ShapesOptions(Frozen):
     """Options of `Shapes`."""
 
     stride: Literal[1, 2, 4, 8] = Field(
-        4, description="pixels a side of the squares in which components are looked for and measured"
+        2, description="pixels a side of the squares in which components are looked for and measured"
     )
     parts: Literal["auto", "classes", "joined"] = Field(
         "auto",
@@ -91,7 +90,7 @@ class Shapes(nn.Module):
         options: see there.
 
     Attributes:
-        groups: (K + 1, K + 1), and
+        groups: (G, K + 1), and
         hole: (), what components are: see `Describing.forward`.
         least: () area, in squares, from which on one is judged.
         most: (K,) area up to which one is; 0 for a class of which good pictures show too few.
@@ -117,7 +116,7 @@ class Shapes(nn.Module):
         self.register_buffer("hole", torch.zeros(()))
         self.register_buffer("least", torch.ones(()))
         self.register_buffer("most", torch.zeros(classes))
-        self.register_buffer("seen", torch.zeros(0, 2, _MOST, 2 + len(ENTRIES)))
+        self.register_buffer("seen", torch.zeros(0, 2, self.describing.most, 2 + len(ENTRIES)))
 
     def gather(self, shares: Tensor) -> Tensor:
         """What `learn` needs of shares (N, K + 1, H, W): (N, 2, M, 2 + D).
@@ -125,7 +124,7 @@ class Shapes(nn.Module):
         Of its largest M components, of one class and joined ones: area in squares, 0 for none, class, vector.
         """
         ways = (self._describe(shares, joined=joined) for joined in (False, True))
-        return torch.stack([_largest(figures) for figures in ways], 1)
+        return torch.stack([_rows(figures) for figures in ways], 1)
 
     @torch.no_grad()
     def learn(self, described: Tensor) -> None:
@@ -152,12 +151,11 @@ class Shapes(nn.Module):
         most = self.most[found.kinds - 1]
         enough = ((found.areas - self.least) / (_RAMP * self.least) + 1).clamp(0, 1)
         alone = ((most - found.areas) / (_RAMP * most).clamp_min(1e-6) + 1).clamp(0, 1)
-        there = found.groups.gather(1, found.numbers) > 0
-        distances = torch.where(there & (found.areas > 0), flat * enough * alone, 0.0)  # (N, P)
-        spread = distances.gather(1, found.numbers).reshape(-1, *self.describing.labelling.size)
+        distances = flat * enough * alone * (most > 0)  # (N, M)
+        spread = torch.zeros_like(found.numbers, dtype=torch.float32).scatter(1, found.places, distances)
+        grid = spread.gather(1, found.numbers).reshape(-1, *self.describing.labelling.size)
         stride = self.options.stride
-        pixels = spread.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
-        return distances.amax(1), pixels
+        return distances.amax(1), grid.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
 
     def _describe(self, shares: Tensor, *, joined: bool) -> Figures:
         found: Figures = self.describing(shares, *self._division(joined=joined))
@@ -165,11 +163,10 @@ class Shapes(nn.Module):
 
     def _division(self, *, joined: bool) -> tuple[Tensor, Tensor]:
         """`groups` and `hole`."""
-        groups = torch.eye(len(self.groups)).to(self.groups)
+        groups = torch.eye(self.groups.shape[1]).to(self.groups)
         if not joined:
             return groups, torch.zeros_like(self.hole)
-        groups[1], groups[2:] = groups.sum(0), 0
-        groups[1, 0] = 0
+        groups = torch.stack([groups[0], groups[1:].sum(0)])
         grid = self.describing.labelling.size
         return groups, torch.full_like(self.hole, self.options.hole * grid[0] * grid[1])
 
@@ -228,12 +225,7 @@ class _Kind:
         self.area = float(np.median(components[kept, 0])) if kept.any() else 0.0
 
 
-def _largest(figures: Figures) -> Tensor:
-    """(N, M, 2 + D) the largest components that are not ground; area 0 where there are fewer."""
-    there = figures.groups.gather(1, figures.numbers) > 0
-    areas = torch.where(there, figures.areas, 0.0)
-    most = min(_MOST, areas.shape[1])
-    areas, places = areas.topk(most, 1)  # (N, M)
-    vectors = figures.vectors.gather(1, places.unsqueeze(2).expand(-1, -1, figures.vectors.shape[2]))
-    kinds = figures.kinds.gather(1, places).to(areas)
-    return torch.cat([areas.unsqueeze(2), kinds.unsqueeze(2), vectors], 2)
+def _rows(figures: Figures) -> Tensor:
+    """(N, M, 2 + D) area, class and vector of each."""
+    areas, kinds = figures.areas.unsqueeze(2), figures.kinds.unsqueeze(2).to(figures.areas)
+    return torch.cat([areas, kinds, figures.vectors], 2)
