@@ -20,10 +20,11 @@ from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
 from flawscope.runtime.frozen import Frozen
 
 FEWEST = 20  # components of a kind
-_SMALL = 0.1  # share of all components' area that lies in small ones
+_SMALL = 0.1  # share of a class's area that lies in its small components
+_SPECK = 0.1  # of such a small one's area, below which one is no evidence of how components are divided
 _STEADY = 0.95  # share of a kind's components that look alike where it is divided well
 _FAR, _EDGE, _ROUNDS = 6.0, 1.5, 3  # what is left out of a kind: beyond its median, then beyond most others
-_RAMP = 0.2  # of a limit, over which a component comes to count
+_RAMP = 0.2  # of a limit, over which a component comes to count, so that nothing changes by a step
 
 Rows = NDArray[np.float64]
 
@@ -44,8 +45,8 @@ class ShapesOptions(Frozen):
         0.5,
         ge=0,
         le=1,
-        description="share of the area of small components below which one is not judged; small is that up "
-        "to which a tenth of all components' area in good pictures lies",
+        description="share of the usual area of its class below which a component is not judged, for it may "
+        "be a piece that a glint has cut off",
     )
     most_area: float = Field(
         1.5,
@@ -92,8 +93,7 @@ class Shapes(nn.Module):
     Attributes:
         groups: (G, K + 1), and
         hole: (), what components are: see `Describing.forward`.
-        least: () area, in squares, from which on one is judged.
-        most: (K,) area up to which one is; 0 for a class of which good pictures show too few.
+        usual: (K,) area in squares of most components of a class; 0 where good pictures show too few of it.
         seen: (n, 2, M, 2 + D) what `learn` was given, from which `teach` goes on; in no graph.
 
     Raises:
@@ -102,8 +102,7 @@ class Shapes(nn.Module):
 
     groups: Tensor
     hole: Tensor
-    least: Tensor
-    most: Tensor
+    usual: Tensor
     seen: Tensor
 
     def __init__(self, classes: int, size: tuple[int, int], options: ShapesOptions) -> None:
@@ -114,8 +113,7 @@ class Shapes(nn.Module):
         self.gaussian = Gaussian(len(ENTRIES), GaussianOptions(), options.floor)
         self.register_buffer("groups", torch.eye(classes + 1))
         self.register_buffer("hole", torch.zeros(()))
-        self.register_buffer("least", torch.ones(()))
-        self.register_buffer("most", torch.zeros(classes))
+        self.register_buffer("usual", torch.zeros(classes))
         self.register_buffer("seen", torch.zeros(0, 2, self.describing.most, 2 + len(ENTRIES)))
 
     def gather(self, shares: Tensor) -> Tensor:
@@ -136,7 +134,7 @@ class Shapes(nn.Module):
         if self.options.parts == "auto":
             joined = steady[0] < min(_STEADY, steady[1])
         self.groups, self.hole = self._division(joined=joined)
-        self._take(rows[:, int(joined)], ways[int(joined)])
+        self._take(ways[int(joined)])
         self.seen = described.to(self.seen)
 
     @torch.no_grad()
@@ -148,10 +146,10 @@ class Shapes(nn.Module):
         """Score (N,) of shares (N, K + 1, H, W), and each pixel's map of it (N, H, W); exports to ONNX."""
         found = self.describing(shares, self.groups, self.hole)
         flat = self.gaussian(found.vectors.flatten(0, 1)).reshape(found.areas.shape)
-        most = self.most[found.kinds - 1]
-        enough = ((found.areas - self.least) / (_RAMP * self.least) + 1).clamp(0, 1)
-        alone = ((most - found.areas) / (_RAMP * most).clamp_min(1e-6) + 1).clamp(0, 1)
-        distances = flat * enough * alone * (most > 0)  # (N, M)
+        usual = self.usual[found.kinds - 1]
+        share = found.areas / usual.clamp_min(1e-6)
+        enough = _rising(share / self.options.least_area) if self.options.least_area else share > 0
+        distances = flat * enough * _rising(2 - share / self.options.most_area) * (usual > 0)  # (N, M)
         spread = torch.zeros_like(found.numbers, dtype=torch.float32).scatter(1, found.places, distances)
         grid = spread.gather(1, found.numbers).reshape(-1, *self.describing.labelling.size)
         stride = self.options.stride
@@ -172,29 +170,23 @@ class Shapes(nn.Module):
 
     def _kinds(self, components: Rows) -> dict[int, _Kind]:
         """What most components (m, 2 + D) of each class look like, of those that are no specks."""
-        large = components[components[:, 0] >= self._smallest(components)]
         found = {}
-        for label in np.unique(large[:, 1]).astype(int):
-            own = large[large[:, 1] == label]
+        for label in np.unique(components[:, 1]).astype(int):
+            own = components[components[:, 1] == label]
+            areas = np.sort(own[:, 0])
+            small = areas[np.searchsorted(areas.cumsum(), _SMALL * areas.sum())]
+            own = own[own[:, 0] >= _SPECK * small]
             if len(own) >= FEWEST:
                 found[int(label)] = _Kind(own, self.options.floor)
         return found
 
-    def _smallest(self, components: Rows) -> float:
-        areas = np.sort(components[:, 0])
-        if not len(areas):
-            return 1.0
-        small = areas[np.searchsorted(areas.cumsum(), _SMALL * areas.sum())]
-        return max(1.0, float(small) * self.options.least_area)
-
-    def _take(self, way: Rows, kinds: dict[int, _Kind]) -> None:
-        """Fill the buffers from components (n, M, 2 + D) and their kinds."""
-        self.least.fill_(self._smallest(way[way[:, :, 0] > 0]))
-        self.most.zero_()
+    def _take(self, kinds: dict[int, _Kind]) -> None:
+        """Fill the buffers from the kinds."""
+        self.usual.zero_()
         if not kinds:
             return
         for label, kind in kinds.items():
-            self.most[label - 1] = self.options.most_area * kind.area
+            self.usual[label - 1] = kind.area
         members = np.repeat(np.arange(len(kinds)), [len(kind.vectors) for kind in kinds.values()])
         vectors = np.concatenate([kind.vectors for kind in kinds.values()])
         self.gaussian.learn(torch.from_numpy(vectors), members)
@@ -223,6 +215,11 @@ class _Kind:
             kept = distances < _EDGE * np.quantile(distances[kept], 0.98)
         self.vectors, self.usual = vectors[kept], float(kept.mean())
         self.area = float(np.median(components[kept, 0])) if kept.any() else 0.0
+
+
+def _rising(values: Tensor) -> Tensor:
+    """1 from 1 on, 0 up to 0.8, and evenly from one to the other."""
+    return ((values - 1) / _RAMP + 1).clamp(0, 1)
 
 
 def _rows(figures: Figures) -> Tensor:
