@@ -84,7 +84,8 @@ class Describing(nn.Module):
                 group 0; components are of one group.
             hole: () largest area, in squares, of ground that belongs to the component around it.
         """
-        squares = F.avg_pool2d(shares, self.stride)  # (N, K + 1, h, w)
+        cells = shares.unflatten(3, (-1, self.stride)).unflatten(2, (-1, self.stride))
+        squares = cells.mean((3, 5))  # (N, K + 1, h, w); onnxruntime takes twice as long to pool
         ground = 1 - squares[:, 1:].sum(1, keepdim=True)  # of ignored classes, too
         squares = torch.cat([ground, squares[:, 1:]], 1)
         grouped = torch.einsum("gc,nchw->nghw", groups_of, squares)
@@ -99,9 +100,11 @@ class Describing(nn.Module):
     def _largest(self, numbers: Tensor, weights: Tensor, squares: Tensor) -> Figures:
         """Describe components of squares with weights (N, P), 0 on ground, and shares (N, K, P)."""
         areas, places = torch.zeros_like(weights).scatter_add(1, numbers, weights).topk(self.most, 1)
-        kept = squares * weights.unsqueeze(1)
-        total = torch.zeros_like(kept).scatter_add(2, numbers.unsqueeze(1).expand_as(kept), kept)
-        kinds = total.gather(2, places.unsqueeze(1).expand(-1, kept.shape[1], -1)).argmax(1) + 1
+        of_classes = [
+            torch.zeros_like(weights).scatter_add(1, numbers, weights * own).gather(1, places)
+            for own in squares.unbind(1)
+        ]
+        kinds = torch.stack(of_classes, 1).argmax(1) + 1
         return Figures(numbers, places, areas, kinds, self._described(numbers, weights, areas, places))
 
     def _filled(self, groups: Tensor, weights: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:

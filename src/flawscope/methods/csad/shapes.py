@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
@@ -151,9 +152,8 @@ class Shapes(nn.Module):
         enough = _rising(share / self.options.least_area) if self.options.least_area else share > 0
         distances = flat * enough * _rising(2 - share / self.options.most_area) * (usual > 0)  # (N, M)
         spread = torch.zeros_like(found.numbers, dtype=torch.float32).scatter(1, found.places, distances)
-        grid = spread.gather(1, found.numbers).reshape(-1, *self.describing.labelling.size)
-        stride = self.options.stride
-        return distances.amax(1), grid.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
+        grid = spread.gather(1, found.numbers).reshape(-1, 1, *self.describing.labelling.size)
+        return distances.amax(1), F.interpolate(grid, self.size, mode="nearest").squeeze(1)
 
     def _describe(self, shares: Tensor, *, joined: bool) -> Figures:
         found: Figures = self.describing(shares, *self._division(joined=joined))
