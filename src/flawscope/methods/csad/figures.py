@@ -84,7 +84,8 @@ class Describing(nn.Module):
                 group 0; components are of one group.
             hole: () largest area, in squares, of ground that belongs to the component around it.
         """
-        cells = shares.unflatten(3, (-1, self.stride)).unflatten(2, (-1, self.stride))
+        classes, (height, width) = shares.shape[1], self.labelling.size
+        cells = shares.reshape(-1, classes, height, self.stride, width, self.stride)
         squares = cells.mean((3, 5))  # (N, K + 1, h, w); onnxruntime takes twice as long to pool
         ground = 1 - squares[:, 1:].sum(1, keepdim=True)  # of ignored classes, too
         squares = torch.cat([ground, squares[:, 1:]], 1)
