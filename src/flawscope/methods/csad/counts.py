@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from flawscope.errors import OptionError
 from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
-from flawscope.methods.csad.labelling import Labelling
+from flawscope.methods.csad.labelling import Labelling, require_squares
 from flawscope.runtime.frozen import Frozen
 
 _SMALL = 0.1  # share of a class's area that lies in its small components
@@ -44,13 +43,7 @@ class CountingOptions(Frozen):
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise an OptionError for a height and width that are no multiples of the stride."""
-        if any(side % self.stride for side in size):
-            raise OptionError(
-                "option 'size'",
-                expected=f"multiples of the counts' stride {self.stride}",
-                got=f"{size[0]}x{size[1]}",
-                fix="Choose another size, or counts.stride=1.",
-            )
+        require_squares(size, self.stride, "counts")
 
 
 class ComponentCountsOptions(CountingOptions):

@@ -59,7 +59,6 @@ class Describing(nn.Module):
         classes: K, beside the background 0.
         size: height and width H, W of the label maps.
         stride: pixels a side of the squares.
-
     """
 
     across: Tensor

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flawscope.errors import OptionError
+
 ROUNDS = 6
 _JUMPS = 2
 
@@ -49,3 +51,18 @@ class Labelling(nn.Module):
                 largest = largest.gather(1, largest)
             pointers = largest
         return pointers
+
+
+def require_squares(size: tuple[int, int], stride: int, branch: str) -> None:
+    """Refuse a height and width that squares of so many pixels a side do not fill.
+
+    Raises:
+        OptionError: on the size, naming the branch whose squares they are.
+    """
+    if any(side % stride for side in size):
+        raise OptionError(
+            "option 'size'",
+            expected=f"multiples of the {branch}' stride {stride}",
+            got=f"{size[0]}x{size[1]}",
+            fix=f"Choose another size, or {branch}.stride=1.",
+        )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from flawscope.errors import OptionError
 from flawscope.methods.csad.figures import ENTRIES, Describing, Figures
 from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
+from flawscope.methods.csad.labelling import require_squares
 from flawscope.runtime.frozen import Frozen
 
 FEWEST = 20  # components of a kind
@@ -71,13 +71,7 @@ class ShapesOptions(Frozen):
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise an OptionError for a height and width that are no multiples of the stride."""
-        if any(side % self.stride for side in size):
-            raise OptionError(
-                "option 'size'",
-                expected=f"multiples of the shapes' stride {self.stride}",
-                got=f"{size[0]}x{size[1]}",
-                fix="Choose another size, or shapes.stride=1.",
-            )
+        require_squares(size, self.stride, "shapes")
 
 
 class Shapes(nn.Module):
