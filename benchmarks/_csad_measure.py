@@ -26,8 +26,8 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.bundle import is_bundle
 from flawscope.runtime.images import check_image
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import Provenance
 from flawscope.runtime.prediction import Decision
+from flawscope.runtime.provenance import Provenance
 from flawscope.training.pack import Contents, Wish, pack
 from flawscope.training.recipe import Recipe
 

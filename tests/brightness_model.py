@@ -14,13 +14,8 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.engine_table import ParityFigures
 from flawscope.runtime.images import Frame
-from flawscope.runtime.manifest import (
-    HeatmapRange,
-    Manifest,
-    OutputSpec,
-    Provenance,
-    StageSpec,
-)
+from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec, StageSpec
+from flawscope.runtime.provenance import Provenance
 
 SIDE = 16
 

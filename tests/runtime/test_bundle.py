@@ -16,7 +16,8 @@ from brightness_model import make_manifest, save_model, write_graph
 from flawscope import files, folders
 from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle
-from flawscope.runtime.manifest import SeenPicture, heatmap_range, map_level, seen
+from flawscope.runtime.manifest import heatmap_range, map_level
+from flawscope.runtime.provenance import SeenPicture, seen
 from flawscope.runtime.seal import sealed
 
 

@@ -18,7 +18,7 @@ from flawscope.errors import DataError, InputError, OptionError
 from flawscope.report.comparison import comparison_report
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import Provenance, seen
+from flawscope.runtime.provenance import Provenance, seen
 from flawscope.station import compare as comparing
 from flawscope.station.compare import Comparison, compare
 from flawscope.station.gate import TEMPLATE, Gate, judge, read_gate

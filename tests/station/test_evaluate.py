@@ -19,7 +19,7 @@ from flawscope.errors import DataError
 from flawscope.progress import Silent
 from flawscope.report.build import evaluation_report
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import Provenance, seen
+from flawscope.runtime.provenance import Provenance, seen
 from flawscope.station.evaluate import Evaluation, evaluate
 from flawscope.station.picture import MOST
 

@@ -18,8 +18,8 @@ from flawscope.runtime import pipeline, timing
 from flawscope.runtime.bundle import Bundle, load
 from flawscope.runtime.engine_table import Speed, Speeds
 from flawscope.runtime.engines import Engine, Pair, open_engine
-from flawscope.runtime.manifest import Provenance
 from flawscope.runtime.pipeline import Pipeline
+from flawscope.runtime.provenance import Provenance
 from flawscope.station import choose_engine, deploy, machines
 from flawscope.station.calibrate import calibrate
 from flawscope.station.choose_engine import BY_WAY

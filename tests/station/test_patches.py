@@ -11,7 +11,7 @@ from brightness_model import make_manifest
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import Examples
 from flawscope.runtime.images import Frame, read_image
-from flawscope.runtime.manifest import Provenance, SeenPicture
+from flawscope.runtime.provenance import Provenance, SeenPicture
 from flawscope.runtime.tiling import Tiling
 from flawscope.station.picture import MOST_INSETS, match_insets
 

@@ -27,8 +27,9 @@ from flawscope.runtime import bundle
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.listing import list_images
-from flawscope.runtime.manifest import heatmap_range, map_level, seen
+from flawscope.runtime.manifest import heatmap_range, map_level
 from flawscope.runtime.pipeline import Graphs, Pipeline
+from flawscope.runtime.provenance import seen
 from flawscope.runtime.seal import sealed
 from flawscope.station.calibrate import calibrate
 from flawscope.station.deploy import deploy

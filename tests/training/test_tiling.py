@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flawscope.cli import main
 from flawscope.data.defects import read_defects
 from flawscope.data.layouts import read_dataset
 from flawscope.data.samples import Sample
@@ -20,12 +22,16 @@ from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.methods.detector import DetectorOptions
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
+from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame, decode, to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.pipeline import Pipeline
+from flawscope.runtime.record import Record
 from flawscope.runtime.tiling import Overview, Tiling
 from flawscope.station.calibrate import calibrate
 from flawscope.station.evaluate import evaluate
+from flawscope.station.inspection import Summary, inspect_pictures
+from flawscope.station.picture import inspect_one
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.learn import learn
 from flawscope.training.recipe import LearnRecipe, Recipe
@@ -196,8 +202,53 @@ def test_thresholds_are_those_of_whole_pictures(made: tuple[Path, TrainResult, l
     inspector = Inspector.load(result.bundle)
     scores = sorted(inspector.inspect(parts / "good" / name).score for name in names)
     np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-5)
-    normal = [picture.frames for picture in manifest.provenance.pictures if picture.role == "normal"]
-    assert normal == [16] * result.counts["training"]
+    for role, told in (("normal", "training"), ("calibration", "calibration")):
+        frames = [picture.frames for picture in manifest.provenance.pictures if picture.role == role]
+        assert frames == [16] * result.counts[told]
+    assert manifest.most_tiles == 16
+
+
+def test_pictures_of_more_tiles_than_calibrated_are_told(
+    made: tuple[Path, TrainResult, list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts, result, _ = made
+    model = Path(shutil.copytree(result.bundle.folder, tmp_path / "model"))
+    large = write_pictures(tmp_path / "large", 12, seed=5, side=2 * SIDE)
+    some = [next(large.iterdir()), next((parts / "good").iterdir())]
+
+    def told() -> tuple[list[Record], Summary]:
+        records = list[Record]()
+        return records, inspect_pictures(Inspector.load(model), some, emit=records.append)
+
+    (first, second), summary = told()
+    assert first.findings[0].text.startswith(
+        "The picture has 64 tiles, those that calibrated the model up to 16"
+    )
+    assert first.findings[0].values == {"tiles": 64, "tiles_calibrated": 16}
+    assert all("tiles" not in finding.values for finding in second.findings)
+    assert summary.large == 1
+    monkeypatch.setattr("sys.argv", ["flawscope", "inspect", str(model), *map(str, some)])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "more tiles than those that calibrated the model: 1." in capsys.readouterr().err
+    calibrate(model, normals=sorted(large.iterdir()))
+    (first, second), summary = told()
+    assert (summary.large, bundle.load(model).manifest.most_tiles) == (0, 64)
+
+
+def test_models_that_do_not_know_how_many_tiles_calibrated_them_say_nothing(
+    made: tuple[Path, TrainResult, list[str]], tmp_path: Path
+) -> None:
+    manifest = made[1].bundle.manifest
+    pictures = tuple(one.model_copy(update={"frames": 1}) for one in manifest.provenance.pictures)
+    provenance = manifest.provenance.model_copy(update={"pictures": pictures})
+    older = replace(made[1].bundle, manifest=manifest.model_copy(update={"provenance": provenance}))
+    large = next(write_pictures(tmp_path / "large", 1, side=2 * SIDE).iterdir())
+    record = inspect_one(Inspector.load(older), large).record
+    assert all("tiles" not in finding.values for finding in record.findings)
 
 
 def test_the_overview_is_on_the_scale_of_the_tiles_and_counts_in_every_score(tmp_path: Path) -> None:
@@ -313,7 +364,7 @@ def test_whole_pictures_are_learnt_from_where_the_recipe_says_so(good: tuple[Sam
     assert (len(whole.data(SMALL).normal), len(whole.data(SMALL).tuning)) == (4, 2)
     assert (len(tiles.data(SMALL).normal), len(tiles.data(SMALL).tuning)) == (64, 32)
     assert len(whole.apart(SMALL)) == len(tiles.apart(SMALL)) == 48
-    assert {picture.frames for picture in whole.seen()} == {1}
+    assert {picture.frames for picture in whole.seen() if picture.role == "normal"} == {1}
     assert {picture.frames for picture in tiles.seen() if picture.role == "normal"} == {16}
 
 

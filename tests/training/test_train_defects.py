@@ -18,7 +18,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.manifest import seen
+from flawscope.runtime.provenance import seen
 from flawscope.station.evaluate import evaluate
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe

@@ -165,6 +165,11 @@ def _show(summary: Summary, out: Path | None) -> None:
         for record in summary.worst:
             table.add_row(f"{record.score:.4f}", record.decision, cell(record.path))
         console.print(table)
+    if summary.large:
+        note(
+            f"Pictures with more tiles than those that calibrated the model: {summary.large}. Good ones of "
+            "that size are rejected more often than promised; calibrate on some (flawscope calibrate)."
+        )
     for alarm in summary.standing:
         note(f"drift, raised before: {alarm.text}")
     if out is not None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
-from itertools import chain, repeat
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +11,21 @@ from pydantic import (
     Field,
     FiniteFloat,
     JsonValue,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
 from flawscope.errors import OptionError, suggest
-from flawscope.files import remembered_sha256
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.engine_table import EngineRow, ParityFigures, Speeds, engine_rows
 from flawscope.runtime.engines import DEFAULT, Precision
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import Frame
-from flawscope.runtime.machine import hardware
+from flawscope.runtime.provenance import Digest, Provenance
 from flawscope.runtime.tiling import Tiling
 
 FORMAT = 3
-Role = Literal["normal", "tuning", "calibration", "defective"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 REGION_QUANTILE = 0.95
-_PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow", "timm", "torch")
 
 
 class OutputSpec(Frozen):
@@ -108,52 +96,6 @@ class HeatmapRange(Frozen):
     threshold: FiniteFloat
 
 
-class SeenPicture(Frozen):
-    """A picture that the model has seen, by content, and what it was used for.
-
-    `frames` is the number of tiles that it was seen in, 1 for one that was seen whole; `group` names the part
-    that it shows, where pictures have groups.
-    """
-
-    name: str
-    sha256: Digest
-    role: Role
-    frames: int = Field(default=1, ge=1)
-    group: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _group_where_there_is_one(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = values(self)
-        if self.group is None:
-            written.pop("group", None)
-        return written
-
-
-class Provenance(Frozen):
-    """Where a model comes from."""
-
-    created: str
-    seed: int
-    pictures: tuple[SeenPicture, ...] = ()
-    hardware: str = ""
-    versions: dict[str, str] = Field(default_factory=dict)
-
-    @classmethod
-    def now(cls, seed: int, pictures: Iterable[SeenPicture]) -> Provenance:
-        """The provenance of a model made now on this machine."""
-        return cls(
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            seed=seed,
-            pictures=tuple(pictures),
-            hardware=hardware(),
-            versions={"python": platform.python_version(), **_versions()},
-        )
-
-    def count(self, role: Role) -> int:
-        """How many pictures played this role."""
-        return sum(picture.role == role for picture in self.pictures)
-
-
 class FileEntry(Frozen):
     """One file of the model folder."""
 
@@ -222,6 +164,16 @@ class Manifest(Frozen):
         return engine_rows(self.parity, self.speeds, (self.engine, self.precision))
 
     @property
+    def most_tiles(self) -> int | None:
+        """The most tiles of a picture whose score calibrates; None where there are none, or it is not known.
+
+        Scores of folds are those of the pictures that are learnt from.
+        """
+        role = "normal" if self.calibration.cross_conformal else "calibration"
+        most = max((one.frames for one in self.provenance.pictures if one.role == role), default=1)
+        return most if self.tiling is not None and most > 1 else None
+
+    @property
     def timed(self) -> str:
         """What the milliseconds of engines are for: a picture, or one of its tiles."""
         return "picture" if self.tiling is None else "tile"
@@ -275,19 +227,3 @@ def heatmap_range(levels: Iterable[Sequence[float]]) -> HeatmapRange:
     medians, maxima = zip(*levels, strict=True)
     low, threshold = float(np.median(medians)), float(np.quantile(maxima, REGION_QUANTILE))
     return HeatmapRange(low=low, high=2 * threshold - low, threshold=threshold)
-
-
-def seen(paths: Iterable[Path], role: Role, groups: Iterable[str | None] = ()) -> tuple[SeenPicture, ...]:
-    """Name and content hash of each picture, with its role, and its group where it has one."""
-    return tuple(
-        SeenPicture(name=Path(path).name, sha256=remembered_sha256(path), role=role, group=group)
-        for path, group in zip(paths, chain(groups, repeat(None)), strict=False)
-    )
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found

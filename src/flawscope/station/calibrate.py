@@ -23,8 +23,9 @@ from flawscope.runtime.conditions import joined, of_files
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.groups import Judge, numbered
 from flawscope.runtime.images import check_image
-from flawscope.runtime.manifest import HeatmapRange, SeenPicture, heatmap_range, seen
+from flawscope.runtime.manifest import HeatmapRange, heatmap_range
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
+from flawscope.runtime.provenance import SeenPicture, seen
 from flawscope.runtime.tiling import of_pictures
 from flawscope.station.choose_engine import choose_here
 from flawscope.station.gate import Gate
@@ -221,13 +222,13 @@ def recalibrated(
         few = "; with few pictures, all of them serve to train"
         hint = few if before.cross_conformal else ", or those set aside"
     samples, new, told = tuple[Sample, ...](), _Scored(), tuple[str, ...]()
+    frame, tiling = opened.manifest.frame, opened.manifest.tiling
     if normals:
         grouping = group([Sample(path, "train", defective=False) for path in normals], choice)
         told = (grouping.said,) if grouping.said else ()
         samples = _unseen(grouping.samples, pictures, hint)
-        frame = opened.manifest.frame
         require_spread(PictureFiles(samples, frame))
-        good = cut(samples, frame, opened.manifest.tiling)
+        good = cut(samples, frame, tiling)
         if engines:
             chosen = choose_here(opened, engines, good, progress)
             pipeline, changes = chosen.pipeline, {"parity": chosen.parity, "speeds": chosen.speeds}
@@ -240,15 +241,14 @@ def recalibrated(
     calibration = wish.afresh(before, new) if anew else wish.extended(before, new)
     changes["calibration"] = calibration
     if normals:
-        conditions = of_files(paths_of(samples), opened.manifest.frame, opened.manifest.tiling)
+        conditions = of_files(paths_of(samples), frame, tiling)
         alone = len(calibration.scores) == len(new.scores)
         changes["conditions"] = conditions if alone else joined(opened.manifest.conditions, conditions)
-    known = seen(paths_of(samples), "calibration", [sample.group for sample in samples])
+    known = seen(paths_of(samples), "calibration", [sample.group for sample in samples], tiling)
     changes["provenance"] = opened.manifest.provenance.model_copy(update={"pictures": (*pictures, *known)})
     updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))
     replaced = len(before.scores) if anew else 0
-    left_out = len(normals) - len(samples)
-    return CalibrateResult(updated, len(samples), left_out, replaced, opened.signed, told)
+    return CalibrateResult(updated, len(samples), len(normals) - len(samples), replaced, opened.signed, told)
 
 
 def _require(normals: Sequence[Path], knobs: str) -> None:

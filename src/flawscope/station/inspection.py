@@ -22,7 +22,7 @@ from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record
 from flawscope.station.drifting import Drifting
 from flawscope.station.patience import Made, Patience
-from flawscope.station.picture import Inspected, Wish, inspect_one
+from flawscope.station.picture import LARGE, Inspected, Wish, inspect_one
 from flawscope.station.results import OVERLAYS as OVERLAY_FOLDER
 from flawscope.station.results import Results
 
@@ -48,13 +48,15 @@ class Summary:
 
     `worst` holds the records of the highest scores, highest first; `unread` the names of the pictures whose
     last try failed, so that one that was read after all no longer counts as unreadable. `standing` holds the
-    alarms of drift that earlier inspections into the same results have raised.
+    alarms of drift that earlier inspections into the same results have raised. `large` counts pictures that
+    have more tiles than those that the promise comes from.
     """
 
     accept: int = 0
     review: int = 0
     reject: int = 0
     skipped: int = 0
+    large: int = 0
     worst: list[Record] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
     standing: tuple[Alarm, ...] = ()
@@ -70,6 +72,7 @@ class Summary:
             self.unread.add(record.path)
             return
         self.unread.discard(record.path)
+        self.large += any(LARGE in finding.values for finding in record.findings)
         setattr(self, record.decision.value, getattr(self, record.decision.value) + 1)
         ranked = sorted([*self.worst, record], key=lambda one: (one.rank, one.path), reverse=True)
         self.worst = ranked[:_WORST]

@@ -53,6 +53,7 @@ SIDE = 360  # pixels of a small picture
 DRAWN = 8_000_000  # pixels of an overlay: more cost a second for each ten million, and no screen shows them
 MOST = 300  # pictures of a report that are shown; memory and disk stay bounded by it
 MOST_INSETS = 3  # pairs of cut-outs a picture
+LARGE = "tiles"  # the value that findings of pictures have which are larger than what calibrated
 _INSET, _GAP, _AROUND = 144, 8, 3  # pixels of a cut-out, between two of them, and its side in patches
 _NEEDED = {"patch_side", "patch_top", "patch_left", "nearest_picture", "nearest_top", "nearest_left"}
 
@@ -104,7 +105,8 @@ def _inspected(
     of = functools.partial(Record.of, path, state=file_state(path), model=inspector.identity, truth=truth)
     try:
         seen, prediction = inspector.look(file)
-        prediction = replace(prediction, findings=(*_unwritten(path), *prediction.findings))
+        told = (*_unwritten(path), *_large(inspector.bundle.manifest, seen))
+        prediction = replace(prediction, findings=(*told, *prediction.findings))
     except FlawscopeError as error:
         cause = error.__cause__
         passing = isinstance(cause, OSError) and cause.errno is not None  # a decoder's own has no number
@@ -112,8 +114,8 @@ def _inspected(
     bundle = inspector.bundle
     known = bundle.manifest.conditions
     found = conditions(seen, bundle.manifest.frame) if known else {}
-    told = {name: value for name, value in found.items() if name in known}
-    record = of(prediction, picture=file.sha256, conditions=told)
+    shared = {name: value for name, value in found.items() if name in known}
+    record = of(prediction, picture=file.sha256, conditions=shared)
     small, whole = views(record), overlay(record)
     image = _in_full(seen, path) if small or whole else None
     if image is None:
@@ -141,6 +143,20 @@ def _unwritten(path: Path) -> Iterator[Finding]:
         if share := zeros_at_end(path):
             text = f"The last {share:.0%} of the file are zeros: black there, or never written to its end."
             yield Finding(text, {"zeros_at_end": share})
+
+
+def _large(manifest: Manifest, image: Decoded) -> Iterator[Finding]:
+    """A picture scores what its highest tile scores, so the promise holds for those with no more tiles."""
+    tiling, most = manifest.tiling, manifest.most_tiles
+    if tiling is None or most is None:
+        return
+    count = len(tiling.grid(*image.size))
+    if count > most:
+        text = (
+            f"The picture has {count} tiles, those that calibrated the model up to {most}: with more of them "
+            "a good part is rejected more often. Calibrate on good pictures of this size."
+        )
+        yield Finding(text, {LARGE: float(count), "tiles_calibrated": float(most)})
 
 
 def laid_over(

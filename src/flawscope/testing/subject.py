@@ -27,8 +27,8 @@ from flawscope.nn.run import Run, RunPrecision
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.engines import DEFAULT
-from flawscope.runtime.manifest import Provenance
 from flawscope.runtime.pipeline import Pipeline
+from flawscope.runtime.provenance import Provenance
 from flawscope.testing.rings import damaged_rings, good_rings, test_rings, written
 from flawscope.training.fold_scores import score_by_itself
 from flawscope.training.pack import Contents, Wish, pack

@@ -10,7 +10,7 @@ from pathlib import Path
 from flawscope.data.samples import Sample
 from flawscope.errors import FlawscopeError
 from flawscope.files import remembered_sha256
-from flawscope.runtime.manifest import Role, SeenPicture
+from flawscope.runtime.provenance import Role, SeenPicture
 from flawscope.station.sources import collect
 
 

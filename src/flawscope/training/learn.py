@@ -25,7 +25,8 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Promise
 from flawscope.runtime.engines import Pair
-from flawscope.runtime.manifest import Manifest, Provenance
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.provenance import Provenance
 from flawscope.station.sources import collect_good
 from flawscope.training.candidates import FRAME, Choice, Trained, Tried, candidates, choose
 from flawscope.training.fold_scores import HeldOut, score_by_itself

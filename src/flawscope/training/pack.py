@@ -24,9 +24,10 @@ from flawscope.runtime.conditions import of_files
 from flawscope.runtime.engine_table import Speeds
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.groups import Judge, numbered
-from flawscope.runtime.manifest import Manifest, Provenance, heatmap_range
+from flawscope.runtime.manifest import Manifest, heatmap_range
 from flawscope.runtime.parity import PICTURES
 from flawscope.runtime.pipeline import Graphs
+from flawscope.runtime.provenance import Provenance
 from flawscope.runtime.tiling import Tiling
 from flawscope.training.export import export
 from flawscope.training.fold_scores import HeldOut, score_apart

@@ -27,8 +27,8 @@ from flawscope.errors import DataError, OptionError
 from flawscope.files import remembered_sha256
 from flawscope.methods.detector import Detector
 from flawscope.runtime.images import Frame, check_image, size_of
-from flawscope.runtime.manifest import Role, SeenPicture, seen
 from flawscope.runtime.placement import Pair
+from flawscope.runtime.provenance import Role, SeenPicture, seen
 from flawscope.runtime.tiling import Tiling
 from flawscope.station.sources import collect
 from flawscope.training.recipe import Recipe
@@ -138,18 +138,13 @@ class Selection:
             ("calibration", self.split.calibration),
             ("defective", self.defective),
         )
-        found = [
+        tilings = {"normal": self.learnt_tiling, "calibration": self.tiling}
+        return [
             picture
             for role, samples in roles
-            for picture in seen(paths_of(samples), role, [sample.group for sample in samples])
-        ]
-        tiling = self.learnt_tiling
-        if tiling is None:
-            return found
-        cut_into = (len(tiling.grid(*size_of(sample.path))) for sample in self.training)
-        return [
-            picture.model_copy(update={"frames": next(cut_into)}) if picture.role == "normal" else picture
-            for picture in found
+            for picture in seen(
+                paths_of(samples), role, [sample.group for sample in samples], tilings.get(role)
+            )
         ]
 
     def sizes(self) -> list[Pair]:

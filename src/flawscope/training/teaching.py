@@ -20,10 +20,10 @@ from flawscope.nn.watch import Watch
 from flawscope.progress import counted
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import DEFAULT, Pair
-from flawscope.runtime.images import size_of
-from flawscope.runtime.manifest import Manifest, Provenance, Role, SeenPicture, seen
+from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.pipeline import Pipeline, scores_and_levels
 from flawscope.runtime.prediction import Decision
+from flawscope.runtime.provenance import Provenance, Role, SeenPicture, seen
 from flawscope.runtime.tiling import Tiling, of_pictures
 from flawscope.training.at_hand import at_hand
 from flawscope.training.fold_scores import score_in_folds
@@ -110,19 +110,15 @@ def retrained(opened: Bundle, recipe: Recipe, place: Path, run: Run, watch: Watc
     return Made(train(anew, place, run, watch, overwrite=True).bundle, {}, 0)
 
 
-def _seen(manifest: Manifest, found: Lessons, held: Calibrating, tiling: Tiling | None) -> list[SeenPicture]:
-    """Old roles, those taught now, and what calibrates now."""
+def _seen(manifest: Manifest, found: Lessons, held: Calibrating, learnt: Tiling | None) -> list[SeenPicture]:
+    """Old roles, those taught now in the tiles `learnt`, and what calibrates now."""
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
-    frames = [1 if tiling is None else len(tiling.grid(*size_of(one.path))) for one in found.samples]
-    now = [
-        picture.model_copy(update={"frames": count})
-        for picture, count in zip(_named(found.samples, "normal"), frames, strict=True)
-    ]
-    return [*before, *now, *_named(held.samples, "calibration")]
+    calibrating = _named(held.samples, "calibration", manifest.tiling)
+    return [*before, *_named(found.samples, "normal", learnt), *calibrating]
 
 
-def _named(samples: Sequence[Sample], role: Role) -> tuple[SeenPicture, ...]:
-    return seen(paths_of(samples), role, [sample.group for sample in samples])
+def _named(samples: Sequence[Sample], role: Role, tiling: Tiling | None) -> tuple[SeenPicture, ...]:
+    return seen(paths_of(samples), role, [sample.group for sample in samples], tiling)
 
 
 def _kept(opened: Bundle) -> dict[str, str]:

@@ -32,8 +32,8 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.images import Frame, load
-from flawscope.runtime.manifest import Provenance
 from flawscope.runtime.parity import PICTURES
+from flawscope.runtime.provenance import Provenance
 from flawscope.training.budget import has_budget, within_budget
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after

@@ -12,9 +12,10 @@ from brightness_model import make_manifest
 from flawscope.runtime.explain import explainer
 from flawscope.runtime.explain.nearest_patch import find_match, picture_name
 from flawscope.runtime.images import Frame
-from flawscope.runtime.manifest import HeatmapRange, Manifest, Provenance, SeenPicture
+from flawscope.runtime.manifest import HeatmapRange, Manifest
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Decision, Finding, Look, Prediction
+from flawscope.runtime.provenance import Provenance, SeenPicture
 from flawscope.runtime.tiling import Tiling
 
 GRIDS = {64: (5, 16), 32: (25, 4)}  # patches a side over 128 pixels, and their stride

@@ -11,16 +11,10 @@ import pytest
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.explain import explainer
 from flawscope.runtime.images import Frame
-from flawscope.runtime.manifest import (
-    HeatmapRange,
-    Manifest,
-    OutputSpec,
-    Provenance,
-    ScalarSpec,
-    StageSpec,
-)
+from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec, ScalarSpec, StageSpec
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Decision, Finding, Look, Prediction
+from flawscope.runtime.provenance import Provenance
 
 
 def findings(manifest: Manifest, prediction: Prediction) -> tuple[Finding, ...]:
