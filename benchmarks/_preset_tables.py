@@ -101,6 +101,16 @@ def by_seed(table: Table) -> Iterator[str]:
         yield f"| {preset} | {' | '.join(_told(each.gain(preset)) for each in tables)} |"
 
 
+def gains(table: Table) -> Iterator[str]:
+    """Gains over the first preset, by product and in the mean; Markdown lines."""
+    others = table.presets[1:]
+    yield f"| product | {' | '.join(others)} |"
+    yield "|---" * (1 + len(others)) + "|"
+    for product in (*table.seeds, None):
+        told = " | ".join(_told(table.gain(preset, product)) for preset in others)
+        yield f"| {product or 'mean'} | {told} |"
+
+
 def image_rounds(row: Row) -> NDArray[np.float64]:
     """Image AUROC (ROUNDS,) with good and defective test pictures drawn anew, each with replacement.
 

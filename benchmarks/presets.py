@@ -15,8 +15,9 @@ Fit times are from features, on the clock and of all cores together.
 Intervals are of paired bootstraps over the test pictures, good and defective ones drawn apart, the same draw
 for both presets: they tell what other pictures of these products could change, not what other products could.
 
-`--choose` takes the presets as candidates, leaves out one product after the other, and tells what is best on
-the others (mean of image and pixel AUROC) and what it gives on the one left out.
+`--against` tells what the others gain over one more preset, such as the default. `--choose` takes the presets
+as candidates, leaves out one product after the other, and tells what is best on the others (mean of image and
+pixel AUROC) and what it gives on the one left out.
 
 Rows are written as they come, and those that OUT.json has are not computed again; OUT.md has the tables.
 """
@@ -33,7 +34,7 @@ from typing import Any
 
 import torch
 from _cached_maps import CachedBackbone, Numbered, keep_maps, maps_folder, read_maps
-from _preset_tables import Table, by_seed, choice, image_figures, markdown
+from _preset_tables import Table, by_seed, choice, gains, image_figures, markdown
 from accuracy import FOLDERS, about
 
 from flawscope.data.layouts import read_dataset
@@ -201,14 +202,17 @@ def opened(path: Path, presets: Sequence[Preset]) -> dict[str, Any]:
     return result
 
 
-def page(result: dict[str, Any], names: Sequence[str], choose: bool) -> str:
-    """The result as a Markdown page."""
+def page(result: dict[str, Any], names: Sequence[str], *, against: str | None, choose: bool) -> str:
+    """The result as a Markdown page; with gains over a further preset `against`."""
     table = Table(result["rows"], names)
     lines = ["# Presets", "", _PROTOCOL, "", *([result["note"], ""] if "note" in result else [])]
     if table.seeds:
         lines += [*markdown(table), ""]
         told = "Δ image on the rendered products alone, by seed: other pictures of the same products."
         lines += [told, "", *by_seed(table), ""]
+    if table.seeds and against:
+        other = Table(result["rows"], [against, *(name for name in names if name != against)])
+        lines += [f"Δ image to {against}, with its 95 % interval.", "", *gains(other), ""]
     if table.seeds and choose:
         lines += ["What leave-one-product-out takes among these presets:", "", *choice(table), ""]
     lines += [f"- {name}: `{result['presets'][name]['preset']}`" for name in names]
@@ -231,10 +235,14 @@ def main() -> None:
     parser.add_argument("--preset", type=preset, action="append", required=True, metavar="NAME=METHOD…")
     parser.add_argument("--products", nargs="+", choices=_PRODUCTS, default=_PRODUCTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--against", metavar="NAME", help="tell gains over this preset, too")
     parser.add_argument("--choose", action="store_true", help="tell what leave-one-product-out takes")
     parser.add_argument("--json", type=Path, required=True, help="rows; the tables beside it, as .md")
     parser.add_argument("--note", help="a sentence to keep with the result")
     given = parser.parse_args()
+    names = [each.name for each in given.preset]
+    if given.against not in (None, *names):
+        parser.error(f"--against {given.against} is none of the presets: {', '.join(names)}")
     result = opened(given.json, given.preset)
     run = about()
     for path, name in ((given.json, "OUT.json"), (given.data, "DATA"), (given.work, "WORK")):
@@ -248,7 +256,7 @@ def main() -> None:
     if given.note:
         result["note"] = given.note
         write_text(given.json, json.dumps(result, indent=1) + "\n")
-    text = page(result, [each.name for each in given.preset], given.choose)
+    text = page(result, names, against=given.against, choose=given.choose)
     write_text(given.json.with_suffix(".md"), text)
     print(text)
 

@@ -63,6 +63,17 @@ def test_presets_are_compared_on_the_same_resamples(load):
     assert table.gain("c").low < np.mean(rounds) < table.gain("c").high
 
 
+def test_gains_stand_by_product_and_in_the_mean(load):
+    tables = load("_preset_tables")
+    rows = [
+        _row(tables, name, product, 0, shift) for name, shift in (("a", 0.5), ("b", 2)) for product in "xy"
+    ]
+    lines = list(tables.gains(tables.Table(rows, ["b", "a"])))
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| x", "| y", "| mean"]
+    assert lines[0] == "| product | a |"
+    assert all("-" in line and "+" not in line for line in lines[2:])
+
+
 def test_tables_hold_what_all_presets_have(load):
     tables = load("_preset_tables")
     rows = [_row(tables, name, product, 0, 1) for name in "ab" for product in "xy"]
