@@ -98,7 +98,7 @@ def by_seed(table: Table) -> Iterator[str]:
     yield f"| preset | {' | '.join(f'seed {seed}' for seed in seeds)} |"
     yield "|---" * (1 + len(seeds)) + "|"
     for preset in table.presets[1:]:
-        yield f"| {preset} | {' | '.join(_told(each.gain(preset)) for each in tables)} |"
+        yield f"| {preset} | {' | '.join(told(each.gain(preset)) for each in tables)} |"
 
 
 def gains(table: Table) -> Iterator[str]:
@@ -107,8 +107,8 @@ def gains(table: Table) -> Iterator[str]:
     yield f"| product | {' | '.join(others)} |"
     yield "|---" * (1 + len(others)) + "|"
     for product in (*table.seeds, None):
-        told = " | ".join(_told(table.gain(preset, product)) for preset in others)
-        yield f"| {product or 'mean'} | {told} |"
+        line = [product or "mean", *(told(table.gain(preset, product)) for preset in others)]
+        yield f"| {' | '.join(line)} |"
 
 
 def image_rounds(row: Row) -> NDArray[np.float64]:
@@ -170,7 +170,7 @@ def markdown(table: Table) -> Iterator[str]:
     for preset in table.presets:
         figures = " | ".join(_share(table.mean(preset, name)) for name in _SHOWN)
         fit = " | ".join(f"{table.mean(preset, f'fit_{clock}'):.1f}" for clock in ("seconds", "processor"))
-        gain = _told(table.gain(preset)) if preset in others else "–"
+        gain = told(table.gain(preset)) if preset in others else "–"
         yield f"| {preset} | {figures} | {gain} | {fit} |"
     yield ""
     yield "Image AUROC by product; Δ as above."
@@ -180,7 +180,7 @@ def markdown(table: Table) -> Iterator[str]:
     for product, seeds in table.seeds.items():
         line = [product, ", ".join(map(str, seeds)), _share(table.figure(first, product, "image_auroc"))]
         for other in others:
-            line += [_share(table.figure(other, product, "image_auroc")), _told(table.gain(other, product))]
+            line += [_share(table.figure(other, product, "image_auroc")), told(table.gain(other, product))]
         yield f"| {' | '.join(line)} |"
     for names in (("structural_auroc", "logical_auroc"), ("pixel_auroc", "aupro_0.3")):
         yield ""
@@ -202,5 +202,10 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _told(gain: Interval) -> str:
+def told(gain: Interval) -> str:
+    """A gain and its interval, in points.
+
+    >>> told(Interval(0.012, -0.003, 0.02))
+    '+1.20 [-0.30, +2.00]'
+    """
     return f"{100 * gain.value:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
