@@ -3,7 +3,7 @@
     FLAWSCOPE_WEIGHTS=WEIGHTS python benchmarks/many_pictures.py --work WORK --json OUT.json
 
 A rendered product is drawn once: the good pictures that are learnt from, 299 that calibrate (the fewest that
-keep 1 % false rejects with confidence), 300 further good ones and 20 of each flaw. The preset learns from the
+keep 1 % false rejects with confidence), 300 further good ones and 8 of each flaw. The preset learns from the
 first so many of them, each number in a process of its own. Reported are the fit's time, on the clock and of
 all cores together, from the files on; its peak memory beyond what the process holds before it; beside them
 what the preflight says; how many of the further good pictures each promise rejects; and image AUROC over the
@@ -44,7 +44,7 @@ from flawscope.nn.run import Run
 from flawscope.products import PRODUCTS, write_loco
 from flawscope.runtime.calibration import Calibration
 
-CALIBRATE, FURTHER, PER_FLAW, SIDE = 299, 300, 20, 320
+CALIBRATE, FURTHER, PER_FLAW, SIDE = 299, 300, 8, 320
 PROMISES = (("with_confidence", 0.01), ("on_average", 0.01), ("on_average", 0.05))
 RANGE = 0.999
 
