@@ -67,6 +67,15 @@ def test_the_bandwidth_is_the_one_that_finds_most_constant_classes() -> None:
     assert found.bandwidth == choose_bandwidth(rows, owners, 20, Run())
 
 
+@pytest.mark.parametrize("noise", [0, 1e-7, -1e-7])
+def test_two_kinds_that_are_all_alike_are_two_classes_however_distances_round(noise: float) -> None:
+    rows = np.tile([[0.1, 0.7], [1.3, 0.2]], (8, 1)) * (1 + noise * np.arange(16)[:, None])
+    owners = np.repeat(np.arange(8), 2)
+    found = group(rows, owners, 8, Run())
+    assert found.count == 2
+    assert found.bandwidth < 0.9 * 1.3  # kinds are 1.3 apart
+
+
 def test_a_class_torn_at_random_counts_less_than_the_whole() -> None:
     _, owners, classes = products((4, 1))
     torn = classes + 2 * np.random.default_rng(0).integers(0, 2, len(classes)) * (classes == 0)

@@ -21,6 +21,7 @@ _ROUNDS, _STOP = (
 )  # scikit-learn's: most steps of a start, and the share of the bandwidth that ends it
 _CANDIDATES = 16
 _RANGE = (0.005, 0.7)  # quantiles of the distances between components that bandwidths are tried between
+_EQUAL = 1e-3  # by which share distances differ that count as one
 _TOLERATED = 0.1  # variance of a class's number of members over their mean, at which it counts 1 / e
 _PLATEAU = 0.95  # of the best score
 _SAMPLE = 1500  # components that are clustered; the others join them
@@ -103,7 +104,8 @@ def choose_bandwidth(
     is always there counts 1; one that is torn apart at random counts next to nothing in either half, whose F
     is about a half; two that are always there and taken for one count 1 together. So the sum is largest
     where groups are as fine as they stay constant. Of 16 bandwidths, spaced evenly in their logarithm between
-    quantiles of the distances, the middle one of those around the best counts.
+    quantiles of the distances, the middle one of those around the best counts. Where all distances but those
+    of 0 are equal, they reach from half of it to twice as much.
 
     Args:
         rows: (n, D) features of components.
@@ -118,6 +120,8 @@ def choose_bandwidth(
     if not len(apart):
         return 1.0  # all are alike, or there is one
     low, high = np.quantile(apart, _RANGE)
+    if high < (1 + _EQUAL) * low:  # at that very distance rounding would decide who is a neighbour
+        low, high = low / 2, 2 * high
     candidates = np.geomspace(low, high, _CANDIDATES)
     scores = np.zeros(_CANDIDATES)
     with watch.stage("choosing a bandwidth", _CANDIDATES) as stage:
