@@ -69,7 +69,7 @@ def measured(folder: Path, method: str, preset: str, count: int, seed: int) -> d
     cost = detector.needs().cost
     expected = cost(count) if cost else None
     before, clock, spent = resident(), time.perf_counter(), time.process_time()
-    detector.fit(TrainingData(normal=PictureFiles(good, frame)), run)
+    detector.fit(TrainingData(normal=PictureFiles(good, frame), tuning=PictureFiles((), frame)), run)
     fit = {
         "fit_seconds": round(time.perf_counter() - clock, 1),
         "fit_processor": round(time.process_time() - spent, 1),
