@@ -13,7 +13,7 @@ from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.nn import memory
 from flawscope.nn.banks import coreset
 from flawscope.nn.banks.coreset import continue_coreset, coreset_size, select_coreset
-from flawscope.nn.banks.preflight import Preflight, estimate
+from flawscope.nn.banks.preflight import Preflight, estimate, together
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.memory import available_bytes
 
@@ -248,6 +248,21 @@ def test_the_estimate_grows_with_the_work_and_refuses_what_cannot_fit():
     with pytest.raises(OptionError, match="memory bank: expected at most 1"):
         Preflight(1.0, 2**32, 2**30).require()
     Preflight(1.0, 10, None).require()
+
+
+def test_banks_that_are_selected_in_turn_share_the_room_for_it():
+    fine, coarse = estimate(3_200_000, 64, 6000), estimate(800_000, 432, 2000)
+    both = together([fine, coarse])
+    stores = 4 * (3_200_000 * 64 + 800_000 * 432)
+    assert fine.lasting + coarse.lasting == both.lasting
+    assert both.lasting == pytest.approx(stores, rel=0.01)
+    assert max(fine.bytes, coarse.bytes) < both.bytes < fine.bytes + coarse.bytes
+    assert both.bytes - both.lasting == max(fine.bytes - fine.lasting, coarse.bytes - coarse.lasting)
+
+
+def test_the_estimate_counts_no_copy_of_features_that_are_not_projected():
+    plain, projected = estimate(1_000_000, 64, 100), estimate(1_000_000, 64, 100, projection=63)
+    assert plain.bytes < projected.bytes - 200 * 10**6
 
 
 def test_available_memory_is_the_lesser_of_kernel_and_control_group(monkeypatch, tmp_path):

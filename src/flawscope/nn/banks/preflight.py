@@ -26,12 +26,14 @@ class Preflight:
         bytes: peak memory while selecting, beyond what the process holds already.
         available_bytes: what the machine has free; None: unknown.
         seconds_a_picture: the backbone's share, for each time that it sees a picture; 0: not measured.
+        lasting: those of `bytes` that lie there while other banks are selected, too: features and the bank.
     """
 
     seconds: float
     bytes: int
     available_bytes: int | None
     seconds_a_picture: float = 0.0
+    lasting: int = 0
 
     def require(self) -> None:
         """Refuse what cannot fit.
@@ -68,27 +70,27 @@ def estimate(
     cover = fastest(lambda: (rows @ columns).amin(1)) / (BLOCK_ROWS * BLOCK_COLUMNS)
     pool, centre = torch.rand(POOL, low + 2), torch.rand(low + 2)
     choose = fastest(lambda: pool @ centre)
-    memory = _FLOAT * (
-        (patches * dim if stored else 0)
-        + patches * (2 * low + 8)  # projected patches and their rows on the grid, distances, masks, indices
-        + 2 * count * dim  # the bank, and its copy in the model
-        + 3 * BLOCK_ROWS * BLOCK_COLUMNS
-    )
+    projected = low if low < dim else 0  # without a projection the features themselves are read
+    lasting = (patches * dim if stored else 0) + 2 * count * dim  # the bank, and its copy in the model
+    passing = patches * (projected + low + 8)  # besides rows on the grid: distances, masks, indices
     return Preflight(
         seconds=patches * (project + count * cover) + count * choose,
-        bytes=memory + _WORKSPACE_BYTES,
+        bytes=_FLOAT * (lasting + passing + 3 * BLOCK_ROWS * BLOCK_COLUMNS) + _WORKSPACE_BYTES,
         available_bytes=available_bytes(),
+        lasting=_FLOAT * lasting,
     )
 
 
 def together(costs: Iterable[Preflight], *, seconds_a_picture: float = 0.0) -> Preflight:
     """Several banks' costs as one: selected one after the other, with all patches side by side."""
     each = tuple(costs)
+    lasting = sum(cost.lasting for cost in each)
     return Preflight(
         seconds=sum(cost.seconds for cost in each),
-        bytes=sum(cost.bytes for cost in each),
+        bytes=lasting + max(cost.bytes - cost.lasting for cost in each),
         available_bytes=each[0].available_bytes,
         seconds_a_picture=seconds_a_picture,
+        lasting=lasting,
     )
 
 
