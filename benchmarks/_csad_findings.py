@@ -45,13 +45,13 @@ class Statement:
 
 
 def statements(finding: Finding, size: tuple[int, int]) -> tuple[Statement, ...]:
-    """What a finding on a picture of that height and width says; nothing where it is about an area alone.
+    """What a finding on a picture of that height and width says; nothing of an area alone, or of a shape.
 
     One of a class in another's place says that this one is missing there, one of a class in another cell or
     at another point that it is missing in that. Of two that have changed places it says both of both.
     """
     values = finding.values
-    if "class" not in values:
+    if not {"class", "more"} <= values.keys():
         return ()
     label, cell, count = int(values["class"]), _cell(values, "cell"), None
     if "count" in values:

@@ -21,6 +21,7 @@ SMALL = {
     "segments": {"kind": "object"},
     "structure": None,
     "places": None,
+    "shapes": None,
 }
 SIZE = (256, 256)
 COUNTS = {"train": 6, "validation": 4, "test_good": 3}

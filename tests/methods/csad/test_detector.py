@@ -21,6 +21,7 @@ from flawscope.errors import BundleError, OptionError
 from flawscope.methods.csad.detector import CSAD
 from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
+from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.registry import create
 from flawscope.methods.running import taught as learn_more
 from flawscope.methods.running import with_tensors
@@ -127,6 +128,15 @@ def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
     assert set(good) == {"score", "components", "branches", "counts", "counts_low", "counts_high"}
     assert {output.name for output in detector.outputs} == set(good)
     assert answers(detector, scene(90, 2))["score"].min() > good["score"].max()
+
+
+def test_shapes_are_of_the_product_and_neither_of_the_paper_nor_of_models_from_before_them() -> None:
+    of = {name: CSADOptions.model_validate(values).branches for name, values in PRESETS.items()}
+    assert ["shapes" in branches for branches in (of["default"], of["released"])] == [True, False]
+    assert "shapes" not in CSADOptions().branches
+    earlier = CSADOptions.model_validate({**PRESETS["default"], "shapes": None}).model_dump(mode="json")
+    del earlier["shapes"]
+    assert CSADOptions.model_validate(earlier).branches == ("structure", "histogram", "counts", "places")
 
 
 def test_options_that_make_no_sense_are_refused() -> None:

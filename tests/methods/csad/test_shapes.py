@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flawscope.errors import OptionError
 from flawscope.methods.csad.figures import ENTRIES, Describing
-from flawscope.methods.csad.shapes import Shapes, ShapesOptions
+from flawscope.methods.csad.shapes import NAMES, JudgedShapes, Shapes, ShapesOptions
 
 Labels = NDArray[np.uint8]
 
@@ -73,10 +73,13 @@ def taught(make: Callable[[int], Tensor] = shares, **options: Any) -> Shapes:
 def test_a_spoilt_screw_scores_higher_and_is_marked(flaw: dict[str, float]) -> None:
     branch = taught()
     spoilt = shares(100, **flaw)
-    scores, maps = branch(torch.stack([*[shares(seed) for seed in range(200, 220)], spoilt]))
+    found = branch(torch.stack([*[shares(seed) for seed in range(200, 220)], spoilt]))
+    scores, maps = found.scores, found.maps
     assert scores[-1] > 1.5 * scores[:-1].max()
     assert maps.shape == (21, *SIZE)
-    marked = maps[-1] == scores[-1]
+    assert maps[-1].max() == pytest.approx(float(scores[-1] - branch.reach[1]))
+    assert maps[:-1].max() < 0.2 * maps[-1].max()
+    marked = maps[-1] == maps[-1].max()
     assert spoilt[1][marked].float().mean() > 0.8
     assert marked.sum() < 0.6 * spoilt[1].sum()
     assert maps[-1][~torch.nn.functional.max_pool2d(1 - spoilt[:1], 5, 1, 2)[0].bool()].max() == 0
@@ -86,7 +89,7 @@ def test_entries_stay_where_a_part_is_turned() -> None:
     describing = Describing(1, SIZE, 1)
     turned = np.stack([screw((64, 48), turn, bend=0.5) for turn in np.linspace(0, 2 * np.pi, 24)])
     mask = torch.from_numpy(turned).float().unsqueeze(1)
-    found = describing(torch.cat([1 - mask, mask], 1), torch.eye(2), torch.zeros(()))
+    found = describing(torch.cat([1 - mask, mask], 1))
     there = found.areas > 0
     assert there.sum(1).tolist() == [1] * 24
     vectors = found.vectors[there]
@@ -98,29 +101,26 @@ def test_entries_stay_where_a_part_is_turned() -> None:
 def test_length_and_width_are_those_of_a_bar() -> None:
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 20:28, 10:50] = 1
-    found = Describing(1, (64, 64), 2)(torch.cat([1 - mask, mask], 1), torch.eye(2), torch.zeros(()))
+    found = Describing(1, (64, 64), 2)(torch.cat([1 - mask, mask], 1))
     vector = found.vectors[0, 0].exp()
     np.testing.assert_allclose(vector[:3], [80, 20 / 12**0.5, 4 / 12**0.5], rtol=0.02)
 
 
 def test_parts_that_two_classes_share_are_joined() -> None:
-    assert taught().groups.equal(torch.eye(3))
+    assert len(taught().hole) == 0
     branch = taught(halved)
-    assert branch.groups[1].tolist() == [0, 1, 1, 1]
-    scores, _ = branch(torch.stack([halved(seed) for seed in range(300, 320)]))
+    assert branch.hole.tolist() == pytest.approx([0.003 * SIZE[0] * SIZE[1] / 4])
+    scores = branch(torch.stack([halved(seed) for seed in range(300, 320)])).scores
     spoilt = torch.cat([shares(101, bend=0.6), torch.zeros(1, *SIZE)])
-    assert branch(spoilt.unsqueeze(0))[0] > 1.5 * scores.max()
+    assert branch(spoilt.unsqueeze(0)).scores > 1.5 * scores.max()
 
 
 def test_a_hole_is_part_of_what_surrounds_it_whatever_its_class() -> None:
     disc = torch.from_numpy(cv2.circle(np.zeros(SIZE, np.uint8), (64, 48), 12, 1, -1)).float()
     hole = torch.from_numpy(cv2.circle(np.zeros(SIZE, np.uint8), (64, 48), 4, 1, -1)).float()
-    groups = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
     ground = torch.stack([1 - disc + hole, disc - hole, 0 * hole])
     own_class = torch.stack([1 - disc, disc - hole, hole])
-    seen = [
-        Describing(2, SIZE, 2)(maps.unsqueeze(0), groups, torch.tensor(40.0)) for maps in (ground, own_class)
-    ]
+    seen = [Describing(2, SIZE, 2)(maps.unsqueeze(0), torch.tensor(40.0)) for maps in (ground, own_class)]
     areas = [float(found.areas.max()) for found in seen]
     np.testing.assert_allclose(areas[0], areas[1], rtol=0.01)
 
@@ -129,8 +129,7 @@ def test_several_that_touch_are_not_judged() -> None:
     branch = taught()
     labels = screw((30, 48), 0.0) | screw((56, 48), 0.0)
     maps = torch.from_numpy(np.stack([labels == 0, labels == 1, labels > 1]).astype(np.float32))
-    score, _ = branch(maps.unsqueeze(0))
-    assert score == 0
+    assert branch(maps.unsqueeze(0)).scores == 0
 
 
 def test_taught_pictures_count_as_if_learnt_together() -> None:
@@ -148,9 +147,8 @@ def test_nothing_is_judged_where_good_pictures_show_nothing() -> None:
     ground = torch.zeros(4, 3, *SIZE)
     ground[:, 0] = 1
     branch.learn(branch.gather(ground))
-    scores, maps = branch(torch.stack([shares(0), ground[0]]))
-    assert not scores.any()
-    assert not maps.any()
+    found = branch(torch.stack([shares(0), ground[0]]))
+    assert not any(getattr(found, name).any() for name in JudgedShapes.__slots__)
 
 
 def test_refuses_a_size_that_its_squares_do_not_fill() -> None:
@@ -158,12 +156,49 @@ def test_refuses_a_size_that_its_squares_do_not_fill() -> None:
         Shapes(1, (62, 64), ShapesOptions(stride=4))
 
 
+@pytest.mark.parametrize(
+    ("flaw", "entry", "more"),
+    [({"bend": 0.6}, "threefold across", True), ({"length": 17}, "length", False)],
+    ids=["bent", "broken off"],
+)
+def test_the_spoilt_one_is_told_with_what_is_usual(flaw: dict[str, float], entry: str, more: bool) -> None:
+    spoilt = shares(100, **flaw)
+    found = taught()(spoilt.unsqueeze(0))
+    squares = torch.nn.functional.interpolate(found.odd.float().unsqueeze(1), SIZE)[0, 0]
+    assert spoilt[1][squares == 1].mean() > 0.8
+    told, low, high = (
+        dict(zip(NAMES, ends[0].tolist(), strict=True)) for ends in (found.told, found.low, found.high)
+    )
+    assert told["0/distance"] == pytest.approx(float(found.scores))
+    assert told["0/distance"] > 1.5 * high["0/distance"] > 1.5 * low["0/distance"] > 0
+    assert 0.9 < low["0/length"] < 1 < high["0/length"] < 1.1
+    away = told[f"0/{entry}"] - (high if more else low)[f"0/{entry}"]
+    assert away > 0.1 if more else away < -0.1
+    assert (told["1/distance"], told["1/length"]) != (0, 0)
+
+
+class Answers(torch.nn.Module):
+    """What a branch says, one tensor after the other."""
+
+    def __init__(self, branch: Shapes) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, ...]:
+        found = self.branch(maps)
+        return tuple(getattr(found, name) for name in JudgedShapes.__slots__)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("make", [shares, halved], ids=["of one class", "joined"])
 def test_engines_answer_as_the_branch_does(
+    make: Callable[..., Tensor],
     exported: Callable[[torch.nn.Module, Tensor], dict[str, tuple[NDArray[Any], ...]]],
 ) -> None:
-    branch = taught(halved)
-    batch = torch.stack([halved(400), torch.cat([shares(1, bend=0.6), torch.zeros(1, *SIZE)]), halved(403)])
+    branch = Answers(taught(make))
+    bent = shares(1, bend=0.6)
+    further = [torch.zeros(1, *SIZE)] * (make is halved)
+    batch = torch.stack([make(400), torch.cat([bent, *further]), make(403)])
     with torch.no_grad():
         expected = branch(batch)
     for answers in exported(branch, batch).values():

@@ -21,7 +21,7 @@ SENSES: Mapping[str, str] = {  # in what sense a method's score is high; structu
     "segad": "known defect",
 }
 PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # a vector whose largest entry tells the sense
-    "csad": ("branches", {"structure": "structural"}),
+    "csad": ("branches", {"structure": "structural", "shapes": "structural"}),
 }
 
 

@@ -13,7 +13,7 @@ from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.histogram import PatchHistogram
 from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
-from flawscope.methods.csad.shapes import Shapes
+from flawscope.methods.csad.shapes import NAMES, Shapes
 from flawscope.runtime.manifest import OutputSpec
 
 _ALONE = 0.95  # share of good pictures that show one component, from which on there is nothing to count
@@ -77,7 +77,7 @@ class Compared(nn.Module):
         if self.places is not None:
             self.places.learn(good.places, held_out.places, seed)
         if self.shapes is not None:
-            self.shapes.learn(good.shapes)
+            self.shapes.learn(good.shapes, held_out.shapes)
 
     def teach(self, good: Components, held_out: Components | None, seed: int) -> None:
         """Take in further good pictures; `held_out` ones give the levels, where None those of before."""
@@ -89,7 +89,7 @@ class Compared(nn.Module):
         if self.places is not None:
             self.places.teach(good.places, None if held_out is None else held_out.places, seed)
         if self.shapes is not None:
-            self.shapes.teach(good.shapes)
+            self.shapes.teach(good.shapes, None if held_out is None else held_out.shapes)
 
     def alone(self) -> str:
         """That nearly all good pictures show one component or none, with their number; else nothing."""
@@ -120,7 +120,10 @@ class Compared(nn.Module):
             found.outputs["strays"], found.outputs["usual"] = self.places.cells(cells)
             found.maps["places"] = self.places.heatmap(shares[:, 1:], elsewhere)
         if self.shapes is not None:
-            found.scores["shapes"], found.maps["shapes"] = self.shapes(shares)
+            shapes = self.shapes(shares)
+            found.scores["shapes"], found.maps["shapes"] = shapes.scores, shapes.maps
+            found.outputs |= _ranged("shapes", shapes.told, (shapes.low, shapes.high))
+            found.outputs["odd"] = shapes.odd
         return found
 
     def outputs(self) -> list[OutputSpec]:
@@ -138,6 +141,11 @@ class Compared(nn.Module):
             found.append(OutputSpec(name="strays", kind="label_map", about=about))
             about = "class that good pictures show there"
             found.append(OutputSpec(name="usual", kind="label_map", about=about))
+        if self.shapes is not None:
+            about = "shape of each of the most unusual components, sizes in units of good ones'"
+            found += _with_range("shapes", about, NAMES)
+            about = "which of the most unusual components it is of, from 1 on, 0 for none"
+            found.append(OutputSpec(name="odd", kind="label_map", about=about))
         return found
 
     def _counted(self, shares: Tensor) -> Tensor:

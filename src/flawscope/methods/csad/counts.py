@@ -112,7 +112,7 @@ class Counting(nn.Module):
         """Label (N, P) int64 and area (N, P) in squares of the component whose last square it is, else 0."""
         masks = (labels.unsqueeze(1) == self.labels).float()  # (N, K + 1, H, W)
         reduced = F.avg_pool2d(masks, self.counting.stride).argmax(1)  # (N, h, w)
-        numbers = self.labelling(reduced)  # (N, P)
+        numbers = self.labelling(reduced, 1)  # (N, P), of ground each square's own
         areas = torch.zeros_like(numbers, dtype=torch.float32)
         return reduced.flatten(1), areas.scatter_add(1, numbers, torch.ones_like(areas))
 

@@ -35,17 +35,20 @@ class Labelling(nn.Module):
         self.register_buffer("numbers", torch.arange(size[0] * size[1]), persistent=False)  # (P,)
         self.register_buffer("labels", torch.arange(labels).view(-1, 1, 1), persistent=False)  # (L, 1, 1)
 
-    def forward(self, labels: Tensor, count: int | None = None) -> Tensor:
+    def forward(self, labels: Tensor, first: int = 0, last: int | None = None) -> Tensor:
         """Map labels (N, h, w) int64, 0 to L - 1, to numbers (N, P) int64 of pixels, line by line.
 
-        `count` says that they are the first so many, which takes less time.
+        Pixels of labels before `first` or after `last` are components of their own; the fewer others there
+        are, the less time it takes.
         """
-        masks = labels.unsqueeze(1) == self.labels[:count]  # (N, L, h, w)
+        masks = labels.unsqueeze(1) == self.labels[first : None if last is None else last + 1]
         pointers = self.numbers + torch.zeros_like(labels.flatten(1))  # (N, P)
         for _ in range(ROUNDS):
             grid = pointers.float().reshape(-1, 1, *self.size)  # (N, 1, h, w), exact below 2^24
             around = F.max_pool2d(torch.where(masks, grid, -1.0), 3, 1, 1)  # (N, L, h, w)
-            largest = torch.where(masks, around, -1.0).amax(1).flatten(1).long()  # (N, P)
+            own = torch.where(masks, around, -1.0)
+            own = own.squeeze(1) if own.shape[1] == 1 else own.amax(1)  # which takes time even of one
+            largest = own.flatten(1).long()  # (N, P)
             largest = torch.maximum(largest, pointers.scatter_reduce(1, pointers, largest, "amax"))
             for _ in range(_JUMPS):
                 largest = largest.gather(1, largest)

@@ -142,6 +142,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "histogram": {"cells": "auto", "heatmap": "deviations"},
         "counts": {},
         "places": {},
+        "shapes": {},
         "structure": {"kind": "patches"},
         "trimmed": [0.0, 1.0],
         "least": 1.0,

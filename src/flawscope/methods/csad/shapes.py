@@ -6,6 +6,7 @@ is a few per cent, and how far screws hide one another moves as much.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from flawscope.methods.csad.figures import ENTRIES, Describing, Figures
+from flawscope.methods.csad.figures import ENTRIES, SIZES, Describing, Figures
+from flawscope.methods.csad.fused import ENOUGH, USUAL
 from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
 from flawscope.methods.csad.labelling import require_squares
 from flawscope.runtime.frozen import Frozen
 
 FEWEST = 20  # components of a kind
+TOLD = 3  # components of a picture, of which findings can speak
+_SAID = ("distance", "area", "length", "width", "along", "across", "threefold along", "threefold across")
+NAMES = tuple(f"{index}/{name}" for index in range(TOLD) for name in _SAID)
 _SMALL = 0.1  # share of a class's area that lies in its small components
 _SPECK = 0.1  # of such a small one's area, below which one is no evidence of how components are divided
 _STEADY = 0.95  # share of a kind's components that look alike where it is divided well
@@ -74,6 +79,28 @@ class ShapesOptions(Frozen):
         require_squares(size, self.stride, "shapes")
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedShapes:
+    """What `Shapes` says of N pictures.
+
+    Attributes:
+        scores: (N,) the largest distance.
+        maps: (N, H, W) by how much the distance of each pixel's component exceeds what good pictures reach.
+        odd: (N, h, w) uint8 from 1 on for squares of the most unusual components, 0 elsewhere.
+        told: (N, T) `NAMES` of these: the distance, sizes in units of the kind's usual ones, and moments; 0
+            where there are fewer.
+        low: (N, T) from where, and
+        high: (N, T) to where these lie in good pictures; of the distance, the largest of each.
+    """
+
+    scores: Tensor
+    maps: Tensor
+    odd: Tensor
+    told: Tensor
+    low: Tensor
+    high: Tensor
+
+
 class Shapes(nn.Module):
     """Distance of each component's shape to the nearest kind that good pictures show; the largest counts.
 
@@ -86,19 +113,23 @@ class Shapes(nn.Module):
         options: see there.
 
     Attributes:
-        groups: (G, K + 1), and
-        hole: (), what components are: see `Describing.forward`.
+        hole: see `Describing.forward`, (1,) where components are joined ones and (0,) where not.
         usual: (K,) area in squares of most components of a class; 0 where good pictures show too few of it.
-        seen: (n, 2, M, 2 + D) what `learn` was given, from which `teach` goes on; in no graph.
+        ranges: (2, V, D) from where to where 90 % of a kind's vectors lie.
+        reach: (2,) from where to where the scores of 90 % of the good pictures do.
+        seen, held_out: (n, 2, M, 2 + D) and (m, …) what `learn` was given, from which `teach` goes on; in no
+            graph.
 
     Raises:
         OptionError: a size that is no multiple of the stride.
     """
 
-    groups: Tensor
     hole: Tensor
     usual: Tensor
+    ranges: Tensor
+    reach: Tensor
     seen: Tensor
+    held_out: Tensor
 
     def __init__(self, classes: int, size: tuple[int, int], options: ShapesOptions) -> None:
         super().__init__()
@@ -106,61 +137,100 @@ class Shapes(nn.Module):
         self.options, self.size = options, size
         self.describing = Describing(classes, size, options.stride)
         self.gaussian = Gaussian(len(ENTRIES), GaussianOptions(), options.floor)
-        self.register_buffer("groups", torch.eye(classes + 1))
-        self.register_buffer("hole", torch.zeros(()))
+        self.register_buffer("hole", torch.zeros(0))
         self.register_buffer("usual", torch.zeros(classes))
-        self.register_buffer("seen", torch.zeros(0, 2, self.describing.most, 2 + len(ENTRIES)))
+        self.register_buffer("ranges", torch.zeros(2, 1, len(ENTRIES)))
+        self.register_buffer("reach", torch.zeros(2))
+        for name in ("seen", "held_out"):
+            self.register_buffer(name, torch.zeros(0, 2, self.describing.most, 2 + len(ENTRIES)))
 
     def gather(self, shares: Tensor) -> Tensor:
         """What `learn` needs of shares (N, K + 1, H, W): (N, 2, M, 2 + D).
 
         Of its largest M components, of one class and joined ones: area in squares, 0 for none, class, vector.
         """
-        ways = (self._describe(shares, joined=joined) for joined in (False, True))
+        ways = (self.describing(shares, hole) for hole in (None, self._hole()))
         return torch.stack([_rows(figures) for figures in ways], 1)
 
     @torch.no_grad()
-    def learn(self, described: Tensor) -> None:
-        """Learn from what `gather` tells of good pictures (n, 2, M, 2 + D) what components look like."""
+    def learn(self, described: Tensor, held_out: Tensor | None = None) -> None:
+        """Learn what components look like.
+
+        Args:
+            described: (n, 2, M, 2 + D) what `gather` tells of good pictures.
+            held_out: (m, 2, M, 2 + D) of good pictures that nothing has learnt from, for `reach`; where
+                there are fewer than 20, it comes from the others, too.
+        """
         rows = described.detach().cpu().double().numpy()
         ways = [self._kinds(way[way[:, :, 0] > 0]) for way in (rows[:, 0], rows[:, 1])]
         steady = [min((kind.usual for kind in way.values()), default=0.0) for way in ways]
         joined = self.options.parts == "joined"
         if self.options.parts == "auto":
             joined = steady[0] < min(_STEADY, steady[1])
-        self.groups, self.hole = self._division(joined=joined)
+        self.hole = self._hole().reshape(1) if joined else self._hole().reshape(1)[:0]
         self._take(ways[int(joined)])
         self.seen = described.to(self.seen)
+        self.held_out = self.seen[:0] if held_out is None else held_out.to(self.seen)
+        shown = self.held_out if len(self.held_out) >= ENOUGH else torch.cat([self.seen, self.held_out])
+        own = shown[:, int(joined)]  # (k, M, 2 + D)
+        largest = self._distances(own[..., 0], own[..., 1].long().clamp_min(1), own[..., 2:])[0].amax(1)
+        self.reach = largest.quantile(torch.tensor(USUAL).to(largest))
 
     @torch.no_grad()
-    def teach(self, described: Tensor) -> None:
-        """Learn anew from the components of before and those of further good pictures, as of one lot."""
-        self.learn(torch.cat([self.seen, described.to(self.seen)]))
+    def teach(self, described: Tensor, held_out: Tensor | None = None) -> None:
+        """Learn anew from the components of before and those of further good pictures, as of one lot.
 
-    def forward(self, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """Score (N,) of shares (N, K + 1, H, W), and each pixel's map of it (N, H, W); exports to ONNX."""
-        found = self.describing(shares, self.groups, self.hole)
-        flat = self.gaussian(found.vectors.flatten(0, 1)).reshape(found.areas.shape)
-        usual = self.usual[found.kinds - 1]
-        share = found.areas / usual.clamp_min(1e-6)
+        For `held_out` see `learn`; None: those of before.
+        """
+        known = self.held_out if held_out is None else held_out
+        self.learn(torch.cat([self.seen, described.to(self.seen)]), known)
+
+    def forward(self, shares: Tensor) -> JudgedShapes:
+        """Judge pictures by shares (N, K + 1, H, W); exports to ONNX."""
+        found = self.describing(shares, self.hole[0] if len(self.hole) else None)
+        distances, nearest = self._distances(found.areas, found.kinds, found.vectors)  # (N, M) each
+        told, order = distances.topk(TOLD, 1)  # (N, T) each
+        ranks = torch.arange(1, TOLD + 1, device=told.device) * (told > 0)
+        beyond = self._spread(found, found.places, (distances - self.reach[1]).clamp_min(0))
+        return JudgedShapes(
+            distances.amax(1),
+            F.interpolate(beyond, self.size, mode="nearest").squeeze(1),
+            self._spread(found, found.places.gather(1, order), ranks.float()).squeeze(1).to(torch.uint8),
+            *self._told(found.vectors, nearest, told, order),
+        )
+
+    def _distances(self, areas: Tensor, kinds: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Of components with areas and classes (N, M) and vectors (N, M, D): distance, and nearest kind."""
+        to_kinds = self.gaussian.distances(vectors.flatten(0, 1))  # (N * M, V)
+        usual = self.usual[kinds - 1]
+        share = areas / usual.clamp_min(1e-6)
         enough = _rising(share / self.options.least_area) if self.options.least_area else share > 0
-        distances = flat * enough * _rising(2 - share / self.options.most_area) * (usual > 0)  # (N, M)
-        spread = torch.zeros_like(found.numbers, dtype=torch.float32).scatter(1, found.places, distances)
-        grid = spread.gather(1, found.numbers).reshape(-1, 1, *self.describing.labelling.size)
-        return distances.amax(1), F.interpolate(grid, self.size, mode="nearest").squeeze(1)
+        judged = enough * _rising(2 - share / self.options.most_area) * (usual > 0)  # (N, M)
+        return to_kinds.amin(1).reshape(areas.shape) * judged, to_kinds.argmin(1).reshape(areas.shape)
 
-    def _describe(self, shares: Tensor, *, joined: bool) -> Figures:
-        found: Figures = self.describing(shares, *self._division(joined=joined))
-        return found
+    def _spread(self, found: Figures, places: Tensor, values: Tensor) -> Tensor:
+        """Values (N, m) of components with those places on all of their squares: (N, 1, h, w)."""
+        there = torch.zeros_like(found.numbers, dtype=torch.float32).scatter(1, places, values)
+        return there.gather(1, found.numbers).reshape(-1, 1, *self.describing.labelling.size)
 
-    def _division(self, *, joined: bool) -> tuple[Tensor, Tensor]:
-        """`groups` and `hole`."""
-        groups = torch.eye(self.groups.shape[1]).to(self.groups)
-        if not joined:
-            return groups, torch.zeros_like(self.hole)
-        groups = torch.stack([groups[0], groups[1:].sum(0)])
-        grid = self.describing.labelling.size
-        return groups, torch.full_like(self.hole, self.options.hole * grid[0] * grid[1])
+    def _told(self, vectors: Tensor, nearest: Tensor, told: Tensor, order: Tensor) -> list[Tensor]:
+        """`told`, `low`, `high` of `JudgedShapes` for the components `order` (N, T), so far away each."""
+        there = order.unsqueeze(2)
+        own = vectors.gather(1, there.expand(-1, -1, vectors.shape[2]))  # (N, T, D)
+        kinds = nearest.gather(1, order)
+        middle = self.gaussian.mean[kinds][..., :SIZES]  # (N, T, 3)
+        rows = []
+        ends = self.reach.reshape(2, 1, 1).expand(2, *told.shape)
+        for first, rest in ((told, own), *zip(ends, self.ranges[:, kinds], strict=True)):
+            sizes = torch.exp(rest[..., :SIZES] - middle)
+            row = torch.cat([first.unsqueeze(2), sizes, rest[..., SIZES:]], 2)  # (N, T, 1 + D)
+            rows.append((row * (told > 0).unsqueeze(2)).flatten(1))
+        return rows
+
+    def _hole(self) -> Tensor:
+        """The option `hole` in squares, ()."""
+        height, width = self.describing.labelling.size
+        return torch.tensor(self.options.hole * height * width).to(self.hole)
 
     def _kinds(self, components: Rows) -> dict[int, _Kind]:
         """What most components (m, 2 + D) of each class look like, of those that are no specks."""
@@ -184,6 +254,8 @@ class Shapes(nn.Module):
         members = np.repeat(np.arange(len(kinds)), [len(kind.vectors) for kind in kinds.values()])
         vectors = np.concatenate([kind.vectors for kind in kinds.values()])
         self.gaussian.learn(torch.from_numpy(vectors), members)
+        ends = [np.quantile(kind.vectors, USUAL, axis=0) for kind in kinds.values()]  # (2, D) each
+        self.ranges = torch.from_numpy(np.stack(ends, 1)).to(self.ranges)
 
 
 class _Kind:

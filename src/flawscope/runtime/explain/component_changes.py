@@ -80,7 +80,7 @@ def find_changes(manifest: Manifest, prediction: Prediction) -> tuple[Change, ..
         found[change.label, change.more] = replace(
             seen, count=change.count, clear=max(seen.clear, change.clear)
         )
-    changes = _with_strays(found, find_strays(prediction, _finest(manifest)))
+    changes = _with_strays(found, find_strays(prediction, finest_cell(manifest)))
     whole = [change for change in changes if change.whole]
     ordered = sorted(whole or changes, key=lambda change: (-change.clear, change.stray is None))
     return tuple(change for change in ordered if change.clear >= CLEAR * ordered[0].clear)
@@ -111,7 +111,7 @@ def _cell(name: str) -> Cell:
     return Cell(rows, columns, int(index))
 
 
-def _finest(manifest: Manifest) -> Cell | None:
+def finest_cell(manifest: Manifest) -> Cell | None:
     """A cell of the histogram's finest grid; None where it takes the picture as a whole."""
     finest = max(map(_cell, _names(manifest)), key=lambda cell: cell.of, default=None)
     return finest if finest is not None and finest.of > 1 else None

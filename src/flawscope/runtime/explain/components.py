@@ -5,8 +5,10 @@ the background first. The vector `histogram` holds the share of each class in ea
 grids; its entries are named `ROWSxCOLUMNS/CELL/CLASS`, cells and classes counted from 0. The vector `counts`
 holds the number of components of each class beside the background, `elsewhere` the share of the picture
 that each of them takes where good pictures never show it; the small label maps `strays` and `usual` say which
-class does so in each cell, and which good pictures show there. From where to where a vector lies in good
-pictures say `histogram_low` and `histogram_high`, and so on. Each of the three may be absent.
+class does so in each cell, and which good pictures show there. The vector `shapes` measures the most unusual
+components by themselves; its entries are named `COMPONENT/ENTRY`, counted from 0, and the small label map
+`odd` says from 1 on where each lies. From where to where a vector lies in good pictures say `histogram_low`
+and `histogram_high`, and so on. Each of the four may be absent.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 
 from flawscope.runtime.explain.areas import from_levels
 from flawscope.runtime.explain.component_cells import Cell, apart
-from flawscope.runtime.explain.component_changes import Change, find_changes
+from flawscope.runtime.explain.component_changes import Change, find_changes, finest_cell
+from flawscope.runtime.explain.component_shapes import Odd, find_odd
 from flawscope.runtime.explain.component_words import (
     cell_values,
     compartments,
@@ -40,7 +43,8 @@ MOST_SENTENCES = 4
 def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences on components, the clearest first, then areas as `from_levels` finds them.
 
-    Accepted pictures, and those in tiles, get the areas alone. One class missing and another extra in the
+    Accepted pictures, and those in tiles, get the areas alone. Unusual shapes come after what is missing or
+    extra, and before classes that merely show more or less. One class missing and another extra in the
     same cell, or by the counts, become one sentence, as does a class that one cell lacks and another has too
     much of, and two of which each lies where the other belongs.
 
@@ -57,7 +61,14 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, segments=segments)
     telling = _Telling(prediction, called)
-    told = tuple(telling.findings(find_changes(manifest, prediction)))[:MOST_SENTENCES]
+    changes = find_changes(manifest, prediction)
+    odd = find_odd(manifest, prediction, finest_cell(manifest))
+    whole = [change for change in changes if change.whole]
+    rest = [
+        change for change in changes if not change.whole and change.label not in {one.label for one in odd}
+    ]
+    sentences = (*telling.findings(whole), *map(telling.odd, odd), *telling.findings(rest))
+    told = sentences[:MOST_SENTENCES]
     return Explanation(told + (areas if prediction.regions or not told else ()), segments=segments)
 
 
@@ -102,6 +113,18 @@ class _Telling:
             told.add(partner)
             pair = sorted((change, changes[partner]), key=lambda one: one.more)
             yield self._pair(missing=pair[0], extra=pair[1])
+
+    def odd(self, one: Odd) -> Finding:
+        """One for a component of an unusual shape."""
+        region, cells = None, (one.cell,) if one.cell is not None else ()
+        place, values = in_cells(cells), one.values | cell_values(cells)
+        if self.heatmap is not None:
+            region = self._highest(self.placement.labels_back(one.squares.astype(np.uint8)) == 1)
+        if region is not None:
+            x, y = middle(region)
+            values |= {"x": float(x), "y": float(y)}
+            place += f"{',' if place else ''} around ({x}, {y})"
+        return Finding(f"{self._name(one.label)} {one.how}{place}: {one.numbers}", values, region)
 
     def _single(self, change: Change) -> Finding:
         name, region = self._name(change.label), self._region(change)
@@ -186,6 +209,12 @@ class _Telling:
             inside = inside & cells if (inside & cells).any() else cells
         elif change.cells:
             inside &= self._cell(change.cells[0])
+        return self._highest(inside)
+
+    def _highest(self, inside: NDArray[np.bool_]) -> Region | None:
+        """The connected part of a mask (H, W) over which the heatmap is highest."""
+        if self.heatmap is None:
+            return None
         values = np.where(inside, self.heatmap, -np.inf).astype(np.float32)
         return next(iter(find_regions(values, -np.inf, most=1)), None)
 

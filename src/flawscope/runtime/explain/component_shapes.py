@@ -1,0 +1,162 @@
+"""Components whose shape good pictures do not show: how far off they are, and in what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flawscope.errors import BundleError
+from flawscope.runtime.explain.component_cells import FAR, Cell, clearness
+from flawscope.runtime.manifest import Manifest
+from flawscope.runtime.prediction import Prediction
+
+SHAPES = ("shapes", "shapes_low", "shapes_high", "odd")
+DISTANCE = "distance"
+CLEAR = 0.2  # share of the clearest component from which on another is worth a sentence
+_RESOLUTION = 0.07  # of a size or a moment, that outlines alone may add or take
+_MOST_ENTRIES = 2
+_WORDS = {  # of less and of more than usual, then what is measured, and whether in units of the usual one
+    "area": ("smaller", "larger", "area", True),
+    "length": ("shorter", "longer", "length", True),
+    "width": ("narrower", "wider", "width", True),
+    "along": ("less lopsided lengthwise", "more lopsided lengthwise", "lopsidedness lengthwise", False),
+    "across": ("less lopsided", "more bent or lopsided", "lopsidedness", False),
+}
+Range = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Odd:
+    """One component of an unusual shape.
+
+    Attributes:
+        label: the class that most of it has.
+        clear: how far its distance lies beyond that of good pictures, see `clearness`.
+        distance: from the nearest kind of good components: found, lowest and highest usual.
+        entries: what lies outside of that kind's range, the farthest first: found, lowest and highest usual.
+            Area, length and width are shares of the usual ones.
+        squares: (h, w) which squares of the picture it takes.
+        cell: the cell of the histogram's finest grid that the middle of its box lies in, or None.
+    """
+
+    label: int
+    clear: float
+    distance: Range
+    entries: Mapping[str, Range]
+    squares: NDArray[np.bool_] = field(repr=False)
+    cell: Cell | None = None
+
+    @property
+    def how(self) -> str:
+        """In what it differs, for example: shorter than usual."""
+        for name, (found, _, high) in self.entries.items():
+            return f"{_WORDS[name][found > high]} than usual"
+        return "of an unusual shape"
+
+    @property
+    def numbers(self) -> str:
+        """What was measured and what good pictures show."""
+        told = [_amount(name, *numbers) for name, numbers in self.entries.items()]
+        if told:
+            return ", ".join(told[:_MOST_ENTRIES])
+        found, _, high = self.distance
+        return f"{found / high:.2g} times as far from good ones as 19 of 20 good pictures show"
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The same as numbers."""
+        values = {"class": float(self.label)}
+        for name, (found, low, high) in {DISTANCE: self.distance, **self.entries}.items():
+            values |= {name: found, f"{name}_low": low, f"{name}_high": high}
+        return values
+
+
+def find_odd(manifest: Manifest, prediction: Prediction, finest: Cell | None = None) -> tuple[Odd, ...]:
+    """What lies clearly beyond the shapes of good pictures, the clearest first.
+
+    Args:
+        manifest: names the entries of the vector `shapes`, `COMPONENT/ENTRY`, components counted from 0.
+        prediction: whose outputs hold these, and the small label map `odd`; without them there are none.
+        finest: any cell of the histogram's finest grid, where its cells are to be told.
+
+    Raises:
+        BundleError: the model names another number of entries than the vector has.
+    """
+    if not prediction.outputs.keys() >= set(SHAPES):
+        return ()
+    ordered = sorted(_odd(manifest, prediction, finest), key=lambda one: -one.distance[0])
+    return tuple(one for one in ordered if one.clear >= max(FAR, CLEAR * ordered[0].clear))
+
+
+def _odd(manifest: Manifest, prediction: Prediction, finest: Cell | None) -> Iterator[Odd]:
+    names = next((output.names for output in manifest.outputs if output.name == SHAPES[0]), ())
+    rows = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in SHAPES[:3]]).T.tolist()
+    if len(names) != len(rows):
+        raise BundleError(
+            "the model's shapes",
+            expected=f"{len(names)} entries, as the manifest names them",
+            got=f"{len(rows)} entries",
+            fix="Train again.",
+        )
+    ranks = np.asarray(prediction.outputs[SHAPES[3]])  # (h, w)
+    labels = _at_squares(prediction.outputs["components"], ranks.shape)
+    for rank in range(1, int(ranks.max(initial=0)) + 1):
+        squares = np.asarray(ranks == rank)
+        found = {
+            name.partition("/")[2]: (row[0], row[1], row[2])
+            for name, row in zip(names, rows, strict=True)
+            if name.startswith(f"{rank - 1}/")
+        }
+        if squares.any() and DISTANCE in found:
+            distance = found.pop(DISTANCE)
+            label = _most(labels[squares])
+            yield Odd(label, clearness(*distance), distance, _outside(found), squares, _cell(squares, finest))
+
+
+def _outside(found: Mapping[str, Range]) -> dict[str, Range]:
+    """Entries that lie outside of their range, the farthest first; of two of a kind the farther one."""
+    kept: dict[str, tuple[float, Range]] = {}
+    for entry, (value, low, high) in found.items():
+        name = entry.rpartition(" ")[2]
+        away = max(value - high, low - value) / (high - low + _RESOLUTION)
+        if name in _WORDS and away >= max(FAR, kept.get(name, (0.0,))[0]):
+            kept[name] = away, (value, low, high)
+    return {name: kept[name][1] for name in sorted(kept, key=lambda name: -kept[name][0])}
+
+
+def _amount(name: str, found: float, low: float, high: float) -> str:
+    """What was measured, and the range of good pictures, in per cent of the usual one where it is a size.
+
+    >>> _amount("length", 0.61, 0.96, 1.04), _amount("across", 1.84, 0.03, 0.22)
+    ('length 61 % (good pictures 96 to 104 %)', 'lopsidedness 1.84 (good pictures 0.03 to 0.22)')
+    """
+    *_, what, share = _WORDS[name]
+    if share:
+        return f"{what} {100 * found:.0f} % (good pictures {100 * low:.0f} to {100 * high:.0f} %)"
+    return f"{what} {found:.2f} (good pictures {low:.2f} to {high:.2f})"
+
+
+def _at_squares(labels: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.integer]:
+    """Labels (H, W) at the middle of each square of a map (h, w) of the same picture."""
+    sides = zip(shape, labels.shape, strict=True)
+    places = [((np.arange(count) + 0.5) * side / count).astype(int) for count, side in sides]
+    own: NDArray[np.integer] = labels[np.ix_(*places)]
+    return own
+
+
+def _most(labels: NDArray[np.integer]) -> int:
+    """The class that most of these have, of any but the background."""
+    counts = np.bincount(labels)
+    counts[0] = 0
+    return int(counts.argmax())
+
+
+def _cell(squares: NDArray[np.bool_], finest: Cell | None) -> Cell | None:
+    if finest is None:
+        return None
+    places = np.argwhere(squares)
+    middle = (places.min(0) + places.max(0) + 1) / 2 / squares.shape
+    return finest.at(float(middle[0]), float(middle[1]))
