@@ -196,3 +196,26 @@ def test_taught_banks_grow_and_levels_stay(training_data: Make, tmp_path: Path) 
         assert torch.equal(after[name][: len(before[name])], before[name])
         assert len(after[name]) <= 1.5 * len(before[name])
     assert (score(detector, more.normal, Run())["score"] < rejected).all()
+
+
+def test_kept_maps_give_the_same_fit_and_scores_that_differ_by_rounding(
+    training_data: Make, tmp_path: Path
+) -> None:
+    data = training_data(5)
+    plain, keeping = Run(precision="fp32"), Run(precision="fp32", maps=Checkpoints(tmp_path))
+    first = fitted(data, plain)
+    for _ in range(2):  # kept, then taken from there
+        second = fitted(data, keeping)
+        tensors = second.state_dict()
+        assert all(torch.equal(value, tensors[name]) for name, value in first.state_dict().items())
+        found, again = score(first, data.normal, plain), score(second, data.normal, keeping)
+        for name, values in found.items():
+            np.testing.assert_allclose(again[name], values, rtol=1e-4, atol=1e-4)
+
+
+def test_the_cost_tells_selection_levels_and_search() -> None:
+    told = create("joined_banks", SMALL).needs().cost
+    assert told is not None
+    few, many = told(2), told(10**6)
+    assert 0 < few.seconds < many.seconds
+    assert few.seconds_a_search > 0

@@ -87,7 +87,11 @@ class JoinedBanks(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""
         del scalars
-        return self.forward_unsmoothed(pixels)[0]
+        return self.forward_maps(self.backbone(pixels))
+
+    def forward_maps(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `ReadsMaps`."""
+        return self._answer(self.patches(maps))
 
     def forward_unsmoothed(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """See `SmoothsCells`; the map is the joined one, in deviations of the peaks of good pictures."""

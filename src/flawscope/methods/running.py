@@ -18,6 +18,8 @@ from flawscope.errors import BundleError, OptionError
 from flawscope.files import write_atomically
 from flawscope.methods.detector import Detector, Facts, Teachable
 from flawscope.methods.registry import create
+from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.banks.features import map_batches
 from flawscope.nn.run import Run, full_float32, seeded
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 
@@ -32,6 +34,16 @@ class KnowsFiles(Protocol):
 
     def answer(self, pixels: Tensor, samples: Sequence[Sample], **scalars: Tensor) -> dict[str, Tensor]:
         """`forward` of the pictures `samples`."""
+
+
+@runtime_checkable
+class ReadsMaps(Protocol):
+    """A detector whose answer depends on the maps of its frozen backbone alone."""
+
+    backbone: Backbone
+
+    def forward_maps(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`forward` of the pictures whose maps {layer: (N, C, h, w)} these are."""
 
 
 def answers(
@@ -62,6 +74,27 @@ def answers(
         for name, value in {**detector.options.scalar_values(), **(scalars or {})}.items()
     }
     names = [output.name for output in detector.outputs if keep is None or output.name in keep]
+    for answer in _answered(detector, pictures, run, watch, knobs, batch=batch):
+        values = {name: answer[name].cpu().numpy() for name in names}
+        yield from ({name: values[name][row] for name in names} for row in range(len(values[names[0]])))
+
+
+def _answered(
+    detector: Detector,
+    pictures: Pictures,
+    run: Run,
+    watch: Watch,
+    knobs: Mapping[str, Tensor],
+    *,
+    batch: int,
+) -> Iterator[dict[str, Tensor]]:
+    """The answers of batches of pictures; of maps that the run keeps, where the detector reads them."""
+    if run.maps is not None and run.feature_dtype == torch.float32 and isinstance(detector, ReadsMaps):
+        for maps in map_batches(detector.backbone, pictures, run, watch, "scoring"):
+            with torch.inference_mode(), full_float32():
+                answer = detector.forward_maps(maps)
+            yield answer
+        return
     done = 0
     for pixels in batches(pictures, run, watch, "scoring", batch):
         samples = pictures.samples[done : done + len(pixels)]
@@ -71,8 +104,7 @@ def answers(
                 answer = detector.answer(pixels, samples, **knobs)
             else:
                 answer = detector(pixels, **knobs)
-        values = {name: answer[name].cpu().numpy() for name in names}
-        yield from ({name: values[name][row] for name in names} for row in range(len(pixels)))
+        yield answer
 
 
 def score(

@@ -80,6 +80,8 @@ class Run:
         checkpoints: where unfinished work is kept, or None.
         trained: where detectors that others build on are kept once they are trained, for other runs too; None
             keeps them among the checkpoints.
+        maps: where maps of frozen networks are kept for further fits that see the same pictures, as those of
+            folds do, up to `memory` bytes of them; None: nowhere.
         growth: share of its limit by which a bank may grow where a trained detector is taught more.
     """
 
@@ -89,6 +91,7 @@ class Run:
     memory: int = FEATURE_MEMORY
     checkpoints: Checkpoints | None = None
     trained: Checkpoints | None = None
+    maps: Checkpoints | None = None
     growth: float = GROWTH
 
     def generator(self, *purpose: int) -> torch.Generator:

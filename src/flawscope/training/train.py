@@ -18,7 +18,7 @@ from flawscope.data.checks.kinds import told_of
 from flawscope.data.checks.unnamed import about_groups
 from flawscope.data.groups import group_dataset, grouped_by, require_groups
 from flawscope.data.layouts import read_dataset
-from flawscope.data.pictures import THREADS, PictureFiles
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.survey import about_copies, about_values, require_spread
 from flawscope.data.training import TrainingData
@@ -31,10 +31,9 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import Pair
-from flawscope.runtime.images import Frame, load
-from flawscope.runtime.parity import PICTURES
 from flawscope.runtime.provenance import Provenance
 from flawscope.training.budget import has_budget, within_budget
+from flawscope.training.cost import say_cost
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
@@ -44,8 +43,6 @@ from flawscope.training.tiled_selection import select_tiled
 from flawscope.training.tiling import Proposal
 
 UNFINISHED = ".unfinished"
-EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
-PASSES = 4  # of each picture of parity: the trained network, and two or three engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ def train(
     for line in filter(None, (*said, *told_of(dataset), proposal.sentence)):
         watch.say(line)
     writable_folder(out)
-    _say_cost(detector, chosen, frame, watch)
+    say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
     with telling_what_is_kept(run):
         fit = partial(_fitted, engines=engines, run=run, watch=watch)
@@ -224,50 +221,6 @@ def _counts(chosen: Selection) -> dict[str, int]:
     }
 
 
-def _say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) -> None:
-    split, cost, data = chosen.split, detector.needs().cost, chosen.data(frame)
-    if said := chosen.about_defective(data):
-        watch.say(said)
-    fits = split.folds + 1 if split.folds else 1
-    often = f", in {split.folds} folds and once more" if split.folds else ""
-    steps = getattr(detector.options, "steps", None)
-    if steps is not None:
-        watch.say(f"{steps} training steps{often}. Ctrl-C keeps what is done; the same command goes on.")
-    if cost is None:
-        return
-    learnt, pictures = len(data.normal), len(chosen.training)
-    expected = cost(learnt)
-    expected.require()
-    reading = _reading(chosen.good[0].path, frame) * pictures / max(learnt, 1)
-    each = expected.seconds_a_picture + reading
-    learning = fits * (expected.seconds + each * learnt)
-    apart = len(chosen.apart(frame))
-    checking = each * (PASSES * min(apart, PICTURES) + apart)
-    time_, memory = duration(learning + checking + EXPORT), f"{expected.bytes / 2**30:.1f} GiB of memory"
-    of = f"{pictures} pictures" if learnt == pictures else f"{learnt} tiles of {pictures} pictures"
-    watch.say(f"Expected: {time_} and {memory} for {of}{often}.")
-
-
-def _reading(path: Path, frame: Frame) -> float:
-    """Seconds to decode one picture, where as many are decoded at once as there are threads for it."""
-    started = time.perf_counter()
-    load(path, frame)
-    return (time.perf_counter() - started) / THREADS
-
-
-def duration(seconds: float) -> str:
-    """An estimate as people say it.
-
-    >>> [duration(seconds) for seconds in (3, 34, 400, 9000)]
-    ['less than 10 s', 'about 30 s', 'about 7 min', 'about 2.5 h']
-    """
-    if seconds < 10:
-        return "less than 10 s"
-    if seconds < 100:
-        return f"about {round(seconds, -1):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"
-
-
 def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Selection, out: Path) -> Run:
     """Checkpoints of this very recipe on these very files; work on anything else is not taken up.
 
@@ -284,4 +237,6 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
         status = path.stat()
         digest.update(os.fsencode(path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]
-    return dataclasses.replace(run, checkpoints=Checkpoints(folder))
+    shared = chosen.split.folds and chosen.tiling is not None  # each fold would see thousands of tiles again
+    maps = Checkpoints(folder / "maps") if shared else None
+    return dataclasses.replace(run, checkpoints=Checkpoints(folder), maps=maps)

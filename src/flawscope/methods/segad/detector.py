@@ -295,4 +295,5 @@ def _sum(costs: Sequence[Preflight]) -> Preflight:
         max(cost.bytes for cost in costs),
         costs[0].available_bytes,
         sum(cost.seconds_a_picture for cost in costs),
+        seconds_a_search=sum(cost.seconds_a_search for cost in costs),
     )

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from flawscope.data.pictures import Pictures
 from flawscope.errors import OptionError
 from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.backbones.kept_maps import KeptMaps
 from flawscope.nn.moments import Moments
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 BATCH = 8
@@ -114,14 +115,31 @@ class PatchGrid(nn.Module):
 
 
 def map_batches(
-    backbone: Backbone, pictures: Pictures, run: Run, watch: Watch = UNWATCHED
+    backbone: Backbone,
+    pictures: Pictures,
+    run: Run,
+    watch: Watch = UNWATCHED,
+    title: str = "reading features",
 ) -> Iterator[dict[str, Tensor]]:
-    """The backbone's maps {layer: (n, C, h, w)} float32 of all pictures by batches at the run's precision."""
+    """The backbone's maps {layer: (n, C, h, w)} float32 of all pictures by batches at the run's precision.
+
+    What the run keeps of them is not computed again; `title` is that of the stage for the rest.
+    """
     network = copy.deepcopy(backbone).to(run.torch_device()).to(memory_format=torch.channels_last)
     network.body.to(run.feature_dtype)
-    for pixels in batches(pictures, run, watch, "reading features", BATCH):
-        with torch.no_grad():
-            yield network(pixels.contiguous(memory_format=torch.channels_last))
+
+    def computed(some: Pictures) -> Iterator[dict[str, Tensor]]:
+        for pixels in batches(some, run, watch, title, BATCH):
+            with torch.no_grad(), full_float32():
+                maps: dict[str, Tensor] = network(pixels.contiguous(memory_format=torch.channels_last))
+            yield maps
+
+    if run.maps is None:
+        yield from computed(pictures)
+        return
+    for maps in KeptMaps(run.maps, backbone, pictures, run).batches(computed, BATCH):
+        watch.check_stop(run)
+        yield maps
 
 
 def patch_rows(features: Tensor) -> Tensor:

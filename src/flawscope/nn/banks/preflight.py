@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from flawscope.nn.banks.coreset import BLOCK_COLUMNS, BLOCK_ROWS, POOL, PROJECTION
 from flawscope.nn.memory import available_bytes, gib, require_memory
 
 _PROBE_ROWS = 2048
+_PROBE_PICTURES = 4  # side by side, as fit sees them: one alone keeps a busy machine's cores waiting
+_PROBE_QUERIES = 256
 _FLOAT = 4
 _WORKSPACE_BYTES = 64 * 2**20  # chunks on their way, and the buffers of the matrix library
 
@@ -27,6 +30,7 @@ class Preflight:
         available_bytes: what the machine has free; None: unknown.
         seconds_a_picture: the backbone's share, for each time that it sees a picture; 0: not measured.
         lasting: those of `bytes` that lie there while other banks are selected, too: features and the bank.
+        seconds_a_search: what scoring a picture takes beyond that; 0: not measured.
     """
 
     seconds: float
@@ -34,6 +38,7 @@ class Preflight:
     available_bytes: int | None
     seconds_a_picture: float = 0.0
     lasting: int = 0
+    seconds_a_search: float = 0.0
 
     def require(self) -> None:
         """Refuse what cannot fit.
@@ -99,10 +104,16 @@ def seconds_a_picture(network: nn.Module, size: Sequence[int]) -> float:
     training = network.training
     try:
         with torch.inference_mode():
-            pixels = torch.zeros(1, 3, *size)
-            return fastest(lambda: network.eval()(pixels), repeats=2)
+            pixels = torch.zeros(_PROBE_PICTURES, 3, *size)
+            return fastest(lambda: network.eval()(pixels), repeats=1) / _PROBE_PICTURES
     finally:
         network.train(training)
+
+
+def seconds_a_search(cells: int, dim: int, count: int) -> float:
+    """How long a picture of so many cells takes to be held against a bank (count, dim) on the CPU."""
+    queries, members = torch.rand(_PROBE_QUERIES, dim), torch.rand(count, dim)
+    return fastest(lambda: F.linear(queries, members).amin(1)) * cells / _PROBE_QUERIES
 
 
 def fastest(work: Callable[[], object], repeats: int = 3) -> float:

@@ -13,6 +13,7 @@ has on good pictures. All levels come from distances of good pictures to members
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -26,7 +27,7 @@ from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.strides import layers_at
 from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank
-from flawscope.nn.banks.preflight import Preflight, estimate, together
+from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_search, together
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.joining.expected import ExpectedDistance
@@ -40,6 +41,7 @@ from flawscope.runtime.frozen import Frozen
 BANKS = ("fine", "middle", "coarse")
 FEATURES = (*BANKS, "factors")  # what `JoinedPatches.features` gives and `JoinedPatches.search` takes
 _LEFT_OUT = 0x1EF7
+_LEFT_OUT_SEARCHES = 2  # that leaving the own picture's members out takes as long as
 
 
 class JoinedPatchesOptions(Frozen):
@@ -121,7 +123,14 @@ class JoinedPatches(nn.Module):
 
     def cost(self, pictures: int, memory: int, *, seconds_a_picture: float = 0.0) -> Preflight:
         """Expected cost of `learn` on so many pictures, with `memory` bytes for their features."""
-        return together(self._costs(pictures, memory), seconds_a_picture=seconds_a_picture)
+        selection = together(self._costs(pictures, memory), seconds_a_picture=seconds_a_picture)
+        search = sum(
+            seconds_a_search(bank.cells, bank.grid.dim, min(pictures * bank.cells, self._limit(name)))
+            for name, bank in self.banks()
+        )
+        held = _LEFT_OUT_SEARCHES * search * min(pictures, self.options.left_out)
+        seconds = selection.seconds + held + self.expected.seconds(self.options.evenness_steps)
+        return replace(selection, seconds=seconds, seconds_a_search=search)
 
     def _costs(self, pictures: int, memory: int) -> Iterator[Preflight]:
         for name, bank in self.banks():
@@ -151,7 +160,7 @@ class JoinedPatches(nn.Module):
             DataError: all pictures are alike in every patch, so that nothing tells how much good ones differ.
             Stopped: the stop signal was set; selections and training resume where they were.
         """
-        self.cost(len(pictures), run.memory).require()
+        together(self._costs(len(pictures), run.memory)).require()
         for _, bank in self.banks():
             bank.grid.scale.fill_(1)
         stores, owners = self._collect(pictures, backbone, run, watch), units_of(pictures.samples)

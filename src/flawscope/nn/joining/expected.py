@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flawscope.nn.banks.preflight import fastest
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.watch import Watch
@@ -57,6 +59,18 @@ class ExpectedDistance(nn.Module):
         usual = self.network((patches - self.mean) / self.deviation).squeeze(1)  # (n,)
         usual = torch.maximum(torch.minimum(usual, self.highest), self.lowest)
         return torch.exp(-self.power * self.spread * usual)
+
+    def seconds(self, steps: int) -> float:
+        """What `learn` takes on the CPU for so many steps, from a probe."""
+        probed, rows = (
+            copy.deepcopy(self.network).requires_grad_(True).train(),
+            torch.rand(_BATCH, len(self.mean)),
+        )
+
+        def step() -> None:
+            probed(rows + _NOISE * torch.randn(rows.shape)).sum().backward()
+
+        return steps * fastest(step)
 
     def learn(
         self, patches: Tensor, distances: Tensor, *, steps: int, run: Run, watch: Watch, name: str
