@@ -16,10 +16,10 @@ from flawscope.data.masks import MaskFile
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import to_frame_size
-from flawscope.data.tiles import cut, cut_defective, sources, tiles_of
+from flawscope.data.tiles import cut, cut_defective, draw_tiles, sources, tiles_in, tiles_of
 from flawscope.errors import InputError
 from flawscope.runtime.images import Frame, to_frame
-from flawscope.runtime.tiling import Tiling
+from flawscope.runtime.tiling import Overview, Tiling
 
 TILING, FRAME = Tiling(size=(16, 16), stride=(12, 12)), Frame(16, 16)
 SIZES = ((40, 52), (10, 30), (28, 16))  # 3 × 4, 1 × 3 and 2 × 1 tiles
@@ -122,3 +122,31 @@ def test_maps_are_cut_as_their_pictures_are(samples: list[Sample]) -> None:
             np.testing.assert_array_equal(tile, expected.astype(np.uint8))
             double = to_frame_size(labels, Frame(32, 32), one.tile)
             np.testing.assert_array_equal(double, tile.repeat(2, 0).repeat(2, 1))
+
+
+def test_tiles_are_drawn_by_seed_and_evenly_over_pictures(samples: list[Sample]) -> None:
+    tiles = tiles_in([samples[0], samples[1], samples[2]], TILING)  # 12, 3 and 2
+    assert draw_tiles(tiles, 17, 0) == tiles
+    drawn = draw_tiles(tiles, 9, 0)
+    assert drawn == draw_tiles(tiles, 9, 0)
+    assert drawn == [tile for tile in tiles if tile in drawn]  # in their order
+    assert Counter(tile.path.name for tile in drawn) == {"0.png": 4, "1.png": 3, "2.png": 2}
+    others = {tuple(draw_tiles(tiles, 6, seed)) for seed in range(4)}
+    assert len(others) > 1
+    assert all(set(Counter(tile.path for tile in some).values()) == {2} for some in others)
+    assert len(draw_tiles(tiles, 1, 0)) == 3  # one of each picture, however many there are
+
+
+def test_a_fifth_of_drawn_tiles_are_overviews(samples: list[Sample]) -> None:
+    tiling = TILING.model_copy(update={"overview": Overview()})
+    tiles = tiles_in(samples, tiling)  # 12, 3 and 2, and an overview each
+
+    def overviews(most: int) -> int:
+        return sum(one.tile is not None and one.tile.number == one.tile.grid.parts for one in some(most))
+
+    def some(most: int) -> list[Sample]:
+        return draw_tiles(tiles, most, 1)
+
+    assert [(len(some(most)), overviews(most)) for most in (20, 15, 10, 5)] == [
+        *((20, 3), (15, 3), (10, 2), (5, 1))
+    ]

@@ -9,7 +9,9 @@ import pytest
 
 from flawscope.data.layouts import read_dataset
 from flawscope.errors import OptionError
+from flawscope.methods.joined_banks import MOST_TILES
 from flawscope.methods.registry import create
+from flawscope.runtime.images import Frame
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.tiled_selection import select_tiled
@@ -44,6 +46,13 @@ def test_large_pictures_are_cut_by_default_and_it_is_said(folders: dict[int, Pat
         "pixels would be 1. --tiling none keeps them whole."
     )
     assert chosen(folders[60], tiling="auto")[1].sentence.endswith("would be 1.")
+
+
+def test_a_default_model_learns_from_so_many_tiles_at_most(folders: dict[int, Path]) -> None:
+    few, _ = chosen(folders[60], method="joined_banks", options={"size": [32, 32], "weights": "random"})
+    assert (few.most_tiles, len(few.data(Frame(32, 32)).normal)) == (MOST_TILES, MOST_TILES)
+    every, _ = chosen(folders[60])  # of another method
+    assert every.most_tiles is None
 
 
 def test_pictures_up_to_twice_the_frame_stay_whole_without_a_word(folders: dict[int, Path]) -> None:

@@ -202,9 +202,8 @@ def test_thresholds_are_those_of_whole_pictures(made: tuple[Path, TrainResult, l
     inspector = Inspector.load(result.bundle)
     scores = sorted(inspector.inspect(parts / "good" / name).score for name in names)
     np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-5)
-    for role, told in (("normal", "training"), ("calibration", "calibration")):
-        frames = [picture.frames for picture in manifest.provenance.pictures if picture.role == role]
-        assert frames == [16] * result.counts[told]
+    normal = [picture.frames for picture in manifest.provenance.pictures if picture.role == "normal"]
+    assert normal == [16] * result.counts["training"]
     assert manifest.most_tiles == 16
 
 
@@ -242,10 +241,8 @@ def test_pictures_of_more_tiles_than_calibrated_are_told(
 def test_models_that_do_not_know_how_many_tiles_calibrated_them_say_nothing(
     made: tuple[Path, TrainResult, list[str]], tmp_path: Path
 ) -> None:
-    manifest = made[1].bundle.manifest
-    pictures = tuple(one.model_copy(update={"frames": 1}) for one in manifest.provenance.pictures)
-    provenance = manifest.provenance.model_copy(update={"pictures": pictures})
-    older = replace(made[1].bundle, manifest=manifest.model_copy(update={"provenance": provenance}))
+    manifest = made[1].bundle.manifest.model_copy(update={"most_tiles": None})
+    older = replace(made[1].bundle, manifest=manifest)
     large = next(write_pictures(tmp_path / "large", 1, side=2 * SIDE).iterdir())
     record = inspect_one(Inspector.load(older), large).record
     assert all("tiles" not in finding.values for finding in record.findings)
@@ -364,8 +361,24 @@ def test_whole_pictures_are_learnt_from_where_the_recipe_says_so(good: tuple[Sam
     assert (len(whole.data(SMALL).normal), len(whole.data(SMALL).tuning)) == (4, 2)
     assert (len(tiles.data(SMALL).normal), len(tiles.data(SMALL).tuning)) == (64, 32)
     assert len(whole.apart(SMALL)) == len(tiles.apart(SMALL)) == 48
-    assert {picture.frames for picture in whole.seen() if picture.role == "normal"} == {1}
+    assert {picture.frames for picture in whole.seen()} == {1}
     assert {picture.frames for picture in tiles.seen() if picture.role == "normal"} == {16}
+
+
+def test_no_more_tiles_are_learnt_from_than_a_method_wants_and_all_are_scored(
+    good: tuple[Sample, ...],
+) -> None:
+    split = NormalSplit(good[:4], tuning=good[4:6], calibration=good[6:], test=(), folds=2)
+    chosen = Selection(split, tiling=TILES, most_tiles=20, seed=3)
+    data = chosen.data(SMALL)
+    assert (len(data.normal), len(data.tuning), len(chosen.apart(SMALL))) == (20, 32, 48)
+    assert [tile.path for tile in data.normal.samples] == [one.path for one in good[:4] for _ in range(5)]
+    assert data.normal.samples == chosen.data(SMALL).normal.samples
+    assert data.normal.samples != replace(chosen, seed=4).data(SMALL).normal.samples
+    assert [picture.frames for picture in chosen.seen() if picture.role == "normal"] == [5] * 4
+    assert [(len(fit.normal), len(held)) for fit, held in chosen.folds(SMALL, seed=0)] == [(20, 32)] * 2
+    whole = replace(chosen, learn_from="whole", most_tiles=2)
+    assert len(whole.data(SMALL).normal) == 4
 
 
 def test_few_pictures_calibrate_in_folds_by_picture(good: tuple[Sample, ...]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 from flawscope.data.decoded import DecodedPictures
@@ -12,6 +15,8 @@ from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.runtime.images import Frame, size_of
 from flawscope.runtime.tiling import Tile, Tiling
+
+_OVERVIEWS = 5  # one of so many drawn tiles is an overview, where there are as many
 
 
 def cut(
@@ -24,7 +29,38 @@ def cut(
     """
     if tiling is None:
         return PictureFiles(samples, frame)
-    return PictureFiles([tile for sample in samples for tile in _tiles(sample, tiling)], frame, decoded)
+    return PictureFiles(tiles_in(samples, tiling), frame, decoded)
+
+
+def tiles_in(samples: Iterable[Sample], tiling: Tiling) -> list[Sample]:
+    """All tiles of the pictures, picture by picture, the overview last.
+
+    Raises:
+        InputError: a picture whose header cannot be read.
+    """
+    return [tile for sample in samples for tile in _tiles(sample, tiling)]
+
+
+def draw_tiles(tiles: Sequence[Sample], most: int, seed: int) -> list[Sample]:
+    """At most so many of the tiles, by a seeded draw, in their order; all where there are no more.
+
+    Each picture gives as many as any other, and at least one, however many pictures there are. A fifth of
+    what is drawn are overviews, or all where there are fewer: by chance there would be next to none of them
+    among the many tiles of very large pictures.
+    """
+    if len(tiles) <= most:
+        return list(tiles)
+    order = random.Random(seed).sample(range(len(tiles)), len(tiles))
+    overviews = [index for index in order if _is_overview(tiles[index])][: most // _OVERVIEWS]
+    dealt = Counter[Path]()
+    ranked = list[tuple[int, int]]()
+    for index in order:
+        if not _is_overview(tiles[index]):
+            dealt[tiles[index].path] += 1
+            ranked.append((dealt[tiles[index].path], index))
+    ranked.sort(key=itemgetter(0))  # first a tile of each picture, then a second one
+    others = [index for _, index in ranked[: max(most - len(overviews), len(dealt))]]
+    return [tiles[index] for index in sorted((*overviews, *others))]
 
 
 def cut_defective(
@@ -77,9 +113,19 @@ def tiles_of(pictures: Pictures) -> list[Tile | None]:
     return [sample.tile for sample in pictures.samples]
 
 
+def most_tiles(pictures: Pictures, before: int | None = None) -> int | None:
+    """How many tiles the picture has that has most of them, or so many `before`; None for whole pictures."""
+    grids = [len(tile.grid) for tile in tiles_of(pictures) if tile is not None]
+    return max(*grids, before or 1) if grids else before
+
+
 def _tiles(sample: Sample, tiling: Tiling) -> Iterator[Sample]:
     for tile in tiling.grid(*size_of(sample.path)).tiles():
         yield replace(sample, tile=tile)
+
+
+def _is_overview(sample: Sample) -> bool:
+    return sample.tile is not None and sample.tile.number == sample.tile.grid.parts
 
 
 def _touched(sample: Sample, tiling: Tiling) -> Iterator[Sample]:

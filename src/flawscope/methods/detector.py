@@ -115,18 +115,16 @@ class Needs:
     """What `fit` wants to see: the fewest pictures of each kind; 0 for a kind that it does not use.
 
     Attributes:
-        normal: good pictures to learn from.
-        tuning: good pictures to scale on.
-        natural: pictures of anything but the product.
-        defective: pictures of known defects.
+        normal, tuning: good pictures to learn from, and to scale on.
+        natural, defective: pictures of anything but the product, and of known defects.
         parts: good pictures with annotated parts.
         optional: kinds that may be missing altogether.
         tuning_share: share of the good pictures that training does not hold out for calibration which become
             tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
         instead: by kind, what to do where there are too few, as the end of a sentence.
         cost: expected time and memory of `fit` on so many pictures, or None where the method cannot tell.
-        whole: why the method must see pictures whole, as a sentence without its full stop; empty where it may
-            see tiles of them.
+        whole: why it must see pictures whole, as a sentence without its full stop; empty: tiles will do.
+        most_tiles: of good pictures, that fit is given where there are more, as many of each; None: all.
     """
 
     normal: int = 2
@@ -139,6 +137,7 @@ class Needs:
     instead: Mapping[str, str] = field(default_factory=dict)
     cost: Callable[[int], Preflight] | None = None
     whole: str = ""
+    most_tiles: int | None = None
 
     def require(self, data: TrainingData, method: str) -> None:
         """Refuse too few pictures of a kind.

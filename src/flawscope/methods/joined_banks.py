@@ -24,6 +24,7 @@ from flawscope.nn.watch import Watch
 from flawscope.runtime.bundle import GRAPH
 
 FEATURES = "features.onnx"
+MOST_TILES = 600  # with 300 of 540 BSData lost 0.7 points of image AUROC and 1.3 of AU-PRO
 
 
 class JoinedBanksOptions(JoinedPatchesOptions, BackboneOptions):
@@ -58,7 +59,7 @@ class JoinedBanks(Detector):
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the cost is measured by a short probe."""
-        return Needs(normal=1, cost=self._cost)
+        return Needs(normal=1, cost=self._cost, most_tiles=MOST_TILES)
 
     def _cost(self, pictures: int) -> Preflight:
         seconds = seconds_a_picture(self.backbone, self.options.size)

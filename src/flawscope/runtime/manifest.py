@@ -110,6 +110,7 @@ class Manifest(Frozen):
         explains: which reader of `flawscope.runtime.explain` turns outputs into findings.
         learnt: facts that fit found out, which the explanation and a restored detector read.
         tiling: how pictures are cut into tiles of the frame; None: each is seen whole.
+        most_tiles: of a picture whose score calibrates; None where pictures are seen whole, or nobody knows.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
         conditions: of the calibration pictures themselves, by name and in their order, as far as nine of ten
             tell them (`flawscope.runtime.conditions`).
@@ -122,6 +123,7 @@ class Manifest(Frozen):
     options: dict[str, JsonValue]
     frame: Frame
     tiling: Tiling | None = None
+    most_tiles: int | None = Field(default=None, ge=1)
     outputs: tuple[OutputSpec, ...]
     scalars: tuple[ScalarSpec, ...] = ()
     explains: str = "levels"
@@ -162,16 +164,6 @@ class Manifest(Frozen):
     def engines(self) -> tuple[EngineRow, ...]:
         """Every engine and precision that was measured, the plainest first."""
         return engine_rows(self.parity, self.speeds, (self.engine, self.precision))
-
-    @property
-    def most_tiles(self) -> int | None:
-        """The most tiles of a picture whose score calibrates; None where there are none, or it is not known.
-
-        Scores of folds are those of the pictures that are learnt from.
-        """
-        role = "normal" if self.calibration.cross_conformal else "calibration"
-        most = max((one.frames for one in self.provenance.pictures if one.role == role), default=1)
-        return most if self.tiling is not None and most > 1 else None
 
     @property
     def timed(self) -> str:

@@ -12,7 +12,7 @@ from flawscope.data.groups import NONE, GroupChoice, as_before, group, grouped_b
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
-from flawscope.data.tiles import cut, groups_of, tiles_of
+from flawscope.data.tiles import cut, groups_of, most_tiles, tiles_of
 from flawscope.errors import CalibrationError, OptionError, OutputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
@@ -210,8 +210,7 @@ def recalibrated(
     )
     choice = as_before(before.grouped_by, groups) if normals else groups
     regrouped = not before.groups and choice is not None and str(choice) != NONE
-    changes: dict[str, Any] = {}
-    hint = ""
+    changes, hint = dict[str, Any](), ""
     anew = bool(scalars or engines or regrouped)
     if anew or groups is not None:
         knobs = [*(scalars or ()), *(["engine"] if engines else []), *(["groups"] if groups else [])]
@@ -243,8 +242,9 @@ def recalibrated(
     if normals:
         conditions = of_files(paths_of(samples), frame, tiling)
         alone = len(calibration.scores) == len(new.scores)
+        changes["most_tiles"] = most_tiles(good, None if alone else opened.manifest.most_tiles)
         changes["conditions"] = conditions if alone else joined(opened.manifest.conditions, conditions)
-    known = seen(paths_of(samples), "calibration", [sample.group for sample in samples], tiling)
+    known = seen(paths_of(samples), "calibration", [sample.group for sample in samples])
     changes["provenance"] = opened.manifest.provenance.model_copy(update={"pictures": (*pictures, *known)})
     updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))
     replaced = len(before.scores) if anew else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,7 +23,7 @@ from flawscope.data.splits import (
     split_dataset,
 )
 from flawscope.data.survey import Range, intensities_of
-from flawscope.data.tiles import cut, cut_defective
+from flawscope.data.tiles import cut, cut_defective, draw_tiles, tiles_in
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError, OptionError
 from flawscope.files import remembered_sha256
@@ -46,6 +48,7 @@ class Selection:
             ones, those that the model is taught, and those of parts whose defective pictures are learnt from.
         tiling: how pictures are cut into tiles of the frame; None: they are seen whole.
         learn_from: whether tiles are learnt from, or whole pictures; what calibrates is cut either way.
+        most_tiles: good tiles that are learnt from where there are more, drawn by `seed`; None: all.
         decoded: large pictures that stay decoded, for whatever reads their tiles.
     """
 
@@ -55,6 +58,8 @@ class Selection:
     annotated: tuple[Sample, ...] = ()
     tiling: Tiling | None = None
     learn_from: Literal["tiles", "whole"] = "tiles"
+    most_tiles: int | None = None
+    seed: int = 0
     decoded: DecodedPictures = field(default_factory=DecodedPictures, compare=False, repr=False)
 
     @property
@@ -79,12 +84,19 @@ class Selection:
         tiling = self.learnt_tiling
         annotated = tuple(sample for sample in normal if sample.parts)
         return TrainingData(
-            normal=cut(normal, frame, tiling, self.decoded),
+            normal=PictureFiles(self._shown(normal), frame, self.decoded),
             tuning=cut(self.split.tuning, frame, tiling, self.decoded),
             natural=PictureFiles(self.natural, replace(frame, intensities=None)) if self.natural else None,
             defective=self._defective(frame) if self.defective else None,
             parts=cut(annotated, frame, tiling, self.decoded) if annotated else None,
         )
+
+    def _shown(self, normal: Sequence[Sample]) -> Sequence[Sample]:
+        """Of good pictures what is learnt from: themselves, or their tiles, as many as may be."""
+        if self.learnt_tiling is None:
+            return normal
+        tiles = tiles_in(normal, self.learnt_tiling)
+        return tiles if self.most_tiles is None else draw_tiles(tiles, self.most_tiles, self.seed)
 
     def _defective(self, frame: Frame) -> Pictures:
         if self.learnt_tiling is None:
@@ -138,13 +150,16 @@ class Selection:
             ("calibration", self.split.calibration),
             ("defective", self.defective),
         )
-        tilings = {"normal": self.learnt_tiling, "calibration": self.tiling}
-        return [
+        found = [
             picture
             for role, samples in roles
-            for picture in seen(
-                paths_of(samples), role, [sample.group for sample in samples], tilings.get(role)
-            )
+            for picture in seen(paths_of(samples), role, [sample.group for sample in samples])
+        ]
+        shown = Counter(sample.path for sample in self._shown(self.training))
+        frames = (shown[sample.path] for sample in self.training)
+        return [
+            picture.model_copy(update={"frames": next(frames)}) if picture.role == "normal" else picture
+            for picture in found
         ]
 
     def sizes(self) -> list[Pair]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flawscope.data.pictures import PictureFiles
@@ -75,8 +75,9 @@ def teach(
     held_out = None
     if held.folds is not None:
         watch.say("The model's few pictures are fitted and taught in folds again, to calibrate it.")
+        folds = replace(held.folds, most_tiles=detector.needs().most_tiles, seed=recipe.seed)
         held_out = score_in_folds(
-            held.folds.folds(frame, recipe.seed),
+            folds.folds(frame, recipe.seed),
             lambda: create(manifest.method, options_in_force(manifest)),
             run,
             watch,
@@ -113,8 +114,7 @@ def retrained(opened: Bundle, recipe: Recipe, place: Path, run: Run, watch: Watc
 def _seen(manifest: Manifest, found: Lessons, held: Calibrating, learnt: Tiling | None) -> list[SeenPicture]:
     """Old roles, those taught now in the tiles `learnt`, and what calibrates now."""
     before = [picture for picture in manifest.provenance.pictures if picture.role != "calibration"]
-    calibrating = _named(held.samples, "calibration", manifest.tiling)
-    return [*before, *_named(found.samples, "normal", learnt), *calibrating]
+    return [*before, *_named(found.samples, "normal", learnt), *_named(held.samples, "calibration", None)]
 
 
 def _named(samples: Sequence[Sample], role: Role, tiling: Tiling | None) -> tuple[SeenPicture, ...]:

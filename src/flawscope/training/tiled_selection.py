@@ -42,8 +42,14 @@ def select_tiled(
         scaled = scaled or _where_it_can_be(dataset, detector, recipe, chosen)
         if scaled is not None:
             chosen, proposal = scaled, propose(fuller.tiling, frame, sizes, asked=asked)
-    learn_from = recipe.tiling.learn_from
-    return replace(chosen, tiling=proposal.tiling, learn_from=learn_from), intensities, proposal
+    chosen = replace(
+        chosen,
+        tiling=proposal.tiling,
+        learn_from=recipe.tiling.learn_from,
+        most_tiles=needs.most_tiles,
+        seed=recipe.seed,
+    )
+    return chosen, intensities, proposal
 
 
 def _with_overview(recipe: Recipe, overview: bool) -> Recipe:
