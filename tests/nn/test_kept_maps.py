@@ -53,6 +53,15 @@ def rows(backbone: Backbone, pictures: Pictures, run: Run) -> list[dict[str, Ten
     ]
 
 
+def alike(first: list[dict[str, Tensor]], second: list[dict[str, Tensor]]) -> bool:
+    """Equal but for rounding: what is computed in another batch may be summed in another order."""
+    return len(first) == len(second) and all(
+        torch.allclose(one[layer], other[layer], rtol=1e-4, atol=1e-5 * float(other[layer].abs().max()))
+        for one, other in zip(first, second, strict=True)
+        for layer in other
+    )
+
+
 def same(first: list[dict[str, Tensor]], second: list[dict[str, Tensor]]) -> bool:
     return len(first) == len(second) and all(
         one.keys() == other.keys() and all(torch.equal(one[layer], other[layer]) for layer in one)
@@ -106,7 +115,7 @@ def test_what_does_not_fit_or_is_damaged_is_computed(
     assert len(kept) == 4
     kept[0].write_bytes(kept[0].read_bytes()[:100])
     del seen[:]
-    assert same(rows(backbone, pictures, tight), every)
+    assert alike(rows(backbone, pictures, tight), every)
     assert sum(seen) == 8
 
     def full(*_: object) -> None:
