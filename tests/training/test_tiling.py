@@ -204,7 +204,7 @@ def test_thresholds_are_those_of_whole_pictures(made: tuple[Path, TrainResult, l
     np.testing.assert_allclose(scores, manifest.calibration.scores, rtol=1e-5)
     normal = [picture.frames for picture in manifest.provenance.pictures if picture.role == "normal"]
     assert normal == [16] * result.counts["training"]
-    assert manifest.most_tiles == 16
+    assert manifest.calibrated_tiles == 16
 
 
 def test_pictures_of_more_tiles_than_calibrated_are_told(
@@ -235,13 +235,13 @@ def test_pictures_of_more_tiles_than_calibrated_are_told(
     assert "more tiles than those that calibrated the model: 1." in capsys.readouterr().err
     calibrate(model, normals=sorted(large.iterdir()))
     (first, second), summary = told()
-    assert (summary.large, bundle.load(model).manifest.most_tiles) == (0, 64)
+    assert (summary.large, bundle.load(model).manifest.calibrated_tiles) == (0, 64)
 
 
 def test_models_that_do_not_know_how_many_tiles_calibrated_them_say_nothing(
     made: tuple[Path, TrainResult, list[str]], tmp_path: Path
 ) -> None:
-    manifest = made[1].bundle.manifest.model_copy(update={"most_tiles": None})
+    manifest = made[1].bundle.manifest.model_copy(update={"calibrated_tiles": None})
     older = replace(made[1].bundle, manifest=manifest)
     large = next(write_pictures(tmp_path / "large", 1, side=2 * SIDE).iterdir())
     record = inspect_one(Inspector.load(older), large).record

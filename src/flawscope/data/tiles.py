@@ -113,7 +113,7 @@ def tiles_of(pictures: Pictures) -> list[Tile | None]:
     return [sample.tile for sample in pictures.samples]
 
 
-def most_tiles(pictures: Pictures, before: int | None = None) -> int | None:
+def largest_grid(pictures: Pictures, before: int | None = None) -> int | None:
     """How many tiles the picture has that has most of them, or so many `before`; None for whole pictures."""
     grids = [len(tile.grid) for tile in tiles_of(pictures) if tile is not None]
     return max(*grids, before or 1) if grids else before

@@ -110,7 +110,7 @@ class Manifest(Frozen):
         explains: which reader of `flawscope.runtime.explain` turns outputs into findings.
         learnt: facts that fit found out, which the explanation and a restored detector read.
         tiling: how pictures are cut into tiles of the frame; None: each is seen whole.
-        most_tiles: of a picture whose score calibrates; None where pictures are seen whole, or nobody knows.
+        calibrated_tiles: the most that a picture has whose score calibrates; None: seen whole, or not known.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
         conditions: of the calibration pictures themselves, by name and in their order, as far as nine of ten
             tell them (`flawscope.runtime.conditions`).
@@ -123,7 +123,7 @@ class Manifest(Frozen):
     options: dict[str, JsonValue]
     frame: Frame
     tiling: Tiling | None = None
-    most_tiles: int | None = Field(default=None, ge=1)
+    calibrated_tiles: int | None = Field(default=None, ge=1)
     outputs: tuple[OutputSpec, ...]
     scalars: tuple[ScalarSpec, ...] = ()
     explains: str = "levels"

@@ -119,7 +119,7 @@ class Overlaid(Segmenter):
     def _upon(self, labels: Tensor) -> Tensor:
         """The parts upon labels (N, H, W).
 
-        As products: in place of a choice between the two OpenVINO gives 0 on processors without AVX-512.
+        As products: for a choice between the two OpenVINO 2026.4 gives 0 where it is held to AVX2.
         """
         parts = self.parts.long()
         bare = (parts == 0).long()

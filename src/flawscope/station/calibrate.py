@@ -12,7 +12,7 @@ from flawscope.data.groups import NONE, GroupChoice, as_before, group, grouped_b
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
-from flawscope.data.tiles import cut, groups_of, most_tiles, tiles_of
+from flawscope.data.tiles import cut, groups_of, largest_grid, tiles_of
 from flawscope.errors import CalibrationError, OptionError, OutputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
@@ -242,7 +242,7 @@ def recalibrated(
     if normals:
         conditions = of_files(paths_of(samples), frame, tiling)
         alone = len(calibration.scores) == len(new.scores)
-        changes["most_tiles"] = most_tiles(good, None if alone else opened.manifest.most_tiles)
+        changes["calibrated_tiles"] = largest_grid(good, None if alone else opened.manifest.calibrated_tiles)
         changes["conditions"] = conditions if alone else joined(opened.manifest.conditions, conditions)
     known = seen(paths_of(samples), "calibration", [sample.group for sample in samples])
     changes["provenance"] = opened.manifest.provenance.model_copy(update={"pictures": (*pictures, *known)})

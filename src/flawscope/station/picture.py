@@ -147,7 +147,7 @@ def _unwritten(path: Path) -> Iterator[Finding]:
 
 def _large(manifest: Manifest, image: Decoded) -> Iterator[Finding]:
     """A picture scores what its highest tile scores, so the promise holds for those with no more tiles."""
-    tiling, most = manifest.tiling, manifest.most_tiles
+    tiling, most = manifest.tiling, manifest.calibrated_tiles
     if tiling is None or most is None:
         return
     count = len(tiling.grid(*image.size))

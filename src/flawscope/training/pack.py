@@ -11,7 +11,7 @@ from typing import Any
 
 import flawscope
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import files_of, most_tiles
+from flawscope.data.tiles import files_of, largest_grid
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
@@ -122,7 +122,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             options=detector.options.model_dump(mode="json"),
             frame=contents.apart.frame,
             tiling=contents.tiling,
-            most_tiles=most_tiles(contents.apart),
+            calibrated_tiles=largest_grid(contents.apart),
             outputs=graphs.outputs,
             stages=graphs.stages,
             scalars=detector.options.scalars,

@@ -123,7 +123,7 @@ def test_a_method_that_does_not_count() -> None:
 
 
 def test_outputs_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(BundleError, match="the model's parts: expected 4 scores, as the manifest names them"):
+    with pytest.raises(BundleError, match="the model's parts: expected 4 entries, as the manifest names"):
         explain((1.0, 2.0))
 
 

@@ -83,7 +83,7 @@ def test_features_are_told_by_their_names() -> None:
 
 @pytest.mark.parametrize("count", [0, 15, 17])
 def test_a_number_that_does_not_fit_is_refused(count: int) -> None:
-    with pytest.raises(BundleError, match=f"features: expected 16 values.*got {count} values"):
+    with pytest.raises(BundleError, match=f"features: expected 16 entries.*got {count} entries"):
         features_of(model(), count)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flawscope.errors import BundleError
 from flawscope.runtime.explain.component_cells import FAR, Cell, clearness
 from flawscope.runtime.explain.component_strays import Stray, find_strays
+from flawscope.runtime.explain.named import entries_of, names_of
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Prediction
 
@@ -100,11 +100,6 @@ def _with_strays(found: Mapping[tuple[int, bool], Change], strays: Sequence[Stra
     return [*merged.values(), *others]
 
 
-def _names(manifest: Manifest) -> tuple[str, ...]:
-    """What the histogram's entries are, `ROWSxCOLUMNS/CELL/CLASS`."""
-    return next((output.names for output in manifest.outputs if output.name == SHARES[0]), ())
-
-
 def _cell(name: str) -> Cell:
     grid, index, _ = name.split("/")
     rows, columns = map(int, grid.split("x"))
@@ -113,7 +108,7 @@ def _cell(name: str) -> Cell:
 
 def finest_cell(manifest: Manifest) -> Cell | None:
     """A cell of the histogram's finest grid; None where it takes the picture as a whole."""
-    finest = max(map(_cell, _names(manifest)), key=lambda cell: cell.of, default=None)
+    finest = max(map(_cell, names_of(manifest, SHARES[0])), key=lambda cell: cell.of, default=None)
     return finest if finest is not None and finest.of > 1 else None
 
 
@@ -132,14 +127,7 @@ def _entries(manifest: Manifest, prediction: Prediction) -> Iterator[_Entry]:
     if not prediction.outputs.keys() >= set(SHARES):
         return
     values = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in SHARES])  # (3, D)
-    names = _names(manifest)
-    if len(names) != values.shape[1]:
-        raise BundleError(
-            "the model's histogram",
-            expected=f"{len(names)} entries, as the manifest names them",
-            got=f"{values.shape[1]} entries",
-            fix="Train again.",
-        )
+    names = entries_of(manifest, SHARES[0], values.shape[1])
     for name, (found, low, high) in zip(names, values.T.tolist(), strict=True):
         cell = _cell(name)
         clear = clearness(found, low, high, cell.of)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import BundleError
 from flawscope.runtime.explain.component_cells import FAR, Cell, clearness
+from flawscope.runtime.explain.named import entries_of
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Prediction
 
@@ -92,15 +92,8 @@ def find_odd(manifest: Manifest, prediction: Prediction, finest: Cell | None = N
 
 
 def _odd(manifest: Manifest, prediction: Prediction, finest: Cell | None) -> Iterator[Odd]:
-    names = next((output.names for output in manifest.outputs if output.name == SHAPES[0]), ())
     rows = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in SHAPES[:3]]).T.tolist()
-    if len(names) != len(rows):
-        raise BundleError(
-            "the model's shapes",
-            expected=f"{len(names)} entries, as the manifest names them",
-            got=f"{len(rows)} entries",
-            fix="Train again.",
-        )
+    names = entries_of(manifest, SHAPES[0], len(rows))
     ranks = np.asarray(prediction.outputs[SHAPES[3]])  # (h, w)
     labels = _at_squares(prediction.outputs["components"], ranks.shape)
     for rank in range(1, int(ranks.max(initial=0)) + 1):

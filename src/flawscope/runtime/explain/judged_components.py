@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
+from flawscope.runtime.explain.named import entries_of
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import (
@@ -90,15 +90,8 @@ def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explan
 
 def _judged(manifest: Manifest, look: Look) -> Iterator[_Judged]:
     """What the scores and counts say of each component in one frame."""
-    names = next((output.names for output in manifest.outputs if output.name == "parts"), ())
     scores = look.outputs["parts"].tolist()
-    if len(names) != len(scores):
-        raise BundleError(
-            "the model's parts",
-            expected=f"{len(names)} scores, as the manifest names them",
-            got=f"{len(scores)} scores",
-            fix="Train again.",
-        )
+    names = entries_of(manifest, "parts", len(scores))
     found: dict[int, _Judged] = {}
     for name, score in zip(names, scores, strict=True):
         label, kind = name.split("/")

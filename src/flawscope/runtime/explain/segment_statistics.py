@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
+from flawscope.runtime.explain.named import entries_of
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region, Segments
 
@@ -70,15 +70,7 @@ def features_of(manifest: Manifest, count: int) -> tuple[Feature, ...]:
     Raises:
         BundleError: the model names another number.
     """
-    names = next((output.names for output in manifest.outputs if output.name == "features"), ())
-    if len(names) != count:
-        raise BundleError(
-            "the model's features",
-            expected=f"{len(names)} values, as the manifest names them",
-            got=f"{count} values",
-            fix="Train again.",
-        )
-    return tuple(Feature.named(name) for name in names)
+    return tuple(Feature.named(name) for name in entries_of(manifest, "features", count))
 
 
 def from_segments(manifest: Manifest, prediction: Prediction) -> Explanation:
