@@ -19,7 +19,8 @@ from flawscope.data.training import TrainingData
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.runtime.images import Frame
 
-RENDERED = list(PER_FLAW)
+FURTHER = {"impeller": 12, "vent_cover": 12, "ground_plate": 12}  # flaws of each kind; see PER_FLAW
+RENDERED = [*PER_FLAW, *FURTHER]
 PRODUCTS = [*RENDERED, *FOLDERS]
 TUNING = 0.1  # of the good training pictures of real products
 _LETTERS = {"structural": "s", "logical": "l", None: "d"}
@@ -77,6 +78,6 @@ def ground(given: argparse.Namespace, product: str, seed: int) -> Ground:
     """The product's pictures, rendered where they are not there yet."""
     folder = given.work / "committee" / f"{product}-{seed}"
     if product in RENDERED:
-        place = rendered(given.work, product, seed, size=given.size)
+        place = rendered(given.work, product, seed, size=given.size, per_flaw=FURTHER.get(product, 0))
         return Ground(place.dataset, folder, seed, published=True)
     return Ground(read_dataset(given.data / FOLDERS[product]), folder, seed, published=False)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawscope.methods.committee.levels import TailLevels, joined
+from flawscope.methods.committee.options import SLOW
 from flawscope.metrics import auroc
 
 Row = Mapping[str, Any]
@@ -33,7 +34,7 @@ def scores(row: Row) -> dict[str, NDArray[np.float64]]:
         part: np.array([row["raw"][part][name].split() for name in fitted], np.float64).T
         for part in ("tuning", "test")
     }  # (n, K) each
-    levels = TailLevels(len(seated))
+    levels = TailLevels(len(seated), [fitted[number] in SLOW for number in seated])
     levels.learn(torch.from_numpy(raw["tuning"][:, seated]))
     found = levels(torch.from_numpy(raw["test"][:, seated]).float())
     ways = {f"committee, {join}": joined(found, join).double().numpy() for join in JOINS}

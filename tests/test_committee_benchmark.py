@@ -30,7 +30,7 @@ def test_a_row_is_measured_once_and_fits_are_kept(
     monkeypatch.setattr(
         load("_committee_places"),
         "rendered",
-        lambda work, product, seed, size: fits.rendered(
+        lambda work, product, seed, size, per_flaw: fits.rendered(
             work, product, seed, size=64, counts=counts, per_flaw=1
         ),
     )

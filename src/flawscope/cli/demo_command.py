@@ -134,6 +134,7 @@ def _model(
     """Pictures of a product in `out/pictures`, in place of an earlier demo's, and a model in `out/model`."""
     from flawscope.products import write_loco
     from flawscope.training import logical_demo
+    from flawscope.training.product import WITHOUT_COMPONENTS
     from flawscope.training.recipe import Recipe
     from flawscope.training.train import train
 
@@ -158,8 +159,7 @@ def _model(
         progress=watch.progress,
     )
     values: dict[str, Any] = {"data": {"folder": str(pictures)}, "seed": run.seed}
-    if logical:
-        values |= logical_demo.learnt_from(labels, pictures, run, watch)
+    values |= logical_demo.learnt_from(labels, pictures, run, watch) if logical else WITHOUT_COMPONENTS
     return pictures, train(Recipe.parse(values), out / "model", run, watch, overwrite=True)
 
 

@@ -45,7 +45,12 @@ def train(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="A name from `flawscope methods` (default: joined_banks)."),
+        typer.Option(
+            "--method",
+            "-m",
+            help="A name from `flawscope methods` (default: joined_banks, in a committee with csad where parts "
+            "recur).",
+        ),
     ] = None,
     recipe: options.Recipe = None,
     settings: options.Settings = None,

@@ -203,14 +203,6 @@ class SmoothsCells(Protocol):
 
 
 @runtime_checkable
-class MayBeIdle(Protocol):
-    """A detector that good pictures may give nothing to compare; a committee does without it then."""
-
-    def idle(self) -> str:
-        """Why it has nothing to compare though it is fitted, as users read it; mostly empty."""
-
-
-@runtime_checkable
 class Teachable(Protocol):
     """A trained detector that takes in further good pictures without those that it has learnt from."""
 

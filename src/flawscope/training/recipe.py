@@ -171,7 +171,11 @@ class Recipe(Document):
     """Everything that decides what `train` makes."""
 
     data: DataChoice
-    method: str = Field("joined_banks", description="a name from `flawscope methods`")
+    method: str = Field(
+        "joined_banks",
+        description="a name from `flawscope methods`; where none is named, and good pictures show components "
+        "that recur, the committee",
+    )
     preset: str | None = Field(
         "default", description="named options of the method; null starts from the paper's values"
     )

@@ -25,7 +25,7 @@ from flawscope.data.training import TrainingData
 from flawscope.files import writable_folder
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
-from flawscope.methods.registry import create, options_of
+from flawscope.methods.registry import create
 from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
@@ -37,9 +37,9 @@ from flawscope.training.cost import say_cost
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
+from flawscope.training.product import Start, start, unfitted, with_components
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection
-from flawscope.training.tiled_selection import select_tiled
 from flawscope.training.tiling import Proposal
 
 UNFINISHED = ".unfinished"
@@ -98,21 +98,10 @@ def train(
     clock = _Clock()
     run = run or Run(seed=recipe.seed, device=recipe.device, precision=recipe.precision)
     recipe.engine.candidates()
-    given = recipe.tiling.sized(recipe.options)
-    detector = create(recipe.method, options_of(recipe.method, recipe.preset, given))
-    detector.stages()
-    dataset, said = _read(recipe)
-    chosen, intensities, proposal = select_tiled(dataset, detector, recipe)
+    dataset, begun = _begun(recipe, out, run, watch)
+    recipe, detector, chosen, proposal = begun.recipe, begun.detector, begun.chosen, begun.proposal
+    intensities, frame, held_out = begun.intensities, begun.frame, None
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
-    frame, held_out = detector.options.frame, None
-    frame = dataclasses.replace(frame, intensities=intensities, reduced=recipe.data.reduced)
-    require_spread(PictureFiles(chosen.good, frame))
-    paths = paths_of(chosen.good)
-    values = "" if recipe.data.intensities is not None else about_values(paths, intensities)
-    said += filter(None, [values, about_copies(paths), _about_groups(dataset, recipe)])
-    for line in filter(None, (*said, *told_of(dataset), proposal.sentence)):
-        watch.say(line)
-    writable_folder(out)
     say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
     with telling_what_is_kept(run):
@@ -161,6 +150,21 @@ def train(
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     clock.lap("export_and_calibrate")
     return TrainResult(made, _counts(chosen), clock.seconds(), proposal)
+
+
+def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, Start]:
+    """The data set and what is trained on which of it; the user is told what should be read before."""
+    detector = unfitted(recipe)
+    dataset, said = _read(recipe)
+    first = start(recipe, detector, dataset)
+    require_spread(PictureFiles(first.chosen.good, first.frame))
+    paths = paths_of(first.chosen.good)
+    values = "" if recipe.data.intensities is not None else about_values(paths, first.intensities)
+    said += filter(None, [values, about_copies(paths), _about_groups(dataset, recipe)])
+    for line in filter(None, (*said, *told_of(dataset), first.proposal.sentence)):
+        watch.say(line)
+    writable_folder(out)
+    return dataset, with_components(first, dataset, run, watch)
 
 
 def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:

@@ -50,6 +50,25 @@ def test_scores_that_never_vary_have_levels(good: Tensor) -> None:
     assert (found.diff() > 0).all()
 
 
+def test_slowed_levels_rise_by_the_logarithm_beyond_the_rarest_of_the_good() -> None:
+    good = torch.stack([torch.linspace(0, 1, 20)] * 2, 1)
+    plain, slowed = TailLevels(2), TailLevels(2, [False, True])
+    plain.learn(good)
+    slowed.learn(good)
+    raw = torch.linspace(-1, 30, 400)[:, None].expand(-1, 2)
+    as_they_are, found = plain(raw), slowed(raw)
+    torch.testing.assert_close(found[:, 0], as_they_are[:, 0])
+    rarest = math.log(20)
+    told = [
+        level if level <= rarest else rarest + math.log(1 + level - rarest)
+        for level in as_they_are[:, 1].tolist()
+    ]
+    torch.testing.assert_close(found[:, 1], torch.tensor(told))
+    assert found.diff(dim=0).min() > 0
+    assert slowed.only([1]).slowed == (True,)
+    torch.testing.assert_close(slowed.only([1])(raw[:, 1:]), found[:, 1:])
+
+
 def test_units_and_offsets_do_not_matter() -> None:
     good = torch.from_numpy(np.random.default_rng(0).gamma(3.0, size=30)).float()
     raw = torch.linspace(-1, 20, 50)

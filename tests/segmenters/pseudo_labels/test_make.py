@@ -21,7 +21,7 @@ from flawscope.runtime.images import Frame
 from flawscope.segmenters.proposers.proposal import Proposal, Proposer, ProposerOptions
 from flawscope.segmenters.pseudo_labels import PseudoLabelOptions, PseudoLabels, make_labels
 from flawscope.segmenters.pseudo_labels.filters import regions
-from flawscope.segmenters.pseudo_labels.make import refined
+from flawscope.segmenters.pseudo_labels.make import NoComponentsError, refined
 
 Labels = NDArray[np.uint8]
 Save = Callable[..., Pictures]
@@ -148,6 +148,13 @@ def test_pictures_with_other_contents_are_unlabelled(saved: Save) -> None:
     scenes = [scene(seed) for seed in range(10)] + [scene(11, squares=5, discs=4)]
     found = made(saved, scenes, trust="neighbours")
     assert found.labelled.tolist() == [True] * 10 + [False]
+
+
+def test_maps_of_which_too_few_agree_are_refused(saved: Save) -> None:
+    scenes = [scene(seed) for seed in range(10)] + [scene(11, squares=5, discs=4)]
+    assert made(saved, scenes, trust="neighbours", agreeing=0.9).labelled.sum() == 10
+    with pytest.raises(NoComponentsError, match=r"components in 11 pictures: expected 11 or more .* got 10"):
+        made(lambda *given: saved(*given, "again"), scenes, trust="neighbours", agreeing=0.95)
 
 
 def test_glints_become_background_and_their_pictures_stay(saved: Save) -> None:

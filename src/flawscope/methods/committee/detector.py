@@ -16,7 +16,7 @@ from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of, suited
 from flawscope.methods.committee.levels import TailLevels, joined
 from flawscope.methods.committee.members import Members, further, made
-from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions
+from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions, MemberSpec
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage, Teachable
 from flawscope.methods.running import taught
 from flawscope.nn.run import Run
@@ -45,7 +45,7 @@ class Committee(Detector):
         each = known.get("members") or [{}] * len(self.specs)
         shared = [[(int(one), str(name)) for one, name in group] for group in known.get("shared", [])]
         detectors = [made(spec, own.get("learnt")) for spec, own in zip(self.specs, each, strict=True)]
-        self.levels, self.map_levels = TailLevels(len(self.specs)), TailLevels(len(self.specs))
+        self.levels, self.map_levels = levels_of(self.specs)
         self._seat(Members(detectors, self.options.size, shared))
 
     def needs(self) -> Needs:
@@ -86,7 +86,7 @@ class Committee(Detector):
             member.needs().require(given[name], name)
         fitted, self.left_out = suited(fresh, given, run, watch)
         self.specs = tuple(spec for spec in self.options.members if spec.name in fitted)
-        self.levels, self.map_levels = TailLevels(len(self.specs)), TailLevels(len(self.specs))
+        self.levels, self.map_levels = levels_of(self.specs)
         self._seat(Members(list(fitted.values()), self.options.size))
         self.to(run.torch_device()).eval()
         self._level(data, run, watch)
@@ -210,6 +210,12 @@ class Committee(Detector):
             levels = self.levels(raw.to(self.levels.start.device))
             expected = joined(levels, self.options.join).cpu().numpy()
         require_agreement(expected, outputs["score"], engine, "what its members' scores amount to")
+
+
+def levels_of(specs: Sequence[MemberSpec]) -> tuple[TailLevels, TailLevels]:
+    """Levels of the members' scores, and of their maps' peaks, that nothing is known of yet."""
+    slowed = [spec.tail == "logarithmic" for spec in specs]
+    return TailLevels(len(specs), slowed), TailLevels(len(specs))
 
 
 def outputs_of(names: Sequence[str], members: Members) -> tuple[OutputSpec, ...]:

@@ -9,8 +9,9 @@ from flawscope.data.tiles import units_of
 from flawscope.data.training import TrainingData, evenly
 from flawscope.errors import UnsuitedError
 from flawscope.methods.committee.frames import ResizedPictures
-from flawscope.methods.detector import Detector, MayBeIdle, Needs
+from flawscope.methods.detector import Detector, Needs
 from flawscope.methods.fit_once import fit_once
+from flawscope.methods.idle import LooksFirst, MayBeIdle
 from flawscope.nn.banks.preflight import Preflight
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
@@ -69,16 +70,20 @@ def suited(
 ) -> tuple[dict[str, Detector], dict[str, str]]:
     """The members that such parts give something to compare, fitted, and why each of the others is left out.
 
-    Those go that refuse good pictures as unsuited, and those that are fitted and say that they are idle, by
-    good pictures' evidence alone. A member that has nothing to say would raise and lower scores by chance
-    whatever its levels, which tell how rare a score is, and not whether flaws raise it.
+    Those go that say so after a look at some of the pictures (`looked`), those that refuse good pictures as
+    unsuited, and those that are fitted and say that they are idle, by good pictures' evidence alone. A member
+    that has nothing to say would raise and lower scores by chance whatever its levels, which tell how rare a
+    score is, and not whether flaws raise it.
 
     Raises:
         UnsuitedError: what the first refuses, where none is left. Idle ones stay where all are idle.
         FlawscopeError: what else a member raises.
     """
     found, refused = dict[str, Detector](), dict[str, UnsuitedError]()
+    unfit = looked(members, given, run, watch)
     for name, member in members.items():
+        if name in unfit:
+            continue
         try:
             found[name] = _fitted(member, given[name], run, watch)
         except UnsuitedError as error:
@@ -91,11 +96,28 @@ def suited(
         if isinstance(member, MayBeIdle) and (said := member.idle())
     }
     kept = {name: member for name, member in found.items() if name not in idle} or found
-    why = {name: str(error).rstrip(".") for name, error in refused.items()} | idle
+    why = unfit | {name: str(error).rstrip(".") for name, error in refused.items()} | idle
     left_out = {name: why[name] for name in members if name not in kept}
     for name, said in left_out.items():
         watch.say(f"{name} is left out: {said}.")
     return kept, left_out
+
+
+def looked(
+    members: Mapping[str, Detector], given: Mapping[str, TrainingData], run: Run, watch: Watch
+) -> dict[str, str]:
+    """The members that have nothing to compare, as a look tells (`LooksFirst`), and why; not all of them.
+
+    Raises:
+        FlawscopeError, Stopped: what a member raises.
+    """
+    said = {
+        name: member.unsuited(given[name], run, watch)
+        for name, member in members.items()
+        if isinstance(member, LooksFirst) and len(members) > 1
+    }
+    found = {name: why for name, why in said.items() if why}
+    return found if len(found) < len(members) else {}
 
 
 def _fitted(member: Detector, data: TrainingData, run: Run, watch: Watch) -> Detector:

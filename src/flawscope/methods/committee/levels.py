@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,8 +28,13 @@ class TailLevels(nn.Module):
     rounds to nothing, and goes on beyond all good pictures: that part is an extrapolation, by which members
     are compared, and nothing is promised on it.
 
+    Scores that jump where a component is missed have no exponential tail, and n pictures hardly show one such
+    miss. Of detectors that are `slowed`, what a level exceeds log n by counts as log(1 + excess): the rarest
+    of n pictures are told apart, and no good picture goes far beyond what other detectors say of flaws.
+
     Args:
         count: K.
+        slowed: for each detector whether its levels rise so; none does by default.
 
     Attributes:
         scores: (K, n) of the good pictures, raw.
@@ -44,8 +50,9 @@ class TailLevels(nn.Module):
     base: Tensor
     excess: Tensor
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, slowed: Sequence[bool] = ()) -> None:
         super().__init__()
+        self.slowed = tuple(slowed) or (False,) * count
         self.register_buffer("scores", torch.zeros(count, 1))
         for name, value in (("bandwidth", 1.0), ("start", 0.0), ("base", 0.0), ("excess", 1.0)):
             self.register_buffer(name, torch.full((count,), value))
@@ -62,7 +69,12 @@ class TailLevels(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """Levels (N, K) of raw scores (N, K)."""
         below = self._body(torch.minimum(raw, self.start))
-        return below + torch.relu(raw - self.start) / self.excess
+        levels = below + torch.relu(raw - self.start) / self.excess
+        if not any(self.slowed):
+            return levels
+        rarest = math.log(self.scores.shape[1])
+        slow = levels.clamp(max=rarest) + torch.log1p(torch.relu(levels - rarest))
+        return torch.where(torch.tensor(self.slowed, device=levels.device), slow, levels)
 
     def linear(self, maps: Tensor) -> Tensor:
         """Maps (N, K, ...) in the unit of levels, by the line of the tail, which goes on below it."""
@@ -72,7 +84,7 @@ class TailLevels(nn.Module):
 
     def only(self, kept: Sequence[int]) -> TailLevels:
         """Those of some of the detectors alone."""
-        found = TailLevels(len(kept))
+        found = TailLevels(len(kept), [self.slowed[number] for number in kept])
         for name, value in self.named_buffers():
             setattr(found, name, value[list(kept)].clone())
         return found

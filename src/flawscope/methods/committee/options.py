@@ -20,8 +20,15 @@ SENSES: Mapping[str, str] = {  # in what sense a method's score is high; structu
     "sadsem": "logical",
     "segad": "known defect",
 }
+SLOW = frozenset({"csad", "sadsem"})  # methods whose scores jump where a component of a good part is missed
 PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # a vector whose largest entry tells the sense
     "csad": ("branches", {"structure": "structural", "shapes": "structural"}),
+}
+
+
+BESIDE_OTHERS: Mapping[str, Any] = {  # CSAD's, where another member finds structural flaws
+    "structure": None,
+    "segments": {"kind": "components", "preset": "cpu", "labels": {"agreeing": 0.25}},
 }
 
 
@@ -39,6 +46,12 @@ class MemberSpec(MethodSpec):
         description="in what sense its score is high, as findings say it: structural, logical, known defect; "
         "by default what the method finds",
     )
+    tail: Literal["exponential", "logarithmic"] | None = Field(
+        None,
+        description="how its level rises where its score is higher than that of any good picture that gave "
+        "the levels: with the score, or with its logarithm, for scores that jump where a component of a good "
+        "part is missed; by default as the method's scores are",
+    )
 
 
 class CommitteeOptions(DetectorOptions):
@@ -51,7 +64,7 @@ class CommitteeOptions(DetectorOptions):
     members: tuple[MemberSpec, ...] = Field(
         (
             MemberSpec(method="joined_banks", preset="default"),
-            MemberSpec(method="csad", preset="default", options={"structure": None}),
+            MemberSpec(method="csad", preset="default", options=BESIDE_OTHERS),
         ),
         min_length=1,
         description="detectors of any methods, each {method, preset, options, name, sense}",
@@ -102,6 +115,7 @@ class CommitteeOptions(DetectorOptions):
             options=options.model_dump(mode="json"),
             name=name,
             sense=spec.sense or SENSES.get(spec.method, "structural"),
+            tail=spec.tail or ("logarithmic" if spec.method in SLOW else "exponential"),
         )
 
 
@@ -111,7 +125,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "full": {
         "members": [
             {"method": "joined_banks", "preset": "default"},
-            {"method": "csad", "preset": "default", "options": {"structure": None}},
+            {"method": "csad", "preset": "default", "options": BESIDE_OTHERS},
             {"method": "efficientad", "options": {"size": [256, 256], "steps": 10_000}},
         ]
     },

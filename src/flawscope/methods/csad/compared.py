@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from flawscope.methods.csad.cells import Grid
 from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.histogram import PatchHistogram
+from flawscope.methods.csad.looking import single
 from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
 from flawscope.methods.csad.shapes import NAMES, Shapes
 from flawscope.runtime.manifest import OutputSpec
-
-_ALONE = 0.95  # share of good pictures that show one component, from which on there is nothing to count
 
 
 @dataclass(slots=True)
@@ -95,11 +94,7 @@ class Compared(nn.Module):
         """That nearly all good pictures show one component or none, with their number; else nothing."""
         if self.counts is None:
             return ""
-        seen = self.counts.fused.seen.sum(1)  # (n,) components of each good picture
-        few = int((seen <= 1).sum())
-        return (
-            f"{few} of {len(seen)} good pictures show no two components" if few >= _ALONE * len(seen) else ""
-        )
+        return single(self.counts.fused.seen.sum(1).cpu().numpy())
 
     def forward(self, labels: Tensor, shares: Tensor) -> Judged:
         """Judge label maps (N, H, W) int64; shares (N, K + 1, H, W) tell how far a pixel shows each class."""

@@ -23,6 +23,7 @@ from flawscope.methods.csad.cells import WHOLE, Grid
 from flawscope.methods.csad.compared import Compared, Components, Judged, joined
 from flawscope.methods.csad.cost import expected
 from flawscope.methods.csad.counts import ComponentCounts
+from flawscope.methods.csad.looking import nothing_to_compare
 from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
 from flawscope.methods.csad.words import VisualWords
@@ -121,6 +122,10 @@ class CSAD(Detector):
     def idle(self) -> str:
         """See `MayBeIdle`: one component by itself cannot be too few, swapped or beside another."""
         return self.compared.alone()
+
+    def unsuited(self, data: TrainingData, run: Run, watch: Watch) -> str:
+        """See `LooksFirst`."""
+        return nothing_to_compare(data, self.options, run, watch)
 
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """See `Teachable`: what good pictures show is described anew by all of them, the old and the new.

@@ -79,7 +79,8 @@ def make_labels(
 
     Raises:
         DataError: no picture.
-        NoComponentsError: no component that passes the filters, or no class with enough members.
+        NoComponentsError: no component that passes the filters, no class with enough members, or too few
+            label maps that agree.
         OptionError: filters that need names from a proposer that gives none.
         WeightsError: the backbone's weights are not to be had.
         Stopped: the stop signal was set; nothing is kept.
@@ -112,11 +113,28 @@ def make_labels(
     if options.numbers:
         usual = labelled & usual_numbers(_numbers(found, grouping, len(pictures)))
         labelled = usual if usual.any() else labelled
+    _require_agreement(labelled, options.agreeing)
     watch.say(
         f"{len(found.components)} components fall into {grouping.count} classes (bandwidth "
         f"{grouping.bandwidth:.3g}); {labelled.sum()} of {len(pictures)} label maps may be learnt from."
     )
     return PseudoLabels(maps, labelled, names)
+
+
+def _require_agreement(labelled: NDArray[np.bool_], agreeing: float) -> None:
+    """Refuse components that come and go: label maps of which fewer than that share may be learnt from.
+
+    Raises:
+        NoComponentsError: so it is.
+    """
+    least, count = int(np.ceil(agreeing * len(labelled))), int(labelled.sum())
+    if count < least:
+        raise NoComponentsError(
+            f"components in {len(labelled)} pictures",
+            expected=f"{least} or more label maps that agree, as those of parts that recur do",
+            got=f"{count}",
+            fix="Annotate parts, correct the maps by hand, or lower labels.agreeing.",
+        )
 
 
 def refined(proposal: Proposal, options: PseudoLabelOptions) -> Masks:

@@ -97,6 +97,13 @@ class PseudoLabelOptions(Frozen):
         "pictures only those that show as many components of each class as most do, where there are any (not "
         "in the paper)",
     )
+    agreeing: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the pictures whose label maps must be such as may be learnt from; with fewer, "
+        "what was found does not recur, and is refused (not in the paper)",
+    )
     keep: Literal["largest", "all"] = Field(
         "largest",
         description="of hdbscan's clusters the largest (paper 3.1), or all, for products with several normal "

@@ -1,0 +1,116 @@
+"""What `train` takes where nobody names a method: joined banks, and CSAD beside them where parts recur.
+
+Joined banks find what looks unlike good parts; of loose parts they do not see that one is missing. CSAD
+counts and compares components, and takes minutes to learn them. So a committee of both is taken where good
+pictures show components that recur, as CSAD itself tells from some of them (`LooksFirst`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flawscope.data.samples import Dataset
+from flawscope.data.survey import Range
+from flawscope.methods.committee import Committee
+from flawscope.methods.committee.learning import for_member, looked
+from flawscope.methods.detector import Detector
+from flawscope.methods.joined_banks import JoinedBanks
+from flawscope.methods.registry import create, options_of
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
+from flawscope.runtime.images import Frame
+from flawscope.training.recipe import Recipe
+from flawscope.training.selection import Selection
+from flawscope.training.tiled_selection import select_tiled
+from flawscope.training.tiling import Proposal
+
+WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
+FEWEST = 76  # good pictures from which on training holds some out, and happens once
+_NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A detector that is yet to be fitted, and its pictures.
+
+    Attributes:
+        recipe: with the method that is trained.
+        intensities: which of the pictures' values are black and white.
+        proposal: the tiles in which pictures are seen.
+    """
+
+    recipe: Recipe
+    detector: Detector
+    chosen: Selection
+    intensities: Range | None
+    proposal: Proposal
+
+    @property
+    def frame(self) -> Frame:
+        """How the detector sees pictures."""
+        frame, reduced = self.detector.options.frame, self.recipe.data.reduced
+        return dataclasses.replace(frame, intensities=self.intensities, reduced=reduced)
+
+
+def unfitted(recipe: Recipe) -> Detector:
+    """The recipe's detector.
+
+    Raises:
+        OptionError: unknown method or option; options with which no model folder can be made.
+    """
+    given = recipe.tiling.sized(recipe.options)
+    detector = create(recipe.method, options_of(recipe.method, recipe.preset, given))
+    detector.stages()
+    return detector
+
+
+def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
+    """The detector and the pictures that it may see.
+
+    Raises:
+        DataError, InputError, OptionError: as `select_tiled`.
+    """
+    return Start(recipe, detector, *select_tiled(dataset, detector, recipe))
+
+
+def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
+    """The committee in the place of `first`, where nobody named a method and components can be compared.
+
+    Where good pictures are fewer than 76, or every fit is repeated in folds, where they are seen in tiles, or
+    defects are learnt from, `first` stays.
+
+    Raises:
+        DataError, InputError, Stopped: as those who look at the pictures.
+    """
+    recipe, split = first.recipe, first.chosen.split
+    good = len(first.chosen.good) + len(split.calibration)
+    if good < FEWEST or split.folds or first.proposal.tiling is not None:
+        return first
+    if recipe.model_fields_set & _NAMES or recipe.data.defects:
+        return first
+    wider = recipe.model_copy(update={"method": Committee.name})
+    owner = unfitted(wider)
+    if not isinstance(owner, Committee):
+        return first
+    found = start(wider, owner, dataset)
+    return found if _all_suited(owner, first, found, run, watch) else first
+
+
+def _all_suited(owner: Committee, first: Start, found: Start, run: Run, watch: Watch) -> bool:
+    """Whether each member has something to compare; the user is told what is trained, and what is not."""
+    members = dict(zip(owner.names, owner.members, strict=True))
+    data = found.chosen.data(found.frame)
+    given = {name: for_member(data, one, owner.options.scaled) for name, one in members.items()}
+    unfit = looked(members, given, run, watch)
+    for name, why in unfit.items():
+        watch.say(f"{name} is left out: {why}.")
+    if not unfit:
+        names = " and ".join(owner.names)
+        watch.say(
+            f"Good pictures show components that can be compared: a committee of {names} is trained. "
+            f"--method {first.recipe.method} takes less time, and counts nothing."
+        )
+    return not unfit

@@ -1,0 +1,96 @@
+"""What `train` takes where nobody names a method: joined banks, and CSAD beside them where parts recur."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from discs import DISCS, SIDE, write_discs
+from flawscope.data.layouts import read_dataset
+from flawscope.methods.committee import Committee
+from flawscope.methods.joined_banks import JoinedBanks
+from flawscope.nn.run import Run
+from flawscope.nn.watch import Watch
+from flawscope.training import product
+from flawscope.training.recipe import Recipe
+from flawscope.training.settings import read_recipe
+from flawscope.training.train import train
+from trained import write_pictures
+from zoo import ZOO
+
+APART = {"calibration": 0.2, "tuning": 0.15}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default presets that learn in a moment, from few pictures."""
+    monkeypatch.setattr(product, "FEWEST", 30)
+    banks = ZOO["joined_banks"][1].options
+    members = [{"method": "joined_banks", "options": banks}, {"method": "csad", "options": DISCS}]
+    monkeypatch.setattr(JoinedBanks, "presets", {"default": banks})
+    monkeypatch.setattr(Committee, "presets", {"default": {"size": [SIDE, SIDE], "members": members}})
+
+
+def recipe(folder: Path, **changes: Any) -> Recipe:
+    values = {"data": {"folder": str(folder)}, "split": APART, "calibration": {"false_rejects": 0.3}}
+    return Recipe.parse(values | {"engine": {"name": "onnxruntime"}} | changes)
+
+
+def taken(wish: Recipe, said: list[str] | None = None) -> product.Start:
+    dataset = read_dataset(wish.data.folder)
+    first = product.start(wish, product.unfitted(wish), dataset)
+    watch = Watch(say=(said if said is not None else []).append)
+    return product.with_components(first, dataset, Run(), watch)
+
+
+def test_parts_that_recur_are_counted_too(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = write_discs(tmp_path / "good", 30, discs=3)
+    made = train(recipe(folder), tmp_path / "model", Run(), Watch(say=said.append))
+    assert made.bundle.manifest.method == "committee"
+    assert (
+        "Good pictures show components that can be compared: a committee of joined_banks and csad is "
+        "trained. --method joined_banks takes less time, and counts nothing."
+    ) in said
+    kept = Recipe.parse(read_recipe(made.bundle.folder / "recipe.yaml"))
+    assert kept.method == "committee"
+    again = taken(kept, said := [])  # the written recipe names its method: nothing is looked at
+    assert (again.detector.name, said) == ("committee", [])
+
+
+def test_one_part_by_itself_is_not(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = taken(recipe(write_discs(tmp_path / "good", 30, discs=1)), said)
+    assert found.detector.name == "joined_banks"
+    assert said == ["csad is left out: 18 of 18 good pictures show no two components."]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "joined_banks"},
+        {"options": {"fine_bank": 50}},
+        {"preset": "default"},
+        {"split": {"folds": 5}},
+        {"tiling": {"size": 32, "stride": 32}},
+    ],
+    ids=["named", "options of a method", "a preset of a method", "folds", "tiles"],
+)
+def test_where_more_is_said_it_stays_as_it_was(
+    tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "looked", lambda *_: pytest.fail("pictures were looked at"))
+    wish = recipe(write_discs(tmp_path / "good", 30, discs=3), **changes)
+    assert taken(wish).detector.name == "joined_banks"
+
+
+def test_few_pictures_are_not_looked_at(tmp_path: Path) -> None:
+    assert taken(recipe(write_discs(tmp_path / "good", 29, discs=3))).detector.name == "joined_banks"
+
+
+def test_defects_are_not_lost(tmp_path: Path) -> None:
+    folder, defects = write_discs(tmp_path / "good", 30, discs=3), write_pictures(tmp_path / "bad", 6)
+    wish = recipe(folder, data={"folder": str(folder), "defects": str(defects)})
+    assert taken(wish).detector.name == "joined_banks"
