@@ -48,8 +48,8 @@ def train(
         typer.Option(
             "--method",
             "-m",
-            help="A name from `flawscope methods` (default: joined_banks, in a committee with csad where parts "
-            "recur).",
+            help="A name from `flawscope methods` (default: joined_banks, in a committee with csad where "
+            "parts recur).",
         ),
     ] = None,
     recipe: options.Recipe = None,
