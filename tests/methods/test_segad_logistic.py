@@ -110,5 +110,5 @@ def test_maps_before_smoothing_join_the_others(fitted: tuple[SegAD, Pictures]) -
 def test_a_score_without_steps_is_judged_by_itself(fitted: tuple[SegAD, Pictures]) -> None:
     segad, _ = fitted
     assert segad.outputs[0].parity is None
-    assert segad.learnt.reference is None
     assert "forest.ubj" not in segad.learnt.files
+    segad.hold({"score": np.ones(1)}, "an engine")

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.errors import BundleError
 
 _TOLERANCE = 1e-3  # of the highest expected score, 1 at least
+
+
+@runtime_checkable
+class HoldsEngines(Protocol):
+    """A detector, fitted or restored, that holds engines against a reference of its own, beside parity."""
+
+    def hold(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """Hold an engine's scores (N,) against what its vectors (N, …) amount to, both by name.
+
+        Raises:
+            BundleError: they contradict each other.
+        """
 
 
 def require_agreement(

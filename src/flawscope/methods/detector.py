@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
-from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
@@ -184,14 +183,11 @@ class Learnt:
         facts: plain values that a restored detector is built with, and that explanation reads.
         history: losses by name at every few steps, with `step`; empty where there are none.
         files: further files of the model folder by name: their content, or what writes them.
-        reference: holds an engine's outputs against a reference of the method's own, given them and the
-            engine's name; it raises a BundleError where they contradict it.
     """
 
     facts: Facts = field(default_factory=dict)
     history: Sequence[dict[str, float]] = ()
     files: Mapping[str, bytes | Callable[[Path], None]] = field(default_factory=dict)
-    reference: Callable[[Mapping[str, NDArray[Any]], str], None] | None = None
 
 
 @runtime_checkable

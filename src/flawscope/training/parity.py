@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flawscope.data.pictures import Pictures
 from flawscope.errors import BundleError
+from flawscope.methods.agreement import HoldsEngines
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers
 from flawscope.nn.run import Run
@@ -118,6 +119,6 @@ def parity(
         for one in compared:
             one.add(pixels, reference)
     for one in compared:
-        if one.pipeline.precision == "fp32" and detector.learnt.reference is not None:
-            detector.learnt.reference(one.given(), one.pipeline.engine)
+        if one.pipeline.precision == "fp32" and isinstance(detector, HoldsEngines):
+            detector.hold(one.given(), one.pipeline.engine)
     return tuple(one.figures() for one in compared)

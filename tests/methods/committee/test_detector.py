@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from flawscope.data.pictures import Pictures
@@ -17,15 +18,17 @@ from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.methods.committee import Committee
 from flawscope.methods.committee.frames import ResizedPictures
 from flawscope.methods.committee.learning import for_member
-from flawscope.methods.detector import Detector
+from flawscope.methods.csad.detector import CSAD
+from flawscope.methods.detector import Detector, Learnt
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.padim import PaDiM
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.nn.backbones.build import Backbone
-from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.run import Checkpoints, Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import load
+from flawscope.runtime.parity import Compared
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.testing import Subject
 from flawscope.training.export import export
@@ -118,6 +121,50 @@ def test_a_member_that_was_fitted_before_is_taken(
     committee(PADIM).fit(data, run)
 
 
+def test_an_engine_that_contradicts_a_member_from_the_store_is_refused(
+    data: TrainingData, tests: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(trained=Checkpoints(tmp_path / "store"))
+    fitted = committee(PARTS).fit(data, run)
+    monkeypatch.setattr(CSAD, "learn", lambda *_: pytest.fail("it is fitted again"))
+    taken = committee(PARTS).fit(data, run)
+    pipeline = Pipeline.in_engine(export(taken, tmp_path / "graph"), "onnxruntime", "fp32")
+    parity(taken, [pipeline], tests, Run())
+    given = Compared.given
+
+    def wrong(self: Compared) -> dict[str, Any]:
+        own = given(self)
+        raw = own["raw_scores"] + 9
+        with torch.inference_mode():
+            score = taken.levels(torch.from_numpy(raw)).amax(1).numpy()
+        return {**own, "raw_scores": raw, "score": score}
+
+    monkeypatch.setattr(Compared, "given", wrong)
+    for owner in (fitted, taken):
+        with pytest.raises(BundleError, match="expected what its branches and counts amount to"):
+            parity(owner, [pipeline], tests, Run())
+
+
+def test_a_detector_from_the_store_hands_back_what_its_fit_did(data: TrainingData, tmp_path: Path) -> None:
+    class Drawing(PaDiM):
+        def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+            super().learn(data, run, watch)
+            files = {"a.txt": b"a", "b.txt": lambda path: path.write_bytes(b"b"), "c.txt": b""}
+            return Learnt({"count": len(data.normal)}, [{"step": 1, "loss": 0.5}], files)
+
+    member, run = committee(PADIM).members[0], Run(trained=Checkpoints(tmp_path))
+    alone = for_member(data, member, 0.1)
+    made, kept = (fit_once(Drawing(member.options), alone, run) for _ in range(2))
+    assert kept is not made
+    assert (kept.learnt.facts, kept.learnt.history) == (made.learnt.facts, made.learnt.history)
+    assert kept.learnt.files == {"a.txt": b"a", "b.txt": b"b", "c.txt": b""}
+    (stored,) = tmp_path.glob("*.safetensors")
+    earlier = load_file(stored)
+    write_tensors(stored, {name: value for name, value in earlier.items() if "learnt/" not in name})
+    learnt = fit_once(Drawing(member.options), alone, run).learnt
+    assert (learnt.facts, learnt.history, learnt.files) == (made.learnt.facts, (), {})
+
+
 def test_members_never_see_tuning_pictures_but_those_of_their_own(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,8 +195,7 @@ def test_sums_join_by_adding(data: TrainingData, tests: Pictures) -> None:
 def test_an_engine_that_contradicts_its_members_is_refused(shared: Committee, tests: Pictures) -> None:
     given = {name: values for name, values in score(shared, tests, Run()).items() if values.ndim < 3}
     assert shared.outputs[0].parity == "compared"
-    check = shared.learnt.reference
-    assert check is not None
+    check = shared.hold
     check(given, "an engine")
     with pytest.raises(BundleError, match="scores by an engine: expected what its members' scores amount to"):
         check({**given, "score": given["score"] + 1}, "an engine")

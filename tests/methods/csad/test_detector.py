@@ -115,11 +115,10 @@ def test_a_restored_detector_answers_alike(taught: Callable[..., CSAD]) -> None:
 def test_a_score_that_contradicts_its_parts_is_refused(taught: Callable[..., CSAD], fusion: str) -> None:
     detector = taught(fusion=fusion)
     outputs = answers(detector, scene(3), scene(4, 2), scene(5, 4))
-    assert detector.learnt.reference is not None
-    detector.learnt.reference(outputs, "an engine")
+    detector.hold(outputs, "an engine")
     outputs["score"] = outputs["score"] + np.float32([0, 5, 0])
     with pytest.raises(BundleError, match="scores by an engine: expected what its branches and counts"):
-        detector.learnt.reference(outputs, "an engine")
+        detector.hold(outputs, "an engine")
 
 
 def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
@@ -163,8 +162,7 @@ def test_a_taught_composition_is_usual_afterwards(
         assert after["score"] < before["score"]
         assert before["counts_low"][0, 0] == 3 > after["counts_low"][0, 0]
         assert again.learnt.facts == facts
-        assert again.learnt.reference is not None
-        again.learnt.reference(after, "torch")
+        again.hold(after, "torch")
         assert len(again.compared.histogram.fused.seen) == 36
         restored = with_tensors(CSAD(again.options, facts), again.state_dict())
         assert restored(test)["score"] == again(test)["score"]

@@ -152,11 +152,10 @@ def test_a_restored_detector_answers_alike(taught: Taught) -> None:
 def test_a_score_that_contradicts_its_parts_is_refused(taught: Taught) -> None:
     detector = taught()
     outputs = answers(detector, scene(3), scene(4, (1, 0, 2)))
-    assert detector.learnt.reference is not None
-    detector.learnt.reference(outputs, "an engine")
+    detector.hold(outputs, "an engine")
     outputs["score"] = outputs["score"] + np.array([0, 5], np.float32)
     with pytest.raises(BundleError, match="scores by an engine: expected what its parts and counts"):
-        detector.learnt.reference(outputs, "an engine")
+        detector.hold(outputs, "an engine")
 
 
 def test_nothing_to_judge_is_refused(taught: Taught) -> None:
@@ -213,4 +212,4 @@ def test_taught_scenes_extend_numbers_banks_and_masks(taught: Taught, tmp_path: 
     state = detector.state_dict()
     assert all(len(state[name]) >= size for name, size in sizes.items())
     assert len(state["judging.masks.stored"]) == 12
-    detector.learnt.reference(after, "torch")
+    detector.hold(after, "torch")

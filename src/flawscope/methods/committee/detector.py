@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
-from flawscope.methods.agreement import require_agreement
+from flawscope.methods.agreement import HoldsEngines, require_agreement
 from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of, suited
 from flawscope.methods.committee.levels import TailLevels, joined
@@ -132,7 +132,7 @@ class Committee(Detector):
         return self if self.budget is None else leave_out(self, self.budget, measure, watch)
 
     def _learnt(self) -> Learnt:
-        """What the manifest keeps, and what holds engines against the members' references."""
+        """What the manifest keeps."""
         facts: dict[str, Any] = {
             "shared": [[list(place) for place in group] for group in self.members.shared],
             "members": [self._facts(index) for index in range(len(self.members))],
@@ -140,7 +140,7 @@ class Committee(Detector):
             "levelled_on": self.levels.scores.shape[1],
             **({"left_out": self.left_out} if self.left_out else {}),
         }
-        return Learnt(facts=facts, reference=self._check if self.members.steps else None)
+        return Learnt(facts=facts)
 
     def _level(self, data: TrainingData, run: Run, watch: Watch) -> None:
         """Take the levels of scores and of the maps' peaks from the tuning pictures."""
@@ -194,18 +194,16 @@ class Committee(Detector):
             outputs |= {own_name(name, one.name): answer[one.name] for one in further(member)}
         return outputs
 
-    def _check(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
-        """Hold an engine's score against its members' own, and those against the members' references.
-
-        Raises:
-            BundleError: they contradict each other.
-        """
+    def hold(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """See `HoldsEngines`: scores are what the members' amount to, and these hold by themselves."""
+        if not self.members.steps:
+            return
         raw = torch.from_numpy(outputs[RAW])
         for place, (name, member) in enumerate(zip(self.names, self.members, strict=True)):
-            if member.learnt.reference is not None:
+            if isinstance(member, HoldsEngines):
                 own = {one.name: outputs.get(own_name(name, one.name)) for one in further(member)}
                 given = {key: value for key, value in own.items() if value is not None}
-                member.learnt.reference({"score": outputs[RAW][:, place], **given}, engine)
+                member.hold({"score": outputs[RAW][:, place], **given}, engine)
         with torch.inference_mode():
             levels = self.levels(raw.to(self.levels.start.device))
             expected = joined(levels, self.options.join).cpu().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import units_of
@@ -12,7 +12,7 @@ from flawscope.methods.committee.frames import ResizedPictures
 from flawscope.methods.detector import Detector, Needs
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.idle import LooksFirst, MayBeIdle
-from flawscope.nn.banks.preflight import Preflight
+from flawscope.nn.banks.preflight import in_turn
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
@@ -39,7 +39,7 @@ def needs_of(members: Mapping[str, Detector]) -> Needs:
             for kind, fix in needs.instead.items()
         }
         | {"tuning": "raise it"},
-        cost=(lambda pictures: _sum([cost(pictures) for cost in costs])) if costs else None,
+        cost=(lambda pictures: in_turn([cost(pictures) for cost in costs])) if costs else None,
         whole=next((f"{one.whole} (member {name})" for name, one in each.items() if one.whole), ""),
     )
 
@@ -152,14 +152,3 @@ def _divided(data: TrainingData, share: float) -> tuple[Pictures, Pictures]:
         for scales in (False, True)
     )
     return learnt, tuning
-
-
-def _sum(costs: Sequence[Preflight]) -> Preflight:
-    """Of members that are trained one after the other."""
-    return Preflight(
-        sum(cost.seconds for cost in costs),
-        max(cost.bytes for cost in costs),
-        costs[0].available_bytes,
-        sum(cost.seconds_a_picture for cost in costs),
-        seconds_a_search=sum(cost.seconds_a_search for cost in costs),
-    )

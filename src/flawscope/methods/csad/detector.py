@@ -8,7 +8,7 @@ pictures that nothing has learnt from; their sum counts (section 3.5), or the la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,7 +22,6 @@ from flawscope.methods.agreement import require_agreement
 from flawscope.methods.csad.cells import WHOLE, Grid
 from flawscope.methods.csad.compared import Compared, Components, Judged, joined
 from flawscope.methods.csad.cost import expected
-from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.looking import nothing_to_compare
 from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
@@ -117,7 +116,7 @@ class CSAD(Detector):
         self.to(run.torch_device()).eval()
         self._compare(data, run, watch)
         facts: dict[str, Any] = {"names": list(names), "grids": [list(grid) for grid in grids]}
-        return Learnt(facts=facts, history=history, reference=self._reference)
+        return Learnt(facts=facts, history=history)
 
     def idle(self) -> str:
         """See `MayBeIdle`: one component by itself cannot be too few, swapped or beside another."""
@@ -146,12 +145,7 @@ class CSAD(Detector):
             self.words.teach(patches, held_patches, run.seed)
         if again:
             self._scale(data.tuning, run, watch)
-        return Learnt(facts=self.learnt.facts, reference=self._reference)
-
-    @property
-    def _reference(self) -> Callable[[Mapping[str, NDArray[Any]], str], None] | None:
-        counts = self.compared.counts
-        return partial(self._check, counts) if counts is not None else None
+        return Learnt(facts=self.learnt.facts)
 
     def _named(self, watch: Watch) -> tuple[str, ...]:
         """What findings call the classes, the background first."""
@@ -285,12 +279,11 @@ class CSAD(Detector):
         """One score (N,) of levelled ones (N, B)."""
         return scores.sum(1) if self.options.fusion == "sum" else scores.amax(1)
 
-    def _check(self, counts: ComponentCounts, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
-        """Hold an engine's scores against what its own branches and counts amount to.
-
-        Raises:
-            BundleError: they contradict each other.
-        """
+    def hold(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """See `HoldsEngines`: scores are what the engine's own branches and counts amount to."""
+        counts = self.compared.counts
+        if counts is None:
+            return
         place = self.options.branches.index("counts")
         with torch.inference_mode():
             counted = counts.fused(torch.from_numpy(outputs["counts"]).to(self.levels.zero.device))

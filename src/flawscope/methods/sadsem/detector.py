@@ -139,8 +139,7 @@ class SADSeM(Detector):
         self, facts: Facts, components: Sequence[ComponentFacts], history: Sequence[dict[str, float]] = ()
     ) -> Learnt:
         chart = plane_chart(components, self.options.choice).encode()
-        reference = self._check if self.judging.numbers is not None else None
-        return Learnt(facts, history, {CHART: chart}, reference)
+        return Learnt(facts, history, {CHART: chart})
 
     @torch.no_grad()
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
@@ -245,12 +244,10 @@ class SADSeM(Detector):
         outputs: dict[str, Tensor] = self.judging(labels, maps)
         return {**outputs, "heatmap": silenced(outputs["heatmap"], labels, self.ignored)}
 
-    def _check(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
-        """Hold an engine's scores against what its own parts and counts amount to.
-
-        Raises:
-            BundleError: they contradict each other.
-        """
+    def hold(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """See `HoldsEngines`: scores are what the engine's own parts and counts amount to."""
+        if self.judging.numbers is None:
+            return
         device = self.judging.counted.device
         parts = [torch.from_numpy(outputs[name]).to(device) for name in ("largest", "counts")]
         with torch.inference_mode():

@@ -11,12 +11,13 @@ of those overlap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.samples import Sample
@@ -27,10 +28,11 @@ from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, 
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.classifying import held_out_scores
-from flawscope.methods.segad.final import fit, unfitted
+from flawscope.methods.segad.final import FOREST, fit, unfitted
+from flawscope.methods.segad.forest import load, require_agreement
 from flawscope.methods.segad.options import NAME, SegADOptions
 from flawscope.methods.segad.reading import FAR_APART, SegmentReader, Table, far_apart, read_table
-from flawscope.nn.banks.preflight import Preflight
+from flawscope.nn.banks.preflight import in_turn
 from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
@@ -122,7 +124,7 @@ class SegAD(Detector):
             optional=frozenset() if required else frozenset({"defective"}),
             tuning_share=0.5,  # section 5.1: 1000 of VAD's 2000 good pictures
             instead={"tuning": "raise it", "defective": "set options.defects=synthetic"},
-            cost=(lambda pictures: _sum([cost(pictures) for cost in costs])) if costs else None,
+            cost=(lambda pictures: in_turn([cost(pictures) for cost in costs])) if costs else None,
             whole=next(filter(None, (own, *(base.needs().whole for base in self.bases))), ""),
         )
 
@@ -179,7 +181,7 @@ class SegAD(Detector):
 
     def settle(self, table: Table, seed: int) -> Learnt:
         """Learn the final classifier from the table's rows, and the usual range of each feature."""
-        made, reference = fit(self.final, table, self.options, seed)
+        made = fit(self.final, table, self.options, seed)
         good = table.features[~table.defective]
         self.usual = torch.from_numpy(np.quantile(good, USUAL, axis=0).astype(np.float32))  # (2, F)
         self.eval()
@@ -198,7 +200,7 @@ class SegAD(Detector):
         if labels is not None and count > 1:
             drawn = labels.cpu().numpy().astype(np.uint8)
             files[SEGMENTS] = lambda path: write_segment_map(path, drawn)
-        return Learnt(facts=facts, files=files, reference=reference)
+        return Learnt(facts=facts, files=files)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the final classifier's margin, 0 where it cannot tell."""
@@ -209,6 +211,12 @@ class SegAD(Detector):
         """`forward` of pictures whose files are known: the segmenter may have label maps of their own."""
         del scalars
         return self._judged(pixels, self.reader.segmenter.labelled(pixels, samples))
+
+    def hold(self, outputs: Mapping[str, NDArray[Any]], engine: str) -> None:
+        """See `HoldsEngines`: scores are those of XGBoost's own forest on the engine's features."""
+        ubj = self.learnt.files.get(FOREST)
+        if isinstance(ubj, bytes):
+            require_agreement(load(ubj), outputs["features"], outputs["score"], f"graph in {engine}")
 
     def stages(self) -> tuple[Stage, ...]:
         """See `Detector.stages`: segments must be found in pixels alone."""
@@ -286,14 +294,3 @@ def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> No
         raise contradiction(
             NAME, f"a classifier that learns from defective pictures, unlike {classifier.name}"
         )
-
-
-def _sum(costs: Sequence[Preflight]) -> Preflight:
-    """Of detectors that are trained one after the other."""
-    return Preflight(
-        sum(cost.seconds for cost in costs),
-        max(cost.bytes for cost in costs),
-        costs[0].available_bytes,
-        sum(cost.seconds_a_picture for cost in costs),
-        seconds_a_search=sum(cost.seconds_a_search for cost in costs),
-    )

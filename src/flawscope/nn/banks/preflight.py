@@ -99,6 +99,17 @@ def together(costs: Iterable[Preflight], *, seconds_a_picture: float = 0.0) -> P
     )
 
 
+def in_turn(costs: Sequence[Preflight]) -> Preflight:
+    """The costs of detectors that are trained one after the other, as one."""
+    return Preflight(
+        sum(cost.seconds for cost in costs),
+        max(cost.bytes for cost in costs),
+        costs[0].available_bytes,
+        sum(cost.seconds_a_picture for cost in costs),
+        seconds_a_search=sum(cost.seconds_a_search for cost in costs),
+    )
+
+
 def seconds_a_picture(network: nn.Module, size: Sequence[int]) -> float:
     """How long a network takes for one picture of a size (height, width) on the CPU; leaves it as it was."""
     training = network.training
