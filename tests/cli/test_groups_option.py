@@ -57,6 +57,18 @@ def test_calibrate_replaces_scores_that_nobody_grouped(
     assert "all of them known to it" in evaluated.err
 
 
+def test_update_says_at_once_what_groups_it_cannot_make(
+    flawscope: Run, trained: Trained, views: Path
+) -> None:
+    words = ("update", trained.folder, "--normals", views, "--groups")
+    for groups, said in (
+        ("part(", "expected a regular expression"),
+        ("part", "got one that counts pictures"),
+    ):
+        ended = flawscope(*words, groups)
+        assert (ended.code, said in " ".join(ended.err.split())) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -26,13 +26,15 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.images import Frame
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.provenance import SeenPicture
 from flawscope.runtime.tiling import Tiling
 from flawscope.station.calibrate import calibrate
 from flawscope.station.evaluate import evaluate
 from flawscope.training.fold_scores import HeldOut
+from flawscope.training.learn_pictures import LearnPictures, pictures_to_learn
 from flawscope.training.lessons import lessons
 from flawscope.training.pack import Wish
-from flawscope.training.recipe import Recipe
+from flawscope.training.recipe import LearnRecipe, Recipe
 from flawscope.training.selection import select
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
@@ -74,6 +76,15 @@ def model(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bun
     )
     out = tmp_path_factory.mktemp("grouped") / "model"
     return train(wish, out, watch=Watch(say=said.append)).bundle, said
+
+
+def read_settings(made: Bundle) -> dict[str, object]:
+    """The key `data` of a model's recipe."""
+    return read_recipe(made.folder / bundle.RECIPE)["data"]  # type: ignore[no-any-return]
+
+
+def _calibrating(made: Bundle) -> list[SeenPicture]:
+    return [one for one in made.manifest.provenance.pictures if one.role == "calibration"]
 
 
 def parts(samples: tuple[object, ...]) -> set[str | None]:
@@ -214,6 +225,68 @@ def test_parts_that_calibrate_may_not_be_taught_and_stay_counted(
     assert (taught.calibration.count, len(taught.calibration.scores)) == (13, 39)
     assert taught.calibration.grouped_by == PATTERN
     assert not calibrating & {one.group for one in taught.provenance.pictures if one.role == "normal"}
+
+
+def test_parts_of_new_pictures_are_named_where_the_models_pattern_does_not_tell_them(
+    model: tuple[Bundle, list[str]], trained: Trained, tmp_path: Path
+) -> None:
+    opened = model[0]
+    calibrating = sorted({one.group or "" for one in _calibrating(opened)})
+    lot = write_views(tmp_path / "lot", 2, first=70, seed=42)
+    for view in write_views(tmp_path / "again", 1, first=int(calibrating[0]), seed=43).iterdir():
+        view.rename(lot / view.name)
+    for view in list(lot.iterdir()):
+        view.rename(view.with_name(view.name.replace("part", "lot_b_")))
+    with pytest.raises(OptionError, match=r"names that tell parts as part\(\\d\+\)_ does.* got 9 without"):
+        lessons(opened.manifest, sorted(lot.iterdir()))
+    with pytest.raises(OptionError, match="'lot_c_', found in none of 9"):
+        lessons(opened.manifest, sorted(lot.iterdir()), GroupChoice.parse("lot_c_"))
+    each = lessons(opened.manifest, sorted(lot.iterdir()), GroupChoice.parse("none"))
+    assert (len(each.samples), each.calibrating) == (9, 0)
+    named = GroupChoice.parse(r"lot_b_(\d+)_")
+    said: list[str] = []
+    found = update(opened.folder, [lot], tmp_path / "out", groups=named, watch=Watch(say=said.append))
+    assert (found.taught, found.calibrating) == (2 * VIEWS, VIEWS)
+    assert said[0] == r"Groups by lot_b_(\d+)_: 9 pictures of 3 parts, 3 of each."
+    after = found.bundle.manifest
+    assert {one.group for one in after.provenance.pictures if one.role == "normal"} >= {"070", "071"}
+    assert after.calibration.grouped_by == PATTERN
+    with pytest.raises(OptionError, match="a model that counts parts, got one that counts pictures"):
+        update(trained.folder, [lot], tmp_path / "b", groups=named)
+
+
+def test_defects_may_be_learnt_only_beside_good_pictures_whose_parts_are_told(
+    model: tuple[Bundle, list[str]], pictures: Path, tmp_path: Path
+) -> None:
+    manifest = model[0].manifest
+    unnamed = sorted(write_pictures(tmp_path / "new", 12, seed=45).iterdir())
+    values = {"model": "m", "normals": ["new"], "defects": str(pictures / "spot")}
+
+    def found(**more: object) -> LearnPictures:
+        return pictures_to_learn(LearnRecipe.parse(values | more), manifest, unnamed, lambda line: None)
+
+    with pytest.raises(OptionError, match="for the model counts parts, got 12 without, such as 000"):
+        found()
+    with pytest.raises(OptionError, match="found in none of 12"):
+        found(groups=PATTERN)
+    alone = found(groups="none")
+    assert (len(alone.normals), alone.grouped_by) == (12, "")
+    calibration = manifest.calibration.model_copy(update={"judge": "part"})
+    manifest = manifest.model_copy(update={"calibration": calibration})
+    with pytest.raises(OptionError, match=r"judge: expected groups .* or say --judge picture"):
+        found(groups="none")
+    assert found(groups="none", calibration={"judge": "picture"}).grouped_by == ""
+
+
+def test_training_again_takes_the_groups_that_are_named(
+    model: tuple[Bundle, list[str]], tmp_path: Path
+) -> None:
+    write_views(tmp_path / "new", 2, first=70, seed=44)
+    both = GroupChoice.parse(r"(\d+)_v")
+    found = update(model[0].folder, [tmp_path / "new"], tmp_path / "out", groups=both, retrain=True)
+    assert found.bundle.manifest.calibration.grouped_by == str(both)
+    assert read_settings(found.bundle)["groups"] == {"pattern": str(both)}
+    assert not {one.group for one in _calibrating(found.bundle)} & {"070", "071"}
 
 
 def test_parts_that_calibrate_in_folds_may_not_be_taught(

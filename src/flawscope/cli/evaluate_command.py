@@ -48,7 +48,7 @@ def evaluate(
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
     from flawscope.data.annotations.attach import attach
     from flawscope.data.checks.kinds import told_of
-    from flawscope.data.groups import group_as_before
+    from flawscope.data.groups_as_before import group_as_before
     from flawscope.data.layouts import read_dataset
     from flawscope.files import writable_folder
     from flawscope.report.build import evaluation_report

@@ -24,14 +24,17 @@ EXAMPLES = """Examples:
 
   flawscope update models/bracket --normals wrongly_rejected/ --out models/bracket-2
 
+  flawscope update models/bracket --normals wrongly_rejected/ --groups 'lot_b_([0-9]+)_'
+
   flawscope update models/bracket --normals wrongly_rejected/ --gate GATE.yaml
 
   flawscope update models/efficient --normals wrongly_rejected/ --retrain
 
 Pictures that calibrate the model may not teach it, and are left out by content. Calibration follows, since
 every score changes: on the pictures that calibrated before, found in the folder that the model was trained
-on, and on those of --calibration. Without --out the model changes in its place, with --gate only if what it
-has become passes; `rollback` brings back what it was."""
+on, and on those of --calibration. A model that counts parts finds those of new pictures as it found those
+of the old ones, unless --groups names them. Without --out the model changes in its place, with --gate only
+if what it has become passes; `rollback` brings back what it was."""
 
 
 def update(
@@ -47,6 +50,7 @@ def update(
         list[str] | None,
         typer.Option("--calibration", help="Further good pictures to calibrate on; may be repeated."),
     ] = None,
+    groups: options.Groups = None,
     growth: Annotated[
         str | None,
         typer.Option("--growth", help="Share of its limit by which a memory bank may grow; by default 25%."),
@@ -71,6 +75,7 @@ def update(
             normals,
             out,
             calibration=calibration or (),
+            groups=options.groups(groups),
             retrain=retrain,
             growth=GROWTH if share is None else share,
             device=device,

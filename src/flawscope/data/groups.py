@@ -144,49 +144,11 @@ def group_dataset(dataset: Dataset, choice: GroupChoice | None) -> tuple[Dataset
     return grouped, lines
 
 
-def group_as_before(dataset: Dataset, grouped: str, wished: GroupChoice | None) -> tuple[Dataset, list[str]]:
-    """`group_dataset` as a model's calibration says; a rule of its own that does not fit is let go."""
-    if wished is not None or grouped in ("", LAYOUT):
-        return group_dataset(dataset, wished)
-    try:
-        return group_dataset(dataset, GroupChoice.parse(grouped))
-    except (DataError, OptionError):
-        return group_dataset(dataset, None)
-
-
-def group_if_fitting(samples: Sequence[Sample], grouped: str) -> tuple[Sample, ...]:
-    """Samples in groups as a model's calibration says, where its rule tells any of them; else as they are."""
-    if grouped in ("", LAYOUT):
-        return tuple(samples)
-    try:
-        return group(samples, GroupChoice.parse(grouped)).samples
-    except (DataError, OptionError):
-        return tuple(samples)
-
-
 def grouped_by(choice: GroupChoice | None, samples: Sequence[Sample]) -> str:
     """What a calibration says of where its groups come from; empty where samples have none."""
     if all(sample.group is None for sample in samples):
         return ""
     return LAYOUT if choice is None else str(choice)
-
-
-def as_before(grouped: str, wished: GroupChoice | None) -> GroupChoice | None:
-    """How to group further pictures for a model whose calibration says so (`Calibration.grouped_by`).
-
-    Raises:
-        OptionError: nothing is wished, and its groups come from a layout, which single pictures do not have.
-    """
-    if wished is not None or not grouped:
-        return wished
-    if grouped == LAYOUT:
-        raise OptionError(
-            "groups",
-            expected="which of the pictures show one part (--groups), as the model's scores count parts",
-            got="nothing",
-            fix="Name a pattern or TABLE.csv:COLUMN; or none, where each picture shows another part.",
-        )
-    return GroupChoice.parse(grouped)
 
 
 def require_groups(samples: Sequence[Sample], judge: Judge) -> None:
@@ -200,7 +162,7 @@ def require_groups(samples: Sequence[Sample], judge: Judge) -> None:
             "judge",
             expected="groups of pictures, each of one part, for a promise on parts",
             got="none",
-            fix="Name them with --groups PATTERN, or leave --judge out.",
+            fix="Name them with --groups PATTERN, or say --judge picture.",
         )
 
 

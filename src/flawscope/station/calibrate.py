@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flawscope.data.groups import NONE, GroupChoice, as_before, group, grouped_by
+from flawscope.data.groups import NONE, GroupChoice, grouped_by
+from flawscope.data.groups_as_before import as_before, group_further
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
@@ -223,7 +224,8 @@ def recalibrated(
     samples, new, told = tuple[Sample, ...](), _Scored(), tuple[str, ...]()
     frame, tiling = opened.manifest.frame, opened.manifest.tiling
     if normals:
-        grouping = group([Sample(path, "train", defective=False) for path in normals], choice)
+        given = [Sample(path, "train", defective=False) for path in normals]
+        grouping = group_further(given, before.grouped_by, groups)
         told = (grouping.said,) if grouping.said else ()
         samples = _unseen(grouping.samples, pictures, hint)
         require_spread(PictureFiles(samples, frame))

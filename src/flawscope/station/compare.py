@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from flawscope import metrics
-from flawscope.data.groups import GroupChoice, group_as_before
+from flawscope.data.groups import GroupChoice
+from flawscope.data.groups_as_before import group_as_before
 from flawscope.data.samples import Dataset, Sample
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flawscope.data.defects import read_defects, refuse_repeated
-from flawscope.data.groups import GroupChoice, as_before, group, grouped_by, require_groups
+from flawscope.data.groups import GroupChoice, grouped_by, require_groups
+from flawscope.data.groups_as_before import as_before, group_further
 from flawscope.data.samples import Sample, ordered
 from flawscope.data.splits import FEWEST_HELD_OUT, NormalSplit, split_normals
 from flawscope.data.tiles import units_of
@@ -73,16 +74,18 @@ def pictures_to_learn(
             model knows as good.
         OptionError: groups that cannot be made.
     """
-    choice = as_before(manifest.calibration.grouped_by, recipe.groups)
+    own, wished = manifest.calibration, recipe.groups
     good = [Sample(path, "train", defective=False) for path in normals]
     defective = read_defects(recipe.defects)
-    found = group([*good, *defective], choice)
+    if good:
+        group_further(good, own.grouped_by, wished)  # which are counted, whatever is told of defective ones
+    found = group_further([*good, *defective], own.grouped_by, wished)
     if found.said:
         tell(found.said)
     fresh = _unseen(manifest, found.samples[: len(good)])
-    require_groups(fresh, recipe.calibration.judge or "picture")
+    require_groups(fresh, recipe.calibration.judge or own.judge)
     checked = _defective(manifest, recipe.defects, found.samples[len(good) :], fresh)
-    return LearnPictures(fresh, checked, choice)
+    return LearnPictures(fresh, checked, as_before(own.grouped_by, wished))
 
 
 def _unseen(manifest: Manifest, normals: Sequence[Sample]) -> tuple[Sample, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flawscope.data.groups import group_if_fitting
+from flawscope.data.groups import GroupChoice
+from flawscope.data.groups_as_before import group_further
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.survey import require_spread
@@ -25,11 +26,13 @@ class Lessons:
         samples: new ones, each content once.
         known: how many were left out that the model has learnt from or was scaled on, or that came twice.
         calibrating: how many were left out that calibrate it, or whose part does.
+        said: how many groups there are, in a sentence; empty where there are none.
     """
 
     samples: tuple[Sample, ...]
     known: int
     calibrating: int
+    said: str = ""
 
     @property
     def contents(self) -> set[str]:
@@ -37,13 +40,14 @@ class Lessons:
         return {remembered_sha256(sample.path) for sample in self.samples}
 
 
-def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
-    """What the model can be taught of good pictures.
+def lessons(manifest: Manifest, paths: Iterable[Path], groups: GroupChoice | None = None) -> Lessons:
+    """What the model can be taught of good pictures, in `groups` or as the model has them.
 
     Raises:
         DataError: none is new; one that the model knows as defective; several that are all alike, or ones
             that show one colour and nothing else.
         InputError: a picture that cannot be read.
+        OptionError: groups that cannot be made, or are needed, as the model counts parts.
     """
     pictures = manifest.provenance.pictures
     roles = {picture.sha256: picture.role for picture in pictures}
@@ -51,7 +55,8 @@ def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
     parts = {one.group for one in pictures if one.role in calibrates and one.group is not None}
     left_out, fresh = Counter[str](), dict[str, Sample]()
     given = [Sample(path, "train", defective=False) for path in paths]
-    for sample in group_if_fitting(given, manifest.calibration.grouped_by):
+    named = group_further(given, manifest.calibration.grouped_by, groups)
+    for sample in named.samples:
         path = sample.path
         check_image(path)
         digest = remembered_sha256(path)
@@ -77,4 +82,4 @@ def lessons(manifest: Manifest, paths: Iterable[Path]) -> Lessons:
         )
     samples = tuple(fresh.values())
     require_spread(PictureFiles(samples, manifest.frame))
-    return Lessons(samples, known, calibrating)
+    return Lessons(samples, known, calibrating, named.said)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flawscope.data.groups import as_before, group
+from flawscope.data.groups import GroupChoice
+from flawscope.data.groups_as_before import group_further
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.splits import FOLDS, NormalSplit
 from flawscope.data.tiles import units_of
@@ -43,7 +44,11 @@ class Calibrating:
 
 
 def calibrating(
-    manifest: Manifest, recipe: Recipe, sources: Sequence[str | Path], found: Lessons
+    manifest: Manifest,
+    recipe: Recipe,
+    sources: Sequence[str | Path],
+    found: Lessons,
+    groups: GroupChoice | None = None,
 ) -> Calibrating:
     """Find the pictures: of `sources`, and those that calibrated before, by content.
 
@@ -56,11 +61,12 @@ def calibrating(
         recipe: of that model.
         sources: folders, files or patterns of good pictures; those that fit has seen are left out.
         found: what it learns now, which is left out too, as are other pictures of the same parts.
+        groups: which pictures of `sources` show one part; None: as the model has it.
 
     Raises:
         DataError: none is at hand; for folds, one is missing.
         InputError: a picture that cannot be read.
-        OptionError: pictures of `sources` for a model whose groups come from a layout.
+        OptionError: groups of `sources` that cannot be made, or are needed, as the model counts parts.
     """
     own, pictures = manifest.calibration, manifest.provenance.pictures
     seen = [picture for picture in pictures if picture.role != "calibration"]
@@ -69,7 +75,7 @@ def calibrating(
     given = dict[str, Sample]()
     paths = collect_good(sources, tell=lambda line: None) if sources else []
     named = [Sample(path, "train", defective=False) for path in paths]
-    for sample in group(named, as_before(own.grouped_by, None)).samples if named else ():
+    for sample in group_further(named, own.grouped_by, groups).samples if named else ():
         check_image(sample.path)
         if (digest := remembered_sha256(sample.path)) not in learnt and sample.group not in parts - {None}:
             given.setdefault(digest, sample)

@@ -10,7 +10,7 @@ from typing import Literal
 from flawscope.data.annotations.always_learnt import always_learnt
 from flawscope.data.decoded import DecodedPictures
 from flawscope.data.defects import draw_defects, read_defects, refuse_repeated, withhold, without
-from flawscope.data.groups import group_if_fitting
+from flawscope.data.groups_as_before import group_if_fitting
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Dataset, Sample, ordered, paths_of
 from flawscope.data.splits import (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flawscope.data.groups import GroupChoice
 from flawscope.data.tiles import cut
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import Teachable
@@ -74,6 +75,7 @@ def update(
     out: Path | None = None,
     *,
     calibration: Sequence[str | Path] = (),
+    groups: GroupChoice | None = None,
     growth: float = GROWTH,
     retrain: bool = False,
     device: str | None = None,
@@ -95,6 +97,8 @@ def update(
             (`flawscope.runtime.versions`).
         calibration: further good pictures that calibrate, wherever they lie, and where others may be found
             again; for a model that calibrated in folds, all that do.
+        groups: which pictures of `normals` and `calibration` show one part; None: as the model has it. Others
+            of parts that calibrate may not teach. With `retrain` they hold for the old pictures, too.
         growth: share of its own limit by which a memory bank may grow.
         retrain: train again on the old pictures and the new ones, by the model's recipe: the only way for
             methods that are not `Teachable`.
@@ -109,7 +113,8 @@ def update(
         DataError: no new picture, pictures that are all alike, or none at hand to calibrate on.
         InputError: a picture that cannot be read.
         MissingExtraError: the model's engine is not installed.
-        OptionError: a method that can only be trained again, without `retrain`; or `out` holds a model.
+        OptionError: a method that can only be trained again, without `retrain`; `out` holds a model; groups
+            that cannot be made, that are needed, as the model counts parts, or that it does not count.
         OutputError: the disk is full; the model in use stays.
         Stopped: the stop signal was set; the model in use stays.
     """
@@ -122,9 +127,12 @@ def update(
     weights_of(opened)
     recipe = _recipe_of(opened)
     _require_way(opened, recipe, retrain=retrain)
+    recipe = _in_groups(opened, recipe, groups, retrain=retrain)
     run = Run(opened.manifest.provenance.seed, device or recipe.device, recipe.precision, growth=growth)
-    found = lessons(opened.manifest, collect_good(normals, tell=watch.say))
-    held = None if retrain else calibrating(opened.manifest, recipe, calibration, found)
+    found = lessons(opened.manifest, collect_good(normals, tell=watch.say), groups)
+    if found.said:
+        watch.say(found.said)
+    held = None if retrain else calibrating(opened.manifest, recipe, calibration, found, groups)
     recipe = recipe.teaching([str(sample.path) for sample in found.samples])
     place = versions.candidate_place(opened.folder) if out is None else Path(out)
     pictures = cut(found.samples, opened.manifest.frame, opened.manifest.tiling)
@@ -184,6 +192,27 @@ def _recipe_of(opened: Bundle) -> Recipe:
             fix=f"Update {values['model']}, then: flawscope learn --recipe {opened.folder}/{bundle.RECIPE}",
         )
     return Recipe.parse(values)
+
+
+def _in_groups(opened: Bundle, recipe: Recipe, groups: GroupChoice | None, *, retrain: bool) -> Recipe:
+    """The recipe with the groups that are named, where all pictures are trained on again.
+
+    Raises:
+        OptionError: the model counts pictures, and is not trained again.
+    """
+    if groups is None or not groups.model_dump():
+        return recipe
+    if retrain:
+        return recipe.model_copy(update={"data": recipe.data.model_copy(update={"groups": groups})})
+    if not opened.manifest.calibration.grouped_by:
+        raise OptionError(
+            f"--groups {groups}",
+            expected="a model that counts parts",
+            got="one that counts pictures",
+            fix="Leave it out; or calibrate it on parts first: flawscope calibrate MODEL --normals FOLDER "
+            "--groups PATTERN",
+        )
+    return recipe
 
 
 def _require_way(opened: Bundle, recipe: Recipe, *, retrain: bool) -> None:
