@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flawscope.data.group_pattern import compiled
 from flawscope.data.groups import GroupChoice, group, group_dataset, grouped_by, spanning
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import DataError, OptionError
+from flawscope.runtime.group_pattern import compiled
 
 
 def samples(*names: str, root: str = "/data/good") -> list[Sample]:

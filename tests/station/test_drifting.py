@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from flawscope.cli.app import app
 from flawscope.errors import DataError, InputError, OptionError
 from flawscope.report.drift_chart import write_drift
+from flawscope.runtime.calibration import Calibration
+from flawscope.runtime.drift import Reference
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Decision
@@ -182,6 +184,43 @@ def test_a_kept_state_that_is_damaged_is_followed_anew(
         with Results(tmp_path, model=MODEL, drifting=watch):
             assert watch.drift.pictures == 40
             assert watch.drift.logs.tolist() == pytest.approx(replay(tmp_path).drift.logs.tolist())
+
+
+def test_a_model_that_counts_parts_watches_parts(
+    tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drifting, "KEPT", 10)
+    numbers = tuple(index // 2 for index in range(200))
+    calibration = Calibration(
+        scores=tuple(np.linspace(0, 1, 200)), alpha=0.2, groups=numbers, grouped_by=r"part(\d+)_"
+    )
+    parts = manifest.model_copy(update={"calibration": calibration})
+    views = [(number, f"line/part{number // 2}_{number % 2}.png") for number in range(120)]
+    with opened(tmp_path, parts) as results:
+        for number, path in views[:71]:
+            results.add(inspected(number // 2, dark=number >= 80, path=path))
+    watch = Drifting(parts)
+    with Results(tmp_path, model=MODEL, drifting=watch) as results:
+        for number, path in views[71:]:
+            results.add(inspected(number // 2, dark=number >= 80, path=path))
+    found = replay(tmp_path)
+    assert (found.drift.pictures, [alarm.about for alarm in found.alarms]) == (120, ["brightness"])
+    assert found.alarms[0].since.path.endswith("_0.png")
+    assert found.logs[-1].tolist() == watch.drift.logs.astype(np.float32).tolist()
+    assert found.to_json()["promised"]
+    earlier = json.dumps(Reference.of(parts).to_json() | {"parts": None})
+    with contextlib.closing(sqlite3.connect(tmp_path / "results.sqlite")) as base, base:
+        base.execute("UPDATE drift SET reference = ?", (earlier,))
+    assert replay(tmp_path).logs[-1].tolist() != found.logs[-1].tolist()
+    watch = Drifting(parts)
+    with Results(tmp_path, model=MODEL, drifting=watch):  # the stream is followed anew as it counts now
+        assert watch.drift.logs.astype(np.float32).tolist() == found.logs[-1].tolist()
+    assert replay(tmp_path).logs.tolist() == found.logs.tolist()
+    hint = calibration.model_copy(update={"grouped_by": "parts.csv:part"})
+    with opened(tmp_path / "table", manifest.model_copy(update={"calibration": hint})) as results:
+        add(results, 0, 10)
+    ended = CliRunner().invoke(app, ["drift", str(tmp_path / "table")])
+    assert "They are hints: the model counts parts, which its pictures' names do not tell." in ended.output
 
 
 def test_what_cannot_be_followed_is_said(tmp_path: Path, manifest: Manifest) -> None:

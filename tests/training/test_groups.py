@@ -148,6 +148,7 @@ def test_a_model_keeps_parts_and_says_so(model: tuple[Bundle, list[str]]) -> Non
     assert (calibration.count, len(calibration.scores)) == (11, 33)
     assert set(Counter(calibration.groups).values()) == {VIEWS}
     assert (calibration.judge, calibration.grouped_by) == ("picture", PATTERN)
+    assert max(len(values) for values in made.manifest.conditions.values()) == 11
     assert "from 11 good parts (33 pictures) that training has not seen" in calibration.statement()
     by_role = {
         role: {picture.group for picture in made.manifest.provenance.pictures if picture.role == role}

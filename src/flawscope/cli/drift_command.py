@@ -64,7 +64,10 @@ def _show(found: Replay, out: Path | None) -> None:
         say(alarm.text)
     watched = ", ".join(found.drift.names)
     told = f"{found.drift.pictures} pictures, {len(found.alarms)} alarms. Watched: {watched}."
-    chance = percent(found.alpha)
-    say(f"{told} Good pictures of an unchanged line ever raise one with a chance of at most {chance}.")
+    if found.drift.promised:
+        rate = percent(found.alpha)
+        say(f"{told} Good pictures of an unchanged line ever raise one with a chance of at most {rate}.")
+    else:
+        say(f"{told} They are hints: the model counts parts, which its pictures' names do not tell.")
     if out is not None:
         say(f"Chart: {out}")

@@ -6,7 +6,6 @@ What belongs together stays together in every split, and counts once in the prom
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,17 +14,14 @@ from typing import Any, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from flawscope.data.group_pattern import compiled
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.tables import columns_in, malformed, read_csv
 from flawscope.errors import DataError, OptionError
 from flawscope.runtime.frozen import Frozen
+from flawscope.runtime.group_pattern import LAYOUT, NONE, TABLE, compiled, found_in
 from flawscope.runtime.groups import Judge
 
-LAYOUT = "layout"  # how groups of a layout are called where others have a pattern or a table
-NONE = "none"
 PICTURE_COLUMNS = ("picture", "path")
-_TABLE = re.compile(r"(?P<table>.+\.(?:csv|tsv|txt)):(?P<column>[^/\\:]+)", re.IGNORECASE)
 _NAMED = 3  # names in an error
 
 
@@ -177,7 +173,7 @@ def spanning(dataset: Dataset) -> dict[str, list[Sample]]:
 
 def _meaning(text: str) -> dict[str, str]:
     """The fields that a text stands for."""
-    table = _TABLE.fullmatch(text)
+    table = TABLE.fullmatch(text)
     if text.strip().lower() == NONE:
         return {}
     if table is not None:
@@ -190,14 +186,13 @@ def _meaning(text: str) -> dict[str, str]:
 
 def _by_pattern(samples: Sequence[Sample], pattern: str, root: Path | None) -> list[str | None]:
     """The group that each name tells, or None."""
-    expression, deep = compiled(pattern), "/" in pattern
+    expression = compiled(pattern)
     names = list[str | None]()
     for sample in samples:
         path = sample.path
-        if deep and root is not None and path.is_relative_to(root):
+        if root is not None and path.is_relative_to(root):
             path = path.relative_to(root)
-        found = expression.search(path.as_posix() if deep else path.name)
-        names.append(None if found is None else found[1 if expression.groups else 0] or None)
+        names.append(found_in(expression, str(path)))
     if samples and not any(names):
         raise OptionError(
             "groups",

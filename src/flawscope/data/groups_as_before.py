@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flawscope.data.groups import LAYOUT, GroupChoice, Grouping, group, group_dataset
+from flawscope.data.groups import GroupChoice, Grouping, group, group_dataset
 from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import DataError, OptionError
+from flawscope.runtime.group_pattern import LAYOUT
 
 
 def as_before(grouped: str, wished: GroupChoice | None) -> GroupChoice | None:

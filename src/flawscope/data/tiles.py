@@ -13,6 +13,7 @@ from flawscope.data.decoded import DecodedPictures
 from flawscope.data.masks import union_mask
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
+from flawscope.files import remembered_sha256
 from flawscope.runtime.images import Frame, size_of
 from flawscope.runtime.tiling import Tile, Tiling
 
@@ -89,6 +90,19 @@ def sources(pictures: Pictures) -> list[int]:
 def files_of(pictures: Pictures) -> list[Path]:
     """The files that pictures, or their tiles, come from, each once and in order."""
     return list(dict.fromkeys(sample.path for sample in pictures.samples))
+
+
+def file_of_each_part(pictures: Pictures) -> list[Path]:
+    """Of each part that pictures, or their tiles, show one file, that with the lowest sha256, in order.
+
+    Each file where they have no groups.
+    """
+    found: dict[int, Path] = {}
+    for unit, sample in zip(units_of(pictures.samples), pictures.samples, strict=True):
+        before = found.setdefault(unit, sample.path)
+        if before != sample.path and remembered_sha256(sample.path) < remembered_sha256(before):
+            found[unit] = sample.path
+    return list(found.values())
 
 
 def units_of(samples: Iterable[Sample]) -> list[int]:

@@ -113,7 +113,7 @@ class Manifest(Frozen):
         calibrated_tiles: the most that a picture has whose score calibrates; None: seen whole, or not known.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
         conditions: of the calibration pictures themselves, by name and in their order, as far as nine of ten
-            tell them (`flawscope.runtime.conditions`).
+            tell them (`flawscope.runtime.conditions`); where parts are counted, of one picture of each.
         parity, speeds: how well and how fast each engine answered where the engine was chosen.
     """
 

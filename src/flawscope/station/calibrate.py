@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flawscope.data.groups import NONE, GroupChoice, grouped_by
+from flawscope.data.groups import GroupChoice, grouped_by
 from flawscope.data.groups_as_before import as_before, group_further
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
-from flawscope.data.tiles import cut, groups_of, largest_grid, tiles_of
+from flawscope.data.tiles import cut, file_of_each_part, groups_of, largest_grid, tiles_of
 from flawscope.errors import CalibrationError, OptionError, OutputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent, counted
@@ -210,7 +210,7 @@ def recalibrated(
         before.alpha if alpha is None else alpha, before.delta if delta is None else delta, promise, judge
     )
     choice = as_before(before.grouped_by, groups) if normals else groups
-    regrouped = not before.groups and choice is not None and str(choice) != NONE
+    regrouped = not before.groups and choice is not None and bool(choice.model_dump())
     changes, hint = dict[str, Any](), ""
     anew = bool(scalars or engines or regrouped)
     if anew or groups is not None:
@@ -226,7 +226,7 @@ def recalibrated(
     if normals:
         given = [Sample(path, "train", defective=False) for path in normals]
         grouping = group_further(given, before.grouped_by, groups)
-        told = (grouping.said,) if grouping.said else ()
+        told = tuple(filter(None, [grouping.said]))
         samples = _unseen(grouping.samples, pictures, hint)
         require_spread(PictureFiles(samples, frame))
         good = cut(samples, frame, tiling)
@@ -242,7 +242,7 @@ def recalibrated(
     calibration = wish.afresh(before, new) if anew else wish.extended(before, new)
     changes["calibration"] = calibration
     if normals:
-        conditions = of_files(paths_of(samples), frame, tiling)
+        conditions = of_files(file_of_each_part(good), frame, tiling)
         alone = len(calibration.scores) == len(new.scores)
         changes["calibrated_tiles"] = largest_grid(good, None if alone else opened.manifest.calibrated_tiles)
         changes["conditions"] = conditions if alone else joined(opened.manifest.conditions, conditions)
@@ -278,12 +278,10 @@ def _unseen(samples: Sequence[Sample], known: Sequence[SeenPicture], hint: str) 
     """Those whose content and part the model does not know, each content once; there must be some."""
     digests = {picture.sha256 for picture in known}
     parts = {picture.group for picture in known if picture.group is not None}
-    fresh: dict[str, Sample] = {}
-    akin = 0
+    fresh, akin = dict[str, Sample](), 0
     for sample in samples:
         check_image(sample.path)
-        digest = remembered_sha256(sample.path)
-        if digest in digests:
+        if (digest := remembered_sha256(sample.path)) in digests:
             continue
         akin += sample.group in parts
         if sample.group not in parts:

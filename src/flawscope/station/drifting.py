@@ -11,11 +11,11 @@ import contextlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flawscope.runtime.drift import ALPHA, Drift, references
+from flawscope.runtime.drift import ALPHA, Drift, Reference
 from flawscope.runtime.in_force import InForce
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.record import Record
@@ -29,10 +29,11 @@ _MARKS = "SELECT seq, kind FROM chain WHERE kind != 'picture' ORDER BY seq DESC"
 _SINCE = "SELECT seq, kind, entry FROM chain WHERE seq > ? ORDER BY seq"
 _REFERENCE = "SELECT reference FROM drift WHERE verdicts = ?"
 _STATE = "SELECT alpha, start, seq, state FROM drift WHERE verdicts = ?"
-_NAME = "INSERT INTO drift (verdicts, reference) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_NAME = (
+    "INSERT INTO drift (verdicts, reference) VALUES (?, ?) ON CONFLICT (verdicts) DO UPDATE "
+    "SET reference = excluded.reference, state = NULL WHERE reference != excluded.reference"
+)
 _KEEP = "UPDATE drift SET alpha = ?, start = ?, seq = ?, state = ? WHERE verdicts = ?"
-
-References = Mapping[str, Sequence[float]]
 
 
 class Drifting:
@@ -44,8 +45,8 @@ class Drifting:
     """
 
     def __init__(self, manifest: Manifest, alpha: float = ALPHA) -> None:
-        self._references, self._alpha = references(manifest), alpha
-        self._drift = Drift(self._references, alpha)
+        self._reference, self._alpha = Reference.of(manifest), alpha
+        self._drift = Drift.beside(self._reference, alpha)
         self._start = self._seen = self._kept = 0
         self._verdicts, self._lost = "", True
 
@@ -57,16 +58,16 @@ class Drifting:
     def begin(self, base: sqlite3.Connection, model: InForce) -> None:
         """Go on with the stream in a store whose model this is; `follow` then takes it up."""
         self._verdicts, self._lost = model.verdicts, True
-        base.execute(_NAME, (self._verdicts, json.dumps(self._references)))
+        base.execute(_NAME, (self._verdicts, json.dumps(self._reference.to_json())))
 
     def _take_up(self, base: sqlite3.Connection, folder: Path) -> None:
         """The state that was kept last, if it is of this stream."""
         self._start = start_of(base, folder, self._verdicts)
-        self._drift, self._seen = Drift(self._references, self._alpha), self._start
+        self._drift, self._seen = Drift.beside(self._reference, self._alpha), self._start
         state = base.execute(_STATE, (self._verdicts,)).fetchone()
         if state is not None and state[:2] == (self._alpha, self._start):
             with contextlib.suppress(zlib.error, ValueError, TypeError, KeyError):  # the chain tells it, too
-                kept = Drift(self._references, self._alpha)
+                kept = Drift.beside(self._reference, self._alpha)
                 kept.restore(json.loads(zlib.decompress(state[3])))
                 self._drift, self._seen = kept, int(state[2])
         self._kept, self._lost = self._seen, False
@@ -100,7 +101,7 @@ class Drifting:
         for number, kind, record in _rows(base, folder, self._seen):
             self._seen = number
             if kind == "drift":
-                self._drift, self._start = Drift(self._references, self._alpha), number
+                self._drift, self._start = Drift.beside(self._reference, self._alpha), number
             elif record is not None:
                 self._drift.see(record)
 
@@ -117,7 +118,7 @@ def start_of(base: sqlite3.Connection, folder: Path, verdicts: str) -> int:
     return int(start)
 
 
-def stream(base: sqlite3.Connection, folder: Path) -> tuple[References, Iterator[Record]] | None:
+def stream(base: sqlite3.Connection, folder: Path) -> tuple[Reference, Iterator[Record]] | None:
     """What the pictures of the model in force are compared with, and their records; None without either.
 
     Raises:
@@ -131,7 +132,7 @@ def stream(base: sqlite3.Connection, folder: Path) -> tuple[References, Iterator
     if found is None:
         return None
     rows = _rows(base, folder, start_of(base, folder, verdicts))
-    return json.loads(found[0]), (record for _, _, record in rows if record is not None)
+    return Reference.of_json(json.loads(found[0])), (record for _, _, record in rows if record is not None)
 
 
 def _rows(base: sqlite3.Connection, folder: Path, after: int) -> Iterator[tuple[int, str, Record | None]]:

@@ -39,7 +39,7 @@ class Replay:
         return tuple(self.drift.alarms)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: pictures, alpha, alarms; each quantity's capital, and that of its alarm."""
+        """Plain values: pictures, alpha and whether it is kept, alarms; capitals, and those of the alarms."""
         now, limits = self.drift.logs.tolist(), self.drift.limits.tolist()
         quantities = {
             name: {"log10_capital": log / np.log(10), "log10_alarm": limit / np.log(10)}
@@ -48,6 +48,7 @@ class Replay:
         return {
             "pictures": self.drift.pictures,
             "alpha": self.alpha,
+            "promised": self.drift.promised,
             "alarms": [alarm.to_json() for alarm in self.alarms],
             "quantities": quantities,
         }
@@ -75,8 +76,8 @@ def replay(folder: Path, alpha: float = ALPHA, progress: Progress | None = None)
                 got="none of the model in force",
                 fix="Inspect into it without --drift off.",
             )
-        references, records = found
-        drift, logs = Drift(references, alpha), list[NDArray[np.float32]]()
+        reference, records = found
+        drift, logs = Drift.beside(reference, alpha), list[NDArray[np.float32]]()
         (count,) = base.execute("SELECT count(*) FROM records").fetchone()
         with (progress or Silent()).stage("following pictures", count) as stage:
             for record in counted(records, stage):

@@ -11,7 +11,7 @@ from typing import Any
 
 import flawscope
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import files_of, largest_grid
+from flawscope.data.tiles import file_of_each_part, largest_grid
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
@@ -131,7 +131,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             engine=chosen.pipeline.engine,
             precision=chosen.pipeline.precision,
             calibration=contents.wish.thresholds(held_out),
-            conditions=of_files(files_of(contents.apart), contents.apart.frame, contents.tiling),
+            conditions=of_files(file_of_each_part(contents.apart), contents.apart.frame, contents.tiling),
             heatmap=None if held_out.levels is None else heatmap_range(held_out.levels),
             parity=chosen.parity,
             speeds=chosen.speeds,

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.checks.near import BLOCK, thumbnail
-from flawscope.data.group_pattern import compiled
 from flawscope.data.samples import Sample, spread
 from flawscope.errors import FlawscopeError
+from flawscope.runtime.group_pattern import compiled
 from flawscope.runtime.images import read_image
 
 FEWEST_PARTS = 5

@@ -9,9 +9,13 @@ the longest name that a file can have, and milliseconds on usual ones.
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 from flawscope.errors import OptionError
 
+LAYOUT = "layout"  # how groups of a layout are called where others have a pattern or a table
+NONE = "none"
+TABLE = re.compile(r"(?P<table>.+\.(?:csv|tsv|txt)):(?P<column>[^/\\:]+)", re.IGNORECASE)
 LONGEST = 200  # characters of a pattern
 MOST_OPEN = 3  # repeats without an upper end below `_WIDE`
 _WIDE = 10  # times from which a bounded repeat counts as an open one
@@ -42,6 +46,22 @@ def compiled(pattern: str) -> re.Pattern[str]:
         fix = "Let it ask for at least one character."
         raise _refused("a pattern that some names do not hold", f"{pattern!r}, which all do", fix)
     return found
+
+
+def found_in(pattern: re.Pattern[str], path: str) -> str | None:
+    """What a pattern names in a file's name, or in its path where the pattern holds a slash.
+
+    That is its first capture group, or the whole match; None where there is none.
+    """
+    text = PurePath(path).as_posix() if "/" in pattern.pattern else PurePath(path).name
+    found = pattern.search(text)
+    return None if found is None else found[1 if pattern.groups else 0] or None
+
+
+def pattern_of(grouped_by: str) -> str:
+    """The pattern of `Calibration.grouped_by`; empty where that is none, a table or a layout."""
+    none = grouped_by in ("", LAYOUT, NONE) or TABLE.fullmatch(grouped_by) is not None
+    return "" if none else grouped_by
 
 
 def _refused(expected: str, got: str, fix: str) -> OptionError:
