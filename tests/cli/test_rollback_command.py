@@ -43,6 +43,23 @@ def test_listing_writes_nothing(flawscope: Callable[..., Any], switched: tuple[P
     assert (first["id"], first["current"], second["by"]) == (one, False, "update")
 
 
+def test_old_versions_are_removed_when_asked(
+    flawscope: Callable[..., Any], switched: tuple[Path, str, str]
+) -> None:
+    model, one, two = switched
+    stays = flawscope("rollback", model, "--keep", "1")
+    assert stays.out.strip() == f"No version was removed. Kept: {one}."
+    both = flawscope("rollback", model, "--keep", "1", "--list")
+    assert (both.code, "neither --to nor --list" in both.err) == (2, True)
+    gone = flawscope("rollback", model, "--keep", "0")
+    assert gone.out.strip() == f"Removed: {one}. Kept: none but the model in use."
+    assert json.loads(flawscope("rollback", model, "--keep", "0", "--json").out) == {
+        "removed": [],
+        "kept": [],
+    }
+    assert versions.name_of(model) == two
+
+
 def test_nothing_to_return_to(flawscope: Callable[..., Any], tmp_path: Path) -> None:
     model = save_model(tmp_path / "model").folder
     for arguments in ([], ["--to", "abc"]):

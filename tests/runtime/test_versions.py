@@ -175,6 +175,34 @@ def test_versions_that_were_deleted(model: Path) -> None:
     assert changes(model) == [("switch", two, three)]
 
 
+def test_versions_are_removed_but_those_that_were_in_use_last_and_the_log_tells_it(model: Path) -> None:
+    one, two, three, _ = switched(model, 2, 3, 4)
+    versions.rollback(model, one)
+    versions.switch(model, candidate(model, 5))
+    assert versions.remove_but(model, 2) == [two, three]
+    kept = [version.id for version in versions.history(model)]
+    assert one in kept
+    assert len(kept) == 3
+    assert changes(model)[-1] == ("removed", None, None)
+    assert versions.rows(model)[-1].entry["versions"] == [two, three]
+    assert versions.remove_but(model, 2) == []
+    assert versions.rollback(model).id == one
+    assert bundle.load(model).manifest == bundle.load(versions.history(model)[-1].folder).manifest
+    assert len(versions.remove_but(model, 0)) == 2
+    with pytest.raises(OptionError, match="an earlier version"):
+        versions.rollback(model)
+
+
+def test_a_version_that_a_recipe_names_is_not_removed(model: Path) -> None:
+    one, two, three = switched(model, 2, 3)
+    (model / bundle.RECIPE).write_text(f"model: {versions.folder_of(model) / two}\n")
+    (versions.folder_of(model) / two / bundle.RECIPE).write_text(f"model: models/m.versions/{one}\n")
+    assert versions.remove_but(model, 0) == []
+    (versions.folder_of(model) / two / bundle.RECIPE).unlink()
+    assert versions.remove_but(model, 0) == [one]
+    assert [version.id for version in versions.history(model)] == [two, three]
+
+
 def test_without_its_log_the_version_kept_last_comes_back(model: Path) -> None:
     _, two, _ = switched(model, 2, 3)
     (versions.folder_of(model) / "log.jsonl").unlink()

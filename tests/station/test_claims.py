@@ -178,6 +178,12 @@ def test_results_go_on_through_a_switch_and_a_rollback_of_their_model(tmp_path: 
     log = audit_log(found)
     assert log is not None
     assert (log.folder, log.rows, log.problem) == (model, 2, None)
+    assert len(versions.remove_but(model, 0)) == 1  # its results go on, and verify, as the log tells of it
+    inspect_with_it()
+    found = audit(tmp_path / "out")
+    after = audit_log(found)
+    assert after is not None
+    assert (found.whole, found.rows["picture"], after.rows, after.problem) == (True, 5, 3, None)
     (versions.folder_of(model) / "log.jsonl").write_text("")
     save_model(versions.candidate_place(model), divide_by=4.0)
     versions.switch(model, versions.candidate_place(model))
@@ -185,4 +191,4 @@ def test_results_go_on_through_a_switch_and_a_rollback_of_their_model(tmp_path: 
     assert lacking is not None
     assert lacking.problem == "a change is missing by which the results went on in their row 4"
     report = inspection_report(Inspector.load(model).bundle, tmp_path / "out").read_text(encoding="utf-8")
-    assert "4 of 4 pictures were judged by another version of the model" in report
+    assert "5 of 5 pictures were judged by another version of the model" in report

@@ -21,8 +21,11 @@ EXAMPLES = """Examples:
 
   flawscope rollback models/bracket --to 3fa9
 
+  flawscope rollback models/bracket --keep 5
+
 Versions lie in MODEL.versions beside the model. The switch is one step: who opens the model meanwhile gets
-the one or the other, whole. The model that was in use is kept as well, so `--to` leads back to it."""
+the one or the other, whole. The model that was in use is kept as well, so `--to` leads back to it. With
+--keep the model in use stays, and versions are removed for ever; the log still tells of them."""
 
 
 def rollback(
@@ -33,11 +36,22 @@ def rollback(
     listing: Annotated[
         bool, typer.Option("--list", help="Only list the versions, the oldest first.")
     ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option("--keep", help="Only remove kept versions, but this many that were in use last.", min=0),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Put an earlier version of a model in use again."""
+    from flawscope.errors import OptionError
     from flawscope.runtime import bundle, versions
 
+    if keep is not None:
+        if listing or to is not None:
+            fix = "Say them one after the other."
+            raise OptionError("--keep", expected="neither --to nor --list beside it", got="one", fix=fix)
+        _show_removed(versions.remove_but(model, keep), versions.history(model)[:-1], as_json=as_json)
+        return
     if listing:
         found = versions.history(model)
         if not found:
@@ -65,6 +79,15 @@ def _facts(made: Bundle) -> dict[str, object]:
     from flawscope.cli.console import promised
 
     return {"signed": made.signed, **promised(made.manifest.calibration)}
+
+
+def _show_removed(removed: list[str], left: list[Version], *, as_json: bool) -> None:
+    names = [version.id for version in left]
+    if as_json:
+        print_json({"removed": removed, "kept": names})
+        return
+    gone = f"Removed: {', '.join(removed)}." if removed else "No version was removed."
+    say(f"{gone} Kept: {', '.join(names) or 'none but the model in use'}.")
 
 
 def _show(found: list[Version], made_by: dict[Any, Any], *, as_json: bool) -> None:

@@ -142,6 +142,10 @@ class Store:
         finally:
             self._settle()
 
+    def remove(self, name: str) -> None:
+        """Remove a kept version, in one step."""
+        self._remove(self.folder / name)
+
     def log(self, entry: Event) -> None:
         """Add a row; the log is written anew, so that it is the old one or the new one."""
         rows = self.rows()

@@ -37,6 +37,7 @@ __all__ = [
     "keep",
     "logged",
     "name_of",
+    "remove_but",
     "rollback",
     "rows",
     "switch",
@@ -147,6 +148,42 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
         return store.take(made, {"event": "rollback", **(event or {})})
 
 
+def remove_but(model: Path, most: int) -> list[str]:
+    """Remove the kept versions but so many that were in use last; the log tells which, and stays.
+
+    Those stay, too, that the recipe of the model in use or of a kept version names, as `learn` writes it.
+
+    Args:
+        most: 0 or more; the model in use does not count.
+
+    Returns:
+        The names of those removed, the one in use longest ago at the front.
+
+    Raises:
+        BundleError: the model in use is damaged, or there is none.
+        OutputError: the places cannot be written.
+    """
+    store = Store(model)
+    bundle.load(store.model)
+    if not store.kept():
+        return []
+    with store.alone():
+        changes = [row for row in store.rows() if {"from", "to"} <= row.entry.keys()]
+        last_use = {row.entry["from"]: row.number for row in changes}
+        ranked = sorted(store.kept(), key=lambda one: (last_use.get(one.id, -1), one.written, one.id))
+        removed, staying = list[str](), [*ranked[max(len(ranked) - most, 0) :], store.version(store.model)]
+        for version in reversed(ranked[: max(len(ranked) - most, 0)]):  # whose recipes name earlier ones
+            if any(version.id in _recipe(one.folder) for one in staying):
+                staying.append(version)
+            else:
+                removed.insert(0, version.id)
+        if removed:
+            store.log({"at": now(), "event": "removed", "versions": removed})
+        for name in removed:
+            store.remove(name)
+    return removed
+
+
 def logged(model: Path, event: Event) -> None:
     """Add a row to the model's log: the event, its time and its place in the chain.
 
@@ -168,6 +205,12 @@ def rows(model: Path) -> list[Row]:
 def folder_of(model: Path) -> Path:
     """Where the versions of a model lie."""
     return Store(model).folder
+
+
+def _recipe(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        return (folder / bundle.RECIPE).read_text(encoding="utf-8", errors="replace")
+    return ""
 
 
 def _whole(store: Store, name: str) -> Bundle:
