@@ -1,16 +1,21 @@
 """Time a million records: adding, opening, resuming, exporting and verifying them, and the memory.
 
-    python benchmarks/records.py [--count 1000000] [--out benchmarks/results/records.json]
+    python benchmarks/records.py [--count 1000000] [--work FOLDER] [--out benchmarks/results/records.json]
 
 The pictures are small files that exist, 1000 of them under a thousand names of their folder, so that asking
 for their state costs what it costs in practice. Each step runs in a process of its own; wall and processor
 seconds are told, since other work may share the machine, and the growth of the peak of resident memory
 (`resume` holds the list of all names, as the command line does; `stream` shows what the store itself takes).
+
+With --work the store and what was measured stay there, and the same command again goes on: with the step that
+is next, and of `fill`, which goes in pieces of 50 000 records, with the records that are missing. Where a
+kill ended a piece, its seconds are lost, and `fill` tells how many records its seconds are of.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import resource
@@ -38,6 +43,8 @@ FILES = 1000
 MODEL = InForce(folder="models/m", manifest="", model="m", calibration="c", engine="none")
 IDENTITY = MODEL.identity
 TOGETHER = 10_000  # records a commit while the store is filled
+PIECE = 50_000  # records that one process adds
+STORE, DONE = "out", "steps.json"  # in the folder that the work is done in
 
 
 def paths(folder: Path, count: int) -> Iterator[Path]:
@@ -49,11 +56,13 @@ def paths(folder: Path, count: int) -> Iterator[Path]:
 def make_pictures(folder: Path, count: int) -> None:
     """A thousand files in one folder, and further names of that folder."""
     first = folder / "line0000"
-    first.mkdir(parents=True)
+    first.mkdir(parents=True, exist_ok=True)
     for index in range(FILES):
-        (first / f"{index:04d}.png").write_bytes(b"pixels")
+        if not (path := first / f"{index:04d}.png").exists():  # others would be taken for changed ones
+            path.write_bytes(b"pixels")
     for index in range(1, -(-count // FILES)):
-        (folder / f"line{index:04d}").symlink_to(first)
+        with contextlib.suppress(FileExistsError):
+            (folder / f"line{index:04d}").symlink_to(first.name)
 
 
 def inspected(path: Path, index: int) -> Inspected:
@@ -71,22 +80,32 @@ def inspected(path: Path, index: int) -> Inspected:
 
 
 def fill(folder: Path, count: int) -> dict[str, Any]:
-    """Add all records, ten thousand a commit; then a thousand more, each in its own commit as usual."""
-    with Results(folder / "out", model=MODEL) as results:
-        found = (inspected(path, index) for index, path in enumerate(paths(folder, count)))
+    """Add the next records, ten thousand a commit."""
+    with Results(folder / STORE, model=MODEL) as results:
+        with contextlib.closing(sqlite3.connect(folder / STORE / "results.sqlite")) as base:
+            (present,) = base.execute("SELECT count(*) FROM records").fetchone()
+        wanted = islice(enumerate(paths(folder, count)), present, present + PIECE)
+        found, added = (inspected(path, index) for index, path in wanted), 0
         while chunk := list(islice(found, TOGETHER)):
             results.add(*chunk)
+            added += len(chunk)
+    return {"records": added}
+
+
+def singly(folder: Path, count: int) -> dict[str, Any]:
+    """Add a thousand more, each in its own commit as usual."""
+    del count
+    with Results(folder / STORE, model=MODEL) as results:
         start = time.perf_counter()
         for index in range(1000):
             results.add(inspected(folder / f"more{index}.png", index))
-        each = (time.perf_counter() - start) / 1000
-    return {"one_record_one_commit_ms": round(each * 1e3, 3)}
+    return {"one_record_one_commit_ms": round(time.perf_counter() - start, 3)}
 
 
 def open_only(folder: Path, count: int) -> dict[str, Any]:
     """Open the store."""
     del count
-    Results(folder / "out", model=MODEL).close()
+    Results(folder / STORE, model=MODEL).close()
     return {}
 
 
@@ -96,7 +115,7 @@ def resume(folder: Path, count: int) -> dict[str, Any]:
     for path in listed:
         str(path)
     start, busy = time.perf_counter(), time.process_time()
-    with Results(folder / "out", model=MODEL) as results:
+    with Results(folder / STORE, model=MODEL) as results:
         new = list(results.new(listed))
         found = {"seconds": time.perf_counter() - start, "processor_seconds": time.process_time() - busy}
         busy = time.process_time()
@@ -107,14 +126,14 @@ def resume(folder: Path, count: int) -> dict[str, Any]:
 
 def stream(folder: Path, count: int) -> dict[str, Any]:
     """The last with names that come one by one, so that memory tells what the store itself takes."""
-    with Results(folder / "out", model=MODEL) as results:
+    with Results(folder / STORE, model=MODEL) as results:
         return {"changed": sum(1 for _ in results.changed(paths(folder, count)))}
 
 
 def export(folder: Path, count: int) -> dict[str, Any]:
     """Write results.jsonl and results.csv."""
     del count
-    with Results(folder / "out", model=MODEL) as results:
+    with Results(folder / STORE, model=MODEL) as results:
         results.export()
     return {}
 
@@ -122,12 +141,12 @@ def export(folder: Path, count: int) -> dict[str, Any]:
 def verify(folder: Path, count: int) -> dict[str, Any]:
     """Recompute the chain and compare every record with it."""
     del count
-    found = audit(folder / "out")
+    found = audit(folder / STORE)
     return {"whole": found.whole, "rows": found.rows.total()}
 
 
 STEPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
-    step.__name__: step for step in (fill, open_only, resume, stream, export, verify)
+    step.__name__: step for step in (fill, singly, open_only, resume, stream, export, verify)
 }
 
 
@@ -143,35 +162,55 @@ def measured(step: str, folder: Path, count: int) -> dict[str, Any]:
     return rounded | {"peak_memory_growth_mib": round(grown, 1)}
 
 
+def measured_apart(step: str, folder: Path, count: int) -> dict[str, Any]:
+    """`measured` in a process of its own."""
+    words = ["--step", step, "--work", str(folder), "--count", str(count)]
+    ended = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def all_steps(folder: Path, count: int) -> dict[str, Any]:
+    """What each step took; those that were measured before are not done again."""
+    kept = folder / DONE
+    state: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {"count": count, "steps": {}}
+    if state["count"] != count:
+        raise SystemExit(f"{folder} holds the work of --count {state['count']}: name another --work.")
+    done = state["steps"]
+    make_pictures(folder, count)
+    for step in STEPS:
+        while step not in done or step == "fill":
+            found = measured_apart(step, folder, count)
+            if found.get("records") == 0:
+                break
+            done[step] = together(done[step], found) if step in done else found
+            write_text(kept, json.dumps(state, indent=2) + "\n")
+            print(step, done[step], flush=True)
+    return done
+
+
+def together(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Two pieces of a step as one: times and records add, and the higher peak is the peak of both."""
+    both = {key: round(before[key] + value, 3) for key, value in found.items()}
+    peak = "peak_memory_growth_mib"
+    return both | {peak: max(before[peak], found[peak])}
+
+
 def main() -> None:
     """Run each step in a process of its own, or one step where `--step` names it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--work", type=Path, help="folder that the work stays in; else one that is removed")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:
-        print(json.dumps(measured(arguments.step, arguments.folder, arguments.count)))
+        print(json.dumps(measured(arguments.step, arguments.work, arguments.count)))
         return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_pictures(folder, arguments.count)
-        steps = {}
-        for step in STEPS:
-            command = [
-                sys.executable,
-                __file__,
-                "--step",
-                step,
-                "--folder",
-                name,
-                "--count",
-                str(arguments.count),
-            ]
-            steps[step] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-            print(step, steps[step], flush=True)
-        sizes = {path.name: path.stat().st_size for path in sorted((folder / "out").iterdir())}
+    with contextlib.ExitStack() as stack:
+        folder = arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        steps = all_steps(folder, arguments.count)
+        sizes = {path.name: path.stat().st_size for path in sorted((folder / STORE).iterdir())}
     result = {
         "command": f"python benchmarks/records.py --count {arguments.count}",
         "machine": hardware(),
