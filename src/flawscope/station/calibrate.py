@@ -8,29 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flawscope.data.groups import GroupChoice, grouped_by
+from flawscope.data.groups import NONE, GroupChoice, grouped_by
 from flawscope.data.groups_as_before import as_before, group_further
-from flawscope.data.pictures import PictureFiles, Pictures
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
-from flawscope.data.tiles import cut, file_of_each_part, groups_of, largest_grid, tiles_of
-from flawscope.errors import CalibrationError, OptionError, OutputError
-from flawscope.files import remembered_sha256
-from flawscope.progress import Progress, Silent, counted
+from flawscope.data.tiles import cut, file_of_each_part, groups_of, largest_grid
+from flawscope.errors import OptionError, OutputError
+from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle, versions
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.calibration import Calibration, Promise, normals_needed
 from flawscope.runtime.conditions import joined, of_files
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.groups import Judge, numbered
-from flawscope.runtime.images import check_image
-from flawscope.runtime.manifest import HeatmapRange, heatmap_range
-from flawscope.runtime.pipeline import Pipeline, scores_and_levels
-from flawscope.runtime.provenance import SeenPicture, seen
-from flawscope.runtime.tiling import of_pictures
+from flawscope.runtime.pipeline import Pipeline
+from flawscope.runtime.provenance import seen
 from flawscope.station.choose_engine import choose_here
 from flawscope.station.gate import Gate
 from flawscope.station.gated import Gated, require_same, switch_if_it_passes
+from flawscope.station.normals import judged, tiling_with, unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,9 @@ def calibrate(
 
     With `scalars`, such as `{"local_weight": 0.7}`, knobs of the graph are turned, which changes every
     score: those of `normals` replace the stored ones, and the heatmap's levels are read from them again.
-    Pictures that calibrated before may serve again; those that fit has seen are left out and counted.
+    Pictures that calibrated before may serve again; those that fit has seen are left out and counted. Where
+    an overview was brought to the scale of tiles, the pictures that told the scale must be among them: they
+    tell the new one.
 
     Pictures of one part count once, where `groups` or else the model say which those are; such of a part that
     the model knows are left out and counted. Where groups are named for scores that had none, those of
@@ -154,7 +153,8 @@ def calibrate(
         InputError: a picture that cannot be read.
         MissingExtraError: the only one of `engines` is not installed.
         OptionError: a knob that the model does not have, or a value outside its range; `scalars`, `engines`
-            or `groups` without `normals`; groups that cannot be made, or none for a model that counts parts.
+            or `groups` without `normals`; a picture is missing that scaled an overview; groups that cannot be
+            made, or none for a model that counts parts.
     """
     opened = bundle.load(model)
     changed = recalibrated(
@@ -217,7 +217,9 @@ def recalibrated(
         knobs = [*(scalars or ()), *(["engine"] if engines else []), *(["groups"] if groups else [])]
         _require(normals, ", ".join(knobs))
     if anew:
-        opened = replace(opened, manifest=opened.manifest.with_scalars(scalars or {}))
+        tiling = tiling_with(opened, scalars or {}, normals, progress)
+        turned = opened.manifest.with_scalars(scalars or {}).model_copy(update={"tiling": tiling})
+        opened = replace(opened, manifest=turned)
         pictures = tuple(picture for picture in pictures if picture.role != "calibration")
         few = "; with few pictures, all of them serve to train"
         hint = few if before.cross_conformal else ", or those set aside"
@@ -227,7 +229,7 @@ def recalibrated(
         given = [Sample(path, "train", defective=False) for path in normals]
         grouping = group_further(given, before.grouped_by, groups)
         told = tuple(filter(None, [grouping.said]))
-        samples = _unseen(grouping.samples, pictures, hint)
+        samples = unseen(grouping.samples, pictures, hint)
         require_spread(PictureFiles(samples, frame))
         good = cut(samples, frame, tiling)
         if engines:
@@ -235,7 +237,7 @@ def recalibrated(
             pipeline, changes = chosen.pipeline, {"parity": chosen.parity, "speeds": chosen.speeds}
         else:
             pipeline = Pipeline.open(opened)
-        scores, levels = _judged(pipeline, good, progress)
+        scores, levels = judged(pipeline, good, progress)
         new = _Scored(scores, numbered(groups_of(good)), grouped_by(choice, samples))
         if anew:
             changes |= {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
@@ -261,40 +263,3 @@ def _require(normals: Sequence[Path], knobs: str) -> None:
             got="none",
             fix="The stored scores hold for the old value; name good pictures that training has not seen.",
         )
-
-
-def _judged(
-    pipeline: Pipeline, pictures: Pictures, progress: Progress
-) -> tuple[list[float], HeatmapRange | None]:
-    """Scores of the pictures, and the levels of their maps where the model has any; one map at a time."""
-    with progress.stage("scoring good pictures", len(pictures)) as stage:
-        stream = pipeline.score(counted(pictures, stage), pipeline.judged)
-        answers = of_pictures(stream, tiles_of(pictures), pipeline.judged)
-        scores, levels = scores_and_levels(answers, pipeline.judged)
-    return scores, heatmap_range(levels) if levels else None
-
-
-def _unseen(samples: Sequence[Sample], known: Sequence[SeenPicture], hint: str) -> tuple[Sample, ...]:
-    """Those whose content and part the model does not know, each content once; there must be some."""
-    digests = {picture.sha256 for picture in known}
-    parts = {picture.group for picture in known if picture.group is not None}
-    fresh, akin = dict[str, Sample](), 0
-    for sample in samples:
-        check_image(sample.path)
-        if (digest := remembered_sha256(sample.path)) in digests:
-            continue
-        akin += sample.group in parts
-        if sample.group not in parts:
-            fresh.setdefault(digest, sample)
-    if not fresh:
-        fix = f"Take new pictures of good parts{hint}."
-        if akin:
-            fix = "Take pictures of other parts; where numbers start anew each day, group by the day too."
-        raise CalibrationError(
-            "calibration pictures",
-            expected="good pictures that the model has not seen",
-            got=f"{len(samples)} pictures that it knows already"
-            + (f", {akin} of them by other pictures of their part" if akin else ""),
-            fix=fix,
-        )
-    return tuple(fresh.values())

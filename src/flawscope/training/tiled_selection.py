@@ -11,7 +11,7 @@ from flawscope.data.tiles import units_of
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.detector import Detector
 from flawscope.runtime.calibration import normals_needed
-from flawscope.training.overview import ENOUGH
+from flawscope.runtime.overview import ENOUGH
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection, select
 from flawscope.training.tiling import Proposal, propose
