@@ -118,6 +118,8 @@ def test_what_lies_outside_the_picture_is_cut(tmp_path: Path) -> None:
         (shape("mask", (1, 1), (3, 3), mask=None), "mask: no PNG in base64"),
         (shape("mask", (1, 1), (3, 3), mask="QUJD"), "mask: no PNG in base64"),
         (shape("mask", (1, 1), (3, 3)), "mask: no PNG in base64"),
+        (shape("mask", (2, 3), (16, 13), mask=in_base64(PATCH)), "mask: 5x4 pixels in a box of 15x11"),
+        (shape("mask", (2, 3), (6, 9), mask=in_base64(PATCH)), "mask: 5x4 pixels in a box of 5x7"),
     ],
 )
 def test_a_shape_that_cannot_be_drawn_is_skipped_and_named(
@@ -136,6 +138,30 @@ def test_a_size_that_is_not_stated_is_the_pictures_own(tmp_path: Path, side: obj
     )
     both = labelme(tmp_path / "b.json", SQUARE, height=side, width=side)
     np.testing.assert_array_equal(LabelMe.parse(both).read(24, 32), BOX)
+
+
+def test_a_mask_of_more_pixels_than_pictures_may_have_is_named_so(tmp_path: Path) -> None:
+    large = in_base64(np.zeros((10_001, 10_000), np.uint8))
+    given = shape("mask", (0, 0), (9_999, 10_000), mask=large)
+    (skipped,) = LabelMe.parse(labelme(tmp_path / "a.json", given)).skipped
+    assert "at most 100 megapixels" in skipped
+    assert "10000" in skipped
+
+
+def test_where_no_size_is_stated_a_mask_beyond_the_picture_tells_another(tmp_path: Path) -> None:
+    patch = shape("mask", (28, 21), (32, 24), mask=in_base64(PATCH))
+    whole = LabelMe.parse(labelme(tmp_path / "a.json", patch, height=None, width=None))
+    assert whole.read(24, 32).sum() == 6  # one pixel beyond: programs count the last one in or out
+    with pytest.raises(DataError, match=r"inside the picture's 20x12, got a mask of Pitting from \(28, 21\)"):
+        whole.read(12, 20)
+    assert whole.misfit(48, 64) is None
+
+
+def test_discs_at_the_border_are_what_their_formula_says(tmp_path: Path) -> None:
+    rows, columns = np.ogrid[:24, :32]
+    for x, y, r in ((1.5, 2.25, 5.5), (31, 23, 9), (-3, 12, 4), (40, 40, 3), (16, 12, 100)):
+        found = drawn(tmp_path, shape("circle", (x, y), (x + r, y)))
+        np.testing.assert_array_equal(found, (columns - x) ** 2 + (rows - y) ** 2 <= r**2)
 
 
 def test_another_picture_size_is_an_error(tmp_path: Path) -> None:

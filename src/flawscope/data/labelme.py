@@ -26,6 +26,7 @@ from flawscope.runtime.images import read_image
 MAX_SIDE = 2**15 - 1
 LINE_WIDTH = 10
 POINT_RADIUS = 5
+_SLACK = 1  # pixels by which programs differ that count the last one in or out
 
 Points = NDArray[np.float64]  # (n, 2): x, y
 Canvas = NDArray[np.uint8]  # (H, W), drawn into
@@ -91,15 +92,31 @@ class LabelMe:
         height, width = (_side(content.get(key)) for key in ("imageHeight", "imageWidth"))
         return cls(path, tuple(read), tuple(skipped), height, width)
 
+    def misfit(self, height: int, width: int) -> DataError | None:
+        """Why the shapes belong to a picture of another size; None where nothing tells.
+
+        The file states its picture's size; where it does not, masks that reach beyond this one tell it.
+        """
+        stated = self.height or height, self.width or width
+        if stated != (height, width):
+            return size_error(self.path, stated, (height, width))
+        if None in (self.height, self.width):
+            for shape in self.shapes:
+                if (box := _mask_box(shape)) and _beyond(box, height, width):
+                    got = f"a mask of {shape.label} from {box[:2]} to {box[2:]}"
+                    fix = "Annotate this picture at its own size, or remove the shape."
+                    where = f"masks inside the picture's {width}x{height}"
+                    return DataError(f"mask {self.path}", expected=where, got=got, fix=fix)
+        return None
+
     def read(self, height: int, width: int) -> NDArray[np.bool_]:
         """The area as (height, width) bool.
 
         Raises:
-            DataError: the file states another picture size.
+            DataError: as `misfit` tells.
         """
-        stated = self.height or height, self.width or width
-        if stated != (height, width):
-            raise size_error(self.path, stated, (height, width))
+        if error := self.misfit(height, width):
+            raise error
         canvas = np.zeros((height, width), np.uint8)
         for shape in self.shapes:
             _draw(canvas, shape)
@@ -170,7 +187,7 @@ def _shape(shape: Any) -> Shape:
     if not few <= len(points) <= most:
         raise _Undrawn(f"{kind}: {len(points)} points")
     label = str(shape.get("label") or "defect")
-    pixels = _pixels(shape.get("mask")) if kind == "mask" else None
+    pixels = _pixels(shape.get("mask"), points) if kind == "mask" else None
     number = shape.get("group_id")
     group = number if isinstance(number, int) else None
     return Shape(kind, tuple((float(x), float(y)) for x, y in points), label, group, pixels)
@@ -186,12 +203,18 @@ def _points(given: Any) -> Points:
     return points
 
 
-def _pixels(text: Any) -> NDArray[np.bool_]:
-    """The mask (h, w) that a file holds as PNG in base64."""
+def _pixels(text: Any, corners: Points) -> NDArray[np.bool_]:
+    """The mask (h, w) that a file holds as PNG in base64, which fills the box of its two corners."""
     try:
-        image = read_image(base64.b64decode(text, validate=True), pixel_limit=MAX_SIDE**2 // 8)
-    except (TypeError, ValueError, binascii.Error, InputError) as error:
+        image = read_image(base64.b64decode(text, validate=True))
+    except (TypeError, ValueError, binascii.Error) as error:
         raise _Undrawn("mask: no PNG in base64") from error
+    except InputError as error:
+        raise _Undrawn(f"mask: no PNG in base64 of {error.expected}, but {error.got}") from error
+    (left, top), (right, bottom) = np.rint(corners.min(axis=0)), np.rint(corners.max(axis=0))
+    (height, width), box = image.shape[:2], (int(bottom - top) + 1, int(right - left) + 1)
+    if abs(height - box[0]) > _SLACK or abs(width - box[1]) > _SLACK:
+        raise _Undrawn(f"mask: {width}x{height} pixels in a box of {box[1]}x{box[0]}")
     return marked(image.max(axis=2))
 
 
@@ -199,7 +222,27 @@ def _draw(canvas: Canvas, shape: Shape) -> None:
     points = np.asarray(shape.points)
     _DRAWN.get(shape.kind, _polygon)(canvas, points)
     if shape.pixels is not None:
-        _paste(canvas, shape.pixels, *np.rint(points.min(axis=0)).astype(int))
+        _paste(canvas, shape.pixels, *_corner(shape))
+
+
+def _mask_box(shape: Shape) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of a mask, the last two exclusive; None for other shapes."""
+    if shape.pixels is None:
+        return None
+    (left, top), (height, width) = _corner(shape), shape.pixels.shape
+    return left, top, left + width, top + height
+
+
+def _beyond(box: tuple[int, int, int, int], height: int, width: int) -> bool:
+    """Whether a box clearly reaches out of a picture."""
+    left, top, right, bottom = box
+    return min(left, top) < -_SLACK or right > width + _SLACK or bottom > height + _SLACK
+
+
+def _corner(shape: Shape) -> tuple[int, int]:
+    """Left and top of a shape, in whole pixels."""
+    left, top = np.rint(np.asarray(shape.points).min(axis=0)).astype(int)
+    return int(left), int(top)
 
 
 def _polygon(canvas: Canvas, points: Points) -> None:
@@ -226,9 +269,11 @@ def _line(canvas: Canvas, points: Points) -> None:
 
 
 def _disc(canvas: Canvas, centre: Points, radius: float) -> None:
-    height, width = canvas.shape
-    rows, columns = np.ogrid[:height, :width]
-    canvas[(columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 <= radius**2] = 1
+    first = np.maximum(np.floor(centre - radius), 0).astype(int)  # x, y
+    last = np.minimum(np.ceil(centre + radius) + 1, canvas.shape[::-1]).astype(int)
+    rows, columns = np.ogrid[first[1] : last[1], first[0] : last[0]]
+    inside = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 <= radius**2
+    canvas[first[1] : last[1], first[0] : last[0]][inside] = 1
 
 
 def _nothing(canvas: Canvas, points: Points) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from annotated import polygon
 from flawscope.data.annotations.attach import Annotated, attach
+from flawscope.data.annotations.check import check_annotations
 from flawscope.data.annotations.order import ORDER, Component, write_order
 from flawscope.data.annotations.partition import classes_of, partition
 from flawscope.data.label_folder import NAMES, LabelFolder
@@ -245,6 +248,40 @@ def test_coco_annotations_that_cannot_be_drawn(
     (tmp_path / "coco.json").write_text(json.dumps(values))
     with pytest.raises(DataError, match=f"annotation 2: expected .*{message}"):
         attach(dataset, tmp_path / "coco.json").require()
+
+
+def test_masks_tell_the_size_where_the_image_does_not(dataset: Dataset, tmp_path: Path) -> None:
+    values = coco()
+    del values["images"][0]["height"], values["images"][0]["width"]
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(values))
+    np.testing.assert_array_equal(labels_of(attach(dataset, path).require()), expected_nested())
+    values["annotations"][1]["segmentation"] = {"size": [8, 12], "counts": [4, 4, 88]}
+    path.write_text(json.dumps(values))
+    found = attach(dataset, path)
+    (problem,) = found.problems
+    assert "expected the picture's size, 24x16, got 12x8" in str(problem)
+    assert any("24x16, got 12x8" in issue.message for issue in check_annotations(found).issues)
+    other = {**values["annotations"][1], "id": 3, "segmentation": {"size": [16, 24], "counts": [384]}}
+    path.write_text(json.dumps({**values, "annotations": [*values["annotations"], other]}))
+    with pytest.raises(DataError, match=r"image 7: expected masks of one size, got \[8, 12\] and \[16, 24\]"):
+        attach(dataset, path).require()
+
+
+def test_labelme_masks_of_another_picture(dataset: Dataset, tmp_path: Path, write: Write) -> None:
+    stream = BytesIO()
+    Image.fromarray(np.full((30, 40), 255, np.uint8)).save(stream, "PNG")
+    mask = {
+        "label": "screw",
+        "points": [[0, 0], [39, 29]],
+        "shape_type": "mask",
+        "mask": base64.b64encode(stream.getvalue()).decode(),
+    }
+    write("train/good/000.json", mask, imageHeight=None, imageWidth=None)
+    found = attach(dataset, tmp_path / "annotations")
+    (problem,) = found.problems
+    assert "masks inside the picture's 24x16, got a mask of screw from (0, 0) to (40, 30)" in str(problem)
+    assert check_annotations(found).annotated == 0
 
 
 def test_labelme_files_that_cannot_be_used(dataset: Dataset, tmp_path: Path, write: Write) -> None:

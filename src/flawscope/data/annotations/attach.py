@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flawscope.data.annotations.drawing import Drawing
+from flawscope.data.annotations.drawing import Drawing, ShapesPart
 from flawscope.data.annotations.matching import Unmatched, matched
 from flawscope.data.annotations.order import ORDER, Component, read_order
 from flawscope.data.annotations.partition import BACKGROUND
@@ -196,7 +195,10 @@ def _with_parts(
 def _misfit(path: Path, drawing: Drawing) -> list[DataError]:
     """The error of an annotation of another size than its picture."""
     size = picture_size(path)
-    return [size_error(drawing.file, drawing.size, size)] if drawing.size not in (None, size) else []
+    if drawing.size not in (None, size):
+        return [size_error(drawing.file, drawing.size, size)]
+    shapes = (part for part in drawing.parts if isinstance(part, ShapesPart))
+    return [error for part in shapes if (error := part.misfit(*size)) is not None]
 
 
 def _unknown(drawings: Iterable[Drawing], components: Sequence[Component], stated: Path) -> list[DataError]:
@@ -237,13 +239,16 @@ def _smallest_first(drawings: dict[Path, Drawing]) -> list[str]:
 def _areas(path: Path, drawing: Drawing) -> dict[str, float]:
     """Share of a picture that each of its components covers."""
     if classes := [part for part in drawing.parts if isinstance(part, LabelPart)]:
-        shares = shares_of(read_labels(drawing.file))
-        return {part.name: float(shares[part.index]) for part in classes}
-    covered, size = dict[str, NDArray[np.bool_]](), picture_size(path)
-    for part in drawing.parts:
-        area = part.read(*size)
-        covered[part.name] = covered[part.name] | area if part.name in covered else area
-    return {name: float(area.mean()) for name, area in covered.items()}
+        of_class = shares_of(read_labels(drawing.file))
+        return {part.name: float(of_class[part.index]) for part in classes}
+    size, shares = picture_size(path), dict[str, float]()
+    for name in dict.fromkeys(part.name for part in drawing.parts):  # one at a time: pictures may be large
+        area = np.zeros(size, np.bool_)
+        for part in drawing.parts:
+            if part.name == name:
+                area |= part.read(*size)
+        shares[name] = float(area.mean())
+    return shares
 
 
 def _pictures_with(name: str, samples: Sequence[Sample]) -> int:

@@ -86,6 +86,11 @@ def _drawing(
             parts.append(_part(path, what, entry, size, categories))
         except DataError as error:
             problems.append(error)
+    masks = {part.size for part in parts if part.size is not None}
+    if len(masks) > 1:
+        got = " and ".join(str(list(each)) for each in sorted(masks))
+        problems.append(malformed(path, where, "masks of one size", got))
+    size = size or next(iter(masks), None)
     return Drawing(path, path.absolute().parent / inside, tuple(parts), size, tuple(problems))
 
 
@@ -94,8 +99,8 @@ def _size(path: Path, where: str, image: dict[str, Any]) -> Size | None:
     if height is None and width is None:
         return None
     if (
-        isinstance(height, int)
-        and isinstance(width, int)
+        type(height) is int
+        and type(width) is int
         and 0 < min(height, width) <= max(height, width) <= MAX_SIDE
     ):
         return height, width

@@ -29,11 +29,15 @@ class ShapesPart:
     ignore: bool = False
     crowd: bool = False
 
+    def misfit(self, height: int, width: int) -> DataError | None:
+        """See `LabelMe.misfit`."""
+        return self.shapes.misfit(height, width)
+
     def read(self, height: int, width: int) -> NDArray[np.bool_]:
         """What the shapes cover, (height, width).
 
         Raises:
-            DataError: the file states another picture size.
+            DataError: the shapes belong to a picture of another size.
         """
         return self.shapes.read(height, width)
 
@@ -85,7 +89,7 @@ class Drawing:
         file: the annotation file.
         picture: what the picture is called: a path whose end, but for the ending, is that of the picture's.
         parts: those that can be drawn, their order not yet known.
-        size: the picture's height and width as the file states them; None where it does not.
+        size: the picture's height and width as the file states them, or a mask in it; None: nothing does.
         problems: what of it cannot be used.
     """
 
