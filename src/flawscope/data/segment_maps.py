@@ -196,19 +196,22 @@ def to_frame_size(labels: Labels, frame: Frame, tile: Tile | None = None) -> Lab
     """The map (H, W) as pictures reach a detector: (height, width), nearest pixel, padding as its edge.
 
     With `tile`, the part of the map that this tile of the picture shows, resized where the frame has another
-    size than the tile.
+    size than the tile. The map may lie at the size at which the picture is cut.
     """
     placement = frame.placement(*labels.shape) if tile is None else tile.placement
-    inner = cv2.resize(labels, placement.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    inner = resized(labels, placement.inner)
     if not placement.whole:
         left, top = (max(-start, 0) for start in placement.corner[::-1])
         rows, columns = placement.shown
         inner = inner[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
-    found = np.pad(np.asarray(inner, np.uint8), placement.padding, mode="edge")
-    size = frame.height, frame.width
-    if found.shape == size:
-        return found
-    return np.asarray(cv2.resize(found, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+    return resized(np.pad(inner, placement.padding, mode="edge"), (frame.height, frame.width))
+
+
+def resized(labels: Labels, size: Size) -> Labels:
+    """The map (H, W) at a size, each pixel as the nearest one; the same where it has that size."""
+    if labels.shape == size:
+        return labels
+    return np.asarray(cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _text(size: Size) -> str:

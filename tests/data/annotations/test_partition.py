@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from areas import Area
-from flawscope.data.annotations.partition import BACKGROUND, classes_of, ignored_area, painted, partition
+from flawscope.data.annotations.partition import (
+    BACKGROUND,
+    classes_of,
+    framed,
+    ignored_area,
+    painted,
+    partition,
+)
 from flawscope.data.samples import Dataset, Sample
+from flawscope.data.segment_maps import Labels, to_frame_size
+from flawscope.data.tiles import tiles_in
 from flawscope.errors import DataError
+from flawscope.runtime.images import Frame
+from flawscope.runtime.tiling import Overview, Tiling
 
 SIZE = (5, 7)
 NAMES = ("background", "screw", "nut", "plate")
@@ -81,6 +93,30 @@ def test_classes_are_numbered_by_order_then_by_name(dataset: Dataset) -> None:
     assert (partition(samples[1], found.names) == 1).all()
     with pytest.raises(DataError, match="expected parts called screw, got one called nut"):
         partition(samples[1], ("background", "screw"))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+@pytest.mark.parametrize("side", [8, 10])
+def test_tiles_get_their_part_of_a_map_that_is_drawn_once(dataset: Dataset, scale: float, side: int) -> None:
+    masks = np.random.default_rng(0).random((3, 16, 24)) < 0.5
+    parts = tuple(Area(name, mask, rank) for rank, (name, mask) in enumerate(zip("abc", masks, strict=True)))
+    samples = [replace(sample, parts=parts) for sample in list(dataset)[:2]]
+    tiling = Tiling(size=(8, 8), stride=(6, 5), scale=scale, overview=Overview())
+    tiles, names = tiles_in(samples, tiling), ("background", "a", "b", "c")
+    drawn = list[Path]()
+
+    def draw(sample: Sample) -> Labels:
+        drawn.append(sample.path)
+        return partition(sample, names)
+
+    frame = Frame(side, side)
+    found = list(framed(tiles, frame, draw))
+    assert drawn == [sample.path for sample in samples]
+    assert len(found) == len(tiles) > 4
+    for tile, labels in zip(tiles, found, strict=True):
+        np.testing.assert_array_equal(labels, to_frame_size(partition(tile, names), frame, tile.tile))
+    whole = list(framed(samples, frame, draw))
+    np.testing.assert_array_equal(whole[0], to_frame_size(partition(samples[0], names), frame))
 
 
 def test_nothing_to_judge_is_refused(dataset: Dataset) -> None:

@@ -6,15 +6,17 @@ SADSeM, section 3): a stated order says which of them a pixel belongs to, the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.samples import PartSource, Sample
-from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size
+from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size, resized, to_frame_size
 from flawscope.errors import DataError
+from flawscope.runtime.images import Frame
 
 BACKGROUND = "background"
 
@@ -79,6 +81,27 @@ def partition(sample: Sample, names: Sequence[str]) -> Labels:
             fix="Rename it, or annotate it in a picture to learn from.",
         )
     return painted(sample.parts, [numbers[part.name] for part in sample.parts], picture_size(sample.path))
+
+
+def framed(samples: Iterable[Sample], frame: Frame, draw: Callable[[Sample], Labels]) -> Iterator[Labels]:
+    """A map (height, width) at the frame for each sample; tiles get their part of their picture's map.
+
+    One map is held at a time: `draw` is asked once for all tiles of a picture that follow one another.
+
+    Args:
+        samples: pictures or tiles.
+        frame: of the maps.
+        draw: makes the map (H, W) of a sample's picture at its own size.
+    """
+    for _, tiles in groupby(samples, key=lambda sample: sample.path):
+        labels, scaled = None, None
+        for sample in tiles:
+            labels = draw(sample) if labels is None else labels
+            if sample.tile is None or sample.tile.placement.whole:
+                yield to_frame_size(labels, frame, sample.tile)
+                continue
+            scaled = resized(labels, sample.tile.placement.inner) if scaled is None else scaled
+            yield to_frame_size(scaled, frame, sample.tile)
 
 
 def ignored_area(parts: Sequence[PartSource], height: int, width: int) -> NDArray[np.bool_]:

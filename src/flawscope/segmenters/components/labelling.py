@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flawscope.data.annotations.partition import classes_of, partition
+from flawscope.data.annotations.partition import classes_of, framed, partition
 from flawscope.data.pictures import Pictures
-from flawscope.data.segment_maps import Labels, to_frame_size
+from flawscope.data.segment_maps import Labels
 from flawscope.nn.run import Run
 from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch
@@ -113,9 +113,10 @@ def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch
     together, frame = parts + pictures.subset(others), parts.frame
     maps = np.zeros((len(together), frame.height, frame.width), np.uint8)
     with watch.stage("reading annotated parts", len(parts)) as stage:
-        for drawn, sample in zip(maps, parts.samples, strict=False):
+        own = framed(parts.samples, frame, lambda sample: partition(sample, classes.names))
+        for drawn, found in zip(maps, own, strict=False):
             watch.check_stop(run)
-            drawn[:] = to_frame_size(partition(sample, classes.names), frame, sample.tile)
+            drawn[:] = found
             stage.advance()
     known = np.arange(len(together)) < len(parts)
     return Labelling(together, maps, known, classes.names, classes.ignored)

@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flawscope.data.annotations.partition import Classes, classes_of, painted, partition
+from flawscope.data.annotations.partition import Classes, classes_of, framed, painted, partition
 from flawscope.data.pictures import Pictures
-from flawscope.data.segment_maps import Labels, picture_size, to_frame_size
+from flawscope.data.samples import Sample
+from flawscope.data.segment_maps import Labels, picture_size
 from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
@@ -96,19 +97,23 @@ def resized(annotated: Annotated, frame: Frame, run: Run, watch: Watch) -> Annot
 def _partitioned(parts: Pictures, classes: Classes, run: Run, watch: Watch) -> Annotated:
     frame = parts.frame
     maps, pieces = np.zeros((2, len(parts), frame.height, frame.width), np.uint8)
+    own = framed(parts.samples, frame, lambda sample: partition(sample, classes.names))
+    single = framed(parts.samples, frame, _singles)
     with watch.stage("reading annotated parts", len(parts)) as stage:
-        for labels, own, sample in zip(maps, pieces, parts.samples, strict=True):
+        for row, (labels, numbers) in enumerate(zip(own, single, strict=True)):
             watch.check_stop(run)
-            labels[:] = to_frame_size(partition(sample, classes.names), frame, sample.tile)
-            single = [
-                0 if part.crowd or number > _MOST_PIECES else number
-                for number, part in enumerate(sample.parts, 1)
-            ]
-            if any(single):
-                size = picture_size(sample.path)
-                own[:] = to_frame_size(painted(sample.parts, single, size), frame, sample.tile)
+            maps[row], pieces[row] = labels, numbers
             stage.advance()
     return Annotated(parts, maps, pieces, classes)
+
+
+def _singles(sample: Sample) -> Labels:
+    """Which part of its picture each pixel is of, (H, W), from 1 on; 0 where the part is a crowd."""
+    numbers = [
+        0 if part.crowd or number > _MOST_PIECES else number for number, part in enumerate(sample.parts, 1)
+    ]
+    size = picture_size(sample.path)
+    return painted(sample.parts, numbers, size) if any(numbers) else np.zeros(size, np.uint8)
 
 
 def claiming(annotated: Annotated) -> tuple[int, ...]:
