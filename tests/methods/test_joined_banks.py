@@ -219,3 +219,14 @@ def test_the_cost_tells_selection_levels_and_search() -> None:
     few, many = told(2), told(10**6)
     assert 0 < few.seconds < many.seconds
     assert few.seconds_a_search > 0
+
+
+def test_the_cost_counts_what_the_network_takes_of_memory_beside_few_pictures() -> None:
+    def of(pictures: int, side: int) -> int:
+        told = create("joined_banks", {**SMALL, "size": (side, side)}).needs().cost
+        assert told is not None
+        return told(pictures).bytes
+
+    small, large = of(2, 64), of(2, 256)
+    assert large - small > 100 * 2**20  # maps of eight pictures, not the features of two
+    assert of(4, 256) - large < 20 * 2**20

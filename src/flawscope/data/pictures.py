@@ -20,6 +20,7 @@ from flawscope.runtime.images import Frame, load
 
 THREADS = min(4, os.cpu_count() or 1)
 _AHEAD = 2
+IN_FLIGHT = 2 + _AHEAD  # batches that `Pictures.batches` holds: the one in use, two ahead, and their next
 
 
 class Pictures(Protocol):
@@ -103,7 +104,7 @@ class PictureFiles:
         return PictureFiles(self.samples, self.frame.reading(frame), self._decoded)
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """See `Pictures.batches`; two further batches are decoded by a thread pool while one is in use."""
+        """See `Pictures.batches`; further batches are decoded by a thread pool while one is in use."""
         if size < 1:
             raise OptionError("batch size", expected="at least 1", got=str(size), fix="Choose 8, say.")
         starts = iter(range(0, len(self), size))

@@ -63,7 +63,7 @@ class JoinedBanks(Detector):
 
     def _cost(self, pictures: int) -> Preflight:
         seconds = seconds_a_picture(self.backbone, self.options.size)
-        return self.patches.cost(pictures, FEATURE_MEMORY, seconds_a_picture=seconds)
+        return self.patches.cost(pictures, FEATURE_MEMORY, self.backbone, seconds_a_picture=seconds)
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Fill the banks from `data.normal` and take their levels: see `JoinedPatches.learn`.

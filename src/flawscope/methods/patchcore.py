@@ -29,9 +29,9 @@ from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt,
 from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import coreset_size
-from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
+from flawscope.nn.banks.features import PatchGrid, bytes_to_see, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank, most_members
-from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_picture
+from flawscope.nn.banks.preflight import Preflight, after_seeing, estimate, seconds_a_picture
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import FEATURE_MEMORY, Run
@@ -145,9 +145,10 @@ class PatchCore(Detector):
         grid = self.bank.grid
         patches = pictures * grid.shape[0] * grid.shape[1]
         stored = 4 * patches * grid.dim <= memory
-        return estimate(
+        cost = estimate(
             patches, grid.dim, self._count(patches), projection=self.options.projection, stored=stored
         )
+        return after_seeing(cost, bytes_to_see(self.backbone, [grid], self.options.size))
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Collect the patches of `data.normal` and keep their coreset (algorithm 1).

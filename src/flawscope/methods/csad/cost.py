@@ -46,7 +46,7 @@ def expected(
     if isinstance(segmenter, Instances):
         seconds += _instances(segmenter, size)
     if isinstance(structure, Patches):
-        banks = structure.banks.cost(pictures, FEATURE_MEMORY)
+        banks = structure.banks.cost(pictures, FEATURE_MEMORY, backbone)
         seconds, room = seconds + banks.seconds, room + banks.bytes
     if isinstance(structure, LocalGlobal):
         seconds += _students(structure, size)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import IN_FLIGHT, Pictures
 from flawscope.errors import OptionError
+from flawscope.nn.activations import most_bytes, shapes_only
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.kept_maps import KeptMaps
 from flawscope.nn.moments import Moments
@@ -19,7 +20,7 @@ from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 BATCH = 8
-_ROWS = 65536
+_BLOCK_BYTES = 16 * 2**20  # of features in float64: what `balance` takes beside them stays small
 _STILL = 1e-3
 
 
@@ -92,8 +93,8 @@ class PatchGrid(nn.Module):
         Args:
             rows: (n, D) features of good pictures at scale 1; they are scaled in place.
         """
-        moments = Moments()
-        for block in torch.split(rows, _ROWS):
+        moments, blocks = Moments(), torch.split(rows, max(1, _BLOCK_BYTES // (8 * self.dim)))
+        for block in blocks:
             moments.add(block)
         factors = []
         both = torch.stack([moments.variance, moments.mean.square()])  # (2, D)
@@ -102,7 +103,7 @@ class PatchGrid(nn.Module):
             length = max(varying, _STILL**2 * still) ** 0.5
             factors.append(torch.full_like(layer[0], 1 / length if length else 1.0))
         self.scale = torch.cat(factors).to(self.scale)
-        for block in torch.split(rows, _ROWS):
+        for block in blocks:
             block.mul_(self.scale.to(block))
 
     def _pool(self, maps: Tensor, layer: str) -> Tensor:
@@ -140,6 +141,26 @@ def map_batches(
     for maps in KeptMaps(run.maps, backbone, pictures, run).batches(computed, BATCH):
         watch.check_stop(run)
         yield maps
+
+
+def bytes_to_see(backbone: Backbone, grids: Sequence[PatchGrid], size: tuple[int, int]) -> int:
+    """What `map_batches` and the grids take of memory for a batch of that size, without what is kept of it.
+
+    That is the copy of the network, its maps and what the grids make of them, by their shapes, and the
+    pictures that are decoded meanwhile. What the allocator keeps of freed memory is not known.
+    """
+    network, *joined = shapes_only(nn.ModuleList([backbone, *grids]))
+    pixels = torch.empty(BATCH, 3, *size, device="meta")
+
+    def see() -> None:
+        held = list[Any]()
+        for _ in range(2):  # the maps of one batch are held until those of the next are there
+            held.append(network(pixels.contiguous(memory_format=torch.channels_last)))
+            for grid in joined:
+                patch_rows(grid(held[-1]))
+
+    copied = sum(value.nbytes for value in backbone.state_dict().values())
+    return int(copied + most_bytes(see) + IN_FLIGHT * pixels.nbytes)
 
 
 def patch_rows(features: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +22,14 @@ _WORKSPACE_BYTES = 64 * 2**20  # chunks on their way, and the buffers of the mat
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """Estimated cost of selecting a memory bank.
+    """Estimated cost of filling a memory bank.
 
     Attributes:
         seconds: of the selection, without the backbone's share.
-        bytes: peak memory while selecting, beyond what the process holds already.
+        bytes: peak memory beyond what the process holds already.
         available_bytes: what the machine has free; None: unknown.
         seconds_a_picture: the backbone's share, for each time that it sees a picture; 0: not measured.
-        lasting: those of `bytes` that lie there while other banks are selected, too: features and the bank.
+        lasting: those of `bytes` that lie there while others are filled, too: features and the bank.
         seconds_a_search: what scoring a picture takes beyond that; 0: not measured.
     """
 
@@ -108,6 +108,14 @@ def in_turn(costs: Sequence[Preflight]) -> Preflight:
         sum(cost.seconds_a_picture for cost in costs),
         seconds_a_search=sum(cost.seconds_a_search for cost in costs),
     )
+
+
+def after_seeing(cost: Preflight, seeing: int) -> Preflight:
+    """The cost with that of the network's pass before, which takes `seeing` bytes beside what lasts.
+
+    Either may be the peak: the selection of many pictures' patches, or a large network's maps of a few.
+    """
+    return replace(cost, bytes=max(cost.bytes, cost.lasting + seeing + _WORKSPACE_BYTES))
 
 
 def seconds_a_picture(network: nn.Module, size: Sequence[int]) -> float:

@@ -25,9 +25,9 @@ from flawscope.data.tiles import units_of
 from flawscope.files import writable_folder
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.backbones.strides import layers_at
-from flawscope.nn.banks.features import PatchGrid, map_batches, patch_rows
+from flawscope.nn.banks.features import PatchGrid, bytes_to_see, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank
-from flawscope.nn.banks.preflight import Preflight, estimate, seconds_a_search, together
+from flawscope.nn.banks.preflight import Preflight, after_seeing, estimate, seconds_a_search, together
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.joining.expected import ExpectedDistance
@@ -100,7 +100,7 @@ class JoinedPatches(nn.Module):
 
     def __init__(self, options: JoinedPatchesOptions, backbone: Backbone, size: tuple[int, int]) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.size = options, size
         self.fine = self._bank("fine", backbone, options.cell)
         self.middle = self._bank("middle", backbone)
         self.coarse = self._bank("coarse", backbone)
@@ -121,9 +121,11 @@ class JoinedPatches(nn.Module):
         """The three banks by name, the fine one first."""
         yield from ((name, self.get_submodule(name)) for name in BANKS)  # type: ignore[misc]
 
-    def cost(self, pictures: int, memory: int, *, seconds_a_picture: float = 0.0) -> Preflight:
+    def cost(
+        self, pictures: int, memory: int, backbone: Backbone, *, seconds_a_picture: float = 0.0
+    ) -> Preflight:
         """Expected cost of `learn` on so many pictures, with `memory` bytes for their features."""
-        selection = together(self._costs(pictures, memory), seconds_a_picture=seconds_a_picture)
+        selection = replace(self._selection(pictures, memory, backbone), seconds_a_picture=seconds_a_picture)
         search = sum(
             seconds_a_search(bank.cells, bank.grid.dim, min(pictures * bank.cells, self._limit(name)))
             for name, bank in self.banks()
@@ -131,6 +133,11 @@ class JoinedPatches(nn.Module):
         held = _LEFT_OUT_SEARCHES * search * min(pictures, self.options.left_out)
         seconds = selection.seconds + held + self.expected.seconds(self.options.evenness_steps)
         return replace(selection, seconds=seconds, seconds_a_search=search)
+
+    def _selection(self, pictures: int, memory: int, backbone: Backbone) -> Preflight:
+        """Cost of filling the banks, from the pass of the network on."""
+        grids = [bank.grid for _, bank in self.banks()]
+        return after_seeing(together(self._costs(pictures, memory)), bytes_to_see(backbone, grids, self.size))
 
     def _costs(self, pictures: int, memory: int) -> Iterator[Preflight]:
         for name, bank in self.banks():
@@ -160,7 +167,7 @@ class JoinedPatches(nn.Module):
             DataError: all pictures are alike in every patch, so that nothing tells how much good ones differ.
             Stopped: the stop signal was set; selections and training resume where they were.
         """
-        together(self._costs(len(pictures), run.memory)).require()
+        self._selection(len(pictures), run.memory, backbone).require()
         for _, bank in self.banks():
             bank.grid.scale.fill_(1)
         stores, owners = self._collect(pictures, backbone, run, watch), units_of(pictures.samples)
