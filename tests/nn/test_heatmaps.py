@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
-from flawscope.nn.heatmaps import Heatmap, top_mean
+from flawscope.nn.heatmaps import Heatmap, finest_grid, top_mean
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,9 @@ def test_top_mean_of_a_share_rounded_as_told() -> None:
     maps = torch.arange(15.0).view(1, 3, 5)
     assert top_mean(maps, 0.12).item() == 14.0  # 1.8 of them
     assert top_mean(maps, 0.12, whole=round).item() == 13.5
+
+
+def test_the_finest_grid_of_a_network_is_of_what_it_enlarges() -> None:
+    coarse, fine, blurred = Heatmap((4, 6), (32, 48), 2.0), Heatmap((8, 12), (32, 48), 0.0), ((32, 48),) * 2
+    assert finest_grid(nn.ModuleList([coarse, fine, Heatmap(*blurred, 2.0)])) == (8, 12)
+    assert finest_grid(nn.Linear(2, 2)) is None

@@ -45,6 +45,13 @@ class Heatmap(Separable):
         self, grid: tuple[int, int], size: tuple[int, int], sigma: float, *, stride: float | None = None
     ) -> None:
         super().__init__(*(_enlarge(grid[side], size[side], sigma, stride) for side in (0, 1)))
+        self.grid, self.size = grid, size
+
+
+def finest_grid(network: nn.Module) -> tuple[int, int] | None:
+    """Height and width, in cells, of the finest map that a network enlarges; None where it enlarges none."""
+    enlarging = (one for one in network.modules() if isinstance(one, Heatmap) and one.grid != one.size)
+    return max((one.grid for one in enlarging), key=lambda grid: grid[0] * grid[1], default=None)
 
 
 def top_mean(maps: Tensor, share: float, *, whole: Callable[[float], int] = int) -> Tensor:

@@ -111,6 +111,7 @@ class Manifest(Frozen):
         learnt: facts that fit found out, which the explanation and a restored detector read.
         tiling: how pictures are cut into tiles of the frame; None: each is seen whole.
         calibrated_tiles: the most that a picture has whose score calibrates; None: seen whole, or not known.
+        cells: height and width, over the frame, of the finest grid that maps are enlarged from; or None.
         engine, precision: what made the calibration's scores, at the values of `scalars`.
         conditions: of the calibration pictures themselves, by name and in their order, as far as nine of ten
             tell them (`flawscope.runtime.conditions`); where parts are counted, of one picture of each.
@@ -125,6 +126,7 @@ class Manifest(Frozen):
     tiling: Tiling | None = None
     calibrated_tiles: int | None = Field(default=None, ge=1)
     outputs: tuple[OutputSpec, ...]
+    cells: tuple[int, int] | None = None
     scalars: tuple[ScalarSpec, ...] = ()
     explains: str = "levels"
     learnt: dict[str, JsonValue] = Field(default_factory=dict)

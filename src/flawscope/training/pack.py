@@ -15,6 +15,7 @@ from flawscope.data.tiles import file_of_each_part, largest_grid
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
+from flawscope.nn.heatmaps import finest_grid
 from flawscope.nn.run import Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
@@ -124,6 +125,7 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             tiling=contents.tiling,
             calibrated_tiles=largest_grid(contents.apart),
             outputs=graphs.outputs,
+            cells=finest_grid(detector),
             stages=graphs.stages,
             scalars=detector.options.scalars,
             explains=detector.explains,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
 from brightness_model import make_manifest
 from flawscope.runtime.explain import explainer
+from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
 from flawscope.runtime.prediction import Decision, Finding, Prediction, Region
+from flawscope.runtime.tiling import Tiling
 
 LEVELS = HeatmapRange(low=1.0, high=3.0, threshold=2.0)
 
@@ -56,6 +61,41 @@ def test_order_and_number_of_areas() -> None:
     regions = [area(20.0 - index) for index in range(9)]
     found = findings(make_manifest(heatmap=LEVELS), predict(*regions))
     assert [finding.values["peak"] for finding in found] == [20, 19, 18, 17, 16]
+
+
+def sized(peak: float, pixels: int) -> Region:
+    return Region(box=(0, 0, pixels, 1), area=pixels, peak=(0, 0), peak_score=peak)
+
+
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [
+        (
+            {"frame": Frame(150, 200), "cells": (15, 20)},
+            400,
+        ),  # 10 × 10, and each shows 2 × 2
+        ({"frame": Frame(150, 200, "pad"), "cells": (15, 20)}, 400),
+        ({"frame": Frame(300, 300, "pad"), "cells": (30, 30)}, 10 * 10 * (4 / 3) ** 2),
+        (
+            {
+                "frame": Frame(100, 100),
+                "cells": (10, 10),
+                "tiling": Tiling(size=(100, 100), stride=(80, 80), scale=0.5),
+            },
+            400,
+        ),
+    ],
+)
+def test_areas_smaller_than_a_cell_are_no_findings_but_the_highest(
+    changes: dict[str, Any], least: float
+) -> None:
+    manifest = make_manifest(heatmap=LEVELS, **changes)
+    small, large = math.floor(least - 1e-9), math.ceil(least)
+    found = findings(manifest, predict(sized(9, 1), sized(8, small), sized(7, large), sized(6, small)))
+    assert [finding.values["peak"] for finding in found] == [9, 7]
+    assert len(findings(manifest, predict(sized(2.01, 1)))) == 1
+    unknown = manifest.model_copy(update={"cells": None})
+    assert len(findings(unknown, predict(sized(9, 1), sized(8, 1)))) == 2
 
 
 def test_a_score_without_an_area() -> None:

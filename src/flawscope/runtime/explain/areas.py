@@ -1,7 +1,12 @@
-"""Findings from the anomaly map: where it exceeds what good pictures reach, and by how much."""
+"""Findings from the anomaly map: where it exceeds what good pictures reach, and by how much.
+
+The highest area is always told. Another one must be as large as a cell of the grid that the map is enlarged
+from: the map shows nothing smaller, and such an area is the tip of a hill that hardly exceeds the level.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from flawscope.runtime.manifest import HeatmapRange, Manifest
@@ -26,8 +31,22 @@ def from_levels(manifest: Manifest, prediction: Prediction) -> Explanation:
 def _findings(manifest: Manifest, prediction: Prediction, describe: Describe) -> tuple[Finding, ...]:
     levels = manifest.heatmap
     if levels is not None and prediction.regions:
-        return tuple(_area(region, levels, describe) for region in prediction.regions[:MOST_AREAS])
+        highest, *others = prediction.regions[:MOST_AREAS]
+        least = _cell(manifest, prediction)
+        told = (highest, *(region for region in others if region.area >= least))
+        return tuple(_area(region, levels, describe) for region in told)
     return () if prediction.decision is Decision.ACCEPT else (_whole(manifest, prediction),)
+
+
+def _cell(manifest: Manifest, prediction: Prediction) -> float:
+    """Pixels of the picture that a cell of the map covers; 0 where the grid is not known."""
+    if prediction.heatmap is None or manifest.cells is None:
+        return 0.0
+    frame, cells = (manifest.frame.height, manifest.frame.width), manifest.cells
+    height, width = shape = prediction.heatmap.shape
+    tiling = manifest.tiling
+    inner = manifest.frame.placement(height, width).inner if tiling is None else tiling.working(height, width)
+    return float(math.prod(shape[axis] / inner[axis] * frame[axis] / cells[axis] for axis in (0, 1)))
 
 
 def _area(region: Region, levels: HeatmapRange, describe: Describe) -> Finding:
