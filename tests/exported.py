@@ -1,64 +1,75 @@
-"""Graphs of detectors, exported once for all tests: an export takes seconds, and many detectors are equal."""
+"""Graphs of detectors, traced once for all tests: that takes seconds, and many differ only in weights."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx_ir
 import pytest
+import torch
 from torch import Tensor
 
-from flawscope.methods.detector import Detector, Stage
-from flawscope.training import export
+TRACE = torch.onnx.export
 
 
 @contextmanager
 def sharing(folder: Path) -> Iterator[None]:
-    """Keep what is exported in `folder`, which other processes may use too, and copy what is there already.
+    """Keep what torch traces in `folder`, which other processes may use too, and trace nothing twice.
 
-    A graph follows from the method's class, options, facts and tensors, which the contract holds. Methods
-    that tests define themselves are always exported.
+    A graph follows from the method's class, options and facts and from the shapes of its tensors. What is
+    kept is the graph before torch folds weights into others; each detector's own are put into it and folded
+    then, as in an export of its own. Whether it answers as the detector does is measured wherever a model is
+    made. Methods that tests define themselves are always traced.
     """
     folder.mkdir(exist_ok=True)
-    write = export._write
 
-    def shared(detector: Detector, stage: Stage, inputs: Mapping[str, Tensor], path: Path) -> None:
-        if not type(detector).__module__.startswith("flawscope."):
-            write(detector, stage, inputs, path)
-            return
-        kept = folder / _key(detector, stage, inputs)
-        if not kept.is_dir():
-            made = Path(tempfile.mkdtemp(dir=folder))
-            write(detector, stage, inputs, made / path.name)
-            _rename(made, kept)
-        shutil.copytree(kept, path.parent, dirs_exist_ok=True)
+    def shared(graph: Any, inputs: tuple[Tensor, ...], **settings: Any) -> torch.onnx.ONNXProgram:
+        if not type(graph.detector).__module__.startswith("flawscope."):
+            traced = TRACE(graph, inputs, **settings)
+            assert traced is not None
+            return traced
+        kept = folder / _key(graph, inputs, settings)
+        if kept.is_file():
+            program = torch.onnx.ONNXProgram(onnx_ir.load(kept), None)
+            _fill(program.model, graph.state_dict())
+        else:
+            traced = TRACE(graph, inputs, **settings, optimize=False)
+            assert traced is not None
+            program = traced
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as made:
+                made.write(program.model_proto.SerializeToString())
+            Path(made.name).replace(kept)  # another process may have been quicker
+        program.optimize()
+        return program
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "_write", shared)
+        patch.setattr(torch.onnx, "export", shared)
         yield
 
 
-def _rename(made: Path, kept: Path) -> None:
-    """Give the folder its name, unless another process was quicker."""
-    try:
-        made.rename(kept)
-    except OSError:
-        shutil.rmtree(made)
+def _fill(model: onnx_ir.Model, tensors: dict[str, Tensor]) -> None:
+    """Put a detector's tensors in the place of another's."""
+    for name, value in model.graph.initializers.items():
+        if name in tensors:
+            value.const_value = onnx_ir.tensor(tensors[name].contiguous().numpy(), name=name)
 
 
-def _key(detector: Detector, stage: Stage, inputs: Mapping[str, Tensor]) -> str:
+def _key(graph: Any, inputs: tuple[Tensor, ...], settings: dict[str, Any]) -> str:
     """What the graph of a stage follows from, as a name."""
-    kind = type(detector)
-    values: list[Any] = [kind.__module__, kind.__qualname__, detector.options.model_dump_json()]
-    values += [detector.learnt.facts, stage.file, stage.outputs, export.OPSET, export.INLINE_BYTES]
-    values += [(name, tuple(value.shape)) for name, value in inputs.items()]
+    detector, stage = graph.detector, graph.stage
+    tensors = graph.state_dict()
+    values: list[Any] = [type(detector).__module__, type(detector).__qualname__]
+    values += [detector.options.model_dump_json(), detector.learnt.facts]
+    values += [stage.file, stage.inputs, stage.outputs, settings["opset_version"]]
+    values += [tuple(value.shape) for value in inputs]
+    values += [(name, value.dtype, tuple(value.shape)) for name, value in tensors.items()]
     digest = hashlib.sha256(repr(values).encode())
-    for name, tensor in detector.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+    for name, tensor in graph.named_buffers():
+        if name not in tensors:  # those that no file keeps go into the graph as they are
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
