@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,9 +77,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of every later search for garbage: it stays to the end."""
+    """Leave what is imported by now out of every later search for garbage, and search less often."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)  # torch's traces make objects by the million and hardly any garbage
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -114,8 +116,34 @@ def _one_table_for_all_exports() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _equal_detectors_are_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Of a fitted detector that any worker has exported already, take the graphs that are there."""
+def _rules_are_tried_where_they_can_begin() -> Iterator[None]:
+    """Try onnxscript's rules of several outputs at nodes of their first operator only.
+
+    At any other it sorts all nodes of the graph to find nothing: a quarter of CSAD's export.
+    """
+    try:
+        from onnxscript.rewriter._basics import MatchResult
+        from onnxscript.rewriter._matcher import SimplePatternMatcher
+
+        match = SimplePatternMatcher.match
+    except (ImportError, AttributeError):  # another onnxscript keeps them elsewhere: exports take longer
+        yield
+        return
+
+    def quick(self: Any, model: Any, graph: Any, node: Any, **settings: Any) -> MatchResult:
+        first, *others = self.pattern.output_nodes
+        if others and first.op_identifier() not in (None, node.op_identifier()):
+            return MatchResult().fail("another operator")
+        return match(self, model, graph, node, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimplePatternMatcher, "match", quick)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of a detector whose like any worker has exported already, take the graph that is there."""
     root = tmp_path_factory.getbasetemp()
     with sharing((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "graphs"):
         yield
