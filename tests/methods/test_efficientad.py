@@ -25,6 +25,7 @@ from flawscope.methods.efficientad.training import Objective
 from flawscope.methods.registry import create, options_of
 from flawscope.methods.running import score
 from flawscope.nn.backbones.pdn import pdn_cells
+from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.student_teacher.losses import cdo_loss, discrepancy
 from flawscope.nn.student_teacher.networks import taps
@@ -395,6 +396,15 @@ def test_wrong_options_are_explained(changes: dict[str, Any], expected: str) -> 
 def test_fit_needs_tuning_pictures(data: TrainingData) -> None:
     with pytest.raises(DataError, match="tuning pictures"):
         EfficientAD(EfficientADOptions(**TINY)).fit(replace(data, tuning=data.tuning.subset([])), Run())
+
+
+def test_the_teacher_is_the_shipped_one() -> None:
+    detector = EfficientAD(EfficientADOptions(size=(64, 64)))
+    detector._load_teacher()
+    shipped = load_teacher().body.state_dict()
+    assert shipped.keys() == detector.networks.teacher.state_dict().keys()
+    for name, tensor in detector.networks.teacher.state_dict().items():
+        assert torch.equal(tensor, shipped[name])
 
 
 def test_fit_names_a_missing_teacher_and_a_wrong_number_of_channels(

@@ -31,7 +31,7 @@ def small(folder: Path, *, data: dict[str, str] | None = None, **options: Any) -
         folder,
         method="efficientad",
         data={"folder": str(folder), **(data or {})},
-        options={"size": [48, 48], "steps": 4, **options},
+        options={"size": [48, 48], "steps": 4, "weights": "random", "channels": 16, **options},
         split={"tuning": 0.1, "calibration": 0.25},
         calibration=CALIBRATION,
     )
@@ -84,7 +84,9 @@ def test_a_stopped_training_is_taken_up_and_leaves_nothing_behind(model: Path) -
 def test_a_training_stopped_in_a_fold_keeps_its_steps(tmp_path: Path) -> None:
     few = write_pictures(tmp_path / "good", 12)
     stop, said = threading.Event(), list[str]()
-    wish = recipe(few, method="efficientad", options={"size": [64, 64], "steps": 4, "weights": "random"})
+    wish = recipe(
+        few, method="efficientad", options={"size": [64, 64], "steps": 4, "weights": "random", "channels": 16}
+    )
     with pytest.raises(Stopped, match=r"\.unfinished"):
         train(wish, tmp_path / "model", Run(), Watch(StopAt(2, stop), stop, said.append))
     assert len(list((tmp_path / "model").rglob("unfinished-0/efficientad-*.safetensors"))) == 1
@@ -155,18 +157,17 @@ def test_missing_natural_pictures_end_before_training(pictures: Path, tmp_path: 
 
 
 def test_bad_pictures_end_in_one_line(tmp_path: Path) -> None:
-    options = {"weights": "random"}
     good = write_pictures(tmp_path / "one", 1)
     with pytest.raises(DataError, match="good pictures") as one:
-        train(small(good, **options), tmp_path / "a", Run())
+        train(small(good), tmp_path / "a", Run())
     assert "\n" not in str(one.value)
     cut = write_pictures(tmp_path / "cut", 20) / "007.png"
     cut.write_bytes(cut.read_bytes()[:200])
     with pytest.raises(InputError, match=r"007\.png"):
-        train(small(cut.parent, **options), tmp_path / "b", Run())
+        train(small(cut.parent), tmp_path / "b", Run())
     with pytest.raises(OptionError, match="hard_quantile"):
-        train(small(good, **options, hard_quantil=0.9), tmp_path / "c", Run())
+        train(small(good, hard_quantil=0.9), tmp_path / "c", Run())
     float_picture = write_pictures(tmp_path / "float", 20)
     Image.fromarray(np.full((8, 8), np.nan, np.float32), mode="F").save(float_picture / "nan.tiff")
     with pytest.raises(InputError, match=r"nan\.tiff"):
-        train(small(float_picture, **options), tmp_path / "d", Run())
+        train(small(float_picture), tmp_path / "d", Run())
