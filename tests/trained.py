@@ -20,6 +20,8 @@ OPTIONS = {
     "size": [64, 64],
     "coreset": 0.1,
 }
+# a bank of one size for any number of pictures: torch traces one graph for all such models
+LIMITED = {**OPTIONS, "bank_limit": 60}
 
 
 @dataclass(frozen=True, slots=True)
