@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flawscope.data.groups import NONE, GroupChoice, grouped_by
+from flawscope.data.groups import GroupChoice, grouped_by
 from flawscope.data.groups_as_before import as_before, group_further
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of
