@@ -26,7 +26,7 @@ APART = {"calibration": 0.2, "tuning": 0.15}
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Default presets that learn in a moment, from few pictures."""
-    monkeypatch.setattr(product, "FEWEST", 30)
+    monkeypatch.setattr(product, "FEWEST", 24)
     banks = ZOO["joined_banks"][1].options
     members = [{"method": "joined_banks", "options": banks}, {"method": "csad", "options": DISCS}]
     monkeypatch.setattr(JoinedBanks, "presets", {"default": banks})

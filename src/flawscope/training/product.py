@@ -28,7 +28,7 @@ from flawscope.training.tiled_selection import select_tiled
 from flawscope.training.tiling import Proposal
 
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
-FEWEST = 76  # good pictures from which on training holds some out, and happens once
+FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
 
 
@@ -79,15 +79,14 @@ def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
 def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     """The committee in the place of `first`, where nobody named a method and components can be compared.
 
-    Where good pictures are fewer than 76, or every fit is repeated in folds, where they are seen in tiles, or
-    defects are learnt from, `first` stays.
+    Where fewer than 50 good pictures are learnt from, or every fit is repeated in folds, where they are seen
+    in tiles, or defects are learnt from, `first` stays.
 
     Raises:
         DataError, InputError, Stopped: as those who look at the pictures.
     """
-    recipe, split = first.recipe, first.chosen.split
-    good = len(first.chosen.good) + len(split.calibration)
-    if good < FEWEST or split.folds or first.proposal.tiling is not None:
+    recipe, chosen = first.recipe, first.chosen
+    if len(chosen.training) < FEWEST or chosen.split.folds or first.proposal.tiling is not None:
         return first
     if recipe.model_fields_set & _NAMES or recipe.data.defects:
         return first
