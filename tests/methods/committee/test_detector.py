@@ -128,6 +128,7 @@ def test_an_engine_that_contradicts_a_member_from_the_store_is_refused(
     fitted = committee(PARTS).fit(data, run)
     monkeypatch.setattr(CSAD, "learn", lambda *_: pytest.fail("it is fitted again"))
     taken = committee(PARTS).fit(data, run)
+    (tmp_path / "graph").mkdir()
     pipeline = Pipeline.in_engine(export(taken, tmp_path / "graph"), "onnxruntime", "fp32")
     parity(taken, [pipeline], tests, Run())
     given = Compared.given
