@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flawscope.methods.committee.levels import TailLevels, joined
+from flawscope.methods.committee.levels import TailLevels, joined, joined_maps
 
 
 def _levels(*columns: Tensor) -> TailLevels:
@@ -99,3 +99,14 @@ def test_joins() -> None:
     levels = torch.tensor([[0.5, 2.0], [3.0, 0.25]])
     assert joined(levels, "largest").tolist() == [2.0, 3.0]
     assert joined(levels, "sum").tolist() == [2.5, 3.25]
+
+
+def test_maps_of_components_count_where_they_tell_something() -> None:
+    usual = math.log(2)
+    fine = torch.tensor([-6.0, -6.0, 0.0, 0.5, 3.0, 3.0, -6.0])
+    parts = torch.tensor([0.5, 4.0, 4.0, usual, 2.0, 5.0, usual])
+    maps = torch.stack([parts, fine])[None, :, None]  # (1, 2, 1, 7)
+    expected = torch.tensor([-6.0, -6 + 4 - usual, 4 - usual, 0.5, 3.0, 5.0, -6.0])
+    torch.testing.assert_close(joined_maps(maps, [True, False])[0, 0], expected)
+    torch.testing.assert_close(joined_maps(maps, [False, False]), maps.amax(1))
+    torch.testing.assert_close(joined_maps(maps, [True, True]), maps.amax(1))

@@ -14,7 +14,7 @@ from flawscope.errors import OptionError
 from flawscope.methods.agreement import HoldsEngines, require_agreement
 from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of, suited
-from flawscope.methods.committee.levels import TailLevels, joined
+from flawscope.methods.committee.levels import TailLevels, joined, joined_maps
 from flawscope.methods.committee.members import Members, further, made
 from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions, MemberSpec
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage, Teachable
@@ -184,7 +184,7 @@ class Committee(Detector):
         levels = self.levels(raw)
         outputs = {
             "score": joined(levels, self.options.join),
-            "heatmap": self.map_levels.linear(maps).amax(1),
+            "heatmap": joined_maps(self.map_levels.linear(maps), self.levels.slowed),
             LEVELS: levels,
             RAW: raw,
         }

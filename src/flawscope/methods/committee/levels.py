@@ -14,6 +14,7 @@ _TAIL = 0.25  # share of the good pictures above the point from which the fitted
 _BANDWIDTH = 0.5  # of a logistic kernel whose deviation is Silverman's 0.9 σ n^(-1/5)
 _NORMAL_RANGE = 1.349  # interquartile range of a Gaussian of deviation 1
 _PRIOR_COUNT, _PRIOR = 4, 0.6  # pictures that the usual mean excess over a quartile counts as; its deviations
+_USUAL = math.log(2)  # level that the peaks of half the good pictures' maps reach
 _STILL = 1e-6  # share of its mean below which a score's deviation is rounding
 
 
@@ -115,3 +116,19 @@ def _fit(values: NDArray[np.float64]) -> tuple[float, float, float]:
 def joined(levels: Tensor, join: str) -> Tensor:
     """One score (N,) of levels (N, K): the largest, Tippett's smallest p, or the sum, Fisher's."""
     return levels.sum(1) if join == "sum" else levels.amax(1)
+
+
+def joined_maps(maps: Tensor, slowed: Sequence[bool]) -> Tensor:
+    """One map (N, H, W) of levels (N, K, H, W): the largest, where maps of components tell something.
+
+    Below the peaks of half the good pictures a map of patches tells pixels apart; one of components is flat,
+    and tells which component they are of. So members that are `slowed` raise the others' largest level f by
+    what theirs exceeds the larger of f and that level, which is the largest of all where f is above it.
+    """
+    if all(slowed) or not any(slowed):
+        return maps.amax(1)
+    fine, parts = (
+        maps[:, [number for number, slow in enumerate(slowed) if slow is kind]].amax(1)
+        for kind in (False, True)
+    )
+    return fine + torch.relu(parts - fine.clamp(min=_USUAL))
