@@ -5,10 +5,11 @@
     … --plan                                   what there is to do, and nothing else
     … --products screw --fit csad              fit that member on that product, and nothing else
 
-Rendered products are those of csad.py, and lie where it has them (WORK/d{seed}/{product}): for each seed 200
-good pictures for training, 60 that no member sees, which give the levels, and 80 good and about 200 flawed
-ones for testing. Screw is as published; of magnetic tile and BSData every third good picture is for testing;
-a tenth of their good training pictures give the levels. Members are those of the committee's preset default,
+Rendered products are those of csad.py, and lie where it has them (WORK/d{seed}/{product}), and three more, of
+one part or of none that recur: for each seed 200 good pictures for training, 60 that no member sees, which
+give the levels, and 80 good and about 200 flawed ones for testing. Screw is as published; of magnetic tile
+and BSData every third good picture is for testing; a tenth of their good training pictures give the levels.
+Members are those of the committee's preset default,
 EfficientAD with so many steps where they are given; nothing is chosen on test pictures.
 
 Each member is fitted once (`fit_once`), and kept in WORK/committee; the committee takes it from there, and a

@@ -119,7 +119,7 @@ def _one_table_for_all_exports() -> Iterator[None]:
 def _rules_are_tried_where_they_can_begin() -> Iterator[None]:
     """Try onnxscript's rules of several outputs at nodes of their first operator only.
 
-    At any other it sorts all nodes of the graph to find nothing: a quarter of CSAD's export.
+    At any other it sorts all nodes of the graph to find nothing.
     """
     try:
         from onnxscript.rewriter._basics import MatchResult
