@@ -113,6 +113,16 @@ def test_segments_are_outlined_where_labels_change_and_named_inside() -> None:
     assert (picture == 90).all()
 
 
+def test_names_have_a_dark_rim_all_round() -> None:
+    picture, labels = np.full((256, 256, 3), 170, np.uint8), np.ones((256, 256), np.uint8)
+    drawn = segment_outlines(picture, labels, {1: "component 1"}).astype(int)
+    ink, rim = (drawn[..., 0] < 60) & (drawn[..., 2] > 180), drawn.sum(2) < 150
+    assert ink.sum() > 50
+    inner, outer = (np.flatnonzero(part.any(0)) for part in (ink, rim))
+    assert 0 < inner[0] - outer[0] <= 4
+    assert 0 < outer[-1] - inner[-1] <= 4
+
+
 def test_outlines_of_tiny_pictures_stay_inside() -> None:
     labels = np.array([[0, 1], [1, 1]])
     assert segment_outlines(np.zeros((2, 2, 3), np.uint8), labels, {1: "1"}).shape == (2, 2, 3)

@@ -147,8 +147,12 @@ def _write(picture: Picture, words: str, centre: tuple[int, int], size: float, t
     (width, height), _ = cv2.getTextSize(words, font, size, thickness)
     left = min(max(centre[0] - width // 2, thickness), max(picture.shape[1] - width - thickness, 0))
     base = min(max(centre[1] + height // 2, height + thickness), picture.shape[0] - 1 - thickness)
-    for colour, line in ((_RIM, 4 * thickness), (_SEGMENT, thickness)):
-        cv2.putText(picture, words, (left, base), font, size, colour, line, cv2.LINE_AA)
+    ink = np.zeros(picture.shape[:2], np.uint8)
+    cv2.putText(ink, words, (left, base), font, size, 255, thickness, cv2.LINE_AA)
+    rim = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * thickness + 1,) * 2))
+    for colour, cover in ((_RIM, rim), (_SEGMENT, ink)):  # a thicker line would have letters of another width
+        share = cover[..., np.newaxis] / 255  # (H, W, 1)
+        picture[:] = np.rint((1 - share) * picture + share * np.array(colour)).astype(np.uint8)
 
 
 def colour_map() -> Picture:
