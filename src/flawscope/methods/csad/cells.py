@@ -160,12 +160,3 @@ def members(length: int, cells: int) -> Tensor:
     for cell, (start, end) in enumerate(pairwise(borders(length, cells))):
         members[cell, start:end] = 1
     return members
-
-
-def cell_indices(size: tuple[int, int], grid: Grid) -> Tensor:
-    """(H, W) int64: in which cell each pixel lies, counted line by line."""
-    down, across = (
-        torch.from_numpy(np.repeat(np.arange(cells), np.diff(borders(length, cells))))
-        for length, cells in zip(size, grid, strict=True)
-    )
-    return down[:, None] * grid[1] + across

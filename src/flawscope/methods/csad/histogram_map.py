@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from flawscope.methods.csad.cells import Grid, cell_indices
+from flawscope.methods.csad.cells import Grid, members
 
 KEPT, SIDE = 300, 64  # good label maps that are looked up, and their largest height and width
 
@@ -39,11 +39,13 @@ class HistogramMap(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.entries, self.first = size, list(entries), first
-        self.counts = [rows * columns for rows, columns in grids]
+        self.grids = list(grids)
         small = (min(SIDE, size[0]), min(SIDE, size[1]))
-        for index, grid in enumerate(grids):
-            self.register_buffer(f"cells{index}", cell_indices(size, grid), persistent=False)  # (H, W)
-            self.register_buffer(f"kept{index}", cell_indices(small, grid), persistent=False)  # (h, w)
+        for index, (rows, columns) in enumerate(grids):
+            for name, (height, width) in (("", size), ("kept_", small)):
+                down = members(height, rows).argmax(0)  # (h,)
+                self.register_buffer(f"{name}rows{index}", down, persistent=False)
+                self.register_buffer(f"{name}columns{index}", members(width, columns), persistent=False)
         self.register_buffer("down", torch.arange(size[0]) * small[0] // size[0], persistent=False)
         self.register_buffer("across", torch.arange(size[1]) * small[1] // size[1], persistent=False)
         self.register_buffer("histograms", torch.zeros(1, sum(entries)))
@@ -83,20 +85,21 @@ class HistogramMap(nn.Module):
         for index, (own, good, apart) in enumerate(zip(*parts, strict=True)):
             nearest = (own.unsqueeze(1) - good).square().sum(2).argmin(1)  # (N,)
             alike = self.maps.index_select(0, nearest).unsqueeze(1) == classes  # (N, K', h, w)
-            extra = self._spread(index, apart.clamp(min=0), masks, self.get_buffer(f"cells{index}"))
-            missing = self._spread(
-                index, (-apart).clamp(min=0), alike.float(), self.get_buffer(f"kept{index}")
-            )
-            enlarged = missing.index_select(1, self.down).index_select(2, self.across)  # (N, H, W)
+            extra = self._spread(index, apart.clamp(min=0), masks, "")
+            missing = self._spread(index, (-apart).clamp(min=0), alike.float(), "kept_")  # (N, h, w)
+            enlarged = missing.index_select(2, self.across).index_select(1, self.down)  # (N, H, W)
             total = total + extra + enlarged
         return total
 
-    def _spread(self, grid: int, values: Tensor, masks: Tensor, cells: Tensor) -> Tensor:
-        """Each pixel's entry of `values` (N, cells * K'), by its cell (h, w) and by masks (N, K', h, w)."""
-        count = self.counts[grid]
-        table = values.reshape(-1, count, masks.shape[1]).transpose(1, 2)  # (N, K', cells)
-        entries = table.index_select(2, cells.flatten())  # (N, K', h * w)
-        return (entries.reshape(masks.shape) * masks).sum(1)
+    def _spread(self, grid: int, values: Tensor, masks: Tensor, kind: str) -> Tensor:
+        """Each pixel's entry of `values` (N, R * C * K'), by its cell and by masks (N, K', h, w): (N, h, w).
+
+        Whole lines are looked up: single entries take engines many times as long.
+        """
+        rows, columns = self.get_buffer(f"{kind}rows{grid}"), self.get_buffer(f"{kind}columns{grid}")
+        table = values.reshape(-1, *self.grids[grid], masks.shape[1]).permute(0, 3, 1, 2)  # (N, K', R, C)
+        lines = torch.matmul(table, columns)  # (N, K', R, w), of one entry each
+        return (lines.index_select(2, rows) * masks).sum(1)
 
 
 def _spread(count: int) -> Tensor:
