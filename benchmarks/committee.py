@@ -10,7 +10,8 @@ one part or of none that recur: for each seed 200 good pictures for training, 60
 give the levels, and 80 good and about 200 flawed ones for testing. Screw is as published; of magnetic tile
 and BSData every third good picture is for testing; a tenth of their good training pictures give the levels.
 Members are those of the committee's preset default,
-EfficientAD with so many steps where they are given; nothing is chosen on test pictures.
+EfficientAD where its steps are given, at the learning rate of a shortened training and without padding;
+nothing is chosen on test pictures.
 
 Each member is fitted once (`fit_once`), and kept in WORK/committee; the committee takes it from there, and a
 member alone is its raw score there, also where the committee leaves it out; where it refuses the good
@@ -51,12 +52,14 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.explain.joint import RAW
 
+SHORTENED = {"learning_rate": 1e-3, "padding": False}  # EfficientAD with a fraction of its steps
+
 
 def fresh(given: argparse.Namespace) -> Committee:
     """The committee that is measured, unfitted."""
     options = options_of("committee", given.preset, given.options)
     if given.efficientad:
-        steps = {"size": [256, 256], "steps": given.efficientad}
+        steps = {"size": [256, 256], "steps": given.efficientad, **SHORTENED}
         members = [spec.model_dump(mode="json") for spec in create("committee", options).options.members]
         options["members"] = [*members, {"method": "efficientad", "options": steps}]
     made = create("committee", options)

@@ -126,7 +126,18 @@ def parse_options(name: str, model: type[AnyOptions], values: Mapping[str, Any])
         if not place:
             raise contradiction(name, wanted) from error
         what = f"option {{!r}} of {name}"
-        raise option_error(model, error, what, otherwise="See `flawscope methods`.") from error
+        refused = option_error(model, error, what, otherwise="See `flawscope methods`.")
+        unknown_name = error.errors(include_url=False)[0]["type"] == "extra_forbidden"
+        raise _of_others(refused, name, place) if unknown_name else refused from error
+
+
+def _of_others(refused: OptionError, name: str, option: str) -> OptionError:
+    """The error for an unknown option, with the methods of this package that have one of that name."""
+    others = [one for one in BUILT_IN if one != name and option in method_class(one).Options.model_fields]
+    if not others:
+        return refused
+    fix = f"It is one of {', '.join(others)}: choose that method. Of {name}: {refused.fix}"
+    return OptionError(refused.what, expected=refused.expected, got=refused.got, fix=fix)
 
 
 def options_of(method: str, preset: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
