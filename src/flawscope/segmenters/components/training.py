@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from flawscope.data.tiles import units_of
 from flawscope.errors import UnsuitedError
 from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.backbones.folding import folded
 from flawscope.nn.run import Run
 from flawscope.nn.training.loop import Loop, Losses
 from flawscope.nn.training.reading import Ahead
@@ -66,7 +67,8 @@ class Training:
         *,
         watch: Watch,
     ) -> None:
-        self.backbone, self.decoder, self.options = backbone, decoder, options
+        self.backbone = folded(backbone).to(run.torch_device())
+        self.decoder, self.options = decoder, options
         self.run, self.watch, self.maps = run, watch, labelling.maps
         labelled = np.flatnonzero(labelling.labelled)
         if not len(labelled):
@@ -92,8 +94,7 @@ class Training:
         Raises:
             Stopped: the stop signal was set; the same call with the run's checkpoints goes on from there.
         """
-        options, device = self.options, self.run.torch_device()
-        self.backbone.to(device).to(memory_format=torch.channels_last)
+        options = self.options
         optimiser = torch.optim.Adam(
             self.decoder.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
@@ -111,11 +112,8 @@ class Training:
             finished=best or (lambda done: False),
             memory=best.memory if best is not None else {},
         )
-        try:
-            with closing(batches):
-                history = loop.go()
-        finally:
-            self.backbone.to(memory_format=torch.contiguous_format)
+        with closing(batches):
+            history = loop.go()
         if best is not None:
             best.restore()
         return history
