@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from discs import DISCS, SIDE, write_discs
 from flawscope.data.layouts import read_dataset
@@ -42,7 +43,7 @@ def taken(wish: Recipe, said: list[str] | None = None) -> product.Start:
     dataset = read_dataset(wish.data.folder)
     first = product.start(wish, product.unfitted(wish), dataset)
     watch = Watch(say=(said if said is not None else []).append)
-    return product.with_components(first, dataset, Run(), watch)
+    return product.with_components(product.finer(first, dataset, watch), dataset, Run(), watch)
 
 
 def test_parts_that_recur_are_counted_too(tmp_path: Path) -> None:
@@ -94,3 +95,39 @@ def test_defects_are_not_lost(tmp_path: Path) -> None:
     folder, defects = write_discs(tmp_path / "good", 30, discs=3), write_pictures(tmp_path / "bad", 6)
     wish = recipe(folder, data={"folder": str(folder), "defects": str(defects)})
     assert taken(wish).detector.name == "joined_banks"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(384, 640)], (352, 576)),
+        ([(640, 480)], (512, 384)),
+        ([(200, 600)], (320, 608)),
+        ([(100, 150)], (320, 320)),
+        ([(2000, 3000)], (352, 544)),
+        ([(300, 300), (512, 512), (512, 500)], (448, 448)),
+    ],
+)
+def test_a_frame_shows_what_pictures_have_within_its_pixels(
+    sizes: list[tuple[int, int]], expected: tuple[int, int]
+) -> None:
+    assert product.frame_size(sizes, (320, 320)) == expected
+
+
+def test_larger_pictures_are_seen_at_a_finer_frame_and_compared_at_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "MOST_PIXELS", 96 * 128)
+    folder = write_discs(tmp_path / "good", 30, discs=3)
+    for path in folder.iterdir():
+        Image.open(path).resize((128, 96)).save(path)
+    found = taken(recipe(folder), said := [])
+    assert "Pictures are seen at 96×128: shrunk to 64×64, small flaws would be lost. " in said[0]
+    assert (found.frame.height, found.frame.width) == (96, 128)
+    assert isinstance(found.detector, Committee)
+    banks, csad = found.detector.members
+    assert (banks.options.size, csad.options.size) == ((96, 128), (64, 64))
+    named = taken(recipe(folder, method="joined_banks"), said := [])
+    assert (named.detector.options.size, said) == ((64, 64), [])
+    whole = recipe(folder, split={"folds": 5})
+    assert taken(whole).detector.options.size == (96, 128)

@@ -2,13 +2,16 @@
 
 Joined banks find what looks unlike good parts; of loose parts they do not see that one is missing. CSAD
 counts and compares components, and takes minutes to learn them. So a committee of both is taken where good
-pictures show components that recur, as CSAD itself tells from some of them (`LooksFirst`).
+pictures show components that recur, as CSAD itself tells from some of them (`LooksFirst`). Joined banks see
+pictures that are larger than their frame, and too small for tiles, at a frame of more pixels.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +25,7 @@ from flawscope.methods.registry import create, options_of
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
+from flawscope.runtime.placement import Pair
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.tiled_selection import select_tiled
@@ -29,6 +33,8 @@ from flawscope.training.tiling import Proposal
 
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
 FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
+MOST_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice the time of 320 x 320
+_STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
 
 
@@ -40,6 +46,7 @@ class Start:
         recipe: with the method that is trained.
         intensities: which of the pictures' values are black and white.
         proposal: the tiles in which pictures are seen.
+        named: whether somebody has named what is trained, which then stays.
     """
 
     recipe: Recipe
@@ -47,6 +54,7 @@ class Start:
     chosen: Selection
     intensities: Range | None
     proposal: Proposal
+    named: bool
 
     @property
     def frame(self) -> Frame:
@@ -73,7 +81,46 @@ def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
     Raises:
         DataError, InputError, OptionError: as `select_tiled`.
     """
-    return Start(recipe, detector, *select_tiled(dataset, detector, recipe))
+    named = bool(recipe.model_fields_set & _NAMES)
+    return Start(recipe, detector, *select_tiled(dataset, detector, recipe), named)
+
+
+def finer(first: Start, dataset: Dataset, watch: Watch) -> Start:
+    """`first` at a frame of more pixels, where nobody named a method and its own would shrink the pictures.
+
+    Where they are seen in tiles, `first` stays.
+
+    Raises:
+        DataError, InputError, OptionError: as `start`.
+    """
+    own, sizes = first.detector.options.size, first.chosen.sizes()
+    size = frame_size(sizes, own)
+    if first.named or first.proposal.tiling is not None or size == own:
+        return first
+    recipe = first.recipe.model_copy(update={"options": {"size": list(size)}})
+    watch.say(
+        f"Pictures are seen at {size[0]}×{size[1]}: shrunk to {own[0]}×{own[1]}, small flaws would be lost. "
+        f"--method {recipe.method} sees them at that, in less time."
+    )
+    return dataclasses.replace(start(recipe, unfitted(recipe), dataset), named=False)
+
+
+def frame_size(sizes: Sequence[Pair], own: Pair) -> Pair:
+    """Height and width at which pictures are seen that are so high and wide, by a method of the frame `own`.
+
+    Those of most pictures, in one scale, so that there are no more than 448 × 448 pixels; no side is below
+    that of `own`, to which smaller pictures are enlarged.
+
+    >>> [frame_size([size], (320, 320)) for size in [(512, 512), (464, 608), (384, 384), (300, 300)]]
+    [(448, 448), (384, 512), (384, 384), (320, 320)]
+    """
+    height, width = (statistics.median(sides) for sides in zip(*sizes, strict=True))
+    scale = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
+    sides = [
+        max(least, round(side * scale / _STEP) * _STEP)
+        for side, least in zip((height, width), own, strict=True)
+    ]
+    return sides[0], sides[1]
 
 
 def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
@@ -88,14 +135,26 @@ def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> S
     recipe, chosen = first.recipe, first.chosen
     if len(chosen.training) < FEWEST or chosen.split.folds or first.proposal.tiling is not None:
         return first
-    if recipe.model_fields_set & _NAMES or recipe.data.defects:
+    if first.named or recipe.data.defects:
         return first
-    wider = recipe.model_copy(update={"method": Committee.name})
+    wider = recipe.model_copy(update={"method": Committee.name, "options": _options(recipe)})
     owner = unfitted(wider)
     if not isinstance(owner, Committee):
         return first
     found = start(wider, owner, dataset)
     return found if _all_suited(owner, first, found, run, watch) else first
+
+
+def _options(recipe: Recipe) -> dict[str, Any]:
+    """Options of the committee that sees pictures at the recipe's frame; those that compare at their own."""
+    if not recipe.options:
+        return {}
+    plain = create(Committee.name, options_of(Committee.name, recipe.preset, {}))
+    members = plain.options.model_dump(mode="json")["members"]
+    for member in members:
+        if member["method"] == recipe.method:
+            member["options"] |= recipe.options
+    return {**recipe.options, "members": members}
 
 
 def _all_suited(owner: Committee, first: Start, found: Start, run: Run, watch: Watch) -> bool:

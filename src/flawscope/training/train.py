@@ -37,7 +37,7 @@ from flawscope.training.cost import say_cost
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
-from flawscope.training.product import Start, start, unfitted, with_components
+from flawscope.training.product import Start, finer, start, unfitted, with_components
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.tiling import Proposal
@@ -164,7 +164,7 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     for line in filter(None, (*said, *told_of(dataset), first.proposal.sentence)):
         watch.say(line)
     writable_folder(out)
-    return dataset, with_components(first, dataset, run, watch)
+    return dataset, with_components(finer(first, dataset, watch), dataset, run, watch)
 
 
 def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:
