@@ -102,8 +102,10 @@ def test_defects_are_not_lost(tmp_path: Path) -> None:
     [
         ([(384, 640)], (352, 576)),
         ([(640, 480)], (512, 384)),
-        ([(200, 600)], (320, 608)),
-        ([(100, 150)], (320, 320)),
+        ([(340, 600)], (352, 608)),
+        ([(300, 700)], (320, 672)),
+        ([(200, 600)], (320, 320)),
+        ([(440, 440)], (320, 320)),
         ([(2000, 3000)], (352, 544)),
         ([(300, 300), (512, 512), (512, 500)], (448, 448)),
     ],
@@ -117,7 +119,7 @@ def test_a_frame_shows_what_pictures_have_within_its_pixels(
 def test_larger_pictures_are_seen_at_a_finer_frame_and_compared_at_the_usual_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(product, "MOST_PIXELS", 96 * 128)
+    monkeypatch.setattr(product, "FINE_PIXELS", 96 * 128)
     folder = write_discs(tmp_path / "good", 30, discs=3)
     for path in folder.iterdir():
         Image.open(path).resize((128, 96)).save(path)

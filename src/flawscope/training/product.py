@@ -3,7 +3,7 @@
 Joined banks find what looks unlike good parts; of loose parts they do not see that one is missing. CSAD
 counts and compares components, and takes minutes to learn them. So a committee of both is taken where good
 pictures show components that recur, as CSAD itself tells from some of them (`LooksFirst`). Joined banks see
-pictures that are larger than their frame, and too small for tiles, at a frame of more pixels.
+pictures that are larger than their frame, and too small for tiles, at a frame of twice its pixels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from flawscope.training.tiling import Proposal
 
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
 FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
-MOST_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice the time of 320 x 320
+FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice the time of 320 x 320
 _STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
 
@@ -108,14 +108,16 @@ def finer(first: Start, dataset: Dataset, watch: Watch) -> Start:
 def frame_size(sizes: Sequence[Pair], own: Pair) -> Pair:
     """Height and width at which pictures are seen that are so high and wide, by a method of the frame `own`.
 
-    Those of most pictures, in one scale, so that there are no more than 448 × 448 pixels; no side is below
-    that of `own`, to which smaller pictures are enlarged.
+    Half of the pictures are as high or wide, or more. Where these are 448 × 448 pixels or more, so many in
+    their shape, with no side below that of `own`; else `own`.
 
     >>> [frame_size([size], (320, 320)) for size in [(512, 512), (464, 608), (384, 384), (300, 300)]]
-    [(448, 448), (384, 512), (384, 384), (320, 320)]
+    [(448, 448), (384, 512), (320, 320), (320, 320)]
     """
     height, width = (statistics.median(sides) for sides in zip(*sizes, strict=True))
-    scale = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
+    if height * width < FINE_PIXELS:
+        return own
+    scale = math.sqrt(FINE_PIXELS / (height * width))
     sides = [
         max(least, round(side * scale / _STEP) * _STEP)
         for side, least in zip((height, width), own, strict=True)
