@@ -31,11 +31,13 @@ from trained import write_pictures
 SMALL: dict[str, Any] = {
     "size": (64, 64),
     "weights": "random",
+    "backbone": "test_resnet",
     "fine_bank": 80,
     "middle_bank": 20,
     "coarse_bank": 20,
     "evenness_steps": 20,
 }
+DEFAULT = {name: value for name, value in SMALL.items() if name != "backbone"}  # users' network
 Make = Callable[..., TrainingData]
 
 
@@ -166,7 +168,7 @@ def test_a_network_without_the_deep_layer_takes_other_strides(training_data: Mak
 
 def test_a_bank_without_layers_is_told() -> None:
     with pytest.raises(OptionError, match=r"coarse_strides.*32"):
-        create("joined_banks", {**SMALL, "layers": ("blocks.1", "blocks.2", "blocks.4")})
+        create("joined_banks", {**DEFAULT, "layers": ("blocks.1", "blocks.2", "blocks.4")})
 
 
 def test_preflight_refuses_what_cannot_fit() -> None:
@@ -223,7 +225,7 @@ def test_the_cost_tells_selection_levels_and_search() -> None:
 
 def test_the_cost_counts_what_the_network_takes_of_memory_beside_few_pictures() -> None:
     def of(pictures: int, side: int) -> int:
-        told = create("joined_banks", {**SMALL, "size": (side, side)}).needs().cost
+        told = create("joined_banks", {**DEFAULT, "size": (side, side)}).needs().cost
         assert told is not None
         return told(pictures).bytes
 

@@ -27,6 +27,7 @@ from trained import OPTIONS, recipe, write_pictures
 SMALL = {
     "size": [64, 64],
     "weights": "random",
+    "backbone": "test_resnet",
     "fine_bank": 80,
     "middle_bank": 20,
     "coarse_bank": 20,
