@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,15 +18,33 @@ BLOCKS = {"aspect": "pad", "backbone": "test_efficientnet", "weights": "random"}
 
 @dataclass(frozen=True)
 class Kept:
-    """A method's options under check, whether its graph is checked too, and why a check need not hold."""
+    """A method's options under check, whether its graph is checked too, and why a check need not hold.
+
+    The checks named in `slow` are made with `--all` alone: the same method keeps them in every run at options
+    that cost less.
+    """
 
     options: Mapping[str, Any]
     export: bool = True
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    slow: Collection[str] = ()
     precision: RunPrecision = "auto"
 
 
 TUNED = {"tuning_pictures_teach_nothing": "forest and classifier learn from them; its detectors do not"}
+
+# that hold at other options if they hold at a method's defaults, as long as a resumed training gives the same
+REPEATED = (
+    "fitting_again_gives_the_same",
+    "another_seed_gives_another_model",
+    "tuning_pictures_teach_nothing",
+)
+GRAPH = (
+    "every_engine_agrees",
+    "scalars_turn_the_graph",
+    "the_inspector_answers_plain_pictures",
+    "large_pictures_are_answered_in_tiles",
+)
 
 # each method once, at its defaults but for what decides how large it is
 METHODS: dict[str, Kept] = {
@@ -140,11 +158,12 @@ CHANGED: dict[str, Kept] = {
             "alpha": 0.5,
             "gamma": 1.0,
         },
+        slow=REPEATED,
         export=False,
         precision="bf16",
     ),
-    "devnet": Kept(DEVIATION, precision="bf16"),
-    "dra": Kept({**DEVIATION, "reference_pictures": 2}),
+    "devnet": Kept(DEVIATION, slow=REPEATED, precision="bf16"),
+    "dra": Kept({**DEVIATION, "reference_pictures": 2}, slow=(*REPEATED, *GRAPH)),
     "efficientad": Kept(
         {
             "size": (40, 48),
@@ -168,7 +187,8 @@ CHANGED: dict[str, Kept] = {
             "skip_background": True,
             "quantiles": (0.5, 0.9),
             "local_weight": 0.2,
-        }
+        },
+        slow=(*REPEATED, *GRAPH),
     ),
     "fastflow": Kept(
         {
@@ -184,6 +204,7 @@ CHANGED: dict[str, Kept] = {
             "learning_rate": 1e-4,
             "weight_decay": 0.0,
         },
+        slow=REPEATED,
         export=False,
         precision="bf16",
     ),
@@ -209,7 +230,8 @@ CHANGED: dict[str, Kept] = {
             "coarse_shift": 0.2,
             "left_out": 3,
             "smoothing": 3.0,
-        }
+        },
+        slow=(*REPEATED, *GRAPH),
     ),
     "multiscale_patch": Kept(
         {
@@ -244,7 +266,8 @@ CHANGED: dict[str, Kept] = {
             "combination": "product",
             "window": (5, 2),
             "examples": 0,
-        }
+        },
+        slow=REPEATED,
     ),
     "patchcore": Kept(
         {
@@ -260,7 +283,8 @@ CHANGED: dict[str, Kept] = {
             "reweighting": 0,
             "score": "smoothed maximum",
             "smoothing": 8.0,
-        }
+        },
+        slow=REPEATED,
     ),
     "rd4ad": Kept(
         {
@@ -278,6 +302,7 @@ CHANGED: dict[str, Kept] = {
             "learning_rate": 1e-3,
             "betas": (0.9, 0.99),
         },
+        slow=(*REPEATED, *GRAPH),
         precision="bf16",
     ),
     "sadsem": Kept(
@@ -302,14 +327,18 @@ CHANGED: dict[str, Kept] = {
             "masks": {"side": 12, "placed": "centred", "most": 5, "least": 1.0, "left_out": True},
             "counts": {"stride": 8, "least_area": 0.2, "rare": 0.1, "weight": 1.5},
             "smoothing": 2.0,
-        }
+        },
+        slow=(*REPEATED, *GRAPH),
     ),
 }
 
 OTHERS: dict[str, tuple[str, Kept]] = {
     "patch_svdd": (
         "multiscale_patch",
-        Kept(options_of("multiscale_patch", "patch_svdd", {"size": (128, 128), "steps": 2, "batch": 4})),
+        Kept(
+            options_of("multiscale_patch", "patch_svdd", {"size": (128, 128), "steps": 2, "batch": 4}),
+            slow=REPEATED,
+        ),
     ),
     "segad with a classifier": (
         "segad",
@@ -336,6 +365,7 @@ OTHERS: dict[str, tuple[str, Kept]] = {
                 "detector_scores": True,
             },
             exceptions=TUNED,
+            slow=REPEATED,
         ),
     ),
 }

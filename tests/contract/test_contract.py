@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +27,22 @@ def test_every_method_is_in_the_zoo() -> None:
     assert set(available()) <= set(METHODS)
 
 
-@parametrize_with_checks(
-    itertools.chain.from_iterable(
-        detector_checks(subject, export=kept.export, exceptions=kept.exceptions)
-        for subject, kept in ZOO.values()
-    )
-)
+def checks(*, slow: bool) -> Iterator[Check]:
+    """Those that every run makes, or those that only `--all` makes."""
+    for subject, kept in ZOO.values():
+        for check in detector_checks(subject, export=kept.export, exceptions=kept.exceptions):
+            if (check.name in kept.slow) == slow:
+                yield check
+
+
+@parametrize_with_checks(checks(slow=False))
 def test_it_keeps_the_contract(check: Check) -> None:
+    check.run()
+
+
+@pytest.mark.slow
+@parametrize_with_checks(checks(slow=True))
+def test_it_keeps_the_contract_with_every_option(check: Check) -> None:
     check.run()
 
 
