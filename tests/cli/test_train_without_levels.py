@@ -23,6 +23,8 @@ SMALL = [
         "--set",
         "options.weights=random",
         "--set",
+        "options.backbone=test_resnet",
+        "--set",
         "options.evenness_steps=5",
     ),
     *("--engine", "onnxruntime", "--json"),

@@ -40,7 +40,7 @@ from flawscope.training.settings import apply_settings, read_recipe
 from flawscope.training.tiling import MOST_TILES, Proposal, TilingChoice, propose
 from flawscope.training.train import TrainResult, train
 from trained import OPTIONS, recipe, write_pictures
-from two_filters import Difference
+from two_filters import NAME, Difference, register
 
 FRAME = Frame(320, 320)
 SIDE = 96  # of the pictures, which the model sees in tiles of 32
@@ -143,6 +143,9 @@ def test_choices_that_do_not_fit_the_pictures_or_the_method() -> None:
         propose(choice({"size": "auto", "stride": 400}), FRAME, [(999, 999)])
     with pytest.raises(OptionError, match="the method's own size, 128"):
         choice(64).sized({"size": [128, 128]})
+
+
+QUICK: dict[str, Any] = {"method": NAME, "options": {}}  # without a network
 
 
 def tiled(folder: Path, **changes: Any) -> Recipe:
@@ -248,10 +251,13 @@ def test_models_that_do_not_know_how_many_tiles_calibrated_them_say_nothing(
     assert all("tiles" not in finding.values for finding in record.findings)
 
 
-def test_the_overview_is_on_the_scale_of_the_tiles_and_counts_in_every_score(tmp_path: Path) -> None:
+def test_the_overview_is_on_the_scale_of_the_tiles_and_counts_in_every_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch)
     write_pictures(tmp_path / "good", 40, side=SIDE)
     choice = {"size": 32, "stride": 24, "overview": True}
-    values = {"tiling": choice, "split": {"calibration": 0.4, "tuning": 0.2}}
+    values = {"tiling": choice, "split": {"calibration": 0.4, "tuning": 0.2}, **QUICK}
     result = train(tiled(tmp_path / "good", **values), tmp_path / "model", Run())
     manifest = result.bundle.manifest
     assert result.counts["tuning"] == 8
@@ -280,12 +286,16 @@ def test_the_overview_is_on_the_scale_of_the_tiles_and_counts_in_every_score(tmp
     assert again.tiling.overview
 
 
-def test_folds_bring_their_overviews_to_scale_by_themselves(tmp_path: Path) -> None:
+def test_folds_bring_their_overviews_to_scale_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch)
     write_pictures(tmp_path / "good", 16, side=SIDE)
     values = {
         "tiling": {"size": 32, "stride": 32, "overview": True},
         "split": {"folds": 2, "tuning": 0.4},
         "calibration": {"false_rejects": 0.3, "promise": "on_average"},
+        **QUICK,
     }
     manifest = train(tiled(tmp_path / "good", **values), tmp_path / "model", Run()).bundle.manifest
     assert len(manifest.calibration.scores) == 10
