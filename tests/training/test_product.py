@@ -46,10 +46,12 @@ def taken(wish: Recipe, said: list[str] | None = None) -> product.Start:
     return product.with_components(product.finer(first, dataset, watch), dataset, Run(), watch)
 
 
-def test_parts_that_recur_are_counted_too(tmp_path: Path) -> None:
+def test_parts_that_recur_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "FEWEST", 14)
     said: list[str] = []
-    folder = write_discs(tmp_path / "good", 30, discs=3)
-    made = train(recipe(folder), tmp_path / "model", Run(), Watch(say=said.append))
+    folder = write_discs(tmp_path / "good", 20, discs=3)
+    wish = recipe(folder, split={"calibration": 0.3, "tuning": 0.15})
+    made = train(wish, tmp_path / "model", Run(), Watch(say=said.append))
     assert made.bundle.manifest.method == "committee"
     assert (
         "Good pictures show components that can be compared: a committee of joined_banks and csad is "
