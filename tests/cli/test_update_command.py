@@ -29,14 +29,13 @@ def test_it_says_in_plain_words_what_changed(flawscope: Run, trained: Trained, t
 
 
 def test_json_tells_the_same(flawscope: Run, trained: Trained, tmp_path: Path) -> None:
-    odd = write_pictures(tmp_path / "odd", 1, seed=8)
+    odd = write_pictures(tmp_path / "odd", 3, seed=21, spot=True)
     shutil.copy(odd / "000.png", odd / "again.png")
-    told = json.loads(
-        flawscope("update", trained.folder, "--normals", odd, "--out", tmp_path / "out", "--json").out
-    )
-    assert (told["taught"], told["known"], told["normal"]) == (1, 1, {"before": 66, "now": 67})
-    assert told["rejected"]["now"] <= told["rejected"]["before"] <= 1
-    assert told["banks"]["bank"]["now"] >= told["banks"]["bank"]["before"]
+    words = ("--normals", odd, "--growth", "100%", "--out", tmp_path / "out")
+    told = json.loads(flawscope("update", trained.folder, *words, "--json").out)
+    assert (told["taught"], told["known"], told["normal"]) == (3, 1, {"before": 66, "now": 69})
+    assert told["rejected"] == {"before": 3, "now": 0}
+    assert told["banks"]["bank"]["now"] > told["banks"]["bank"]["before"]
     assert told["model"] == str(tmp_path / "out")
 
 

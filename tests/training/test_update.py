@@ -146,7 +146,7 @@ def test_without_pictures_to_calibrate_on_it_says_what_to_do(
     for path in held[:9]:
         shutil.copy(path, place / f"renamed {path.name}")
     fresh = write_pictures(tmp_path / "fresh", 7, seed=31)
-    result = update(model, [odd], calibration=[fresh, *odd.iterdir(), *held[9:11]])
+    result = update(model, [odd], growth=1.0, calibration=[fresh, *odd.iterdir(), *held[9:11]])
     assert (result.calibrated, result.missing) == (18, 3)
     assert len(contents(model, "calibration")) == 18
     assert not contents(model, "calibration") & contents(model, "normal")
