@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from torchvision.models import vgg
 from xdist.scheduler import LoadScopeScheduling
 
 import two_filters
@@ -174,6 +175,14 @@ def _forests_are_small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ForestOptions, "trees", property(lambda self: trees[self.kind]))
         patch.setattr(ForestOptions, "rounds", property(lambda self: rounds[self.kind]))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _vgg11_is_narrow_where_no_test_reads_it() -> Iterator[None]:
+    """Make VGG-11's stages after the second narrow: drawing their ten million weights took most of a fit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vgg.cfgs, "A", [64, "M", 128, "M", 8, 8, "M", 8, 8, "M", 8, 8, "M"])
         yield
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.models import vgg
 
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
@@ -31,6 +32,15 @@ TINY: dict[str, Any] = {
     "batch": 6,
     "together": 3,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _vgg16_is_narrow_where_no_encoder_reads_it() -> Iterator[None]:
+    """Make the layers after conv4_1 narrow: drawing all weights took most of a fit."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512]
+        patch.setitem(vgg.cfgs, "D", [*read, 8, 8, "M", 8, 8, 8, "M"])
+        yield
 
 
 @pytest.fixture
