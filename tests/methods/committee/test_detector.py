@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
@@ -27,9 +29,10 @@ from flawscope.methods.running import score
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Checkpoints, Run, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.runtime.engines import Precision, Shape
 from flawscope.runtime.images import load
-from flawscope.runtime.parity import Compared
-from flawscope.runtime.pipeline import Pipeline
+from flawscope.runtime.manifest import StageSpec
+from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.testing import Subject
 from flawscope.training.export import export
 from flawscope.training.parity import parity
@@ -121,6 +124,25 @@ def test_a_member_that_was_fitted_before_is_taken(
     committee(PADIM).fit(data, run)
 
 
+class Itself:
+    """A committee's own answers in the place of an engine's, with `more` on its members' scores."""
+
+    name, threads, more = "itself", 1, 0.0
+    precision: Precision = "fp32"
+    inputs: tuple[str, ...] = ("pixels",)
+    shapes: tuple[Shape, ...] = ((None, 3, None, None),)
+
+    def __init__(self, owner: Committee) -> None:
+        self.owner = owner
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        with torch.inference_mode():
+            answer = self.owner(torch.from_numpy(feeds["pixels"]))
+            answer["raw_scores"] = answer["raw_scores"] + self.more
+            answer["score"] = self.owner.levels(answer["raw_scores"]).amax(1)
+        return {name: values.numpy() for name, values in answer.items()}
+
+
 def test_an_engine_that_contradicts_a_member_from_the_store_is_refused(
     data: TrainingData, tests: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,19 +150,12 @@ def test_an_engine_that_contradicts_a_member_from_the_store_is_refused(
     fitted = committee(PARTS).fit(data, run)
     monkeypatch.setattr(CSAD, "learn", lambda *_: pytest.fail("it is fitted again"))
     taken = committee(PARTS).fit(data, run)
-    (tmp_path / "graph").mkdir()
-    pipeline = Pipeline.in_engine(export(taken, tmp_path / "graph"), "onnxruntime", "fp32")
+    engine = Itself(taken)
+    names = tuple(output.name for output in taken.outputs)
+    stages = (StageSpec(file="model.onnx", inputs=("pixels",), outputs=names),)
+    pipeline = Pipeline(Graphs(tmp_path, stages, taken.outputs, {}), [engine])
     parity(taken, [pipeline], tests, Run())
-    given = Compared.given
-
-    def wrong(self: Compared) -> dict[str, Any]:
-        own = given(self)
-        raw = own["raw_scores"] + 9
-        with torch.inference_mode():
-            score = taken.levels(torch.from_numpy(raw)).amax(1).numpy()
-        return {**own, "raw_scores": raw, "score": score}
-
-    monkeypatch.setattr(Compared, "given", wrong)
+    engine.more = 9.0
     for owner in (fitted, taken):
         with pytest.raises(BundleError, match="expected what its branches and counts amount to"):
             parity(owner, [pipeline], tests, Run())
