@@ -19,8 +19,9 @@ OPTIONS = {
     "weights": "random",
     "size": [64, 64],
     "coreset": 0.1,
-    "bank_limit": 60,  # of one size for any number of pictures: torch traces one graph for all such models
 }
+# a bank of one size for any number of pictures: torch traces one graph for all such models
+LIMITED = {**OPTIONS, "bank_limit": 60}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from flawscope.training.selection import select
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
 from flawscope.training.update import update
-from trained import Trained, recipe, write_pictures
+from trained import LIMITED, Trained, recipe, write_pictures
 
 VIEWS, PATTERN = 3, r"part(\d+)_"
 
@@ -73,6 +73,7 @@ def model(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bun
         pictures / "good",
         data={"folder": str(pictures / "good"), "groups": {"pattern": PATTERN}},
         split={"calibration": 0.4},
+        options=LIMITED,
     )
     out = tmp_path_factory.mktemp("grouped") / "model"
     return train(wish, out, watch=Watch(say=said.append)).bundle, said

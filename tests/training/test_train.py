@@ -20,7 +20,7 @@ from flawscope.runtime.inspector import Inspector
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
-from trained import Trained, recipe, write_pictures
+from trained import LIMITED, Trained, recipe, write_pictures
 
 
 def test_every_picture_has_one_role_and_calibration_is_apart(trained: Trained) -> None:
@@ -56,12 +56,16 @@ def test_the_kept_recipe_is_resolved_and_makes_the_same_model(trained: Trained, 
     np.testing.assert_allclose(repeated.bundle.manifest.calibration.scores, ours.scores, rtol=1e-6)
 
 
+def small(pictures: Path) -> Recipe:
+    return recipe(pictures, options=LIMITED)
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A model of 30 good pictures, too few to set any aside."""
     root = tmp_path_factory.mktemp("few")
     pictures = write_pictures(root / "good", 30)
-    return Trained(root / "model", pictures, train(recipe(pictures), root / "model", Run()))
+    return Trained(root / "model", pictures, train(small(pictures), root / "model", Run()))
 
 
 def test_few_pictures_get_the_weaker_promise_and_say_so(few: Trained) -> None:
@@ -136,7 +140,7 @@ def test_a_stop_before_anything_is_learnt_names_no_folder(few: Trained, tmp_path
     stop = threading.Event()
     with pytest.raises(Stopped, match=r"Run the same command again\.$"):
         train(
-            recipe(few.pictures), tmp_path / "cut", Run(), Watch(_StopDuring("reading features", stop), stop)
+            small(few.pictures), tmp_path / "cut", Run(), Watch(_StopDuring("reading features", stop), stop)
         )
 
 
@@ -144,9 +148,9 @@ def test_a_stop_before_anything_is_learnt_names_no_folder(few: Trained, tmp_path
 def test_interrupted_training_resumes_to_the_same_model(few: Trained, tmp_path: Path, stage: str) -> None:
     stop = threading.Event()
     with pytest.raises(Stopped, match="Run the same command again"):
-        train(recipe(few.pictures), tmp_path / "cut", Run(), Watch(_StopDuring(stage, stop), stop))
+        train(small(few.pictures), tmp_path / "cut", Run(), Watch(_StopDuring(stage, stop), stop))
     assert not (tmp_path / "cut" / bundle.MANIFEST).exists()
-    resumed = train(recipe(few.pictures), tmp_path / "cut", Run())
+    resumed = train(small(few.pictures), tmp_path / "cut", Run())
     theirs = few.result.bundle.manifest.calibration.scores
     assert resumed.bundle.manifest.calibration.scores == theirs
     assert not (tmp_path / "cut" / ".unfinished").exists()

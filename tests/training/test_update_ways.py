@@ -13,7 +13,7 @@ from flawscope.runtime import bundle
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
 from flawscope.training.update import update
-from trained import Trained, recipe, write_pictures
+from trained import LIMITED, Trained, recipe, write_pictures
 from two_filters import register
 
 
@@ -21,7 +21,7 @@ from two_filters import register
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of twenty pictures, which calibrated in folds; beside it these, odd, more and fresh ones."""
     root = tmp_path_factory.mktemp("few")
-    wish = recipe(write_pictures(root / "good", 20), split={"folds": 2})
+    wish = recipe(write_pictures(root / "good", 20), split={"folds": 2}, options=LIMITED)
     train(wish, root / "model", Run())
     write_pictures(root / "odd", 2, seed=21, spot=True)
     write_pictures(root / "more", 6, seed=31)
@@ -64,7 +64,7 @@ def test_folds_need_all_pictures(few: Path, tmp_path: Path) -> None:
 def test_a_model_of_tiles_is_taught_tiles(tmp_path: Path) -> None:
     good = write_pictures(tmp_path / "good", 30, side=96)
     wish = {"split": {"calibration": 0.4}, "calibration": {"false_rejects": 0.3}}
-    tiles = recipe(good, tiling="64", **wish)
+    tiles = recipe(good, tiling="64", options=LIMITED, **wish)
     train(tiles, tmp_path / "model", Run())
     odd = write_pictures(tmp_path / "odd", 2, seed=9, side=96, spot=True)
     result = update(tmp_path / "model", [odd], growth=4.0)
