@@ -188,7 +188,7 @@ CHANGED: dict[str, Kept] = {
             "quantiles": (0.5, 0.9),
             "local_weight": 0.2,
         },
-        slow=(*REPEATED, *GRAPH),
+        slow=REPEATED,
     ),
     "fastflow": Kept(
         {
@@ -302,7 +302,7 @@ CHANGED: dict[str, Kept] = {
             "learning_rate": 1e-3,
             "betas": (0.9, 0.99),
         },
-        slow=(*REPEATED, *GRAPH),
+        slow=REPEATED,
         precision="bf16",
     ),
     "sadsem": Kept(
@@ -328,7 +328,7 @@ CHANGED: dict[str, Kept] = {
             "counts": {"stride": 8, "least_area": 0.2, "rare": 0.1, "weight": 1.5},
             "smoothing": 2.0,
         },
-        slow=(*REPEATED, *GRAPH),
+        slow=REPEATED,
     ),
 }
 

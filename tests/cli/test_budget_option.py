@@ -29,7 +29,7 @@ def test_methods_without_members_have_none(flawscope: Run, tmp_path: Path) -> No
     ended = flawscope("train", tmp_path, "--budget", "20ms")
     assert ended.code == 2
     assert "option 'budget' of joined_banks: expected a known name" in ended.err
-    assert "It is one of committee: choose that method." in ended.err
+    assert "Methods that have it: committee. Known: " in ended.err
     assert ended.err.count("\n") == 1
 
 

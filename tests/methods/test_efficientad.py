@@ -33,7 +33,7 @@ from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 
 CHANNELS = 16  # of the teacher's map
-TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "channels": CHANNELS, "steps": 1}
+TINY: dict[str, Any] = {"size": (64, 64), "weights": "random", "channels": CHANNELS, "steps": 3}
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_early_stop_ends_a_training_that_no_longer_improves(
     ],
 )
 def test_every_choice_trains_and_scores(data: TrainingData, changes: dict[str, Any]) -> None:
-    detector = EfficientAD(EfficientADOptions(**{**TINY, **changes}))
+    detector = EfficientAD(EfficientADOptions(**{**TINY, "steps": 2, **changes}))
     frame = detector.options.frame
     moved = TrainingData(normal=data.normal.resized(frame), tuning=data.tuning.resized(frame))
     outputs = score(detector.fit(moved, Run()), moved.tuning, Run())
@@ -289,7 +289,7 @@ def test_defects_lie_on_the_product_where_its_ground_is_plain(data: TrainingData
     Image.fromarray(picture).save(tmp_path / "good.png")
     samples = [Sample(tmp_path / "good.png", "train", defective=False)] * 3
     plain, said = TrainingData(PictureFiles(samples, Frame(64, 64)), data.tuning), list[str]()
-    options = EfficientADOptions(**TINY)
+    options = EfficientADOptions(**{**TINY, "steps": 1})
     detector = EfficientAD(options).fit(plain, Run(), Watch(say=said.append))
     assert detector.learnt.facts == {"skip_background": True}
     assert any("plain ground (options.skip_background=true)" in line for line in said)
@@ -301,11 +301,12 @@ def test_defects_lie_on_the_product_where_its_ground_is_plain(data: TrainingData
 
 
 def test_natural_pictures_reach_the_penalty(data: TrainingData) -> None:
-    options = EfficientADOptions(**TINY, penalty="ood")
+    once = {**TINY, "steps": 1}
+    options = EfficientADOptions(**once, penalty="ood")
     with pytest.raises(DataError, match="--natural"):
         EfficientAD(options).fit(data, Run())
     detector = EfficientAD(options).fit(replace(data, natural=data.tuning), Run())
-    unlike = EfficientAD(EfficientADOptions(**TINY)).fit(replace(data, natural=data.tuning), Run())
+    unlike = EfficientAD(EfficientADOptions(**once)).fit(replace(data, natural=data.tuning), Run())
     assert detector.learnt.history[0]["penalty"] != unlike.learnt.history[0]["penalty"]
 
 

@@ -43,7 +43,7 @@ def taken(wish: Recipe, said: list[str] | None = None) -> product.Start:
     dataset = read_dataset(wish.data.folder)
     first = product.start(wish, product.unfitted(wish), dataset)
     watch = Watch(say=(said if said is not None else []).append)
-    return product.with_components(product.finer(first, dataset, watch), dataset, Run(), watch)
+    return product.with_components(product.finer(first, watch), dataset, Run(), watch)
 
 
 def test_parts_that_recur_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,10 @@ def test_larger_pictures_are_seen_at_a_finer_frame_and_compared_at_the_usual_one
     for path in folder.iterdir():
         Image.open(path).resize((128, 96)).save(path)
     found = taken(recipe(folder), said := [])
-    assert "Pictures are seen at 96×128: shrunk to 64×64, small flaws would be lost. " in said[0]
+    assert said[0] == (
+        "Pictures are seen at 96×128 (height×width), so that small flaws last. "
+        "--method joined_banks sees them at 64×64, in less time."
+    )
     assert (found.frame.height, found.frame.width) == (96, 128)
     assert isinstance(found.detector, Committee)
     banks, csad = found.detector.members

@@ -136,7 +136,7 @@ def _of_others(refused: OptionError, name: str, option: str) -> OptionError:
     others = [one for one in BUILT_IN if one != name and option in method_class(one).Options.model_fields]
     if not others:
         return refused
-    fix = f"It is one of {', '.join(others)}: choose that method. Of {name}: {refused.fix}"
+    fix = f"Methods that have it: {', '.join(others)}. {refused.fix}"
     return OptionError(refused.what, expected=refused.expected, got=refused.got, fix=fix)
 
 

@@ -33,7 +33,7 @@ from flawscope.training.tiling import Proposal
 
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
 FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
-FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice the time of 320 x 320
+FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice as many as 320 x 320
 _STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
 
@@ -85,24 +85,26 @@ def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
     return Start(recipe, detector, *select_tiled(dataset, detector, recipe), named)
 
 
-def finer(first: Start, dataset: Dataset, watch: Watch) -> Start:
+def finer(first: Start, watch: Watch) -> Start:
     """`first` at a frame of more pixels, where nobody named a method and its own would shrink the pictures.
 
     Where they are seen in tiles, `first` stays.
 
     Raises:
-        DataError, InputError, OptionError: as `start`.
+        InputError: a picture whose size cannot be read.
     """
-    own, sizes = first.detector.options.size, first.chosen.sizes()
-    size = frame_size(sizes, own)
-    if first.named or first.proposal.tiling is not None or size == own:
+    if first.named or first.proposal.tiling is not None:
+        return first
+    own = first.detector.options.size
+    size = frame_size(first.chosen.sizes(), own)
+    if size == own:
         return first
     recipe = first.recipe.model_copy(update={"options": {"size": list(size)}})
     watch.say(
-        f"Pictures are seen at {size[0]}×{size[1]}: shrunk to {own[0]}×{own[1]}, small flaws would be lost. "
-        f"--method {recipe.method} sees them at that, in less time."
+        f"Pictures are seen at {size[0]}×{size[1]} (height×width), so that small flaws last. "
+        f"--method {recipe.method} sees them at {own[0]}×{own[1]}, in less time."
     )
-    return dataclasses.replace(start(recipe, unfitted(recipe), dataset), named=False)
+    return dataclasses.replace(first, recipe=recipe, detector=unfitted(recipe))
 
 
 def frame_size(sizes: Sequence[Pair], own: Pair) -> Pair:

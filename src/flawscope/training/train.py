@@ -164,7 +164,7 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     for line in filter(None, (*said, *told_of(dataset), first.proposal.sentence)):
         watch.say(line)
     writable_folder(out)
-    return dataset, with_components(finer(first, dataset, watch), dataset, run, watch)
+    return dataset, with_components(finer(first, watch), dataset, run, watch)
 
 
 def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:

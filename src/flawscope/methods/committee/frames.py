@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.nn.heatmaps import Separable
@@ -18,10 +19,23 @@ from flawscope.runtime.resize import resizing
 Size = tuple[int, int]
 
 
-def resize(source: Size, target: Size) -> Separable:
+class Resize(Separable):
+    """Separable, plane by plane.
+
+    Between a product of matrices and an input's own scale of each channel OpenVINO 2026.4 takes one for the
+    other and loads no graph; a change of shape keeps them apart.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (..., h, w) to (..., H, W)."""
+        planes = super().forward(maps.flatten(0, -3))  # (planes, H, W)
+        return planes.reshape(*maps.shape[:-2], *planes.shape[1:])
+
+
+def resize(source: Size, target: Size) -> Resize:
     """A module that maps pictures or maps (..., H, W) to (..., h, w) as `flawscope.runtime.resize` does."""
     rows, columns = (torch.from_numpy(resizing(*sides)) for sides in zip(source, target, strict=True))
-    return Separable(rows, columns)
+    return Resize(rows, columns)
 
 
 class ResizedPictures:
