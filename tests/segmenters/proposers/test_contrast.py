@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.segmenters.proposers.contrast import DISTANCES, USUAL, clearest, kinds
+from flawscope.segmenters.proposers.contrast import DISTANCES, GROWN, USUAL, Reach, clearest, kinds, tried
 
 SIDE = 40
 GROUND = np.array([60.0, 0.0, 0.0])
@@ -36,10 +36,30 @@ def test_kinds_count_by_how_constant_they_are() -> None:
     assert score([[] for _ in whole]) == 0.0
 
 
+def chosen(usual: float = 1.0, further: float = 1.0, elsewhere: float = 1.0) -> Reach:
+    """By the scores at 5, at 5 reaching further in, and at 3."""
+    scores = dict.fromkeys(tried(None), 0.0)
+    scores |= {Reach(): usual, Reach(USUAL, GROWN): further, Reach(3.0): elsewhere}
+    return clearest(scores)
+
+
 def test_another_distance_is_for_one_kind_more() -> None:
-    scores = [1.0] * len(DISTANCES)
-    scores[1] = 1.9
-    assert clearest(scores) == USUAL
-    scores[1] = 2.0
-    assert clearest(scores) == DISTANCES[1]
-    assert clearest([0.01] + [0.0] * (len(DISTANCES) - 1)) == USUAL
+    assert chosen(elsewhere=1.9) == Reach(USUAL)
+    assert chosen(elsewhere=2.0) == Reach(3.0)
+    assert chosen(0.0, 0.0, 0.01) == Reach(USUAL)
+
+
+def test_reaching_further_in_is_for_half_a_kind_more() -> None:
+    assert chosen(further=1.4) == Reach(USUAL)
+    assert chosen(further=1.5, elsewhere=2.4) == Reach(USUAL, GROWN)
+    assert chosen(further=1.5, elsewhere=2.5) == Reach(3.0)
+
+
+def test_what_is_given_is_not_chosen() -> None:
+    assert [reach.grown for reach in tried(0.8)] == [0.8] * len(DISTANCES)
+    assert clearest(dict.fromkeys(tried(0.8), 1.0)) == Reach(USUAL, 0.8)
+
+
+def test_a_reach_says_where_areas_begin() -> None:
+    assert str(Reach(6.5)) == "6.5 deviations"
+    assert str(Reach(USUAL, GROWN)) == "5 deviations, and reach down to 3,"

@@ -77,6 +77,28 @@ def test_areas_begin_where_most_of_them_are_constant_in_number(saved: Save) -> N
     assert heard[0].startswith("Areas begin ")
 
 
+def pale(seed: int, *, glint: bool) -> NDArray[np.uint8]:
+    """A bar of which both ends differ clearly from the ground and the middle hardly does; a faint disc."""
+    random = np.random.default_rng(seed)
+    picture = np.full((96, 96, 3), (90.0, 90.0, 90.0))
+    y = int(random.integers(20, 70))
+    cv2.rectangle(picture, (20, y), (70, y + 8), (107, 107, 107), -1)
+    for left in (20, 58):
+        cv2.rectangle(picture, (left, y), (left + 12, y + 8), (130, 130, 130), -1)
+    if glint:
+        cv2.circle(picture, (84, 10), 8, (107, 107, 107), -1)
+    return (picture + random.normal(0, 2, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("grown", "expected"), [(1.0, [117, 117]), (0.5, [459]), (0.3, [459])])
+def test_areas_reach_further_in_from_where_they_begin(saved: Save, grown: float, expected: list[int]) -> None:
+    pictures = saved([pale(seed, glint=False) for seed in range(6)], Frame(height=96, width=96))
+    proposer = build_proposer(AreasOptions(distance=8.0, grown=grown))
+    proposer.prepare(pictures, Run())
+    sizes = proposer.propose(pale(9, glint=True), SAMPLE).masks.sum((1, 2)).tolist()
+    assert sizes == pytest.approx(expected, rel=0.1)
+
+
 def test_plain_pictures_have_no_areas(saved: Save) -> None:
     plain = np.full((64, 96, 3), 90, np.uint8)
     proposer = build_proposer(AreasOptions())

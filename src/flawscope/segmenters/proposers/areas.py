@@ -21,7 +21,7 @@ from flawscope.data.samples import Sample
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.overlay import to_bytes
-from flawscope.segmenters.proposers.contrast import DISTANCES, USUAL, clearest, kinds
+from flawscope.segmenters.proposers.contrast import USUAL, Reach, clearest, kinds, tried
 from flawscope.segmenters.proposers.ground import Floats, Ground, Level, Mask
 from flawscope.segmenters.proposers.proposal import Proposal, Proposer, ProposerOptions
 from flawscope.segmenters.segmenter import spread
@@ -46,6 +46,14 @@ class AreasOptions(ProposerOptions):
         description="deviations from the main colour at which another area begins; by default 5, or "
         "another at which at least one kind of area more has the same number in every picture",
     )
+    grown: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of that distance down to which areas reach around what lies beyond it, for parts "
+        "that are in places as pale as the ground; by default 1, or 0.6 where at least half a kind of area "
+        "more then has the same number in every picture",
+    )
     smallest: float = Field(
         0.0007, gt=0, lt=0.1, description="share of the picture that an area has at least"
     )
@@ -57,10 +65,10 @@ class AreasOptions(ProposerOptions):
 
 @dataclass(frozen=True, slots=True)
 class _Division:
-    """How pictures are divided: at which distance, from the main colours of which levels."""
+    """How pictures are divided: at which distances, from the main colours of which levels."""
 
     options: AreasOptions
-    distance: float
+    reach: Reach
     levels: list[Level] = field(default_factory=list)
 
     def areas(self, lab: Floats) -> list[Mask]:
@@ -82,7 +90,7 @@ class _Division:
         if not inside.any():
             return [], larger, inside
         far = level.distance(lab, level.own_mean(lab[inside]))  # (H, W)
-        differing = self._bordered(far, (far > self.distance) & inside)
+        differing = self._bordered(far, self._differing(far, inside))
         found: list[Mask] = []
         rest = inside.copy()
         for area in _areas(differing, self.options.smallest):
@@ -92,6 +100,15 @@ class _Division:
                 found.append(_whole(area))
             rest &= ~area
         return found, larger, rest
+
+    def _differing(self, far: NDArray[np.float64], inside: Mask) -> Mask:
+        """Pixels (H, W) beyond the distance, and around enough of them those beyond the share of it."""
+        beyond = (far > self.reach.distance) & inside
+        if self.reach.grown == 1:
+            return beyond
+        _, labels = cv2.connectedComponents(((far > self.reach.least) & inside).astype(np.uint8))
+        held = np.bincount(labels[beyond], minlength=int(labels.max()) + 1)
+        return np.asarray((held >= self.options.smallest * inside.size)[labels] & (labels > 0))
 
     def _bordered(self, far: NDArray[np.float64], differing: Mask) -> Mask:
         """The areas, each within 0.4 of its own contrast, so that halos and glints beside it fall away."""
@@ -117,7 +134,7 @@ class Areas(Proposer):
     """Areas that differ from the main colour around them; see the module.
 
     Attributes:
-        distance: deviations from the main colour at which another area begins; `prepare` sets it.
+        reach: how far from the main colour areas lie; `prepare` sets it.
     """
 
     Options: ClassVar = AreasOptions
@@ -125,8 +142,8 @@ class Areas(Proposer):
 
     def __init__(self, options: AreasOptions) -> None:
         super().__init__(options)
-        self.distance = options.distance or USUAL
-        self.division = _Division(options, self.distance)
+        self.reach = Reach(options.distance or USUAL, options.grown or 1.0)
+        self.division = _Division(options, self.reach)
 
     def prepare(self, pictures: Pictures, run: Run, watch: Watch = UNWATCHED) -> None:
         """See `Proposer.prepare`: main colours of up to 64 of the pictures, level by level."""
@@ -138,9 +155,9 @@ class Areas(Proposer):
                 colours.append(_lab(to_bytes(chosen[index])))
                 stage.advance()
         if self.options.distance is None and len(colours) >= _TOO_FEW:
-            self.distance = self._clearest(colours[:: -(-len(colours) // _LOOKED)], run, watch)
-            watch.say(f"Areas begin {self.distance:g} deviations from the main colour around them.")
-        self.division = self._learnt(colours, self.distance, run, watch)
+            self.reach = self._clearest(colours[:: -(-len(colours) // _LOOKED)], run, watch)
+            watch.say(f"Areas begin {self.reach} from the main colour around them.")
+        self.division = self._learnt(colours, self.reach, run, watch)
 
     def propose(self, picture: NDArray[np.uint8], sample: Sample) -> Proposal:
         """See `Proposer.propose`."""
@@ -148,25 +165,26 @@ class Areas(Proposer):
         found = self.division.areas(_lab(picture))
         return Proposal(np.stack(found) if found else np.zeros((0, *picture.shape[:2]), np.bool_))
 
-    def _clearest(self, colours: list[Floats], run: Run, watch: Watch) -> float:
-        """The distance at which most kinds of these pictures' areas are constant in number."""
-        ground, scores = Ground.of(colours, _everywhere(colours), _random(run)), list[float]()
-        with watch.stage("choosing a distance", len(DISTANCES)) as stage:
-            for distance in DISTANCES:
-                division = self._learnt(colours, distance, run, watch, ground)
-                scores.append(kinds([division.areas(lab) for lab in colours], colours, ground.means))
+    def _clearest(self, colours: list[Floats], run: Run, watch: Watch) -> Reach:
+        """Where most kinds of these pictures' areas are constant in number."""
+        ground, scores = Ground.of(colours, _everywhere(colours), _random(run)), dict[Reach, float]()
+        candidates = tried(self.options.grown)
+        with watch.stage("choosing a distance", len(candidates)) as stage:
+            for reach in candidates:
+                division = self._learnt(colours, reach, run, watch, ground)
+                scores[reach] = kinds([division.areas(lab) for lab in colours], colours, ground.means)
                 stage.advance()
         return clearest(scores)
 
     def _learnt(
-        self, colours: list[Floats], distance: float, run: Run, watch: Watch, ground: Ground | None = None
+        self, colours: list[Floats], reach: Reach, run: Run, watch: Watch, ground: Ground | None = None
     ) -> _Division:
         """Main colours of all levels; `ground` is the first one's, where it is known."""
         random, inside = _random(run), _everywhere(colours)
-        division = _Division(self.options, distance)
+        division = _Division(self.options, reach)
         while len(division.levels) <= self.options.depth:
             watch.check_stop(run)
-            level = (ground or Ground.of(colours, inside, random)).level(distance)
+            level = (ground or Ground.of(colours, inside, random)).level(reach.distance)
             division.levels.append(level)
             inside = [division.divided(level, *both)[1] for both in zip(colours, inside, strict=True)]
             if sum(mask.any() for mask in inside) < _OFTEN * len(inside):
