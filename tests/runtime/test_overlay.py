@@ -97,7 +97,7 @@ def test_boxes_and_outlines_are_drawn_inside_the_picture() -> None:
         assert (drawn[changed] == 255).all(axis=1).any()
 
 
-def test_segments_are_outlined_where_labels_change_and_named_inside() -> None:
+def test_segments_are_outlined_where_labels_change_and_named() -> None:
     labels = np.zeros((300, 400), np.int16)
     labels[:, 200:] = 1
     labels[100:140, 350:] = 2
@@ -107,10 +107,27 @@ def test_segments_are_outlined_where_labels_change_and_named_inside() -> None:
     assert plain[[100, 140], 360].all()
     assert not plain[:, :199].any()
     named = (segment_outlines(picture, labels, {0: "0", 2: "2", 7: "7"}) != 90).any(2) & ~plain
-    assert named[130:170, 80:120].any()
-    assert named[100:140, 350:].any()
-    assert not named[:, 230:340].any()
+    assert named[70:100, 350:].any()  # above 2
+    assert not named[100:140, 350:].any()
+    assert not named[140:, 230:].any()
+    assert named.sum() > 1.5 * named[70:100, 350:].sum()
     assert (picture == 90).all()
+
+
+def test_regions_and_what_findings_tell_of_decide_where_names_are() -> None:
+    labels = np.zeros((300, 400), np.uint8)
+    labels[100:140, 100:120] = labels[100:150, 300:320] = 1
+    picture = np.full((300, 400, 3), 90, np.uint8)
+    plain = segment_outlines(picture, labels, {})
+
+    def named(**changes: object) -> list[int]:
+        changed = (segment_outlines(picture, labels, {1: "1"}, **changes) != plain).any(2)
+        return [int(side) for side in (changed[:, :200].sum(), changed[:100].sum())]
+
+    assert named()[0] == 0
+    assert named()[1] > 0
+    assert named(told=[(1, (90, 90, 130, 150))])[0] > 0
+    assert named(avoided=[(290, 60, 330, 160)])[1] == 0
 
 
 def test_names_have_a_dark_rim_all_round() -> None:

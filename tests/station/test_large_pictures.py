@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from flawscope.runtime import overlay
 from flawscope.runtime.images import pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.overlay import find_regions, reduced, to_rgb
-from flawscope.runtime.prediction import Prediction, Segments
+from flawscope.runtime.prediction import Finding, Prediction, Region, Segments
 from flawscope.runtime.record import Record
 from flawscope.station import evaluate as evaluating
 from flawscope.station import picture
@@ -104,6 +105,32 @@ def test_segments_are_drawn_at_the_reduced_size(
     assert lined is not None
     changed = np.flatnonzero((plain != lined).any(axis=(0, 2)))
     assert 28 <= changed.min() <= changed.max() <= 31  # the line between the halves
+
+
+def test_names_are_told_what_findings_speak_of_and_where_regions_are(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "DRAWN", 60 * 60)
+    asked: dict[str, Any] = {}
+
+    def outlines(drawn: NDArray[np.uint8], *_: Any, **changes: Any) -> NDArray[np.uint8]:
+        asked.update(changes)
+        return drawn
+
+    monkeypatch.setattr(picture, "segment_outlines", outlines)
+    found = inspector.inspect(bright(240, 240))
+    region = Region((80, 80, 160, 161), 6400, (90, 90), 1.0)
+    told = (
+        Finding("extra nut", {"class": 2.0, "instead_of": 1.0}, region),
+        Finding("missing screw", {"class": 1.0}),
+        Finding("unusual area", {"x": 3.0}, region),
+    )
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    segments = Segments(labels, {1: "screw", 2: "nut"}, ("class", "instead_of"))
+    divided = dataclasses.replace(found, findings=told, regions=(region,), segments=segments)
+    laid_over(bright(240, 240)[..., None], inspector.bundle.manifest, divided, boxes=False)
+    box = (20, 20, 40, 41)
+    assert asked == {"told": [(2, box), (1, box), (1, None)], "avoided": [box]}
 
 
 def test_a_picture_within_the_bound_keeps_its_size(inspector: Inspector, tmp_path: Path) -> None:

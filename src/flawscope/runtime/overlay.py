@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 
 from flawscope.errors import OutputError
 from flawscope.files import write_atomically
+from flawscope.runtime.captions import FONT, Caption, captions
+from flawscope.runtime.component_map import Told
 from flawscope.runtime.images import between
+from flawscope.runtime.placement import Box
 from flawscope.runtime.prediction import Region
 from flawscope.runtime.resize import resize_planes
 
@@ -22,8 +26,6 @@ _STRONGEST = 0.8  # opacity of the highest value: the part stays visible under i
 _FIRST_COLOUR = 0.3  # inferno begins black; what is drawn starts at its purple
 _LINE, _RIM, _SEGMENT = (255, 255, 255), (20, 20, 20), (0, 205, 235)
 _AT_ONCE = 1 << 22  # pixels of a heatmap that are copied at a time
-_WIDE = 0.9  # of a segment's greatest half width, from which on a place is as good for its name
-_CAPITALS = 21.0  # pixels that capitals of OpenCV's plain font are high at scale 1
 
 
 def to_bytes(pixels: NDArray[np.float32]) -> Picture:
@@ -117,42 +119,53 @@ def draw_box(
     cv2.rectangle(picture, corner, opposite, _LINE, thickness)
 
 
-def segment_outlines(picture: Picture, labels: NDArray[np.integer], names: Mapping[int, str]) -> Picture:
-    """The picture (H, W, 3) with thin lines where labels (H, W) change, and names inside their segments.
+def segment_outlines(
+    picture: Picture,
+    labels: NDArray[np.integer],
+    names: Mapping[int, str],
+    *,
+    told: Told = (),
+    avoided: Sequence[Box] = (),
+) -> Picture:
+    """The picture (H, W, 3) with thin lines where labels (H, W) change, and names beside their components.
 
-    A name stands where its segment is widest.
+    See `captions` for the names, and for what `told` and `avoided` say.
     """
     changes = np.zeros(labels.shape, np.uint8)
     changes[1:] |= labels[1:] != labels[:-1]
     changes[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    shorter = min(labels.shape)
-    thickness = max(1, round(shorter / 400))
+    thickness = max(1, round(min(labels.shape) / 400))
     drawn = picture.copy()
     drawn[cv2.dilate(changes, np.ones((thickness, thickness), np.uint8)) > 0] = _SEGMENT
-    step = -(-max(labels.shape) // 256)
-    size = max(shorter / 22, 7.0) / _CAPITALS
-    for label, name in names.items():
-        inside = np.pad(labels[::step, ::step] == label, 1).astype(np.uint8)
-        depths = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-        if depths.max() > 0:
-            widest = np.argwhere(depths >= _WIDE * depths.max())  # (P, 2) rows and columns
-            row, column = widest[np.square(widest - widest.mean(0)).sum(1).argmin()]
-            _write(drawn, name, (int(column) * step, int(row) * step), size, thickness)
+    around = 5 * thickness  # of a region, up to where its box and the box's rim lie
+    grown = [(box[0] - around, box[1] - around, box[2] + around, box[3] + around) for box in avoided]
+    written = captions(labels, names, told=told, avoided=grown)
+    for line in filter(None, (caption.line for caption in written)):
+        for colour, wide in ((_RIM, 3), (_SEGMENT, 1)):
+            cv2.line(drawn, *line, colour, wide * thickness, cv2.LINE_AA)
+            cv2.circle(drawn, line[1], (wide + 3) // 2 * thickness, colour, -1, cv2.LINE_AA)
+    for caption in written:
+        _write(drawn, caption)
     return drawn
 
 
-def _write(picture: Picture, words: str, centre: tuple[int, int], size: float, thickness: int) -> None:
-    """Words around a point, with a dark rim, inside the picture."""
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    (width, height), _ = cv2.getTextSize(words, font, size, thickness)
-    left = min(max(centre[0] - width // 2, thickness), max(picture.shape[1] - width - thickness, 0))
-    base = min(max(centre[1] + height // 2, height + thickness), picture.shape[0] - 1 - thickness)
-    ink = np.zeros(picture.shape[:2], np.uint8)
-    cv2.putText(ink, words, (left, base), font, size, 255, thickness, cv2.LINE_AA)
-    rim = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * thickness + 1,) * 2))
-    for colour, cover in ((_RIM, rim), (_SEGMENT, ink)):  # a thicker line would have letters of another width
-        share = cover[..., np.newaxis] / 255  # (H, W, 1)
-        picture[:] = np.rint((1 - share) * picture + share * np.array(colour)).astype(np.uint8)
+def _write(picture: Picture, caption: Caption) -> None:
+    """A name with a dark rim."""
+    letters = functools.partial(
+        cv2.putText,
+        text=caption.name,
+        fontFace=FONT,
+        fontScale=caption.scale,
+        thickness=caption.thickness,
+        lineType=cv2.LINE_AA,
+    )
+    left, top, right, bottom = caption.box
+    ink = np.zeros((bottom - top, right - left, 3), np.uint8)
+    letters(ink, org=(caption.start[0] - left, caption.start[1] - top), color=(255, 255, 255))
+    rim = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * caption.thickness + 1,) * 2))
+    part = picture[top:bottom, left:right]
+    part[:] = cv2.multiply(part, 255 - rim, scale=1 / 255)
+    letters(picture, org=caption.start, color=_SEGMENT)  # a thicker line would have letters of another width
 
 
 def colour_map() -> Picture:

@@ -50,11 +50,13 @@ class Segments:
 
     Attributes:
         labels: (h, w) integers.
-        marks: what drawings write into each segment; those that need no writing are left out.
+        marks: what drawings call each segment; those that need no name are left out.
+        values: those of findings that are the label of a segment that they speak of.
     """
 
     labels: NDArray[np.integer]
     marks: dict[int, str] = field(default_factory=dict)
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -188,7 +188,14 @@ def laid_over(
     if segments is None or manifest.tiling is not None:
         return picture
     labels = manifest.frame.placement(height, width).labels_back(segments.labels)
-    return segment_outlines(picture, labels, segments.marks)
+    told = [
+        (int(finding.values[name]), _scaled(finding.region, scale).box if finding.region else None)
+        for finding in prediction.findings
+        for name in segments.values
+        if name in finding.values
+    ]
+    avoided = [_scaled(region, scale).box for region in prediction.regions]
+    return segment_outlines(picture, labels, segments.marks, told=told, avoided=avoided)
 
 
 def _scaled(region: Region, scale: float) -> Region:

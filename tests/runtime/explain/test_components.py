@@ -94,6 +94,7 @@ def test_accepted_pictures_get_no_sentences_but_the_map() -> None:
     assert explanation.findings == ()
     assert explanation.segments is not None
     assert explanation.segments.marks == {1: "screw", 2: "nut", 3: "washer"}
+    assert explanation.segments.values == ("class", "instead_of")
 
 
 def test_areas_follow_and_stand_alone_where_components_are_as_usual() -> None:

@@ -75,6 +75,7 @@ def test_surface_and_outline_are_told_with_their_place() -> None:
     assert finding.region.peak == (104, 30)
     assert explanation.segments is not None
     assert explanation.segments.marks == {1: "component 1", 2: "nut", 3: "wheel"}
+    assert explanation.segments.values == ("component",)
 
 
 def test_numbers_come_first_and_the_clearest_component_leads() -> None:

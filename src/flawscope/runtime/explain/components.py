@@ -57,7 +57,7 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
         return Explanation(areas)
     names = manifest.learnt.get("names")
     called = [str(name) for name in names] if isinstance(names, list) else []
-    segments = Segments(labels, dict(enumerate(called[1:], 1)))
+    segments = Segments(labels, dict(enumerate(called[1:], 1)), ("class", "instead_of"))
     if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, segments=segments)
     telling = _Telling(prediction, called)

@@ -72,7 +72,8 @@ def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explan
         return Explanation(areas)
     segments = None
     if looks[0].placement.whole:
-        segments = Segments(looks[0].outputs["components"], dict(enumerate(names[1:], 1)))
+        marks = dict(enumerate(names[1:], 1))
+        segments = Segments(looks[0].outputs["components"], marks, ("component",))
     if prediction.decision is Decision.ACCEPT:
         return Explanation(areas, segments=segments)
     seen: dict[int, tuple[_Judged, Look]] = {}

@@ -3,7 +3,7 @@
 The vectors `features`, `contributions`, `usual_low` and `usual_high` have one entry for each statistic. The
 output `features` names them: `WHOSE/SEGMENT/STATISTIC` for one of a map over a segment, `WHOSE/WHAT` for a
 number of the whole picture, as sentences call both. The learnt fact `segments` says what to call each, and
-`marks`, where there are several, what drawings write into it.
+`marks`, where there are several, what drawings call it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _segments(manifest: Manifest, prediction: Prediction) -> Segments | None:
     labels, marks = prediction.outputs.get("segments"), manifest.learnt.get("marks")
     if labels is None or not isinstance(marks, list) or not prediction.looks[0].placement.whole:
         return None
-    return Segments(labels, {index: str(mark) for index, mark in enumerate(marks) if mark})
+    return Segments(labels, {index: str(mark) for index, mark in enumerate(marks) if mark}, ("segment",))
 
 
 def _telling(manifest: Manifest, prediction: Prediction) -> list[int]:
