@@ -10,7 +10,9 @@ from PIL import Image
 
 from discs import DISCS, SIDE, write_discs
 from flawscope.data.layouts import read_dataset
+from flawscope.data.training import TrainingData
 from flawscope.methods.committee import Committee
+from flawscope.methods.csad.detector import CSAD
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
@@ -46,13 +48,28 @@ def taken(wish: Recipe, said: list[str] | None = None) -> product.Start:
     return product.with_components(product.finer(first, watch), dataset, Run(), watch)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """From now on, how many good pictures each look was given."""
+    looks = list[int]()
+
+    def unsuited(self: CSAD, data: TrainingData, run: Run, watch: Watch) -> str:
+        looks.append(len(data.normal))
+        return look(self, data, run, watch)
+
+    look = CSAD.unsuited
+    monkeypatch.setattr(CSAD, "unsuited", unsuited)
+    return looks
+
+
 def test_parts_that_recur_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(product, "FEWEST", 14)
+    looks = counted(monkeypatch)
     said: list[str] = []
     folder = write_discs(tmp_path / "good", 20, discs=3)
     wish = recipe(folder, split={"calibration": 0.3, "tuning": 0.15})
     made = train(wish, tmp_path / "model", Run(), Watch(say=said.append))
     assert made.bundle.manifest.method == "committee"
+    assert len(looks) == 1
     assert (
         "Good pictures show components that can be compared: a committee of joined_banks and csad is "
         "trained. --method joined_banks takes less time, and counts nothing."
@@ -84,9 +101,10 @@ def test_one_part_by_itself_is_not(tmp_path: Path) -> None:
 def test_where_more_is_said_it_stays_as_it_was(
     tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(product, "looked", lambda *_: pytest.fail("pictures were looked at"))
+    looks = counted(monkeypatch)
     wish = recipe(write_discs(tmp_path / "good", 30, discs=3), **changes)
     assert taken(wish).detector.name == "joined_banks"
+    assert looks == []
 
 
 def test_few_pictures_are_not_looked_at(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 from flawscope.data.samples import Dataset
 from flawscope.data.survey import Range
 from flawscope.methods.committee import Committee
-from flawscope.methods.committee.learning import for_member, looked
 from flawscope.methods.detector import Detector
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.registry import create, options_of
@@ -163,10 +162,7 @@ def _options(recipe: Recipe) -> dict[str, Any]:
 
 def _all_suited(owner: Committee, first: Start, found: Start, run: Run, watch: Watch) -> bool:
     """Whether each member has something to compare; the user is told what is trained, and what is not."""
-    members = dict(zip(owner.names, owner.members, strict=True))
-    data = found.chosen.data(found.frame)
-    given = {name: for_member(data, one, owner.options.scaled) for name, one in members.items()}
-    unfit = looked(members, given, run, watch)
+    unfit = owner.look(found.chosen.data(found.frame), run, watch)
     for name, why in unfit.items():
         watch.say(f"{name} is left out: {why}.")
     if not unfit:

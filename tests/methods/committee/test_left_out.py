@@ -11,10 +11,11 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.errors import UnsuitedError
 from flawscope.methods.committee import Committee
+from flawscope.methods.csad.detector import CSAD
 from flawscope.methods.padim import PaDiM
 from flawscope.methods.running import restored, score
 from flawscope.nn.run import Run
-from flawscope.nn.watch import Watch
+from flawscope.nn.watch import UNWATCHED, Watch
 
 from .conftest import BANKS, PADIM, PARTS, SMALLER, committee
 
@@ -52,6 +53,27 @@ def test_components_with_nothing_to_count_are_left_out(
         "committee", owner.options.model_dump(mode="json"), owner.state_dict(), owner.learnt.facts
     )
     np.testing.assert_array_equal(score(again, tests, Run())["score"], found["score"])
+
+
+def test_pictures_are_looked_at_once(
+    single: TrainingData, rings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = list[TrainingData]()
+
+    def unsuited(_: CSAD, data: TrainingData, *__: object) -> str:
+        looks.append(data)
+        return "there is nothing to see"
+
+    monkeypatch.setattr(CSAD, "unsuited", unsuited)
+    committee(PARTS, PADIM).fit(single, Run())
+    assert len(looks) == 1
+    seen = committee(PARTS, PADIM)
+    assert seen.look(single, Run(), UNWATCHED) == {"csad": "there is nothing to see"}
+    again = TrainingData(single.normal, single.tuning)
+    assert seen.fit(again, Run()).left_out == {"csad": "there is nothing to see"}
+    assert len(looks) == 2
+    seen.fit(TrainingData(rings("further", 12, single=True), single.tuning), Run())
+    assert len(looks) == 3
 
 
 def test_one_by_itself_stays_though_it_is_idle(single: TrainingData) -> None:

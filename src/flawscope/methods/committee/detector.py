@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flawscope.data.samples import paths_of
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.agreement import HoldsEngines, require_agreement
 from flawscope.methods.committee.budget import leave_out
-from flawscope.methods.committee.learning import FEWEST, for_member, for_teaching, needs_of, suited
+from flawscope.methods.committee.learning import (
+    FEWEST,
+    for_member,
+    for_teaching,
+    looked,
+    needs_of,
+    suited,
+)
 from flawscope.methods.committee.levels import TailLevels, joined, joined_maps
 from flawscope.methods.committee.members import Members, further, made
 from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions, MemberSpec
@@ -47,6 +56,7 @@ class Committee(Detector):
         detectors = [made(spec, own.get("learnt")) for spec, own in zip(self.specs, each, strict=True)]
         self.levels, self.map_levels = levels_of(self.specs)
         self._seat(Members(detectors, self.options.size, shared))
+        self._looked: tuple[list[Path], dict[str, str]] | None = None  # pictures, and what `look` said
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the tuning pictures give the members' levels."""
@@ -72,6 +82,20 @@ class Committee(Detector):
         self.members = members
         self.outputs = outputs_of(self.names, members)
 
+    def look(self, data: TrainingData, run: Run, watch: Watch) -> dict[str, str]:
+        """The members that have nothing to compare, as a look at some good pictures tells, and why.
+
+        `learn` takes this answer where it sees the same pictures, and looks no more; see `looked`.
+
+        Raises:
+            FlawscopeError, Stopped: what a member raises.
+        """
+        members = dict(zip(self.names, self.members, strict=True))
+        given = {name: for_member(data, one, self.options.scaled) for name, one in members.items()}
+        unfit = looked(members, given, run, watch)
+        self._looked = paths_of(data.normal.samples), unfit
+        return unfit
+
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Train the members on `data.normal`, each once (`fit_once`); the levels come from `data.tuning`.
 
@@ -84,7 +108,10 @@ class Committee(Detector):
         given = {name: for_member(data, member, self.options.scaled) for name, member in fresh.items()}
         for name, member in fresh.items():
             member.needs().require(given[name], name)
-        fitted, self.left_out = suited(fresh, given, run, watch)
+        pictures, unfit = self._looked or (None, {})
+        if pictures != paths_of(data.normal.samples):
+            unfit = looked(fresh, given, run, watch)
+        fitted, self.left_out = suited(fresh, given, unfit, run, watch)
         self.specs = tuple(spec for spec in self.options.members if spec.name in fitted)
         self.levels, self.map_levels = levels_of(self.specs)
         self._seat(Members(list(fitted.values()), self.options.size))

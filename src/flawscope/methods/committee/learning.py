@@ -66,21 +66,24 @@ def for_member(data: TrainingData, member: Detector, scaled: float) -> TrainingD
 
 
 def suited(
-    members: Mapping[str, Detector], given: Mapping[str, TrainingData], run: Run, watch: Watch
+    members: Mapping[str, Detector],
+    given: Mapping[str, TrainingData],
+    unfit: Mapping[str, str],
+    run: Run,
+    watch: Watch,
 ) -> tuple[dict[str, Detector], dict[str, str]]:
     """The members that such parts give something to compare, fitted, and why each of the others is left out.
 
-    Those go that say so after a look at some of the pictures (`looked`), those that refuse good pictures as
-    unsuited, and those that are fitted and say that they are idle, by good pictures' evidence alone. A member
-    that has nothing to say would raise and lower scores by chance whatever its levels, which tell how rare a
-    score is, and not whether flaws raise it.
+    Those go that are `unfit`, as a look at some of the pictures told (`looked`), those that refuse good
+    pictures as unsuited, and those that are fitted and say that they are idle, by good pictures' evidence
+    alone. A member that has nothing to say would raise and lower scores by chance whatever its levels, which
+    tell how rare a score is, and not whether flaws raise it.
 
     Raises:
         UnsuitedError: what the first refuses, where none is left. Idle ones stay where all are idle.
         FlawscopeError: what else a member raises.
     """
     found, refused = dict[str, Detector](), dict[str, UnsuitedError]()
-    unfit = looked(members, given, run, watch)
     for name, member in members.items():
         if name in unfit:
             continue
@@ -96,7 +99,7 @@ def suited(
         if isinstance(member, MayBeIdle) and (said := member.idle())
     }
     kept = {name: member for name, member in found.items() if name not in idle} or found
-    why = unfit | {name: str(error).rstrip(".") for name, error in refused.items()} | idle
+    why = {**unfit, **{name: str(error).rstrip(".") for name, error in refused.items()}, **idle}
     left_out = {name: why[name] for name in members if name not in kept}
     for name, said in left_out.items():
         watch.say(f"{name} is left out: {said}.")
