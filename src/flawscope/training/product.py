@@ -18,9 +18,10 @@ from typing import Any
 from flawscope.data.samples import Dataset
 from flawscope.data.survey import Range
 from flawscope.methods.committee import Committee
+from flawscope.methods.committee.options import CommitteeOptions
 from flawscope.methods.detector import Detector
 from flawscope.methods.joined_banks import JoinedBanks
-from flawscope.methods.registry import create, options_of
+from flawscope.methods.registry import create, options_of, parse_options
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
@@ -141,9 +142,7 @@ def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> S
     if first.named or recipe.data.defects:
         return first
     wider = recipe.model_copy(update={"method": Committee.name, "options": _options(recipe)})
-    owner = unfitted(wider)
-    if not isinstance(owner, Committee):
-        return first
+    owner = Committee(_parsed(wider.preset, wider.options))
     found = start(wider, owner, dataset)
     return found if _all_suited(owner, first, found, run, watch) else first
 
@@ -152,12 +151,15 @@ def _options(recipe: Recipe) -> dict[str, Any]:
     """Options of the committee that sees pictures at the recipe's frame; those that compare at their own."""
     if not recipe.options:
         return {}
-    plain = create(Committee.name, options_of(Committee.name, recipe.preset, {}))
-    members = plain.options.model_dump(mode="json")["members"]
+    members = _parsed(recipe.preset, {}).model_dump(mode="json")["members"]
     for member in members:
         if member["method"] == recipe.method:
             member["options"] |= recipe.options
     return {**recipe.options, "members": members}
+
+
+def _parsed(preset: str | None, options: Mapping[str, Any]) -> CommitteeOptions:
+    return parse_options(Committee.name, CommitteeOptions, options_of(Committee.name, preset, options))
 
 
 def _all_suited(owner: Committee, first: Start, found: Start, run: Run, watch: Watch) -> bool:
