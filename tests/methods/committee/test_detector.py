@@ -19,7 +19,7 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, DataError, OptionError
 from flawscope.methods.committee import Committee
 from flawscope.methods.committee.frames import ResizedPictures
-from flawscope.methods.committee.learning import for_member
+from flawscope.methods.committee.learning import for_member, for_members
 from flawscope.methods.csad.detector import CSAD
 from flawscope.methods.detector import Detector, Learnt
 from flawscope.methods.fit_once import fit_once
@@ -43,9 +43,10 @@ from .conftest import BANKS, NETWORK, PADIM, PARTS, SEGAD, SMALLER, committee
 
 def _alone(owner: Committee, data: TrainingData, place: int) -> Detector:
     """A member by itself, on what it sees in the committee."""
-    spec = owner.options.members[place]
-    fresh = create(spec.method, spec.options)
-    return fresh.fit(for_member(data, fresh, owner.options.scaled), Run())
+    fresh = {str(spec.name): create(spec.method, spec.options) for spec in owner.options.members}
+    given, _ = for_members(data, fresh, owner.options.scaled)
+    name = owner.names[place]
+    return fresh[name].fit(given[name], Run())
 
 
 def test_members_answer_as_they_do_alone(shared: Committee, data: TrainingData, tests: Pictures) -> None:
@@ -56,6 +57,33 @@ def test_members_answer_as_they_do_alone(shared: Committee, data: TrainingData, 
         if name == "csad":
             np.testing.assert_array_equal(together["csad.components"], alone["components"])
     np.testing.assert_allclose(together["score"], together["members"].max(1), rtol=1e-6)
+
+
+def test_levels_are_also_of_what_scales_a_member_and_no_other_learns_from(
+    shared: Committee, data: TrainingData
+) -> None:
+    members = dict(zip(shared.names, shared.members, strict=True))
+    given, apart = for_members(data, members, 0.25)
+    scaling = given["csad"].tuning
+    assert [sample.path for sample in apart.samples] == [sample.path for sample in scaling.samples]
+    assert len(apart) == round(0.25 * len(data.normal))
+    for name, one in given.items():
+        learnt = {sample.path for sample in one.normal.samples}
+        assert not learnt & {sample.path for sample in apart.samples}
+        assert len(learnt) + len(apart) == len(data.normal)
+        assert bool(one.tuning) is (name == "csad")
+    aside = for_members(data, members, shared.options.scaled)[1]
+    assert len(shared.levels.known()) == len(data.tuning) + len(aside)
+
+
+def test_where_none_scales_itself_or_one_learns_from_it_nothing_is_left(
+    data: TrainingData,
+) -> None:
+    banks = create("joined_banks")
+    given, apart = for_members(data, {"banks": banks}, 0.25)
+    assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
+    given, apart = for_members(data, {"banks": banks, "segad": create("segad")}, 0.25)
+    assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
 
 
 def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee, tests: Pictures) -> None:

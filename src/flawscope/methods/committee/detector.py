@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flawscope.data.pictures import Pictures
 from flawscope.data.samples import paths_of
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
@@ -17,7 +18,7 @@ from flawscope.methods.agreement import HoldsEngines, require_agreement
 from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import (
     FEWEST,
-    for_member,
+    for_members,
     for_teaching,
     looked,
     needs_of,
@@ -91,13 +92,15 @@ class Committee(Detector):
             FlawscopeError, Stopped: what a member raises.
         """
         members = dict(zip(self.names, self.members, strict=True))
-        given = {name: for_member(data, one, self.options.scaled) for name, one in members.items()}
+        given, _ = for_members(data, members, self.options.scaled)
         unfit = looked(members, given, run, watch)
         self._looked = paths_of(data.normal.samples), unfit
         return unfit
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
-        """Train the members on `data.normal`, each once (`fit_once`); the levels come from `data.tuning`.
+        """Train the members on `data.normal`, each once (`fit_once`).
+
+        The levels come from `data.tuning`, and from what no member learns from (`for_members`).
 
         Members that such parts give nothing to compare are left out, as `suited` tells.
 
@@ -105,7 +108,7 @@ class Committee(Detector):
             DataError, OptionError, WeightsError, Stopped: what a member raises.
         """
         fresh = {str(spec.name): made(spec) for spec in self.options.members}
-        given = {name: for_member(data, member, self.options.scaled) for name, member in fresh.items()}
+        given, apart = for_members(data, fresh, self.options.scaled)
         for name, member in fresh.items():
             member.needs().require(given[name], name)
         pictures, unfit = self._looked or (None, {})
@@ -116,11 +119,13 @@ class Committee(Detector):
         self.levels, self.map_levels = levels_of(self.specs)
         self._seat(Members(list(fitted.values()), self.options.size))
         self.to(run.torch_device()).eval()
-        self._level(data, run, watch)
+        self._level(data.tuning + apart, run, watch)
         return self._learnt()
 
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
-        """See `Teachable`: every member is taught; the levels are taken anew from tuning pictures at hand.
+        """See `Teachable`: every member is taught.
+
+        The levels are taken anew from tuning pictures at hand, if those are no fewer than gave the old ones.
 
         Raises:
             OptionError: a member that can only be trained again.
@@ -139,8 +144,8 @@ class Committee(Detector):
             taught(member, for_teaching(data, member), run, watch)
         self._seat(Members(members, self.options.size))
         self.to(run.torch_device()).eval()
-        if len(data.tuning) >= FEWEST:
-            self._level(data, run, watch)
+        if len(data.tuning) >= max(FEWEST, len(self.levels.scores[0])):
+            self._level(data.tuning, run, watch)
         return self._learnt()
 
     def without(self, number: int) -> Committee:
@@ -169,10 +174,10 @@ class Committee(Detector):
         }
         return Learnt(facts=facts)
 
-    def _level(self, data: TrainingData, run: Run, watch: Watch) -> None:
-        """Take the levels of scores and of the maps' peaks from the tuning pictures."""
+    def _level(self, good: Pictures, run: Run, watch: Watch) -> None:
+        """Take the levels of scores and of the maps' peaks from good pictures that no member learns from."""
         scores, peaks = [], []
-        for pixels in batches(data.tuning, run, watch, "levelling the members", _BATCH):
+        for pixels in batches(good, run, watch, "levelling the members", _BATCH):
             with torch.no_grad():
                 raw, maps, _ = self.members(pixels)
             scores.append(raw.cpu())

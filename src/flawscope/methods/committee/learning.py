@@ -44,21 +44,37 @@ def needs_of(members: Mapping[str, Detector]) -> Needs:
     )
 
 
-def for_member(data: TrainingData, member: Detector, scaled: float) -> TrainingData:
+def for_members(
+    data: TrainingData, members: Mapping[str, Detector], scaled: float
+) -> tuple[dict[str, TrainingData], Pictures]:
+    """What each member learns from, and the pictures of `data.normal` that none of them does.
+
+    Where members scale themselves on a share of the pictures that no other learns anything from, the others
+    leave it out, too, so that it serves the committee's levels beside `data.tuning`: of a dozen pictures
+    alone a level is a matter of chance. What scales a branch by two numbers tells the rarest scores no less.
+    Where a member learns from such pictures, as SegAD does, nothing is left.
+    """
+    scaling = [member.needs() for member in members.values() if member.needs().tuning]
+    apart = bool(scaling) and not any(needs.tuning_share for needs in scaling)
+    given = {name: for_member(data, member, scaled, apart=apart) for name, member in members.items()}
+    return given, _divided(data, scaled if apart else 0.0)[1]
+
+
+def for_member(data: TrainingData, member: Detector, scaled: float, *, apart: bool = False) -> TrainingData:
     """What a member learns from: pictures of `data.normal` at its size, and of the other kinds what it needs.
 
     Members that scale themselves do it on a share of `data.normal`, `scaled` or what they ask for; annotated
-    pictures are not among it.
+    pictures are not among it. Others learn from all, or, with `apart`, without that share.
     """
     needs, size = member.needs(), member.options.size
 
     def given(pictures: Pictures | None) -> Pictures | None:
         return None if pictures is None else at_size(pictures, size)
 
-    learnt, tuning = _divided(data, (needs.tuning_share or scaled) if needs.tuning else 0.0)
+    learnt, tuning = _divided(data, (needs.tuning_share or scaled) if needs.tuning or apart else 0.0)
     return TrainingData(
         normal=at_size(learnt, size),
-        tuning=at_size(tuning, size),
+        tuning=at_size(tuning if needs.tuning else tuning.subset([]), size),
         natural=given(data.natural) if needs.natural else None,
         defective=given(data.defective) if needs.defective else None,
         parts=given(data.parts),

@@ -78,7 +78,8 @@ class CommitteeOptions(DetectorOptions):
         0.1,
         gt=0,
         lt=1,
-        description="share of the members' pictures that those which scale themselves do it on, at least two",
+        description="share of the members' pictures that those which scale themselves do it on, two or more; "
+        "the levels are of them, too",
     )
     budget: float | None = Field(
         None,
