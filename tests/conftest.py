@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from timm.models import _registry
 from torchvision.models import vgg
 from xdist.scheduler import LoadScopeScheduling
 
@@ -29,6 +30,7 @@ from flawscope.nn.memory import memory_kept
 from flawscope.nn.training import loop
 from flawscope.runtime import timing
 from flawscope.testing import Check, Subject
+from short_resnet import short_resnet
 from trained import Trained, make
 from zoo import ZOO
 
@@ -183,6 +185,14 @@ def _vgg11_is_narrow_where_no_test_reads_it() -> Iterator[None]:
     """Make VGG-11's stages after the second narrow: drawing their ten million weights took most of a fit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(vgg.cfgs, "A", [64, "M", 128, "M", 8, 8, "M", 8, 8, "M", 8, 8, "M"])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _resnets_of_a_convolution_a_layer() -> Iterator[None]:
+    """Make timm's smallest ResNet shorter: most nodes of the graphs that torch traces were its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_registry._model_entrypoints, "test_resnet", short_resnet)
         yield
 
 
