@@ -29,6 +29,7 @@ from flawscope.methods.segad.forest import ForestOptions
 from flawscope.nn.memory import memory_kept
 from flawscope.nn.training import loop
 from flawscope.runtime import timing
+from flawscope.segmenters import drafting
 from flawscope.testing import Check, Subject
 from short_resnet import short_resnet
 from trained import Trained, make
@@ -185,6 +186,14 @@ def _vgg11_is_narrow_where_no_test_reads_it() -> Iterator[None]:
     """Make VGG-11's stages after the second narrow: drawing their ten million weights took most of a fit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(vgg.cfgs, "A", [64, "M", 128, "M", 8, 8, "M", 8, 8, "M", 8, 8, "M"])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _maps_are_drafted_of_fewer_cells() -> Iterator[None]:
+    """Draft segment maps from pictures of half the side, a quarter of the cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drafting, "_SIDE", 256)
         yield
 
 
