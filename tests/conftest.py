@@ -24,10 +24,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 import two_filters
 from exported import sharing
+from flawscope import products
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.nn.memory import memory_kept
 from flawscope.nn.training import loop
+from flawscope.products import write_loco
 from flawscope.runtime import timing
 from flawscope.segmenters import drafting
 from flawscope.testing import Check, Subject
@@ -253,12 +255,20 @@ def good_pictures(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def _small_loco(*where: Any, size: int = 256, **counts: Any) -> Path:
+    return write_loco(*where, size=min(size, 128), **counts)
+
+
 @pytest.fixture(params=["quick", pytest.param("default", marks=pytest.mark.slow)])
 def preset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Pages train at the default preset: here of a tiny network and few steps, with `--all` as users do."""
+    """Pages train at the default preset: here of a tiny network and few steps, with `--all` as users do.
+
+    Pictures that they render have 128 pixels a side at most: a quarter of those of the default.
+    """
     chosen: str = request.param
     if chosen == "quick":
         monkeypatch.setattr(JoinedBanks, "presets", {"default": ZOO["joined_banks"][1].options})
+        monkeypatch.setattr(products, "write_loco", _small_loco)
     return chosen
 
 
