@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from PIL import Image
 from timm.models import _registry
@@ -144,6 +145,14 @@ def _rules_are_tried_where_they_can_begin() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SimplePatternMatcher, "match", quick)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_line_of_code_is_noted_beside_nodes() -> Iterator[None]:
+    """Leave out, for each node that torch traces, where in the code it comes from: exports drop it again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.fx.config, "do_not_emit_stack_traces", True, raising=False)
         yield
 
 

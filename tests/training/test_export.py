@@ -81,7 +81,9 @@ def trained(make_pictures: Callable[..., Any]) -> Mean:
 
 @pytest.fixture(scope="module")
 def graphs(trained: Mean, tmp_path_factory: pytest.TempPathFactory) -> Graphs:
-    return export.export(trained, tmp_path_factory.mktemp("graph"))
+    with pytest.MonkeyPatch.context() as patch:  # notes of lines of code, which other tests leave out
+        patch.setattr(torch.fx.config, "do_not_emit_stack_traces", False, raising=False)
+        return export.export(trained, tmp_path_factory.mktemp("graph"))
 
 
 def opened(graphs: Graphs, name: str = "onnxruntime") -> Pipeline:
