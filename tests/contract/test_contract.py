@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from flawscope.cli import main
+from flawscope.methods.csad import labelling
 from flawscope.methods.registry import available
 from flawscope.report.build import inspection_report
 from flawscope.runtime.images import read_image
@@ -21,6 +22,14 @@ from flawscope.testing import Check, Subject, check_detector, detector_checks, p
 from zoo import METHODS, ZOO
 
 MODELS = [ZOO[method][0] for method in METHODS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _components_are_joined_in_fewer_rounds() -> Iterator[None]:
+    """Half the rounds join components of small pictures; each is traced node by node."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labelling, "ROUNDS", 3)
+        yield
 
 
 def test_every_method_is_in_the_zoo() -> None:
