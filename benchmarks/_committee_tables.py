@@ -20,7 +20,7 @@ FUSED = "csad, banks as its branch"
 _ABOUT = """\
 Image AUROC, of all flaws, and of structural and logical ones apart, each beside the good test pictures; means
 over the seeds. Each member was fitted once, and alone it is its own raw score; the joins are of the same
-scores, levelled on good pictures that no member has seen, without the members that the committee left out. A
+scores, levelled on good pictures that no member has learnt from, without those that the committee left out. A
 member that refused the good pictures of a product has no figure there. Loss: points below the best member of
 that product; mean and loss are over the products where there is a figure.
 """

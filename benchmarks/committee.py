@@ -40,10 +40,11 @@ from _committee_tables import page
 from accuracy import about
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.training import TrainingData
 from flawscope.errors import FlawscopeError, UnsuitedError
 from flawscope.files import write_text
 from flawscope.methods.committee import Committee
-from flawscope.methods.committee.learning import at_size, for_member
+from flawscope.methods.committee.learning import at_size, for_members
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create, options_of
@@ -67,40 +68,53 @@ def fresh(given: argparse.Namespace) -> Committee:
     return made
 
 
-def fit_member(place: Ground, owner: Committee, number: int, watch: Watch) -> float:
+def shown(place: Ground, owner: Committee, watch: Watch) -> dict[str, tuple[Detector, TrainingData]]:
+    """Each member of a committee that is yet to be fitted, made anew, and what it learns from there."""
+    data, scaled = place.data(owner.options.frame), owner.options.scaled
+    members = dict(zip(owner.names, owner.members, strict=True))
+    unfit = owner.look(data, place.run(), watch)
+    given, _ = for_members(data, members, scaled)
+    taking, _ = for_members(data, {name: one for name, one in members.items() if name not in unfit}, scaled)
+    return {
+        name: (create(one.name, one.options.model_dump(mode="json")), (given | taking)[name])
+        for name, one in members.items()
+    }
+
+
+def fit_member(place: Ground, name: str, member: Detector, data: TrainingData, watch: Watch) -> float:
     """Fit one member, or find it fitted; seconds that the fit took."""
-    data, member, run = place.data(owner.options.frame), owner.members[number], place.run()
     timed = place.folder / "seconds.json"
     known = json.loads(timed.read_text(encoding="utf-8")) if timed.exists() else {}
     started = time.perf_counter()
-    alone = create(member.name, member.options.model_dump(mode="json"))
-    fit_once(alone, for_member(data, alone, owner.options.scaled), run, watch)
-    name = f"{owner.names[number]} {member.options.model_dump_json()}"
-    if name not in known:
-        known[name] = round(time.perf_counter() - started, 1)
+    fit_once(member, data, place.run(), watch)
+    own = f"{name} {member.options.model_dump_json()}"
+    if own not in known:
+        known[own] = round(time.perf_counter() - started, 1)
         write_text(timed, json.dumps(known, indent=1) + "\n")
-    return float(known[name])
+    return float(known[own])
 
 
 def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str, Any]:
-    """Raw scores of the members on tuning and test pictures, and the committee's seconds."""
+    """Raw scores of the members on good pictures for levels and on test ones, and the committee's seconds."""
     owner, seconds = fresh(given), dict[str, float]()
     names, data = owner.names, place.data(owner.options.frame)
-    for number, name in enumerate(names):
+    members = shown(place, owner, watch)
+    for name in names:
         with suppress(UnsuitedError):
-            seconds[name] = fit_member(place, owner, number, watch)
+            seconds[name] = fit_member(place, name, *members[name], watch)
     started = time.perf_counter()
     owner.fit(data, place.run(), watch)
     levelled = time.perf_counter() - started
-    parts = {"tuning": data.tuning, "test": place.pictures("test", owner.options.frame)}
-    alone = {name: fresh_member(given, place, name) for name in owner.left_out if name in seconds}
+    parts = {"tuning": levelling(owner, data), "test": place.pictures("test", owner.options.frame)}
+    alone = {name: members[name][0] for name in owner.left_out if name in seconds}
     row = {
         "members": list(names),
         "left_out": owner.left_out,
         "fit_seconds": seconds,
         "levelling_seconds": round(levelled, 1),
         "threads": torch.get_num_threads(),
-        "pictures": {part: len(place.samples(part)) for part in ("training", "tuning", "test")},
+        "pictures": {part: len(place.samples(part)) for part in ("training", "tuning", "test")}
+        | {"levels": len(parts["tuning"])},
         "kinds": place.kinds,
         "raw": {
             part: {
@@ -110,7 +124,15 @@ def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str
             for part, pictures in parts.items()
         },
     }
-    return row | ({"latency": latency(owner, given, place)} if given.latency else {})
+    seated = {name: members[name][0] for name in owner.names}
+    return row | ({"latency": latency({"committee": owner, **seated}, place)} if given.latency else {})
+
+
+def levelling(owner: Committee, data: TrainingData) -> Pictures:
+    """The good pictures from which a fitted committee has its levels."""
+    members = dict(zip(owner.names, owner.members, strict=True))
+    _, apart = for_members(data, members, owner.options.scaled)
+    return data.tuning + apart if len(owner.good_levels) > len(data.tuning) else data.tuning
 
 
 def raw_scores(
@@ -125,7 +147,7 @@ def raw_scores(
     return found
 
 
-def latency(owner: Committee, given: argparse.Namespace, place: Ground) -> dict[str, dict[str, float]]:
+def latency(detectors: Mapping[str, Detector], place: Ground) -> dict[str, dict[str, float]]:
     """Milliseconds a picture of the exported committee and of each member alone, by engine, in float32."""
     import tempfile
 
@@ -135,8 +157,7 @@ def latency(owner: Committee, given: argparse.Namespace, place: Ground) -> dict[
     from flawscope.training.export import export
 
     found = {}
-    alone = {name: fresh_member(given, place, name) for name in owner.names}
-    for name, detector in {"committee": owner, **alone}.items():
+    for name, detector in detectors.items():
         pictures = place.pictures("test", detector.options.frame)
         with tempfile.TemporaryDirectory() as folder:
             graphs = export(detector, Path(folder))
@@ -145,15 +166,6 @@ def latency(owner: Committee, given: argparse.Namespace, place: Ground) -> dict[
             speeds = measured_speeds(pipelines, [pictures[index] for index in range(8)])
         found[name] = {row.engine: round(row.milliseconds, 2) for row in speeds.rows}
     return found
-
-
-def fresh_member(given: argparse.Namespace, place: Ground, name: str) -> Detector:
-    """A member as a detector of its own, fitted, with networks of its own."""
-    owner = fresh(given)
-    member = owner.members[owner.names.index(name)]
-    alone = create(member.name, member.options.model_dump(mode="json"))
-    data = place.data(owner.options.frame)
-    return fit_once(alone, for_member(data, alone, owner.options.scaled), place.run())
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, int]]:
@@ -236,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
             place, watch = ground(given, product, seed), Watch(say=print)
             if given.fit:
                 owner = fresh(given)
-                seconds = fit_member(place, owner, owner.names.index(given.fit), watch)
+                seconds = fit_member(place, given.fit, *shown(place, owner, watch)[given.fit], watch)
                 print(f"{given.fit}, {product}, seed {seed}: fitted in {seconds} s", flush=True)
                 continue
             row = {"product": product, "seed": seed, **measured(place, given, watch)}

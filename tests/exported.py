@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from flawscope.methods.csad import labelling
+
 TRACE = torch.onnx.export
 
 
@@ -66,7 +68,7 @@ def _key(graph: Any, inputs: tuple[Tensor, ...], settings: dict[str, Any]) -> st
     tensors = graph.state_dict()
     values: list[Any] = [type(detector).__module__, type(detector).__qualname__]
     values += [detector.options.model_dump_json(), detector.learnt.facts]
-    values += [stage.file, stage.inputs, stage.outputs, settings["opset_version"]]
+    values += [labelling.ROUNDS, stage.file, stage.inputs, stage.outputs, settings["opset_version"]]
     values += [tuple(value.shape) for value in inputs]
     values += [(name, value.dtype, tuple(value.shape)) for name, value in tensors.items()]
     digest = hashlib.sha256(repr(values).encode())

@@ -37,6 +37,11 @@ def within(labels: NDArray[np.uint8], caption: Caption) -> NDArray[np.uint8]:
     return labels[top:bottom, left:right]
 
 
+def test_a_component_without_a_name_has_none_written() -> None:
+    assert captions(np.ones((8, 3), np.uint8), {1: ""}) == ()
+    assert captions(np.ones((80, 80), np.uint8), {1: ""}) == ()
+
+
 def test_a_name_stands_above_its_component() -> None:
     (only,) = captions(drawn((1, (150, 140, 250, 180))), {1: "screw"})
     assert only.name == "screw"

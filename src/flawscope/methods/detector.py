@@ -120,6 +120,8 @@ class Needs:
         optional: kinds that may be missing altogether.
         tuning_share: share of the good pictures that training does not hold out for calibration which become
             tuning pictures where nobody says otherwise; None leaves it to `flawscope.data.splits.plan_split`.
+        moments: whether fit takes no more from tuning pictures than means and deviations of scores, so that
+            they may also tell how rare a score is.
         instead: by kind, what to do where there are too few, as the end of a sentence.
         cost: expected time and memory of `fit` on so many pictures, or None where the method cannot tell.
         whole: why it must see pictures whole, as a sentence without its full stop; empty: tiles will do.
@@ -133,6 +135,7 @@ class Needs:
     parts: int = 0
     optional: frozenset[str] = frozenset()
     tuning_share: float | None = None
+    moments: bool = False
     instead: Mapping[str, str] = field(default_factory=dict)
     cost: Callable[[int], Preflight] | None = None
     whole: str = ""

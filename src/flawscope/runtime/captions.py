@@ -77,7 +77,7 @@ def captions(
 
     Args:
         labels: of each pixel.
-        names: of those labels that are components; the others are ground.
+        names: of those labels that are components, empty where none is to be written; others are ground.
         told: labels that findings speak of, each with the box of its place in the picture where it has one.
         avoided: boxes of what should be seen too. Boxes are (left, top, right, bottom) in pixels.
     """
@@ -88,6 +88,8 @@ def captions(
     found = ComponentMap(labels, names, cell, told)
     places = _Places(found, avoided)
     for one in found.named():
+        if not names[one.label]:
+            continue
         places.take(one, _lettered(names[one.label], capitals, labels.shape[1] // cell * cell))
     return tuple(places.captions)
 

@@ -82,8 +82,9 @@ def test_where_none_scales_itself_or_one_learns_from_it_nothing_is_left(
     banks = create("joined_banks")
     given, apart = for_members(data, {"banks": banks}, 0.25)
     assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
-    given, apart = for_members(data, {"banks": banks, "segad": create("segad")}, 0.25)
-    assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
+    for taking in ("segad", "sadsem"):
+        given, apart = for_members(data, {"banks": banks, taking: create(taking)}, 0.25)
+        assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
 
 
 def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee, tests: Pictures) -> None:

@@ -15,7 +15,7 @@ from flawscope.methods.committee import Committee
 from flawscope.methods.running import restored, score, taught
 from flawscope.nn.run import Run
 
-from .conftest import BANKS, PADIM, SMALLER, committee
+from .conftest import BANKS, PADIM, PARTS, SMALLER, committee
 
 TWINS = {"method": "efficientad", "options": {"size": [48, 48], "weights": "random", "steps": 1}}
 
@@ -52,6 +52,18 @@ def test_levels_stay_where_no_tuning_pictures_are_at_hand(data: TrainingData, ne
     assert all(torch.equal(kept[name], value) for name, value in levels.items())
     renewed = taught(owner, TrainingData(new, data.tuning), Run()).levels.state_dict()
     assert not torch.equal(renewed["scores"], levels["scores"])
+
+
+def test_what_is_not_at_hand_moves_as_the_tuning_pictures_do(data: TrainingData, new: Pictures) -> None:
+    owner = committee(BANKS, PARTS).fit(data, Run())
+    before, count = owner.levels.scores.T, len(data.tuning)
+    assert len(before) > count
+    renewed = taught(owner, TrainingData(new, data.tuning), Run())
+    after, raw = renewed.levels.scores.T, score(renewed, data.tuning, Run())["raw_scores"]
+    np.testing.assert_allclose(after[:count].numpy(), raw, rtol=1e-4, atol=1e-4)
+    moved = (after[:count] - before[:count]).mean(0)
+    np.testing.assert_allclose((after[count:] - before[count:]).numpy(), moved.expand(2, -1), atol=1e-4)
+    assert (moved.abs() > 0.01).any()
 
 
 def test_a_member_that_can_only_be_trained_again_is_named(data: TrainingData, new: Pictures) -> None:

@@ -23,7 +23,7 @@ class Parts(Protocol):
 
     @property
     def good_levels(self) -> Tensor:
-        """Levels (n, K) of the tuning pictures."""
+        """Levels (n, K) of the good pictures that gave them."""
 
     def without(self, number: int) -> Any:
         """The same without that member."""
@@ -38,9 +38,9 @@ def leave_out(
     """The committee without the members that add least for their time, so that `measure` finds `budget` kept.
 
     What a member adds is what no other member tells of good pictures: 1 − ρ², with ρ the closest correlation
-    of its levels on the tuning pictures with another's. While a picture takes longer than `budget`, in
-    milliseconds as `measure` finds them, that member goes which adds least for each millisecond that the
-    committee saves without it; of equals the last. The last member of all stays.
+    of its levels on the good pictures that gave them with another's. While a picture takes longer than
+    `budget`, in milliseconds as `measure` finds them, that member goes which adds least for each millisecond
+    that the committee saves without it; of equals the last. The last member of all stays.
     """
     total = measure(committee)
     while total > budget and len(committee.names) > 1:

@@ -60,7 +60,7 @@ class Committee(Detector):
         self._looked: tuple[list[Path], dict[str, str]] | None = None  # pictures, and what `look` said
 
     def needs(self) -> Needs:
-        """See `Detector.needs`; the tuning pictures give the members' levels."""
+        """See `Detector.needs`; the tuning pictures give the members' levels, see `learn`."""
         return needs_of(dict(zip(self.names, self.members, strict=True)))
 
     @property
@@ -108,13 +108,15 @@ class Committee(Detector):
             DataError, OptionError, WeightsError, Stopped: what a member raises.
         """
         fresh = {str(spec.name): made(spec) for spec in self.options.members}
-        given, apart = for_members(data, fresh, self.options.scaled)
+        given, _ = for_members(data, fresh, self.options.scaled)
         for name, member in fresh.items():
             member.needs().require(given[name], name)
         pictures, unfit = self._looked or (None, {})
         if pictures != paths_of(data.normal.samples):
             unfit = looked(fresh, given, run, watch)
-        fitted, self.left_out = suited(fresh, given, unfit, run, watch)
+        taking = {name: member for name, member in fresh.items() if name not in unfit}
+        own, apart = for_members(data, taking, self.options.scaled)
+        fitted, self.left_out = suited(fresh, given | own, unfit, run, watch)
         self.specs = tuple(spec for spec in self.options.members if spec.name in fitted)
         self.levels, self.map_levels = levels_of(self.specs)
         self._seat(Members(list(fitted.values()), self.options.size))
@@ -125,7 +127,8 @@ class Committee(Detector):
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """See `Teachable`: every member is taught.
 
-        The levels are taken anew from tuning pictures at hand, if those are no fewer than gave the old ones.
+        The levels are taken anew where tuning pictures are at hand; scores of what else gave the old ones
+        move as those of the tuning pictures do.
 
         Raises:
             OptionError: a member that can only be trained again.
@@ -144,8 +147,8 @@ class Committee(Detector):
             taught(member, for_teaching(data, member), run, watch)
         self._seat(Members(members, self.options.size))
         self.to(run.torch_device()).eval()
-        if len(data.tuning) >= max(FEWEST, len(self.levels.scores[0])):
-            self._level(data.tuning, run, watch)
+        if len(data.tuning) >= FEWEST:
+            self._renew(data.tuning, run, watch)
         return self._learnt()
 
     def without(self, number: int) -> Committee:
@@ -176,14 +179,30 @@ class Committee(Detector):
 
     def _level(self, good: Pictures, run: Run, watch: Watch) -> None:
         """Take the levels of scores and of the maps' peaks from good pictures that no member learns from."""
+        for levels, found in zip(self._levels, self._read(good, run, watch), strict=True):
+            levels.learn(found)
+
+    def _renew(self, tuning: Pictures, run: Run, watch: Watch) -> None:
+        """The same after teaching, from the first of those pictures; the others' values move as theirs do."""
+        for levels, found in zip(self._levels, self._read(tuning, run, watch), strict=True):
+            before = levels.scores.T.cpu()  # (n, K)
+            moved = before[len(found) :] + (found - before[: len(found)]).mean(0)
+            levels.learn(torch.cat([found, moved]))
+
+    @property
+    def _levels(self) -> tuple[TailLevels, TailLevels]:
+        """Of scores, and of the maps' peaks."""
+        return self.levels, self.map_levels
+
+    def _read(self, good: Pictures, run: Run, watch: Watch) -> tuple[Tensor, Tensor]:
+        """Raw scores (n, K) of the members, and the peaks (n, K) of their maps."""
         scores, peaks = [], []
         for pixels in batches(good, run, watch, "levelling the members", _BATCH):
             with torch.no_grad():
                 raw, maps, _ = self.members(pixels)
             scores.append(raw.cpu())
             peaks.append(maps.flatten(2).amax(2).cpu())
-        self.levels.learn(torch.cat(scores))
-        self.map_levels.learn(torch.cat(peaks))
+        return torch.cat(scores), torch.cat(peaks)
 
     def _facts(self, index: int) -> dict[str, Any]:
         """What explanation and a restored committee must know of a member."""

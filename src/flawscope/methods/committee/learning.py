@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import units_of
@@ -24,8 +24,12 @@ def needs_of(members: Mapping[str, Detector]) -> Needs:
     each = {name: member.needs() for name, member in members.items()}
     known = [needs for needs in each.values() if needs.defective]
     costs = [needs.cost for needs in each.values() if needs.cost is not None]
+    apart = _apart(list(each.values()))
     return Needs(
-        normal=max(needs.normal + max(FEWEST, needs.tuning) * bool(needs.tuning) for needs in each.values()),
+        normal=max(
+            needs.normal + max(FEWEST, needs.tuning) * (apart or bool(needs.tuning))
+            for needs in each.values()
+        ),
         tuning=FEWEST,
         natural=max(needs.natural for needs in each.values()),
         defective=max(needs.defective for needs in each.values()),
@@ -49,15 +53,20 @@ def for_members(
 ) -> tuple[dict[str, TrainingData], Pictures]:
     """What each member learns from, and the pictures of `data.normal` that none of them does.
 
-    Where members scale themselves on a share of the pictures that no other learns anything from, the others
-    leave it out, too, so that it serves the committee's levels beside `data.tuning`: of a dozen pictures
-    alone a level is a matter of chance. What scales a branch by two numbers tells the rarest scores no less.
-    Where a member learns from such pictures, as SegAD does, nothing is left.
+    Where members scale themselves on a share of the pictures, and take means and deviations alone from it
+    (`Needs.moments`), the others leave it out, too, so that it serves the committee's levels beside
+    `data.tuning`: of a dozen pictures alone a level is a matter of chance. Where a member takes more, as the
+    bounds of SADSeM, or learns from them, as SegAD does, none is left.
     """
-    scaling = [member.needs() for member in members.values() if member.needs().tuning]
-    apart = bool(scaling) and not any(needs.tuning_share for needs in scaling)
+    apart = _apart([member.needs() for member in members.values()])
     given = {name: for_member(data, member, scaled, apart=apart) for name, member in members.items()}
     return given, _divided(data, scaled if apart else 0.0)[1]
+
+
+def _apart(each: Sequence[Needs]) -> bool:
+    """Whether pictures on which members scale themselves are kept from all others; see `for_members`."""
+    scaling = [needs for needs in each if needs.tuning]
+    return bool(scaling) and all(needs.moments for needs in scaling)
 
 
 def for_member(data: TrainingData, member: Detector, scaled: float, *, apart: bool = False) -> TrainingData:

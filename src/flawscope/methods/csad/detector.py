@@ -79,6 +79,7 @@ class CSAD(Detector):
         return Needs(
             normal=FEWEST,
             tuning=max(2, structure.tuning if structure else 0),
+            moments=structure is None or not structure.tuning,
             natural=structure.natural if structure else 0,
             instead={"natural": "set structure.penalty=none", "tuning": "raise it"},
             whole="CSAD compares the components of whole pictures",
