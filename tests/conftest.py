@@ -20,7 +20,6 @@ import torch
 from _pytest.doctest import DoctestModule
 from hypothesis import settings
 from PIL import Image
-from timm.models import _registry
 from torchvision.models import vgg
 from xdist.scheduler import LoadScopeScheduling
 
@@ -35,7 +34,6 @@ from flawscope.products import write_loco
 from flawscope.runtime import timing
 from flawscope.segmenters import drafting
 from flawscope.testing import Check, Subject
-from short_resnet import short_resnet
 from trained import Trained, make
 from zoo import ZOO
 
@@ -213,14 +211,6 @@ def _maps_are_drafted_of_fewer_cells() -> Iterator[None]:
     """Draft segment maps from pictures of half the side, a quarter of the cells."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drafting, "_SIDE", 256)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _resnets_of_a_convolution_a_layer() -> Iterator[None]:
-    """Make timm's smallest ResNet shorter: most nodes of the graphs that torch traces were its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_registry._model_entrypoints, "test_resnet", short_resnet)
         yield
 
 

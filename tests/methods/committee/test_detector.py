@@ -94,8 +94,8 @@ def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee
         patch.setattr(Backbone, "forward", lambda self, x: (passes.append(len(x)), forward(self, x))[1])
         score(shared, tests, Run(), batch=4)
     assert passes == [4]
-    stems = [name for name in shared.state_dict() if name.endswith("conv1.weight")]
-    assert stems == ["members.networks.0.body.conv1.weight"]
+    stems = [name for name in shared.state_dict() if name.endswith("conv1.0.weight")]
+    assert stems == ["members.networks.0.body.conv1.0.weight"]
 
 
 @pytest.mark.parametrize("subject", [ZOO["committee"][0]], ids=lambda subject: subject.label)
