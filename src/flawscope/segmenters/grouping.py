@@ -23,7 +23,7 @@ _ROUNDS, _STOP = (
 _CANDIDATES = 16
 _RANGE = (0.005, 0.7)  # quantiles of the distances between components that bandwidths are tried between
 _EQUAL = 1e-3  # by which share distances differ that count as one
-_PLATEAU = 0.95  # of the best score
+_PLATEAU = 0.98  # of the best score
 _SAMPLE = 1500  # components that are clustered; the others join them
 
 
