@@ -52,6 +52,8 @@ def test_levels_stay_where_no_tuning_pictures_are_at_hand(data: TrainingData, ne
     assert all(torch.equal(kept[name], value) for name, value in levels.items())
     renewed = taught(owner, TrainingData(new, data.tuning), Run()).levels.state_dict()
     assert not torch.equal(renewed["scores"], levels["scores"])
+    more = taught(owner, TrainingData(new, data.tuning + data.defective), Run()).levels.scores
+    assert more.shape[1] > levels["scores"].shape[1]
 
 
 def test_what_is_not_at_hand_moves_as_the_tuning_pictures_do(data: TrainingData, new: Pictures) -> None:

@@ -186,7 +186,9 @@ class Committee(Detector):
         """The same after teaching, from the first of those pictures; the others' values move as theirs do."""
         for levels, found in zip(self._levels, self._read(tuning, run, watch), strict=True):
             before = levels.scores.T.cpu()  # (n, K)
-            moved = before[len(found) :] + (found - before[: len(found)]).mean(0)
+            moved = before[len(found) :]
+            if len(moved):
+                moved = moved + (found - before[: len(found)]).mean(0)
             levels.learn(torch.cat([found, moved]))
 
     @property
