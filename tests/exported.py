@@ -17,16 +17,20 @@ from torch import Tensor
 from flawscope.methods.csad import labelling
 
 TRACE = torch.onnx.export
+MEMBERS = (".memory.bank", ".memory.half_norms", ".bank.neighbours")
+MOST = 2048  # members up to which a graph searches a bank at once, whatever its size
+COUNTING = ("coreset", "bank_limit", "fine_bank", "middle_bank", "coarse_bank", "evenness", "evenness_steps")
 
 
 @contextmanager
 def sharing(folder: Path) -> Iterator[None]:
     """Keep what torch traces in `folder`, which other processes may use too, and trace nothing twice.
 
-    A graph follows from the method's class, options and facts and from the shapes of its tensors. What is
-    kept is the graph before torch folds weights into others; each detector's own are put into it and folded
-    then, as in an export of its own. Whether it answers as the detector does is measured wherever a model is
-    made. Methods that tests define themselves are always traced.
+    A graph follows from the method's class, options and facts and from the shapes of its tensors, but for how
+    many members a bank has and for the options that decide that. What is kept is the graph before torch folds
+    weights into others; each detector's own are put into it and folded then, as in an export of its own.
+    Whether it answers as the detector does is measured wherever a model is made. Methods that tests define
+    themselves are always traced.
     """
     folder.mkdir(exist_ok=True)
 
@@ -57,9 +61,36 @@ def sharing(folder: Path) -> Iterator[None]:
 
 def _fill(model: onnx_ir.Model, tensors: dict[str, Tensor]) -> None:
     """Put a detector's tensors in the place of another's."""
+    other = set()  # numbers of members that the banks of the other had
     for name, value in model.graph.initializers.items():
         if name in tensors:
+            if _of_members(name) and value.shape is not None:
+                other.add(value.shape[0])
             value.const_value = onnx_ir.tensor(tensors[name].contiguous().numpy(), name=name)
+            value.shape = value.const_value.shape
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if value.shape is not None:
+                value.shape = onnx_ir.Shape([None if side in other else side for side in value.shape])
+
+
+def _of_members(name: str) -> bool:
+    """Whether a detector's tensor has a row for each member of a bank."""
+    return name.endswith(MEMBERS)
+
+
+def _shape(name: str, tensor: Tensor) -> tuple[object, ...]:
+    """What of a tensor's shape decides the graph."""
+    if _of_members(name) and len(tensor) <= MOST:
+        return ("members", *tensor.shape[1:])
+    return tuple(tensor.shape)
+
+
+def _deciding(options: Any) -> Any:
+    """Options without those that decide how many members banks have, and no more."""
+    if isinstance(options, dict):
+        return {name: _deciding(value) for name, value in options.items() if name not in COUNTING}
+    return [_deciding(value) for value in options] if isinstance(options, list) else options
 
 
 def _key(graph: Any, inputs: tuple[Tensor, ...], settings: dict[str, Any]) -> str:
@@ -67,10 +98,10 @@ def _key(graph: Any, inputs: tuple[Tensor, ...], settings: dict[str, Any]) -> st
     detector, stage = graph.detector, graph.stage
     tensors = graph.state_dict()
     values: list[Any] = [type(detector).__module__, type(detector).__qualname__]
-    values += [detector.options.model_dump_json(), detector.learnt.facts]
+    values += [_deciding(detector.options.model_dump(mode="json")), detector.learnt.facts]
     values += [labelling.ROUNDS, stage.file, stage.inputs, stage.outputs, settings["opset_version"]]
     values += [tuple(value.shape) for value in inputs]
-    values += [(name, value.dtype, tuple(value.shape)) for name, value in tensors.items()]
+    values += [(name, value.dtype, _shape(name, value)) for name, value in tensors.items()]
     digest = hashlib.sha256(repr(values).encode())
     for name, tensor in graph.named_buffers():
         if name not in tensors:  # those that no file keeps go into the graph as they are

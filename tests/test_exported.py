@@ -19,7 +19,6 @@ SMALL = {
     "backbone": "test_resnet",
     "layers": ("layer1",),
     "weights": "random",
-    "channels": 4,
 }
 
 
@@ -35,11 +34,23 @@ def graph_of(path: Path) -> tuple[list[bytes], Counter[bytes]]:
     return nodes, tensors
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "others"),
+    [
+        ("padim", {**SMALL, "channels": 4}, {}),
+        ("patchcore", {**SMALL, "coreset": 0.3}, {"coreset": 0.1}),  # a bank of another size
+    ],
+)
 def test_a_shared_graph_is_the_one_of_an_export_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str,
+    options: dict[str, object],
+    others: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    subject = Subject("padim", SMALL)
-    first, second = subject.detector, subject.fit(subject.run(seed=5))
+    first = Subject(method, options).detector
+    subject = Subject(method, {**options, **others})
+    second = subject.fit(subject.run(seed=5))
     for name in ("alone", "first", "second"):
         (tmp_path / name).mkdir()
     with monkeypatch.context() as patch:

@@ -162,7 +162,7 @@ CHANGED: dict[str, Kept] = {
         export=False,
         precision="bf16",
     ),
-    "devnet": Kept(DEVIATION, slow=REPEATED, precision="bf16"),
+    "devnet": Kept(DEVIATION, slow=(*REPEATED, *GRAPH), precision="bf16"),
     "dra": Kept({**DEVIATION, "reference_pictures": 2}, slow=(*REPEATED, *GRAPH)),
     "efficientad": Kept(
         {
@@ -267,7 +267,7 @@ CHANGED: dict[str, Kept] = {
             "window": (5, 2),
             "examples": 0,
         },
-        slow=REPEATED,
+        slow=(*REPEATED, *GRAPH),
     ),
     "patchcore": Kept(
         {
@@ -302,7 +302,7 @@ CHANGED: dict[str, Kept] = {
             "learning_rate": 1e-3,
             "betas": (0.9, 0.99),
         },
-        slow=REPEATED,
+        slow=(*REPEATED, *GRAPH),
         precision="bf16",
     ),
     "sadsem": Kept(
@@ -328,7 +328,7 @@ CHANGED: dict[str, Kept] = {
             "counts": {"stride": 8, "least_area": 0.2, "rare": 0.1, "weight": 1.5},
             "smoothing": 2.0,
         },
-        slow=REPEATED,
+        slow=(*REPEATED, *GRAPH),
     ),
 }
 

@@ -188,7 +188,8 @@ class MemoryBank(nn.Module):
         return _distance(partial.masked_fill(own, math.inf).amin(1), queries.square().sum(1))
 
     def _block(self, negated: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        block = slice(start, min(start + self.block, len(self.bank)))
+        end = min(start + self.block, len(self.bank))
+        block = slice(start, end if end < len(self.bank) else None)  # graphs of small banks tell no size
         partial = F.linear(negated, self.bank[block], self.half_norms[block])  # (N, block)
         return partial.amin(1), partial.argmin(1)
 
