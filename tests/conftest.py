@@ -26,8 +26,10 @@ from xdist.scheduler import LoadScopeScheduling
 import two_filters
 from exported import sharing
 from flawscope import products
+from flawscope.methods.efficientad import detector as efficientad
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.segad.forest import ForestOptions
+from flawscope.nn.backbones import pdn, teachers
 from flawscope.nn.memory import memory_kept
 from flawscope.nn.training import loop
 from flawscope.products import write_loco
@@ -203,6 +205,20 @@ def _vgg11_is_narrow_where_no_test_reads_it() -> Iterator[None]:
     """Make VGG-11's stages after the second narrow: drawing their ten million weights took most of a fit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(vgg.cfgs, "A", [64, "M", 128, "M", 8, 8, "M", 8, 8, "M", 8, 8, "M"])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patch_description_networks_are_narrow_where_a_test_asks_for_few_channels() -> Iterator[None]:
+    """Make EfficientAD's teachers and students of few channels narrow inside, too: no weights are read there."""
+
+    def narrow(size: pdn.PdnSize, channels: int, *, padding: bool = True) -> torch.nn.Sequential:
+        make = pdn.pdn_s if size == "small" else pdn.pdn_m
+        return make(channels, padding=padding, **({"width": 32} if 1 < channels <= 48 else {}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (efficientad, teachers):
+            patch.setattr(module, "pdn", narrow)
         yield
 
 

@@ -30,7 +30,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return place
 
 
-def put(path: Path, value: float, channels: int = 16) -> None:
+def put(path: Path, value: float, channels: int = 64) -> None:
     state = pdn("small", channels).state_dict()
     save_file({key: torch.full_like(tensor, value) for key, tensor in state.items()}, path)
 
@@ -61,7 +61,7 @@ def test_the_same_weights_with_and_without_padding(padding: bool, side: int) -> 
 def test_a_folders_file_comes_before_the_shipped_one_and_decides_the_channels(folder: Path) -> None:
     put(folder / "pdn_s_resnet18.safetensors", 0.5)
     teacher = load_teacher()
-    assert (teacher.source, teacher.channels) == ("pdn_s_resnet18.safetensors", 16)
+    assert (teacher.source, teacher.channels) == ("pdn_s_resnet18.safetensors", 64)
     assert float(teacher.body[0].weight.flatten()[0].detach()) == 0.5
     assert teacher.statistics is None
     put(folder / "pdn_s.safetensors", 0.25)
@@ -77,7 +77,7 @@ def test_ones_own_teacher_by_name_and_by_path(folder: Path, tmp_path: Path) -> N
     put(folder / "my_teacher.safetensors", 0.5)
     put(tmp_path / "elsewhere.safetensors", 0.75)
     assert load_teacher("my_teacher").source == "my_teacher.safetensors"
-    assert load_teacher(str(tmp_path / "elsewhere.safetensors")).channels == 16
+    assert load_teacher(str(tmp_path / "elsewhere.safetensors")).channels == 64
 
 
 def test_a_missing_teacher_says_where_to_put_it_and_how_to_make_it(folder: Path) -> None:

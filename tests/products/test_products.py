@@ -146,6 +146,7 @@ def auroc(good: NDArray[np.float64], flawed: NDArray[np.float64]) -> float:
     return float(max(above, 1 - above))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_mean_colour_and_edge_count_do_not_solve_it(product: str) -> None:
     flaws = list(PRODUCTS[product].flaws)

@@ -79,11 +79,11 @@ def test_levels_are_also_of_what_scales_a_member_and_no_other_learns_from(
 def test_where_none_scales_itself_or_one_learns_from_it_nothing_is_left(
     data: TrainingData,
 ) -> None:
-    banks = create("joined_banks")
+    banks = ZOO["joined_banks"][0].new()
     given, apart = for_members(data, {"banks": banks}, 0.25)
     assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
     for taking in ("segad", "sadsem"):
-        given, apart = for_members(data, {"banks": banks, taking: create(taking)}, 0.25)
+        given, apart = for_members(data, {"banks": banks, taking: ZOO[taking][0].new()}, 0.25)
         assert (len(given["banks"].normal), len(apart)) == (len(data.normal), 0)
 
 

@@ -65,21 +65,24 @@ def pdn_s(channels: int = PDN_CHANNELS, *, padding: bool = True, width: int = 12
     )
 
 
-def pdn_m(channels: int = PDN_CHANNELS, *, padding: bool = True) -> nn.Sequential:
-    """The medium network: (N, 3, H, W) → (N, channels, H/4, W/4) with padding; `channels` as in `pdn_s`."""
+def pdn_m(channels: int = PDN_CHANNELS, *, padding: bool = True, width: int = 256) -> nn.Sequential:
+    """The medium network: (N, 3, H, W) → (N, channels, H/4, W/4) with padding.
+
+    `channels`, `padding` and `width` are as in `pdn_s` (table 7: 256).
+    """
     wide, pool, narrow = (3, 1, 1) if padding else (0, 0, 0)
     return nn.Sequential(
-        Convolution(3, 256, 4, padding=wide),
+        Convolution(3, width, 4, padding=wide),
         nn.ReLU(),
         nn.AvgPool2d(2, 2, padding=pool),
-        Convolution(256, 512, 4, padding=wide),
+        Convolution(width, 2 * width, 4, padding=wide),
         nn.ReLU(),
         nn.AvgPool2d(2, 2, padding=pool),
-        nn.Conv2d(512, 512, 1),
+        nn.Conv2d(2 * width, 2 * width, 1),
         nn.ReLU(),
-        nn.Conv2d(512, 512, 3, padding=narrow),
+        nn.Conv2d(2 * width, 2 * width, 3, padding=narrow),
         nn.ReLU(),
-        nn.Conv2d(512, channels, 4),
+        nn.Conv2d(2 * width, channels, 4),
         nn.ReLU(),
         nn.Conv2d(channels, channels, 1),
     )
