@@ -210,7 +210,7 @@ def _vgg11_is_narrow_where_no_test_reads_it() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _patch_description_networks_are_narrow_where_a_test_asks_for_few_channels() -> Iterator[None]:
-    """Make EfficientAD's teachers and students of few channels narrow inside, too: no weights are read there."""
+    """Make teachers and students of few channels narrow inside, too: no weights are read there."""
 
     def narrow(size: pdn.PdnSize, channels: int, *, padding: bool = True) -> torch.nn.Sequential:
         make = pdn.pdn_s if size == "small" else pdn.pdn_m
