@@ -70,6 +70,7 @@ def page(result: Mapping[str, Any], *, rows_only: bool = False) -> str:
             product: each for product, each in by_product.items() if name in each[0][f"committee, {JOINS[0]}"]
         }
         tables += ["", *_table(known, name, rows)] if known else []
+    tables += ["", *_pixels(rows)] if any("pixels" in row for row in rows) else []
     if rows_only:
         return "\n".join(tables)
     lines = ["# The committee and its members", "", _ABOUT, *tables, "", *_seconds(rows)]
@@ -111,6 +112,20 @@ def _line(title: str, ways: Sequence[str], values: Mapping[str, float]) -> str:
     """A line of a table in percent; a dash where there is no figure."""
     told = (f"{100 * values[way]:.1f}" if way in values else "–" for way in ways)
     return f"| {title} | {' | '.join(told)} |"
+
+
+def _pixels(rows: Sequence[Row]) -> Iterator[str]:
+    """Pixel AUROC and AU-PRO of the heatmaps, of rows where they were measured."""
+    told = [row for row in rows if "pixels" in row]
+    ways = list(dict.fromkeys(way for row in told for way in row["pixels"]))
+    yield f"| pixel AUROC, AU-PRO 0.3 | {' | '.join(ways)} |"
+    yield "|---" * (1 + len(ways)) + "|"
+    for row in told:
+        cells = (
+            f"{100 * found['pixel_auroc']:.1f}, {100 * found['aupro_0.3']:.1f}" if found else "–"
+            for found in map(row["pixels"].get, ways)
+        )
+        yield f"| {row['product']}, seed {row['seed']} | {' | '.join(cells)} |"
 
 
 def _seconds(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The committee beside each of its members alone, on rendered and on real products: image AUROC, latency.
 
     FLAWSCOPE_WEIGHTS=WEIGHTS python benchmarks/committee.py --data DATA --work WORK --json OUT.json \\
-        --markdown OUT.md [--efficientad 500] [--latency]
+        --markdown OUT.md [--efficientad 500] [--latency] [--pixels]
     … --plan                                   what there is to do, and nothing else
     … --products screw --fit csad              fit that member on that product, and nothing else
 
@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _committee_pixels import localised
 from _committee_places import PRODUCTS, RENDERED, Ground, ground
 from _committee_tables import page
 from accuracy import about
@@ -124,8 +125,9 @@ def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str
             for part, pictures in parts.items()
         },
     }
-    seated = {name: members[name][0] for name in owner.names}
-    return row | ({"latency": latency({"committee": owner, **seated}, place)} if given.latency else {})
+    every = {"committee": owner, **{name: members[name][0] for name in owner.names}}
+    row |= {"latency": latency(every, place)} if given.latency else {}
+    return row | ({"pixels": localised(every, place, watch)} if given.pixels else {})
 
 
 def levelling(owner: Committee, data: TrainingData) -> Pictures:
@@ -194,6 +196,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--options", type=json.loads, default={}, help="JSON object over the preset")
     parser.add_argument("--efficientad", type=int, metavar="STEPS", help="EfficientAD as a member, too")
     parser.add_argument("--latency", action="store_true", help="export and time committee and members")
+    parser.add_argument("--pixels", action="store_true", help="pixel AUROC and AU-PRO of all heatmaps")
     parser.add_argument(
         "--fit", metavar="MEMBER", help="fit that member where it is not, and measure nothing"
     )

@@ -42,12 +42,15 @@ def test_a_row_is_measured_once_and_fits_are_kept(
     capsys.readouterr()
     assert benchmark.main([*given, "--plan"]) == 0
     assert "pin_tray, seed 0: joined_banks to fit, csad kept" in capsys.readouterr().out
-    assert benchmark.main(given) == 0
+    assert benchmark.main([*given, "--pixels"]) == 0
     monkeypatch.setattr(benchmark, "measured", lambda *_: pytest.fail("it is measured again"))
     assert benchmark.main(given) == 0
     (row,) = json.loads(out.read_text())["rows"]
     assert set(row["raw"]["test"]) == {"joined_banks", "csad"}
+    assert set(row["pixels"]) == {"committee", "joined_banks", "csad"}
+    assert all(0 < one["pixel_auroc"] < 1 and 0 <= one["aupro_0.3"] < 1 for one in row["pixels"].values())
     assert "| mean |" in page.read_text()
+    assert "| pixel AUROC, AU-PRO 0.3 | committee | joined_banks | csad |" in page.read_text()
     assert "| logical flaws | committee, largest | committee, sum |" in page.read_text()
 
 
