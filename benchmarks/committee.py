@@ -82,32 +82,34 @@ def shown(place: Ground, owner: Committee, watch: Watch) -> dict[str, tuple[Dete
     }
 
 
-def fit_member(place: Ground, name: str, member: Detector, data: TrainingData, watch: Watch) -> float:
-    """Fit one member, or find it fitted; seconds that the fit took."""
+def fit_member(
+    place: Ground, name: str, member: Detector, data: TrainingData, watch: Watch
+) -> tuple[Detector, float]:
+    """One member, fitted now or earlier, and the seconds that its fit took."""
     timed = place.folder / "seconds.json"
     known = json.loads(timed.read_text(encoding="utf-8")) if timed.exists() else {}
     started = time.perf_counter()
-    fit_once(member, data, place.run(), watch)
+    fitted = fit_once(member, data, place.run(), watch)
     own = f"{name} {member.options.model_dump_json()}"
     if own not in known:
         known[own] = round(time.perf_counter() - started, 1)
         write_text(timed, json.dumps(known, indent=1) + "\n")
-    return float(known[own])
+    return fitted, float(known[own])
 
 
 def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str, Any]:
     """Raw scores of the members on good pictures for levels and on test ones, and the committee's seconds."""
-    owner, seconds = fresh(given), dict[str, float]()
+    owner, seconds, fitted = fresh(given), dict[str, float](), dict[str, Detector]()
     names, data = owner.names, place.data(owner.options.frame)
     members = shown(place, owner, watch)
     for name in names:
         with suppress(UnsuitedError):
-            seconds[name] = fit_member(place, name, *members[name], watch)
+            fitted[name], seconds[name] = fit_member(place, name, *members[name], watch)
     started = time.perf_counter()
     owner.fit(data, place.run(), watch)
     levelled = time.perf_counter() - started
     parts = {"tuning": levelling(owner, data), "test": place.pictures("test", owner.options.frame)}
-    alone = {name: members[name][0] for name in owner.left_out if name in seconds}
+    alone = {name: fitted[name] for name in owner.left_out if name in fitted}
     row = {
         "members": list(names),
         "left_out": owner.left_out,
@@ -125,7 +127,7 @@ def measured(place: Ground, given: argparse.Namespace, watch: Watch) -> dict[str
             for part, pictures in parts.items()
         },
     }
-    every = {"committee": owner, **{name: members[name][0] for name in owner.names}}
+    every = {"committee": owner, **{name: fitted[name] for name in owner.names}}
     row |= {"latency": latency(every, place)} if given.latency else {}
     return row | ({"pixels": localised(every, place, watch)} if given.pixels else {})
 
@@ -251,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
             place, watch = ground(given, product, seed), Watch(say=print)
             if given.fit:
                 owner = fresh(given)
-                seconds = fit_member(place, given.fit, *shown(place, owner, watch)[given.fit], watch)
+                _, seconds = fit_member(place, given.fit, *shown(place, owner, watch)[given.fit], watch)
                 print(f"{given.fit}, {product}, seed {seed}: fitted in {seconds} s", flush=True)
                 continue
             row = {"product": product, "seed": seed, **measured(place, given, watch)}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from flawscope.methods.detector import Detector
+    from flawscope.nn.watch import Watch
 
 Load = Callable[[str], ModuleType]
 NETWORK = {"backbone": "test_resnet", "weights": "random"}
@@ -25,6 +30,9 @@ def test_a_row_is_measured_once_and_fits_are_kept(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torch")
+    from flawscope.methods.running import score
+    from flawscope.nn.run import Run
+
     benchmark, fits = load("committee"), load("_csad_fits")
     counts = {"train": 6, "validation": 4, "test_good": 2}
     monkeypatch.setattr(
@@ -42,11 +50,23 @@ def test_a_row_is_measured_once_and_fits_are_kept(
     capsys.readouterr()
     assert benchmark.main([*given, "--plan"]) == 0
     assert "pin_tray, seed 0: joined_banks to fit, csad kept" in capsys.readouterr().out
+    alone, measure = {}, benchmark.localised
+
+    def noted(detectors: Mapping[str, Detector], place: Any, watch: Watch) -> Any:
+        pictures = place.pictures("test", detectors["csad"].options.frame)
+        alone["csad"] = score(detectors["csad"], pictures, Run(0), keep=("score",))["score"]
+        return measure(detectors, place, watch)
+
+    monkeypatch.setattr(benchmark, "localised", noted)
     assert benchmark.main([*given, "--pixels"]) == 0
     monkeypatch.setattr(benchmark, "measured", lambda *_: pytest.fail("it is measured again"))
     assert benchmark.main(given) == 0
     (row,) = json.loads(out.read_text())["rows"]
     assert set(row["raw"]["test"]) == {"joined_banks", "csad"}
+    kept = np.array(row["raw"]["test"]["csad"].split(), float)
+    assert alone["csad"] == pytest.approx(
+        kept, rel=1e-5
+    )  # the member that was fitted before is the one that is seen
     assert set(row["pixels"]) == {"committee", "joined_banks", "csad"}
     assert all(0 < one["pixel_auroc"] < 1 and 0 <= one["aupro_0.3"] < 1 for one in row["pixels"].values())
     assert "| mean |" in page.read_text()
