@@ -6,12 +6,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.checks.enough import good_pictures_issues
 from flawscope.data.checks.issues import Issue, found, worst_first
 from flawscope.data.checks.kinds import kind_issues, left_out_issues
 from flawscope.data.checks.near import SIDE, near_groups, thumbnail
@@ -23,12 +24,10 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import seems_inverted, union_mask
 from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
-from flawscope.data.splits import FEWEST_NORMALS, HELD_OUT_SHARE, split_dataset
-from flawscope.data.tiles import units_of
-from flawscope.errors import DataError, InputError
+from flawscope.errors import InputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent
-from flawscope.runtime.calibration import normals_needed
+from flawscope.runtime.false_rejects import check_rates
 from flawscope.runtime.images import check_image, read_image
 from flawscope.runtime.origin import Origin, origin
 
@@ -80,7 +79,7 @@ def check_data(
         DataError, OptionError: groups that cannot be made.
         OptionError: an unknown layout, or a rate outside its range.
     """
-    needed = normals_needed(false_rejects, 1.0 - confidence)
+    check_rates(false_rejects, 1.0 - confidence)
     if isinstance(data, Dataset):
         dataset = data
     else:
@@ -98,7 +97,11 @@ def check_data(
     issues += value_issues([look.values for look in readable if look.values is not None])
     issues += _near_copies(readable) if near else ()
     issues += _groups(dataset, readable, named=groups is not None)
-    issues += _normals(dataset, readable, needed, false_rejects, confidence)
+    if dataset.samples:
+        usable = replace(dataset, samples=tuple(look.sample for look in readable))
+        issues += good_pictures_issues(usable, false_rejects, confidence)
+    else:
+        issues.append(found("no-pictures", dataset.root, "No pictures found."))
     return worst_first(issues)
 
 
@@ -234,50 +237,6 @@ def _traits(looks: Sequence[_Look]) -> list[Traits]:
         for look in looks
         if look.origin is not None
     ]
-
-
-def _normals(
-    dataset: Dataset, looks: Sequence[_Look], needed: int, false_rejects: float, confidence: float
-) -> Iterator[Issue]:
-    if not dataset.samples:
-        yield found("no-pictures", dataset.root, "No pictures found.")
-        return
-    usable = Dataset(dataset.name, dataset.layout, dataset.root, tuple(look.sample for look in looks))
-    things = "pictures" if all(sample.group is None for sample in usable) else "parts"
-    try:
-        split = split_dataset(usable, seed=0, false_rejects=false_rejects, confidence=confidence)
-    except DataError:
-        count = _count(filter(_learnt, usable))
-        message = f"Good {things} for training that can be read: {count}, fewer than {FEWEST_NORMALS}."
-        yield found("too-few-normals", dataset.root, message)
-        return
-    if split.folds:
-        held_out, way = (
-            _count(split.training) + _count(split.tuning),
-            "in turn, which keeps the weaker promise",
-        )
-    else:
-        held_out, way = _count(split.calibration), "from training"
-        if held_out >= needed:
-            return
-    lowest = -math.expm1(math.log1p(-confidence) / held_out)
-    lower = f", or ask for a false-reject rate of {lowest:.2g}" if lowest < 0.5 else ""
-    published = usable.select(split="validation", defective=False)
-    wish = (
-        f"Have {math.ceil(needed * _count(published) / held_out)} good validation {things}"
-        if published and not split.folds
-        else f"Have {math.ceil(needed / HELD_OUT_SHARE)} good {things} in all"
-    )
-    message = (
-        f"A false-reject rate of {false_rejects:.3g} with confidence {confidence:.3g} needs {needed} "
-        f"calibration {things}; {held_out} can be held out {way}."
-    )
-    yield found("few-normals", dataset.root, message, f"{wish}{lower}.")
-
-
-def _count(samples: Iterable[Sample]) -> int:
-    """How many parts, or pictures where they have no groups."""
-    return len(set(units_of(samples)))
 
 
 def _by_digest(looks: Iterable[_Look]) -> dict[str, list[Sample]]:
