@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -203,6 +205,19 @@ def test_streams_share_the_inspectors_threads(tmp_path: Path) -> None:
         list(inspector.inspect_many([path] * 8))
         assert set(threading.enumerate()) - before >= started
         assert len(set(threading.enumerate()) - before) <= 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks beside threads, from Python 3.12 on
+def test_a_forked_process_has_threads_of_its_own(inspector: Inspector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", grey(8, 8, 9))
+    before = [answer.score for _, answer in inspector.inspect_many([path] * 3)]
+    child = os.fork()
+    if not child:  # pragma: no cover
+        signal.alarm(20)  # ends the process where it hangs
+        answers = [answer.score for _, answer in inspector.inspect_many([path] * 3)]
+        os._exit(0 if answers == before else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_answers_that_are_not_finite(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -49,6 +50,7 @@ class Inspector:
         self._explain = explainer(manifest.explains)
         self._lock, self._large = threading.Lock(), threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        self._process = 0  # whose threads these are: a fork has none of them
 
     @classmethod
     def load(
@@ -166,9 +168,10 @@ class Inspector:
 
     def _submit(self, work: Callable[[Item], Made], item: Item) -> Future[Made]:
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or self._process != os.getpid():
                 workers = min(self.pipeline.engines[0].threads, _MOST_WORKERS)
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
+                self._process = os.getpid()
             return self._pool.submit(work, item)
 
     def _predict(self, image: Decoded, seen: Seen) -> Prediction:
