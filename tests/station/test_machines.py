@@ -156,6 +156,12 @@ def test_the_times_of_the_model_decide_then_those_of_the_built_in_graph(
     [
         (lambda text: text[:40], InputError, "expected one of `station-probe`, got invalid JSON"),
         (lambda _: "{}", InputError, "got flawscope: field required"),
+        (lambda _: "[]", InputError, "got content that should be an object"),
+        (
+            lambda text: text.replace('"milliseconds":', '"milliseconds":-', 1),
+            InputError,
+            "got probe.rows.0.milliseconds that should be greater than 0",
+        ),
         (lambda _: "[1]", InputError, "machine file"),
         (lambda text: text.replace("flawscope machine", "other"), InputError, "kind"),
         (

@@ -17,7 +17,7 @@ from flawscope.errors import BundleError, FlawscopeError, OptionError
 from flawscope.files import digest, disk_error, inside, sha256, unwritable, write_text
 from flawscope.folders import mended, scratch
 from flawscope.runtime import places, seal
-from flawscope.runtime.frozen import first_problem
+from flawscope.runtime.frozen import misfit
 from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest
 
 MANIFEST, GRAPH, WEIGHTS, RECIPE = places.MANIFEST, places.GRAPH, places.WEIGHTS, places.RECIPE
@@ -191,7 +191,7 @@ def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:
         manifest = Manifest.model_validate_json(json.dumps(own))
         return Bundle(folder, manifest, seal.SIGNATURE in fields, digest(content))
     except (ValidationError, FlawscopeError) as error:
-        got = str(error) if isinstance(error, FlawscopeError) else ": ".join(first_problem(error))
+        got = str(error) if isinstance(error, FlawscopeError) else misfit(error)
         raise _broken(folder, "a manifest that this version understands", got) from error
 
 

@@ -10,6 +10,8 @@ from pydantic.fields import FieldInfo
 
 from flawscope.errors import OptionError, suggest
 
+_SHOULD = "Input should be "
+
 
 class Frozen(BaseModel):
     """A value that never changes; a key that this version does not know is an error."""
@@ -20,8 +22,23 @@ class Frozen(BaseModel):
 def first_problem(error: ValidationError) -> tuple[str, str]:
     """The dotted place of the first problem, empty for the whole, and pydantic's sentence in our words."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    text = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    text = first["msg"].removeprefix("Value error, ").removeprefix(_SHOULD)
     return ".".join(str(step) for step in first["loc"]), text[:1].lower() + text[1:]
+
+
+def misfit(error: ValidationError) -> str:
+    """What came in place of something valid: the first problem, as a message's `got`.
+
+    >>> try:
+    ...     Frozen.model_validate([])
+    ... except ValidationError as error:
+    ...     print(misfit(error))
+    content that should be a valid dictionary or instance of Frozen
+    """
+    place, wanted = first_problem(error)
+    if error.errors(include_url=False)[0]["msg"].startswith(_SHOULD):
+        return f"{place or 'content'} that should be {wanted}"
+    return ": ".join(filter(None, (place, wanted)))
 
 
 def option_error(

@@ -21,7 +21,7 @@ from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle
 from flawscope.runtime.engine_table import Speeds, fastest
 from flawscope.runtime.engines import ENGINES, Pair, Precision, installed, usable_cores
-from flawscope.runtime.frozen import Frozen, first_problem
+from flawscope.runtime.frozen import Frozen, misfit
 from flawscope.runtime.machine import processor, units
 from flawscope.runtime.manifest import Manifest, OutputSpec, StageSpec
 from flawscope.runtime.pipeline import Graphs, Pipeline
@@ -156,7 +156,7 @@ def read_machine(path: Path) -> Machine:
     except OSError as error:
         raise refused((error.strerror or str(error)).lower()) from error
     except ValidationError as error:
-        raise refused(": ".join(filter(None, first_problem(error)))) from error
+        raise refused(misfit(error)) from error
     timed = (machine.probe, *(model.speeds for model in machine.models))
     names = {one.engine for one in machine.engines} | {row.engine for speeds in timed for row in speeds.rows}
     for name in sorted(names):
