@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flawscope.errors import OutputError, Stopped
+from flawscope.errors import InputError, OutputError, Stopped
 from flawscope.files import unwritable, write_atomically
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
@@ -227,3 +227,19 @@ def test_one_picture_is_inspected_without_keeping_anything(inspector: Inspector,
     missing = inspect_one(inspector, tmp_path / "absent.png", views=lambda record: True)
     assert (missing.record.state, missing.views) == (None, None)
     assert "absent.png" in (missing.record.error or "")
+
+
+def test_names_may_be_text_and_need_not_be_such_that_a_file_can_have(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    (path,) = collect([write_pictures(tmp_path / "in", 1)])
+    assert inspect_one(inspector, str(path)).record == inspect_one(inspector, path).record
+    names = [str(path), f"{path}\0.png"]
+    for given in (names, iter(names)):
+        out = tmp_path / type(given).__name__
+        assert inspect_pictures(inspector, given, out=out).failed == 1
+        read, refused = read_records(out)
+        assert (read.path, read.error) == (str(path), None)
+        assert "null byte" in (refused.error or "")
+    with pytest.raises(InputError, match="null byte"):
+        inspector.inspect(names[1])

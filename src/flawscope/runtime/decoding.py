@@ -102,8 +102,9 @@ def _stream(source: Source, name: str) -> IO[bytes]:
             fix = "Name a file that holds a picture."
             raise InputError(name, expected=_READABLE, got="a pipe, a socket or a device", fix=fix)
         return source.read() if isinstance(source, PictureFile) else path.open("rb")
-    except OSError as error:
-        got = "a folder" if Path(str(source)).is_dir() else (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
+        got = "a folder" if Path(str(source)).is_dir() else reason.lower()
         raise InputError(
             name, expected=_READABLE, got=got, fix="Check the path and its permissions."
         ) from error

@@ -80,7 +80,7 @@ class Summary:
 
 def inspect_pictures(
     inspector: Inspector,
-    paths: Iterable[Path],
+    paths: Iterable[Path | str],
     *,
     out: Path | None = None,
     overlays: Overlays = "flagged",
@@ -115,15 +115,17 @@ def inspect_pictures(
         watch = None if drift is None else Drifting(inspector.bundle.manifest, drift)
         keep: Keep = patience or _at_once
         total = len(paths) if isinstance(paths, list) else 0
+        waiting: Iterable[Path] = map(_as_path, paths)
         if out is not None:
             results = stack.enter_context(Results(out, model=inspector.in_force, fresh=fresh, drifting=watch))
             stack.callback(results.export)
             work = functools.partial(work, views=results.shows, overlay=_WISHES[overlays])
-            total, paths = _waiting(paths, results, summary, keep)
+            listed = list(waiting) if isinstance(paths, list) else waiting
+            total, waiting = _waiting(listed, results, summary, keep)
         if watch is not None:
             summary.standing = tuple(watch.drift.alarms)
         stage = stack.enter_context((progress or Silent()).stage("inspecting", total))
-        for inspected in inspector.each(work, paths, batch=batch):
+        for inspected in inspector.each(work, waiting, batch=batch):
             record = inspected.record
             summary.add(record)
             if results is not None:
@@ -138,6 +140,10 @@ def inspect_pictures(
             if stopped():
                 raise _stopped(out)
     return summary
+
+
+def _as_path(path: Path | str) -> Path:
+    return path if isinstance(path, Path) else Path(path)
 
 
 def _recorded(

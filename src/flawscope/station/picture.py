@@ -82,7 +82,7 @@ class Inspected:
 
 def inspect_one(
     inspector: Inspector,
-    path: Path,
+    path: Path | str,
     *,
     truth: Truth | None = None,
     views: Wish = lambda record: False,
@@ -94,6 +94,7 @@ def inspect_one(
     It keeps nothing and writes nothing, and may run in many threads or processes at once. `views` and
     `overlay` say from the record whether to draw; `boxes` draws the regions of the heatmap too.
     """
+    path = Path(path)
     with inspector.turn(path):
         return _inspected(inspector, path, truth, views, overlay, boxes=boxes)
 

@@ -16,7 +16,7 @@ def file_state(path: Path) -> State | None:
     """Size in bytes and time of change in ns; None where there is no file."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # no such file, or a name that no file can have
         return None
     return status.st_size, status.st_mtime_ns
 
@@ -28,7 +28,7 @@ def states(keys: Sequence[bytes]) -> list[Known]:
         for key in keys:
             try:
                 status = os.stat(key[start:], dir_fd=folder)
-            except OSError:
+            except (OSError, ValueError):
                 found.append((key, None, None))
             else:
                 found.append((key, status.st_size, status.st_mtime_ns))
