@@ -65,6 +65,15 @@ def test_pictures_arrive_once_oldest_first_and_again_when_rewritten(tmp_path: Pa
     assert sorted(watch.names()) == ["c.PNG", "d.png"]
 
 
+def test_a_format_that_is_not_read_is_told_once(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.HEIC", "c.png", "notes.txt", ".d.gif"):
+        write(tmp_path / name)
+    watch = Watcher(tmp_path)
+    assert watch.names() == ["c.png"]
+    [told] = watch.told
+    assert ".heic is not read; convert it to PNG" in told
+
+
 def test_what_stays_unseen_is_hidden_or_a_result(tmp_path: Path) -> None:
     for name in ("in/a.png", "in/.hidden/b.png", "in/.c.png", "in/out/d.png", "e/f.png"):
         write(tmp_path / name)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flawscope.errors import DataError
-from flawscope.station.sources import collect, collect_good
+from flawscope.errors import DataError, OptionError
+from flawscope.station.sources import apart, collect, collect_good
 
 
 def test_folders_are_read_with_all_below_and_each_picture_once(good_pictures: Callable[..., Path]) -> None:
@@ -32,6 +32,20 @@ def test_nothing_found_is_an_error(tmp_path: Path) -> None:
         collect([tmp_path])
     with pytest.raises(DataError, match="at least one matching file"):
         collect([f"{tmp_path}/*.png"])
+
+
+def test_results_go_neither_into_the_pictures_folder_nor_above_it(
+    good_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = good_pictures(1)
+    for source in (folder, f"{folder}/*.png"):
+        for out in (folder, folder.parent):
+            with pytest.raises(OptionError, match="does not hold the pictures to inspect"):
+                collect([source], besides=out)
+    with pytest.raises(OptionError, match="Name a folder of its own"):
+        apart(tmp_path / "still absent", tmp_path)
+    apart(folder, folder / "results")
+    apart(folder, None)
 
 
 def test_what_a_folder_leaves_out_is_told(good_pictures: Callable[..., Path]) -> None:

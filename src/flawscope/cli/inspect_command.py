@@ -83,7 +83,7 @@ def inspect(
     from flawscope.station.arrivals import Arrivals
     from flawscope.station.inspection import OVERLAYS, inspect_pictures
     from flawscope.station.patience import Patience
-    from flawscope.station.sources import collect
+    from flawscope.station.sources import apart, collect
 
     if overlays not in OVERLAYS:
         raise unknown("--overlays", overlays, OVERLAYS)
@@ -94,6 +94,7 @@ def inspect(
         arrivals = None
         if watch:
             folder = _one_folder(pictures)
+            apart(folder, out)
             paths = arrivals = Arrivals(folder, stopped=stop.is_set, besides=out, settle=settle, tell=note)
             note(f"Watching {folder}; Ctrl-C ends.")
         else:

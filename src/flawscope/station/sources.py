@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from flawscope.data.truth import says_bad, says_good
-from flawscope.errors import DataError
+from flawscope.errors import DataError, OptionError
 from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, real_path, told
 
 _SPLITS = ("train", "validation", "test")
@@ -70,6 +70,21 @@ def _defective_below(folder: Path) -> Path | None:
     return None
 
 
+def apart(folder: Path | str, out: Path | None) -> None:
+    """Let results go anywhere but into `folder` or above it, where every picture would count as a result.
+
+    Raises:
+        OptionError: `folder` is `out`, or lies in it.
+    """
+    if _within(Path(folder), out):
+        raise OptionError(
+            f"--out {out}",
+            expected="a folder that does not hold the pictures to inspect",
+            got=f"one that holds {folder}, and what lies in --out is not inspected",
+            fix="Name a folder of its own for the results.",
+        )
+
+
 def _within(path: Path, folder: Path | None) -> bool:
     return folder is not None and real_path(path).is_relative_to(real_path(folder))
 
@@ -77,6 +92,7 @@ def _within(path: Path, folder: Path | None) -> bool:
 def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
+        apart(path, besides)
         what, wanted = f"folder {path}", "at least one picture"
         fix = f"Put pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) into it, or name another folder."
         listing = list_pictures(path)
@@ -90,6 +106,8 @@ def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None
         fix = "Correct the pattern; put it in quotes so that the shell leaves it alone."
         matches = map(Path, glob.glob(str(source), recursive=True))  # noqa: PTH207 - may be absolute
         found = _each_once(sorted(path for path in matches if path.is_file() or _is_dangling(path)))
+        if found and all(_within(match, besides) for match in found):
+            apart(source, besides)
     pictures = [picture for picture in found if not _within(picture, besides)]
     if not pictures:
         raise DataError(what, expected=wanted, got="none", fix=fix)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flawscope.runtime.listing import is_picture_name
+from flawscope.runtime.listing import UNREAD_SUFFIXES, is_picture_name
 from flawscope.runtime.record import State
 
 Key = tuple[int, int]  # device and number of a folder
@@ -35,8 +35,9 @@ class _Folder:
 class Tree:
     """What lies in `folder` and below it; `look` tells what came and went since the last look.
 
-    What cannot be read, and what is no picture though its name is one's, is told once through `tell`. While
-    `folder` or one below it cannot be read, its pictures count as being there.
+    What cannot be read, what is no picture though its name is one's, and each format that is not read are
+    told once through `tell`. While `folder` or one below it cannot be read, its pictures count as being
+    there.
     """
 
     def __init__(self, folder: Path, *, besides: Path | None, tell: Callable[[str], None]) -> None:
@@ -101,7 +102,7 @@ class Tree:
             if status is not None and stat.S_ISDIR(status.st_mode):
                 known.inner.append(entry)
             elif not is_picture_name(os.path.basename(entry)):  # noqa: PTH119
-                pass
+                self._unread(entry)
             elif status is None:
                 self._name(entry, "leads nowhere yet")
                 came.append((entry, None))
@@ -109,6 +110,12 @@ class Tree:
                 came.append((entry, (status.st_size, status.st_mtime_ns)))
             else:
                 self._name(entry, "is no regular file, and is passed over")
+
+    def _unread(self, path: str) -> None:
+        suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - called often
+        if suffix in UNREAD_SUFFIXES and suffix not in self._named:
+            self._named.add(suffix)
+            self._tell(f"{path} is passed over: {suffix} is not read; convert it to PNG. So are all others.")
 
     def _name(self, path: str, what: str) -> None:
         if path not in self._named:
