@@ -79,3 +79,17 @@ def test_intensities_stand_in_the_recipe_only_where_they_are_said() -> None:
     assert Recipe.parse(said.model_dump(mode="json")) == said
     with pytest.raises(OptionError, match="intensities"):
         Recipe.parse({"data": {"folder": "a", "intensities": [0]}})
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("method: patchcore\nseed: 1\nmethod: padim\n", "method", 3),
+        ("options:\n  coreset: 0.1\n  size: [64, 64]\n  coreset: 0.2\n", "coreset", 4),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, key: str, line: int) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"each key once, got '{key}' again in line {line}"):
+        read_recipe(path)

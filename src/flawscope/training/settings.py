@@ -27,12 +27,38 @@ def read_recipe(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > RECIPE_LIMIT:
             raise refused("a YAML file below 1 MiB", f"{path.stat().st_size} bytes")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        if twice is not None:
+            raise refused("each key once", f"{twice.value!r} again in line {twice.start_mark.line + 1}")
+        values = yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise refused("a readable YAML file", " ".join(str(error).split())[:200]) from error
     if not isinstance(values, dict):
         raise refused("a mapping of keys to values", type(values).__name__)
     return values
+
+
+def _twice(top: Any) -> Any:
+    """The first key of a YAML node, or of one below it, that its mapping has already, else None.
+
+    YAML takes the last of two, so that a second `options:` would drop the first without a word.
+    """
+    waiting, seen = [top], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen or isinstance(node.value, str):
+            continue
+        seen.add(id(node))
+        met = set[str]()
+        for one in node.value:
+            key, value = one if isinstance(one, tuple) else (None, one)
+            if key is not None and isinstance(key.value, str):
+                if key.value in met:
+                    return key
+                met.add(key.value)
+            waiting.append(value)
+    return None
 
 
 def settled(values: dict[str, Any], named: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
