@@ -48,6 +48,9 @@ def test_json_tells_the_scalars(flawscope: Run, model: Path, knobbed: Trained) -
         (("calibrate", "{model}", "--local-weight", "0.7"), 2, "--normals"),
         (("calibrate", "{model}", "--local-weight", "7", "--normals", "{good}"), 2, "expected 0 to 1"),
         (("calibrate", "{model}", "--set", "gain=1", "--normals", "{good}"), 2, "Known: local_weight"),
+        (("calibrate", "{model}", "--set", "gain=1"), 2, "Known: local_weight"),
+        (("calibrate", "{model}", "--confidence", "95"), 2, "--confidence: expected a share"),
+        (("calibrate", "{model}", "--groups", "absent.csv:part", "--normals", "{good}"), 3, "Check the path"),
         (("calibrate", "{model}", "--set", "local_weight"), 2, "NAME=VALUE"),
         (("calibrate", "{model}", "--set", "local_weight=much"), 2, "NAME=VALUE"),
         (

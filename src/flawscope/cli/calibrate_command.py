@@ -65,12 +65,12 @@ def calibrate(
     if promise is not None:
         check_promise(promise)
     scalars = _knobs(settings or [], local_weight)
-    sure = options.rate(confidence)
+    sure = options.rate(confidence, "--confidence")
     asked = engine is not None or engine_precision is not None
     engines = candidates(engine or "auto", engine_precision or "auto") if asked else ()  # type: ignore[arg-type]
     result = run_calibration(
         model,
-        alpha=options.rate(false_rejects),
+        alpha=options.rate(false_rejects, "--false-rejects"),
         delta=None if sure is None else 1 - sure,
         promise=promise,  # type: ignore[arg-type]
         normals=collect_good(normals, tell=note) if normals else (),

@@ -76,8 +76,8 @@ def check(
     dataset = read_dataset(folder, layout=layout, product=product)
     issues = check_data(
         dataset,
-        false_rejects=parse_rate(false_rejects),
-        confidence=parse_rate(confidence),
+        false_rejects=parse_rate(false_rejects, "--false-rejects"),
+        confidence=parse_rate(confidence, "--confidence"),
         near=near,
         groups=options.groups(groups),
         progress=Bars(quiet=as_json),

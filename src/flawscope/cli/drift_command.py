@@ -45,7 +45,7 @@ def drift(
     from flawscope.station.replay import replay
     from flawscope.station.replay import restart as start_over
 
-    found = replay(results, parse_rate(alpha), Bars(quiet=as_json))
+    found = replay(results, parse_rate(alpha, "--alpha"), Bars(quiet=as_json))
     if out is not None:
         write_drift(out, found, title=results.resolve().name)
     if as_json:

@@ -97,15 +97,15 @@ AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
 JsonLines = Annotated[bool, Option("--json", help="Print JSON, one object a line.")]
 
 
-def rate(text: str | None) -> float | None:
-    """A share such as 1% or 0.01; None where none was given.
+def rate(text: str | None, option: str) -> float | None:
+    """A share such as 1% or 0.01, given by `option`; None where none was.
 
     Raises:
         OptionError: no share.
     """
     from flawscope.runtime.calibration import parse_rate
 
-    return None if text is None else parse_rate(text)
+    return None if text is None else parse_rate(text, option)
 
 
 def groups(text: str | None) -> GroupChoice | None:

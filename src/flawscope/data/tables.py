@@ -111,7 +111,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(
-            str(path), expected="a readable file", got=reason, fix="Fetch the data set again."
+            str(path), expected="a readable file", got=reason, fix="Check the path and its permissions."
         ) from error
     except UnicodeDecodeError as error:
         raise malformed(path, 1, "UTF-8 text", "other bytes") from error

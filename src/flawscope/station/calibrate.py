@@ -213,13 +213,13 @@ def recalibrated(
     regrouped = not before.groups and choice is not None and bool(choice.model_dump())
     changes, hint = dict[str, Any](), ""
     anew = bool(scalars or engines or regrouped)
+    turned = opened.manifest.with_scalars(scalars or {})  # a name that is unknown needs no pictures
     if anew or groups is not None:
         knobs = [*(scalars or ()), *(["engine"] if engines else []), *(["groups"] if groups else [])]
         _require(normals, ", ".join(knobs))
     if anew:
         tiling = tiling_with(opened, scalars or {}, normals, progress)
-        turned = opened.manifest.with_scalars(scalars or {}).model_copy(update={"tiling": tiling})
-        opened = replace(opened, manifest=turned)
+        opened = replace(opened, manifest=turned.model_copy(update={"tiling": tiling}))
         pictures = tuple(picture for picture in pictures if picture.role != "calibration")
         few = "; with few pictures, all of them serve to train"
         hint = few if before.cross_conformal else ", or those set aside"
