@@ -35,9 +35,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _committee_pixels import localised
 from _committee_places import PRODUCTS, RENDERED, Ground, ground
 from _committee_tables import page
+from _localisation import add, figures
 from accuracy import about
 
 from flawscope.data.pictures import Pictures
@@ -49,7 +49,8 @@ from flawscope.methods.committee.learning import at_size, for_members
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create, options_of
-from flawscope.methods.running import score
+from flawscope.methods.running import answers, score
+from flawscope.metrics import RegionOverlap
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.explain.joint import RAW
@@ -148,6 +149,19 @@ def raw_scores(
     for name, one in alone.items():
         seen = at_size(pictures, one.options.size)
         found[name] = score(one, seen, run, watch, keep=("score",))["score"].tolist()
+    return found
+
+
+def localised(detectors: Mapping[str, Detector], place: Ground, watch: Watch) -> dict[str, dict[str, float]]:
+    """Pixel AUROC and AU-PRO of the heatmaps of the committee and of each member alone."""
+    found = {}
+    for name, detector in detectors.items():
+        overlap, frame = RegionOverlap(), detector.options.frame
+        pictures = place.pictures("test", frame)
+        maps = answers(detector, pictures, Run(place.seed), watch, keep=("heatmap",))
+        for sample, outputs in zip(pictures.samples, maps, strict=True):
+            add(overlap, sample, frame, outputs["heatmap"])
+        found[name] = {key: round(value, 5) for key, value in figures(overlap).items()}
     return found
 
 

@@ -34,11 +34,11 @@ from typing import Any
 
 import torch
 from _cached_maps import CachedBackbone, Numbered, keep_maps, maps_folder, read_maps
+from _localisation import add, figures
 from _preset_tables import Table, by_seed, choice, gains, image_figures, markdown
 from accuracy import FOLDERS, about
 
 from flawscope.data.layouts import read_dataset
-from flawscope.data.masks import union_mask
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.splits import split_normals
@@ -51,7 +51,6 @@ from flawscope.metrics import RegionOverlap
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.run import Run
 from flawscope.products import PRODUCTS, write_loco
-from flawscope.runtime.images import check_image
 
 _PROTOCOL = """\
 Screw as published, magnetic tile and BSData with every third good picture for testing; the others are
@@ -154,16 +153,11 @@ def measure(detector: Detector, place: Place, run: Run) -> dict[str, Any]:
     answer = answers(detector, place.numbered(place.test, detector), run, keep=("score", "heatmap"))
     for sample, outputs in zip(place.test, answer, strict=True):
         scores.append(float(f"{outputs['score']:.6g}"))
-        info = check_image(sample.path)
-        mask = union_mask(sample, info.height, info.width)
-        if mask.any() or not sample.defective:
-            placement = detector.options.frame.placement(info.height, info.width)
-            overlap.update(mask, placement.back(outputs["heatmap"]))
+        add(overlap, sample, detector.options.frame, outputs["heatmap"])
     kinds = "".join(_LETTERS[sample.category] if sample.defective else "g" for sample in place.test)
     return {
         **image_figures(kinds, scores),
-        "pixel_auroc": overlap.ranking().auroc,
-        "aupro_0.3": overlap.compute(0.3),
+        **figures(overlap),
         "training_pictures": len(normal),
         "fit_seconds": round(fitted - clock, 2),
         "fit_processor": round(spent, 2),

@@ -64,9 +64,7 @@ def test_a_row_is_measured_once_and_fits_are_kept(
     (row,) = json.loads(out.read_text())["rows"]
     assert set(row["raw"]["test"]) == {"joined_banks", "csad"}
     kept = np.array(row["raw"]["test"]["csad"].split(), float)
-    assert alone["csad"] == pytest.approx(
-        kept, rel=1e-5
-    )  # the member that was fitted before is the one that is seen
+    assert alone["csad"] == pytest.approx(kept, rel=1e-5), "a member that is not the one fitted before"
     assert set(row["pixels"]) == {"committee", "joined_banks", "csad"}
     assert all(0 < one["pixel_auroc"] < 1 and 0 <= one["aupro_0.3"] < 1 for one in row["pixels"].values())
     assert "| mean |" in page.read_text()
