@@ -126,7 +126,7 @@ def test_pdn_s_has_the_papers_size_and_stride() -> None:
         ("resnet18", ["layer2", "layer2"], "each layer once"),
         ("vgg16", None, "Name some of: features"),
         ("resnet18", ["avgpool", "flatten"], "the name of one of its modules"),
-        ("resnet18", ["blocks.1"], "With layers: null the method's own are taken"),
+        ("resnet18", ["blocks.1"], "layers: null (--set options.layers=null)"),
         ("resnet18", ["fc"], "a feature map, (N, C, h, w)"),
     ],
 )

@@ -256,8 +256,8 @@ def _check_layers(network: nn.Module, name: str, layers: tuple[str, ...]) -> Non
                 f"layer {layer!r} of {name}",
                 expected="the name of one of its modules",
                 got="one that it lacks",
-                fix=f"{suggest(layer, _names(network))} With layers: null the method's own are taken, "
-                "where a preset names those of another network.",
+                fix=f"{suggest(layer, _names(network))} If a preset named it for another network, "
+                "layers: null (--set options.layers=null) takes the usual ones.",
             )
     if len(set(layers)) != len(layers):
         got, fix = ", ".join(layers), "Remove the repetition."
