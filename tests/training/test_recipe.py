@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flawscope.errors import InputError, OptionError
+from flawscope.methods.registry import create
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import apply_settings, read_recipe
 
@@ -93,3 +95,30 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, key: str,
     path.write_text(text)
     with pytest.raises(InputError, match=f"each key once, got '{key}' again in line {line}"):
         read_recipe(path)
+
+
+def test_a_missing_recipe_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got no such file or directory") as refused:
+        read_recipe(tmp_path / "absent.yaml")
+    assert "Errno" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"data": {"folder": False}}, "data.folder"),
+        ({"data": {"folder": "good"}, "seed": True}, "seed"),
+        ({"data": {"folder": "good"}, "split": {"folds": True}}, "split.folds"),
+        ({"data": {"folder": "good"}, "tiling": {"size": True}}, "tiling.size"),
+    ],
+)
+def test_yes_and_no_are_neither_numbers_nor_names(values: dict[str, Any], key: str) -> None:
+    """YAML reads a folder called no as false, and 1 for a seed of yes would say nothing."""
+    with pytest.raises(OptionError, match=f"recipe key '{key}': expected something else than yes, no"):
+        Recipe.parse(values)
+
+
+def test_yes_and_no_are_no_numbers_of_a_method_either() -> None:
+    with pytest.raises(OptionError, match="option 'steps' of efficientad: expected something else than yes"):
+        create("efficientad", {"steps": True})
+    assert create("efficientad", {"padding": False}).options.model_dump()["padding"] is False

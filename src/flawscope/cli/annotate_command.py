@@ -10,7 +10,7 @@ import typer
 
 from flawscope.cli import options
 from flawscope.cli.console import Bars, cell, console, note, print_json, say
-from flawscope.cli.issues import show_issues
+from flawscope.cli.issues import show_issues, summary
 from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
@@ -155,5 +155,4 @@ def _show(checked: Checked) -> None:
     table.add_row("no component", str(checked.annotated), "", f"{checked.uncovered:.2%}", "")
     console.print(table)
     show_issues(checked.issues)
-    count = sum(issue.severity == "error" for issue in checked.issues)
-    note(f"{checked.annotated} annotated pictures: {len(checked.issues)} findings, {count} to mend.")
+    note(f"{checked.annotated} annotated pictures: {summary(checked.issues)}.")

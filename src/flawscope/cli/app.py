@@ -38,10 +38,11 @@ from flawscope.errors import FlawscopeError, InputError, MissingExtraError, Stop
 from flawscope.files import disk_error, unwritable
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 2 wrong option or name; 3 a picture or folder cannot be used (inspect: the "
-    "others were inspected); 4 weights missing or damaged; 5 model folder damaged; 6 calibration "
-    "impossible; 7 output cannot be written; 8 an optional package is missing; 9 a gate does not hold; 10 "
-    "results are not as they were written; 130 stopped, run the same command again to go on."
+    "Exit codes: 0 done; 1 nobody reads the output any more; 2 wrong option or name; 3 a picture or folder "
+    "cannot be used (inspect: the others were inspected); 4 weights missing or damaged; 5 model folder "
+    "damaged; 6 calibration impossible; 7 output cannot be written; 8 an optional package is missing; 9 a "
+    "gate does not hold; 10 results are not as they were written; 130 stopped, run the same command again "
+    "to go on."
 )
 
 app = typer.Typer(

@@ -10,7 +10,7 @@ import typer
 
 from flawscope.cli import options
 from flawscope.cli.console import Bars, console, print_json, say
-from flawscope.cli.issues import show_issues
+from flawscope.cli.issues import show_issues, summary
 
 CHECK_EXAMPLES = """Examples:
 
@@ -93,10 +93,7 @@ def check(
             print_json(issue)
     else:
         show_issues(issues)
-        count = sum(issue.severity == "error" for issue in issues)
-        console.print(
-            f"{len(dataset)} pictures, layout {dataset.layout}: {len(issues)} findings, {count} to mend."
-        )
+        console.print(f"{len(dataset)} pictures, layout {dataset.layout}: {summary(issues)}.")
     if any(issue.severity == "error" for issue in issues):
         raise typer.Exit(3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from flawscope.cli.console import console, printable, say
@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from flawscope.data.checks.issues import Issue
 
 _LISTED = 5
+
+
+def summary(issues: Sequence[Issue]) -> str:
+    """How many findings there are, and how many must be mended before training."""
+    errors = sum(issue.severity == "error" for issue in issues)
+    return f"{len(issues)} finding{'' if len(issues) == 1 else 's'}, {errors} to mend"
 
 
 def show_issues(issues: Iterable[Issue]) -> None:

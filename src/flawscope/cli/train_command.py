@@ -128,7 +128,8 @@ def _recipe(path: Path | None, settings: list[str], named: dict[str, Any]) -> Re
     from flawscope.training.settings import read_recipe, settled
 
     values = settled(read_recipe(path) if path else {}, named, settings)
-    if not values.get("data") or (isinstance(values["data"], dict) and not values["data"].get("folder")):
+    data = values.get("data")
+    if not data or (isinstance(data, dict) and data.get("folder") in (None, "")):
         raise OptionError(
             "train",
             expected="a folder of good pictures, or a recipe that names one",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from flawscope.errors import OptionError, suggest
 
@@ -17,6 +18,29 @@ class Frozen(BaseModel):
     """A value that never changes; a key that this version does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Written(Frozen):
+    """Values that people write: yes and no, which YAML reads as truth, are neither numbers nor names.
+
+    >>> class Draw(Written):
+    ...     seed: int
+    >>> try:
+    ...     Draw.model_validate({"seed": True})
+    ... except ValidationError as error:
+    ...     print(misfit(error))
+    seed that should be something else than yes, no, true or false, unless it is put in quotes
+    """
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_where_it_is_asked_for(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool):
+            asked = cls.model_fields[str(info.field_name)].annotation
+            if not {bool, Any} & {asked, *get_args(asked)}:
+                wanted = "something else than yes, no, true or false, unless it is put in quotes"
+                raise PydanticCustomError("truth", f"{_SHOULD}{wanted}")
+        return value
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:

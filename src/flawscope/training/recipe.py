@@ -18,13 +18,13 @@ from pydantic import (
 from flawscope.data.groups import GroupChoice
 from flawscope.errors import OptionError
 from flawscope.runtime.engines import EngineWish, Pair, PrecisionWish, candidates
-from flawscope.runtime.frozen import Frozen, option_error
+from flawscope.runtime.frozen import Written, option_error
 from flawscope.runtime.groups import Judge
 from flawscope.training.settings import yaml_package
 from flawscope.training.tiling import TilingChoice
 
 
-class Document(Frozen):
+class Document(Written):
     """A whole recipe: read from plain values, written as YAML."""
 
     @classmethod
@@ -47,7 +47,7 @@ class Document(Frozen):
         return text
 
 
-class DataChoice(Frozen):
+class DataChoice(Written):
     """Which pictures: `folder`, and how to read it."""
 
     folder: Path
@@ -95,7 +95,7 @@ class DataChoice(Frozen):
         return written
 
 
-class SplitChoice(Frozen):
+class SplitChoice(Written):
     """How many good pictures fit does not learn from. None lets the number of pictures decide."""
 
     training: int | None = Field(
@@ -130,7 +130,7 @@ class SplitChoice(Frozen):
     folds: int | None = Field(None, ge=2, description="cross-conformal folds in place of a held-out share")
 
 
-class CalibrationChoice(Frozen):
+class CalibrationChoice(Written):
     """The bound on false rejects that the verdicts keep."""
 
     false_rejects: float = Field(default=0.01, gt=0, lt=0.5, description="rate of good pictures rejected, α")
@@ -143,7 +143,7 @@ class CalibrationChoice(Frozen):
     )
 
 
-class EngineChoice(Frozen):
+class EngineChoice(Written):
     """What will run the model at the station, on which therefore it is calibrated; `auto` leaves it open."""
 
     name: EngineWish = Field(
@@ -196,7 +196,7 @@ class Recipe(Document):
         return self.model_copy(update={"data": self.data.model_copy(update={"taught": taught})})
 
 
-class LearnCalibration(Frozen):
+class LearnCalibration(Written):
     """The bound on false rejects; None keeps that of the model that is learnt on."""
 
     false_rejects: float | None = Field(default=None, gt=0, lt=0.5, description="rate of good pictures, α")

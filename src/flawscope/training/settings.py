@@ -32,7 +32,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
         if twice is not None:
             raise refused("each key once", f"{twice.value!r} again in line {twice.start_mark.line + 1}")
         values = yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise refused("a readable YAML file", (error.strerror or str(error)).lower()) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise refused("a readable YAML file", " ".join(str(error).split())[:200]) from error
     if not isinstance(values, dict):
         raise refused("a mapping of keys to values", type(values).__name__)

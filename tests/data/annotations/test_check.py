@@ -116,16 +116,18 @@ def test_all_that_cannot_be_used_is_listed_at_once(dataset: Dataset, write: Writ
     write("train/good/002.json", PLATE, imageWidth=99)
     write("train/good/003.json", {"label": "nut", "points": [[1, 1], [2, 2]], "shape_type": "polygon"})
     write("train/good/004.json").write_text("")
+    write("train/good/005.json").write_text("null")
     write("train/good/050.json", PLATE)
     write_order(place / ORDER, [Component("screw"), Component("nut"), Component("plate")])
     found = checked(dataset, place)
     errors = [f"{issue.message} {issue.fix}" for issue in found.issues if issue.severity == "error"]
-    assert len(errors) == 4
+    assert len(errors) == 5
     for words in (
         'Did you mean "screw"',
         "got 99x16",
         "polygon: 2 points",
         "004.json, line 1: expected JSON",
+        "005.json, line 1: expected annotations, got null alone",
     ):
         assert any(words in error for error in errors)
     assert "050.json has no picture" in issue_of(found, "unmatched").message

@@ -63,6 +63,8 @@ def _of_json(path: Path) -> Reading:
         content = read_json(path)
         if is_coco(content):
             return read_coco(path, content)
+        if content is None:
+            raise malformed(path, 1, "annotations", "null alone")
         if not isinstance(content, dict) or "shapes" not in content:
             return Reading(())
         return Reading([_of_labelme(path, content)])
