@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from flawscope.methods.csad import labelling
+from flawscope.methods.csad.labelling import Labelling
 
 TRACE = torch.onnx.export
-MEMBERS = (".memory.bank", ".memory.half_norms", ".bank.neighbours")
+MEMBERS = (".memory.bank", ".memory.half_norms", ".neighbours")
 MOST = 2048  # members up to which a graph searches a bank at once, whatever its size
 COUNTING = ("coreset", "bank_limit", "fine_bank", "middle_bank", "coarse_bank", "evenness", "evenness_steps")
+TRAINING = ("steps", "epochs", "learning_rate", "penalty")
 
 
 @contextmanager
@@ -87,10 +89,16 @@ def _shape(name: str, tensor: Tensor) -> tuple[object, ...]:
 
 
 def _deciding(options: Any) -> Any:
-    """Options without those that decide how many members banks have, and no more."""
+    """Options without those that decide how many members banks have, or weights, and no more."""
     if isinstance(options, dict):
-        return {name: _deciding(value) for name, value in options.items() if name not in COUNTING}
+        left = options.keys() - {*COUNTING, *TRAINING}
+        return {name: _deciding(value) for name, value in options.items() if name in left}
     return [_deciding(value) for value in options] if isinstance(options, list) else options
+
+
+def _rounds(detector: torch.nn.Module) -> int:
+    """How many rounds join the components that it labels, as tests may set it; 0 where it labels none."""
+    return labelling.ROUNDS if any(isinstance(one, Labelling) for one in detector.modules()) else 0
 
 
 def _key(graph: Any, inputs: tuple[Tensor, ...], settings: dict[str, Any]) -> str:
@@ -99,7 +107,7 @@ def _key(graph: Any, inputs: tuple[Tensor, ...], settings: dict[str, Any]) -> st
     tensors = graph.state_dict()
     values: list[Any] = [type(detector).__module__, type(detector).__qualname__]
     values += [_deciding(detector.options.model_dump(mode="json")), detector.learnt.facts]
-    values += [labelling.ROUNDS, stage.file, stage.inputs, stage.outputs, settings["opset_version"]]
+    values += [_rounds(detector), stage.file, stage.inputs, stage.outputs, settings["opset_version"]]
     values += [tuple(value.shape) for value in inputs]
     values += [(name, value.dtype, _shape(name, value)) for name, value in tensors.items()]
     digest = hashlib.sha256(repr(values).encode())

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from torch import nn
 
 from flawscope.cli import main
+from flawscope.methods.committee import Committee
 from flawscope.methods.csad import labelling
 from flawscope.methods.registry import available
 from flawscope.report.build import inspection_report
@@ -93,6 +96,16 @@ def test_reports_show_components_and_what_is_said_of_them(subject: Subject, tmp_
         changes = np.diff(labels.astype(int), axis=0) != 0  # none where a picture is one component
         lines.append((drawn[1:][changes] == (0, 205, 235)).all(1))
     assert np.concatenate(lines).mean() > 0.5  # the rest lies under names and boxes
+
+
+@pytest.mark.parametrize("subject", [ZOO["committee"][0]], ids=lambda subject: subject.label)
+def test_a_network_of_several_members_is_once_in_the_graph(subject: Subject) -> None:
+    assert isinstance(subject.detector, Committee)
+    (network,) = subject.detector.members.networks
+    nodes = onnx.load(subject.model / "model.onnx").graph.node
+    once = sum(isinstance(one, nn.Conv2d) for one in network.modules())
+    # one pass for two members, and one for the member that sees the picture at a size of its own
+    assert sum(node.op_type == "Conv" for node in nodes) == 2 * once
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ from flawscope.nn.memory import memory_kept
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
-        torch.zeros(1 << 25)  # 128 MiB
+        torch.zeros(1 << 24)  # 64 MiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 def resident():

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import nn
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
@@ -33,7 +31,6 @@ from flawscope.runtime.engines import Precision, Shape
 from flawscope.runtime.images import load
 from flawscope.runtime.manifest import StageSpec
 from flawscope.runtime.pipeline import Graphs, Pipeline
-from flawscope.testing import Subject
 from flawscope.training.export import export
 from flawscope.training.parity import parity
 from zoo import ZOO
@@ -96,16 +93,6 @@ def test_members_of_one_network_share_its_pass_and_its_weights(shared: Committee
     assert passes == [4]
     stems = [name for name in shared.state_dict() if name.endswith("conv1.0.weight")]
     assert stems == ["members.networks.0.body.conv1.0.weight"]
-
-
-@pytest.mark.parametrize("subject", [ZOO["committee"][0]], ids=lambda subject: subject.label)
-def test_its_graph_holds_a_network_once(subject: Subject) -> None:
-    assert isinstance(subject.detector, Committee)
-    (network,) = subject.detector.members.networks
-    nodes = onnx.load(subject.model / "model.onnx").graph.node
-    once = sum(isinstance(one, nn.Conv2d) for one in network.modules())
-    # one pass for two members, and one for the member that sees the picture at a size of its own
-    assert sum(node.op_type == "Conv" for node in nodes) == 2 * once
 
 
 @pytest.mark.slow
