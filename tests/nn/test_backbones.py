@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from flawscope.errors import OptionError
+from flawscope.nn.backbones import cutting
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.folding import folded
 from flawscope.nn.backbones.pdn import Convolution
@@ -160,3 +161,35 @@ def test_strides_are_the_networks_where_sides_are_no_multiples() -> None:
         "layer3": 16,
         "layer4": 32,
     }
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "timm:test_efficientnet", "pdn_s"])
+def test_a_second_network_is_cut_as_the_first_without_being_traced(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "_TRACED", {})
+    first = build_backbone(name)
+    monkeypatch.setattr(cutting, "_traced", None)
+    second = build_backbone(name)
+    assert list(first.state_dict()) == list(second.state_dict())
+    for layer, found in second(PIXELS).items():
+        assert torch.equal(found, first(PIXELS)[layer])
+    for parameter in second.parameters():
+        parameter.zero_()
+    assert any(parameter.any() for parameter in first.parameters())
+
+
+def test_a_network_that_makes_tensors_on_the_way_is_traced_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.convolution(x + torch.ones(3, 1, 1))
+
+    monkeypatch.setattr(cutting, "_TRACED", {})
+    for _ in range(2):
+        made = cutting.cut(Shifted(), ("convolution",), "torchvision", "shifted")
+        assert made(torch.zeros(1, 3, 8, 8))["convolution"].shape == (1, 4, 6, 6)
+    assert cutting._TRACED == {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from flawscope.errors import OptionError, suggest
 from flawscope.nn.backbones._vgg import VggFeatures
+from flawscope.nn.backbones.cutting import cut
 from flawscope.nn.backbones.pdn import pdn_m, pdn_s
 from flawscope.nn.backbones.strides import stride_of
 from flawscope.nn.run import seeded
@@ -126,7 +126,7 @@ def build_backbone(
         body.prune_intermediate_layers(_blocks(chosen), prune_norm=True)
         side = size or body.pretrained_cfg["input_size"][-2:]
     else:
-        body = _cut(network, chosen, library)
+        body = cut(network, chosen, library, plain)
     return Backbone(
         body, plain, library, chosen, _preprocessing(network, plain), size=side, trainable=trainable
     )
@@ -274,22 +274,6 @@ def _check_map(name: str, layer: str, output: Tensor, size: tuple[int, int]) -> 
             got=f"shape {tuple(output.shape)} for a picture of {size[0]}x{size[1]}",
             fix="Choose another layer, or another network.",
         )
-
-
-def _cut(network: nn.Module, layers: tuple[str, ...], library: str) -> fx.GraphModule:
-    """The part of a convolutional network that `layers` need, traced; what lies above is dropped."""
-    nodes = {layer: layer for layer in layers}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that dropout differs between training and inference
-        if library == "timm":
-            from timm.layers._fx import create_feature_extractor as cut_timm  # noqa: PLC0415
-
-            whole = cut_timm(network, nodes)
-        else:
-            from torchvision.models.feature_extraction import create_feature_extractor as cut  # noqa: PLC0415
-
-            whole = cut(network, nodes)
-    return fx.GraphModule(whole, getattr(whole, "eval_graph", whole.graph))
 
 
 def _preprocessing(network: nn.Module, name: str) -> tuple[Sequence[float], Sequence[float]]:
