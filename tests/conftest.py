@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from _pytest.doctest import DoctestModule
 from hypothesis import settings
 from PIL import Image
-from torchvision.models import vgg
 from xdist.scheduler import LoadScopeScheduling
 
+import shortened
 import two_filters
-from exported import sharing
 from flawscope import products
-from flawscope.methods.efficientad import detector as efficientad
 from flawscope.methods.joined_banks import JoinedBanks
-from flawscope.methods.segad.forest import ForestOptions
-from flawscope.nn.backbones import pdn, teachers
-from flawscope.nn.memory import memory_kept
-from flawscope.nn.training import loop
 from flawscope.products import write_loco
-from flawscope.runtime import timing
-from flawscope.segmenters import drafting
 from flawscope.testing import Check, Subject
 from trained import Trained, make
 from zoo import ZOO
@@ -62,6 +51,10 @@ LONG = (
     "test_train_defects",
     "test_train_efficientad",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(shortened, "shortened")
 
 
 class ByMethod(LoadScopeScheduling):
@@ -110,124 +103,6 @@ def _subject(item: pytest.Item) -> Subject | None:
     given = getattr(getattr(item, "callspec", None), "params", {})
     check = given.get("check")
     return check.subject if isinstance(check, Check) else given.get("subject")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_table_for_all_exports() -> Iterator[None]:
-    """Read torch's table of ONNX functions once, and its list of composite ones: they never change."""
-    try:
-        from torch._export import utils
-        from torch.onnx._internal.exporter._registration import ONNXRegistry
-
-        read = functools.cache(ONNXRegistry.from_torchlib)
-        listed = functools.cache(utils._materialize_cpp_cia_ops)
-    except (ImportError, AttributeError):  # another torch keeps them elsewhere: exports take longer
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(read))
-        patch.setattr(utils, "_materialize_cpp_cia_ops", listed)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _rules_are_tried_where_they_can_begin() -> Iterator[None]:
-    """Try onnxscript's rules of several outputs at nodes of their first operator only.
-
-    At any other it sorts all nodes of the graph to find nothing.
-    """
-    try:
-        from onnxscript.rewriter._basics import MatchResult
-        from onnxscript.rewriter._matcher import SimplePatternMatcher
-
-        match = SimplePatternMatcher.match
-    except (ImportError, AttributeError):  # another onnxscript keeps them elsewhere: exports take longer
-        yield
-        return
-
-    def quick(self: Any, model: Any, graph: Any, node: Any, **settings: Any) -> MatchResult:
-        first, *others = self.pattern.output_nodes
-        if others and first.op_identifier() not in (None, node.op_identifier()):
-            return MatchResult().fail("another operator")
-        return match(self, model, graph, node, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SimplePatternMatcher, "match", quick)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_line_of_code_is_noted_beside_nodes() -> Iterator[None]:
-    """Leave out, for each node that torch traces, where in the code it comes from: exports drop it again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.fx.config, "do_not_emit_stack_traces", True, raising=False)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _equal_graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Of a detector whose like any worker has exported already, take the graph that is there."""
-    root = tmp_path_factory.getbasetemp()
-    with sharing((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "graphs"):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _memory_stays_with_the_process() -> Iterator[None]:
-    """Ask the system for the same pages once, not in every test: that took a tenth of the time."""
-    with memory_kept(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "memory_kept", nullcontext)  # it would give them back after each training
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _engines_are_timed_briefly() -> Iterator[None]:
-    """Time each engine in two rounds: how the table of engines is made is tested with a clock of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for rounds in ("WARM_UPS", "FEWEST", "MOST"):
-            patch.setattr(timing, rounds, 1)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _forests_are_small() -> Iterator[None]:
-    """Grow a twentieth of the paper's trees; that all of them are asked for is a test of its own."""
-    trees = {"boosted random forest": 10, "random forest": 100, "boosted trees": 1}
-    rounds = {"boosted random forest": 10, "random forest": 1, "boosted trees": 100}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ForestOptions, "trees", property(lambda self: trees[self.kind]))
-        patch.setattr(ForestOptions, "rounds", property(lambda self: rounds[self.kind]))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _vgg11_is_narrow_where_no_test_reads_it() -> Iterator[None]:
-    """Make VGG-11's stages after the second narrow: drawing their ten million weights took most of a fit."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(vgg.cfgs, "A", [64, "M", 128, "M", 8, 8, "M", 8, 8, "M", 8, 8, "M"])
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _patch_description_networks_are_narrow_where_a_test_asks_for_few_channels() -> Iterator[None]:
-    """Make teachers and students of few channels narrow inside, too: no weights are read there."""
-
-    def narrow(size: pdn.PdnSize, channels: int, *, padding: bool = True) -> torch.nn.Sequential:
-        make = pdn.pdn_s if size == "small" else pdn.pdn_m
-        return make(channels, padding=padding, **({"width": 32} if 1 < channels <= 48 else {}))
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (efficientad, teachers):
-            patch.setattr(module, "pdn", narrow)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _maps_are_drafted_of_fewer_cells() -> Iterator[None]:
-    """Draft segment maps from pictures of half the side, a quarter of the cells."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drafting, "_SIDE", 256)
-        yield
 
 
 @pytest.fixture(scope="session")
