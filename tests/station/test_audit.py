@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ from flawscope.runtime.prediction import Decision, Prediction
 from flawscope.runtime.record import Record, Views
 from flawscope.station.audit import audit
 from flawscope.station.picture import Inspected
-from flawscope.station.results import Results
+from flawscope.station.results import Results, read_records, read_views
+from flawscope.station.reviews import reviews
 from flawscope.station.states import file_state
 from flawscope.station.store import STORE
 from in_force import in_force
@@ -243,3 +245,29 @@ def test_a_head_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_folder_without_results_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a folder with results\.sqlite, got none"):
         audit(tmp_path)
+
+
+def read_only(folder: Path) -> None:
+    """Let SQLite be refused its log beside the store, as it is in a folder that cannot be written."""
+    (folder / f"{STORE}-wal").symlink_to(folder / "nowhere" / "log")
+
+
+def test_results_on_a_medium_that_can_only_be_read_are_audited(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "100% read only?#")
+    expected = audit(folder)
+    read_only(folder)
+    assert audit(folder) == expected
+    assert [record.path for record in read_records(folder)] == [f"{name}.png" for name in "abcde"]
+    assert list(read_views(folder)) == ["a.png"]
+    assert reviews(folder) == []
+
+
+def test_rows_that_are_not_in_the_store_yet_are_never_passed_over(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "running", tmp_path / "copy"
+    with Results(folder, model=MODEL) as results:
+        results.add(inspected(Path("a.png")))
+        shutil.copytree(folder, copy)
+    (copy / f"{STORE}-shm").unlink()
+    (copy / f"{STORE}-shm").symlink_to(tmp_path / "nowhere" / "memory")
+    with pytest.raises(InputError, match="Copy the whole folder to where you can write"):
+        audit(copy)

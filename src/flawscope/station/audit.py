@@ -19,7 +19,7 @@ from flawscope.runtime.chain import START, Row
 from flawscope.runtime.record import Inset
 from flawscope.station import chained
 from flawscope.station.entries import views
-from flawscope.station.store import opened, require_results, told
+from flawscope.station.store import opened_to_read, require_results, told
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _RECORDS = "SELECT CAST(link AS INTEGER), path, size, mtime_ns, score FROM records ORDER BY 1"
@@ -105,7 +105,7 @@ def audit(folder: Path, *, head: str | None = None, pictures: bool = False) -> A
         fix = "Give the whole head that audit verify told."
         raise OptionError("--head", expected="64 hex digits", got=repr(head), fix=fix)
     require_results(folder)
-    with contextlib.closing(opened(folder)) as base, told(folder):
+    with contextlib.closing(opened_to_read(folder)) as base, told(folder):
         base.execute("BEGIN")  # all that follows sees one moment
         walk = _Walk(base, head, pictures=pictures)
         walk.go()

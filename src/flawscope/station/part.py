@@ -24,7 +24,7 @@ from flawscope.station.claims import models_of
 from flawscope.station.entries import record_of, views_of
 from flawscope.station.picture import inspect_one
 from flawscope.station.reviews import Review, located, reviews
-from flawscope.station.store import opened, require_results, told
+from flawscope.station.store import opened_to_read, require_results, told
 
 LARGE = 900  # pixels of a picture that is drawn again
 FileState = Literal["same", "changed", "gone"]
@@ -61,7 +61,7 @@ def part_of(folder: Path, picture: str) -> Part:
         OutputError: the store is damaged or foreign.
     """
     require_results(folder)
-    with contextlib.closing(opened(folder)) as base, told(folder):
+    with contextlib.closing(opened_to_read(folder)) as base, told(folder):
         number = located(base, folder, picture)
         row, *earlier = _inspections(base, folder, number)
         record = record_of(row.entry, folder)

@@ -16,7 +16,7 @@ from flawscope.runtime.alarm import Alarm
 from flawscope.runtime.drift import ALPHA, Drift
 from flawscope.station import chained
 from flawscope.station.drifting import stream
-from flawscope.station.store import opened, require_results, told, writing
+from flawscope.station.store import opened, opened_to_read, require_results, told, writing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ def replay(folder: Path, alpha: float = ALPHA, progress: Progress | None = None)
         OutputError: the store is damaged or foreign.
     """
     require_results(folder)
-    with contextlib.closing(opened(folder)) as base, told(folder):
+    with contextlib.closing(opened_to_read(folder)) as base, told(folder):
         base.execute("BEGIN")  # all that follows sees one moment
         found = stream(base, folder)
         if found is None:

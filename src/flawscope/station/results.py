@@ -27,7 +27,7 @@ from flawscope.station.drifting import Drifting
 from flawscope.station.entries import entries, records, views
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
-from flawscope.station.store import STORE, ForeignResultsError, opened, told, turn, writing
+from flawscope.station.store import STORE, ForeignResultsError, opened, opened_to_read, told, turn, writing
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
 _AT_ONCE = 500  # pictures of one query
@@ -220,7 +220,7 @@ def read_records(folder: Path) -> Iterator[Record]:
         OutputError: what lies there is damaged or foreign.
     """
     if (folder / STORE).is_file():
-        with contextlib.closing(opened(folder)) as base:
+        with contextlib.closing(opened_to_read(folder)) as base:
             yield from records(base, folder, _IN_ORDER)
 
 
@@ -229,7 +229,7 @@ def read_views(folder: Path) -> dict[str, Views]:
     if not (folder / STORE).is_file():
         return {}
     found: dict[str, list[Inset]] = {}
-    with contextlib.closing(opened(folder)) as base, told(folder):
+    with contextlib.closing(opened_to_read(folder)) as base, told(folder):
         for path, about, picture in base.execute(_PICTURES):
             found.setdefault(os.fsdecode(path), []).append(Inset(picture, about))
     return {path: views(kept) for path, kept in found.items()}

@@ -15,7 +15,7 @@ from flawscope.errors import InputError, unknown
 from flawscope.runtime.chain import Entry
 from flawscope.runtime.record import Record, Truth
 from flawscope.station import chained
-from flawscope.station.store import foreign, opened, require_results, told, writing
+from flawscope.station.store import foreign, opened, opened_to_read, require_results, told, writing
 
 PartVerdict = Literal["good", "defective"]
 VERDICTS: tuple[PartVerdict, ...] = get_args(PartVerdict)
@@ -86,7 +86,7 @@ def reviews(folder: Path) -> list[Review]:
         OutputError: what lies there is damaged or foreign.
     """
     require_results(folder)
-    with contextlib.closing(opened(folder)) as base, told(folder):
+    with contextlib.closing(opened_to_read(folder)) as base, told(folder):
         try:
             return [_review(entry) for entry in chained.others(base, "review")]
         except (KeyError, TypeError, ValueError) as error:

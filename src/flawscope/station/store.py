@@ -16,6 +16,7 @@ STORE = "results.sqlite"
 _APPLICATION, _FORMAT = 0x666C6177, 2  # "flaw", and the version of the tables below
 _PATIENCE = 30.0  # seconds that one inspection waits for another's write
 _TURN = ".writing"
+_REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _KEPT = "Keep it as it is and inspect into another --out; inspect --fresh deletes it."
 
 _TABLES = """
@@ -43,8 +44,45 @@ def opened(folder: Path) -> sqlite3.Connection:
         ForeignResultsError: the file is damaged, or of something else.
         OutputError: it cannot be opened or written.
     """
+    return _opened(folder, folder / STORE)
+
+
+def opened_to_read(folder: Path) -> sqlite3.Connection:
+    """The store of `folder`, also where nothing can be written: an archive, or somebody else's share.
+
+    Raises:
+        ForeignResultsError: the file is damaged, or of something else.
+        OutputError: it cannot be opened.
+        InputError: an inspection left rows beside the file, which only a folder that can be written gives.
+    """
+    try:
+        return opened(folder)
+    except OutputError as error:
+        cause = error.__cause__
+        if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode & 0xFF not in _REFUSED:
+            raise
+        if _rows_left(folder):
+            raise _unreachable(folder) from error
+        return _opened(folder, f"{(folder / STORE).resolve().as_uri()}?immutable=1", uri=True)
+
+
+def _rows_left(folder: Path) -> bool:
+    log = folder / f"{STORE}-wal"
+    return log.is_file() and log.stat().st_size > 0
+
+
+def _unreachable(folder: Path) -> InputError:
+    return InputError(
+        f"results {folder / STORE}",
+        expected="a folder that can be written, for an inspection is running or was cut off there",
+        got="one that can only be read",
+        fix="Copy the whole folder to where you can write, and name the copy.",
+    )
+
+
+def _opened(folder: Path, name: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     with told(folder):
-        base = sqlite3.connect(folder / STORE, timeout=_PATIENCE, isolation_level=None)
+        base = sqlite3.connect(name, timeout=_PATIENCE, isolation_level=None, uri=uri)
         try:
             base.execute("BEGIN")  # or another inspection could lay its tables out between two looks
             ours = _is_ours(base, folder)
