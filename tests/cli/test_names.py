@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flawscope.cli.console import printable
+from flawscope.cli.console import forget_no_width, printable
 from flawscope.station.results import read_records
 from trained import Trained, write_pictures
 
@@ -120,3 +120,10 @@ def test_what_is_printable_stays() -> None:
     assert printable(NAMES["line ends"]) == r"two\nlines\r.png"
     assert printable(NAMES["right to left"]) == r"\u202egnp.trap.png"
     assert printable(NAMES["Latin-1 bytes"]) == r"Pr\udcfcfteil.png"
+
+
+@pytest.mark.parametrize(("said", "kept"), [("0", False), ("", False), ("70", True)])
+def test_a_width_of_nothing_is_no_width(monkeypatch: pytest.MonkeyPatch, said: str, kept: bool) -> None:
+    monkeypatch.setenv("COLUMNS", said)
+    forget_no_width()
+    assert ("COLUMNS" in os.environ) is kept

@@ -43,6 +43,15 @@ def test_listing_writes_nothing(flawscope: Callable[..., Any], switched: tuple[P
     assert (first["id"], first["current"], second["by"]) == (one, False, "update")
 
 
+def test_the_list_tells_what_made_a_version_that_somebody_returned_to(
+    flawscope: Callable[..., Any], switched: tuple[Path, str, str]
+) -> None:
+    model, one, two = switched
+    assert flawscope("rollback", model).code == flawscope("rollback", model, "--to", two).code == 0
+    listed = json.loads(flawscope("rollback", model, "--list", "--json").out)["versions"]
+    assert {version["id"]: version["by"] for version in listed} == {one: None, two: "update"}
+
+
 def test_old_versions_are_removed_when_asked(
     flawscope: Callable[..., Any], switched: tuple[Path, str, str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -25,6 +26,14 @@ from rich.progress import (
 if TYPE_CHECKING:
     from flawscope.runtime.calibration import Calibration
 
+
+def forget_no_width() -> None:
+    """Leave out COLUMNS=0, of terminals that know no width: Rich would print nothing at all."""
+    if not os.environ.get("COLUMNS", "").strip("0"):
+        os.environ.pop("COLUMNS", None)
+
+
+forget_no_width()
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 console = Console(highlight=False, soft_wrap=True, emoji=False)
 _UNPRINTABLE = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # controls, formats such as turns to the left, surrogates

@@ -56,8 +56,11 @@ def rollback(
         found = versions.history(model)
         if not found:
             bundle.load(model)  # which says what is missing
+        entries = [row.entry for row in versions.rows(model)]
         made_by = {
-            row.entry["to"]: row.entry.get("event") for row in versions.rows(model) if "to" in row.entry
+            entry["to"]: entry.get("event")
+            for entry in entries
+            if "to" in entry and entry.get("event") != "rollback"
         }
         _show(found, made_by, as_json=as_json)
         return
