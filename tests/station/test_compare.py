@@ -129,6 +129,7 @@ def test_what_pictures_of_one_class_cannot_tell_does_not_hold(root: Path, tmp_pa
     found = compare(model(tmp_path / "a"), model(tmp_path / "b"), read_dataset(only))
     checks = judge(Gate(most_new_misses=0, most_new_false_rejects=0, least_auroc_difference=-0.1), found)
     assert [check.passed for check in checks] == [False, True, False]
+    assert checks[0].found == "no defective picture to judge it by; the gate's data needs at least one"
 
 
 def test_a_picture_without_a_verdict_counts_against_the_new_model(tmp_path: Path) -> None:

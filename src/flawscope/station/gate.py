@@ -158,6 +158,8 @@ def _checks(gate: Gate, found: Comparison) -> Iterator[Check]:
     ):
         if most is not None:
             said = f"{counts[sense]} of {counts[group]} {group} pictures, {most} allowed"
+            if not counts[group]:
+                said = f"no {group} picture to judge it by; the gate's data needs at least one"
             yield Check(key, counts[group] > 0 and counts[sense] <= most, said)
     least, difference = gate.least_auroc_difference, found.auroc_difference
     if least is not None and difference is None:
