@@ -10,6 +10,7 @@ import pytest
 from flawscope.errors import DataError, OptionError
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
+from flawscope.station.calibrate import calibrate
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import train
 from flawscope.training.update import update
@@ -37,6 +38,15 @@ def test_few_pictures_are_fitted_and_taught_in_folds_again(few: Path, tmp_path: 
     assert (len(after.scores), result.calibrated, result.missing) == (len(before.scores),) * 2 + (0,)
     assert after.scores != before.scores
     assert result.bundle.manifest.provenance.count("calibration") == 0
+
+
+def test_pictures_that_were_added_to_folds_are_not_lost_without_a_word(few: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(few / "model", tmp_path / "model")
+    fresh = sorted((few / "fresh").iterdir())[:3]
+    added = calibrate(model, normals=fresh).added
+    result = update(model, [few / "more"])
+    assert (result.calibrated, result.missing) == (20, added)
+    assert calibrate(model, normals=fresh).added == added == 3
 
 
 def test_held_out_pictures_take_the_place_of_folds(few: Path, tmp_path: Path) -> None:

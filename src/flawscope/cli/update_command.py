@@ -140,8 +140,8 @@ def _lines(result: UpdateResult) -> list[str]:
     way = "Trained again with" if result.retrained else "Taught"
     lines = [
         f"Model: {result.bundle.folder}",
-        f"{way} {result.taught} good pictures: it has learnt from {result.normal[1]}, "
-        f"before from {result.normal[0]}.",
+        f"{way} {result.taught} good picture{'s' if result.taught != 1 else ''}: "
+        f"it has learnt from {result.normal[1]}, before from {result.normal[0]}.",
     ]
     if result.known:
         lines.append(f"{result.known} were left out that it had learnt from, or that came twice.")
@@ -155,4 +155,11 @@ def _lines(result: UpdateResult) -> list[str]:
     if now and not result.retrained:
         lines.append("--growth 50% lets banks take in more of them; --retrain trains again with them.")
     told = f"Calibrated again on {result.calibrated} good pictures, in {result.seconds:.0f} s altogether."
-    return [*lines, told, result.statement]
+    lines.append(told)
+    if result.missing:
+        pictures = "picture that" if result.missing == 1 else "pictures that"
+        lines.append(
+            f"{result.missing} {pictures} calibrated it before count no more. To add them again: flawscope "
+            f"calibrate {result.bundle.folder} --normals FOLDER"
+        )
+    return [*lines, result.statement]

@@ -33,7 +33,8 @@ class Calibrating:
     Attributes:
         samples: good pictures that nothing learns from; empty where `folds` stands in for them.
         folds: few pictures that both teach and calibrate, as the first fit had them; or None.
-        missing: how many pictures that calibrated the model before are not at hand.
+        missing: how many pictures that calibrated the model before count no more, being not at hand, or added
+            to folds by `calibrate`.
         wish: the promise.
     """
 
@@ -81,9 +82,10 @@ def calibrating(
             given.setdefault(digest, sample)
     wish = Wish(own.alpha, own.delta, own.promise, own.judge, own.grouped_by)
     if own.cross_conformal:
+        added = manifest.provenance.count("calibration")
         if not sources:
-            return Calibrating((), _in_folds(manifest, recipe), 0, wish)
-        before = AtHand((), 0)
+            return Calibrating((), _in_folds(manifest, recipe), added, wish)
+        before = AtHand((), at_hand(pictures, "calibration", sources).missing)
         if len(set(units_of(given.values()))) >= normals_needed(own.alpha, own.delta):
             wish = replace(wish, promise="with_confidence")
     else:
@@ -94,7 +96,7 @@ def calibrating(
         raise DataError(
             "pictures to calibrate the taught model on, whose scores all change",
             expected=f"the {before.missing} that calibrated it, in {recipe.data.folder}"
-            if before.missing
+            if before.missing and not own.cross_conformal
             else "good pictures that it has not learnt from",
             got="none",
             fix=_NAME,

@@ -41,7 +41,7 @@ class UpdateResult:
         normal: good pictures that it has learnt from, before and now.
         banks: members of each memory bank, before and now, by its place in the detector.
         calibrated: good pictures that it is calibrated on.
-        missing: pictures that calibrated it before and are not at hand.
+        missing: pictures that calibrated it before and count no more: not at hand, or added to folds.
         retrained: whether it was trained again.
         unsigned: whether the model bore a signature, which holds for it no more.
         seconds: what it took.
