@@ -365,3 +365,15 @@ def test_a_killed_process_loses_nothing_that_it_added(tmp_path: Path) -> None:
     assert {f"a{int(index)}.png" for index in said} <= paths
     found = audit(tmp_path / "out")
     assert (found.whole, found.rows["picture"]) == (True, len(paths))
+
+
+def test_a_picture_that_two_inspections_answer_at_once_counts_once(tmp_path: Path) -> None:
+    out, path = tmp_path / "out", picture(tmp_path)
+    with Results(out, model=MODEL) as one, Results(out, model=MODEL) as other:
+        one.add(scored(path, 1.0))
+        other.add(scored(path, 1.0))
+        assert audit(out).rows["picture"] == 1
+        path.write_bytes(b"other pixels")
+        other.add(scored(path, 2.0))
+    assert [record.score for record in read_records(out)] == [2.0]
+    assert audit(out).rows["picture"] == 2

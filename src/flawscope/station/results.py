@@ -46,6 +46,10 @@ SELECT path, CAST(about AS TEXT), CAST(picture AS BLOB) FROM views JOIN records 
 ORDER BY views.rowid
 """
 _IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
+_SAME = """
+SELECT entry FROM records JOIN chain ON seq = link
+WHERE path = ? AND size = ? AND mtime_ns = ? AND score IS NOT NULL
+"""
 _BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
 _CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain", "DELETE FROM drift")
 _SHOWN = "SELECT count(*), min(score) FROM records WHERE id IN (SELECT record FROM views)"
@@ -143,6 +147,8 @@ class Results:
     def add(self, *inspected: Inspected) -> tuple[Record, ...]:
         """Add records, or put them in the place of earlier ones of their paths, all in one commit.
 
+        A file that another inspection has answered meanwhile, by the same model, counts once.
+
         Returns:
             The records as they were written: with the alarms of drift that they raise.
 
@@ -153,7 +159,10 @@ class Results:
         try:
             with writing(self._base, self.folder):
                 self._claimed = require(self._base, self.folder, self.model, self._claimed)
-                added = [self._put(self._watched(one)) for one in inspected]
+                added = [
+                    one.record if self._stands(one.record) else self._put(self._watched(one))
+                    for one in inspected
+                ]
                 drawn = any(one.views is not None for one in inspected)
                 if drawn:
                     self._base.execute(_PRUNE, (MOST,))
@@ -164,6 +173,12 @@ class Results:
         if drawn:
             self._least = self._least_shown()
         return tuple(added)
+
+    def _stands(self, record: Record) -> bool:
+        if record.state is None or record.score is None:
+            return False
+        known = self._base.execute(_SAME, (os.fsencode(record.path), *record.state)).fetchone()
+        return known is not None and bool(json.loads(known[0])["model"] == record.model)
 
     def _watched(self, one: Inspected) -> Inspected:
         if self._drifting is None:
