@@ -27,7 +27,7 @@ _PATIENCE = 600.0  # seconds that one process waits for another's turn; tables o
 def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder in `parent` that is gone afterwards; while its maker lives, `abandoned` leaves it out."""
     while True:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as name, _claimed(Path(name)) as ours:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as name, claimed(Path(name)) as ours:
             if ours:  # and not taken for an abandoned one in its first moment
                 yield Path(name)
                 return
@@ -40,13 +40,13 @@ def abandoned(parent: Path, prefix: str) -> Iterator[Path]:
     if fcntl is None:
         return
     for folder in sorted(Path(parent).glob(f"{glob.escape(prefix)}*")):
-        with contextlib.suppress(OSError), _claimed(folder) as ours:
+        with contextlib.suppress(OSError), claimed(folder) as ours:
             if ours:
                 yield folder
 
 
 @contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
+def claimed(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock, which the system gives back whatever becomes of the process.
 
     False where another holds it or the folder is gone; True without a lock where the disk has none.

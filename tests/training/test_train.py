@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from flawscope.errors import DataError, InputError, OptionError, OutputError, Stopped
+from flawscope.folders import claimed
 from flawscope.methods.detector import Detector
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
@@ -19,7 +20,7 @@ from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe
-from flawscope.training.train import train
+from flawscope.training.train import UNFINISHED, train
 from trained import LIMITED, Trained, recipe, write_pictures
 
 
@@ -79,6 +80,15 @@ def test_few_pictures_get_the_weaker_promise_and_say_so(few: Trained) -> None:
 def test_a_trained_model_is_not_replaced_unasked(trained: Trained) -> None:
     with pytest.raises(OptionError, match="--overwrite"):
         train(recipe(trained.pictures), trained.folder, Run())
+
+
+def test_two_trainings_never_take_each_others_place(few: Trained, tmp_path: Path) -> None:
+    (tmp_path / UNFINISHED).mkdir()
+    wish = recipe(few.pictures, options=LIMITED)
+    with claimed(tmp_path / UNFINISHED), pytest.raises(OptionError, match="another training is at work in"):
+        train(wish, tmp_path, Run())
+    with claimed(tmp_path / UNFINISHED) as free:
+        assert free
 
 
 def test_too_few_or_no_pictures_end_before_any_work(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,9 @@ from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.survey import about_copies, about_values, require_spread
 from flawscope.data.training import TrainingData
+from flawscope.errors import OptionError
 from flawscope.files import writable_folder
+from flawscope.folders import claimed
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create
@@ -88,8 +91,9 @@ def train(
         DataError: no or too few good pictures, an unreadable one, or some that are all alike;
             annotations that cannot be used, or that belong to no good training picture.
         MissingExtraError: the recipe's engine is not installed.
-        OptionError: `out` already holds a model and `overwrite` is off; unknown method or option; options
-            with which no model folder can be made; an engine or precision that this machine lacks.
+        OptionError: `out` already holds a model and `overwrite` is off, or another training is at work there;
+            unknown method or option; options with which no model folder can be made; an engine or precision
+            that this machine lacks.
         OutputError: the disk is full, or `out` cannot be written; what was learnt stays in `out/.unfinished`.
         Stopped: the stop signal was set.
     """
@@ -104,7 +108,7 @@ def train(
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
     say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
-    with telling_what_is_kept(run):
+    with _alone(out, overwrite=overwrite), telling_what_is_kept(run):
         fit = partial(_fitted, engines=engines, run=run, watch=watch)
         budgeted = has_budget(detector)
         if budgeted:  # before the folds, whose models then have the same parts
@@ -223,6 +227,21 @@ def _counts(chosen: Selection) -> dict[str, int]:
         "held_out_test": len(split.test),
         **({"defective": len(chosen.defective)} if chosen.defective else {}),
     }
+
+
+@contextlib.contextmanager
+def _alone(out: Path, *, overwrite: bool) -> Iterator[None]:
+    """Refuse to train where another training is under way, whose model and unfinished work this would end."""
+    with claimed(writable_folder(out / UNFINISHED)) as ours:
+        if not ours:
+            raise OptionError(
+                f"--out {out}",
+                expected="a folder that no other training writes into",
+                got="one that another training is at work in",
+                fix="Wait for it to end, or choose another --out.",
+            )
+        bundle.refuse_existing(out, overwrite=overwrite)  # which another has made meanwhile
+        yield
 
 
 def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Selection, out: Path) -> Run:
