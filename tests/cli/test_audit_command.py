@@ -83,6 +83,13 @@ def test_the_log_of_versions_is_verified_too(flawscope: Run, out: Path, tmp_path
     assert (elsewhere.code, json.loads(elsewhere.out)["log"]) == (0, None)
 
 
+def test_a_log_that_cannot_be_checked_is_told(flawscope: Run, out: Path, tmp_path: Path) -> None:
+    told = flawscope("audit", "verify", out, "--model", tmp_path / "model")
+    said = f"No log of versions lies beside {tmp_path / 'model'}: changes of the model are not checked."
+    assert (told.code, said in told.out) == (0, True)
+    assert "No log" not in flawscope("audit", "verify", out).out  # whose model has never changed
+
+
 def test_a_part_is_reviewed_and_has_its_page(flawscope: Run, out: Path, tmp_path: Path) -> None:
     review = "audit", "review", out, "0.png", "--verdict"
     assert "Row 5:" in flawscope(*review, "good", "--by", "Ana").out

@@ -100,6 +100,9 @@ def verify(
         print_json(found.to_json() | {"log": None if log is None else log.to_json()})
     else:
         _show(found, log, pictures=pictures)
+        if log is None and (model is not None or found.through):
+            place = model or found.folder
+            say(f"No log of versions lies beside {place}: changes of the model are not checked.")
     if not found.whole or found.changed or (log is not None and log.problem is not None):
         raise typer.Exit(10)
 
