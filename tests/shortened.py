@@ -86,13 +86,13 @@ def _equal_graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="session", autouse=True)
 def _networks_are_made_once() -> Iterator[None]:
     """Draw the random weights of a network once: they are the same each time, and take longer than a copy."""
-    made: dict[tuple[str, str, tuple[int, int] | None], torch.nn.Module] = {}
+    made: dict[tuple[object, ...], torch.nn.Module] = {}
     create = build._create
 
     def kept(library: str, name: str, size: tuple[int, int] | None) -> torch.nn.Module:
-        key = library, name, size
+        key = library, name, size, torch.get_default_device()
         if key not in made:
-            network = create(*key)
+            network = create(library, name, size)
             if sum(parameter.numel() for parameter in network.parameters()) > 20_000_000:
                 return network
             made[key] = network
