@@ -95,7 +95,9 @@ def test_good_pictures_that_are_called_defective_are_asked_about(
 def test_defective_pictures_that_are_called_good_are_asked_about(tmp_path: Path, grow: Grow) -> None:
     folder = grow(tmp_path, {"good": 4, "scratch": 2}) / "scratch"
     (folder / "001.png").rename(folder / "OK_2.png")
-    assert any("OK_2.png" in line for line in told_of(read_dataset(tmp_path)))
+    assert any("called otherwise: OK_2.png" in line for line in told_of(read_dataset(tmp_path)))
+    (folder / "000.png").rename(folder / "OK_1.png")
+    assert any("called otherwise, such as OK_1.png" in line for line in told_of(read_dataset(tmp_path)))
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)

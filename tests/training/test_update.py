@@ -139,6 +139,8 @@ def test_without_pictures_to_calibrate_on_it_says_what_to_do(
     model, place = moved(trained, tmp_path)
     with pytest.raises(DataError, match=r"the 14 that calibrated it, in .*elsewhere, got none.*--cal"):
         update(model, [odd])
+    with pytest.raises(DataError, match="got those alone that it has learnt from"):
+        update(model, [odd], calibration=[odd])
     with pytest.raises(DataError, match="got no such folder"):
         update(model, [odd], retrain=True)
     held = paths_of(trained, "calibration")

@@ -44,7 +44,9 @@ def show_comparison(found: Comparison) -> None:
     times = [f"{side.milliseconds:.1f}" for side in (found.old, found.new)]
     table.add_row("ms a picture", *times, f"{found.latency_ratio:.2f} times")
     console.print(table)
-    say(f"{counts['flipped']} verdicts flip; McNemar's exact test: p = {found.p_value:.3g}.")
+    flips = counts["flipped"]
+    told = "1 verdict flips" if flips == 1 else f"{flips} verdicts flip"
+    say(f"{told}; McNemar's exact test: p = {found.p_value:.3g}.")
     for pair in found.flips[:_LISTED]:
         say(f"  {pair.kind}: {pair.path}")
     if len(found.flips) > _LISTED:
@@ -57,7 +59,8 @@ def show_checks(checks: Sequence[Check]) -> None:
         say(f"{'holds' if check.passed else 'FAILS'}  {check.key}: {check.found}")
     if checks:
         failed = sum(not check.passed for check in checks)
-        say("The gate is passed." if not failed else f"The gate fails: {failed} of {len(checks)} bounds.")
+        of = f"{failed} of {len(checks)} bound{'' if len(checks) == 1 else 's'}"
+        say("The gate is passed." if not failed else f"The gate fails: {of}.")
 
 
 def show_gated(gated: Gated, model: Path) -> None:

@@ -98,7 +98,7 @@ def calibrating(
             expected=f"the {before.missing} that calibrated it, in {recipe.data.folder}"
             if before.missing and not own.cross_conformal
             else "good pictures that it has not learnt from",
-            got="none",
+            got="those alone that it has learnt from, or that show the same parts" if named else "none",
             fix=_NAME,
         )
     return Calibrating(samples, None, before.missing, wish)

@@ -59,8 +59,8 @@ def _contradicted(dataset: Dataset) -> Iterator[tuple[list[Sample], str]]:
             yield samples, f"{_count(samples)} as {truth}, in a folder {folder}."
         samples = [sample for sample in group if _called_otherwise(dataset, sample)]
         if samples:
-            name = samples[0].path.name
-            yield samples, f"{_count(samples)} as {truth}, but called otherwise: {name}."
+            such = ", such as" if len(samples) > 1 else ":"
+            yield samples, f"{_count(samples)} as {truth}, but called otherwise{such} {samples[0].path.name}."
 
 
 def _called_otherwise(dataset: Dataset, sample: Sample) -> bool:

@@ -48,9 +48,8 @@ def value_issues(seen: Sequence[Values]) -> Iterator[Issue]:
         span = joined([values.used for values in group])
         samples = [values.sample for values in group]
         if bits == 0:
-            message = (
-                f"{len(group)} pictures hold numbers from {span[0]:g} to {span[1]:g}, without a full scale."
-            )
+            holds = "1 picture holds" if len(group) == 1 else f"{len(group)} pictures hold"
+            message = f"{holds} numbers from {span[0]:g} to {span[1]:g}, without a full scale."
             yield found("numbers", samples, message)
         elif said := small_range(span, bits):
             black, white = likely_intensities(span)
