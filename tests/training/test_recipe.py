@@ -106,19 +106,26 @@ def test_a_missing_recipe_is_told_in_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "key"),
     [
-        ({"data": {"folder": False}}, "data.folder"),
         ({"data": {"folder": "good"}, "seed": True}, "seed"),
-        ({"data": {"folder": "good"}, "split": {"folds": True}}, "split.folds"),
-        ({"data": {"folder": "good"}, "tiling": {"size": True}}, "tiling.size"),
+        ({"data": {"folder": "good"}, "split": {"training": True}}, "split.training"),
+        ({"data": {"folder": "good", "intensities": [False, 4095]}}, "data.intensities.0"),
     ],
 )
 def test_yes_and_no_are_neither_numbers_nor_names(values: dict[str, Any], key: str) -> None:
-    """YAML reads a folder called no as false, and 1 for a seed of yes would say nothing."""
+    """YAML reads yes as true, and a seed of 1 for it would say nothing."""
     with pytest.raises(OptionError, match=f"recipe key '{key}': expected something else than yes, no"):
         Recipe.parse(values)
+
+
+def test_a_folder_called_no_needs_quotes() -> None:
+    with pytest.raises(OptionError, match=r"recipe key 'data.folder': expected .* got False"):
+        Recipe.parse({"data": {"folder": False}})
 
 
 def test_yes_and_no_are_no_numbers_of_a_method_either() -> None:
     with pytest.raises(OptionError, match="option 'steps' of efficientad: expected something else than yes"):
         create("efficientad", {"steps": True})
+    nested = {"segments": {"kind": "components", "steps": True}}
+    with pytest.raises(OptionError, match="expected something else than yes"):
+        create("csad", nested)
     assert create("efficientad", {"padding": False}).options.model_dump()["padding"] is False

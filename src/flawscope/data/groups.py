@@ -17,7 +17,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.tables import columns_in, malformed, read_csv
 from flawscope.errors import DataError, OptionError
-from flawscope.runtime.frozen import Written
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.group_pattern import LAYOUT, NONE, TABLE, compiled, found_in
 from flawscope.runtime.groups import Judge
 
@@ -25,7 +25,7 @@ PICTURE_COLUMNS = ("picture", "path")
 _NAMED = 3  # names in an error
 
 
-class GroupChoice(Written):
+class GroupChoice(Frozen):
     """Which pictures belong together: a pattern, or a table and its column; none of them: each by itself.
 
     Attributes:

@@ -30,7 +30,7 @@ from flawscope.nn.backbones.teachers import STATISTICS, SUFFIX, load_teacher
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.run import Checkpoints, Run, telling_what_is_kept, write_tensors
 from flawscope.nn.watch import UNWATCHED, Watch
-from flawscope.runtime.frozen import option_error
+from flawscope.runtime.frozen import option_error, refuse_truths
 from flawscope.runtime.listing import list_pictures, told
 
 _FINGERPRINT = "fingerprint"
@@ -71,9 +71,11 @@ def parse_options(values: Mapping[str, Any]) -> DistillOptions:
         OptionError: the first unknown name or wrong value.
     """
     try:
-        return DistillOptions.model_validate(dict(values))
+        made = DistillOptions.model_validate(dict(values))
     except ValidationError as error:
         raise option_error(DistillOptions, error, "option {!r}") from error
+    refuse_truths(made, values, "option {!r}")
+    return made
 
 
 def distill_teacher(

@@ -16,7 +16,7 @@ from flawscope.errors import DataError
 from flawscope.nn.run import Run, full_float32, seeded
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.frozen import Written
+from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.images import FRAME_LIMIT, Frame
 from flawscope.runtime.manifest import OutputSpec, ScalarSpec
 
@@ -55,7 +55,7 @@ class Stage:
 Side = Annotated[int, Field(ge=32, le=FRAME_LIMIT)]
 
 
-class DetectorOptions(Written):
+class DetectorOptions(Frozen):
     """Options that every method has; each default is the paper's value.
 
     Attributes:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from flawscope.errors import MissingExtraError, OptionError, unknown
 from flawscope.methods.detector import Detector, DetectorOptions, Facts
-from flawscope.runtime.frozen import Frozen, first_problem, option_error
+from flawscope.runtime.frozen import Frozen, first_problem, option_error, refuse_truths
 from flawscope.runtime.manifest import OutputSpec
 
 GROUP = "flawscope.methods"
@@ -119,14 +119,16 @@ def parse_options(name: str, model: type[AnyOptions], values: Mapping[str, Any])
     Raises:
         OptionError: the first problem.
     """
+    what, otherwise = f"option {{!r}} of {name}", "See `flawscope methods`."
     try:
-        return model.model_validate(dict(values)).resolved()
+        made = model.model_validate(dict(values))
+        refuse_truths(made, values, what, otherwise=otherwise)
+        return made.resolved()
     except ValidationError as error:
         place, wanted = first_problem(error)
         if not place:
             raise contradiction(name, wanted) from error
-        what = f"option {{!r}} of {name}"
-        refused = option_error(model, error, what, otherwise="See `flawscope methods`.")
+        refused = option_error(model, error, what, otherwise=otherwise)
         unknown_name = error.errors(include_url=False)[0]["type"] == "extra_forbidden"
         raise _of_others(refused, name, place) if unknown_name else refused from error
 

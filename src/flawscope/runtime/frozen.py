@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from flawscope.errors import OptionError, suggest
 
@@ -18,29 +17,6 @@ class Frozen(BaseModel):
     """A value that never changes; a key that this version does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Written(Frozen):
-    """Values that people write: yes and no, which YAML reads as truth, are neither numbers nor names.
-
-    >>> class Draw(Written):
-    ...     seed: int
-    >>> try:
-    ...     Draw.model_validate({"seed": True})
-    ... except ValidationError as error:
-    ...     print(misfit(error))
-    seed that should be something else than yes, no, true or false, unless it is put in quotes
-    """
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_where_it_is_asked_for(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool):
-            asked = cls.model_fields[str(info.field_name)].annotation
-            if not {bool, Any} & {asked, *get_args(asked)}:
-                wanted = "something else than yes, no, true or false, unless it is put in quotes"
-                raise PydanticCustomError("truth", f"{_SHOULD}{wanted}")
-        return value
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
@@ -88,6 +64,39 @@ def option_error(
         usual = field.default if field and isinstance(field.default, tuple | list) else ()
         expected = f"a list in brackets{f', such as {list(usual)}' if usual else ''}"
     return OptionError(what.format(place), expected=expected, got=got, fix=fix)
+
+
+def refuse_truths(
+    model: BaseModel, values: Mapping[str, object], what: str, *, otherwise: str = "Correct it."
+) -> None:
+    """Refuse a yes or no of a user's `values` that `model`, made of them, took for a number.
+
+    YAML reads yes, no, on and off as truth, and pydantic truth as 1 and 0, so that `seed: yes` is no mistake
+    to either. `what` and `otherwise` are as in `option_error`.
+
+    Raises:
+        OptionError: at the first.
+    """
+    if (place := _taken_for_number(model, values)) is not None:
+        field, _ = _walk(type(model), place)
+        expected = "something else than yes, no, true or false, unless it is put in quotes"
+        fix = f"It is: {field.description}." if field and field.description else otherwise
+        name = ".".join(map(str, place))
+        raise OptionError(what.format(name), expected=expected, got="truth, as YAML reads it", fix=fix)
+
+
+def _taken_for_number(taken: object, value: object) -> tuple[int | str, ...] | None:
+    if isinstance(value, bool):
+        return None if isinstance(taken, bool) else ()
+    pairs: Iterable[tuple[int | str, object, object]] = ()
+    if isinstance(value, Mapping) and isinstance(taken, BaseModel):
+        pairs = ((str(name), getattr(taken, str(name), None), inner) for name, inner in value.items())
+    elif isinstance(value, list | tuple) and isinstance(taken, list | tuple):
+        pairs = ((place, *both) for place, both in enumerate(zip(taken, value, strict=False)))
+    for step, one, inner in pairs:
+        if (place := _taken_for_number(one, inner)) is not None:
+            return step, *place
+    return None
 
 
 def _walk(

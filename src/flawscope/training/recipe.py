@@ -18,13 +18,15 @@ from pydantic import (
 from flawscope.data.groups import GroupChoice
 from flawscope.errors import OptionError
 from flawscope.runtime.engines import EngineWish, Pair, PrecisionWish, candidates
-from flawscope.runtime.frozen import Written, option_error
+from flawscope.runtime.frozen import Frozen, option_error, refuse_truths
 from flawscope.runtime.groups import Judge
 from flawscope.training.settings import yaml_package
 from flawscope.training.tiling import TilingChoice
 
+_KEY, _CORRECT = "recipe key {!r}", "Correct the recipe or the --set option."
 
-class Document(Written):
+
+class Document(Frozen):
     """A whole recipe: read from plain values, written as YAML."""
 
     @classmethod
@@ -35,9 +37,11 @@ class Document(Written):
             OptionError: the first wrong key or value, by its dotted name.
         """
         try:
-            return cls.model_validate(values)
+            made = cls.model_validate(values)
         except ValidationError as error:
             raise recipe_error(cls, error) from error
+        refuse_truths(made, values, _KEY, otherwise=_CORRECT)
+        return made
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every default written out."""
@@ -47,7 +51,7 @@ class Document(Written):
         return text
 
 
-class DataChoice(Written):
+class DataChoice(Frozen):
     """Which pictures: `folder`, and how to read it."""
 
     folder: Path
@@ -95,7 +99,7 @@ class DataChoice(Written):
         return written
 
 
-class SplitChoice(Written):
+class SplitChoice(Frozen):
     """How many good pictures fit does not learn from. None lets the number of pictures decide."""
 
     training: int | None = Field(
@@ -130,7 +134,7 @@ class SplitChoice(Written):
     folds: int | None = Field(None, ge=2, description="cross-conformal folds in place of a held-out share")
 
 
-class CalibrationChoice(Written):
+class CalibrationChoice(Frozen):
     """The bound on false rejects that the verdicts keep."""
 
     false_rejects: float = Field(default=0.01, gt=0, lt=0.5, description="rate of good pictures rejected, α")
@@ -143,7 +147,7 @@ class CalibrationChoice(Written):
     )
 
 
-class EngineChoice(Written):
+class EngineChoice(Frozen):
     """What will run the model at the station, on which therefore it is calibrated; `auto` leaves it open."""
 
     name: EngineWish = Field(
@@ -196,7 +200,7 @@ class Recipe(Document):
         return self.model_copy(update={"data": self.data.model_copy(update={"taught": taught})})
 
 
-class LearnCalibration(Written):
+class LearnCalibration(Frozen):
     """The bound on false rejects; None keeps that of the model that is learnt on."""
 
     false_rejects: float | None = Field(default=None, gt=0, lt=0.5, description="rate of good pictures, α")
@@ -223,4 +227,4 @@ class LearnRecipe(Document):
 
 def recipe_error(model: type[BaseModel], error: ValidationError) -> OptionError:
     """The first problem of a pydantic error as one line, with a spelling suggestion for unknown keys."""
-    return option_error(model, error, "recipe key {!r}", otherwise="Correct the recipe or the --set option.")
+    return option_error(model, error, _KEY, otherwise=_CORRECT)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from flawscope.errors import OptionError
-from flawscope.runtime.frozen import Written, first_problem
+from flawscope.runtime.frozen import Frozen, first_problem
 from flawscope.runtime.images import FRAME_LIMIT, Frame
 from flawscope.runtime.placement import Pair
 from flawscope.runtime.tiling import Blend, Grid, Overview, Tiling, auto_scale
@@ -49,7 +49,7 @@ def _size(value: Any) -> Any:
     return sides
 
 
-class TilingChoice(Written):
+class TilingChoice(Frozen):
     """Whether pictures are cut into tiles, and how; `none`, `auto` and `SIZE/STRIDE` are short for a size.
 
     Raises:
