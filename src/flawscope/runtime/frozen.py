@@ -60,6 +60,8 @@ def option_error(
         expected, got, fix = "a known name", "an unknown one", suggest(str(first["loc"][-1]), fields)
     elif first["type"] == "missing":
         expected, got = "a value", "none"
+    elif first["type"] == "path_type":
+        expected = "a path, put in quotes where it is yes or no"
     elif first["type"] in ("tuple_type", "list_type"):
         usual = field.default if field and isinstance(field.default, tuple | list) else ()
         expected = f"a list in brackets{f', such as {list(usual)}' if usual else ''}"
