@@ -118,7 +118,9 @@ def test_yes_and_no_are_neither_numbers_nor_names(values: dict[str, Any], key: s
 
 
 def test_a_folder_called_no_needs_quotes() -> None:
-    with pytest.raises(OptionError, match=r"recipe key 'data.folder': expected a path, put in quotes .* got False"):
+    with pytest.raises(
+        OptionError, match=r"recipe key 'data.folder': expected a path, put in quotes .* got False"
+    ):
         Recipe.parse({"data": {"folder": False}})
 
 
