@@ -79,8 +79,11 @@ def test_the_log_of_versions_is_verified_too(flawscope: Run, out: Path, tmp_path
     ended = flawscope("audit", "verify", out)
     assert ended.code == 10
     assert f"Log of {tmp_path / 'model'}: row 1 was changed." in ended.out
+    save_model(tmp_path / "elsewhere")
     elsewhere = flawscope("audit", "verify", out, "--model", tmp_path / "elsewhere", "--json")
     assert (elsewhere.code, json.loads(elsewhere.out)["log"]) == (0, None)
+    typed = flawscope("audit", "verify", out, "--model", tmp_path / "elswhere", "--json")
+    assert (typed.code, typed.out) == (5, "")
 
 
 def test_a_log_that_cannot_be_checked_is_told(flawscope: Run, out: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from brightness_model import save_model
-from flawscope.runtime import versions
+from flawscope.runtime import bundle, versions
 
 
 @pytest.fixture
@@ -50,6 +51,26 @@ def test_the_list_tells_what_made_a_version_that_somebody_returned_to(
     assert flawscope("rollback", model).code == flawscope("rollback", model, "--to", two).code == 0
     listed = json.loads(flawscope("rollback", model, "--list", "--json").out)["versions"]
     assert {version["id"]: version["by"] for version in listed} == {one: None, two: "update"}
+
+
+def test_the_list_dates_a_model_by_when_it_was_made(flawscope: Callable[..., Any], tmp_path: Path) -> None:
+    model = save_model(tmp_path / "model").folder
+    os.utime(model / bundle.MANIFEST, (1e9, 1e9))
+    made = save_model(versions.candidate_place(model), divide_by=2).folder
+    versions.switch(model, made)
+    (first, _) = flawscope("rollback", model, "--list").out.splitlines()
+    assert first.split()[1] == "2001-09-09"
+    versions.rollback(model)
+    assert flawscope("rollback", model, "--list").out.splitlines()[-1] == f"{first}  in use"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--list"], ["--keep", "0"]])
+def test_a_version_has_no_versions(
+    flawscope: Callable[..., Any], switched: tuple[Path, str, str], arguments: list[str]
+) -> None:
+    model, one, _ = switched
+    ended = flawscope("rollback", versions.folder_of(model) / one, *arguments)
+    assert (ended.code, "got a version of model, which stays as it is" in ended.err) == (2, True)
 
 
 def test_old_versions_are_removed_when_asked(

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flawscope.cli.app import app
-from flawscope.errors import DataError, InputError, OptionError
+from flawscope.errors import DataError, InputError, OptionError, OutputError
 from flawscope.report.drift_chart import write_drift
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.drift import Reference
@@ -255,7 +255,13 @@ def test_the_chart_shows_alarms_and_no_name_breaks_out(tmp_path: Path, manifest:
     ET.fromstring(write_drift(tmp_path / "a.svg", empty, title="x").read_text())  # noqa: S314
 
 
-def test_inspect_tells_drift_once_and_the_command_tells_it_again(trained: Trained, tmp_path: Path) -> None:
+def _full(*_: object) -> None:
+    raise OutputError("results", expected="a folder that can be written", got="a full disk", fix="Make room.")
+
+
+def test_inspect_tells_drift_once_and_the_command_tells_it_again(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_pictures(tmp_path / "in", 36, seed=7)
     for path in sorted(folder.iterdir())[12:]:
         pixels = np.asarray(Image.open(path)) * 0.6
@@ -282,6 +288,10 @@ def test_inspect_tells_drift_once_and_the_command_tells_it_again(trained: Traine
     assert chart.is_file()
     values = json.loads(runner.invoke(app, ["drift", str(out), "--alpha", "20%", "--json"]).stdout)
     assert [alarm["text"] for alarm in values["alarms"]] == [alarm["text"] for alarm in alarms]
+    with monkeypatch.context() as patch:
+        patch.setattr("flawscope.station.chained.append", _full)
+        refused = runner.invoke(app, ["drift", str(out), "--restart"])
+    assert (type(refused.exception), refused.stdout) == (OutputError, "")
     assert runner.invoke(app, ["drift", str(out), "--restart"]).exit_code == 0
     assert json.loads(runner.invoke(app, ["drift", str(out), "--json"]).stdout)["pictures"] == 0
 

@@ -48,12 +48,13 @@ def drift(
     found = replay(results, parse_rate(alpha, "--alpha"), Bars(quiet=as_json))
     if out is not None:
         write_drift(out, found, title=results.resolve().name)
+    if restart:
+        start_over(results)
     if as_json:
         print_json(found.to_json())
     else:
         _show(found, out)
     if restart:
-        start_over(results)
         note("A new stream begins with the next picture.")
 
 

@@ -36,7 +36,7 @@ class Version:
     Attributes:
         id: the first 12 hex digits of its manifest's sha256.
         folder: a whole model folder.
-        written: when its manifest was written there: when it was kept or, of the one in use, made.
+        written: when its manifest was written: when the model was made.
         current: whether it is the one in use.
     """
 
@@ -67,14 +67,7 @@ class Store:
             OptionError: the model is itself a version of another.
             OutputError: the folder cannot be written.
         """
-        own = self.model.name == CANDIDATE or _NAME.fullmatch(self.model.name) is not None
-        if own and self.model.parent.name.endswith(SUFFIX):
-            raise OptionError(
-                f"model {self.model}",
-                expected="a model in use",
-                got=f"a version of {self.model.parent.name.removesuffix(SUFFIX)}, which stays as it is",
-                fix="Put it in use first: flawscope rollback MODEL --to VERSION.",
-            )
+        self.require_no_version()
         if not (self.folder.exists() or bundle.is_bundle(self.model)):
             bundle.load(self.model)
         try:
@@ -85,8 +78,24 @@ class Store:
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
+    def require_no_version(self) -> None:
+        """Refuse a model that is itself a version of another.
+
+        Raises:
+            OptionError: it is.
+        """
+        own = self.model.name == CANDIDATE or _NAME.fullmatch(self.model.name) is not None
+        if own and self.model.parent.name.endswith(SUFFIX):
+            model = self.model.parent.name.removesuffix(SUFFIX)
+            raise OptionError(
+                f"model {self.model}",
+                expected="a model in use",
+                got=f"a version of {model}, which stays as it is",
+                fix=f"Name {model}; flawscope rollback {model} --to VERSION puts a version in use.",
+            )
+
     def kept(self) -> list[Version]:
-        """The versions that are not in use, the one kept first at the front."""
+        """The versions that are not in use, the one made first at the front."""
         present = name_of(self.model)
         named = [path for path in self.folder.glob("*") if _NAME.fullmatch(path.name)]
         found = [self.version(place) for place in named if place.name != present and bundle.is_bundle(place)]
@@ -118,7 +127,7 @@ class Store:
             for name in model.manifest.files:
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 link(model.folder / name, fresh / name)
-            shutil.copyfile(model.folder / bundle.MANIFEST, fresh / bundle.MANIFEST)
+            shutil.copy2(model.folder / bundle.MANIFEST, fresh / bundle.MANIFEST)  # with the time it was made
             fresh.rename(place)
 
     def take(self, candidate: Bundle, event: Event) -> Version:

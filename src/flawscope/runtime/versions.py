@@ -116,8 +116,13 @@ def changing(model: Path, event: Event) -> Iterator[Version]:
 
 
 def history(model: Path) -> list[Version]:
-    """All versions that are at hand, the one kept first at the front, the one in use last. Writes nothing."""
+    """All versions that are at hand, the one made first at the front, the one in use last. Writes nothing.
+
+    Raises:
+        OptionError: the model is itself a version of another.
+    """
     store = Store(model)
+    store.require_no_version()
     return [*store.kept(), *([store.version(store.model)] if bundle.is_bundle(store.model) else [])]
 
 
@@ -132,10 +137,11 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
 
     Raises:
         BundleError: the kept version is damaged; the model in use stays.
-        OptionError: no such version, several that begin so, or none before this one.
+        OptionError: no such version, several that begin so, or none before this one; the model is itself one.
         OutputError: the places cannot be written; the model in use stays.
     """
     store = Store(model)
+    store.require_no_version()
     if not store.kept():
         raise _no_earlier(store.model)
     with store.alone():
@@ -161,9 +167,11 @@ def remove_but(model: Path, most: int) -> list[str]:
 
     Raises:
         BundleError: the model in use is damaged, or there is none.
+        OptionError: the model is itself a version of another.
         OutputError: the places cannot be written.
     """
     store = Store(model)
+    store.require_no_version()
     bundle.load(store.model)
     if not store.kept():
         return []

@@ -14,7 +14,7 @@ from typing import Any
 
 from flawscope.errors import OptionError
 from flawscope.files import sha256
-from flawscope.runtime import chain, versions
+from flawscope.runtime import bundle, chain, versions
 from flawscope.runtime.chain import START, Row
 from flawscope.runtime.record import Inset
 from flawscope.station import chained
@@ -134,9 +134,14 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
 
     Returns:
         None where there is no such log.
+
+    Raises:
+        BundleError: neither a model nor versions of one lie where `model` says.
     """
     folder = Path(found.folder) if model is None else model
     rows = versions.rows(folder)
+    if model is not None and not (bundle.is_bundle(model) or versions.folder_of(model).is_dir()):
+        bundle.load(model)  # which says what is missing
     if not rows:
         return None
     problem, known = chain.verify(rows), {row.hash for row in rows}
