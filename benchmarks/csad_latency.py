@@ -66,7 +66,7 @@ class Part(nn.Module):
             return tuple(detector(pixels).values())
         maps = detector.backbone(pixels)
         if self.part != "structure":
-            found += detector.compared(*detector._divided(pixels, maps)).scores.values()
+            found += detector.compared(*detector._divided(pixels, maps), pixels).scores.values()
         if self.part != "components" and detector.structure is not None:
             whole = detector.structure.heatmap(detector.structure(pixels, maps))  # (N, H, W)
             found.append(whole.flatten(1).amax(1))

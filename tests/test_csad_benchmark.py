@@ -22,6 +22,7 @@ SMALL = {
     "structure": None,
     "places": None,
     "shapes": None,
+    "colours": None,
 }
 SIZE = (256, 256)
 COUNTS = {"train": 6, "validation": 4, "test_good": 3}

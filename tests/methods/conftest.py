@@ -57,10 +57,10 @@ def supervised_data(
 
 
 @pytest.fixture
-def exported(tmp_path: Path) -> Callable[[nn.Module, Tensor], Answers]:
+def exported(tmp_path: Path) -> Callable[..., Answers]:
     """What onnxruntime and OpenVINO answer to a batch, by engine; the graph is traced on another batch."""
 
-    def run(module: nn.Module, batch: Tensor) -> Answers:
+    def run(module: nn.Module, *batch: Tensor) -> Answers:
         import onnxruntime
         import openvino
 
@@ -71,21 +71,23 @@ def exported(tmp_path: Path) -> Callable[[nn.Module, Tensor], Answers]:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module.eval(),
-                (batch[:2],),
+                tuple(part[:2] for part in batch),
                 dynamo=True,
                 verbose=False,
                 opset_version=20,
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in batch),
             )
             assert program is not None
             program.save(path)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
+        names = [node.name for node in session.get_inputs()]
         compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        given = batch.numpy()
+        given = [part.numpy() for part in batch]
         return {
-            "onnxruntime": tuple(np.asarray(value) for value in session.run(None, {name: given})),
-            "openvino": tuple(np.array(value) for value in compiled([given]).values()),
+            "onnxruntime": tuple(
+                np.asarray(value) for value in session.run(None, dict(zip(names, given, strict=True)))
+            ),
+            "openvino": tuple(np.array(value) for value in compiled(given).values()),
         }
 
     return run

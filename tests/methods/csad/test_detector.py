@@ -129,12 +129,14 @@ def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
     assert answers(detector, scene(90, 2))["score"].min() > good["score"].max()
 
 
-def test_shapes_are_of_the_product_and_neither_of_the_paper_nor_of_models_from_before_them() -> None:
+def test_shapes_and_looks_are_of_the_product_and_neither_of_the_paper_nor_of_earlier_models() -> None:
     of = {name: CSADOptions.model_validate(values).branches for name, values in PRESETS.items()}
-    assert ["shapes" in branches for branches in (of["default"], of["released"])] == [True, False]
-    assert "shapes" not in CSADOptions().branches
-    earlier = CSADOptions.model_validate({**PRESETS["default"], "shapes": None}).model_dump(mode="json")
-    del earlier["shapes"]
+    for later in ("shapes", "colours"):
+        assert [later in branches for branches in (of["default"], of["released"])] == [True, False]
+        assert later not in CSADOptions().branches
+    nothing = {"shapes": None, "colours": None}
+    earlier = CSADOptions.model_validate({**PRESETS["default"], **nothing}).model_dump(mode="json")
+    del earlier["colours"], earlier["shapes"]
     assert CSADOptions.model_validate(earlier).branches == ("structure", "histogram", "counts", "places")
 
 
@@ -151,7 +153,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
 def test_a_taught_composition_is_usual_afterwards(
     taught: Callable[..., CSAD], pictures: Callable[..., Pictures]
 ) -> None:
-    detector = taught(places={}, shapes={}, words={"words": 4})
+    detector = taught(places={}, shapes={}, colours={}, words={"words": 4})
     fewer, test = pictures(range(60, 72), 2), torch.from_numpy(pictures(range(80, 81), 2)[0])[None]
     before = {name: value.numpy() for name, value in detector(test).items()}
     facts = detector.learnt.facts

@@ -62,10 +62,19 @@ def halved(seed: int) -> Tensor:
     return found
 
 
+def gathered(branch: Shapes, maps: Tensor) -> Tensor:
+    return branch.gather(branch.ways(maps))
+
+
+def judged(branch: Shapes, maps: Tensor) -> JudgedShapes:
+    found: JudgedShapes = branch(branch.figures(maps))
+    return found
+
+
 def taught(make: Callable[[int], Tensor] = shares, **options: Any) -> Shapes:
     good = torch.stack([make(seed) for seed in range(60)])
     branch = Shapes(good.shape[1] - 1, SIZE, ShapesOptions.model_validate({"stride": 2, **options}))
-    branch.learn(branch.gather(good))
+    branch.learn(gathered(branch, good))
     return branch.eval()
 
 
@@ -73,7 +82,7 @@ def taught(make: Callable[[int], Tensor] = shares, **options: Any) -> Shapes:
 def test_a_spoilt_screw_scores_higher_and_is_marked(flaw: dict[str, float]) -> None:
     branch = taught()
     spoilt = shares(100, **flaw)
-    found = branch(torch.stack([*[shares(seed) for seed in range(200, 220)], spoilt]))
+    found = judged(branch, torch.stack([*[shares(seed) for seed in range(200, 220)], spoilt]))
     scores, maps = found.scores, found.maps
     assert scores[-1] > 1.5 * scores[:-1].max()
     assert maps.shape == (21, *SIZE)
@@ -110,9 +119,9 @@ def test_parts_that_two_classes_share_are_joined() -> None:
     assert len(taught().hole) == 0
     branch = taught(halved)
     assert branch.hole.tolist() == pytest.approx([0.003 * SIZE[0] * SIZE[1] / 4])
-    scores = branch(torch.stack([halved(seed) for seed in range(300, 320)])).scores
+    scores = judged(branch, torch.stack([halved(seed) for seed in range(300, 320)])).scores
     spoilt = torch.cat([shares(101, bend=0.6), torch.zeros(1, *SIZE)])
-    assert branch(spoilt.unsqueeze(0)).scores > 1.5 * scores.max()
+    assert judged(branch, spoilt.unsqueeze(0)).scores > 1.5 * scores.max()
 
 
 def test_a_hole_is_part_of_what_surrounds_it_whatever_its_class() -> None:
@@ -129,15 +138,15 @@ def test_several_that_touch_are_not_judged() -> None:
     branch = taught()
     labels = screw((30, 48), 0.0) | screw((56, 48), 0.0)
     maps = torch.from_numpy(np.stack([labels == 0, labels == 1, labels > 1]).astype(np.float32))
-    assert branch(maps.unsqueeze(0)).scores == 0
+    assert judged(branch, maps.unsqueeze(0)).scores == 0
 
 
 def test_taught_pictures_count_as_if_learnt_together() -> None:
     good = torch.stack([shares(seed) for seed in range(40)])
     together, apart = (Shapes(2, SIZE, ShapesOptions()) for _ in range(2))
-    together.learn(together.gather(good))
-    apart.learn(apart.gather(good[:25]))
-    apart.teach(apart.gather(good[25:]))
+    together.learn(gathered(together, good))
+    apart.learn(gathered(apart, good[:25]))
+    apart.teach(gathered(apart, good[25:]))
     for name, value in together.state_dict().items():
         torch.testing.assert_close(apart.state_dict()[name], value)
 
@@ -146,8 +155,8 @@ def test_nothing_is_judged_where_good_pictures_show_nothing() -> None:
     branch = Shapes(2, SIZE, ShapesOptions())
     ground = torch.zeros(4, 3, *SIZE)
     ground[:, 0] = 1
-    branch.learn(branch.gather(ground))
-    found = branch(torch.stack([shares(0), ground[0]]))
+    branch.learn(gathered(branch, ground))
+    found = judged(branch, torch.stack([shares(0), ground[0]]))
     assert not any(getattr(found, name).any() for name in JudgedShapes.__slots__)
 
 
@@ -163,7 +172,7 @@ def test_refuses_a_size_that_its_squares_do_not_fill() -> None:
 )
 def test_the_spoilt_one_is_told_with_what_is_usual(flaw: dict[str, float], entry: str, more: bool) -> None:
     spoilt = shares(100, **flaw)
-    found = taught()(spoilt.unsqueeze(0))
+    found = judged(taught(), spoilt.unsqueeze(0))
     squares = torch.nn.functional.interpolate(found.odd.float().unsqueeze(1), SIZE)[0, 0]
     assert spoilt[1][squares == 1].mean() > 0.8
     told, low, high = (
@@ -185,7 +194,7 @@ class Answers(torch.nn.Module):
         self.branch = branch
 
     def forward(self, maps: Tensor) -> tuple[Tensor, ...]:
-        found = self.branch(maps)
+        found = judged(self.branch, maps)
         return tuple(getattr(found, name) for name in JudgedShapes.__slots__)
 
 

@@ -83,6 +83,49 @@ def test_what_is_missing_comes_first_and_mere_amounts_last_or_not_at_all() -> No
     assert [text[:13] for text in less] == ["screw shorter", "more washer t"]
 
 
+COLOURS = ("distance", "light", "red", "blue", "contrast")
+LEAST = (15.0, 0.9, 0.97, 0.95, 0.8)
+MOST = (21.0, 1.1, 1.03, 1.05, 1.2)
+
+
+def colours(box: tuple[int, int, int, int], **amiss: float) -> dict[str, NDArray[Any]]:
+    """Outputs that tell the colours of one component."""
+    manifest = named()
+    names = tuple(f"0/{entry}" for entry in COLOURS)
+    outputs = (*manifest.outputs, OutputSpec(name="colours", kind="vector", names=names))
+    stage = manifest.stages[0].model_copy(update={"outputs": tuple(output.name for output in outputs)})
+    unlike = np.zeros((40, 80), np.uint8)
+    unlike[box[0] // 2 : box[2] // 2, box[1] // 2 : box[3] // 2] = 1
+    found = np.array(
+        [amiss.get(name, (MOST[index] + LEAST[index]) / 2) for index, name in enumerate(COLOURS)]
+    )
+    ends = {"colours_low": np.array(LEAST), "colours_high": np.array(MOST), "unlike": unlike}
+    updated = manifest.model_copy(update={"outputs": outputs, "stages": (stage,)})
+    return {"colours": found, **ends, "manifest": updated}
+
+
+def test_a_component_of_unusual_colours_is_told_by_them() -> None:
+    plain = shapes()
+    (rusty,) = texts(**plain | colours(SCREW, distance=60.0, light=0.6, red=1.12))
+    assert rusty == (
+        "screw darker than usual in compartment 3 of 2×4, around (178, 18): light 60 % (good pictures 90 to "
+        "110 %), red against green 112 % (good pictures 97 to 103 %)"
+    )
+    (other,) = texts(**plain | colours(WASHER, distance=42.0))
+    assert other.startswith("washer of unusual colours in compartment 2 of 2×4, ")
+    assert other.endswith(": 2 times as far from good ones as 19 of 20 good pictures show")
+    (within,) = texts(**plain | colours(WASHER, distance=22.0, light=0.6))
+    assert within.startswith("no single area stands out")
+
+
+def test_a_component_of_which_shape_and_colours_are_unusual_is_told_once_by_what_is_clearer() -> None:
+    given = shapes((SCREW, {**SHORT, "distance": 9.0}))
+    (short,) = texts(**given | colours(SCREW, distance=28.0, contrast=1.5))
+    (uneven,) = texts(**given | colours(SCREW, distance=60.0, contrast=1.5))
+    assert (short[:13], uneven[:17]) == ("screw shorter", "screw more uneven")
+    assert len(texts(**given | colours(WASHER, distance=28.0))) == 2
+
+
 def test_within_what_good_pictures_show_nothing_is_told() -> None:
     (text,) = texts(**shapes((SCREW, {**SHORT, "distance": 5.4})))
     assert text.startswith("no single area stands out")

@@ -1,15 +1,20 @@
-"""The branches that compare components with those of good pictures: histograms, counts, places, shapes."""
+"""The branches that compare components with good pictures': histograms, counts, places, shapes, colours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import Grid
+from flawscope.methods.csad.colours import NAMES as COLOUR_NAMES
+from flawscope.methods.csad.colours import TOLD, Colours, rows_of
 from flawscope.methods.csad.counts import ComponentCounts
+from flawscope.methods.csad.figures import Figures
 from flawscope.methods.csad.histogram import PatchHistogram
 from flawscope.methods.csad.looking import single
 from flawscope.methods.csad.options import CSADOptions
@@ -29,16 +34,20 @@ class Judged:
 
 @dataclass(slots=True)
 class Components:
-    """Of n pictures: label maps (n, H, W), histograms (n, D), shares (n, K, h, w) of coarse cells, shapes."""
+    """Of n pictures: label maps (n, H, W), histograms (n, D), shares (n, K, h, w) of coarse cells.
+
+    Of their components, of one class each and joined ones, shapes and float16 colours: (n, 2, M, ...) each.
+    """
 
     labels: Tensor
     histograms: Tensor
     places: Tensor
     shapes: Tensor
+    colours: Tensor
 
 
 class Compared(nn.Module):
-    """Histograms, counts, places and shapes, as far as the options have them.
+    """Histograms, counts, places, shapes and colours, as far as the options have them.
 
     Args:
         options: of the method.
@@ -56,15 +65,19 @@ class Compared(nn.Module):
         self.counts = ComponentCounts(classes, size, options.counts, least) if options.counts else None
         self.places = Places(classes, size, options.places, least) if options.places else None
         self.shapes = Shapes(classes, size, options.shapes) if options.shapes else None
+        self.colours = Colours(classes, options.colours) if options.colours else None
 
-    def gather(self, labels: Tensor, shares: Tensor) -> Components:
-        """What `learn` needs, on the CPU, of label maps (N, H, W) and shares (N, K + 1, H, W)."""
+    def gather(self, labels: Tensor, shares: Tensor, pixels: Tensor) -> Components:
+        """What `learn` needs, on the CPU, of label maps (N, H, W), shares (N, K + 1, H, W) and pictures."""
         nothing = torch.empty(0)
+        ways = self.shapes.ways(shares) if self.shapes else ()
+        colours = [self.colours.described(pixels, way) for way in ways] if self.colours else []
         return Components(
             labels=labels.to(torch.uint8).cpu(),
             histograms=self.histogram.count(self._counted(shares)).cpu() if self.histogram else nothing,
             places=self.places.reduced(shares[:, 1:]).cpu() if self.places else nothing,
-            shapes=self.shapes.gather(shares).cpu() if self.shapes else nothing,
+            shapes=self.shapes.gather(ways).cpu() if self.shapes else nothing,
+            colours=torch.stack(colours, 1).half().cpu() if colours else nothing,
         )
 
     def learn(self, good: Components, held_out: Components, seed: int) -> None:
@@ -77,6 +90,8 @@ class Compared(nn.Module):
             self.places.learn(good.places, held_out.places, seed)
         if self.shapes is not None:
             self.shapes.learn(good.shapes, held_out.shapes)
+        if self.colours is not None:
+            self.colours.learn(self._rows(good), self._rows(held_out))
 
     def teach(self, good: Components, held_out: Components | None, seed: int) -> None:
         """Take in further good pictures; `held_out` ones give the levels, where None those of before."""
@@ -89,6 +104,8 @@ class Compared(nn.Module):
             self.places.teach(good.places, None if held_out is None else held_out.places, seed)
         if self.shapes is not None:
             self.shapes.teach(good.shapes, None if held_out is None else held_out.shapes)
+        if self.colours is not None:
+            self.colours.teach(self._rows(good), None if held_out is None else self._rows(held_out))
 
     def alone(self) -> str:
         """That nearly all good pictures show one component or none, with their number; else nothing."""
@@ -96,8 +113,11 @@ class Compared(nn.Module):
             return ""
         return single(self.counts.fused.seen.sum(1).cpu().numpy())
 
-    def forward(self, labels: Tensor, shares: Tensor) -> Judged:
-        """Judge label maps (N, H, W) int64; shares (N, K + 1, H, W) tell how far a pixel shows each class."""
+    def forward(self, labels: Tensor, shares: Tensor, pixels: Tensor) -> Judged:
+        """Judge label maps (N, H, W) int64 of pictures (N, 3, H, W).
+
+        Shares (N, K + 1, H, W) tell how far a pixel shows each class.
+        """
         found = Judged()
         if self.histogram is not None:
             masks = self._counted(shares)
@@ -115,11 +135,36 @@ class Compared(nn.Module):
             found.outputs["strays"], found.outputs["usual"] = self.places.cells(cells)
             found.maps["places"] = self.places.heatmap(shares[:, 1:], elsewhere)
         if self.shapes is not None:
-            shapes = self.shapes(shares)
+            figures = self.shapes.figures(shares)
+            shapes = self.shapes(figures)
             found.scores["shapes"], found.maps["shapes"] = shapes.scores, shapes.maps
             found.outputs |= _ranged("shapes", shapes.told, (shapes.low, shapes.high))
             found.outputs["odd"] = shapes.odd
+            if self.colours is not None:
+                self._look(found, figures, pixels, self.colours, self.shapes)
         return found
+
+    def _look(
+        self, found: Judged, figures: Figures, pixels: Tensor, colours: Colours, shapes: Shapes
+    ) -> None:
+        """Add what the colours of components say."""
+        seen = colours(pixels, figures, shapes.judged(figures.areas, figures.kinds))
+        beyond = figures.spread(figures.places, seen.beyond)
+        found.scores["colours"] = seen.scores
+        found.maps["colours"] = F.interpolate(beyond, shapes.size, mode="nearest").squeeze(1)
+        found.outputs |= _ranged("colours", seen.told, (seen.low, seen.high))
+        ranks = torch.arange(1, TOLD + 1, device=pixels.device).float().expand_as(seen.order)
+        unlike = figures.spread(figures.places.gather(1, seen.order), ranks)
+        found.outputs["unlike"] = unlike.squeeze(1).to(torch.uint8)
+
+    def _rows(self, components: Components) -> Tensor:
+        """Rows of `Colours.learn`, of the components that `shapes` has chosen."""
+        shapes = cast("Shapes", self.shapes)
+        way = int(len(shapes.hole) > 0)
+        areas, kinds = components.shapes[:, way, :, :2].to(shapes.usual).unbind(2)  # (n, M) each
+        kinds = kinds.long().clamp_min(1)
+        judged = shapes.judged(areas, kinds) * (areas > 0)
+        return rows_of(components.colours[:, way], kinds.cpu(), judged.cpu())
 
     def outputs(self) -> list[OutputSpec]:
         """What `forward` gives beside scores and maps."""
@@ -141,6 +186,11 @@ class Compared(nn.Module):
             found += _with_range("shapes", about, NAMES)
             about = "which of the most unusual components it is of, from 1 on, 0 for none"
             found.append(OutputSpec(name="odd", kind="label_map", about=about))
+        if self.colours is not None:
+            about = "colours of each of the components most unlike good ones, in units of those"
+            found += _with_range("colours", about, COLOUR_NAMES)
+            about = "which of the components most unlike good ones it is of, from 1 on, 0 for none"
+            found.append(OutputSpec(name="unlike", kind="label_map", about=about))
         return found
 
     def _counted(self, shares: Tensor) -> Tensor:

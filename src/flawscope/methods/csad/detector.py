@@ -1,9 +1,9 @@
 """CSAD as a detector: components, how much of each where, and structural flaws, from one pass of a network.
 
 The source is named in this package's docstring. Pictures are divided into components (section 3.2); patch
-histograms (section 3.3), counts, places, shapes and words are compared with those of good pictures; a branch
-for structural flaws (section 3.4) reads the same network. Each branch's score is brought to the scale of good
-pictures that nothing has learnt from; their sum counts (section 3.5), or the largest.
+histograms (section 3.3), counts, places, shapes, colours and words are held against those of good pictures;
+a branch for structural flaws (section 3.4) reads the same network. Each branch's score is brought to the
+scale of good pictures that nothing has learnt from; their sum counts (section 3.5), or the largest.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from flawscope.segmenters import build_segmenter
 from flawscope.segmenters.components.segmenter import Components as ComponentSegmenter
 
 FEWEST = 4  # good pictures that histograms are compared with
-MAPPED = ("structure", "histogram", "places", "shapes")  # branches that have a map
+MAPPED = ("structure", "histogram", "places", "shapes", "colours")  # branches that have a map
 _BATCH = 8
 _UNTAUGHT = ("background", "component")
 
@@ -216,7 +216,7 @@ class CSAD(Detector):
         components, patches = [], [torch.empty(0)]
         for pixels in batches(pictures, run, watch, "counting components", _BATCH):
             maps = self.backbone(pixels)
-            components.append(self.compared.gather(*self._compared(*self._divided(pixels, maps))))
+            components.append(self.compared.gather(*self._compared(*self._divided(pixels, maps)), pixels))
             if self.words is not None:
                 patches.append(self.words.grid(maps).cpu())
         return joined(components), torch.cat(patches[1:] or patches)
@@ -250,7 +250,7 @@ class CSAD(Detector):
         """What the branches say of pictures (N, 3, H, W)."""
         maps = self.backbone(pixels)
         labels, shares = self._divided(pixels, maps)
-        found: Judged = self.compared(*self._compared(labels, shares))
+        found: Judged = self.compared(*self._compared(labels, shares), pixels)
         found.outputs["components"] = labels.to(torch.uint8)
         if self.structure is not None:
             whole = self.structure.heatmap(self.structure(pixels, maps))  # (N, H, W)

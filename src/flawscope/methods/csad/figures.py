@@ -20,6 +20,7 @@ ENTRIES = (
     "threefold moment along",
     "threefold moment across",
 )
+LENGTH = 1  # place of that entry
 MOST = 64  # components of a picture that are described
 _ROUND = 0.05  # of the size, by which length and width must differ for a direction to be one
 _LEAST = 1e-6
@@ -36,6 +37,8 @@ class Figures:
         areas: (N, M) in squares; 0 where there are fewer.
         kinds: (N, M) the class, 1 to K, that most of it has.
         vectors: (N, M, D) `ENTRIES` of it.
+        centres: (N, M, 2) its middle, across and down, in squares from the middle of the first one.
+        grid: h and w, the squares down and across.
     """
 
     numbers: Tensor
@@ -43,6 +46,13 @@ class Figures:
     areas: Tensor
     kinds: Tensor
     vectors: Tensor
+    centres: Tensor
+    grid: tuple[int, int]
+
+    def spread(self, places: Tensor, values: Tensor) -> Tensor:
+        """Values (N, m) of components with those places on all of their squares: (N, 1, h, w)."""
+        there = torch.zeros_like(self.numbers, dtype=torch.float32).scatter(1, places, values)
+        return there.gather(1, self.numbers).reshape(-1, 1, *self.grid)
 
 
 class Describing(nn.Module):
@@ -103,7 +113,7 @@ class Describing(nn.Module):
         weights = (lead * (classes > 0)).flatten(1)
         areas, places = self._largest(numbers, weights)
         kinds = classes.flatten(1).gather(1, places).clamp_min(1)
-        return Figures(numbers, places, areas, kinds, self._described(numbers, weights, areas, places))
+        return self._figures(numbers, weights, areas, places, kinds)
 
     def _joined(self, squares: Tensor, ground: Tensor, hole: Tensor) -> Figures:
         lead = 1 - 2 * ground
@@ -115,7 +125,7 @@ class Describing(nn.Module):
         areas, places = self._largest(numbers, weights)
         of_classes = [_sums(numbers, weights * own).gather(1, places) for own in squares.flatten(2).unbind(1)]
         kinds = torch.stack(of_classes, 1).argmax(1) + 1
-        return Figures(numbers, places, areas, kinds, self._described(numbers, weights, areas, places))
+        return self._figures(numbers, weights, areas, places, kinds)
 
     def _holes(self, parts: Tensor, hole: Tensor) -> Tensor:
         """1 where ground belongs to what surrounds it, (N, h, w), of 1 where components lie."""
@@ -129,8 +139,17 @@ class Describing(nn.Module):
         areas, places = _sums(numbers, weights).topk(self.most, 1)
         return areas, places
 
-    def _described(self, numbers: Tensor, weights: Tensor, areas: Tensor, places: Tensor) -> Tensor:
-        """Vectors (N, M, D) of the components at those places."""
+    def _figures(
+        self, numbers: Tensor, weights: Tensor, areas: Tensor, places: Tensor, kinds: Tensor
+    ) -> Figures:
+        vectors, away = self._described(numbers, weights, areas, places)
+        last = torch.stack([self.across[places], self.down[places]], 2)  # (N, M, 2)
+        return Figures(numbers, places, areas, kinds, vectors, last + away, self.labelling.size)
+
+    def _described(
+        self, numbers: Tensor, weights: Tensor, areas: Tensor, places: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors (N, M, D) of the components at those places, and their middles (N, M, 2) from there."""
         whole = areas.clamp_min(_LEAST)  # (N, M)
         last, columns = numbers.float(), self.labelling.size[1]
         line = torch.floor((last + 0.5) / columns)
@@ -156,7 +175,7 @@ class Describing(nn.Module):
         found += _along_and_across((xxx - 3 * xyy, 3 * xxy - yyy), axis, 3)
         scales = (length**3, length**2 * width)
         thirds = [part / scales[index % 2] for index, part in enumerate(found[SIZES:])]
-        return torch.stack([*found[:SIZES], *thirds], 2)
+        return torch.stack([*found[:SIZES], *thirds], 2), torch.stack([mx, my], 2)
 
 
 def _sums(numbers: Tensor, values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from flawscope.errors import OptionError
+from flawscope.methods.csad.colours import ColoursOptions
 from flawscope.methods.csad.counts import ComponentCountsOptions
 from flawscope.methods.csad.histogram import PatchHistogramOptions
 from flawscope.methods.csad.places import PlacesOptions
@@ -45,6 +46,11 @@ class CSADOptions(BackboneOptions):
     shapes: ShapesOptions | None = Field(
         None, description="shape of each component by itself, against good ones (not in the paper)"
     )
+    colours: ColoursOptions | None = Field(
+        None,
+        description="colours of each component by itself, against good ones of its class (not in the paper); "
+        "it reads those that shapes find",
+    )
     words: VisualWordsOptions | None = Field(
         None, description="histograms of kinds of patches, which need no components (not in the paper)"
     )
@@ -62,8 +68,8 @@ class CSADOptions(BackboneOptions):
         0.0,
         ge=0,
         description="standard deviation, in deviations of good pictures' components, that is added to that "
-        "of the scores of histogram, counts, places, shapes and words before they are brought to one scale. "
-        "The paper adds none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
+        "of the scores of all branches but structure before they are brought to one scale. The paper adds "
+        "none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
     )
     fusion: Literal["sum", "largest"] = Field(
         "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
@@ -83,6 +89,8 @@ class CSADOptions(BackboneOptions):
     def _consistent(self) -> Self:
         if not self.branches:
             raise ValueError("at least one of structure, histogram, counts, places, shapes and words")
+        if self.colours is not None and self.shapes is None:
+            raise ValueError("colours need shapes, which find the components; without them set colours=null")
         low, high = self.trimmed
         if not 0 <= low < high <= 1:
             raise ValueError("trimmed must rise, between 0 and 1")
@@ -91,7 +99,7 @@ class CSADOptions(BackboneOptions):
     @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches that there are."""
-        names = ("structure", "histogram", "counts", "places", "shapes", "words")
+        names = ("structure", "histogram", "counts", "places", "shapes", "colours", "words")
         return tuple(name for name in names if getattr(self, name) is not None)
 
     @property
@@ -143,6 +151,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "counts": {},
         "places": {},
         "shapes": {},
+        "colours": {},
         "structure": {"kind": "patches"},
         "trimmed": [0.0, 1.0],
         "least": 1.0,

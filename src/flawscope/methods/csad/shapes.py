@@ -6,6 +6,7 @@ is a few per cent, and how far screws hide one another moves as much.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,8 +118,7 @@ class Shapes(nn.Module):
         usual: (K,) area in squares of most components of a class; 0 where good pictures show too few of it.
         ranges: (2, V, D) from where to where 90 % of a kind's vectors lie.
         reach: (2,) from where to where the scores of 90 % of the good pictures do.
-        seen, held_out: (n, 2, M, 2 + D) and (m, …) what `learn` was given, from which `teach` goes on; in no
-            graph.
+        seen, held_out: (n, 2, M, 2 + D) and (m, …) what `learn` was given; `teach` goes on from there.
 
     Raises:
         OptionError: a size that is no multiple of the stride.
@@ -144,12 +144,15 @@ class Shapes(nn.Module):
         for name in ("seen", "held_out"):
             self.register_buffer(name, torch.zeros(0, 2, self.describing.most, 2 + len(ENTRIES)))
 
-    def gather(self, shares: Tensor) -> Tensor:
-        """What `learn` needs of shares (N, K + 1, H, W): (N, 2, M, 2 + D).
+    def ways(self, shares: Tensor) -> tuple[Figures, Figures]:
+        """The components of shares (N, K + 1, H, W), of one class each and joined ones, for `gather`."""
+        return self.describing(shares, None), self.describing(shares, self._hole())
 
-        Of its largest M components, of one class and joined ones: area in squares, 0 for none, class, vector.
+    def gather(self, ways: Sequence[Figures]) -> Tensor:
+        """What `learn` needs of N pictures: (N, 2, M, 2 + D).
+
+        Of their largest M components, of one class each and joined ones: area in squares, class, vector.
         """
-        ways = (self.describing(shares, hole) for hole in (None, self._hole()))
         return torch.stack([_rows(figures) for figures in ways], 1)
 
     @torch.no_grad()
@@ -185,33 +188,36 @@ class Shapes(nn.Module):
         known = self.held_out if held_out is None else held_out
         self.learn(torch.cat([self.seen, described.to(self.seen)]), known)
 
-    def forward(self, shares: Tensor) -> JudgedShapes:
-        """Judge pictures by shares (N, K + 1, H, W); exports to ONNX."""
-        found = self.describing(shares, self.hole[0] if len(self.hole) else None)
+    def figures(self, shares: Tensor) -> Figures:
+        """The components of shares (N, K + 1, H, W) that are judged, of one class each or joined ones."""
+        found: Figures = self.describing(shares, self.hole[0] if len(self.hole) else None)
+        return found
+
+    def forward(self, found: Figures) -> JudgedShapes:
+        """Judge pictures by their `figures`; exports to ONNX."""
         distances, nearest = self._distances(found.areas, found.kinds, found.vectors)  # (N, M) each
         told, order = distances.topk(TOLD, 1)  # (N, T) each
         ranks = torch.arange(1, TOLD + 1, device=told.device) * (told > 0)
-        beyond = self._spread(found, found.places, (distances - self.reach[1]).clamp_min(0))
+        beyond = found.spread(found.places, (distances - self.reach[1]).clamp_min(0))
         return JudgedShapes(
             distances.amax(1),
             F.interpolate(beyond, self.size, mode="nearest").squeeze(1),
-            self._spread(found, found.places.gather(1, order), ranks.float()).squeeze(1).to(torch.uint8),
+            found.spread(found.places.gather(1, order), ranks.float()).squeeze(1).to(torch.uint8),
             *self._told(found.vectors, nearest, told, order),
         )
+
+    def judged(self, areas: Tensor, kinds: Tensor) -> Tensor:
+        """How far components (N, M) of so many squares and those classes can be judged, from 0 to 1."""
+        usual = self.usual[kinds - 1]
+        share = areas / usual.clamp_min(1e-6)
+        enough = _rising(share / self.options.least_area) if self.options.least_area else share > 0
+        return enough * _rising(2 - share / self.options.most_area) * (usual > 0)
 
     def _distances(self, areas: Tensor, kinds: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Of components with areas and classes (N, M) and vectors (N, M, D): distance, and nearest kind."""
         to_kinds = self.gaussian.distances(vectors.flatten(0, 1))  # (N * M, V)
-        usual = self.usual[kinds - 1]
-        share = areas / usual.clamp_min(1e-6)
-        enough = _rising(share / self.options.least_area) if self.options.least_area else share > 0
-        judged = enough * _rising(2 - share / self.options.most_area) * (usual > 0)  # (N, M)
-        return to_kinds.amin(1).reshape(areas.shape) * judged, to_kinds.argmin(1).reshape(areas.shape)
-
-    def _spread(self, found: Figures, places: Tensor, values: Tensor) -> Tensor:
-        """Values (N, m) of components with those places on all of their squares: (N, 1, h, w)."""
-        there = torch.zeros_like(found.numbers, dtype=torch.float32).scatter(1, places, values)
-        return there.gather(1, found.numbers).reshape(-1, 1, *self.describing.labelling.size)
+        nearest = to_kinds.amin(1).reshape(areas.shape)
+        return nearest * self.judged(areas, kinds), to_kinds.argmin(1).reshape(areas.shape)
 
     def _told(self, vectors: Tensor, nearest: Tensor, told: Tensor, order: Tensor) -> list[Tensor]:
         """`told`, `low`, `high` of `JudgedShapes` for the components `order` (N, T), so far away each."""

@@ -1,8 +1,8 @@
-"""Components whose shape good pictures do not show: how far off they are, and in what."""
+"""Components whose shape or colours good pictures do not show: how far off they are, and in what."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Prediction
 
 SHAPES = ("shapes", "shapes_low", "shapes_high", "odd")
+COLOURS = ("colours", "colours_low", "colours_high", "unlike")
 DISTANCE = "distance"
 CLEAR = 0.2  # share of the clearest component from which on another is worth a sentence
 _RESOLUTION = 0.07  # of a size or a moment, that outlines alone may add or take
@@ -24,22 +25,27 @@ _WORDS = {  # of less and of more than usual, then what is measured, and whether
     "width": ("narrower", "wider", "width", True),
     "along": ("less lopsided lengthwise", "more lopsided lengthwise", "lopsidedness lengthwise", False),
     "across": ("less lopsided", "more bent or lopsided", "lopsidedness", False),
+    "light": ("darker", "lighter", "light", True),
+    "red": ("greener", "redder", "red against green", True),
+    "blue": ("yellower", "bluer", "blue against green", True),
+    "contrast": ("more even", "more uneven", "contrast", True),
 }
 Range = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Odd:
-    """One component of an unusual shape.
+    """One component of an unusual shape, or of unusual colours.
 
     Attributes:
         label: the class that most of it has.
         clear: how far its distance lies beyond that of good pictures, see `clearness`.
         distance: from the nearest kind of good components: found, lowest and highest usual.
         entries: what lies outside of that kind's range, the farthest first: found, lowest and highest usual.
-            Area, length and width are shares of the usual ones.
+            Sizes and colours are shares of the usual ones.
         squares: (h, w) which squares of the picture it takes.
         cell: the cell of the histogram's finest grid that the middle of its box lies in, or None.
+        what: is unusual, where no entry says in what.
     """
 
     label: int
@@ -48,13 +54,14 @@ class Odd:
     entries: Mapping[str, Range]
     squares: NDArray[np.bool_] = field(repr=False)
     cell: Cell | None = None
+    what: str = "an unusual shape"
 
     @property
     def how(self) -> str:
         """In what it differs, for example: shorter than usual."""
         for name, (found, _, high) in self.entries.items():
             return f"{_WORDS[name][found > high]} than usual"
-        return "of an unusual shape"
+        return f"of {self.what}"
 
     @property
     def numbers(self) -> str:
@@ -75,26 +82,44 @@ class Odd:
 
 
 def find_odd(manifest: Manifest, prediction: Prediction, finest: Cell | None = None) -> tuple[Odd, ...]:
-    """What lies clearly beyond the shapes of good pictures, the clearest first.
+    """What lies clearly beyond the shapes and colours of good pictures, the clearest first.
+
+    A component of which both are unusual is told once, by what is clearer.
 
     Args:
-        manifest: names the entries of the vector `shapes`, `COMPONENT/ENTRY`, components counted from 0.
-        prediction: whose outputs hold these, and the small label map `odd`; without them there are none.
+        manifest: names the entries of the vectors `shapes` and `colours`, `COMPONENT/ENTRY`, components
+            counted from 0.
+        prediction: whose outputs hold these, and the small label maps `odd` and `unlike`; without them there
+            are none.
         finest: any cell of the histogram's finest grid, where its cells are to be told.
 
     Raises:
-        BundleError: the model names another number of entries than the vector has.
+        BundleError: the model names another number of entries than a vector has.
     """
-    if not prediction.outputs.keys() >= set(SHAPES):
-        return ()
-    ordered = sorted(_odd(manifest, prediction, finest), key=lambda one: -one.distance[0])
-    return tuple(one for one in ordered if one.clear >= max(FAR, CLEAR * ordered[0].clear))
+    kept = list[Odd]()
+    for outputs, what in ((SHAPES, "an unusual shape"), (COLOURS, "unusual colours")):
+        if prediction.outputs.keys() >= set(outputs):
+            found = _odd(manifest, prediction, finest, outputs, what)
+            ordered = sorted(found, key=lambda one: -one.distance[0])
+            kept += [one for one in ordered if one.clear >= max(FAR, CLEAR * ordered[0].clear)]
+    kept.sort(key=lambda one: -one.clear)
+    return tuple(
+        one for index, one in enumerate(kept) if not any(_same(one, other) for other in kept[:index])
+    )
 
 
-def _odd(manifest: Manifest, prediction: Prediction, finest: Cell | None) -> Iterator[Odd]:
-    rows = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in SHAPES[:3]]).T.tolist()
-    names = entries_of(manifest, SHAPES[0], len(rows))
-    ranks = np.asarray(prediction.outputs[SHAPES[3]])  # (h, w)
+def _same(one: Odd, other: Odd) -> bool:
+    """Whether both are of one component, as two branches have found it."""
+    shared = (one.squares & other.squares).sum()
+    return bool(2 * shared > min(one.squares.sum(), other.squares.sum()))
+
+
+def _odd(
+    manifest: Manifest, prediction: Prediction, finest: Cell | None, outputs: Sequence[str], what: str
+) -> Iterator[Odd]:
+    rows = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in outputs[:3]]).T.tolist()
+    names = entries_of(manifest, outputs[0], len(rows))
+    ranks = np.asarray(prediction.outputs[outputs[3]])  # (h, w)
     labels = _at_squares(prediction.outputs["components"], ranks.shape)
     for rank in range(1, int(ranks.max(initial=0)) + 1):
         squares = np.asarray(ranks == rank)
@@ -106,7 +131,8 @@ def _odd(manifest: Manifest, prediction: Prediction, finest: Cell | None) -> Ite
         if squares.any() and DISTANCE in found:
             distance = found.pop(DISTANCE)
             label = _most(labels[squares])
-            yield Odd(label, clearness(*distance), distance, _outside(found), squares, _cell(squares, finest))
+            outside, cell = _outside(found), _cell(squares, finest)
+            yield Odd(label, clearness(*distance), distance, outside, squares, cell, what)
 
 
 def _outside(found: Mapping[str, Range]) -> dict[str, Range]:

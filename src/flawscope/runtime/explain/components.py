@@ -7,8 +7,9 @@ holds the number of components of each class beside the background, `elsewhere` 
 that each of them takes where good pictures never show it; the small label maps `strays` and `usual` say which
 class does so in each cell, and which good pictures show there. The vector `shapes` measures the most unusual
 components by themselves; its entries are named `COMPONENT/ENTRY`, counted from 0, and the small label map
-`odd` says from 1 on where each lies. From where to where a vector lies in good pictures say `histogram_low`
-and `histogram_high`, and so on. Each of the four may be absent.
+`odd` says from 1 on where each lies; so do `colours` and `unlike` for those of the most unusual colours. From
+where to where a vector lies in good pictures say `histogram_low` and `histogram_high`, and so on. Each of the
+five may be absent.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ MOST_SENTENCES = 4
 def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences on components, the clearest first, then areas as `from_levels` finds them.
 
-    Accepted pictures, and those in tiles, get the areas alone. Unusual shapes come after what is missing or
-    extra, and before classes that merely show more or less. One class missing and another extra in the
-    same cell, or by the counts, become one sentence, as does a class that one cell lacks and another has too
-    much of, and two of which each lies where the other belongs.
+    Accepted pictures, and those in tiles, get the areas alone. Unusual shapes and colours come after what is
+    missing or extra, and before classes that merely show more or less. One class missing and another extra in
+    the same cell, or by the counts, become one sentence, as does a class that one cell lacks and another has
+    too much of, and two of which each lies where the other belongs.
 
     Raises:
         BundleError: the outputs do not fit the manifest.
@@ -115,7 +116,7 @@ class _Telling:
             yield self._pair(missing=pair[0], extra=pair[1])
 
     def odd(self, one: Odd) -> Finding:
-        """One for a component of an unusual shape."""
+        """One for a component of an unusual shape or unusual colours."""
         region, cells = None, (one.cell,) if one.cell is not None else ()
         place, values = in_cells(cells), one.values | cell_values(cells)
         if self.heatmap is not None:
