@@ -14,7 +14,7 @@ import pytest
 
 from brightness_model import make_manifest, save_model, write_graph
 from flawscope import files, folders
-from flawscope.errors import BundleError, OutputError
+from flawscope.errors import BundleError, OptionError, OutputError
 from flawscope.runtime import bundle
 from flawscope.runtime.manifest import heatmap_range, map_level
 from flawscope.runtime.provenance import SeenPicture, seen
@@ -170,6 +170,16 @@ def test_saving_keeps_what_belongs_to_no_model(model: Path) -> None:
     assert entries(model) == ["checkpoints", "manifest.json", "model.onnx", "report.html"]
     assert entries(model.parent) == ["model"]
     bundle.load(model)
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "weights.safetensors", "model.onnx"])
+def test_somebodys_own_file_that_is_called_as_a_models_is_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    bundle.refuse_existing(tmp_path, overwrite=False)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OptionError, match=f"got one that is no model and holds {name}"):
+        bundle.refuse_existing(tmp_path, overwrite=False)
+    bundle.refuse_existing(tmp_path, overwrite=True)
 
 
 def test_a_file_of_the_old_model_does_not_survive_in_the_new_one(tmp_path: Path) -> None:

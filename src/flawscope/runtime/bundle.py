@@ -105,10 +105,10 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
 
 
 def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -> None:
-    """Refuse to write a model over another, or over the `source` that it is made from.
+    """Refuse to write a model over another, over files called as its own, or over its `source`.
 
     Raises:
-        OptionError: `out` holds a model and `overwrite` is off, or is the source.
+        OptionError: `out` holds a model, or such a file, and `overwrite` is off; or it is the source.
     """
     itself = source is not None and out.resolve() == source.resolve()
     if itself or (is_bundle(out) and not overwrite):
@@ -117,6 +117,14 @@ def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -
             expected="a new or empty folder",
             got="a model",
             fix=f"Choose another --out, or replace {'another' if source else 'the'} model with --overwrite.",
+        )
+    lost = () if overwrite else sorted(name for name in places.OWN if (out / name).exists())
+    if lost:
+        raise OptionError(
+            f"--out {out}",
+            expected="a new or empty folder",
+            got=f"one that is no model and holds {', '.join(lost)}, as the model will",
+            fix="Choose another --out, move that elsewhere, or replace it with --overwrite.",
         )
 
 

@@ -14,11 +14,12 @@ MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 WEIGHTS = "weights.safetensors"
 RECIPE = "recipe.yaml"
+OWN = frozenset((MANIFEST, GRAPH, f"{GRAPH}.data", WEIGHTS, RECIPE))  # files that any model may have
 
 
 def own_files(folder: Path) -> set[str]:
     """First path parts of a model's own files: those that any model may have, and those of its manifest."""
-    own = {MANIFEST, GRAPH, f"{GRAPH}.data", WEIGHTS, RECIPE}
+    own = set(OWN)
     with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         listed = json.loads((folder / MANIFEST).read_bytes())["files"]
         own |= {PurePosixPath(name).parts[0] for name in listed if PurePosixPath(name).parts}
