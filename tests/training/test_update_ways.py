@@ -119,13 +119,26 @@ def test_taught_pictures_that_lie_in_the_folder_too_never_calibrate(
     assert roles == {f"odd 00{index}.png": "normal" for index in range(3)}
 
 
-def test_a_model_of_known_defects_says_what_to_update(few: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        ("models/base", "Update models/base, then: flawscope learn --recipe .*/learnt/recipe.yaml --out NEW"),
+        (
+            "models/base.versions/16ddd34cd7e8",  # which stays as it is
+            "Run: flawscope update models/base.versions/16ddd34cd7e8 --normals FOLDER --out BASE; "
+            "flawscope learn BASE --recipe .*/learnt/recipe.yaml --out NEW",
+        ),
+    ],
+)
+def test_a_model_of_known_defects_says_what_to_update(
+    few: Path, tmp_path: Path, below: str, said: str
+) -> None:
     model = shutil.copytree(few / "model", tmp_path / "model")
     opened = bundle.load(model)
     with bundle.writing(tmp_path / "learnt") as draft:
         for name in opened.manifest.files:
             shutil.copy(model / name, draft.folder / name)
-        (draft.folder / bundle.RECIPE).write_text("model: models/base\nnormals: [a]\ndefects: b\n")
+        (draft.folder / bundle.RECIPE).write_text(f"model: {below}\nnormals: [a]\ndefects: b\n")
         draft.manifest = opened.manifest
-    with pytest.raises(OptionError, match="Update models/base, then: flawscope learn --recipe"):
+    with pytest.raises(OptionError, match=said):
         update(tmp_path / "learnt", [few / "odd"])

@@ -84,8 +84,7 @@ class Store:
         Raises:
             OptionError: it is.
         """
-        own = self.model.name == CANDIDATE or _NAME.fullmatch(self.model.name) is not None
-        if own and self.model.parent.name.endswith(SUFFIX):
+        if is_version(self.model):
             model = self.model.parent.name.removesuffix(SUFFIX)
             raise OptionError(
                 f"model {self.model}",
@@ -219,6 +218,13 @@ class Store:
     def _is_kept(self, folder: Path) -> bool:
         name = name_of(folder)
         return name is not None and name_of(self.folder / name) == name
+
+
+def is_version(folder: Path) -> bool:
+    """Whether a model folder lies among the versions of a model, and so stays as it is."""
+    folder = Path(folder).resolve()
+    own = folder.name == CANDIDATE or _NAME.fullmatch(folder.name) is not None
+    return own and folder.parent.name.endswith(SUFFIX)
 
 
 def name_of(folder: Path) -> str | None:

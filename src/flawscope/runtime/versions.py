@@ -24,7 +24,17 @@ from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.chain import Row
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.version_store import CANDIDATE, RETURNING, Event, Store, Version, link, name_of, now
+from flawscope.runtime.version_store import (
+    CANDIDATE,
+    RETURNING,
+    Event,
+    Store,
+    Version,
+    is_version,
+    link,
+    name_of,
+    now,
+)
 
 __all__ = [
     "Event",
@@ -34,6 +44,7 @@ __all__ = [
     "changing",
     "folder_of",
     "history",
+    "is_version",
     "keep",
     "logged",
     "name_of",

@@ -185,11 +185,15 @@ def _recipe_of(opened: Bundle) -> Recipe:
     """
     values = read_recipe(opened.folder / bundle.RECIPE)
     if "model" in values:
+        below, learn = values["model"], f"--recipe {opened.folder}/{bundle.RECIPE} --out NEW"
+        fix = f"Update {below}, then: flawscope learn {learn}"
+        if versions.is_version(Path(below)):  # which stays as it is
+            fix = f"Run: flawscope update {below} --normals FOLDER --out BASE; flawscope learn BASE {learn}"
         raise OptionError(
             f"model {opened.folder}",
             expected="one that learnt from good pictures alone",
             got="one that learnt defects on top of another",
-            fix=f"Update {values['model']}, then: flawscope learn --recipe {opened.folder}/{bundle.RECIPE}",
+            fix=fix,
         )
     return Recipe.parse(values)
 
