@@ -77,6 +77,7 @@ def test_pieces_of_a_label_map_are_its_connected_areas(dataset: Dataset, tmp_pat
     [
         ([PLATE, SCREW, polygon("nut", (3, 2, 9, 9))], "overlap", "screw and nut overlap in part"),
         ([PLATE, SCREW, SCREW], "duplicate-part", "screw is drawn twice"),
+        ([PLATE, polygon("nut", (60, 60, 90, 90))], "empty-part", "nut has a piece without a pixel in 1 pic"),
         ([PLATE, SCREW], "single-example", "screw is annotated in one picture only"),
         ([PLATE, SCREW], "unstated-order", "the smaller component claims a pixel first"),
         ([polygon("plate", (0, 0, 23, 7)), polygon("nut", (0, 9, 23, 15))], "gaps", "belong to no component"),

@@ -79,6 +79,7 @@ class _Tally:
         default_factory=lambda: defaultdict(list)
     )
     covered: defaultdict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    empty: defaultdict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     twice: defaultdict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     specks: list[tuple[int, Sample]] = field(default_factory=list)
 
@@ -133,6 +134,8 @@ def _count(tally: _Tally, sample: Sample, labels: Labels, names: Sequence[str]) 
         tally.shares[name].append(share)
         if share == 0 and any(one.area for one in drawn if one.name == name):
             tally.covered[name].append(sample)
+    for name in {one.name for one in drawn if not one.area}:
+        tally.empty[name].append(sample)
     overlaps, twice = dict[tuple[str, str], float](), set[str]()
     for one, other in combinations(sorted(drawn, key=lambda one: names.index(one.name)), 2):
         common = one.common(other)
@@ -247,6 +250,11 @@ def _of_pixels(tally: _Tally) -> list[Issue]:
     for name, samples in tally.covered.items():
         message = f"Others claim all of {name} in {len(samples)} pictures."
         issues.append(found("covered", samples, message))
+    for name, samples in tally.empty.items():
+        message = (
+            f"{name} has a piece without a pixel in {len(samples)} pictures: beside the picture, or empty."
+        )
+        issues.append(found("empty-part", samples, message))
     for name, samples in tally.twice.items():
         issues.append(found("duplicate-part", samples, f"{name} is drawn twice in {len(samples)} pictures."))
     if tally.specks:

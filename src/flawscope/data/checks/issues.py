@@ -48,6 +48,10 @@ RULES: dict[str, tuple[Severity, str]] = {
     "unmatched": ("warning", "Rename it as its picture, or remove it."),
     "overlap": ("warning", "Draw one within the other, or apart; until then the order decides."),
     "covered": ("warning", "List it before the one that covers it, in components.yaml."),
+    "empty-part": (
+        "warning",
+        "Draw it again, or remove it; perhaps it was drawn on a picture of another size.",
+    ),
     "duplicate-part": ("warning", "Remove one of the two; pieces are counted."),
     "specks": ("warning", "Let neighbours meet; training takes such pixels for background."),
     "single-example": ("warning", "Annotate it in more pictures; one shows no spread."),
