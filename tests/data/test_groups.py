@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,22 @@ def test_a_table_names_pictures_by_name_by_the_end_of_their_path_or_whole(tmp_pa
     )
     assert found(names, table(tmp_path, text)) == ["7", "7", "8", None]
     assert found(names, table(tmp_path, "path,part\n/data/good/c.png,3\na.png,\n")) == [None, None, None, "3"]
+
+
+def test_a_table_with_blanks_in_its_header_and_names_from_a_mac(tmp_path):
+    apart = unicodedata.normalize("NFD", "Grün.png")
+    assert found([apart, "a.png"], table(tmp_path, "picture , part\ntag/Grün.png, 7\na.png, 8\n")) == [
+        None,
+        "8",
+    ]
+    assert found([f"tag/{apart}"], table(tmp_path, "picture , part\ntag/Grün.png, 7\n")) == ["7"]
+    assert found(["Grün.png"], table(tmp_path, f"picture, part\n{apart}, 7\n")) == ["7"]
+
+
+def test_a_table_in_another_encoding_names_the_line(tmp_path):
+    (tmp_path / "parts.csv").write_bytes("picture,part\na.png,1\nGrün.png,2\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"line 3: expected UTF-8 text, got other bytes\. Save it as UTF-8"):
+        found(["a.png"], f"{tmp_path / 'parts.csv'}:part")
 
 
 @pytest.mark.parametrize(

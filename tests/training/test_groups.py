@@ -271,6 +271,14 @@ def test_defects_may_be_learnt_only_beside_good_pictures_whose_parts_are_told(
         found()
     with pytest.raises(OptionError, match="found in none of 12"):
         found(groups=PATTERN)
+    absent = manifest.calibration.model_copy(update={"grouped_by": "elsewhere/parts.csv:part"})
+    with pytest.raises(OptionError, match=r"got no table at .*elsewhere/parts\.csv\. Name a pattern"):
+        pictures_to_learn(
+            LearnRecipe.parse(values),
+            manifest.model_copy(update={"calibration": absent}),
+            unnamed,
+            lambda line: None,
+        )
     alone = found(groups="none")
     assert (len(alone.normals), alone.grouped_by) == (12, "")
     calibration = manifest.calibration.model_copy(update={"judge": "part"})

@@ -15,7 +15,7 @@ from typing import Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from flawscope.data.samples import Dataset, Sample
-from flawscope.data.tables import columns_in, malformed, read_csv
+from flawscope.data.tables import columns_in, composed, malformed, read_csv
 from flawscope.errors import DataError, OptionError
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.group_pattern import LAYOUT, NONE, TABLE, compiled, found_in
@@ -208,11 +208,11 @@ def _by_table(samples: Sequence[Sample], table: Path, column: str) -> list[str |
     pictures = next((name for name in PICTURE_COLUMNS if name in columns_in(table)), PICTURE_COLUMNS[0])
     by_name: defaultdict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
-        by_name[sample.path.name].append(index)
+        by_name[composed(sample.path.name)].append(index)
     names: list[str | None] = [None] * len(samples)
     told: dict[int, str] = {}
     for line, row in read_csv(table, (pictures, column)):
-        parts = PureWindowsPath(row[pictures]).parts  # takes slashes of both kinds
+        parts = PureWindowsPath(composed(row[pictures])).parts  # takes slashes of both kinds
         below = tuple(part for part in parts if part not in (".", "\\", "/"))
         found = [index for index in by_name[below[-1] if below else ""] if _ends(samples[index], below)]
         if len(found) > 1:
@@ -233,7 +233,7 @@ def _by_table(samples: Sequence[Sample], table: Path, column: str) -> list[str |
 
 def _ends(sample: Sample, below: tuple[str, ...]) -> bool:
     """Whether a path ends so; one of a table that is whole is compared whole."""
-    return sample.path.absolute().parts[-len(below) :] == below
+    return tuple(map(composed, sample.path.absolute().parts[-len(below) :])) == below
 
 
 def _said(samples: Sequence[Sample], by: str) -> str:

@@ -43,9 +43,15 @@ def group_further(samples: Sequence[Sample], grouped: str, wished: GroupChoice |
         raise OptionError(
             "groups",
             expected=f"names that tell parts as {grouped} does, for the model counts parts",
-            got=f"{len(samples)} without, such as {samples[0].path.name}",
+            got=_reason(choice) or f"{len(samples)} without, such as {samples[0].path.name}",
             fix="Name a pattern or TABLE.csv:COLUMN with --groups; or none, where each shows another part.",
         ) from error
+
+
+def _reason(choice: GroupChoice | None) -> str:
+    """Why a rule tells nothing, whatever the pictures: its table is not there; else empty."""
+    table = None if choice is None else choice.table
+    return "" if table is None or table.is_file() else f"no table at {table.absolute()}"
 
 
 def group_as_before(dataset: Dataset, grouped: str, wished: GroupChoice | None) -> tuple[Dataset, list[str]]:

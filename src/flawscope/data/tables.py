@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,19 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
 
 def columns_in(path: Path) -> tuple[str, ...]:
     """The columns that the header of a CSV file names; raises as `read_csv`."""
-    try:
-        return tuple(_reader(path).fieldnames or ())
-    except csv.Error as error:
-        raise malformed(path, 1, "CSV", str(error)) from error
+    return tuple(_reader(path).fieldnames or ())
 
 
 def _reader(path: Path) -> csv.DictReader[str]:
+    """Rows by the names of the header, without the blanks around those."""
     text = read_text(path)
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    return csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    try:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise malformed(path, 1, "CSV", str(error)) from error
+    return reader
 
 
 def named_path(root: Path, name: object, file: Path, where: int | str) -> Path:
@@ -87,6 +91,11 @@ def named_path(root: Path, name: object, file: Path, where: int | str) -> Path:
         if os.path.lexists(place):
             return root / written
     return root / name.replace("\\", "/")
+
+
+def composed(name: str) -> str:
+    """A name as most systems write it: macOS takes letters and their marks apart, so that an ü is two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def malformed(file: Path, where: int | str, expected: str, got: str) -> DataError:
@@ -114,4 +123,6 @@ def read_text(path: Path) -> str:
             str(path), expected="a readable file", got=reason, fix="Check the path and its permissions."
         ) from error
     except UnicodeDecodeError as error:
-        raise malformed(path, 1, "UTF-8 text", "other bytes") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        fix = "Save it as UTF-8, which spreadsheets call CSV UTF-8."
+        raise DataError(f"{path}, line {line}", expected="UTF-8 text", got="other bytes", fix=fix) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import unicodedata
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,8 @@ from PIL import Image
 from annotated import polygon
 from flawscope.data.annotations.attach import Annotated, attach
 from flawscope.data.annotations.check import check_annotations
+from flawscope.data.annotations.drawing import Drawing
+from flawscope.data.annotations.matching import matched
 from flawscope.data.annotations.order import ORDER, Component, write_order
 from flawscope.data.annotations.partition import classes_of, partition
 from flawscope.data.label_folder import NAMES, LabelFolder
@@ -149,6 +152,13 @@ def test_annotations_find_their_picture(dataset: Dataset, write: Write, name: st
     write(name, SCREW)
     found = attach(dataset, dataset.root.parent / "annotations")
     assert [sample.path for sample in found.samples] == [dataset.root / picture]
+
+
+def test_an_umlaut_is_one_letter_or_two() -> None:
+    taken_apart, whole = (Path(unicodedata.normalize(form, "Lötstelle.png")) for form in ("NFD", "NFC"))
+    for one, other in ((taken_apart, whole), (whole, taken_apart)):
+        drawing = Drawing(Path("coco.json"), one, ())
+        assert matched([drawing], [Sample(other, "train", defective=False)]).of == {other: drawing}
 
 
 def test_annotations_of_a_product_beside_it_are_not_its_own(dataset: Dataset, write: Write) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flawscope.data.annotations.drawing import Drawing
 from flawscope.data.samples import Sample
+from flawscope.data.tables import composed
 from flawscope.errors import DataError
 
 
@@ -78,8 +79,8 @@ def _twice(path: Path, first: Drawing, second: Drawing) -> DataError:
 
 
 def _key(path: Path) -> tuple[str, ...]:
-    """A path's folders and name without ending, whatever their case."""
-    return tuple(part.casefold() for part in path.absolute().with_suffix("").parts)
+    """A path's folders and name without ending, whatever their case and however umlauts are composed."""
+    return tuple(composed(part).casefold() for part in path.absolute().with_suffix("").parts)
 
 
 def _agreeing(one: Sequence[str], other: Sequence[str]) -> int:
