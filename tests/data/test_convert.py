@@ -231,6 +231,9 @@ def test_existing_content_is_refused_and_an_empty_folder_is_not(
     (tmp_path / "file" / "mint").write_text("")
     with pytest.raises(OutputError, match="got a file"):
         convert_dataset(source, tmp_path / "file")
+    with pytest.raises(OutputError, match="expected another folder than the data set's"):
+        convert_dataset(source, source)
+    assert read_dataset(source).layout == "real_iad"
     (tmp_path / "blocked").write_text("")
     with pytest.raises(OutputError, match="expected a place that can be written"):
         convert_dataset(source, tmp_path / "blocked")

@@ -144,6 +144,12 @@ def test_real_iad_groups_the_views_of_a_part(tmp_path: Path, draw_mask: Draw) ->
     assert union_mask(pit, 24, 32).sum() == 20
 
 
+def test_real_iad_groups_by_folders_that_backslashes_part(tmp_path: Path) -> None:
+    train = [entry("OK", f"OK\\S000{part}\\mint_C{view}.jpg") for part in (1, 2) for view in (1, 2)]
+    dataset = read_dataset(real_iad(tmp_path, {"meta": META, "train": train, "test": []}))
+    assert [sample.group for sample in dataset] == ["OK/S0001", "OK/S0001", "OK/S0002", "OK/S0002"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

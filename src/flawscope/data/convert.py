@@ -77,7 +77,8 @@ def convert_dataset(
         OptionError: an unknown split.
         DataError: what `read_dataset` refuses, a kind or file whose name cannot be kept, too few normals.
         InputError: a picture or mask that is missing or damaged.
-        OutputError: the product's folder is there already and not empty, or cannot be written.
+        OutputError: the product's folder is there already and not empty, or cannot be written; `out` is the
+            data set's own.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
@@ -204,6 +205,13 @@ def _free_place(out: Path, dataset: Dataset) -> Path:
                 got=repr(name)[:80],
                 fix="Correct the data set's JSON.",
             )
+    if out.resolve() == dataset.root.resolve():
+        raise OutputError(
+            f"output {out}",
+            expected="another folder than the data set's, which would then hold two layouts",
+            got="its own",
+            fix="Choose another folder.",
+        )
     place = out / dataset.name
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise OutputError(

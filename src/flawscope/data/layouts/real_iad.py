@@ -7,7 +7,8 @@ The published archive holds `realiad_jsons/realiad_jsons/PRODUCT.json` (multi-vi
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import Path
 from typing import Any
 
 from flawscope.data.masks import MaskFile
@@ -74,12 +75,13 @@ def _sample(root: Path, table: Path, place: str, entry: Any, *, split: Split, no
     kind, image = entry["anomaly_class"], entry["image_path"]
     defective = kind != normal and not says_good(kind)
     mask = entry.get("mask_path")
+    path = named_path(root, image, table, place)
     return Sample(
-        named_path(root, image, table, place),
+        path,
         split,
         defective=defective,
         kind=kind if defective else GOOD,
         masks=(MaskFile(named_path(root, mask, table, place)),) if mask else (),
-        group=PurePosixPath(image).parent.as_posix(),
+        group=Path(os.path.relpath(path.parent, root)).as_posix(),
         named=kind,
     )
