@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -77,6 +78,30 @@ def writable_folder(folder: Path) -> Path:
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
+
+
+def writable_file(path: Path) -> Path:
+    """Prove that a file can be written at `path`, before long work starts.
+
+    Raises:
+        OutputError: its folder cannot be written, or a folder stands there.
+    """
+    if Path(path).is_dir():
+        raise unwritable(Path(path), IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    writable_folder(Path(path).absolute().parent)
+    return Path(path)
+
+
+def typed(path: Path | str) -> str:
+    """A path as it is typed on a command line, in quotes where it holds blanks or the like.
+
+    >>> typed("models/bracket"), typed("models/left bracket")
+    ('models/bracket', "'models/left bracket'")
+    """
+    text = str(path)
+    if os.name == "nt":
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,17 @@ def test_a_version_has_no_versions(
     model, one, _ = switched
     ended = flawscope("rollback", versions.folder_of(model) / one, *arguments)
     assert (ended.code, "got a version of model, which stays as it is" in ended.err) == (2, True)
+
+
+def test_a_command_to_copy_has_paths_with_blanks_in_quotes(
+    flawscope: Callable[..., Any], switched: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    model = (tmp_path / "model").rename(tmp_path / "left bracket")
+    versions.folder_of(tmp_path / "model").rename(versions.folder_of(model))
+    told = flawscope("rollback", model).out
+    (command,) = re.findall("Back again: flawscope (.*)", told)
+    assert flawscope(*shlex.split(command)).code == 0
+    assert versions.name_of(model) == switched[2]
 
 
 def test_old_versions_are_removed_when_asked(

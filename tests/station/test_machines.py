@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from brightness_model import SIDE, parity_of, save_model
-from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError
+from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError, OutputError
 from flawscope.runtime import pipeline, timing
 from flawscope.runtime.bundle import Bundle, load
 from flawscope.runtime.engine_table import Speed, Speeds
@@ -149,6 +149,25 @@ def test_the_times_of_the_model_decide_then_those_of_the_built_in_graph(
     assert choose_for(machine(model, 30, 20, 10), known) == ORT
     with pytest.raises(BundleError, match=r"\(onnxruntime fp32\), got openvino bf16"):
         choose_for(machine(model, 30, 20, 10, there=(HALF,)), known)
+
+
+def test_a_machine_file_that_an_editor_has_saved_with_a_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(machine().model_dump_json(), encoding="utf-8-sig")
+    assert read_machine(tmp_path / "m.json") == machine()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from flawscope.cli.app import app
+
+    monkeypatch.setattr(machines, "probe", lambda *_: pytest.fail("timed"))
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "file" / "line1.json"):
+        ended = CliRunner().invoke(app, ["station-probe", "--out", str(place)])
+        assert isinstance(ended.exception, OutputError)
 
 
 @pytest.mark.parametrize(

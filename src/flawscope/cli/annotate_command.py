@@ -12,6 +12,7 @@ from flawscope.cli import options
 from flawscope.cli.console import Bars, cell, console, note, print_json, say
 from flawscope.cli.issues import show_issues, summary
 from flawscope.cli.signals import interruptible_run
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.data.annotations.check import Checked
@@ -107,7 +108,7 @@ def init(
         say(f"{facts.folder}: {drafted} pictures drafted, {components}.")
     if kept:
         say(f"{kept} annotations that somebody has made or changed stay as they are.")
-    say(f"Next: labelme {out}; flawscope annotate check {out} --pictures {pictures}")
+    say(f"Next: labelme {typed(out)}; flawscope annotate check {typed(out)} --pictures {typed(pictures)}")
 
 
 def check(

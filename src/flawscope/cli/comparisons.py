@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flawscope.cli.console import cell, console, note, say
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.station.compare import Comparison
@@ -69,10 +70,10 @@ def show_gated(gated: Gated, model: Path) -> None:
     show_checks(gated.checks)
     if gated.passed:
         say(f"In use: {model}, version {gated.candidate}.")
-        say(f"Back again: flawscope rollback {model} --to {gated.before}")
+        say(f"Back again: flawscope rollback {typed(model)} --to {gated.before}")
     else:
         say(f"In use: {model}, version {gated.before}, as before. The candidate is at {gated.folder}.")
-        say(f"Look: flawscope compare {model} {gated.folder} --gate GATE --out comparison")
+        say(f"Look: flawscope compare {typed(model)} {typed(gated.folder)} --gate GATE --out comparison")
 
 
 def gated_json(gated: Gated | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from flawscope.cli.console import print_json, say
 from flawscope.cli.evaluate_command import show_evaluation
 from flawscope.cli.signals import interruptible_run
 from flawscope.errors import OptionError
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.nn.run import Run
@@ -115,7 +116,7 @@ def demo(
     say(f"Model:  {model}")
     say(f"Report: {report}  (open it in a browser)")
     test, results = pictures / "test", out / "results"
-    say(f"Next:   flawscope inspect {model} {test} --out {results}")
+    say(f"Next:   flawscope inspect {typed(model)} {typed(test)} --out {typed(results)}")
 
 
 def _require_logical(product: Product) -> None:

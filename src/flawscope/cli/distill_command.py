@@ -10,6 +10,7 @@ import typer
 from flawscope.cli import options
 from flawscope.cli.console import print_json, say
 from flawscope.cli.signals import interruptible_run
+from flawscope.files import typed
 
 EXAMPLES = """Examples:
 
@@ -87,7 +88,7 @@ def distill(
     about = {"weights": result.weights, "card": result.card, "pictures": result.counts}
     _show(result.r2, about | {"seconds": round(result.seconds, 3)}, "held_out_r2", as_json=as_json)
     if not as_json:
-        say(f"Next: {NEXT.format(weights=result.weights)}")
+        say(f"Next: {NEXT.format(weights=typed(result.weights))}")
 
 
 def _show(r2: dict[str, float], about: dict[str, Any], name: str, *, as_json: bool) -> None:

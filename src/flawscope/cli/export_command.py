@@ -9,6 +9,7 @@ import typer
 
 from flawscope.cli import options
 from flawscope.cli.console import Bars, note, print_json, promised, say
+from flawscope.files import typed
 
 EXAMPLES = """Examples:
 
@@ -77,6 +78,6 @@ def export(
         say(f"Fastest on that station: {name} {precision}, {told}.")
         if (name, precision) != (station.manifest.engine, station.manifest.precision):
             how = f"--engine {name} --engine-precision {precision} --normals FOLDER"
-            say(f"Its scores are others. On the station: flawscope calibrate {station.folder} {how}")
+            say(f"Its scores are others. On the station: flawscope calibrate {typed(station.folder)} {how}")
     if normals:
         say(station.manifest.calibration.statement())

@@ -13,6 +13,7 @@ from flawscope.cli import options
 from flawscope.cli.comparisons import end_unless_passed, gated_json, show_gated
 from flawscope.cli.console import Bars, note, print_json, promised, say
 from flawscope.cli.signals import interruptible_run
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.station.gate import Gate
@@ -179,7 +180,7 @@ def _show(result: LearnResult, gated: Gated | None, in_use: Path, *, as_json: bo
     if gated is not None:
         show_gated(gated, in_use)
     else:
-        say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
+        say(f"Next: flawscope inspect {typed(result.bundle.folder)} PICTURES --out results")
 
 
 def _table(tried: Sequence[Tried]) -> list[str]:

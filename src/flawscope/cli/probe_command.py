@@ -9,6 +9,7 @@ import typer
 
 from flawscope.cli import options
 from flawscope.cli.console import Bars, print_json, say
+from flawscope.files import typed, writable_file
 
 EXAMPLES = """Examples:
 
@@ -31,6 +32,7 @@ def station_probe(
     """Write down what this machine can run, and how fast: `export --for` chooses the engine by it."""
     from flawscope.station.machines import probe, write_machine
 
+    writable_file(out)
     found = probe(model or (), Bars(quiet=as_json))
     write_machine(found, out)
     if as_json:
@@ -40,4 +42,4 @@ def station_probe(
     for name, speeds in (("built-in graph", found.probe), *((one.name, one.speeds) for one in found.models)):
         times = (f"{row.engine} {row.precision} {row.milliseconds:.1f} ms" for row in speeds.rows)
         say(f"{name}: {', '.join(times)}")
-    say(f"Next: flawscope export MODEL --for {out} --out NEW")
+    say(f"Next: flawscope export MODEL --for {typed(out)} --out NEW")

@@ -8,6 +8,7 @@ import typer
 
 from flawscope.cli import options
 from flawscope.cli.console import note, print_json, say
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.runtime.bundle import Bundle
@@ -75,7 +76,7 @@ def rollback(
     say(f"Model: {model}, version {now.id}{'' if before in (None, now.id) else f', in place of {before}'}")
     say(made.manifest.calibration.statement())
     if before not in (None, now.id):
-        say(f"Back again: flawscope rollback {model} --to {before}")
+        say(f"Back again: flawscope rollback {typed(model)} --to {before}")
 
 
 def _facts(made: Bundle) -> dict[str, object]:

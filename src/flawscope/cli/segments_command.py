@@ -11,6 +11,7 @@ import typer
 from flawscope.cli import options
 from flawscope.cli.console import Bars, note, print_json, say
 from flawscope.cli.signals import interruptible_run
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.training.segments import MapFacts
@@ -108,7 +109,7 @@ def draft(
         )
     _show(facts, "preview", as_json=as_json)
     if not as_json:
-        say(f"Next: flawscope segments check {out} PICTURES --out sheet.png")
+        say(f"Next: flawscope segments check {typed(out)} PICTURES --out sheet.png")
 
 
 def components(

@@ -10,6 +10,7 @@ import typer
 from flawscope.cli import options
 from flawscope.cli.console import print_json, promised, say
 from flawscope.cli.signals import interruptible_run
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.training.recipe import Recipe
@@ -161,4 +162,4 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
     say(f"Pictures: {counts}; {result.seconds['total']:.1f} s in all.")
     say(result.statement)
     say("\n".join(engine_table.lines(manifest.engines(), of=manifest.timed)))
-    say(f"Next: flawscope inspect {result.bundle.folder} PICTURES --out results")
+    say(f"Next: flawscope inspect {typed(result.bundle.folder)} PICTURES --out results")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.errors import BundleError, OptionError
-from flawscope.files import PART, unwritable, write_atomically, write_text
+from flawscope.files import PART, typed, unwritable, write_atomically, write_text
 from flawscope.folders import abandoned, scratch, turn
 from flawscope.runtime import bundle, places
 from flawscope.runtime.bundle import Bundle
@@ -85,12 +85,13 @@ class Store:
             OptionError: it is.
         """
         if is_version(self.model):
-            model = self.model.parent.name.removesuffix(SUFFIX)
+            model = self.model.parent.with_name(self.model.parent.name.removesuffix(SUFFIX))
             raise OptionError(
                 f"model {self.model}",
                 expected="a model in use",
-                got=f"a version of {model}, which stays as it is",
-                fix=f"Name {model}; flawscope rollback {model} --to VERSION puts a version in use.",
+                got=f"a version of {model.name}, which stays as it is",
+                fix=f"Name {model.name}; a version is put in use by: "
+                f"flawscope rollback {typed(model)} --to VERSION",
             )
 
     def kept(self) -> list[Version]:

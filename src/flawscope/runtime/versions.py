@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flawscope.errors import BundleError, OptionError
+from flawscope.files import typed
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.chain import Row
@@ -244,7 +245,7 @@ def _whole(store: Store, name: str) -> Bundle:
             f"version {place}",
             expected="a whole model, as it was kept",
             got=got,
-            fix=f"Choose another: flawscope rollback {store.model} --list. The model in use stays.",
+            fix=f"Choose another: flawscope rollback {typed(store.model)} --list. The model in use stays.",
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import hashlib
 import os
@@ -152,7 +153,7 @@ def read_machine(path: Path) -> Machine:
     try:
         if path.stat().st_size > LIMIT:
             raise refused(f"{path.stat().st_size} bytes")
-        machine = Machine.model_validate_json(path.read_bytes())
+        machine = Machine.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise refused((error.strerror or str(error)).lower()) from error
     except ValidationError as error:

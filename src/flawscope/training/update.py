@@ -10,6 +10,7 @@ from pathlib import Path
 from flawscope.data.groups import GroupChoice
 from flawscope.data.tiles import cut
 from flawscope.errors import DataError, OptionError
+from flawscope.files import typed
 from flawscope.methods.detector import Teachable
 from flawscope.methods.registry import method_class
 from flawscope.nn.run import GROWTH, Run
@@ -185,10 +186,11 @@ def _recipe_of(opened: Bundle) -> Recipe:
     """
     values = read_recipe(opened.folder / bundle.RECIPE)
     if "model" in values:
-        below, learn = values["model"], f"--recipe {opened.folder}/{bundle.RECIPE} --out NEW"
+        below, learn = values["model"], f"--recipe {typed(opened.folder / bundle.RECIPE)} --out NEW"
         fix = f"Update {below}, then: flawscope learn {learn}"
         if versions.is_version(Path(below)):  # which stays as it is
-            fix = f"Run: flawscope update {below} --normals FOLDER --out BASE; flawscope learn BASE {learn}"
+            update = f"flawscope update {typed(below)} --normals FOLDER --out BASE"
+            fix = f"Run: {update}; flawscope learn BASE {learn}"
         raise OptionError(
             f"model {opened.folder}",
             expected="one that learnt from good pictures alone",
