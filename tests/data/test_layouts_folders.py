@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flawscope.data.layouts import LAYOUTS, read_dataset, recognise
 from flawscope.data.masks import defect_areas, union_mask
@@ -43,6 +45,22 @@ def test_plain_folder_names_its_defects(tmp_path: Path, grow: Grow, draw_mask: D
     assert [len(sample.masks) for sample in dataset.select(kind="scratch")] == [1, 1]
     assert union_mask(dataset.select(kind="scratch")[0], 24, 32).sum() == 20
     assert not union_mask(dataset.select(kind="dent")[0], 24, 32).any()
+
+
+def test_a_grey_png_is_the_mask_of_the_colour_photograph_that_it_is_called_as(
+    tmp_path: Path, grow: Grow, draw_mask: Draw
+) -> None:
+    grow(tmp_path, {"good": 2})
+    for number, mode in ((0, "RGB"), (1, "L")):
+        draw_mask(tmp_path / f"pit/{number}.png")
+        Image.new(mode, (32, 24)).save(tmp_path / f"pit/{number}.jpg")
+    shutil.copy(tmp_path / "good/000.png", tmp_path / "pit/2.png")
+    Image.new("RGB", (32, 24)).save(tmp_path / "pit/2.jpg")
+    pits = read_dataset(tmp_path).select(kind="pit")
+    found = {sample.path.name: len(sample.masks) for sample in pits}
+    assert found == {"0.jpg": 1, "1.jpg": 0, "1.png": 0, "2.jpg": 0, "2.png": 0}, (
+        "both of 1 are grey, of 2 colour"
+    )
 
 
 def test_plain_folder_reads_train_good_alone(tmp_path: Path, grow: Grow) -> None:

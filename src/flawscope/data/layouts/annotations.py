@@ -15,6 +15,7 @@ from flawscope.data.labelme import annotation
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import Sample
 from flawscope.errors import InputError
+from flawscope.runtime.images import check_image
 from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
 
 _WORDS = r"(?:masks?|gts?|ground[-_ ]?truths?|segmentations?|annotations?)"
@@ -22,6 +23,7 @@ _FOLDER = re.compile(_WORDS, re.IGNORECASE)
 _BESIDE = rf"(?:{_WORDS}|segs?|labels?)"  # which mean masks beside a picture's name, not alone
 _OF = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_BESIDE}(?:[-_ ]?(?P<number>\d+))?", re.IGNORECASE)
 _BEFORE = re.compile(rf"{_BESIDE}[-_. ]+(?P<of>.+)", re.IGNORECASE)
+_PHOTOGRAPHS, _GREY = (".jpg", ".jpeg"), ("1", "L", "P", "I;16")
 _FIRST = (".png", *IMAGE_SUFFIXES)
 
 
@@ -47,19 +49,32 @@ def _says_masks(name: str) -> bool:
 def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Pictures and masks among files below `folder`.
 
-    Masks are what lies in an inner folder of masks, and files such as `000_mask.png` beside a picture 000.
+    Masks are what lies in an inner folder of masks, files such as `000_mask.png` beside a picture 000, and a
+    grey `000.png` beside a colour photograph `000.jpg`.
     """
     outside, masks = list[Path](), list[Path]()
     for path in paths:
         inner = path.relative_to(folder).parts[:-1]
         (masks if any(map(_says_masks, inner)) else outside).append(path)
     stems = {(path.parent, path.stem.casefold()) for path in outside}
+    photographs = {
+        (path.parent, path.stem.casefold()): path for path in outside if path.suffix.lower() in _PHOTOGRAPHS
+    }
     pictures = list[Path]()
     for path in outside:
         of = _OF.fullmatch(path.stem)
         beside = of is not None and (path.parent, of["of"].casefold()) in stems
+        shown = photographs.get((path.parent, path.stem.casefold()))
+        beside |= shown is not None and path.suffix.lower() == ".png" and _is_grey(path, shown)
         (masks if beside else pictures).append(path)
     return pictures, masks
+
+
+def _is_grey(path: Path, photograph: Path) -> bool:
+    """Whether a file has no colours, and the photograph that it is called as has some."""
+    with suppress(InputError):
+        return check_image(path).mode in _GREY and check_image(photograph).mode not in _GREY
+    return False
 
 
 def with_masks(
