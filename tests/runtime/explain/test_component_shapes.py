@@ -118,12 +118,21 @@ def test_a_component_of_unusual_colours_is_told_by_them() -> None:
     assert within.startswith("no single area stands out")
 
 
-def test_a_component_of_which_shape_and_colours_are_unusual_is_told_once_by_what_is_clearer() -> None:
-    given = shapes((SCREW, {**SHORT, "distance": 9.0}))
-    (short,) = texts(**given | colours(SCREW, distance=28.0, contrast=1.5))
-    (uneven,) = texts(**given | colours(SCREW, distance=60.0, contrast=1.5))
-    assert (short[:13], uneven[:17]) == ("screw shorter", "screw more uneven")
-    assert len(texts(**given | colours(WASHER, distance=28.0))) == 2
+def test_a_component_of_which_shape_and_colours_are_unusual_is_told_once() -> None:
+    given = shapes((SCREW, SHORT))
+    (uneven,) = explain(**given | colours(SCREW, distance=28.0, contrast=1.5)).findings
+    assert uneven.text == (
+        "screw shorter and more uneven than usual in compartment 3 of 2×4, around (178, 18): "
+        "length 61 % (good pictures 96 to 104 %), area 70 % (good pictures 90 to 110 %), "
+        "contrast 150 % (good pictures 80 to 120 %)"
+    )
+    assert (uneven.values["distance"], uneven.values["contrast"]) == (12, 1.5)
+    (of_unusual,) = texts(**given | colours(SCREW, distance=28.0))
+    assert of_unusual.startswith("screw shorter than usual and of unusual colours in compartment 3 of 2×4")
+    (neither,) = texts(**shapes((SCREW, {"distance": 9.0})) | colours(SCREW, distance=28.0))
+    assert neither.startswith("screw of an unusual shape and of unusual colours in ")
+    apart = texts(**given | colours(WASHER, distance=60.0))
+    assert [text[:5] for text in apart] == ["washe", "screw"], "the clearer one first"
 
 
 def test_within_what_good_pictures_show_nothing_is_told() -> None:

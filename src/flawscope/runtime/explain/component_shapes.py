@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class Odd:
         squares: (h, w) which squares of the picture it takes.
         cell: the cell of the histogram's finest grid that the middle of its box lies in, or None.
         what: is unusual, where no entry says in what.
+        colours: what is unusual of its colours, where its shape is unusual, too.
     """
 
     label: int
@@ -55,36 +56,52 @@ class Odd:
     squares: NDArray[np.bool_] = field(repr=False)
     cell: Cell | None = None
     what: str = "an unusual shape"
+    colours: Odd | None = None
 
     @property
     def how(self) -> str:
-        """In what it differs, for example: shorter than usual."""
-        for name, (found, _, high) in self.entries.items():
-            return f"{_WORDS[name][found > high]} than usual"
-        return f"of {self.what}"
+        """In what it differs, for example: shorter than usual, or narrower and darker than usual."""
+        words = [one._word for one in self._both if one.entries]
+        rest = [f"of {one.what}" for one in self._both if not one.entries]
+        return " and ".join([f"{' and '.join(words)} than usual"] * bool(words) + rest)
 
     @property
     def numbers(self) -> str:
         """What was measured and what good pictures show."""
-        told = [_amount(name, *numbers) for name, numbers in self.entries.items()]
+        told = [_amount(name, *numbers) for name, numbers in self.entries.items()][:_MOST_ENTRIES]
+        if self.colours is not None:
+            told += [_amount(name, *numbers) for name, numbers in self.colours.entries.items()][:1]
         if told:
-            return ", ".join(told[:_MOST_ENTRIES])
+            return ", ".join(told)
         found, _, high = self.distance
         return f"{found / high:.2g} times as far from good ones as 19 of 20 good pictures show"
 
     @property
     def values(self) -> dict[str, float]:
         """The same as numbers."""
+        entries = {DISTANCE: self.distance, **self.entries}
+        if self.colours is not None:
+            entries |= self.colours.entries
         values = {"class": float(self.label)}
-        for name, (found, low, high) in {DISTANCE: self.distance, **self.entries}.items():
+        for name, (found, low, high) in entries.items():
             values |= {name: found, f"{name}_low": low, f"{name}_high": high}
         return values
+
+    @property
+    def _both(self) -> tuple[Odd, ...]:
+        return (self,) if self.colours is None else (self, self.colours)
+
+    @property
+    def _word(self) -> str:
+        name, (found, _, high) = next(iter(self.entries.items()))
+        less, more, *_ = _WORDS[name]
+        return more if found > high else less
 
 
 def find_odd(manifest: Manifest, prediction: Prediction, finest: Cell | None = None) -> tuple[Odd, ...]:
     """What lies clearly beyond the shapes and colours of good pictures, the clearest first.
 
-    A component of which both are unusual is told once, by what is clearer.
+    A component of which both are unusual is one.
 
     Args:
         manifest: names the entries of the vectors `shapes` and `colours`, `COMPONENT/ENTRY`, components
@@ -96,16 +113,25 @@ def find_odd(manifest: Manifest, prediction: Prediction, finest: Cell | None = N
     Raises:
         BundleError: the model names another number of entries than a vector has.
     """
-    kept = list[Odd]()
-    for outputs, what in ((SHAPES, "an unusual shape"), (COLOURS, "unusual colours")):
-        if prediction.outputs.keys() >= set(outputs):
-            found = _odd(manifest, prediction, finest, outputs, what)
-            ordered = sorted(found, key=lambda one: -one.distance[0])
-            kept += [one for one in ordered if one.clear >= max(FAR, CLEAR * ordered[0].clear)]
-    kept.sort(key=lambda one: -one.clear)
-    return tuple(
-        one for index, one in enumerate(kept) if not any(_same(one, other) for other in kept[:index])
-    )
+    shapes = _clear(manifest, prediction, finest, SHAPES, "an unusual shape")
+    colours = _clear(manifest, prediction, finest, COLOURS, "unusual colours")
+    found = list[Odd]()
+    for one in shapes:
+        own = next((other for other in colours if _same(one, other)), None)
+        clear = one.clear if own is None else max(one.clear, own.clear)
+        found.append(replace(one, colours=own, clear=clear))
+    found += [one for one in colours if not any(_same(one, other) for other in shapes)]
+    return tuple(sorted(found, key=lambda one: -one.clear))
+
+
+def _clear(
+    manifest: Manifest, prediction: Prediction, finest: Cell | None, outputs: Sequence[str], what: str
+) -> list[Odd]:
+    """What lies clearly beyond good pictures by outputs of these names, the farthest first."""
+    if not prediction.outputs.keys() >= set(outputs):
+        return []
+    ordered = sorted(_odd(manifest, prediction, finest, outputs, what), key=lambda one: -one.distance[0])
+    return [one for one in ordered if one.clear >= max(FAR, CLEAR * ordered[0].clear)]
 
 
 def _same(one: Odd, other: Odd) -> bool:
