@@ -76,8 +76,7 @@ class Branch(torch.nn.Module):
     def forward(self, pixels: Tensor, shares: Tensor) -> tuple[Tensor, ...]:
         figures = self.describing(shares)
         found = self.colours(pixels, figures, (figures.areas > 0).float())
-        beyond = found.beyond.sort(1).values  # equally large components come in any order
-        return found.scores, beyond, found.told, found.low, found.high
+        return found.scores, found.told, found.low, found.high
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,6 @@ def test_a_spoilt_part_scores_higher_and_is_told_by_its_colours(
     found = taught.judged(*map(scene, range(200, 220)), spoilt)
     assert found.scores[-1] > 2 * found.scores[:-1].max()
     figures = taught.describing(spoilt[1].unsqueeze(0))
-    assert int(found.order[-1, 0]) == int(found.beyond[-1].argmax())
     assert figures.kinds[0, found.order[-1, 0]] == 1
     told, low, high = (
         dict(zip(NAMES, ends[-1].tolist(), strict=True)) for ends in (found.told, found.low, found.high)
@@ -147,7 +145,7 @@ def test_a_class_with_few_good_components_is_not_judged_and_one_without_any_neit
     ground = torch.stack([torch.ones(SIZE), *torch.zeros(2, *SIZE)])
     found = branch.eval().judged((pixels, nuts), (pixels, ground))
     assert found.scores.tolist() == [-8, -8]
-    assert not any(getattr(found, name).any() for name in ("beyond", "told", "low", "high"))
+    assert not any(getattr(found, name).any() for name in ("told", "low", "high"))
     nothing = Branch()
     nothing.colours.learn(nothing.rows([(pixels, ground)] * 3))
     assert nothing.eval().judged((pixels, shares)).scores.tolist() == [-8]
@@ -181,6 +179,18 @@ def test_no_more_components_are_kept_than_asked_and_those_of_before_make_room() 
     washers = branch.colours.seen[branch.colours.seen[:, 1] == 1, 0]
     assert washers.unique().tolist()[-4:] == [40, 41, 42, 43]
     assert len(washers) == 30
+
+
+def test_little_more_components_are_looked_at_than_good_pictures_have(taught: Branch) -> None:
+    good, spoilt = [*map(scene, range(40))], scene(100, "crack")
+    branch = Branch()
+    branch.colours.learn(branch.rows(good), branch.rows([*map(scene, range(50, 72))]), most=4)
+    found, expected = branch.eval().judged(spoilt), taught.judged(spoilt)
+    assert (len(branch.colours.slots), len(taught.colours.slots)) == (4 + 1 + 4, 64)
+    for name in ("scores", "told", "low", "high"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
+    branch.colours.teach(branch.rows(good[:4]), most=3)
+    assert len(branch.colours.slots) == 9
 
 
 def test_colours_need_shapes() -> None:

@@ -2,7 +2,8 @@
 
 Not in the paper. A patch of a loose part is like few others, for how it lies, what light falls on it and what
 covers it differ from picture to picture. Here a component is read in rings around its middle. On each ring
-colours are sorted, so that it does not matter which way round the component lies.
+colours are sorted, so that it does not matter which way round the component lies. There is no map: where on a
+component the flaw lies is not known, and a long wire that is lit as a whole would hide it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.samples import spread
-from flawscope.methods.csad.figures import LENGTH, Figures
+from flawscope.methods.csad.figures import LENGTH, MOST, Figures
 from flawscope.methods.csad.fused import ENOUGH, USUAL
 from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
 from flawscope.nn.moments import Levels
@@ -31,6 +32,7 @@ _SAID = ("distance", "light", "red", "blue", "contrast")
 NAMES = tuple(f"{index}/{name}" for index in range(TOLD) for name in _SAID)
 _DARKEST = 0.02  # of white, below which pixels are alike
 _RADII, _ANGLES = 3, 48  # places of a ring that are read
+_SPARE = 4  # components more than a quarter more than good pictures have
 _BESIDE = -8.0  # level of what is not judged, lower than that of any good component
 
 
@@ -70,7 +72,6 @@ class JudgedColours:
 
     Attributes:
         scores: (N,) the largest level of a component.
-        beyond: (N, M) by how much each component's level exceeds what good pictures reach.
         order: (N, T) which components are the most unusual.
         told: (N, T · E) `NAMES` of these: the distance, then light, red, blue and contrast in units of good
             ones'; 0 where there are fewer.
@@ -79,7 +80,6 @@ class JudgedColours:
     """
 
     scores: Tensor
-    beyond: Tensor
     order: Tensor
     told: Tensor
     low: Tensor
@@ -100,14 +100,15 @@ class Colours(nn.Module):
         known: (K,) 1 for classes of which good pictures show at least 20 components.
         usual: (2, K) from where to where the largest distances of 90 % of the good pictures lie.
         ranges: (2, K, E - 1) from where to where light, red, blue and contrast of 90 % of the components do.
-        reach: (2,) from where to where the scores of 90 % of the good pictures do.
+        slots: (m,) as many as components are looked at, the largest, so that no time goes into those that
+            good pictures do not have; the values mean nothing.
         seen, held_out: (r, 2 + D) what `learn` was given; `teach` goes on from there.
     """
 
     known: Tensor
     usual: Tensor
     ranges: Tensor
-    reach: Tensor
+    slots: Tensor
     seen: Tensor
     held_out: Tensor
     places: Tensor
@@ -122,16 +123,21 @@ class Colours(nn.Module):
         self.register_buffer("known", torch.zeros(classes))
         self.register_buffer("usual", torch.zeros(2, classes))
         self.register_buffer("ranges", torch.zeros(2, classes, len(_SAID) - 1))
-        self.register_buffer("reach", torch.zeros(2))
+        self.register_buffer("slots", torch.zeros(MOST))
         for name in ("seen", "held_out"):
             self.register_buffer(name, torch.zeros(0, 2 + self.size))
         self.register_buffer("places", _places(options.rings, options.reach), persistent=False)
 
-    def described(self, pixels: Tensor, figures: Figures) -> Tensor:
-        """Logarithms (N, M, D) of light in components of pictures (N, 3, H, W), by colour, ring and rank."""
+    def described(self, pixels: Tensor, figures: Figures, most: int = MOST) -> Tensor:
+        """Logarithms of light in the largest components of pictures (N, 3, H, W), by colour, ring and rank.
+
+        Returns:
+            (N, M, D), or (N, most, D) where there may be more.
+        """
         height, width = figures.grid
-        length = figures.vectors[..., LENGTH].exp()  # (N, M) in squares
-        points = figures.centres.unsqueeze(2) + length[..., None, None] * self.places  # (N, M, P, 2)
+        length = figures.vectors[:, :most, LENGTH].exp()  # (N, M) in squares
+        middles = figures.centres[:, :most].unsqueeze(2)
+        points = middles + length[..., None, None] * self.places  # (N, M, P, 2)
         points = (2 * points + 1) / points.new_tensor([width, height]) - 1
         light = pixels.clamp_min(_DARKEST).log()
         read = F.grid_sample(light, points, padding_mode="border", align_corners=False)  # (N, 3, M, P)
@@ -140,13 +146,14 @@ class Colours(nn.Module):
         return ranked.transpose(1, 2).flatten(2)  # (N, M, 3 · R · Q)
 
     @torch.no_grad()
-    def learn(self, good: Tensor, held_out: Tensor | None = None) -> None:
+    def learn(self, good: Tensor, held_out: Tensor | None = None, most: int = MOST) -> None:
         """Learn what components look like.
 
         Args:
             good: (r, 2 + D) of each judged component of good pictures: picture, class, vector (`rows_of`).
             held_out: the same of good pictures that nothing has learnt from, for the scale. Where a class
                 shows in fewer than 20 of these, the others count, too, each component against all others.
+            most: components of a good picture, from the largest to the last that can be judged.
         """
         good = torch.cat([_fewer(own, self.options.components) for own in self._by_class(good)])
         shown = good[:0] if held_out is None else held_out
@@ -160,17 +167,21 @@ class Colours(nn.Module):
                 self.ranges[:, index] = self._said(good[mine, 2:].to(gaussian.mean)).quantile(self._ends, 0)
         self._level(self._peaks(good, left_out), self._peaks(shown, apart))
         self.seen, self.held_out = good.to(self.seen), shown.to(self.seen)
+        self.slots = self.slots.new_zeros(min(MOST, most + most // 4 + _SPARE))
 
-    def teach(self, good: Tensor, held_out: Tensor | None = None) -> None:
+    def teach(self, good: Tensor, held_out: Tensor | None = None, most: int = 0) -> None:
         """Learn anew from the components of before and those of further good pictures, as of one lot.
 
         Those of before make room where there are too many. For `held_out` see `learn`; None: those of before.
+        Where more components are looked at already than for `most`, as many still are.
         """
+        slots = self.slots
         seen, good = self.seen.cpu(), good.float().clone()
         good[:, 0] += seen[:, 0].max() + 1 if len(seen) else 0
         pairs = zip(self._by_class(seen), self._by_class(good), strict=True)
         kept = [part for old, new in pairs for part in (_fewer(old, self.options.components - len(new)), new)]
-        self.learn(torch.cat(kept), self.held_out.cpu() if held_out is None else held_out)
+        self.learn(torch.cat(kept), self.held_out.cpu() if held_out is None else held_out, most)
+        self.slots = max(slots, self.slots, key=len)
 
     def forward(self, pixels: Tensor, figures: Figures, judged: Tensor) -> JudgedColours:
         """Judge components of pictures (N, 3, H, W); exports to ONNX.
@@ -180,16 +191,16 @@ class Colours(nn.Module):
             figures: of their components.
             judged: (N, M) from 0 to 1, how far each is one that can be judged.
         """
-        vectors, places = self.described(pixels, figures), figures.kinds - 1
+        most = len(self.slots)
+        vectors, places = self.described(pixels, figures, most), figures.kinds[:, :most] - 1
         each = torch.stack([one(vectors.flatten(0, 1)) for one in self._gaussians()], 1)  # (N * M, K)
         distances = each.gather(1, places.reshape(-1, 1)).reshape(places.shape)
         levels = (distances - self.levels.zero[places]) * self.levels.gain[places]
-        weights = judged * self.known[places]
+        weights = judged[:, :most] * self.known[places]
         levels = levels * weights + _BESIDE * (1 - weights)
         order = levels.topk(TOLD, 1).indices  # (N, T)
         return JudgedColours(
             levels.amax(1),
-            (levels - self.reach[1]).clamp_min(0),
             order,
             *self._told(vectors, distances * (weights > 0), places, order),
         )
@@ -224,11 +235,6 @@ class Colours(nn.Module):
         self.levels.learn(signals)
         ends = [signal.quantile(self._ends.to(signal)) for signal in signals]
         self.usual = torch.stack(ends, 1).to(self.usual)
-        peaks = held_out if len(held_out) >= ENOUGH else torch.cat([good, held_out])
-        if len(peaks):
-            levels = self.levels(peaks.to(self.levels.zero))
-            largest = torch.where(peaks.to(levels) > 0, levels, _BESIDE).amax(1)
-            self.reach = largest.quantile(self._ends.to(largest))
 
     def _peaks(self, rows: Tensor, distances: Tensor) -> Tensor:
         """The largest distance of each class (n, K) in each picture, 0 for none, of components (r,)."""
@@ -240,7 +246,7 @@ class Colours(nn.Module):
 
     @property
     def _ends(self) -> Tensor:
-        return torch.tensor(USUAL).to(self.reach)
+        return torch.tensor(USUAL).to(self.usual)
 
     def _by_class(self, rows: Tensor) -> list[Tensor]:
         """The rows (r, 2 + D) of each class."""

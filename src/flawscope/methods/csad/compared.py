@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import Grid
@@ -91,7 +90,8 @@ class Compared(nn.Module):
         if self.shapes is not None:
             self.shapes.learn(good.shapes, held_out.shapes)
         if self.colours is not None:
-            self.colours.learn(self._rows(good), self._rows(held_out))
+            (rows, most), (others, _) = self._rows(good), self._rows(held_out)
+            self.colours.learn(rows, others, most)
 
     def teach(self, good: Components, held_out: Components | None, seed: int) -> None:
         """Take in further good pictures; `held_out` ones give the levels, where None those of before."""
@@ -105,7 +105,8 @@ class Compared(nn.Module):
         if self.shapes is not None:
             self.shapes.teach(good.shapes, None if held_out is None else held_out.shapes)
         if self.colours is not None:
-            self.colours.teach(self._rows(good), None if held_out is None else self._rows(held_out))
+            rows, most = self._rows(good)
+            self.colours.teach(rows, None if held_out is None else self._rows(held_out)[0], most)
 
     def alone(self) -> str:
         """That nearly all good pictures show one component or none, with their number; else nothing."""
@@ -149,22 +150,21 @@ class Compared(nn.Module):
     ) -> None:
         """Add what the colours of components say."""
         seen = colours(pixels, figures, shapes.judged(figures.areas, figures.kinds))
-        beyond = figures.spread(figures.places, seen.beyond)
         found.scores["colours"] = seen.scores
-        found.maps["colours"] = F.interpolate(beyond, shapes.size, mode="nearest").squeeze(1)
         found.outputs |= _ranged("colours", seen.told, (seen.low, seen.high))
         ranks = torch.arange(1, TOLD + 1, device=pixels.device).float().expand_as(seen.order)
         unlike = figures.spread(figures.places.gather(1, seen.order), ranks)
         found.outputs["unlike"] = unlike.squeeze(1).to(torch.uint8)
 
-    def _rows(self, components: Components) -> Tensor:
-        """Rows of `Colours.learn`, of the components that `shapes` has chosen."""
+    def _rows(self, components: Components) -> tuple[Tensor, int]:
+        """Rows of `Colours.learn`, of the components that `shapes` has chosen, and its `most`."""
         shapes = cast("Shapes", self.shapes)
         way = int(len(shapes.hole) > 0)
         areas, kinds = components.shapes[:, way, :, :2].to(shapes.usual).unbind(2)  # (n, M) each
         kinds = kinds.long().clamp_min(1)
         judged = shapes.judged(areas, kinds) * (areas > 0)
-        return rows_of(components.colours[:, way], kinds.cpu(), judged.cpu())
+        rows = rows_of(components.colours[:, way], kinds.cpu(), judged.cpu())
+        return rows, 1 + max((judged > 0.5).nonzero()[:, 1].tolist(), default=-1)
 
     def outputs(self) -> list[OutputSpec]:
         """What `forward` gives beside scores and maps."""

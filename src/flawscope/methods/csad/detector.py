@@ -38,7 +38,7 @@ from flawscope.segmenters import build_segmenter
 from flawscope.segmenters.components.segmenter import Components as ComponentSegmenter
 
 FEWEST = 4  # good pictures that histograms are compared with
-MAPPED = ("structure", "histogram", "places", "shapes", "colours")  # branches that have a map
+MAPPED = ("structure", "histogram", "places", "shapes")  # branches that have a map
 _BATCH = 8
 _UNTAUGHT = ("background", "component")
 
