@@ -95,6 +95,9 @@ def test_a_spoilt_part_scores_higher_and_is_told_by_its_colours(
     assert found.scores[-1] > 2 * found.scores[:-1].max()
     figures = taught.describing(spoilt[1].unsqueeze(0))
     assert figures.kinds[0, found.order[-1, 0]] == 1
+    changed = ((spoilt[0] - scene(100)[0]).abs().amax(0) > 0.05).nonzero().float().mean(0)  # down and across
+    middle = 2 * figures.centres[0, found.order[-1, 0]] + 0.5
+    assert (changed.flip(0) - middle).norm() < 11
     told, low, high = (
         dict(zip(NAMES, ends[-1].tolist(), strict=True)) for ends in (found.told, found.low, found.high)
     )

@@ -127,10 +127,14 @@ def find_odd(manifest: Manifest, prediction: Prediction, finest: Cell | None = N
 def _clear(
     manifest: Manifest, prediction: Prediction, finest: Cell | None, outputs: Sequence[str], what: str
 ) -> list[Odd]:
-    """What lies clearly beyond good pictures by outputs of these names, the farthest first."""
+    """What lies clearly beyond good pictures by outputs of these names, the clearest first.
+
+    Of those that are as clear as can be, the farthest comes first; classes have distances of their own.
+    """
     if not prediction.outputs.keys() >= set(outputs):
         return []
-    ordered = sorted(_odd(manifest, prediction, finest, outputs, what), key=lambda one: -one.distance[0])
+    found = _odd(manifest, prediction, finest, outputs, what)
+    ordered = sorted(found, key=lambda one: (-one.clear, -one.distance[0]))
     return [one for one in ordered if one.clear >= max(FAR, CLEAR * ordered[0].clear)]
 
 
