@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.masks import marked, size_error
-from flawscope.data.tables import malformed, read_json
+from flawscope.data.tables import composed, malformed, read_json
 from flawscope.errors import DataError, InputError
 from flawscope.runtime.images import read_image
 
@@ -186,7 +186,7 @@ def _shape(shape: Any) -> Shape:
     few, most = _FEWEST[kind], _MOST.get(kind, len(points))
     if not few <= len(points) <= most:
         raise _Undrawn(f"{kind}: {len(points)} points")
-    label = str(shape.get("label") or "defect")
+    label = composed(str(shape.get("label") or "")).strip() or "defect"
     pixels = _pixels(shape.get("mask"), points) if kind == "mask" else None
     number = shape.get("group_id")
     group = number if isinstance(number, int) else None

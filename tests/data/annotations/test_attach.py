@@ -123,6 +123,21 @@ def test_drafts_get_their_names_in_one_place(dataset: Dataset, write: Write) -> 
     assert [(part.name, part.order) for part in sample.parts] == [("screw", 1), ("screw", 1), ("plate", 2)]
 
 
+@pytest.mark.parametrize("form", ["LabelMe", "COCO"])
+def test_blanks_and_composed_letters_make_no_other_name(
+    dataset: Dataset, tmp_path: Path, write: Write, form: str
+) -> None:
+    typed, listed = unicodedata.normalize("NFD", " Düse "), unicodedata.normalize("NFC", "Düse")
+    place = write("train/good/000.json", polygon(typed, (4, 4, 7, 7)), PLATE).parents[2]
+    if form == "COCO":
+        (place / "train/good/000.json").unlink()
+        kinds = [{"id": 3, "name": "plate\t"}, {"id": 5, "name": typed}]
+        (place / "coco.json").write_text(json.dumps(coco(categories=kinds)))
+    (place / ORDER).write_text(f"- {listed}\n- plate\n", encoding="utf-8")
+    (sample,) = attach(dataset, place).require().samples
+    assert {part.name for part in sample.parts} == {listed, "plate"}
+
+
 def test_a_shape_called_background_is_a_hole(dataset: Dataset, write: Write) -> None:
     place = write("train/good/000.json", PLATE, polygon("background", (8, 4, 15, 8))).parents[2]
     labels = labels_of(attach(dataset, place).require())

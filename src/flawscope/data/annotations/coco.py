@@ -11,7 +11,7 @@ import numpy as np
 from flawscope.data.annotations.drawing import CocoPart, Drawing, Reading, Size
 from flawscope.data.annotations.rle import counts_of
 from flawscope.data.labelme import MAX_SIDE
-from flawscope.data.tables import malformed
+from flawscope.data.tables import composed, malformed
 from flawscope.errors import DataError
 
 
@@ -112,7 +112,8 @@ def _part(
 ) -> CocoPart:
     category = categories.get(_key(entry, "category_id"))
     name = category.get("name") if category is not None else None
-    if not isinstance(name, str) or not name:
+    name = composed(name).strip() if isinstance(name, str) else ""
+    if not name:
         got = f"category_id {entry.get('category_id')!r}"
         raise malformed(path, where, "the id of one of its categories, which has a name", got)
     drawn, crowd = entry.get("segmentation"), bool(entry.get("iscrowd"))

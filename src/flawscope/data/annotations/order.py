@@ -18,7 +18,7 @@ from typing import Any
 
 from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.segment_maps import MOST_SEGMENTS
-from flawscope.data.tables import malformed, read_text
+from flawscope.data.tables import composed, malformed, read_text
 from flawscope.errors import need
 from flawscope.files import write_text
 
@@ -89,6 +89,7 @@ def _component(path: Path, where: str, entry: Any) -> Component:
     labels = [name, *also] if isinstance(also, list) else [name, also]
     if not all(isinstance(label, str) and label.strip() for label in labels) or not isinstance(ignore, bool):
         raise malformed(path, where, "a name, or {name: NAME, ignore: true, also: [NAME]}", repr(entry)[:80])
+    name, *more = (composed(label).strip() for label in labels)
     if ignore and name == BACKGROUND:
         raise malformed(path, where, f"a {BACKGROUND} that counts", "ignore: true")
-    return Component(str(name).strip(), ignore, tuple(label.strip() for label in labels[1:]))
+    return Component(name, ignore, tuple(more))
