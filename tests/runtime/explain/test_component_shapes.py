@@ -61,6 +61,12 @@ def test_a_component_is_told_with_its_place_and_in_what_it_differs() -> None:
     assert finding.values["distance"] == 12
 
 
+def test_what_reaches_over_most_of_the_picture_lies_at_no_one_place() -> None:
+    (finding,) = explain(**shapes(((4, 4, 76, 156), SHORT))).findings
+    assert " shorter than usual: length 61 %" in finding.text
+    assert not finding.values.keys() & {"cell", "x", "y"}
+
+
 def test_the_clearest_comes_first_and_what_is_measured_in_two_ways_once() -> None:
     washer, screw = texts(**shapes((SCREW, SHORT), (WASHER, BENT)))
     assert washer.endswith(

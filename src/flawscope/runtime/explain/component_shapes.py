@@ -19,6 +19,7 @@ DISTANCE = "distance"
 CLEAR = 0.2  # share of the clearest component from which on another is worth a sentence
 _RESOLUTION = 0.07  # of a size or a moment, that outlines alone may add or take
 _MOST_ENTRIES = 2
+_WIDE = 0.75  # share of the picture's height and width from which on a component has no place of its own
 _WORDS = {  # of less and of more than usual, then what is measured, and whether in units of the usual one
     "area": ("smaller", "larger", "area", True),
     "length": ("shorter", "longer", "length", True),
@@ -57,6 +58,12 @@ class Odd:
     cell: Cell | None = None
     what: str = "an unusual shape"
     colours: Odd | None = None
+
+    @property
+    def wide(self) -> bool:
+        """Whether it reaches over most of the picture, as a ground does, and so lies at no one place."""
+        spans = np.ptp(np.argwhere(self.squares), axis=0) + 1
+        return bool((spans > _WIDE * np.array(self.squares.shape)).all())
 
     @property
     def how(self) -> str:

@@ -117,11 +117,11 @@ class _Telling:
 
     def odd(self, one: Odd) -> Finding:
         """One for a component of an unusual shape or unusual colours."""
-        region, cells = None, (one.cell,) if one.cell is not None else ()
+        region, cells = None, (one.cell,) if one.cell is not None and not one.wide else ()
         place, values = in_cells(cells), one.values | cell_values(cells)
         if self.heatmap is not None:
             region = self._highest(self.placement.labels_back(one.squares.astype(np.uint8)) == 1)
-        if region is not None:
+        if region is not None and not one.wide:
             x, y = middle(region)
             values |= {"x": float(x), "y": float(y)}
             place += f"{',' if place else ''} around ({x}, {y})"
