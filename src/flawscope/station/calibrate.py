@@ -259,7 +259,7 @@ def _require(normals: Sequence[Path], knobs: str) -> None:
     if not normals:
         raise OptionError(
             knobs,
-            expected="good pictures to score with the new value (--normals FOLDER)",
+            expected="good pictures to score anew (--normals FOLDER)",
             got="none",
-            fix="The stored scores hold for the old value; name good pictures that training has not seen.",
+            fix="The stored scores hold for the model as it is; name good pictures that training has not seen.",
         )
