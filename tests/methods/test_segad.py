@@ -21,16 +21,16 @@ from flawscope.methods.patchcore import PatchCore
 from flawscope.methods.registry import create
 from flawscope.methods.running import score, with_tensors
 from flawscope.methods.segad import SegAD, classifying
-from flawscope.methods.segad.reading import far_apart, folds_by_kind
 from flawscope.methods.supervised.classifier import Classifier
 from flawscope.nn.run import Checkpoints, Run
-from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.nn.watch import Watch
 from flawscope.runtime.engines import installed
 from flawscope.runtime.images import Frame
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.testing.rings import damaged_rings, good_rings
 from flawscope.training.export import export
 from segment_loop import NAMES, by_loop
+from watched import paths_of, watched_fits
 
 PATCHCORE = {
     "method": "patchcore",
@@ -76,59 +76,41 @@ def _segad(**options: Any) -> SegAD:
     return made
 
 
-def _watch(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[set[Path]]:
-    """The files of each call of `kind.fit`."""
-    seen: list[set[Path]] = []
-    fit = kind.fit
-
-    def watched(self: Any, data: TrainingData, run: Run, watch: Watch = UNWATCHED) -> Any:
-        parts = (data.normal, data.tuning, data.defective)
-        seen.append({sample.path for part in parts if part for sample in part.samples})
-        return fit(self, data, run, watch)
-
-    monkeypatch.setattr(kind, "fit", watched)
-    return seen
-
-
-def _paths(*parts: Pictures | None) -> set[Path]:
-    return {sample.path for part in parts if part for sample in part.samples}
-
-
 def test_detectors_never_see_what_the_forest_sees(rings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, seen = _data(rings), _watch(monkeypatch, PatchCore)
+    data, seen = _data(rings), watched_fits(monkeypatch, PatchCore)
     _segad().fit(data, Run())
-    assert seen == [_paths(data.normal)]
+    assert seen == [paths_of(data.normal)]
 
 
 def test_the_classifiers_scores_are_of_pictures_it_has_not_learnt_from(
     rings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, seen = _data(rings), _watch(monkeypatch, Classifier)
+    data, seen = _data(rings), watched_fits(monkeypatch, Classifier)
     scored: list[tuple[int, set[Path]]] = []
 
     def watched(detector: Any, pictures: Pictures, *args: Any, **named: Any) -> Mapping[str, Any]:
-        scored.append((len(seen) - 1, _paths(pictures)))
+        scored.append((len(seen) - 1, paths_of(pictures)))
         return score(detector, pictures, *args, **named)
 
     monkeypatch.setattr(classifying, "score", watched)
     _segad(classifier=CLASSIFIER, classifier_folds=3).fit(data, Run())
-    everything = _paths(data.tuning, data.defective)
+    everything = paths_of(data.tuning, data.defective)
     assert len(scored) == 3
     assert set().union(*(paths for _, paths in scored)) == everything
     for index, paths in scored:
         assert not paths & seen[index]
-        assert seen[index] == (everything | _paths(data.normal)) - paths
-    assert seen[3] == everything | _paths(data.normal)
+        assert seen[index] == (everything | paths_of(data.normal)) - paths
+    assert seen[3] == everything | paths_of(data.normal)
 
 
 def test_the_papers_classifier_learns_from_four_fifths_of_everything(
     rings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, seen = _data(rings), _watch(monkeypatch, Classifier)
+    data, seen = _data(rings), watched_fits(monkeypatch, Classifier)
     _segad(classifier=CLASSIFIER, classifier_folds=0).fit(data, Run())
     assert len(seen) == 1
     shares = {
-        name: len(seen[0] & _paths(part)) for name, part in (("bad", data.defective), ("new", data.tuning))
+        name: len(seen[0] & paths_of(part)) for name, part in (("bad", data.defective), ("new", data.tuning))
     }
     assert shares == {"bad": 6, "new": 10}
 
@@ -205,22 +187,6 @@ def test_it_remarks_where_synthetic_defects_look_unlike_real_ones(rings: Make) -
     assert any("patchcore maps synthetic and real defects" in remark for remark in said)
 
 
-def test_apart_is_one_for_disjoint_and_zero_for_equal_samples() -> None:
-    low, high = np.arange(5, dtype=np.float32), np.arange(10, 14, dtype=np.float32)
-    assert far_apart(low, high) == far_apart(high, low) == 1
-    assert far_apart(low, low) == 0
-
-
-def test_folds_spread_every_kind() -> None:
-    kinds = ["good"] * 11 + ["a"] * 5 + ["b"] * 2
-    folds = folds_by_kind(kinds, 5, seed=1)
-    good, a, b = folds[:11], folds[11:16], folds[16:]
-    assert np.bincount(good, minlength=5).max() - np.bincount(good, minlength=5).min() <= 1
-    assert sorted(a) == [0, 1, 2, 3, 4]
-    assert len(set(b)) == 2
-    assert np.array_equal(folds, folds_by_kind(kinds, 5, seed=1))
-
-
 def test_a_restored_static_map_needs_no_file(rings: Make, tmp_path: Path) -> None:
     drawn = np.zeros((96, 96), np.uint8)
     drawn[30:60, 30:60] = 1
@@ -268,7 +234,7 @@ def test_maps_of_a_folder_count_as_the_one_map_that_they_all_are(
 def test_trained_detectors_are_taken_up_again(
     rings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, seen = _data(rings), _watch(monkeypatch, PatchCore)
+    data, seen = _data(rings), watched_fits(monkeypatch, PatchCore)
     run = Run(trained=Checkpoints(tmp_path / "kept"))
     first = _segad().fit(data, run)
     second = _segad(statistics=["maximum"]).fit(data, run)

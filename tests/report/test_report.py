@@ -11,75 +11,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from flawscope.data.samples import GOOD
 from flawscope.errors import InputError, OutputError
-from flawscope.report.charts import pro_chart, roc_chart, score_chart
-from flawscope.report.content import Curve, Facts, Figure, ReportContent, ReportItem, Scatter
+from flawscope.report.content import Facts, Figure, ReportItem, Scatter
 from flawscope.report.page import environment, render, write_report
-from flawscope.report.svg import nice_ticks
-from flawscope.runtime.overlay import to_webp_bytes
-from flawscope.runtime.prediction import Decision, Finding
+from flawscope.runtime.prediction import Finding
 from flawscope.runtime.record import Inset, Record, Truth, Views
-
-PICTURE = to_webp_bytes(np.full((24, 24, 3), 120, np.uint8))
-REVIEW, REJECT = 2.0, 3.0
-
-
-def item(name: str, score: float, defective: bool | None = None, kind: str | None = None) -> ReportItem:
-    decision = Decision.REJECT if score > REJECT else Decision.REVIEW if score > REVIEW else Decision.ACCEPT
-    record = Record(
-        path=f"parts/{name}",
-        score=score,
-        p_value=0.02,
-        decision=decision,
-        truth=None if defective is None else Truth(kind=kind or GOOD, defective=defective),
-        findings=(Finding(f"finding of {name}"),),
-    )
-    return ReportItem(record, Views(PICTURE, PICTURE))
-
-
-def changed(item: ReportItem, **values: object) -> ReportItem:
-    """The item with other values in its record."""
-    return replace(item, record=item.record.model_copy(update=values))
-
-
-def withheld(item: ReportItem, yes: bool) -> ReportItem:
-    """The item as one of a kind that training may not see, or may."""
-    assert item.record.truth is not None
-    return changed(item, truth=item.record.truth.model_copy(update={"seen": not yes}))
-
-
-def content(*items: ReportItem, **more: object) -> ReportContent:
-    parts: dict[str, object] = {
-        "title": "Screw",
-        "subtitle": "PatchCore",
-        "created": "2026-11-23 02:00",
-        "items": items,
-        "review_threshold": REVIEW,
-        "reject_threshold": REJECT,
-        "promise": "At most 1 % of good parts are rejected.",
-    }
-    return ReportContent(**(parts | more))  # type: ignore[arg-type]
-
-
-def judged() -> ReportContent:
-    return content(
-        item("g1.png", 1.0, False, "good"),
-        item("g2.png", 2.5, False, "good"),
-        item("g3.png", 3.5, False, "good"),
-        item("s1.png", 1.5, True, "scratch"),
-        item("s2.png", 5.0, True, "scratch"),
-        item("d1.png", 2.2, True, "dent"),
-        figures=(Figure("Image AUROC", 0.7654, 0.61, 0.89, "1 is perfect"),),
-        pro=Curve([0.0, 0.1, 0.3], [0.0, 0.8, 1.0], 0.8123, 0.3),
-        unreadable=(("parts/cut.jpg", "damaged"),),
-        provenance=(Facts("Model", (("Method", "patchcore"),)),),
-        version="0.1.0",
-    )
+from reported import PICTURE, changed, content, item, judged
 
 
 class Seen(HTMLParser):
@@ -264,70 +204,6 @@ def test_pictures_stay_within_the_budget_misses_first() -> None:
 def test_rows_begin_with_rejects_by_score() -> None:
     names = re.findall(r'class="file"><bdi>(.*?)</bdi>', render(judged()))
     assert names == ["s2.png", "g3.png", "g2.png", "d1.png", "s1.png", "g1.png"]
-
-
-def test_the_reject_label_stays_within_the_chart_where_the_threshold_is_the_highest() -> None:
-    for threshold, anchored in ((0.5, False), (9.0, True)):
-        chart = score_chart(content(item("a.png", 0.1), item("b.png", 1.0), reject_threshold=threshold))
-        label = chart[: chart.index("reject beyond")].rpartition("<text")[2]
-        assert ('text-anchor="end"' in label) == anchored
-
-
-def test_score_chart_places_thresholds_on_its_axis() -> None:
-    chart = score_chart(judged())
-    zones = [float(x) for x in re.findall(r'class="zone \w+" d="M([\d.]+) ', chart)]
-    end = float(re.findall(r'class="zone reject" d="M[\d.]+ \d+H([\d.]+)V', chart)[0])
-    # scores 1 to 5 with 3 % room: review 2.0 and reject 3.0 lie at these shares of the axis
-    shares = [(x - zones[0]) / (end - zones[0]) for x in zones[1:]]
-    assert shares == pytest.approx([(2 - 0.88) / 4.24, (3 - 0.88) / 4.24], abs=1e-3)
-
-
-def test_withheld_kinds_have_bars_strips_and_a_key_of_their_own() -> None:
-    items = tuple(withheld(item, item.kind == "dent") for item in judged().items)
-    page = render(replace(judged(), items=items))
-    assert ("2 seen" in page, "1 unseen" in page) == (True, True)
-    assert re.findall(r'class="strip (\w+)"', page) == ["good", "unseen", "defective"]
-    assert re.findall(r"<th>(\w+)<small>withheld from training", page) == ["dent"]
-    bars = re.findall(r'class="bars (defective|unseen)" d="(M[^"]*V162Z)"', page)
-    assert [(name, drawn.count("Z")) for name, drawn in bars] == [("defective", 2), ("unseen", 1)]
-
-
-def test_pictures_that_nobody_has_reviewed_stay_in_the_histogram() -> None:
-    reviewed = item("a.png", 4.0, False, "good")
-    page = render(content(reviewed, item("b.png", 1.0), item("c.png", 5.0)))
-    assert ("3 pictures" in page, "1 good<" in page) == (True, False)
-    assert "Of 1 picture whose truth is known:" in page
-    assert re.findall(r'class="strip (\w+)"', page) == ["good"]
-    assert "whose truth is known" not in render(judged())
-
-
-@pytest.mark.parametrize("seen", [True, False])
-def test_none_is_told_apart_where_all_are_alike(seen: bool) -> None:
-    page = render(replace(judged(), items=tuple(withheld(item, not seen) for item in judged().items)))
-    assert [name in page for name in ("withheld", "bars unseen", "strip unseen")] == [False] * 3
-
-
-def test_equal_scores_and_thresholds_make_a_chart() -> None:
-    alike = content(*[item("a.png", 2.0)] * 3, review_threshold=2.0, reject_threshold=2.0)
-    assert "nan" not in score_chart(alike)
-    assert "nan" not in render(alike)
-
-
-def test_roc_marks_the_thresholds() -> None:
-    chart = roc_chart(judged())
-    assert "reject threshold: 33.3 % found, 33.3 % false" in chart
-    assert "review threshold: 66.7 % found, 66.7 % false" in chart
-
-
-def test_long_curves_are_thinned_to_the_screen() -> None:
-    x = np.linspace(0, 1, 200_000)
-    chart = pro_chart(Curve(x.tolist(), np.sqrt(x).tolist(), 0.6, 0.3))
-    assert len(chart) < 30_000
-
-
-def test_ticks_are_round() -> None:
-    assert nice_ticks(-0.3, 1.1, 7) == [-0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert nice_ticks(1e-9, 5e-9, 4) == [1e-9, 2e-9, 3e-9, 4e-9, 5e-9]
 
 
 def test_items_must_hold_a_verdict_and_the_file_be_writable(tmp_path: Path) -> None:

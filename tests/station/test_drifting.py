@@ -22,7 +22,6 @@ from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.drift import Reference
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
-from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record
 from flawscope.station import drifting
 from flawscope.station.audit import audit
@@ -31,10 +30,8 @@ from flawscope.station.inspection import inspect_pictures
 from flawscope.station.picture import Inspected
 from flawscope.station.replay import Replay, replay, restart
 from flawscope.station.results import Results, read_records
-from in_force import in_force
+from streams import MODEL, add, inspected, opened, raised
 from trained import Trained, write_pictures
-
-MODEL = in_force("a")
 
 
 @pytest.fixture(scope="module")
@@ -49,34 +46,6 @@ def manifest(inspector: Inspector) -> Manifest:
     random = np.random.default_rng(0)
     values = {name: tuple(random.normal(5, 1, 100).tolist()) for name in ("brightness", "sharpness")}
     return inspector.bundle.manifest.model_copy(update={"conditions": values})
-
-
-def inspected(number: int, *, dark: bool = False, path: str | None = None) -> Inspected:
-    random = np.random.default_rng(number)
-    conditions = {"brightness": random.normal(5, 1) - 3 * dark, "sharpness": random.normal(5, 1)}
-    record = Record(
-        path=path or f"line/{number}.png",
-        state=(9, number * 60_000_000_000),
-        model=MODEL.identity,
-        score=float(random.random()),
-        p_value=0.5,
-        decision=Decision.ACCEPT,
-        conditions={name: float(value) for name, value in conditions.items()},
-    )
-    return Inspected(record)
-
-
-def opened(folder: Path, manifest: Manifest, alpha: float = 0.01) -> Results:
-    return Results(folder, model=MODEL, drifting=Drifting(manifest, alpha))
-
-
-def raised(records: Iterator[Record]) -> list[tuple[str, str]]:
-    return [(record.name, alarm.about) for record in records for alarm in record.drift]
-
-
-def add(results: Results, first: int, last: int, change: int = 60) -> None:
-    for number in range(first, last):
-        results.add(inspected(number, dark=number >= change))
 
 
 def test_an_alarm_stands_in_the_record_that_raised_it_and_in_the_chain(

@@ -1,4 +1,4 @@
-"""Tiles of large pictures: what recipes say of them, what follows from sizes, and models that see tiles."""
+"""Models of large pictures that see tiles: training, thresholds, overviews, evaluation and learning."""
 
 from __future__ import annotations
 
@@ -9,154 +9,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from flawscope.cli import main
-from flawscope.data.defects import read_defects
 from flawscope.data.layouts import read_dataset
-from flawscope.data.samples import Sample
-from flawscope.data.splits import NormalSplit
-from flawscope.data.tiles import cut
-from flawscope.data.training import TrainingData
-from flawscope.errors import DataError, OptionError, Stopped
-from flawscope.methods.detector import DetectorOptions
+from flawscope.errors import OptionError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
-from flawscope.runtime.images import Frame, decode, to_frame
+from flawscope.runtime.images import decode, to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.runtime.record import Record
-from flawscope.runtime.tiling import Overview, Tiling
+from flawscope.runtime.tiling import Overview
 from flawscope.station.calibrate import calibrate
 from flawscope.station.evaluate import evaluate
 from flawscope.station.inspection import Summary, inspect_pictures
 from flawscope.station.picture import inspect_one
-from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.learn import learn
 from flawscope.training.recipe import LearnRecipe, Recipe
-from flawscope.training.selection import Selection
-from flawscope.training.settings import apply_settings, read_recipe
-from flawscope.training.tiling import MOST_TILES, Proposal, TilingChoice, propose
+from flawscope.training.settings import read_recipe
+from flawscope.training.tiling import TilingChoice
 from flawscope.training.train import TrainResult, train
-from trained import OPTIONS, recipe, write_pictures
-from two_filters import NAME, Difference, register
-
-FRAME = Frame(320, 320)
-SIDE = 96  # of the pictures, which the model sees in tiles of 32
-
-
-def choice(value: Any) -> TilingChoice:
-    return Recipe.parse({"data": {"folder": "x"}, "tiling": value}).tiling
-
-
-def test_auto_says_what_it_does_in_the_issue_s_words() -> None:
-    proposal = propose(choice("auto"), FRAME, [(512, 1408)] * 3)
-    assert proposal.sentence == (
-        "Pictures of 1408×512: 2×5 tiles of 320 with overlap 32; shrunk whole, a flaw of 4 pixels would be 1."
-    )
-    assert proposal.tiling is not None
-    assert (proposal.tiling.size, proposal.tiling.stride, proposal.tiling.scale) == (
-        (320, 320),
-        (288, 288),
-        1,
-    )
-    told = proposal.to_json()
-    assert told is not None
-    assert (told["rows"], told["columns"], told["sentence"]) == (2, 5, proposal.sentence)
-
-
-def test_auto_leaves_small_pictures_whole_and_bounds_the_tiles_of_huge_ones() -> None:
-    whole = propose(choice("auto"), FRAME, [(480, 400), (300, 300)])
-    assert whole.tiling is None
-    assert whole.sentence == "Pictures of up to 400×480 are seen whole, at 320."
-    huge = propose(choice("auto"), FRAME, [(10000, 10000)])
-    assert huge.tiling is not None
-    assert len(huge.tiling.grid(10000, 10000)) <= MOST_TILES
-    assert huge.sentence == (
-        "Pictures of 10000×10000 at 0.233 of their size, so that 64 tiles suffice: 8×8 tiles of 320 with "
-        "overlap 32; shrunk whole, a flaw of 31 pixels would be 1, in tiles one of 4."
-    )
-    mixed = propose(choice("auto"), FRAME, [(500, 4000), (3900, 3900)])
-    assert mixed.tiling is not None
-    assert mixed.grid is not None
-    assert mixed.grid.picture == (3900, 3900)
-    assert len(mixed.grid) <= MOST_TILES
-    stubborn = propose(choice("auto"), FRAME, [(999, 999)], whole="it counts")
-    assert stubborn.tiling is None
-    assert stubborn.sentence == "Pictures of 999×999 are seen whole, at 320: it counts."
-
-
-def test_who_has_not_chosen_is_told_how_to_do_without_tiles_and_who_has_chosen_none_is_not() -> None:
-    default = Recipe.parse({"data": {"folder": "x"}}).tiling
-    assert (default.size, default.overview) == ("auto", None)
-    made = propose(choice({"overview": True}), FRAME, [(512, 1408)], asked=False)
-    assert made.sentence == (
-        "Pictures of 1408×512: 2×5 tiles of 320 with overlap 32, and the whole picture; shrunk whole, a flaw "
-        "of 4 pixels would be 1. --tiling none keeps them whole."
-    )
-    assert propose(choice("none"), FRAME, [(512, 1408)]) == Proposal(None)
-    assert propose(default, FRAME, [(640, 300)], asked=False) == Proposal(None)
-    assert propose(default, FRAME, [(999, 999)], asked=False, whole="it counts") == Proposal(None)
-
-
-def test_sizes_are_written_short_or_at_length() -> None:
-    short, long = choice("64/48"), choice({"size": [64, 64], "stride": 48})
-    assert short == long == TilingChoice.parse("64/48")
-    assert choice(64).size == (64, 64)
-    assert TilingChoice.parse("64x96").size == (64, 96)
-    proposal = propose(short, Frame(64, 64), [(100, 200)])
-    assert proposal.written(short) == TilingChoice(size=(64, 64), stride=(48, 48), scale=1, overview=False)
-    values = apply_settings({"data": {"folder": "x"}}, ["tiling.size=64", "tiling.blend=mean"])
-    assert Recipe.parse(values).tiling == TilingChoice(size=(64, 64), blend="mean")
-    assert short.sized({"coreset": 1}) == {"coreset": 1, "size": [64, 64]}
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("big", "none, auto, or pixels from 32"),
-        (8, "none, auto, or pixels from 32"),
-        ("64/65", "a stride of at most the size"),
-        ("none/10", "a size where there is a stride"),
-        ("64/0", "pixels from 1 to 8192"),
-        ({"size": 64, "strid": 3}, "Did you mean"),
-        ({"size": 64, "scale": 2}, "less than or equal to 1"),
-        ({"size": 64, "learn_from": "both"}, "'tiles' or 'whole'"),
-        ({"size": 64, "learn_from": "whole", "overview": True}, "learnt from where there is an overview"),
-    ],
-)
-def test_wrong_choices_are_one_line(value: Any, words: str) -> None:
-    with pytest.raises(OptionError, match=words):
-        choice(value)
-    if isinstance(value, str):
-        with pytest.raises(OptionError, match="--tiling"):
-            TilingChoice.parse(value)
-
-
-def test_choices_that_do_not_fit_the_pictures_or_the_method() -> None:
-    with pytest.raises(OptionError, match="tiles smaller than the largest pictures, 200×100"):
-        propose(choice(200), Frame(200, 200), [(200, 100), (90, 90)])
-    with pytest.raises(OptionError, match="It counts; use --tiling none"):
-        propose(choice(64), Frame(64, 64), [(200, 100)], whole="It counts")
-    with pytest.raises(OptionError, match="at most the size of a tile, 320"):
-        propose(choice({"size": "auto", "stride": 400}), FRAME, [(999, 999)])
-    with pytest.raises(OptionError, match="the method's own size, 128"):
-        choice(64).sized({"size": [128, 128]})
-
+from spotted import SIDE, spotted, tiled
+from trained import write_pictures
+from two_filters import NAME, register
 
 QUICK: dict[str, Any] = {"method": NAME, "options": {}}  # without a network
-
-
-def tiled(folder: Path, **changes: Any) -> Recipe:
-    options = {name: value for name, value in OPTIONS.items() if name != "size"}
-    values = {
-        "options": options,
-        "tiling": "32/24",
-        "split": {"calibration": 0.4},
-        "calibration": {"false_rejects": 0.3},
-    }
-    return recipe(folder, **(values | changes))
 
 
 @pytest.fixture(scope="module")
@@ -166,18 +44,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult, l
     write_pictures(root / "parts" / "good", 30, side=SIDE)
     spotted(root / "parts" / "spot", 4)
     return root / "parts", train(tiled(root / "parts"), root / "model", Run(), Watch(say=said.append)), said
-
-
-def spotted(folder: Path, count: int, *, masks: bool = False) -> None:
-    """Pictures with a dark spot of 6 pixels, each elsewhere."""
-    write_pictures(folder, count, seed=1, side=SIDE)
-    for index, path in enumerate(sorted(folder.glob("*.png"))):
-        pixels, area = np.asarray(Image.open(path)).copy(), np.zeros((SIDE, SIDE), np.uint8)
-        spot = np.s_[10 * index : 10 * index + 6, 70:76]
-        pixels[spot], area[spot] = 0, 255
-        Image.fromarray(pixels).save(path)
-        if masks:
-            Image.fromarray(area).save(path.with_name(f"{path.stem}_mask.png"))
 
 
 def test_a_model_of_tiles_finds_what_is_small(made: tuple[Path, TrainResult, list[str]]) -> None:
@@ -354,89 +220,3 @@ def test_known_defects_are_learnt_on_tiles(made: tuple[Path, TrainResult, list[s
     placed = values | {"options": {"segments": {"kind": "drafted"}}}
     with pytest.raises(OptionError, match="that kind lies in whole pictures"):
         learn(LearnRecipe.parse(placed), tmp_path / "other")
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, ...]:
-    folder = write_pictures(tmp_path_factory.mktemp("good"), 9, side=SIDE)
-    return tuple(Sample(path, "train", defective=False) for path in sorted(folder.iterdir()))
-
-
-TILES, SMALL = Tiling(size=(32, 32), stride=(24, 24)), Frame(32, 32)
-
-
-def test_whole_pictures_are_learnt_from_where_the_recipe_says_so(good: tuple[Sample, ...]) -> None:
-    split = NormalSplit(good[:4], tuning=good[4:6], calibration=good[6:], test=())
-    whole, tiles = (Selection(split, tiling=TILES, learn_from=way) for way in ("whole", "tiles"))
-    assert (len(whole.data(SMALL).normal), len(whole.data(SMALL).tuning)) == (4, 2)
-    assert (len(tiles.data(SMALL).normal), len(tiles.data(SMALL).tuning)) == (64, 32)
-    assert len(whole.apart(SMALL)) == len(tiles.apart(SMALL)) == 48
-    assert {picture.frames for picture in whole.seen()} == {1}
-    assert {picture.frames for picture in tiles.seen() if picture.role == "normal"} == {16}
-
-
-def test_no_more_tiles_are_learnt_from_than_a_method_wants_and_all_are_scored(
-    good: tuple[Sample, ...],
-) -> None:
-    split = NormalSplit(good[:4], tuning=good[4:6], calibration=good[6:], test=(), folds=2)
-    chosen = Selection(split, tiling=TILES, most_tiles=20, seed=3)
-    data = chosen.data(SMALL)
-    assert (len(data.normal), len(data.tuning), len(chosen.apart(SMALL))) == (20, 32, 48)
-    assert [tile.path for tile in data.normal.samples] == [one.path for one in good[:4] for _ in range(5)]
-    assert data.normal.samples == chosen.data(SMALL).normal.samples
-    assert data.normal.samples != replace(chosen, seed=4).data(SMALL).normal.samples
-    assert [picture.frames for picture in chosen.seen() if picture.role == "normal"] == [5] * 4
-    assert [(len(fit.normal), len(held)) for fit, held in chosen.folds(SMALL, seed=0)] == [(20, 32)] * 2
-    whole = replace(chosen, learn_from="whole", most_tiles=2)
-    assert len(whole.data(SMALL).normal) == 4
-
-
-def test_few_pictures_calibrate_in_folds_by_picture(good: tuple[Sample, ...]) -> None:
-    split = NormalSplit(good, tuning=(), calibration=(), test=(), folds=3)
-    folds = Selection(split, tiling=TILES).folds(SMALL, seed=0)
-    for data, apart in folds:
-        assert not {s.path for s in data.normal.samples} & {s.path for s in apart.samples}
-    held_out = score_in_folds(folds, lambda: Difference(DetectorOptions(size=(32, 32))), Run())
-    assert [len(scores) for scores in held_out.scores] == [3, 3, 3]
-    assert held_out.levels is not None
-    assert len(held_out.levels) == 9
-
-
-def test_tiles_of_a_picture_have_one_role_inside_segad(good: tuple[Sample, ...]) -> None:
-    data = TrainingData(cut(good[:6], SMALL, TILES), cut(good[6:], SMALL, TILES)).for_detector(0.3)
-    assert (len(data.normal), len(data.tuning)) == (64, 32)
-
-
-def test_of_defective_pictures_the_tiles_with_a_marked_area_are_learnt_from(
-    good: tuple[Sample, ...], tmp_path: Path
-) -> None:
-    spotted(tmp_path / "bad", 3, masks=True)
-    split = NormalSplit(good, tuning=(), calibration=(), test=())
-    chosen = Selection(split, read_defects(tmp_path / "bad"), tiling=TILES)
-    found = chosen.data(SMALL).defective
-    assert found is not None
-    assert [sample.path.name for sample in found.samples] == ["000.png"] * 2 + ["001.png"] * 2 + [
-        "002.png"
-    ] * 4
-    for pixels in found:
-        assert pixels.min() == 0
-    whole = Selection(split, chosen.defective, tiling=TILES, learn_from="whole").data(SMALL).defective
-    assert whole is not None
-    assert len(whole) == 3
-
-
-@pytest.mark.parametrize("masks", [True, False])
-def test_training_says_which_defective_tiles_it_takes(tmp_path: Path, masks: bool) -> None:
-    write_pictures(tmp_path / "good", 24, side=SIDE)
-    spotted(tmp_path / "bad", 3, masks=masks)
-    watch, said = Watch(), list[str]()
-    watch.stop.set()
-    wish = tiled(
-        tmp_path,
-        data={"folder": str(tmp_path / "good"), "defects": str(tmp_path / "bad")},
-        method="classifier",
-        options={"weights": "random", "backbone": "test_resnet", "steps": 2},
-    )
-    with pytest.raises(Stopped if masks else DataError, match="stop" if masks else "3 pictures without any"):
-        train(wish, tmp_path / "model", Run(), replace(watch, say=said.append))
-    assert any("Of 3 defective pictures 8 tiles are learnt from" in line for line in said) == masks

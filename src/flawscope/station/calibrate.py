@@ -261,5 +261,5 @@ def _require(normals: Sequence[Path], knobs: str) -> None:
             knobs,
             expected="good pictures to score anew (--normals FOLDER)",
             got="none",
-            fix="The stored scores hold for the model as it is; name good pictures that training has not seen.",
+            fix="The stored scores are of the model as it is; name good pictures that training has not seen.",
         )

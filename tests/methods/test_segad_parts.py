@@ -1,0 +1,23 @@
+"""What SegAD's forest is built of, without a detector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flawscope.methods.segad.reading import far_apart, folds_by_kind
+
+
+def test_apart_is_one_for_disjoint_and_zero_for_equal_samples() -> None:
+    low, high = np.arange(5, dtype=np.float32), np.arange(10, 14, dtype=np.float32)
+    assert far_apart(low, high) == far_apart(high, low) == 1
+    assert far_apart(low, low) == 0
+
+
+def test_folds_spread_every_kind() -> None:
+    kinds = ["good"] * 11 + ["a"] * 5 + ["b"] * 2
+    folds = folds_by_kind(kinds, 5, seed=1)
+    good, a, b = folds[:11], folds[11:16], folds[16:]
+    assert np.bincount(good, minlength=5).max() - np.bincount(good, minlength=5).min() <= 1
+    assert sorted(a) == [0, 1, 2, 3, 4]
+    assert len(set(b)) == 2
+    assert np.array_equal(folds, folds_by_kind(kinds, 5, seed=1))
