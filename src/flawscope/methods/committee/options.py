@@ -67,7 +67,7 @@ class CommitteeOptions(DetectorOptions):
             MemberSpec(method="csad", preset="default", options=BESIDE_OTHERS),
         ),
         min_length=1,
-        description="detectors of any methods, each {method, preset, options, name, sense}",
+        description="detectors of any methods, each {method, preset, options, name, sense, tail}",
     )
     join: Literal["largest", "sum"] = Field(
         "largest",

@@ -49,7 +49,7 @@ _BATCH = 4
 
 
 class EfficientAD(Detector):
-    """Differences of teacher, student and autoencoder; fast on a GPU, and finds logical anomalies too."""
+    """Differences of teacher, student and autoencoder; made for a GPU, and finds logical anomalies too."""
 
     name: ClassVar = "efficientad"
     Options = EfficientADOptions
