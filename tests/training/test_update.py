@@ -14,11 +14,15 @@ from PIL import Image
 from flawscope.errors import BundleError, DataError, InputError, OptionError, OutputError
 from flawscope.files import sha256
 from flawscope.runtime import bundle, chain, versions
+from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.inspector import Inspector
+from flawscope.station.calibrate import calibrate, recalibrated
 from flawscope.station.deploy import deploy
+from flawscope.station.gate import Gate
 from flawscope.training import pack as packing
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe
+from flawscope.training.teaching import Made
 from flawscope.training.update import UpdateResult, update
 from trained import Trained, write_pictures
 
@@ -193,3 +197,29 @@ def test_a_full_disk_leaves_the_model_in_use(
     with pytest.raises(OutputError, match="no space left"):
         update(model, [odd])
     assert bundle.load(model).manifest == bundle.load(trained.folder).manifest
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("changed", ["model", "candidate"])
+def test_a_model_or_candidate_that_changes_meanwhile_stays(
+    trained: Trained, odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, gated: bool
+) -> None:
+    model = shutil.copytree(trained.folder, tmp_path / "model")
+
+    def slow(opened: Bundle, *_: Any, **__: Any) -> Made:
+        def candidate(alpha: float) -> Bundle:
+            manifest = recalibrated(opened, alpha=alpha).bundle.manifest
+            return bundle.load(versions.candidate_like(opened, manifest))
+
+        made = candidate(0.25)
+        if changed == "model":  # as other commands do
+            calibrate(model, alpha=0.3)
+        else:
+            candidate(0.35)
+        return Made(made, {}, 0)
+
+    monkeypatch.setattr("flawscope.training.update.teach", slow)
+    gate = Gate(most_new_misses=0, data=trained.pictures) if gated else None
+    with pytest.raises(BundleError, match="as it was when work began, got one that changed meanwhile"):
+        update(model, [odd], gate=gate)
+    assert bundle.load(model).manifest.calibration.alpha == (0.3 if changed == "model" else 0.2)

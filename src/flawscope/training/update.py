@@ -18,7 +18,7 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle, versions
 from flawscope.runtime.bundle import Bundle
 from flawscope.station.gate import Gate
-from flawscope.station.gated import Gated, switch_if_it_passes
+from flawscope.station.gated import Gated, require_same, switch_if_it_passes
 from flawscope.station.sources import collect_good
 from flawscope.training.lessons import lessons
 from flawscope.training.recalibrating import calibrating
@@ -109,7 +109,8 @@ def update(
         gate: what the taught model must hold to take the place of `model`; there is no `out` then.
 
     Raises:
-        BundleError: a damaged model, or one without training weights; engines that disagree with it.
+        BundleError: a damaged model, one without training weights, or one that changed meanwhile; engines
+            that disagree with it.
         CalibrationError: pictures that support no rate below one half.
         DataError: no new picture, pictures that are all alike, or none at hand to calibrate on.
         InputError: a picture that cannot be read.
@@ -144,6 +145,9 @@ def update(
         made = teach(opened, recipe, found, held, place=place, run=run, watch=watch)
     after = rejected(made.bundle, pictures, watch)
     event, gated = {"event": "update", "pictures": len(found.samples), "retrained": retrain}, None
+    if out is None:
+        require_same(opened)
+        require_same(made.bundle)
     if gate is not None:
         gated = switch_if_it_passes(opened.folder, place, gate, event, progress=watch.progress)
     elif out is None:
