@@ -132,6 +132,25 @@ def test_another_engine_takes_up_what_was_learned(pictures: Path, tmp_path: Path
     assert kept(recipe_of(pictures, seed=1)) != kept(recipe_of(pictures))
 
 
+def test_what_was_learned_of_other_groups_is_not_taken_up(pictures: Path, tmp_path: Path) -> None:
+    dataset, recipe = read_dataset(pictures), recipe_of(pictures)
+
+    def kept(parts: int, *natural: Path) -> Path:
+        samples = (
+            [replace(one, group=str(at % parts)) for at, one in enumerate(dataset)] if parts else dataset
+        )
+        grouped = replace(dataset, samples=tuple(samples))
+        beside = tuple(Sample(path, "train", defective=False) for path in natural)
+        chosen = Selection(NormalSplit((), (), (), ()), natural=beside)
+        run = _with_checkpoints(Run(), recipe, grouped, chosen, tmp_path)
+        assert run.checkpoints is not None
+        return run.checkpoints.folder
+
+    some = next(iter(dataset)).path
+    assert kept(3) == kept(3)
+    assert len({kept(0), kept(2), kept(3), kept(3, some)}) == 4
+
+
 class Coarse:
     """An engine that says it computes in half precision; `error` is added to one output."""
 

@@ -251,12 +251,18 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
     """
     learned = recipe.model_copy(update={"engine": EngineChoice()})
     digest = hashlib.sha256(learned.to_yaml().encode())
-    good = paths_of(dataset.select(split="train", defective=False))
+    told = [
+        sample for split in ("train", "validation") for sample in dataset.select(split=split, defective=False)
+    ]
+    groups = [f"{number} {sample.group}" for number, sample in enumerate(told) if sample.group is not None]
+    digest.update("\n".join(groups).encode(errors="surrogateescape"))  # a table may tell others than before
+    good = paths_of(told)
     place = recipe.data.annotations
     sources = [getattr(mask, "path", None) for sample in chosen.defective for mask in sample.masks]
     masks = [path for path in sources if isinstance(path, Path)]
     files = annotation_files(place) if place else ()
-    for path in (*good, *paths_of(chosen.annotated), *paths_of(chosen.defective), *masks, *files):
+    beside = paths_of((*chosen.annotated, *chosen.defective, *chosen.natural))
+    for path in (*good, *beside, *masks, *files):
         status = path.stat()
         digest.update(os.fsencode(path.name) + f":{status.st_size}:{status.st_mtime_ns}".encode())
     folder = out / UNFINISHED / digest.hexdigest()[:16]
