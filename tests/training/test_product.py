@@ -107,6 +107,16 @@ def test_where_more_is_said_it_stays_as_it_was(
     assert looks == []
 
 
+def test_no_committee_without_pictures_for_its_levels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, said = counted(monkeypatch), list[str]()
+    wish = recipe(write_discs(tmp_path / "good", 30, discs=3), split={"calibration": 0.2, "tuning": 0})
+    assert taken(wish, said).detector.name == "joined_banks"
+    assert (looks, len(said)) == ([], 1)
+    assert "at least 2 good pictures to scale on" in said[0]
+
+
 def test_few_pictures_are_not_looked_at(tmp_path: Path) -> None:
     assert taken(recipe(write_discs(tmp_path / "good", 29, discs=3))).detector.name == "joined_banks"
 
@@ -123,7 +133,9 @@ def test_defects_are_not_lost(tmp_path: Path) -> None:
         ([(384, 640)], (352, 576)),
         ([(640, 480)], (512, 384)),
         ([(340, 600)], (352, 608)),
-        ([(300, 700)], (320, 672)),
+        ([(300, 700)], (320, 640)),
+        ([(512, 8192)], (320, 640)),
+        ([(60000, 60)], (640, 320)),
         ([(200, 600)], (320, 320)),
         ([(440, 440)], (320, 320)),
         ([(2000, 3000)], (352, 544)),

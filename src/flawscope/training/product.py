@@ -17,6 +17,7 @@ from typing import Any
 
 from flawscope.data.samples import Dataset
 from flawscope.data.survey import Range
+from flawscope.errors import DataError
 from flawscope.methods.committee import Committee
 from flawscope.methods.committee.options import CommitteeOptions
 from flawscope.methods.detector import Detector
@@ -111,7 +112,8 @@ def frame_size(sizes: Sequence[Pair], own: Pair) -> Pair:
     """Height and width at which pictures are seen that are so high and wide, by a method of the frame `own`.
 
     Half of the pictures are as high or wide, or more. Where these are 448 × 448 pixels or more, so many in
-    their shape, with no side below that of `own`; else `own`.
+    their shape; where a side would be below that of `own`, it is that one, and the other makes up so many
+    pixels. Else `own`.
 
     >>> [frame_size([size], (320, 320)) for size in [(512, 512), (464, 608), (384, 384), (300, 300)]]
     [(448, 448), (384, 512), (320, 320), (320, 320)]
@@ -121,17 +123,21 @@ def frame_size(sizes: Sequence[Pair], own: Pair) -> Pair:
         return own
     scale = math.sqrt(FINE_PIXELS / (height * width))
     sides = [
-        max(least, round(side * scale / _STEP) * _STEP)
-        for side, least in zip((height, width), own, strict=True)
+        max(least, _stepped(min(side * scale, FINE_PIXELS / other)))
+        for side, least, other in zip((height, width), own, reversed(own), strict=True)
     ]
     return sides[0], sides[1]
+
+
+def _stepped(side: float) -> int:
+    return round(side / _STEP) * _STEP
 
 
 def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     """The committee in the place of `first`, where nobody named a method and components can be compared.
 
     Where fewer than 50 good pictures are learnt from, or every fit is repeated in folds, where they are seen
-    in tiles, or defects are learnt from, `first` stays.
+    in tiles, defects are learnt from, or none are set aside for the members' levels, `first` stays.
 
     Raises:
         DataError, InputError, Stopped: as those who look at the pictures.
@@ -144,7 +150,7 @@ def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> S
     wider = recipe.model_copy(update={"method": Committee.name, "options": _options(recipe)})
     owner = Committee(_parsed(wider.preset, wider.options))
     found = start(wider, owner, dataset)
-    return found if _all_suited(owner, first, found, run, watch) else first
+    return found if _enough(owner, found, watch) and _all_suited(owner, first, found, run, watch) else first
 
 
 def _options(recipe: Recipe) -> dict[str, Any]:
@@ -160,6 +166,16 @@ def _options(recipe: Recipe) -> dict[str, Any]:
 
 def _parsed(preset: str | None, options: Mapping[str, Any]) -> CommitteeOptions:
     return parse_options(Committee.name, CommitteeOptions, options_of(Committee.name, preset, options))
+
+
+def _enough(owner: Committee, found: Start, watch: Watch) -> bool:
+    """Whether the split leaves what the committee needs; the user is told what is missing."""
+    try:
+        owner.needs().require(found.chosen.data(found.frame), "a committee that counts components")
+    except DataError as error:
+        watch.say(f"Components are not counted: that takes {error.expected}; there are {error.got}.")
+        return False
+    return True
 
 
 def _all_suited(owner: Committee, first: Start, found: Start, run: Run, watch: Watch) -> bool:
