@@ -184,6 +184,14 @@ def test_no_more_components_are_kept_than_asked_and_those_of_before_make_room() 
     assert len(washers) == 30
 
 
+def test_a_class_is_taught_that_good_pictures_did_not_show_before() -> None:
+    branch = Branch(components=30)
+    rows = branch.rows([*map(scene, range(30))])
+    branch.colours.learn(rows[rows[:, 1] == 2])
+    branch.colours.teach(rows)  # more than all that are kept of a class
+    assert branch.colours.known.tolist() == [1, 1]
+
+
 def test_little_more_components_are_looked_at_than_good_pictures_have(taught: Branch) -> None:
     good, spoilt = [*map(scene, range(40))], scene(100, "crack")
     branch = Branch()

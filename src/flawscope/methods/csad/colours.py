@@ -265,7 +265,7 @@ def rows_of(vectors: Tensor, kinds: Tensor, judged: Tensor) -> Tensor:
 
 def _fewer(rows: Tensor, most: int) -> Tensor:
     """The rows of pictures that are spread evenly, about so many rows at most."""
-    if len(rows) <= most:
+    if len(rows) <= max(most, 0):
         return rows
     pictures = np.unique(rows[:, 0].numpy())
     kept = spread(pictures.tolist(), max(most, 0) * len(pictures) // len(rows))
