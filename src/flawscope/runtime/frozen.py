@@ -60,8 +60,9 @@ def option_error(
         expected, got, fix = "a known name", "an unknown one", suggest(str(first["loc"][-1]), fields)
     elif first["type"] == "missing":
         expected, got = "a value", "none"
-    elif first["type"] == "path_type":
-        expected = "a path, put in quotes where it is yes or no"
+    elif first["type"] in ("path_type", "string_type"):
+        what_it_is = "a path" if first["type"] == "path_type" else "text"
+        expected = f"{what_it_is}, put in quotes where it is a number, yes or no"
     elif first["type"] in ("tuple_type", "list_type"):
         usual = field.default if field and isinstance(field.default, tuple | list) else ()
         expected = f"a list in brackets{f', such as {list(usual)}' if usual else ''}"
