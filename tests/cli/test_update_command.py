@@ -29,12 +29,12 @@ def test_it_says_in_plain_words_what_changed(flawscope: Run, trained: Trained, t
 
 
 def test_pictures_that_calibrate_no_more_are_told(flawscope: Run, trained: Trained, tmp_path: Path) -> None:
-    model = shutil.copytree(trained.folder, tmp_path / "model")
+    model = shutil.copytree(trained.folder, tmp_path / "left model")
     assert flawscope("calibrate", model, "--normals", write_pictures(tmp_path / "more", 1, seed=31)).code == 0
     ended = flawscope("update", model, "--normals", write_pictures(tmp_path / "odd", 1, seed=21, spot=True))
     assert "Taught 1 good picture: it has learnt from 67" in ended.out
     said = "1 picture that calibrated it before count no more. To add them again: flawscope calibrate"
-    assert f"{said} {model} --normals FOLDER" in ended.out
+    assert f"{said} '{model}' --normals FOLDER" in ended.out
 
 
 def test_json_tells_the_same(flawscope: Run, trained: Trained, tmp_path: Path) -> None:

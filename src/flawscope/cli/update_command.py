@@ -12,6 +12,7 @@ from flawscope.cli import options
 from flawscope.cli.comparisons import end_unless_passed, gated_json, show_gated
 from flawscope.cli.console import note, print_json, promised, say
 from flawscope.cli.signals import interruptible_run
+from flawscope.files import typed
 
 if TYPE_CHECKING:
     from flawscope.training.update import UpdateResult
@@ -160,6 +161,6 @@ def _lines(result: UpdateResult) -> list[str]:
         pictures = "picture that" if result.missing == 1 else "pictures that"
         lines.append(
             f"{result.missing} {pictures} calibrated it before count no more. To add them again: flawscope "
-            f"calibrate {result.bundle.folder} --normals FOLDER"
+            f"calibrate {typed(result.bundle.folder)} --normals FOLDER"
         )
     return [*lines, result.statement]
