@@ -16,10 +16,12 @@ from flawscope.files import sha256
 from flawscope.runtime import bundle, chain, versions
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.provenance import seen
 from flawscope.station.calibrate import calibrate, recalibrated
 from flawscope.station.deploy import deploy
 from flawscope.station.gate import Gate
 from flawscope.training import pack as packing
+from flawscope.training.at_hand import at_hand
 from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe
 from flawscope.training.teaching import Made
@@ -223,3 +225,16 @@ def test_a_model_or_candidate_that_changes_meanwhile_stays(
     with pytest.raises(BundleError, match="as it was when work began, got one that changed meanwhile"):
         update(model, [odd], gate=gate)
     assert bundle.load(model).manifest.calibration.alpha == (0.3 if changed == "model" else 0.2)
+
+
+def test_copies_are_scaled_on_as_often_as_before(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "good", 3)
+    copy = Path(shutil.copy(folder / "000.png", folder / "copy.png"))
+    paths = [folder / "000.png", copy, folder / "001.png", folder / "002.png"]
+    listed = (*seen(paths, "tuning"), *seen(paths, "calibration"))
+    tuning, others = (at_hand(listed, role, [folder]) for role in ("tuning", "calibration"))
+    assert [sha256(sample.path) for sample in tuning.samples] == [sha256(path) for path in paths]
+    assert (len(others.samples), tuning.missing, others.missing) == (3, 0, 0)
+    paths[2].unlink()
+    found = at_hand(listed, "tuning", [folder])
+    assert (len(found.samples), found.missing) == (3, 1)

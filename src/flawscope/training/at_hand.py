@@ -25,9 +25,11 @@ class AtHand:
 def at_hand(pictures: Iterable[SeenPicture], role: Role, sources: Sequence[str | Path]) -> AtHand:
     """Find the pictures of this role in folders, files and patterns; a source that is gone holds none.
 
-    Files of a picture's name are looked into first, so that in a large folder few are read.
+    Files of a picture's name are looked into first, so that in a large folder few are read. Copies are found
+    once; of tuning pictures, whose scores are known one by one, as often as they were scaled on.
     """
-    wanted = {picture.sha256: picture for picture in pictures if picture.role == role}
+    listed = [picture for picture in pictures if picture.role == role]
+    wanted = {picture.sha256: picture for picture in listed}
     names, paths, found = {one.name for one in wanted.values()}, list[Path](), dict[str, Path]()
     for source in sources:
         with contextlib.suppress(FlawscopeError):
@@ -39,9 +41,10 @@ def at_hand(pictures: Iterable[SeenPicture], role: Role, sources: Sequence[str |
             digest = remembered_sha256(path)
             if digest in wanted:
                 found.setdefault(digest, path)
+    each = listed if role == "tuning" else list(wanted.values())
     samples = tuple(
-        Sample(found[digest], "train", defective=False, group=picture.group)
-        for digest, picture in wanted.items()
-        if digest in found
+        Sample(found[one.sha256], "train", defective=False, group=one.group)
+        for one in each
+        if one.sha256 in found
     )
-    return AtHand(samples, len(wanted) - len(samples))
+    return AtHand(samples, len(wanted) - len(found))
