@@ -162,7 +162,7 @@ def test_alone_scores_have_all_of_alpha() -> None:
     alone, beside = Drift({SCORES: [1.0]}, 0.02), Drift(references(), 0.02)
     assert alone.limits == pytest.approx([-np.log(0.02)])
     assert beside.limits == pytest.approx(-np.log([0.01] + [0.01 / 8] * 3))
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=r"chance of a false alarm of drift: expected .* less than 50 %"):
         Drift(references(), 0.7)
 
 
