@@ -250,7 +250,7 @@ def test_small_pictures_have_clusters_too(saved: Save) -> None:
         ({"kind": "clusters", "postion": 1}, 'got an unknown one. Did you mean "position"?'),
         (
             {"kind": "clusters", "layers": [3]},
-            "'layers.0' of segments of kind clusters: expected a valid",
+            "'layers.0' of segments of kind clusters: expected text, put in quotes",
         ),
         (
             {"kind": "cluster"},
