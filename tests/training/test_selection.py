@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset
 from flawscope.data.splits import NormalSplit
 from flawscope.data.training import TrainingData
+from flawscope.errors import DataError
 from flawscope.methods.registry import create
 from flawscope.runtime.images import Frame
 from flawscope.training.recipe import Recipe
-from flawscope.training.selection import Selection, defects_of, select, split_for
+from flawscope.training.selection import Selection, defects_of, select, split_for, taught_of
 from trained import write_pictures
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -98,6 +100,13 @@ def test_other_views_of_an_annotated_piece_are_learnt_from_too(dataset: Dataset)
     good = [replace(one, group=f"{index // 2}") for index, one in enumerate(dataset.select(defective=False))]
     good[4] = annotated(good[4:5])[0]
     assert always_learnt(replace(dataset, samples=tuple(good))) == (good[4], good[5])
+
+
+def test_taught_pictures_that_are_gone_are_told(dataset: Dataset, tmp_path: Path) -> None:
+    here = dataset.select(defective=False)[0].path
+    wish = recipe().teaching([str(here), str(tmp_path / "gone.png")])
+    with pytest.raises(DataError, match=r"1 of 2 taught pictures: .* got no file .*gone\.png\. Put"):
+        taught_of(wish, dataset)
 
 
 def test_the_draw_of_defects_has_a_seed_of_its_own_where_one_is_named(dataset: Dataset) -> None:

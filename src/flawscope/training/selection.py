@@ -270,11 +270,19 @@ def taught_of(recipe: Recipe, dataset: Dataset) -> tuple[Sample, ...]:
     """Good pictures that the recipe's model is taught, each content once; the data set's own where it can be.
 
     Raises:
-        DataError: a source without pictures.
+        DataError: a source without pictures, or one that is gone.
     """
     if not recipe.data.taught:
         return ()
-    given = [Sample(path, "train", defective=False) for path in collect(recipe.data.taught)]
+    paths = collect(recipe.data.taught)
+    if gone := [path for path in paths if not path.exists()]:
+        raise DataError(
+            f"{len(gone)} of {len(paths)} taught pictures",
+            expected="to lie where they were taught from, to be learnt from again",
+            got=f"no file {gone[0].absolute()}",
+            fix="Put them back; or train by a copy of the recipe whose data.taught leaves them out.",
+        )
+    given = [Sample(path, "train", defective=False) for path in paths]
     taught = group_if_fitting(given, "" if recipe.data.groups is None else str(recipe.data.groups))
     each = {remembered_sha256(sample.path): sample for sample in reversed(taught)}
     own = {remembered_sha256(sample.path): sample for sample in dataset if not sample.defective}

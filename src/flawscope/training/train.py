@@ -255,7 +255,7 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
         sample for split in ("train", "validation") for sample in dataset.select(split=split, defective=False)
     ]
     groups = [f"{number} {sample.group}" for number, sample in enumerate(told) if sample.group is not None]
-    digest.update("\n".join(groups).encode(errors="surrogateescape"))  # a table may tell others than before
+    digest.update("\n".join(groups).encode(errors="surrogatepass"))  # a table may tell others than before
     good = paths_of(told)
     place = recipe.data.annotations
     sources = [getattr(mask, "path", None) for sample in chosen.defective for mask in sample.masks]
