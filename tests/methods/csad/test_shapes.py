@@ -151,6 +151,17 @@ def test_taught_pictures_count_as_if_learnt_together() -> None:
         torch.testing.assert_close(apart.state_dict()[name], value)
 
 
+def test_what_counts_as_a_component_stays_where_further_pictures_share_their_classes() -> None:
+    assert len(taught(halved).hole) == 1
+    branch = Shapes(3, SIZE, ShapesOptions(stride=2))
+    whole, shared = (
+        torch.stack([halved(seed) for seed in range(60) if bool(seed % 5) == kept]) for kept in (True, False)
+    )
+    branch.learn(gathered(branch, whole))
+    branch.teach(gathered(branch, shared))
+    assert len(branch.hole) == 0
+
+
 def test_nothing_is_judged_where_good_pictures_show_nothing() -> None:
     branch = Shapes(2, SIZE, ShapesOptions())
     ground = torch.zeros(4, 3, *SIZE)

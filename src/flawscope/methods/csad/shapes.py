@@ -156,20 +156,20 @@ class Shapes(nn.Module):
         return torch.stack([_rows(figures) for figures in ways], 1)
 
     @torch.no_grad()
-    def learn(self, described: Tensor, held_out: Tensor | None = None) -> None:
+    def learn(self, described: Tensor, held_out: Tensor | None = None, joined: bool | None = None) -> None:
         """Learn what components look like.
 
         Args:
             described: (n, 2, M, 2 + D) what `gather` tells of good pictures.
-            held_out: (m, 2, M, 2 + D) of good pictures that nothing has learnt from, for `reach`; where
-                there are fewer than 20, it comes from the others, too.
+            held_out: (m, …) of pictures that nothing has learnt from, for `reach`; of all, if below 20.
+            joined: whether joined components are judged; None: as `parts` says.
         """
         rows = described.detach().cpu().double().numpy()
         ways = [self._kinds(way[way[:, :, 0] > 0]) for way in (rows[:, 0], rows[:, 1])]
-        steady = [min((kind.usual for kind in way.values()), default=0.0) for way in ways]
-        joined = self.options.parts == "joined"
-        if self.options.parts == "auto":
-            joined = steady[0] < min(_STEADY, steady[1])
+        if joined is None:
+            steady = [min((kind.usual for kind in way.values()), default=0.0) for way in ways]
+            unsteady = self.options.parts == "auto" and steady[0] < min(_STEADY, steady[1])
+            joined = unsteady or self.options.parts == "joined"
         self.hole = self._hole().reshape(1) if joined else self._hole().reshape(1)[:0]
         self._take(ways[int(joined)])
         self.seen = described.to(self.seen)
@@ -183,10 +183,10 @@ class Shapes(nn.Module):
     def teach(self, described: Tensor, held_out: Tensor | None = None) -> None:
         """Learn anew from the components of before and those of further good pictures, as of one lot.
 
-        For `held_out` see `learn`; None: those of before.
+        For `held_out` see `learn`; None: those of before. What counts as a component stays, for colours too.
         """
         known = self.held_out if held_out is None else held_out
-        self.learn(torch.cat([self.seen, described.to(self.seen)]), known)
+        self.learn(torch.cat([self.seen, described.to(self.seen)]), known, len(self.hole) > 0)
 
     def figures(self, shares: Tensor) -> Figures:
         """The components of shares (N, K + 1, H, W) that are judged, of one class each or joined ones."""
