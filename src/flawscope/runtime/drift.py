@@ -18,11 +18,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from flawscope.errors import OptionError
 from flawscope.runtime.alarm import SCORES, Alarm, Moment
 from flawscope.runtime.conditions import NAMES
 from flawscope.runtime.counted_parts import Counted, CountedParts, Counting
-from flawscope.runtime.false_rejects import HIGHEST_RATE
+from flawscope.runtime.false_rejects import check_rate
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.martingale import OF_CONDITIONS, OF_SCORES, Array
 from flawscope.runtime.record import Record
@@ -96,13 +95,7 @@ class Drift:
         alpha: float = ALPHA,
         counting: Counting | None = None,
     ) -> None:
-        if not 0.0 < alpha < HIGHEST_RATE:
-            raise OptionError(
-                "chance of a false alarm of drift",
-                expected="more than 0 % and less than 50 %",
-                got=f"{alpha}",
-                fix="Use for example 0.01 for 1 %.",
-            )
+        check_rate(alpha, "chance of a false alarm of drift")
         known = {name: references[name] for name in NAMES if name in references}
         own = alpha / 2 if known else alpha
         self._conditions = Watched(OF_CONDITIONS, known, dict.fromkeys(known, alpha / 2 / len(NAMES)))

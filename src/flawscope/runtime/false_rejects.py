@@ -85,14 +85,18 @@ def _binomial(k: int, n: int, rate: float) -> float:
     return math.exp(choose + k * math.log(rate) + (n - k) * math.log1p(-rate))
 
 
-def check_rates(alpha: float, delta: float) -> None:
+def check_rate(alpha: float, what: str = "false-reject rate") -> None:
     if not 0.0 < alpha < HIGHEST_RATE:
         raise OptionError(
-            "false-reject rate",
+            what,
             expected="more than 0 % and less than 50 %",
             got=f"{alpha}",
             fix="Use for example 0.01 for 1 %.",
         )
+
+
+def check_rates(alpha: float, delta: float) -> None:
+    check_rate(alpha)
     if not 0.0 < delta < 1.0:
         raise OptionError(
             "delta",
