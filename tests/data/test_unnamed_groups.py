@@ -139,6 +139,15 @@ def test_the_check_warns_once_and_training_says_it_in_a_line(tmp_path: Path) -> 
     assert "needs 299 calibration parts; 12 can be held out in turn" in counted["few-normals"].message
 
 
+def test_training_counts_the_groups_of_the_pattern_that_it_names(tmp_path: Path) -> None:
+    names = [f"lot1_s{part:02d}_c{camera}_2023.png" for part in range(22) for camera in range(5)]
+    folder = write(tmp_path / "good", names, list(range(5)) * 22)
+    line = about_groups([Sample(folder / name, "train", defective=False) for name in names])
+    assert line is not None
+    assert r"Name them with --groups 'lot\d+_s\d+_c(\d+)_'" in line
+    assert line.startswith("110 good pictures, which count each by itself, seem to come in 5 groups")
+
+
 def test_parts_on_both_sides_are_found(tmp_path: Path) -> None:
     write(tmp_path / "train/good", [f"p{part}_a.png" for part in range(8)], list(range(8)))
     write(tmp_path / "test/good", [f"p{part}_b.png" for part in range(6, 10)], list(range(4)))

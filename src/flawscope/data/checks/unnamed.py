@@ -92,14 +92,17 @@ def about_groups(good: Sequence[Sample]) -> str | None:
     found = suggested(good, None)
     if found is None and any(sample.group is not None for sample in good):
         return None
-    for candidate in () if found else _candidates(good):
+    candidates = [] if found else list(_candidates(good))
+    groups = {candidate.pattern: candidate.groups for candidate in candidates}
+    for candidate in candidates:
         several = [group for group in candidate.groups if len(group) > 1]
         size = max(1, sum(map(len, several)) // len(several))
         chosen = [sample for group in spread(several, max(READ // size, 2)) for sample in group]
         found = suggested(chosen, np.stack([_read(sample.path) for sample in chosen]))
-        if found is not None:
-            found = Suggestion(found.pattern, candidate.groups, found.why)
+        if found is not None and found.pattern in groups:
+            found = Suggestion(found.pattern, groups[found.pattern], found.why)
             break
+        found = None
     return None if found is None else f"{found.message} {found.fix}"
 
 
