@@ -22,6 +22,7 @@ from flawscope.training.recipe import Recipe
 from flawscope.training.settings import read_recipe
 from flawscope.training.train import UNFINISHED, train
 from trained import LIMITED, Trained, recipe, write_pictures
+from zoo import ZOO
 
 
 def test_every_picture_has_one_role_and_calibration_is_apart(trained: Trained) -> None:
@@ -99,6 +100,14 @@ def test_too_few_or_no_pictures_end_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         train(recipe(tmp_path / "empty"), tmp_path / "model", Run())
     assert not (tmp_path / "model").exists()
+
+
+def test_a_split_that_the_method_cannot_learn_from_ends_before_its_cost_is_told(tmp_path: Path) -> None:
+    pictures, said = write_pictures(tmp_path / "good", 12), list[str]()
+    wish = recipe(pictures, method="committee", options=ZOO["committee"][1].options, split={"tuning": 0})
+    with pytest.raises(DataError, match="tuning pictures: expected at least 2"):
+        train(wish, tmp_path / "model", Run(), Watch(say=said.append))
+    assert not [sentence for sentence in said if "Expected" in sentence]
 
 
 def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:

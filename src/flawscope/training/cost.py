@@ -23,9 +23,11 @@ def say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) 
     """Tell the watch what training on the chosen pictures takes, as far as the method knows.
 
     Raises:
+        DataError: fewer pictures than the detector needs.
         OptionError: what is learnt would not fit into memory.
     """
     folds, cost, data = chosen.split.folds, detector.needs().cost, chosen.data(frame)
+    detector.needs().require(data, detector.name)
     if said := chosen.about_defective(data):
         watch.say(said)
     often = f", in {folds} folds and once more" if folds else ""
