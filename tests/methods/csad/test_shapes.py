@@ -62,6 +62,25 @@ def halved(seed: int) -> Tensor:
     return found
 
 
+def tipped(seed: int) -> Tensor:
+    """The same, where one picture in ten takes a screw's tip, a third of it, for a third class."""
+    found = torch.cat([shares(seed), torch.zeros(1, *SIZE)])
+    if seed % 10 == 0:
+        screw_, rows = found[1], torch.arange(SIZE[0]).view(-1, 1)
+        first = int(screw_.amax(1).nonzero()[0])  # the topmost row of any screw
+        found[3] = screw_ * (rows < first + 8)
+        found[1] = screw_ - found[3]
+    return found
+
+
+def beside_a_carrier(seed: int) -> Tensor:
+    """The same screws and ring on a plate, class 3, that touches them all: joined ones are one component."""
+    found = torch.cat([halved(seed), torch.zeros(1, *SIZE)])
+    found[4] = found[0]
+    found[0] = 0.0
+    return found
+
+
 def gathered(branch: Shapes, maps: Tensor) -> Tensor:
     return branch.gather(branch.ways(maps))
 
@@ -122,6 +141,19 @@ def test_parts_that_two_classes_share_are_joined() -> None:
     scores = judged(branch, torch.stack([halved(seed) for seed in range(300, 320)])).scores
     spoilt = torch.cat([shares(101, bend=0.6), torch.zeros(1, *SIZE)])
     assert judged(branch, spoilt.unsqueeze(0)).scores > 1.5 * scores.max()
+
+
+def test_parts_of_which_one_in_ten_pictures_cuts_a_piece_are_joined() -> None:
+    """Each piece is one of sixty components, but one good picture in ten would look broken."""
+    branch = taught(tipped)
+    assert len(branch.hole) == 1
+    scores = judged(branch, torch.stack([tipped(seed) for seed in range(300, 320)])).scores
+    spoilt = torch.cat([shares(101, bend=0.6), torch.zeros(1, *SIZE)])
+    assert judged(branch, spoilt.unsqueeze(0)).scores > 1.5 * scores.max()
+
+
+def test_parts_on_a_carrier_are_not_joined_with_it() -> None:
+    assert len(taught(beside_a_carrier).hole) == 0
 
 
 def test_a_hole_is_part_of_what_surrounds_it_whatever_its_class() -> None:

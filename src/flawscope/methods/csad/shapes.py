@@ -6,34 +6,31 @@ is a few per cent, and how far screws hide one another moves as much.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.methods.csad.figures import ENTRIES, SIZES, Describing, Figures
 from flawscope.methods.csad.fused import ENOUGH, USUAL
 from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
+from flawscope.methods.csad.kinds import Kind, kinds_of
 from flawscope.methods.csad.labelling import require_squares
 from flawscope.runtime.frozen import Frozen
 
-FEWEST = 20  # components of a kind
 TOLD = 3  # components of a picture, of which findings can speak
 _SAID = ("distance", "area", "length", "width", "along", "across", "threefold along", "threefold across")
 NAMES = tuple(f"{index}/{name}" for index in range(TOLD) for name in _SAID)
-_SMALL = 0.1  # share of a class's area that lies in its small components
-_SPECK = 0.1  # of such a small one's area, below which one is no evidence of how components are divided
 _STEADY = 0.95  # share of a kind's components that look alike where it is divided well
-_FAR, _EDGE, _ROUNDS = 6.0, 1.5, 3  # what is left out of a kind: beyond its median, then beyond most others
+_TAIL = 2.5  # times its median, from where on the largest distance in a picture comes of how it is divided
+_APART = 1 / 3  # of as many components as there are of one class each: rings with a hole are two each
 _RAMP = 0.2  # of a limit, over which a component comes to count, so that nothing changes by a step
-
-Rows = NDArray[np.float64]
 
 
 class ShapesOptions(Frozen):
@@ -46,7 +43,8 @@ class ShapesOptions(Frozen):
         "auto",
         description="components of one class each, or joined ones of any class but the background, which "
         "stay whole where a screw is taken for half a long one and half a short one; auto takes the first "
-        "unless one in twenty of a class's components is unlike the others",
+        "unless one in twenty of a class's components is unlike the others, or in one good picture of twenty "
+        "one is far more unusual than in most",
     )
     least_area: float = Field(
         0.5,
@@ -165,19 +163,40 @@ class Shapes(nn.Module):
             joined: whether joined components are judged; None: as `parts` says.
         """
         rows = described.detach().cpu().double().numpy()
-        ways = [self._kinds(way[way[:, :, 0] > 0]) for way in (rows[:, 0], rows[:, 1])]
-        if joined is None:
-            steady = [min((kind.usual for kind in way.values()), default=0.0) for way in ways]
-            unsteady = self.options.parts == "auto" and steady[0] < min(_STEADY, steady[1])
-            joined = unsteady or self.options.parts == "joined"
-        self.hole = self._hole().reshape(1) if joined else self._hole().reshape(1)[:0]
-        self._take(ways[int(joined)])
+        ways = [kinds_of(way[way[:, :, 0] > 0], self.options.floor) for way in (rows[:, 0], rows[:, 1])]
         self.seen = described.to(self.seen)
         self.held_out = self.seen[:0] if held_out is None else held_out.to(self.seen)
+        if joined is None:
+            joined = self.options.parts == "joined" or (self.options.parts == "auto" and self._unsteady(ways))
+        self.hole = self._hole().reshape(1) if joined else self._hole().reshape(1)[:0]
+        self._take(ways[int(joined)])
         shown = self.held_out if len(self.held_out) >= ENOUGH else torch.cat([self.seen, self.held_out])
-        own = shown[:, int(joined)]  # (k, M, 2 + D)
-        largest = self._distances(own[..., 0], own[..., 1].long().clamp_min(1), own[..., 2:])[0].amax(1)
+        largest = self._largest(shown[:, int(joined)])
         self.reach = largest.quantile(torch.tensor(USUAL).to(largest))
+
+    def _unsteady(self, ways: Sequence[Mapping[int, Kind]]) -> bool:
+        """Whether good components of one class each are not always divided alike, and joined ones are.
+
+        Pieces of half a component are unlike whole ones and too small to be judged; what else is divided
+        otherwise is far away. Joined ones that are several components each would hide what one of them lacks.
+        """
+        members = [sum(len(kind.vectors) for kind in way.values()) for way in ways]
+        if members[1] < _APART * members[0]:
+            return False
+        steady = [min((kind.usual for kind in way.values()), default=0.0) for way in ways]
+        tails = [self._tail(kinds, way) for way, kinds in enumerate(ways)]
+        return steady[0] < min(_STEADY, steady[1]) or tails[0] > _TAIL >= tails[1]
+
+    def _tail(self, kinds: Mapping[int, Kind], way: int) -> float:
+        """How many times its median the largest distance is in one good picture of twenty."""
+        self._take(kinds)
+        largest = self._largest(torch.cat([self.seen, self.held_out])[:, way])
+        middle, far = largest.quantile(torch.tensor((0.5, USUAL[1])).to(largest)).tolist()
+        return far / middle if middle > 0 else math.inf
+
+    def _largest(self, own: Tensor) -> Tensor:
+        """The largest distance (k,) in pictures of components (k, M, 2 + D)."""
+        return self._distances(own[..., 0], own[..., 1].long().clamp_min(1), own[..., 2:])[0].amax(1)
 
     @torch.no_grad()
     def teach(self, described: Tensor, held_out: Tensor | None = None) -> None:
@@ -238,19 +257,7 @@ class Shapes(nn.Module):
         height, width = self.describing.labelling.size
         return torch.tensor(self.options.hole * height * width).to(self.hole)
 
-    def _kinds(self, components: Rows) -> dict[int, _Kind]:
-        """What most components (m, 2 + D) of each class look like, of those that are no specks."""
-        found = {}
-        for label in np.unique(components[:, 1]).astype(int):
-            own = components[components[:, 1] == label]
-            areas = np.sort(own[:, 0])
-            small = areas[np.searchsorted(areas.cumsum(), _SMALL * areas.sum())]
-            own = own[own[:, 0] >= _SPECK * small]
-            if len(own) >= FEWEST:
-                found[int(label)] = _Kind(own, self.options.floor)
-        return found
-
-    def _take(self, kinds: dict[int, _Kind]) -> None:
+    def _take(self, kinds: Mapping[int, Kind]) -> None:
         """Fill the buffers from the kinds."""
         self.usual.zero_()
         if not kinds:
@@ -262,31 +269,6 @@ class Shapes(nn.Module):
         self.gaussian.learn(torch.from_numpy(vectors), members)
         ends = [np.quantile(kind.vectors, USUAL, axis=0) for kind in kinds.values()]  # (2, D) each
         self.ranges = torch.from_numpy(np.stack(ends, 1)).to(self.ranges)
-
-
-class _Kind:
-    """Those of a class's components (m, 2 + D) that look alike.
-
-    Attributes:
-        vectors: (k, D) of these.
-        area: their median one.
-        usual: which share of the class they are.
-    """
-
-    def __init__(self, components: Rows, floor: float) -> None:
-        vectors = components[:, 2:]
-        middle = np.median(vectors, 0)
-        away = np.abs(vectors - middle)
-        kept = (away / (1.4826 * np.median(away, 0) + floor)).max(1) < _FAR
-        for _ in range(_ROUNDS):
-            if kept.sum() < 2:
-                break
-            covariance = np.cov(vectors[kept].T) + floor**2 * np.eye(vectors.shape[1])
-            away = vectors - vectors[kept].mean(0)
-            distances = np.sqrt(np.einsum("nd,nd->n", away @ np.linalg.inv(covariance), away))
-            kept = distances < _EDGE * np.quantile(distances[kept], 0.98)
-        self.vectors, self.usual = vectors[kept], float(kept.mean())
-        self.area = float(np.median(components[kept, 0])) if kept.any() else 0.0
 
 
 def _rising(values: Tensor) -> Tensor:
