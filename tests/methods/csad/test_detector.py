@@ -18,7 +18,8 @@ from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, OptionError
-from flawscope.methods.csad.detector import CSAD, _softmax
+from flawscope.methods.csad.compared import shares_of
+from flawscope.methods.csad.detector import CSAD
 from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.methods.csad.options import PRESETS, CSADOptions
@@ -186,4 +187,4 @@ def test_taught_vectors_are_described_as_all_together() -> None:
 
 def test_shares_of_classes_are_the_softmax_of_their_logits_however_large() -> None:
     logits = torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0)) * 300
-    torch.testing.assert_close(_softmax(logits), torch.softmax(logits, 1))
+    torch.testing.assert_close(shares_of(logits), torch.softmax(logits, 1))

@@ -19,6 +19,7 @@ from flawscope.methods.csad.looking import single
 from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
 from flawscope.methods.csad.shapes import NAMES, Shapes
+from flawscope.methods.csad.whole import as_wholes
 from flawscope.runtime.manifest import OutputSpec
 
 
@@ -68,8 +69,10 @@ class Compared(nn.Module):
 
     def gather(self, labels: Tensor, shares: Tensor, pixels: Tensor) -> Components:
         """What `learn` needs, on the CPU, of label maps (N, H, W), shares (N, K + 1, H, W) and pictures."""
-        nothing = torch.empty(0)
-        ways = self.shapes.ways(shares) if self.shapes else ()
+        nothing, ways = torch.empty(0), list[Figures]()
+        if self.shapes is not None:
+            ways = [*self.shapes.ways(shares)]
+            ways[1], labels, shares = self._whole(ways[1], labels, shares)
         colours = [self.colours.described(pixels, way) for way in ways] if self.colours else []
         return Components(
             labels=labels.to(torch.uint8).cpu(),
@@ -79,6 +82,17 @@ class Compared(nn.Module):
             colours=torch.stack(colours, 1).half().cpu() if colours else nothing,
         )
 
+    def learn_shapes(self, good: Components, held_out: Components) -> bool:
+        """Learn what components look like, before `learn`.
+
+        Returns:
+            whether they tell of which class components are: then `gather` gives others than before.
+        """
+        if self.shapes is None:
+            return False
+        self.shapes.learn(good.shapes, held_out.shapes)
+        return self.shapes.divides
+
     def learn(self, good: Components, held_out: Components, seed: int) -> None:
         """Estimate what good pictures show; `held_out` ones, which nothing saw, give the levels."""
         if self.histogram is not None:
@@ -87,8 +101,6 @@ class Compared(nn.Module):
             self.counts.learn(good.labels, held_out.labels, seed)
         if self.places is not None:
             self.places.learn(good.places, held_out.places, seed)
-        if self.shapes is not None:
-            self.shapes.learn(good.shapes, held_out.shapes)
         if self.colours is not None:
             (rows, most), (others, _) = self._rows(good), self._rows(held_out)
             self.colours.learn(rows, others, most)
@@ -119,7 +131,10 @@ class Compared(nn.Module):
 
         Shares (N, K + 1, H, W) tell how far a pixel shows each class.
         """
-        found = Judged()
+        found, figures = Judged(), None
+        if self.shapes is not None:
+            figures, labels, shares = self._whole(self.shapes.figures(shares), labels, shares)
+        found.outputs["components"] = labels.to(torch.uint8)
         if self.histogram is not None:
             masks = self._counted(shares)
             histograms = self.histogram.count(masks)
@@ -135,8 +150,7 @@ class Compared(nn.Module):
             found.outputs |= _ranged("elsewhere", elsewhere, self.places.range(elsewhere))
             found.outputs["strays"], found.outputs["usual"] = self.places.cells(cells)
             found.maps["places"] = self.places.heatmap(shares[:, 1:], elsewhere)
-        if self.shapes is not None:
-            figures = self.shapes.figures(shares)
+        if self.shapes is not None and figures is not None:
             shapes = self.shapes(figures)
             found.scores["shapes"], found.maps["shapes"] = shapes.scores, shapes.maps
             found.outputs |= _ranged("shapes", shapes.told, (shapes.low, shapes.high))
@@ -144,6 +158,13 @@ class Compared(nn.Module):
             if self.colours is not None:
                 self._look(found, figures, pixels, self.colours, self.shapes)
         return found
+
+    def _whole(self, found: Figures, labels: Tensor, shares: Tensor) -> tuple[Figures, Tensor, Tensor]:
+        """Joined components, label maps and shares as they count, see `as_wholes`."""
+        if self.shapes is None or not self.shapes.divides:
+            return found, labels, shares
+        found, shares = as_wholes(self.shapes, found, shares)
+        return found, shares.argmax(1), shares
 
     def _look(
         self, found: Judged, figures: Figures, pixels: Tensor, colours: Colours, shapes: Shapes
@@ -203,6 +224,12 @@ class Compared(nn.Module):
 def joined(parts: Sequence[Components]) -> Components:
     """All of these pictures."""
     return Components(*(torch.cat([getattr(part, name) for part in parts]) for name in Components.__slots__))
+
+
+def shares_of(logits: Tensor) -> Tensor:
+    """Softmax over classes (N, C, H, W), whose own operator ONNX Runtime is slow with along this axis."""
+    powers = torch.exp(logits - logits.amax(1, keepdim=True))
+    return powers / powers.sum(1, keepdim=True)
 
 
 def _ranged(name: str, values: Tensor, usual: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

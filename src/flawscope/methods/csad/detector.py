@@ -20,7 +20,7 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.agreement import require_agreement
 from flawscope.methods.csad.cells import WHOLE, Grid
-from flawscope.methods.csad.compared import Compared, Components, Judged, joined
+from flawscope.methods.csad.compared import Compared, Components, Judged, joined, shares_of
 from flawscope.methods.csad.cost import expected
 from flawscope.methods.csad.looking import nothing_to_compare
 from flawscope.methods.csad.options import PRESETS, CSADOptions
@@ -185,6 +185,8 @@ class CSAD(Detector):
         """Fill the branches from good pictures; the scales come from the tuning pictures."""
         good, patches = self._read(data.normal, run, watch)
         held_out, held_patches = self._read(data.tuning, run, watch)
+        if self.compared.learn_shapes(good, held_out):
+            good, held_out = (self._read(seen, run, watch)[0] for seen in (data.normal, data.tuning))
         self.compared.learn(good, held_out, run.seed)
         if self.words is not None:
             self.words.learn(patches, held_patches, run.seed)
@@ -233,7 +235,7 @@ class CSAD(Detector):
         """Labels (N, H, W) int64, and how far each pixel shows each class, (N, K + 1, H, W)."""
         if isinstance(self.segmenter, ComponentSegmenter):
             logits = self.segmenter.logits(pixels, maps)  # (N, K + 1, H, W)
-            return logits.argmax(1), _softmax(logits * self.options.sharpness)
+            return logits.argmax(1), shares_of(logits * self.options.sharpness)
         labels = self.segmenter(pixels)
         classes = torch.arange(self.segmenter.count, device=labels.device).view(-1, 1, 1)
         return labels, (labels.unsqueeze(1) == classes).float()
@@ -250,8 +252,11 @@ class CSAD(Detector):
         """What the branches say of pictures (N, 3, H, W)."""
         maps = self.backbone(pixels)
         labels, shares = self._divided(pixels, maps)
-        found: Judged = self.compared(*self._compared(labels, shares), pixels)
-        found.outputs["components"] = labels.to(torch.uint8)
+        counted, shares = self._compared(labels, shares)
+        found: Judged = self.compared(counted, shares, pixels)
+        if self.segmenter.ignored:
+            shown = found.outputs["components"]
+            found.outputs["components"] = torch.where(counted == labels, shown, labels.to(torch.uint8))
         if self.structure is not None:
             whole = self.structure.heatmap(self.structure(pixels, maps))  # (N, H, W)
             found.maps["structure"] = whole
@@ -292,9 +297,3 @@ class CSAD(Detector):
         columns.insert(place, ((counted - self.levels.zero[place]) * self.levels.gain[place]).cpu())
         expected = self._fused(torch.stack(columns, 1)).numpy()
         require_agreement(expected, outputs["score"], engine, "what its branches and counts amount to")
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    """Softmax over classes (N, C, H, W), whose own operator ONNX Runtime is slow with along this axis."""
-    powers = torch.exp(logits - logits.amax(1, keepdim=True))
-    return powers / powers.sum(1, keepdim=True)

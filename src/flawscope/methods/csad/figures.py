@@ -33,6 +33,7 @@ class Figures:
 
     Attributes:
         numbers: (N, P) the last square of the component that each square belongs to.
+        weights: (N, P) how far each square counts, from 0 on ground to 1.
         places: (N, M) the last square of each.
         areas: (N, M) in squares; 0 where there are fewer.
         kinds: (N, M) the class, 1 to K, that most of it has.
@@ -42,6 +43,7 @@ class Figures:
     """
 
     numbers: Tensor
+    weights: Tensor
     places: Tensor
     areas: Tensor
     kinds: Tensor
@@ -144,7 +146,7 @@ class Describing(nn.Module):
     ) -> Figures:
         vectors, away = self._described(numbers, weights, areas, places)
         last = torch.stack([self.across[places], self.down[places]], 2)  # (N, M, 2)
-        return Figures(numbers, places, areas, kinds, vectors, last + away, self.labelling.size)
+        return Figures(numbers, weights, places, areas, kinds, vectors, last + away, self.labelling.size)
 
     def _described(
         self, numbers: Tensor, weights: Tensor, areas: Tensor, places: Tensor

@@ -59,6 +59,11 @@ class ShapesOptions(Frozen):
         description="how many times the usual area of its class a component may have and still be judged: "
         "larger ones are several that touch, which good pictures need not show in every way",
     )
+    whole: bool = Field(
+        True,
+        description="let a joined component that is shaped as good ones of one class alone be of that class "
+        "as a whole, for histograms, counts, places and colours, too",
+    )
     hole: float = Field(
         0.003,
         ge=0,
@@ -114,6 +119,7 @@ class Shapes(nn.Module):
     Attributes:
         hole: see `Describing.forward`, (1,) where components are joined ones and (0,) where not.
         usual: (K,) area in squares of most components of a class; 0 where good pictures show too few of it.
+        labels: (V,) int64 the class of each kind.
         ranges: (2, V, D) from where to where 90 % of a kind's vectors lie.
         reach: (2,) from where to where the scores of 90 % of the good pictures do.
         seen, held_out: (n, 2, M, 2 + D) and (m, …) what `learn` was given; `teach` goes on from there.
@@ -124,6 +130,7 @@ class Shapes(nn.Module):
 
     hole: Tensor
     usual: Tensor
+    labels: Tensor
     ranges: Tensor
     reach: Tensor
     seen: Tensor
@@ -137,6 +144,7 @@ class Shapes(nn.Module):
         self.gaussian = Gaussian(len(ENTRIES), GaussianOptions(), options.floor)
         self.register_buffer("hole", torch.zeros(0))
         self.register_buffer("usual", torch.zeros(classes))
+        self.register_buffer("labels", torch.ones(1, dtype=torch.int64))
         self.register_buffer("ranges", torch.zeros(2, 1, len(ENTRIES)))
         self.register_buffer("reach", torch.zeros(2))
         for name in ("seen", "held_out"):
@@ -207,6 +215,11 @@ class Shapes(nn.Module):
         known = self.held_out if held_out is None else held_out
         self.learn(torch.cat([self.seen, described.to(self.seen)]), known, len(self.hole) > 0)
 
+    @property
+    def divides(self) -> bool:
+        """Whether it is joined components, once they are learnt, that tell of which class they are."""
+        return self.options.whole and len(self.hole) > 0
+
     def figures(self, shares: Tensor) -> Figures:
         """The components of shares (N, K + 1, H, W) that are judged, of one class each or joined ones."""
         found: Figures = self.describing(shares, self.hole[0] if len(self.hole) else None)
@@ -229,8 +242,8 @@ class Shapes(nn.Module):
         """How far components (N, M) of so many squares and those classes can be judged, from 0 to 1."""
         usual = self.usual[kinds - 1]
         share = areas / usual.clamp_min(1e-6)
-        enough = _rising(share / self.options.least_area) if self.options.least_area else share > 0
-        return enough * _rising(2 - share / self.options.most_area) * (usual > 0)
+        enough = rising(share / self.options.least_area) if self.options.least_area else share > 0
+        return enough * rising(2 - share / self.options.most_area) * (usual > 0)
 
     def _distances(self, areas: Tensor, kinds: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Of components with areas and classes (N, M) and vectors (N, M, D): distance, and nearest kind."""
@@ -264,6 +277,7 @@ class Shapes(nn.Module):
             return
         for label, kind in kinds.items():
             self.usual[label - 1] = kind.area
+        self.labels = torch.tensor(list(kinds)).to(self.labels)
         members = np.repeat(np.arange(len(kinds)), [len(kind.vectors) for kind in kinds.values()])
         vectors = np.concatenate([kind.vectors for kind in kinds.values()])
         self.gaussian.learn(torch.from_numpy(vectors), members)
@@ -271,7 +285,7 @@ class Shapes(nn.Module):
         self.ranges = torch.from_numpy(np.stack(ends, 1)).to(self.ranges)
 
 
-def _rising(values: Tensor) -> Tensor:
+def rising(values: Tensor) -> Tensor:
     """1 from 1 on, 0 up to 0.8, and evenly from one to the other."""
     return ((values - 1) / _RAMP + 1).clamp(0, 1)
 
