@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import struct
 import zlib
 from io import BytesIO
@@ -19,6 +21,7 @@ from PIL import Image
 from flawscope.errors import InputError
 from flawscope.runtime.images import (
     check_image,
+    pixels_in,
     read_image,
 )
 
@@ -46,6 +49,26 @@ def test_truncated_files_are_refused(format_: str, kept: float, tmp_path: Path) 
     for read in (read_image, check_image):
         with pytest.raises(InputError, match=r"cut\.\w+: expected a whole picture file"):
             read(path)
+
+
+class FailingDisk(BytesIO):
+    """A file that opens, and whose bytes no disk gives."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_bytes_that_the_disk_does_not_give_are_told_of_their_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sector.png"
+    path.write_bytes(encoded(Image.fromarray(colours()), "PNG"))
+    monkeypatch.setattr(Path, "open", lambda *how: FailingDisk())
+    for read in (read_image, check_image):
+        with pytest.raises(InputError, match=r"sector\.png: expected a PNG, .*input/output error") as refused:
+            read(path)
+        assert isinstance(refused.value.__cause__, OSError)
+    assert pixels_in(path) == 0
 
 
 def test_png_with_a_flipped_bit_fails_the_check(tmp_path: Path) -> None:

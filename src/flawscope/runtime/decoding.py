@@ -75,8 +75,7 @@ def opened(source: Source, pixel_limit: int) -> Iterator[tuple[Opened, IO[bytes]
     """
     name = "picture" if isinstance(source, bytes) else f"picture {source}"
     with _stream(source, name) as stream:
-        head = stream.read(16)
-        stream.seek(0)
+        head = _begin(stream, name)
         factory = _factory(head)
         if factory is None:
             raise InputError(
@@ -103,11 +102,23 @@ def _stream(source: Source, name: str) -> IO[bytes]:
             raise InputError(name, expected=_READABLE, got="a pipe, a socket or a device", fix=fix)
         return source.read() if isinstance(source, PictureFile) else path.open("rb")
     except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
-        reason = getattr(error, "strerror", None) or str(error)
-        got = "a folder" if Path(str(source)).is_dir() else reason.lower()
-        raise InputError(
-            name, expected=_READABLE, got=got, fix="Check the path and its permissions."
-        ) from error
+        raise _unread(name, error, "a folder" if Path(str(source)).is_dir() else "") from error
+
+
+def _begin(stream: IO[bytes], name: str) -> bytes:
+    """The first bytes, from which its kind is told; `stream` is at its start again."""
+    try:
+        head = stream.read(16)
+        stream.seek(0)
+    except OSError as error:  # a failing disk, or a share that went away once the file was open
+        raise _unread(name, error) from error
+    return head
+
+
+def _unread(name: str, error: OSError | ValueError, got: str = "") -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    fix = "Check the path and its permissions."
+    return InputError(name, expected=_READABLE, got=got or reason.lower(), fix=fix)
 
 
 @contextmanager
