@@ -35,11 +35,19 @@ def test_pictures_far_apart_in_a_full_store_are_known_again(tmp_path: Path) -> N
     (tmp_path / "a").mkdir()
     paths = [picture(tmp_path, f"a/{index:03d}.png") for index in range(40)]
     add(tmp_path / "out", *(inspected(path) for path in paths[1:]))
-    paths[39].unlink()
+    paths[39].write_bytes(b"other pixels")
     asked = [paths[39], paths[20], paths[0], tmp_path / "z.png"]
     with Results(tmp_path / "out", model=MODEL) as again:
         assert list(again.new(asked)) == [paths[0], tmp_path / "z.png"]
         assert list(again.changed(asked)) == [paths[39]]
+
+
+def test_a_picture_that_is_gone_keeps_its_verdict(tmp_path: Path) -> None:
+    paths = [picture(tmp_path, name) for name in ("a.png", "b.png")]
+    add(tmp_path / "out", *map(inspected, paths))
+    paths[0].unlink()
+    with Results(tmp_path / "out", model=MODEL) as again:
+        assert not [*again.new(paths), *again.changed(paths)]
 
 
 def test_names_without_a_folder_are_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,14 +119,17 @@ class Results:
             yield from (path for path, key in zip(some, keys, strict=True) if key not in answered)
 
     def changed(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Those of `paths` that have an answer, but whose file has changed since; in their order."""
+        """Those of `paths` that have an answer, but whose file has changed since; in their order.
+
+        One whose file is gone keeps its answer: nothing is there to give another.
+        """
         for some, keys in _by_hundreds(paths):
             answered = self._answered(keys)
             others = [
                 (path, now) for path, now in zip(some, states(keys), strict=True) if now not in answered
             ]
             names = {key for key, _, _ in answered} if others else ()
-            yield from (path for path, (key, _, _) in others if key in names)
+            yield from (path for path, (key, size, _) in others if size is not None and key in names)
 
     def _answered(self, keys: list[bytes]) -> set[Known]:
         """Those of `keys` that have an answer, as their files stood then; maybe others, too.
