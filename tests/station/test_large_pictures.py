@@ -19,7 +19,7 @@ from flawscope.data.samples import Dataset, Sample
 from flawscope.errors import InputError
 from flawscope.runtime import inspector as inspectors
 from flawscope.runtime import overlay
-from flawscope.runtime.images import pixels_in
+from flawscope.runtime.images import Frame, pixels_in
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.overlay import find_regions, reduced, to_rgb
 from flawscope.runtime.prediction import Finding, Prediction, Region, Segments
@@ -70,6 +70,28 @@ def test_an_overlay_is_drawn_at_a_bounded_size(
         else (pytest.approx(height / 4, abs=0.51), pytest.approx(width / 4, abs=0.51))
     )
     assert inspected.views is not None
+
+
+def test_a_picture_that_was_replaced_meanwhile_is_not_drawn_under_the_heatmap_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is decoded reduced is read once more to be drawn."""
+    frame = Frame(height=SIDE, width=SIDE, reduced=True)
+    inspector = Inspector.load(save_model(tmp_path / "model", frame=frame))
+    path, look = write(tmp_path / "a.jpg", bright(128, 128)), inspector.look
+
+    def looking(file: Any) -> Any:
+        seen = look(file)
+        if path.with_suffix(".next").exists():
+            path.with_suffix(".next").rename(path)
+        return seen
+
+    monkeypatch.setattr(inspector, "look", looking)
+    drawing = {"views": lambda _: True, "overlay": lambda _: True}
+    assert inspect_one(inspector, path, **drawing).overlay
+    path.with_suffix(".next").write_bytes(write(tmp_path / "b.jpg", bright(64, 256)).read_bytes())
+    replaced = inspect_one(inspector, path, **drawing)
+    assert (replaced.overlay, replaced.views, replaced.record.error) == (b"", None, None)
 
 
 def test_boxes_and_outlines_lie_where_the_region_is(

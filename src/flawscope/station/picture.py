@@ -26,7 +26,7 @@ from flawscope.runtime.conditions import conditions
 from flawscope.runtime.endings import zeros_at_end
 from flawscope.runtime.explain.examples import example, tile_size
 from flawscope.runtime.explain.nearest_patch import picture_name
-from flawscope.runtime.images import read_image, to_frame
+from flawscope.runtime.images import decode, to_frame
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import (
@@ -118,7 +118,7 @@ def _inspected(
     shared = {name: value for name, value in found.items() if name in known}
     record = of(prediction, picture=file.sha256, conditions=shared)
     small, whole = views(record), overlay(record)
-    image = _in_full(seen, path) if small or whole else None
+    image = _in_full(seen, file) if small or whole else None
     if image is None:
         return Inspected(record, prediction)
     laid = laid_over(image, bundle.manifest, prediction, boxes=boxes)
@@ -130,12 +130,14 @@ def _inspected(
     )
 
 
-def _in_full(seen: Decoded, path: Path) -> NDArray[Any] | None:
-    """The picture's own pixels (H, W, C); None where the file cannot be read any more."""
+def _in_full(seen: Decoded, file: PictureFile) -> NDArray[Any] | None:
+    """The picture's own pixels (H, W, C); None where the file cannot be read any more, or is another now."""
     if seen.full:
         return seen.pixels
+    again = PictureFile(file.path)
     with contextlib.suppress(FlawscopeError):
-        return read_image(path)
+        pixels = decode(again, None).pixels
+        return pixels if again.sha256 == file.sha256 else None
     return None
 
 
