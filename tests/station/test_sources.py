@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flawscope.errors import DataError, OptionError
 from flawscope.station.sources import apart, collect, collect_good
@@ -56,6 +57,23 @@ def test_what_a_folder_leaves_out_is_told(good_pictures: Callable[..., Path]) ->
     lines: list[str] = []
     collect([folder], besides=folder / "out", tell=lines.append)
     assert lines == ["1 left out (.heic is not read; convert it to PNG): good/b.heic."]
+
+
+def test_masks_of_pictures_are_no_pictures_unless_they_are_named(tmp_path: Path) -> None:
+    """As training takes them; what only lies in a folder of that name stays a picture."""
+    grey, colours = Image.new("L", (8, 8)), Image.new("RGB", (8, 8), (200, 90, 10))
+    wanted = ["NG/S1/1.jpg", "NG/S2/1.jpg", "caps/7.jpg", "masks/8.jpg", "plain/1.png"]
+    masks = ["NG/S1/1.png", "ground_truth/NG/7_mask.png", "caps/7-gt.png"]
+    for name in (*wanted, *masks):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (grey if name in masks else colours).save(tmp_path / name)
+    lines: list[str] = []
+    assert collect([tmp_path], tell=lines.append) == [tmp_path / name for name in wanted]
+    assert lines == [
+        "3 left out (a mask of a picture, by its name; a file that is named itself is inspected): "
+        "S1/1.png, caps/7-gt.png, NG/7_mask.png."
+    ]
+    assert len(collect([tmp_path / "masks", tmp_path / "NG/S1/1.png"])) == 2
 
 
 def test_patterns_follow_links_and_read_each_folder_once(

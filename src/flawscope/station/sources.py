@@ -6,10 +6,12 @@ import glob
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from flawscope.data.layouts.annotations import masks_among
 from flawscope.data.truth import says_bad, says_good
 from flawscope.errors import DataError, OptionError
-from flawscope.runtime.listing import IMAGE_SUFFIXES, is_picture_name, list_pictures, real_path, told
+from flawscope.runtime.listing import IMAGE_SUFFIXES, LeftOut, is_picture_name, list_pictures, real_path, told
 
+_MASK = "a mask of a picture, by its name; a file that is named itself is inspected"
 _SPLITS = ("train", "validation", "test")
 
 
@@ -23,7 +25,8 @@ def collect(
 
     A file that is named outright is kept whatever its suffix or state, so that its error is reported; what
     lies in the folder `besides`, where results go, is left out. Folders are listed as everywhere
-    (`runtime.listing`); `tell` gets a sentence about what is left out there.
+    (`runtime.listing`), without masks of their pictures, which training and evaluation take for none either;
+    `tell` gets a sentence about what is left out there.
 
     Raises:
         DataError: a source that matches nothing, or a folder without pictures.
@@ -96,8 +99,10 @@ def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None
         what, wanted = f"folder {path}", "at least one picture"
         fix = f"Put pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) into it, or name another folder."
         listing = list_pictures(path)
-        found = listing.pictures
-        for line in told(one for one in listing.left_out if not _within(one.path, besides)):
+        masks = set(masks_among(path, listing.pictures))
+        found = [picture for picture in listing.pictures if picture not in masks]
+        left_out = [*listing.left_out, *(LeftOut(one, _MASK) for one in listing.pictures if one in masks)]
+        for line in told(one for one in left_out if not _within(one.path, besides)):
             tell(line)
     elif path.exists() or not glob.has_magic(str(source)):
         return [path]

@@ -70,6 +70,21 @@ def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]
     return pictures, masks
 
 
+def masks_among(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Those of the files below `folder` that are masks of others there: by place or name, as `divide` tells.
+
+    A file in a folder of masks counts only where a picture has its name, so that products which are called so
+    stay pictures.
+    """
+    pictures, masks = divide(folder, paths)
+    names = {name.casefold() for path in pictures for name in (path.stem, path.name)}
+    return [
+        path
+        for path in masks
+        if path.parent.name.casefold() in names or any(name in names for name, _ in _names(path))
+    ]
+
+
 def _is_grey(path: Path, photograph: Path) -> bool:
     """Whether a file has no colours, and the photograph that it is called as has some."""
     with suppress(InputError):
