@@ -172,7 +172,7 @@ def test_few_pictures_give_the_weaker_promise(trained: Trained, pictures: Path, 
     calibration = result.bundle.manifest.calibration
     assert [tried.final for tried in result.tried] == ["logistic regression"]  # nothing is chosen on them
     assert calibration.cross_conformal
-    assert len(calibration.scores) == 20
+    assert len(calibration.scores) == len(result.bundle.manifest.provenance.calibrating) == 20
     assert result.bundle.manifest.provenance.count("calibration") == 0
 
 

@@ -75,6 +75,7 @@ def test_few_pictures_get_the_weaker_promise_and_say_so(few: Trained) -> None:
     calibration = result.bundle.manifest.calibration
     assert calibration.cross_conformal
     assert len(calibration.scores) == 30
+    assert len(result.bundle.manifest.provenance.calibrating) == 30
     assert "weaker promise" in result.statement
 
 

@@ -37,7 +37,12 @@ def test_few_pictures_are_fitted_and_taught_in_folds_again(few: Path, tmp_path: 
     assert after.cross_conformal
     assert (len(after.scores), result.calibrated, result.missing) == (len(before.scores),) * 2 + (0,)
     assert after.scores != before.scores
-    assert result.bundle.manifest.provenance.count("calibration") == 0
+    provenance = result.bundle.manifest.provenance
+    assert (provenance.count("calibration"), provenance.count("normal"), len(provenance.calibrating)) == (
+        0,
+        26,
+        20,
+    )
 
 
 def test_pictures_that_were_added_to_folds_are_not_lost_without_a_word(few: Path, tmp_path: Path) -> None:
@@ -55,7 +60,8 @@ def test_held_out_pictures_take_the_place_of_folds(few: Path, tmp_path: Path) ->
     calibration = result.bundle.manifest.calibration
     assert not calibration.cross_conformal
     assert calibration.promise == "with_confidence"
-    assert len(calibration.scores) == result.bundle.manifest.provenance.count("calibration") == 16
+    provenance = result.bundle.manifest.provenance
+    assert len(calibration.scores) == provenance.count("calibration") == len(provenance.calibrating) == 16
 
 
 def test_folds_need_all_pictures(few: Path, tmp_path: Path) -> None:

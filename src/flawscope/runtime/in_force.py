@@ -55,7 +55,6 @@ class InForce(Frozen):
         manifest, calibration = bundle.manifest, bundle.manifest.calibration
         files = "".join(f"{name}:{entry.sha256}" for name, entry in sorted(manifest.files.items()))
         knobs = "".join(f"{name}={value}" for name, value in manifest.scalar_values().items())
-        seen = manifest.provenance.pictures
         return cls(
             folder=str(bundle.folder.resolve()),
             manifest=bundle.sha256,
@@ -68,7 +67,7 @@ class InForce(Frozen):
             reject_threshold=calibration.reject_threshold,
             promise=calibration.statement(),
             scores=len(calibration.scores),
-            calibrated_on=tuple((one.name, one.sha256) for one in seen if one.role == "calibration"),
+            calibrated_on=tuple((one.name, one.sha256) for one in manifest.provenance.calibrating),
             parity=tuple(entry.statement() for entry in manifest.parity),
         )
 

@@ -29,7 +29,8 @@ class SeenPicture(Frozen):
     """A picture that the model has seen, by content, and what it was used for.
 
     `frames` is the number of tiles that it was seen in, 1 for one that was seen whole; `group` names the part
-    that it shows, where pictures have groups.
+    that it shows, where pictures have groups. `in_folds` tells that it calibrates the model, too: by the
+    score that a model of the other folds gave it.
     """
 
     name: str
@@ -37,12 +38,14 @@ class SeenPicture(Frozen):
     role: Role
     frames: int = Field(default=1, ge=1)
     group: str | None = None
+    in_folds: bool = False
 
     @model_serializer(mode="wrap")
-    def _group_where_there_is_one(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _what_there_is(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = values(self)
-        if self.group is None:
-            written.pop("group", None)
+        for name in ("group", "in_folds"):
+            if not getattr(self, name):
+                written.pop(name, None)
         return written
 
 
@@ -65,6 +68,17 @@ class Provenance(Frozen):
             hardware=hardware(),
             versions={"python": platform.python_version(), **_versions()},
         )
+
+    @property
+    def calibrating(self) -> tuple[SeenPicture, ...]:
+        """Those whose scores the calibration holds."""
+        return tuple(one for one in self.pictures if one.role == "calibration" or one.in_folds)
+
+    def calibrated_in_folds(self, paths: Iterable[Path] = ()) -> Provenance:
+        """The same, with the pictures of these files as those that calibrate in folds, and no others."""
+        contents = {remembered_sha256(path) for path in paths}
+        marked = (one.model_copy(update={"in_folds": one.sha256 in contents}) for one in self.pictures)
+        return self.model_copy(update={"pictures": tuple(marked)})
 
     def count(self, role: Role) -> int:
         """How many pictures played this role."""

@@ -239,19 +239,20 @@ def recalibrated(
             pipeline = Pipeline.open(opened)
         scores, levels = judged(pipeline, good, progress)
         new = _Scored(scores, numbered(groups_of(good)), grouped_by(choice, samples))
-        if anew:
-            changes |= {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
     calibration = wish.afresh(before, new) if anew else wish.extended(before, new)
-    changes["calibration"] = calibration
+    changes["calibration"], alone = calibration, len(calibration.scores) == len(new.scores)
+    if alone:
+        pictures = tuple(picture for picture in pictures if picture.role != "calibration")
+        changes |= {"heatmap": levels, "engine": pipeline.engine, "precision": pipeline.precision}
     if normals:
         conditions = of_files(file_of_each_part(good), frame, tiling)
-        alone = len(calibration.scores) == len(new.scores)
         changes["calibrated_tiles"] = largest_grid(good, None if alone else opened.manifest.calibrated_tiles)
         changes["conditions"] = conditions if alone else joined(opened.manifest.conditions, conditions)
     known = seen(paths_of(samples), "calibration", [sample.group for sample in samples])
-    changes["provenance"] = opened.manifest.provenance.model_copy(update={"pictures": (*pictures, *known)})
+    provenance = opened.manifest.provenance.model_copy(update={"pictures": (*pictures, *known)})
+    changes["provenance"] = provenance.calibrated_in_folds() if alone else provenance
     updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))
-    replaced = len(before.scores) if anew else 0
+    replaced = len(before.scores) if alone else 0
     return CalibrateResult(updated, len(samples), len(normals) - len(samples), replaced, opened.signed, told)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import flawscope
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import file_of_each_part, largest_grid
+from flawscope.data.tiles import file_of_each_part, files_of, largest_grid
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
@@ -76,9 +76,8 @@ class Contents:
 
     Attributes:
         engines: what may run the model; it is calibrated on the fastest whose parity holds.
-        apart: pictures, or all their tiles, for parity, and for the thresholds where `held_out` is None; at
-            the model's frame.
-        held_out: scores that models of folds gave, in place of those of `apart`.
+        apart: pictures, or all their tiles, for parity and for the thresholds; at the model's frame.
+        held_out: their scores where models of folds gave them; None: the model itself scores them.
         wish: what the thresholds promise.
         provenance: pictures, seed and machine.
         recipe: the YAML that makes the model again.
@@ -137,7 +136,9 @@ def pack(out: Path, detector: Detector, run: Run, contents: Contents, watch: Wat
             heatmap=None if held_out.levels is None else heatmap_range(held_out.levels),
             parity=chosen.parity,
             speeds=chosen.speeds,
-            provenance=contents.provenance,
+            provenance=contents.provenance.calibrated_in_folds(
+                files_of(contents.apart) if held_out.in_folds else ()
+            ),
         )
     return draft.bundle
 
