@@ -26,6 +26,8 @@ _BEFORE = re.compile(rf"{_BESIDE}[-_. ]+(?P<of>.+)", re.IGNORECASE)
 _PHOTOGRAPHS, _GREY = (".jpg", ".jpeg"), ("1", "L", "P", "I;16")
 _FIRST = (".png", *IMAGE_SUFFIXES)
 
+_Place = tuple[Path, str]  # a file's folder, and its name without ending and case
+
 
 def is_mask_folder(name: str) -> bool:
     """Whether a folder of this name holds masks of pictures elsewhere: ground_truth, masks, GT, …"""
@@ -52,19 +54,23 @@ def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]
     Masks are what lies in an inner folder of masks, files such as `000_mask.png` beside a picture 000, and a
     grey `000.png` beside a colour photograph `000.jpg`.
     """
-    outside, masks = list[Path](), list[Path]()
+    outside, masks = list[tuple[Path, _Place]](), list[Path]()
+    of_masks = dict[Path, bool]()  # each folder once: there may be many files
     for path in paths:
-        inner = path.relative_to(folder).parts[:-1]
-        (masks if any(map(_says_masks, inner)) else outside).append(path)
-    stems = {(path.parent, path.stem.casefold()) for path in outside}
-    photographs = {
-        (path.parent, path.stem.casefold()): path for path in outside if path.suffix.lower() in _PHOTOGRAPHS
-    }
+        parent = path.parent
+        if parent not in of_masks:
+            of_masks[parent] = any(map(_says_masks, parent.relative_to(folder).parts))
+        if of_masks[parent]:
+            masks.append(path)
+        else:
+            outside.append((path, (parent, path.stem.casefold())))
+    places = {place for _, place in outside}
+    photographs = {place: path for path, place in outside if path.suffix.lower() in _PHOTOGRAPHS}
     pictures = list[Path]()
-    for path in outside:
+    for path, place in outside:
         of = _OF.fullmatch(path.stem)
-        beside = of is not None and (path.parent, of["of"].casefold()) in stems
-        shown = photographs.get((path.parent, path.stem.casefold()))
+        beside = of is not None and (place[0], of["of"].casefold()) in places
+        shown = photographs.get(place)
         beside |= shown is not None and path.suffix.lower() == ".png" and _is_grey(path, shown)
         (masks if beside else pictures).append(path)
     return pictures, masks
@@ -77,6 +83,8 @@ def masks_among(folder: Path, paths: Iterable[Path]) -> list[Path]:
     stay pictures.
     """
     pictures, masks = divide(folder, paths)
+    if not masks:
+        return []
     names = {name.casefold() for path in pictures for name in (path.stem, path.name)}
     return [
         path
