@@ -19,6 +19,7 @@ from flawscope.data.annotations.partition import (
     ignored_area,
     painted,
     partition,
+    shown_classes,
 )
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.segment_maps import Labels, to_frame_size
@@ -127,3 +128,21 @@ def test_nothing_to_judge_is_refused(dataset: Dataset) -> None:
         classes_of([ignored])
     with pytest.raises(DataError, match="got 0 names"):
         classes_of([Sample(sample.path, "train", defective=False, parts=(Area(BACKGROUND, mask),))])
+
+
+def test_classes_without_a_pixel_are_left_out_and_the_others_numbered_anew(dataset: Dataset) -> None:
+    masks = np.zeros((3, 16, 24), np.bool_)
+    masks[0, :8], masks[2] = True, True
+    parts = (Area("plate", masks[2], 2), Area("date", masks[0], 1, ignore=True), Area("stray", masks[1], 0))
+    samples = [replace(sample, parts=parts) for sample in list(dataset)[:2]]
+    classes = classes_of(samples)
+    maps = np.stack([partition(sample, classes.names) for sample in samples])
+    shown, drawn, unseen = shown_classes(classes, maps)
+    assert (shown.names, shown.ignored, unseen) == (("background", "date", "plate"), (1,), ("stray",))
+    assert (drawn[:, :8] == 1).all()
+    assert (drawn[:, 8:] == 2).all()
+    again, same, none = shown_classes(shown, drawn)
+    assert (again, none) == (shown, ())
+    np.testing.assert_array_equal(same, drawn)
+    with pytest.raises(DataError, match="a pixel in a picture at 24x16, got none of stray, plate: beside"):
+        shown_classes(classes, np.where(maps == 3, 0, maps).astype(np.uint8))

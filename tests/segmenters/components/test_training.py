@@ -226,6 +226,21 @@ def test_parts_become_labels_by_rank(saved: Save) -> None:
     assert (found.maps[1, :, 60:] == 3).all()
 
 
+def test_a_part_without_a_pixel_is_no_class_and_said(saved: Save) -> None:
+    plain = saved([np.zeros((SIDE, SIDE, 3), np.uint8)], Frame(SIDE, SIDE))
+    masks, said = np.zeros((2, SIDE, SIDE), np.bool_), list[str]()
+    masks[1, :32] = True
+    parts = (Area("stray", masks[0], 0), Area("plate", masks[1], 1))
+    given = PictureFiles([replace(plain.samples[0], parts=parts)], plain.frame)
+    found = annotated_labels(given, plain, Run(), Watch(say=said.append))
+    assert found.names == ("background", "plate")
+    np.testing.assert_array_equal(found.maps[0], masks[1])
+    assert said == [
+        "Not learnt, for no annotated picture shows a pixel of them: stray "
+        "(beside the picture, under others, or too small)."
+    ]
+
+
 def test_parts_that_are_all_ignored_are_refused(saved: Save) -> None:
     plain = saved([np.zeros((SIDE, SIDE, 3), np.uint8)], Frame(SIDE, SIDE))
     ignored = replace(plain.samples[0], parts=(Area("dirt", np.ones((SIDE, SIDE), np.bool_), ignore=True),))

@@ -17,7 +17,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
 from flawscope.runtime.images import Frame
 from flawscope.runtime.tiling import Tiling
-from flawscope.segmenters.instances.annotations import claiming, instances, read_annotated, target
+from flawscope.segmenters.instances.annotations import claiming, instances, read_annotated, resized, target
 from flawscope.segmenters.instances.segmenter import divided
 from instances_small import annotated_bars, segmenter, without
 
@@ -93,6 +93,21 @@ def test_what_nobody_wants_judged_is_a_class_too(tmp_path: Path) -> None:
     twin = segmenter()
     twin.load_state_dict(made.state_dict())
     assert twin.ignored == (1,)
+
+
+def test_what_shows_no_pixel_is_no_class_whatever_a_larger_size_would_show(tmp_path: Path) -> None:
+    pictures, _ = annotated_bars(tmp_path, 2)
+    dots = np.zeros((64, 64), np.bool_)
+    dots[0, 0] = True  # between the pixels of half the size
+    stray = (Area("dot", dots, 0, crowd=False), Area("stray", np.zeros_like(dots), 0))
+    samples = [replace(sample, parts=(*stray, *sample.parts)) for sample in pictures.samples]
+    half = Frame(32, 32)
+    read = read_annotated(PictureFiles(samples, half), Run(), UNWATCHED)
+    plain = read_annotated(pictures.resized(half), Run(), UNWATCHED)
+    assert (read.names, read.unseen) == (plain.names, ("dot", "stray"))
+    np.testing.assert_array_equal(read.maps, plain.maps)
+    larger = resized(read, pictures.frame, Run(), UNWATCHED)
+    np.testing.assert_array_equal(larger.maps, resized(plain, pictures.frame, Run(), UNWATCHED).maps)
 
 
 def test_a_picture_is_held_out_only_where_others_show_its_classes(tmp_path: Path) -> None:

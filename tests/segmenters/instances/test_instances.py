@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torchvision.models.detection.image_list import ImageList
 
-from flawscope.data.pictures import Pictures
+from areas import Area
+from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.errors import DataError, OptionError, Stopped
 from flawscope.metrics.overlap import overlaps
 from flawscope.nn.run import Checkpoints, Run
@@ -255,9 +256,13 @@ def test_what_is_annotated_once_or_found_nowhere_is_told(
     assert "'bar' is annotated in a single picture" in " ".join(said)
     assert "'plate' is found in none of the good pictures" in " ".join(said)
     assert made.absent == (1, 2)
-    alone = pictures.subset([2])
+    stray = Area("stray", np.zeros((SIDE, SIDE), np.bool_))
+    (last,) = pictures.subset([2]).samples
+    alone = PictureFiles([replace(last, parts=(*last.parts, stray))], pictures.frame)
     single = segmenter(steps=1).fit(alone, Run(), Watch(say=said.append), alone)
     assert "Too few annotated pictures to hold any out" in " ".join(said)
+    assert "no annotated picture shows a pixel of them: stray" in " ".join(said)
+    assert single.names == ("background", "bar", "plate")
     assert single.facts == {}
     assert math.isnan(float(single.agreement[0]))
 

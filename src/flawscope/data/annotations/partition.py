@@ -6,7 +6,7 @@ SADSeM, section 3): a stated order says which of them a pixel belongs to, the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,6 +19,7 @@ from flawscope.errors import DataError
 from flawscope.runtime.images import Frame
 
 BACKGROUND = "background"
+_WHY = "beside the picture, under others, or too small"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,49 @@ def classes_of(samples: Iterable[Sample]) -> Classes:
             got=f"{len(names)} names, {judged} not ignored" if names else "0 names",
             fix="Annotate parts that are to be learnt, and name equal ones alike.",
         )
+    return _classes(names, ignored)
+
+
+def _classes(names: Sequence[str], ignored: Container[str]) -> Classes:
+    """Those names after the background's."""
     return Classes(
         (BACKGROUND, *names), tuple(index for index, name in enumerate(names, 1) if name in ignored)
     )
+
+
+def shown_classes(classes: Classes, maps: Labels) -> tuple[Classes, Labels, tuple[str, ...]]:
+    """The classes that have a pixel in any map (n, H, W), the maps in their numbers, and the others' names.
+
+    Shapes beside the picture, under others, or too small for the maps' size leave none, and nothing can be
+    learnt of such a class.
+
+    Raises:
+        DataError: no class that is to be judged has a pixel.
+    """
+    shown = np.zeros(len(classes.names), np.bool_)
+    for labels in maps:
+        shown[np.unique(labels)] = True
+    shown[0] = True
+    unseen = tuple(name for name, there in zip(classes.names, shown.tolist(), strict=True) if not there)
+    if not unseen:
+        return classes, maps, ()
+    ignored = {classes.names[index] for index in classes.ignored}
+    names = [name for name in classes.names[1:] if name not in unseen]
+    if ignored.issuperset(names):
+        height, width = maps.shape[1:]
+        raise DataError(
+            "annotated parts",
+            expected=f"one that is not ignored, with a pixel in a picture at {width}x{height}",
+            got=f"none of {', '.join(unseen)}: {_WHY}",
+            fix="See what `flawscope annotate check` says of them, or raise the size.",
+        )
+    numbers = (np.cumsum(shown) - 1).astype(np.uint8)
+    return _classes(names, ignored), np.asarray(numbers[maps]), unseen
+
+
+def told_unseen(names: Sequence[str]) -> str:
+    """What the user should know of classes that `shown_classes` left out."""
+    return f"Not learnt, for no annotated picture shows a pixel of them: {', '.join(names)} ({_WHY})."
 
 
 def partition(sample: Sample, names: Sequence[str]) -> Labels:

@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flawscope.data.annotations.partition import classes_of, framed, partition
+from flawscope.data.annotations.partition import (
+    classes_of,
+    framed,
+    partition,
+    shown_classes,
+    told_unseen,
+)
 from flawscope.data.pictures import Pictures
 from flawscope.data.segment_maps import Labels
 from flawscope.nn.run import Run
@@ -95,7 +101,8 @@ def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch
     """Label maps of the pictures whose parts a person has annotated, a class for each name.
 
     Classes are numbered by order, then by name (`classes_of`); `partition` says which pixel is whose. Ignored
-    components are classes, too: what shall be left out must be told from the rest.
+    components are classes, too: what shall be left out must be told from the rest. Those of which no picture
+    shows a pixel are none (`shown_classes`).
 
     Args:
         parts: the annotated pictures.
@@ -119,4 +126,7 @@ def annotated_labels(parts: Pictures, pictures: Pictures, run: Run, watch: Watch
             drawn[:] = found
             stage.advance()
     known = np.arange(len(together)) < len(parts)
+    classes, maps, unseen = shown_classes(classes, maps)
+    if unseen:
+        watch.say(told_unseen(unseen))
     return Labelling(together, maps, known, classes.names, classes.ignored)

@@ -7,7 +7,7 @@ part is annotated as a shape of its own, an instance is what the partition leave
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flawscope.data.annotations.partition import Classes, classes_of, framed, painted, partition
+from flawscope.data.annotations.partition import (
+    BACKGROUND,
+    Classes,
+    classes_of,
+    framed,
+    painted,
+    partition,
+    shown_classes,
+)
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import Labels, picture_size
@@ -38,12 +46,14 @@ class Annotated:
         maps: (n, H, W) at the pictures' frame; 0 is the ground.
         pieces: (n, H, W), which part of its picture a pixel is of, from 1 on; 0 where the part is a crowd.
         classes: names, the ground's first, and those that nobody wants judged, which are learnt all the same.
+        unseen: names of annotated classes that are none of these, for no picture shows a pixel of them.
     """
 
     pictures: Pictures
     maps: Labels
     pieces: Labels
     classes: Classes
+    unseen: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +85,7 @@ def read_annotated(parts: Pictures | None, run: Run, watch: Watch) -> Annotated:
     """The partitions of pictures whose parts a person has annotated, at the pictures' frame.
 
     Raises:
-        DataError: none, or as `classes_of` and `partition`.
+        DataError: none, or as `classes_of`, `shown_classes` and `partition`.
         InputError: a picture or mask that cannot be read.
         Stopped: the stop signal was set.
     """
@@ -86,7 +96,9 @@ def read_annotated(parts: Pictures | None, run: Run, watch: Watch) -> Annotated:
             got="none",
             fix="Draft annotations to correct with `flawscope annotate init`.",
         )
-    return _partitioned(parts, classes_of(parts.samples), run, watch)
+    drawn = _partitioned(parts, classes_of(parts.samples), run, watch)
+    classes, maps, unseen = shown_classes(drawn.classes, drawn.maps)
+    return replace(drawn, maps=maps, classes=classes, unseen=unseen)
 
 
 def resized(annotated: Annotated, frame: Frame, run: Run, watch: Watch) -> Annotated:
@@ -97,14 +109,21 @@ def resized(annotated: Annotated, frame: Frame, run: Run, watch: Watch) -> Annot
 def _partitioned(parts: Pictures, classes: Classes, run: Run, watch: Watch) -> Annotated:
     frame = parts.frame
     maps, pieces = np.zeros((2, len(parts), frame.height, frame.width), np.uint8)
-    own = framed(parts.samples, frame, lambda sample: partition(sample, classes.names))
-    single = framed(parts.samples, frame, _singles)
+    samples = [_known(sample, classes) for sample in parts.samples]
+    own = framed(samples, frame, lambda sample: partition(sample, classes.names))
+    single = framed(samples, frame, _singles)
     with watch.stage("reading annotated parts", len(parts)) as stage:
         for row, (labels, numbers) in enumerate(zip(own, single, strict=True)):
             watch.check_stop(run)
             maps[row], pieces[row] = labels, numbers
             stage.advance()
     return Annotated(parts, maps, pieces, classes)
+
+
+def _known(sample: Sample, classes: Classes) -> Sample:
+    """The sample without parts of other classes, which no picture shows at the size that it is learnt at."""
+    names = {BACKGROUND, *classes.names}
+    return replace(sample, parts=tuple(part for part in sample.parts if part.name in names))
 
 
 def _singles(sample: Sample) -> Labels:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from flawscope.data.annotations.partition import told_unseen
 from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import units_of
 from flawscope.metrics.overlap import Overlaps, overlaps
@@ -133,6 +134,8 @@ class Instances(Segmenter):
         return torch.from_numpy(measured.by_class).float()
 
     def _remark(self, annotated: Annotated, learnt: NDArray[np.intp], watch: Watch) -> None:
+        if annotated.unseen:
+            watch.say(told_unseen(annotated.unseen))
         for label, count in enumerate(annotated.shown.sum(0).tolist()):
             if label and count < 2:
                 watch.say(
