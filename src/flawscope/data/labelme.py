@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.masks import marked, size_error
-from flawscope.data.tables import composed, malformed, read_json
+from flawscope.data.tables import composed, malformed, read_json, whole
 from flawscope.errors import DataError, InputError
 from flawscope.runtime.images import read_image
 
@@ -164,8 +164,8 @@ class _Undrawn(Exception):  # noqa: N818 - why a shape is skipped
 
 
 def _side(side: Any) -> int | None:
-    known = isinstance(side, int) and not isinstance(side, bool) and 0 < side <= MAX_SIDE
-    return side if known else None
+    known = whole(side)
+    return known if known is not None and 0 < known <= MAX_SIDE else None
 
 
 # Shape types with the fewest and most points they may have, by LabelMe and the programs that write its files.
@@ -188,9 +188,8 @@ def _shape(shape: Any) -> Shape:
         raise _Undrawn(f"{kind}: {len(points)} points")
     label = composed(str(shape.get("label") or "")).strip() or "defect"
     pixels = _pixels(shape.get("mask"), points) if kind == "mask" else None
-    number = shape.get("group_id")
-    group = number if isinstance(number, int) else None
-    return Shape(kind, tuple((float(x), float(y)) for x, y in points), label, group, pixels)
+    corners = tuple((float(x), float(y)) for x, y in points)
+    return Shape(kind, corners, label, whole(shape.get("group_id")), pixels)
 
 
 def _points(given: Any) -> Points:

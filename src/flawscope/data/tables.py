@@ -98,6 +98,13 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def whole(value: Any) -> int | None:
+    """A whole number of a JSON file, as tables of floats write it, too (480.0); None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def malformed(file: Path, where: int | str, expected: str, got: str) -> DataError:
     """The error for a data set's own file that does not say what it should."""
     place = f"line {where}" if isinstance(where, int) else where

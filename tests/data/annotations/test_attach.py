@@ -63,6 +63,35 @@ def test_a_crowd_and_a_group_are_told_from_pieces(dataset: Dataset, tmp_path: Pa
     assert [int(part.read(16, 24).sum()) for part in (grouped, alone)] == [9 + 12, 9]
 
 
+def test_groups_and_ids_that_a_table_of_floats_has_written(
+    dataset: Dataset, tmp_path: Path, write: Write
+) -> None:
+    pieces = [polygon("nut", (1, 1, 3, 3), group_id=4.0), polygon("nut", (9, 1, 12, 3), group_id=4.0)]
+    write("train/good/000.json", *pieces, imageHeight=16.0)
+    assert len(of(attach(dataset, tmp_path / "annotations").require(), "train/good/000.png").parts) == 1
+    apart = polygon("nut", (1, 1, 3, 3)), polygon("nut", (9, 1, 12, 3), group_id=-1)
+    write("train/good/000.json", *apart)
+    assert len(of(attach(dataset, tmp_path / "annotations").require(), "train/good/000.png").parts) == 2
+    values = coco()
+    values["images"][0] |= {"id": 7.0, "height": 16.0, "width": 24.0}
+    (tmp_path / "coco.json").write_text(json.dumps(values))
+    np.testing.assert_array_equal(
+        labels_of(attach(dataset, tmp_path / "coco.json").require()), expected_nested()
+    )
+
+
+def test_a_file_that_lists_a_picture_and_marks_nothing_gives_way(dataset: Dataset, tmp_path: Path) -> None:
+    place = tmp_path / "two"
+    place.mkdir()
+    images = [{"id": index, "file_name": f"train/good/00{index}.png"} for index in (0, 1)]
+    for index in (0, 1):
+        own = [one | {"image_id": index} for one in coco()["annotations"]]
+        (place / f"{index}.json").write_text(json.dumps(coco(images=images, annotations=own)))
+    found = attach(dataset, place).require()
+    assert [sample.path.name for sample in found.samples] == ["000.png", "001.png"]
+    assert not found.unmatched
+
+
 def test_maps_that_nobody_may_learn_from_are_left_out(dataset: Dataset, tmp_path: Path) -> None:
     folder = LabelFolder(tmp_path / "maps", dataset.root)
     first, second = dataset.select(split="train")[:2]
@@ -93,7 +122,7 @@ def test_drafts_get_their_names_in_one_place(dataset: Dataset, write: Write) -> 
     assert [(part.name, part.order) for part in sample.parts] == [("screw", 1), ("screw", 1), ("plate", 2)]
 
 
-@pytest.mark.parametrize("form", ["LabelMe", "COCO"])
+@pytest.mark.parametrize("form", ["LabelMe", "COCO", "label maps"])
 def test_blanks_and_composed_letters_make_no_other_name(
     dataset: Dataset, tmp_path: Path, write: Write, form: str
 ) -> None:
@@ -103,6 +132,11 @@ def test_blanks_and_composed_letters_make_no_other_name(
         (place / "train/good/000.json").unlink()
         kinds = [{"id": 3, "name": "plate\t"}, {"id": 5, "name": typed}]
         (place / "coco.json").write_text(json.dumps(coco(categories=kinds)))
+    if form == "label maps":
+        (place / "train/good/000.json").unlink()
+        folder = LabelFolder(place, dataset.root)
+        folder.write(dataset.select(split="train")[0], expected_nested(), labelled=True)
+        folder.write_names(("background", typed, "plate\t"), made=False)
     (place / ORDER).write_text(f"- {listed}\n- plate\n", encoding="utf-8")
     (sample,) = attach(dataset, place).require().samples
     assert {part.name for part in sample.parts} == {listed, "plate"}
@@ -154,6 +188,9 @@ def test_annotations_of_a_product_beside_it_are_not_its_own(dataset: Dataset, wr
     found = attach(dataset, place)
     assert [sample.path.name for sample in found.samples] == ["001.png"]
     assert "other is another product" in str(found.unmatched[0])
+    (dataset.root.parent / "train").mkdir()  # no product, for the data set has such a folder
+    write("train/good/002.json", PLATE)
+    assert [sample.path.name for sample in attach(dataset, place).samples] == ["001.png", "002.png"]
 
 
 def test_annotations_without_a_picture_are_named(dataset: Dataset, write: Write) -> None:

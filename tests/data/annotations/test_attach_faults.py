@@ -114,6 +114,12 @@ def test_labelme_files_that_cannot_be_used(dataset: Dataset, tmp_path: Path, wri
     write("train/good/000.json", PLATE, imageHeight=12)
     with pytest.raises(DataError, match=r"000.json: expected the picture's size, 24x16, got 24x12"):
         attach(dataset, place).require()
+    write("train/good/000.json", PLATE, imageHeight=32.0, imageWidth=48.0)
+    with pytest.raises(DataError, match=r"annotation of .*good/000.png in .*000.json: .* 24x16, got 48x32"):
+        attach(dataset, place).require()
+    write("train/good/000.json", PLATE, imageHeight=24, imageWidth=16)
+    with pytest.raises(DataError, match=r"got 16x24. Where a camera's EXIF mark turns it"):
+        attach(dataset, place).require()
     path.write_text("")
     with pytest.raises(DataError, match=r"000.json, line 1: expected JSON"):
         attach(dataset, place).require()
@@ -137,6 +143,10 @@ def test_label_maps_that_cannot_be_used(dataset: Dataset, tmp_path: Path) -> Non
     Image.fromarray(np.ones((8, 12), np.uint8)).save(path)
     with pytest.raises(DataError, match="expected the picture's size, 24x16, got 12x8"):
         attach(dataset, tmp_path / "maps").require()
+    (tmp_path / "maps" / NAMES).write_text('["background", " "]')
+    with pytest.raises(DataError, match=r"names.json, entry 2: expected a name, got a blank one"):
+        attach(dataset, tmp_path / "maps").require()
+    (tmp_path / "maps" / NAMES).unlink()
     path.write_bytes(b"none")
     with pytest.raises(DataError, match=r"000.png"):
         attach(dataset, tmp_path / "maps").require()

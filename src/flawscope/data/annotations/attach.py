@@ -15,7 +15,6 @@ from flawscope.data.annotations.order import ORDER, Component, read_order
 from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.annotations.reading import read_annotations
 from flawscope.data.label_folder import LabelPart
-from flawscope.data.masks import size_error
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, picture_size, read_labels, shares_of
 from flawscope.errors import DataError, suggest
@@ -168,12 +167,13 @@ def attach(dataset: Dataset, place: Path) -> Annotated:
 
 
 def _others(dataset: Dataset, place: Path) -> tuple[Path, ...]:
-    """Folders of the place that are called as products beside this one."""
+    """Folders of the place that are called as products beside this one, and not as a folder in it."""
     root = dataset.root.resolve()
     if not place.is_dir() or place.resolve().is_relative_to(root):
         return ()
     beside = {one.name.casefold() for one in root.parent.iterdir() if one.is_dir()} - {root.name.casefold()}
-    return tuple(one for one in place.iterdir() if one.is_dir() and one.name.casefold() in beside)
+    folders = (one for one in place.iterdir() if one.is_dir() and not (root / one.name).is_dir())
+    return tuple(one for one in folders if one.name.casefold() in beside)
 
 
 def _with_parts(
@@ -195,8 +195,13 @@ def _with_parts(
 def _misfit(path: Path, drawing: Drawing) -> list[DataError]:
     """The error of an annotation of another size than its picture."""
     size = picture_size(path)
-    if drawing.size not in (None, size):
-        return [size_error(drawing.file, drawing.size, size)]
+    if drawing.size is not None and drawing.size != size:
+        (height, width), (high, wide) = drawing.size, size
+        fix = "Annotate this picture at its own size, or remove the annotation."
+        if drawing.size == size[::-1]:
+            fix = "Where a camera's EXIF mark turns it, annotate it turned, or save it turned for good."
+        what, wanted = f"annotation of {path} in {drawing.file}", f"the picture's size, {wide}x{high}"
+        return [DataError(what, expected=wanted, got=f"{width}x{height}", fix=fix)]
     shapes = (part for part in drawing.parts if isinstance(part, ShapesPart))
     return [error for part in shapes if (error := part.misfit(*size)) is not None]
 

@@ -11,7 +11,7 @@ import numpy as np
 from flawscope.data.annotations.drawing import CocoPart, Drawing, Reading, Size
 from flawscope.data.annotations.rle import counts_of
 from flawscope.data.labelme import MAX_SIDE
-from flawscope.data.tables import composed, malformed
+from flawscope.data.tables import composed, malformed, whole
 from flawscope.errors import DataError
 
 
@@ -65,7 +65,7 @@ def _by_id(path: Path, content: dict[str, Any], kind: str) -> dict[Any, dict[str
 
 def _key(entry: Any, name: str) -> int | str | None:
     value = entry.get(name) if isinstance(entry, dict) else None
-    return value if isinstance(value, int | str) else None
+    return value if isinstance(value, str) else whole(value)
 
 
 def _drawing(
@@ -95,16 +95,13 @@ def _drawing(
 
 
 def _size(path: Path, where: str, image: dict[str, Any]) -> Size | None:
-    height, width = image.get("height"), image.get("width")
-    if height is None and width is None:
+    stated = image.get("height"), image.get("width")
+    if stated == (None, None):
         return None
-    if (
-        type(height) is int
-        and type(width) is int
-        and 0 < min(height, width) <= max(height, width) <= MAX_SIDE
-    ):
+    height, width = (whole(side) or 0 for side in stated)
+    if 0 < min(height, width) <= max(height, width) <= MAX_SIDE:
         return height, width
-    raise malformed(path, where, "height and width in pixels", f"{height!r} and {width!r}"[:80])
+    raise malformed(path, where, "height and width in pixels", f"{stated[0]!r} and {stated[1]!r}"[:80])
 
 
 def _part(

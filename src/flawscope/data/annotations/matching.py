@@ -38,7 +38,8 @@ def matched(drawings: Sequence[Drawing], samples: Sequence[Sample], foreign: Seq
 
     It is the one of the same name, and of several the one whose folders agree with the annotation's the
     longest way up; of those that agree alike the only good training picture, for data sets whose kinds and
-    splits number their pictures alike.
+    splits number their pictures alike. One that marks nothing, as where each of several files lists all
+    pictures, gives way to one that does.
     """
     named = defaultdict[str, list[tuple[Sample, tuple[str, ...]]]](list)
     for sample in samples:
@@ -63,12 +64,15 @@ def matched(drawings: Sequence[Drawing], samples: Sequence[Sample], foreign: Seq
             unmatched.append(Unmatched(drawing, reason))
     best, problems = dict[Path, Drawing](), list[DataError]()
     for path, claim in claims.items():
-        (length, nearest), *others = sorted(claim, key=lambda one: -one[0])
-        if others and others[0][0] == length:
-            problems.append(_twice(path, nearest, others[0][1]))
+        longest = max(length for length, _ in claim)
+        near = [drawing for length, drawing in claim if length == longest]
+        nearest, *more = [drawing for drawing in near if drawing.parts or drawing.problems] or near[:1]
+        if more:
+            problems.append(_twice(path, nearest, more[0]))
             continue
         best[path] = nearest
-        unmatched += [Unmatched(other, f"that of {path} is {nearest.file}") for _, other in others]
+        farther = [drawing for length, drawing in claim if length < longest]
+        unmatched += [Unmatched(other, f"that of {path} is {nearest.file}") for other in farther]
     return Matches(best, tuple(unmatched), tuple(problems))
 
 

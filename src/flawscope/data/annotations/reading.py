@@ -20,7 +20,7 @@ from flawscope.data.label_folder import NAMES, SHEET, LabelFolder, LabelPart
 from flawscope.data.labelme import LabelMe
 from flawscope.data.picture_maps import SUFFIXES
 from flawscope.data.segment_maps import MOST_SEGMENTS, pixels_of, read_labels
-from flawscope.data.tables import malformed, read_json
+from flawscope.data.tables import composed, malformed, read_json
 from flawscope.errors import DataError, InputError
 
 
@@ -75,12 +75,12 @@ def _of_json(path: Path) -> Reading:
 def _of_labelme(path: Path, content: dict[str, Any]) -> Drawing:
     """A part for each shape, or for all of one group and label."""
     whole = LabelMe.of(path, content)
-    groups = defaultdict[tuple[str, int], list[int]](list)
+    groups = defaultdict[tuple[str, int | None, int], list[int]](list)
     for number, shape in enumerate(whole.shapes):
-        groups[shape.label, -1 - number if shape.group is None else shape.group].append(number)
+        groups[shape.label, shape.group, number if shape.group is None else 0].append(number)
     parts = tuple(
         ShapesPart(replace(whole, shapes=tuple(whole.shapes[number] for number in numbers)), label)
-        for (label, _), numbers in groups.items()
+        for (label, *_), numbers in groups.items()
     )
     problems = tuple(
         malformed(path, "shapes", "shapes that can be drawn", reason) for reason in whole.skipped
@@ -93,7 +93,7 @@ def _of_maps(place: Path, paths: list[Path]) -> Reading:
     """A part for each class that a map shows; maps that a command made and found unreliable are left out."""
     folder = LabelFolder(place if place.is_dir() else place.parent, None)
     try:
-        names = folder.names()
+        names = _called(folder)
     except DataError as error:
         return Reading((), (error,))
     drawings, problems = list[Drawing](), list[DataError]()
@@ -104,6 +104,17 @@ def _of_maps(place: Path, paths: list[Path]) -> Reading:
             except InputError as error:
                 problems.append(DataError(error.what, expected=error.expected, got=error.got, fix=error.fix))
     return Reading(drawings, tuple(problems))
+
+
+def _called(folder: LabelFolder) -> tuple[str, ...] | None:
+    """What the classes of label maps are called, as labels are read in every other form."""
+    names = folder.names()
+    if names is None:
+        return None
+    called = tuple(composed(name).strip() for name in names)
+    if not all(called[1:]):
+        raise malformed(folder.folder / NAMES, f"entry {called.index('', 1) + 1}", "a name", "a blank one")
+    return called
 
 
 def _of_map(path: Path, names: tuple[str, ...] | None) -> Drawing:
