@@ -24,9 +24,9 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters import ComponentsOptions
 from flawscope.segmenters.components import labelling
-from flawscope.segmenters.components.labelling import annotated_labels
+from flawscope.segmenters.components.labelling import Labelling, annotated_labels
 from flawscope.segmenters.components.segmenter import Components
-from flawscope.segmenters.components.training import Best
+from flawscope.segmenters.components.training import Best, Training
 from flawscope.segmenters.pseudo_labels import PseudoLabels, make_labels
 
 SIDE = 64
@@ -131,6 +131,18 @@ def test_few_pictures_are_enough(count: int, pictures: Pictures) -> None:
     few = pictures.subset(range(count))
     fitted = components(batch=4, held_out=0.5).fit(few, Run(), parts=few)
     assert float(fitted.shares.sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_picture_that_alone_shows_a_class_is_never_held_out(seed: int, pictures: Pictures) -> None:
+    few, frame = pictures.subset(range(4)), pictures.frame
+    maps = np.zeros((4, frame.height, frame.width), np.uint8)
+    maps[:, :9], maps[2, 9:12] = 1, 2
+    made = components(held_out=0.75)
+    given = Labelling(few, maps, np.ones(4, np.bool_), ("background", "plate", "screw"))
+    training = Training(made.features, made.decoder, given, made.options, Run(seed=seed), watch=UNWATCHED)
+    assert training.learnt.tolist() == [2]
+    assert len(training.held) == 3
 
 
 def test_label_maps_of_a_folder_are_learnt_unless_parts_are_annotated(

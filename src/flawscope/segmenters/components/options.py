@@ -104,8 +104,9 @@ class ComponentsOptions(SegmenterOptions):
         0.0,
         ge=0,
         lt=1,
-        description="share of the labelled pictures that are not learnt from; the weights of the smallest "
-        "loss on them stay. 0: the last weights stay. (Authors' code: those best on test labels)",
+        description="share of the labelled pictures that are not learnt from, none of which alone shows a "
+        "component; the weights of the smallest loss on them stay. 0: the last weights stay. (Authors' code: "
+        "those best on test labels)",
     )
 
     @model_validator(mode="before")

@@ -26,6 +26,7 @@ from flawscope.segmenters.components.decoder import Decoder
 from flawscope.segmenters.components.labelling import Labelling
 from flawscope.segmenters.components.losses import supervised, unsupervised
 from flawscope.segmenters.components.options import ComponentsOptions
+from flawscope.segmenters.holding import classes_shown, held_out
 
 _LABELLED, _UNLABELLED, _AUGMENTED, _HELD = 61, 62, 63, 64
 _LOOKS = 20
@@ -122,10 +123,11 @@ class Training:
         self, labelled: NDArray[np.intp], files: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Numbers of the labelled pictures to learn from, and of those held out: with all tiles of a file."""
+        if not self.options.held_out:
+            return labelled, labelled[:0]
         numbers, owners = np.unique(files, return_inverse=True)
-        count = min(round(self.options.held_out * len(numbers)), len(numbers) - 1)
-        order = torch.randperm(len(numbers), generator=self.run.generator(_HELD)).numpy()
-        apart = np.isin(owners, order[:count])
+        order = torch.randperm(len(numbers), generator=self.run.generator(_HELD)).tolist()
+        apart = held_out(classes_shown(self.maps[labelled]), owners, self.options.held_out, order)
         return labelled[~apart], labelled[apart]
 
     def _factor(self, number: int) -> float:

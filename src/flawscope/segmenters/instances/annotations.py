@@ -33,6 +33,7 @@ from flawscope.errors import DataError
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
+from flawscope.segmenters.holding import classes_shown
 
 _MOST_PIECES = 255
 
@@ -69,10 +70,7 @@ class Annotated:
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
         """Which picture shows which class, (n, K + 1)."""
-        found = np.zeros((len(self.maps), len(self.names)), np.bool_)
-        for row, labels in zip(found, self.maps, strict=True):
-            row[np.unique(labels)] = True
-        return found
+        return classes_shown(self.maps, len(self.names))
 
     def subset(self, indices: NDArray[np.intp]) -> Annotated:
         """The pictures at `indices`, in that order."""

@@ -21,6 +21,7 @@ from flawscope.nn.training.fingerprint import fingerprint
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.components.labelling import read_back, written
+from flawscope.segmenters.holding import held_out
 from flawscope.segmenters.instances.annotations import Annotated, claiming, read_annotated
 from flawscope.segmenters.instances.finding import Found, find
 from flawscope.segmenters.instances.network import STRIDES, MaskRCNN
@@ -172,12 +173,6 @@ def divided(annotated: Annotated, share: float, run: Run) -> tuple[NDArray[np.in
     A picture is held out only where others that are learnt from show all its classes, and all its tiles are.
     """
     files = np.array(units_of(annotated.pictures.samples))
-    count = len(set(files.tolist()))
-    left, held = annotated.shown.sum(0), list[int]()
-    for number in torch.randperm(count, generator=run.generator(_HELD)).tolist():
-        own = annotated.shown[files == number].sum(0)
-        if len(held) < round(share * count) and (left[own > 0] > own[own > 0]).all():
-            held.append(number)
-            left = left - own
-    apart = np.isin(files, held)
+    order = torch.randperm(len(np.unique(files)), generator=run.generator(_HELD)).tolist()
+    apart = held_out(annotated.shown, files, share, order)
     return np.flatnonzero(~apart), np.flatnonzero(apart)
