@@ -57,6 +57,20 @@ def test_a_shape_of_its_own_is_an_instance_whatever_touches_or_divides_it(tmp_pa
         np.testing.assert_array_equal(numbers == number, shown)
 
 
+def test_hundreds_of_parts_that_touch_are_instances_each_where_no_class_has_more_than_255(
+    tmp_path: Path,
+) -> None:
+    pictures, _ = annotated_bars(tmp_path, 1)
+    places = np.arange(64 * 64).reshape(64, 64) // 4  # pieces of four pixels in a row, side by side
+    parts = tuple(Area("bar" if number % 2 else "nut", places == number) for number in range(400))
+    given = PictureFiles([replace(pictures.samples[0], parts=parts)], pictures.frame)
+    read = read_annotated(given, Run(), UNWATCHED)
+    numbers, classes = instances(read.maps[0], read.pieces[0], 4)
+    assert np.bincount(classes).tolist() == [1, 200, 200]
+    assert len(np.unique(numbers)) == 401
+    assert (read.most_instances(4), read.most_instances(5)) == (400, 0)
+
+
 def test_a_piece_without_instances_has_empty_targets() -> None:
     found = target(np.zeros((6, 7), np.int32), np.array([0, 1]), 4)
     assert found["boxes"].shape == (0, 4)

@@ -259,9 +259,10 @@ def test_what_is_annotated_once_or_found_nowhere_is_told(
     stray = Area("stray", np.zeros((SIDE, SIDE), np.bool_))
     (last,) = pictures.subset([2]).samples
     alone = PictureFiles([replace(last, parts=(*last.parts, stray))], pictures.frame)
-    single = segmenter(steps=1).fit(alone, Run(), Watch(say=said.append), alone)
+    single = segmenter(steps=1, slots=1).fit(alone, Run(), Watch(say=said.append), alone)
     assert "Too few annotated pictures to hold any out" in " ".join(said)
     assert "no annotated picture shows a pixel of them: stray" in " ".join(said)
+    assert "An annotated picture shows 2 instances, of which 1 are found at most" in " ".join(said)
     assert single.names == ("background", "bar", "plate")
     assert single.facts == {}
     assert math.isnan(float(single.agreement[0]))

@@ -6,6 +6,7 @@ part is annotated as a shape of its own, an instance is what the partition leave
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -45,7 +46,7 @@ class Annotated:
     Attributes:
         pictures: n of them.
         maps: (n, H, W) at the pictures' frame; 0 is the ground.
-        pieces: (n, H, W), which part of its picture a pixel is of, from 1 on; 0 where the part is a crowd.
+        pieces: (n, H, W), which part of its class a pixel is of, from 1 on; 0 where the part is a crowd.
         classes: names, the ground's first, and those that nobody wants judged, which are learnt all the same.
         unseen: names of annotated classes that are none of these, for no picture shows a pixel of them.
     """
@@ -66,6 +67,13 @@ class Annotated:
         """All that is annotated: maps, pieces, and the classes' names and marks as bytes."""
         classes = repr((self.classes, claiming(self))).encode()
         return self.maps, self.pieces, np.frombuffer(classes, np.uint8)
+
+    def most_instances(self, smallest: int) -> int:
+        """How many instances of so many pixels or more the fullest of the pictures shows."""
+        return max(
+            len(instances(labels, pieces, smallest)[1]) - 1
+            for labels, pieces in zip(self.maps, self.pieces, strict=True)
+        )
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
@@ -125,10 +133,11 @@ def _known(sample: Sample, classes: Classes) -> Sample:
 
 
 def _singles(sample: Sample) -> Labels:
-    """Which part of its picture each pixel is of, (H, W), from 1 on; 0 where the part is a crowd."""
-    numbers = [
-        0 if part.crowd or number > _MOST_PIECES else number for number, part in enumerate(sample.parts, 1)
-    ]
+    """Which part of its name each pixel is of, (H, W), from 1 on; 0 where the part is a crowd."""
+    counts, numbers = Counter[str](), list[int]()
+    for part in sample.parts:
+        counts[part.name] += 1
+        numbers.append(0 if part.crowd or counts[part.name] > _MOST_PIECES else counts[part.name])
     size = picture_size(sample.path)
     return painted(sample.parts, numbers, size) if any(numbers) else np.zeros(size, np.uint8)
 
@@ -164,19 +173,23 @@ def instances(labels: Labels, pieces: Labels, smallest: int) -> tuple[NDArray[np
     Returns:
         Numbers (H, W), and the class of each number, (m + 1,), 0 of number 0.
     """
-    numbers = np.zeros(labels.shape, np.int32)
-    classes = [0]
-    for label, piece in np.unique(np.stack([labels, pieces], -1)[labels > 0], axis=0).tolist():
-        shown = ((labels == label) & (pieces == piece)).astype(np.uint8)
-        areas = shown.astype(np.int32)
-        if not piece:
-            _, areas = cv2.connectedComponents(shown, connectivity=8)
-        large = np.bincount(areas.ravel()) >= smallest
-        large[0] = False
-        table = np.where(large, np.cumsum(large) + len(classes) - 1, 0).astype(np.int32)
-        numbers += table[areas]
-        classes += [label] * int(large.sum())
-    return numbers, np.array(classes, np.int64)
+    kinds, which = np.unique((labels.astype(np.int32) << 8) + pieces, return_inverse=True)
+    which = which.reshape(labels.shape)
+    numbers, classes = np.zeros(labels.shape, np.int32), [0]
+    whole, sizes = np.zeros(len(kinds), np.int32), np.bincount(which.ravel())
+    for index, kind in enumerate(kinds.tolist()):
+        label, piece = kind >> 8, kind & _MOST_PIECES
+        if label and piece and sizes[index] >= smallest:
+            whole[index] = len(classes)
+            classes.append(label)
+        elif label and not piece:
+            _, areas = cv2.connectedComponents((which == index).astype(np.uint8), connectivity=8)
+            large = np.bincount(areas.ravel()) >= smallest
+            large[0] = False
+            table = np.where(large, np.cumsum(large) + len(classes) - 1, 0).astype(np.int32)
+            numbers += table[areas]
+            classes += [label] * int(large.sum())
+    return numbers + whole[which], np.array(classes, np.int64)
 
 
 def target(numbers: NDArray[np.int32], classes: NDArray[np.int64], smallest: int) -> Mapping[str, Tensor]:

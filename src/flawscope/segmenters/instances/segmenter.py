@@ -137,6 +137,12 @@ class Instances(Segmenter):
     def _remark(self, annotated: Annotated, learnt: NDArray[np.intp], watch: Watch) -> None:
         if annotated.unseen:
             watch.say(told_unseen(annotated.unseen))
+        most, slots = annotated.most_instances(self.options.smallest), self.options.slots
+        if most > slots:
+            watch.say(
+                f"An annotated picture shows {most} instances, of which {slots} are found at most: raise the "
+                "segments' options slots, and proposals to several times as many."
+            )
         for label, count in enumerate(annotated.shown.sum(0).tolist()):
             if label and count < 2:
                 watch.say(
