@@ -85,7 +85,7 @@ def draft_annotations(
         segments: how many clusters.
 
     Raises:
-        DataError: as `make_labels`.
+        DataError: as `make_labels`; two chosen pictures that differ in their ending alone.
         InputError: a picture that cannot be read.
         OptionError: a folder among the pictures.
         OutputError: the folder cannot be written.

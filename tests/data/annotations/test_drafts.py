@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,13 @@ def test_what_a_person_changed_is_known_and_the_rest_is_written_anew(
     found = attach(dataset, tmp_path / "drafts").require()
     assert [component.name for component in found.components] == ["background", "screw", "nut"]
     np.testing.assert_array_equal(partition(found.samples[0], classes_of(found.samples).names), labels)
+
+
+def test_two_pictures_that_differ_in_their_ending_share_no_draft(dataset: Dataset, tmp_path: Path) -> None:
+    drafts, first = Drafts(tmp_path / "drafts", dataset.root), dataset.samples[0]
+    assert drafts.place(first) == drafts.place(first)
+    with pytest.raises(DataError, match=r"one picture that it belongs to, got .*\.png and .*\.jpg"):
+        drafts.place(replace(first, path=first.path.with_suffix(".jpg")))
 
 
 def test_a_record_of_drafts_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from flawscope.data.annotations.order import ORDER, Component, write_order
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import Labels
 from flawscope.data.tables import malformed, read_json
+from flawscope.errors import DataError
 from flawscope.files import sha256, write_text, write_with
 
 MADE = "drafts.json"
@@ -43,11 +44,25 @@ class Drafts:
     def __init__(self, folder: Path, pictures: Path) -> None:
         self.folder, self.pictures = Path(folder), Path(pictures)
         self._made = _read_made(self.folder / MADE)
+        self._owners: dict[Path, Path] = {}  # picture of each file that was asked for
 
     def place(self, sample: Sample) -> Path:
-        """The file of a picture's annotation, whether it is there or not."""
+        """The file of a picture's annotation, whether it is there or not.
+
+        Raises:
+            DataError: two pictures that would share it.
+        """
         below = sample.path.absolute().relative_to(self.pictures.absolute())
-        return (self.folder / below).with_suffix(".json")
+        path = (self.folder / below).with_suffix(".json")
+        owner = self._owners.setdefault(path, sample.path)
+        if owner != sample.path:
+            raise DataError(
+                f"draft {path}",
+                expected="one picture that it belongs to",
+                got=f"{owner} and {sample.path}",
+                fix="Let pictures in one folder differ in more than their ending.",
+            )
+        return path
 
     def by_hand(self, path: Path) -> bool:
         """Whether a file is one that a person made or changed."""
