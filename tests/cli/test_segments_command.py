@@ -70,6 +70,9 @@ def test_a_folder_of_maps_is_checked_with_every_picture(
     assert ended.code == 3
     assert f"{Path(places[4]).name}.png" in ended.err
     assert "nothing there" in ended.err
+    ended = flawscope("segments", "check", tmp_path, data, "--out", sheet)
+    assert ended.code == 3
+    assert "got neither folder there. Where they mirror" in ended.err
 
 
 def test_people_read_shares_and_what_to_do_next(flawscope: Run, good_pictures: Goods, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from flawscope.data.segment_maps import (
 )
 from flawscope.data.sheets import require_png
 from flawscope.data.sheets.segments import Cell, segment_sheet
-from flawscope.errors import OptionError
+from flawscope.errors import InputError, OptionError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.images import Frame, read_image
 from flawscope.runtime.overlay import to_bytes, write_png
@@ -220,6 +220,13 @@ def check_folder(
     """
     require_png(out)
     files, frame = PictureMaps(maps, mirrors), Frame(*size) if size else None
+    if mirrors is None and not any((maps / name).is_dir() for name in ("good", "bad")):
+        raise InputError(
+            f"segment maps {maps}",
+            expected="maps in good/ and bad/ by their pictures' names",
+            got="neither folder there",
+            fix="Where they mirror the pictures' folder, name that one (--mirrors).",
+        )
     shown, cells = set(spread(range(len(samples)), SHEET_PICTURES)), list[Cell]()
     shares = np.zeros(MOST_SEGMENTS)
     with (progress or Silent()).stage("reading segment maps", len(samples)) as stage:
