@@ -186,7 +186,8 @@ class CSAD(Detector):
         good, patches = self._read(data.normal, run, watch)
         held_out, held_patches = self._read(data.tuning, run, watch)
         if self.compared.learn_shapes(good, held_out):
-            good, held_out = (self._read(seen, run, watch)[0] for seen in (data.normal, data.tuning))
+            good = joined([good, self._read(data.normal, run, watch)[0]])
+            held_out = self._read(data.tuning, run, watch)[0]
         self.compared.learn(good, held_out, run.seed)
         if self.words is not None:
             self.words.learn(patches, held_patches, run.seed)

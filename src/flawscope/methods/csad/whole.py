@@ -16,6 +16,9 @@ from torch import Tensor
 from flawscope.methods.csad.figures import Figures
 from flawscope.methods.csad.shapes import Shapes, rising
 
+_NONE = 1e4  # distance to what it cannot be
+_REACH = 1.3  # times what good pictures reach, to which a component is taken for a good one
+
 
 def as_wholes(shapes: Shapes, found: Figures, shares: Tensor) -> tuple[Figures, Tensor]:
     """Components and shares with each component that looks like good ones of a class as that class alone.
@@ -30,11 +33,13 @@ def as_wholes(shapes: Shapes, found: Figures, shares: Tensor) -> tuple[Figures, 
     """
     labels, several = shapes.labels, found.areas.unsqueeze(2)  # (V,), (N, M, 1)
     distances = shapes.gaussian.distances(found.vectors.flatten(0, 1)).reshape(*found.areas.shape, -1)
-    alike = rising(2 - distances / shapes.reach[1].clamp_min(1e-6))  # (N, M, V)
-    alike = alike * shapes.judged(several.expand_as(distances), labels.expand(distances.shape))
-    most, place = alike.max(2)  # (N, M)
-    others = alike.sum(2) - most
-    weights = (most - others).clamp_min(0)
+    judged = shapes.judged(several.expand_as(distances), labels.expand(distances.shape)) > 0
+    distances = torch.where(judged, distances, _NONE)
+    nearest, place = distances.min(2)  # (N, M)
+    own = torch.arange(len(labels), device=place.device) == place.unsqueeze(2)  # (N, M, V)
+    ahead = torch.where(own, _NONE, distances).amin(2).square() - nearest.square()
+    reach = shapes.reach[1].clamp_min(1e-6)
+    weights = rising(1 + _REACH - nearest / reach) * rising(ahead / reach.square())
     kinds = torch.where(weights > 0, labels[place], found.kinds)
 
     weight, kind = (  # (N, 1, H, W) each
