@@ -86,7 +86,7 @@ class Compared(nn.Module):
         """Learn what components look like, before `learn`.
 
         Returns:
-            whether they tell of which class components are: then `gather` gives others than before. Learn from
+            whether they tell of which class components are: then `gather` gives others than before. Learn of
             both, for those that are in pieces, or touch others, stay as they look.
         """
         if self.shapes is None:
