@@ -33,7 +33,7 @@ METHODS: dict[str, Kept] = {
             },
             "counts": {},
             "places": {},
-            "shapes": {"parts": "joined"},
+            "shapes": {"parts": "joined", "whole": True},
             "colours": {},
             "words": {"words": 4},
             "structure": {"kind": "patches", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4},

@@ -41,7 +41,7 @@ def screws(seed: int, *, piece: float = 0.0, short: float = 18.0, **flaw: Any) -
 
 @pytest.fixture(scope="module")
 def shapes() -> Shapes:
-    branch = Shapes(3, SIZE, ShapesOptions(parts="joined"))
+    branch = Shapes(3, SIZE, ShapesOptions(parts="joined", whole=True))
     good = torch.stack([screws(seed, piece=0.5 * (seed % 10 == 0)) for seed in range(60)])
     branch.learn(branch.gather(branch.ways(good)))
     return branch.eval()
@@ -76,7 +76,7 @@ def test_what_no_good_one_is_shaped_as_stays_as_it_looks(shapes: Shapes) -> None
 def test_classes_of_one_shape_stay_apart() -> None:
     """Of red and blue screws of one length only what they look like tells which is which."""
     good = torch.stack([screws(seed, short=26.0) for seed in range(60)])
-    branch = Shapes(3, SIZE, ShapesOptions(parts="joined")).eval()
+    branch = Shapes(3, SIZE, ShapesOptions(parts="joined", whole=True)).eval()
     branch.learn(branch.gather(branch.ways(good)))
     assert branch.divides
     swapped = screws(100, piece=0.97, short=26.0)
@@ -85,7 +85,7 @@ def test_classes_of_one_shape_stay_apart() -> None:
 
 def test_without_the_option_or_joined_components_classes_stay() -> None:
     good = torch.stack([screws(seed) for seed in range(40)])
-    for options in ({"parts": "joined", "whole": False}, {"parts": "classes"}):
+    for options in ({"parts": "joined"}, {"parts": "classes", "whole": True}):
         branch = Shapes(3, SIZE, ShapesOptions.model_validate(options))
         branch.learn(branch.gather(branch.ways(good)))
         assert not branch.divides

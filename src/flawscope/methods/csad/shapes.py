@@ -60,9 +60,10 @@ class ShapesOptions(Frozen):
         "larger ones are several that touch, which good pictures need not show in every way",
     )
     whole: bool = Field(
-        True,
+        False,
         description="let a joined component that is shaped as good ones of one class alone be of that class "
-        "as a whole, for histograms, counts, places and colours, too",
+        "as a whole, for histograms, counts, places and colours, too; engines may then differ from the "
+        "trained network by more than the bound of parity",
     )
     hole: float = Field(
         0.003,
