@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.masks import MaskFile
+from flawscope.data.owners import Owners
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import (
     MOST_SEGMENTS,
@@ -36,7 +37,8 @@ class PictureMaps:
 
     def __init__(self, maps: Path, pictures: Path | None = None, count: int = MOST_SEGMENTS) -> None:
         self.maps, self.pictures, self.count = maps, pictures, count
-        self._owners: dict[Path, Path] = {}  # picture of each map that was asked for
+        fix = "Let the maps mirror the pictures' folder, and name that (option pictures)."
+        self._owners = Owners("segment map", fix)
 
     def read(self, sample: Sample, frame: Frame | None = None) -> Labels:
         """The picture's labels (H, W), at their file's size.
@@ -94,15 +96,7 @@ class PictureMaps:
         base = self.maps / self._relative(sample)
         known = [base.parent / f"{base.name}{suffix}" for suffix in SUFFIXES]
         path = next((path for path in known if path.is_file()), base if base.is_dir() else known[0])
-        owner = self._owners.setdefault(path, sample.path)
-        if owner != sample.path:
-            raise DataError(
-                f"segment map {path}",
-                expected="one picture that it belongs to",
-                got=f"{owner} and {sample.path}",
-                fix="Let the maps mirror the pictures' folder, and name that (option pictures).",
-            )
-        return path
+        return self._owners.claim(path, sample.path)
 
     def _relative(self, sample: Sample) -> Path:
         """The map's path below the folder, without suffix."""

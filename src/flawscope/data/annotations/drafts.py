@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.annotations.order import ORDER, Component, write_order
+from flawscope.data.owners import Owners
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import Labels
 from flawscope.data.tables import malformed, read_json
-from flawscope.errors import DataError
 from flawscope.files import sha256, write_text, write_with
 
 MADE = "drafts.json"
@@ -44,7 +44,7 @@ class Drafts:
     def __init__(self, folder: Path, pictures: Path) -> None:
         self.folder, self.pictures = Path(folder), Path(pictures)
         self._made = _read_made(self.folder / MADE)
-        self._owners: dict[Path, Path] = {}  # picture of each file that was asked for
+        self._owners = Owners("draft", "Let pictures in one folder differ in more than their ending.")
 
     def place(self, sample: Sample) -> Path:
         """The file of a picture's annotation, whether it is there or not.
@@ -53,16 +53,7 @@ class Drafts:
             DataError: two pictures that would share it.
         """
         below = sample.path.absolute().relative_to(self.pictures.absolute())
-        path = (self.folder / below).with_suffix(".json")
-        owner = self._owners.setdefault(path, sample.path)
-        if owner != sample.path:
-            raise DataError(
-                f"draft {path}",
-                expected="one picture that it belongs to",
-                got=f"{owner} and {sample.path}",
-                fix="Let pictures in one folder differ in more than their ending.",
-            )
-        return path
+        return self._owners.claim((self.folder / below).with_suffix(".json"), sample.path)
 
     def by_hand(self, path: Path) -> bool:
         """Whether a file is one that a person made or changed."""
