@@ -26,7 +26,7 @@ from flawscope.runtime import pipeline as pipeline_module
 from flawscope.runtime.engines import open_engine
 from flawscope.runtime.listing import list_images
 from flawscope.runtime.manifest import OutputSpec, ScalarSpec
-from flawscope.runtime.parity import check_parity, difference, rank_change
+from flawscope.runtime.parity import check_parity, difference, difference_of_columns, rank_change
 from flawscope.runtime.pipeline import Graphs, Pipeline
 from flawscope.training import export
 from flawscope.training.parity import choose_engine, parity
@@ -285,3 +285,16 @@ def test_rank_change_by_hand() -> None:
 def test_difference_of_pictures_without_spread() -> None:
     assert difference(np.array([5.0]), np.array([5.01]))[1] == pytest.approx(0.2)
     assert difference(np.zeros(2), np.zeros(2)) == (0.0, 0.0)
+
+
+def test_columns_that_hardly_vary_are_measured_by_the_others() -> None:
+    """One of which only the last bits move, 2 of 350, beside one that moves by 7."""
+    bit = np.spacing(np.float32(0.005))
+    expected = np.array([[0, 1], [350 * bit, 8]], np.float32)
+    near = expected + np.array([[2 * bit, 0]], np.float32)
+    assert difference(expected[:, 0], near[:, 0])[1] > 0.005
+    assert difference_of_columns(expected, near) < 1e-6
+    far = expected + np.array([[0.0007, 0.007]], np.float32)
+    assert difference_of_columns(expected, far) == pytest.approx(0.1, rel=1e-3)
+    broken = np.where(expected > 7, np.float32("nan"), expected)
+    assert difference_of_columns(expected, broken) > 1

@@ -18,6 +18,7 @@ from flawscope.runtime.pipeline import Pipeline
 BOUNDS: dict[Precision, float] = {"fp32": 0.002, "bf16": 0.02, "fp16": 0.02}
 PICTURES = 100  # at most, that are compared
 _LARGEST = float(np.finfo(np.float32).max)
+_STILL = 1e-3  # of the widest column's spread, below which a column only rounds
 
 
 class Compared:
@@ -48,8 +49,7 @@ class Compared:
         score, judged = next((o.name, o.parity) for o in self._outputs if o.kind == "score")
         score_absolute, score_relative = difference(expected[score], got[score])
         if judged is not None:
-            columns = zip(expected[judged].T, got[judged].T, strict=True)
-            score_relative = max(difference(*column)[1] for column in columns)
+            score_relative = difference_of_columns(expected[judged], got[judged])
         maps = max((one.figures() for one in self._maps.values()), default=(0.0, 0.0))
         return ParityFigures(
             engine=self.pipeline.engine,
@@ -114,6 +114,18 @@ def difference(expected: NDArray[Any], got: NDArray[Any]) -> tuple[float, float]
     found = _Difference()
     found.add(expected, got)
     return found.figures()
+
+
+def difference_of_columns(expected: NDArray[Any], got: NDArray[Any]) -> float:
+    """Largest difference in a column of vectors (N, d), as a share of the spread of what was expected there.
+
+    A column that hardly varies beside the others, as of a branch to which all good pictures are the same, is
+    measured by a thousandth of the widest one's spread: its own may be that of the last bits.
+    """
+    columns = [difference(*column) for column in zip(expected.T, got.T, strict=True)]
+    least = _STILL * float(np.ptp(expected, axis=0).max())
+    shares = [min(share, absolute / least) if least else share for absolute, share in columns]
+    return max(share if np.isfinite(share) else _LARGEST for share in shares)
 
 
 def rank_change(expected: NDArray[Any], got: NDArray[Any]) -> float:

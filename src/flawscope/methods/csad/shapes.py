@@ -62,8 +62,7 @@ class ShapesOptions(Frozen):
     whole: bool = Field(
         False,
         description="let a joined component that is shaped as good ones of one class alone be of that class "
-        "as a whole, for histograms, counts, places and colours, too; engines may then differ from the "
-        "trained network by more than the bound of parity",
+        "as a whole, for histograms, counts, places and colours, too",
     )
     hole: float = Field(
         0.003,

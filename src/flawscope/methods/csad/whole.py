@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flawscope.methods.csad.figures import Figures
-from flawscope.methods.csad.shapes import Shapes, rising
+from flawscope.methods.csad.shapes import Shapes
 
 _NONE = 1e4  # distance to what it cannot be
-_REACH = 1.3  # times what good pictures reach, to which a component is taken for a good one
+_REACH = 1.0  # times what good pictures reach, to which a component is taken for a good one
+_WAY = 1.0  # of that reach, over which it comes to be none: engines differ where a little changes much
 
 
 def as_wholes(shapes: Shapes, found: Figures, shares: Tensor) -> tuple[Figures, Tensor]:
@@ -33,13 +34,15 @@ def as_wholes(shapes: Shapes, found: Figures, shares: Tensor) -> tuple[Figures, 
     """
     labels, several = shapes.labels, found.areas.unsqueeze(2)  # (V,), (N, M, 1)
     distances = shapes.gaussian.distances(found.vectors.flatten(0, 1)).reshape(*found.areas.shape, -1)
-    judged = shapes.judged(several.expand_as(distances), labels.expand(distances.shape)) > 0
-    distances = torch.where(judged, distances, _NONE)
+    judged = shapes.judged(several.expand_as(distances), labels.expand(distances.shape))  # (N, M, V)
+    distances = torch.where(judged > 0, distances, _NONE)
     nearest, place = distances.min(2)  # (N, M)
     own = torch.arange(len(labels), device=place.device) == place.unsqueeze(2)  # (N, M, V)
     ahead = torch.where(own, _NONE, distances).amin(2).square() - nearest.square()
     reach = shapes.reach[1].clamp_min(1e-6)
-    weights = rising(1 + _REACH - nearest / reach) * rising(ahead / reach.square())
+    alike = ((_REACH - nearest / reach) / _WAY + 1).clamp(0, 1)
+    alone = (2 * ahead / reach.square() - 1).clamp(0, 1)
+    weights = alike * alone * judged.gather(2, place.unsqueeze(2)).squeeze(2)
     kinds = torch.where(weights > 0, labels[place], found.kinds)
 
     weight, kind = (  # (N, 1, H, W) each
