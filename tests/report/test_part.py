@@ -47,7 +47,8 @@ def part() -> Part:
     before: Row | None = following(None, entry)
     row = following(before, entry)
     made = Review(3, "2026-11-27", record.path, 2, record.picture, "good", "Ana", "a <b>shadow</b>")
-    return Part(row, record, (row,), MODEL, (made, replace(made, picture="2" * 64)), VIEWS, "same")
+    given = (made, replace(made, picture="2" * 64))
+    return Part(row, record, (row,), MODEL, given, VIEWS, "same", Path(record.path))
 
 
 def test_the_page_tells_all_that_the_verdict_rests_on(part: Part, tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ def inspected(path: Path, score: float = 1.0, views: Views | None = None) -> Ins
 def filled(folder: Path) -> Path:
     """A model and six pictures, of which the second is inspected again at the end; the first is shown."""
     with Results(folder, model=MODEL) as results:
-        results.add(inspected(Path("a.png"), 9.0, Views(b"small", b"overlaid")))
-        results.add(*(inspected(Path(f"{name}.png"), place) for place, name in enumerate("bcde")))
-        results.add(inspected(Path("b.png"), 5.0))
+        results.add(inspected(Path("/a.png"), 9.0, Views(b"small", b"overlaid")))
+        results.add(*(inspected(Path(f"/{name}.png"), place) for place, name in enumerate("bcde")))
+        results.add(inspected(Path("/b.png"), 5.0))
     return folder
 
 
@@ -158,14 +158,18 @@ def test_the_first_row_that_was_tampered_with_is_named(
 @pytest.mark.parametrize(
     ("statement", "row", "what"),
     [
-        ("UPDATE records SET score = 0.5 WHERE path = x'632E706E67'", 4, "says otherwise than its record"),
+        ("UPDATE records SET score = 0.5 WHERE path = x'2F632E706E67'", 4, "says otherwise than its record"),
         ("UPDATE records SET path = x'00' WHERE link = 4", 4, "says otherwise"),
         ("UPDATE records SET size = 7 WHERE link = 4", 4, "says otherwise"),
-        ("UPDATE records SET link = 3, score = 0.0 WHERE path = x'622E706E67'", 7, "its record names row 3"),
+        (
+            "UPDATE records SET link = 3, score = 0.0 WHERE path = x'2F622E706E67'",
+            7,
+            "its record names row 3",
+        ),
         ("UPDATE records SET link = 1 WHERE link = 5", 1, "is no picture"),
         ("UPDATE records SET link = 'x' WHERE link = 5", 0, "is no picture"),
-        ("UPDATE records SET link = 99 WHERE link = 7", 7, "has no record any more: b.png"),
-        ("DELETE FROM records WHERE link = 5", 5, "has no record any more: d.png"),
+        ("UPDATE records SET link = 99 WHERE link = 7", 7, "has no record any more: /b.png"),
+        ("DELETE FROM records WHERE link = 5", 5, "has no record any more: /d.png"),
         ("INSERT INTO records VALUES (50, x'00', 1, 1, 1.0, 50)", 50, "was removed, which a record names"),
         ("UPDATE views SET picture = x'00' WHERE picture = CAST('small' AS BLOB)", 2, "other small pictures"),
         (
@@ -207,14 +211,14 @@ def test_small_pictures_that_gave_way_to_higher_scores_are_not_missed(tmp_path: 
 def test_only_a_head_that_was_written_down_tells_of_rows_cut_off_with_their_records(tmp_path: Path) -> None:
     head = audit(filled(tmp_path)).head
     with Results(tmp_path, model=MODEL) as results:
-        results.add(inspected(Path("f.png")))
+        results.add(inspected(Path("/f.png")))
     grown = audit(tmp_path, head=head)
     assert (grown.whole, grown.known) == (True, COUNT)
     with base_of(tmp_path) as base:
         base.execute("DELETE FROM chain WHERE seq >= 6")
         assert not audit(tmp_path).whole  # a record names one of them
         base.execute("DELETE FROM records WHERE link >= 6")
-        base.execute("INSERT INTO records VALUES (60, ?, NULL, NULL, 0.0, 3)", (b"b.png",))
+        base.execute("INSERT INTO records VALUES (60, ?, NULL, NULL, 0.0, 3)", (b"/b.png",))
     assert audit(tmp_path).whole
     problem = audit(tmp_path, head=head).problem
     assert problem is not None
@@ -257,8 +261,8 @@ def test_results_on_a_medium_that_can_only_be_read_are_audited(tmp_path: Path) -
     expected = audit(folder)
     read_only(folder)
     assert audit(folder) == expected
-    assert [record.path for record in read_records(folder)] == [f"{name}.png" for name in "abcde"]
-    assert list(read_views(folder)) == ["a.png"]
+    assert [record.path for record in read_records(folder)] == [f"/{name}.png" for name in "abcde"]
+    assert list(read_views(folder)) == ["/a.png"]
     assert reviews(folder) == []
 
 

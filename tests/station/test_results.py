@@ -151,9 +151,9 @@ def test_a_picture_inspected_again_has_a_new_entry_that_names_the_one_before(tmp
             results.add(scored(Path("a.png"), score))
     with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as base:
         entries = [json.loads(text) for (text,) in base.execute("SELECT entry FROM chain ORDER BY seq")]
-    assert [entry["kind"] for entry in entries] == ["model", "picture", "picture", "picture"]
-    assert [entry.get("again") for entry in entries] == [None, None, 2, 3]
-    assert [entry["record"]["score"] for entry in entries[1:]] == [1.0, 2.0, 3.0]
+    assert [entry["kind"] for entry in entries] == ["model", "folder", "picture", "picture", "picture"]
+    assert [entry.get("again") for entry in entries] == [None, None, None, 3, 4]
+    assert [entry["record"]["score"] for entry in entries[2:]] == [1.0, 2.0, 3.0]
     assert [record.score for record in read_records(tmp_path)] == [3.0]
 
 

@@ -24,7 +24,8 @@ def inspected(name: str, picture: str = "1" * 64) -> Inspected:
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     with Results(tmp_path, model=MODEL) as results:
         results.add(*map(inspected, ("line1/a.png", "line2/a.png", "line1/b.png", "line1/ba.png")))
     return tmp_path
@@ -32,11 +33,11 @@ def out(tmp_path: Path) -> Path:
 
 def test_a_review_is_an_entry_of_the_chain(out: Path) -> None:
     made = review(out, "line1/a.png", "good", by="Ana", note="a shadow")
-    assert (made.number, made.of, made.path, made.picture) == (6, 2, "line1/a.png", "1" * 64)
+    assert (made.number, made.of, made.path, made.picture) == (7, 3, "line1/a.png", "1" * 64)
     again = review(out, "line1/a.png", "defective")
     assert reviews(out) == [made, again]
     assert made.to_json() | {"at": ""} == {
-        "number": 6, "at": "", "path": "line1/a.png", "of": 2, "picture": "1" * 64, "verdict": "good",
+        "number": 7, "at": "", "path": "line1/a.png", "of": 3, "picture": "1" * 64, "verdict": "good",
         "by": "Ana", "note": "a shadow",
     }  # fmt: skip
     found = audit(out)
@@ -60,12 +61,9 @@ def test_a_review_is_not_of_another_picture_in_the_same_place(out: Path) -> None
     assert not any(made.is_of(record) for record in records)
 
 
-def test_pictures_are_known_by_the_end_of_their_name_and_by_their_place(
-    out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(out)
+def test_pictures_are_known_by_the_end_of_their_name_and_by_their_place(out: Path) -> None:
     named = ("b.png", "./line1/b.png", "ba.png", str(out / "line2" / "a.png"))
-    assert [review(out, name, "good").of for name in named] == [4, 4, 5, 3]
+    assert [review(out, name, "good").of for name in named] == [5, 5, 6, 4]
     with pytest.raises(InputError, match="got a name that 2 of them have"):
         review(out, "a.png", "good")
     with pytest.raises(InputError, match="got a name that none of them has"):

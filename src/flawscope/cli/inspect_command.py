@@ -171,6 +171,8 @@ def _show(summary: Summary, out: Path | None) -> None:
             f"Pictures with more tiles than those that calibrated the model: {summary.large}. Good ones of "
             "that size are rejected more often than promised; calibrate on some (flawscope calibrate)."
         )
+    if summary.names:
+        note(summary.names)
     for alarm in summary.standing:
         note(f"drift, raised before: {alarm.text}")
     if out is not None:

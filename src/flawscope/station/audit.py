@@ -19,6 +19,7 @@ from flawscope.runtime.chain import START, Row
 from flawscope.runtime.record import Inset
 from flawscope.station import chained
 from flawscope.station.entries import views
+from flawscope.station.names import read_from
 from flawscope.station.store import opened_to_read, require_results, told
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -107,7 +108,7 @@ def audit(folder: Path, *, head: str | None = None, pictures: bool = False) -> A
     require_results(folder)
     with contextlib.closing(opened_to_read(folder)) as base, told(folder):
         base.execute("BEGIN")  # all that follows sees one moment
-        walk = _Walk(base, head, pictures=pictures)
+        walk = _Walk(base, head, read_from(base, folder) if pictures else None)
         walk.go()
     return walk.found
 
@@ -153,9 +154,12 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
 
 
 class _Walk:
-    """The way along the chain, with the records beside it in the order of their entries."""
+    """The way along the chain, with the records beside it in the order of their entries.
 
-    def __init__(self, base: sqlite3.Connection, head: str | None, *, pictures: bool) -> None:
+    Where `pictures` says from which folder their names are read, their files are compared, too.
+    """
+
+    def __init__(self, base: sqlite3.Connection, head: str | None, pictures: Path | None) -> None:
         self._base, self._head, self._pictures = base, head, pictures
         self.found = Audit()
         self._records = base.execute(_RECORDS)
@@ -208,18 +212,18 @@ class _Walk:
             self._problem(row.number, f"says otherwise than its record: {path}")
         if self._views.pop(row.number, row.entry.get("views")) != row.entry.get("views"):
             self._problem(row.number, f"has other small pictures than were made: {path}")
-        if self._pictures:
-            self._compare_file(Path(path), row.entry["record"].get("picture"))
+        if self._pictures is not None:
+            self._compare_file(self._pictures, path, row.entry["record"].get("picture"))
         self._record = self._records.fetchone()
 
-    def _compare_file(self, path: Path, expected: str | None) -> None:
+    def _compare_file(self, place: Path, path: str, expected: str | None) -> None:
         try:
-            found = sha256(path) if expected else expected
+            found = sha256(place / path) if expected else expected
         except OSError:
             self.found.gone += 1
             return
         if found != expected:
-            self.found.changed.append(str(path))
+            self.found.changed.append(path)
 
     def _finish(self) -> None:
         """What the end of a whole chain tells."""

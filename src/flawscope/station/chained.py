@@ -7,6 +7,7 @@ Entries say what `kind` they are and when (`at`) they were appended:
   `views` is their hash.
 - `model`: what is in force from there on.
 - `review`: what a person found the part of a picture to be.
+- `folder`: from which folder relative names of pictures are read from there on (`station.names`).
 - `drift`: that drift is watched from there on as of a new stream.
 """
 
@@ -25,7 +26,7 @@ from flawscope.runtime.chain import Row
 from flawscope.runtime.record import Views
 from flawscope.station.store import foreign
 
-Kind = Literal["picture", "model", "review", "drift"]
+Kind = Literal["picture", "model", "folder", "review", "drift"]
 
 _LAST = "SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1"
 _ADD = "INSERT INTO chain VALUES (?, ?, ?, ?, ?)"

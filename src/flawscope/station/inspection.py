@@ -49,7 +49,8 @@ class Summary:
     `worst` holds the records of the highest scores, highest first; `unread` the names of the pictures whose
     last try failed, so that one that was read after all no longer counts as unreadable. `standing` holds the
     alarms of drift that earlier inspections into the same results have raised. `large` counts pictures that
-    have more tiles than those that the promise comes from.
+    have more tiles than those that the promise comes from. `names` says how the results name pictures, where
+    that is not as they were named here.
     """
 
     accept: int = 0
@@ -60,6 +61,7 @@ class Summary:
     worst: list[Record] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
     standing: tuple[Alarm, ...] = ()
+    names: str = ""
 
     @property
     def failed(self) -> int:
@@ -127,18 +129,21 @@ def inspect_pictures(
         stage = stack.enter_context((progress or Silent()).stage("inspecting", total))
         for inspected in inspector.each(work, waiting, batch=batch):
             record = inspected.record
-            summary.add(record)
             if results is not None:
                 (record,) = keep(functools.partial(results.add, inspected), results.reopen)
-                keep(functools.partial(_write_overlay, results.folder, inspected), results.reopen)
+                named = replace(inspected, record=record)
+                keep(functools.partial(_write_overlay, results.folder, named), results.reopen)
             elif watch is not None:
                 record = watch.seen(record)
+            summary.add(record)
             if inspected.passing:
-                again(Path(record.path))
+                again(Path(inspected.record.path))  # as it was named here
             emit(record)
             stage.advance()
             if stopped():
                 raise _stopped(out)
+        if results is not None:
+            summary.names = results.names.said
     return summary
 
 

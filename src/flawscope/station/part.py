@@ -22,6 +22,7 @@ from flawscope.runtime.record import Record, Views
 from flawscope.station import chained
 from flawscope.station.claims import models_of
 from flawscope.station.entries import record_of, views_of
+from flawscope.station.names import read_from
 from flawscope.station.picture import inspect_one
 from flawscope.station.reviews import Review, located, reviews
 from flawscope.station.store import opened_to_read, require_results, told
@@ -42,6 +43,7 @@ class Part:
         reviews: what people found, of this path; `Review.is_of` tells which are of this picture.
         views: small pictures that were kept; empty where none were, or they are not those that were made.
         file: whether the picture's file has the bytes that were inspected.
+        place: where that file lies.
     """
 
     row: Row
@@ -51,6 +53,7 @@ class Part:
     reviews: tuple[Review, ...]
     views: Views
     file: FileState
+    place: Path
 
 
 def part_of(folder: Path, picture: str) -> Part:
@@ -65,6 +68,7 @@ def part_of(folder: Path, picture: str) -> Part:
         number = located(base, folder, picture)
         row, *earlier = _inspections(base, folder, number)
         record = record_of(row.entry, folder)
+        place = read_from(base, folder) / record.path
         views = views_of(base, number)
         made = [model for at, model in models_of(base, folder) if at < number]
     kept = row.entry.get("views") == chained.hash_of(views)
@@ -75,7 +79,8 @@ def part_of(folder: Path, picture: str) -> Part:
         in_force=next((one for one in reversed(made) if one.identity == record.model), None),
         reviews=tuple(one for one in reviews(folder) if one.path == record.path),
         views=views if kept else Views(),
-        file=_file_state(record),
+        file=_file_state(record, place),
+        place=place,
     )
 
 
@@ -100,7 +105,7 @@ def shown(part: Part, model: Path | None = None) -> tuple[Views, str]:
         return part.views, f"{sentence} Not drawn again: {lacking}."
     if part.file == "same":
         with contextlib.suppress(FlawscopeError):
-            alone = to_webp_bytes(thumbnail(read_image(Path(part.record.path)), LARGE, None))
+            alone = to_webp_bytes(thumbnail(read_image(part.place), LARGE, None))
             return Views(alone), f"The picture that was inspected, without its heatmap: {lacking}."
     return Views(), f"Not shown: {lacking}, and no small picture of it was kept."
 
@@ -122,9 +127,8 @@ def _inspections(base: sqlite3.Connection, folder: Path, number: int) -> Iterato
 
 
 def _drawn(part: Part, place: Path) -> tuple[Views, str]:
-    path = Path(part.record.path)
     with Inspector.load(place) as inspector:
-        again = inspect_one(inspector, path, views=lambda record: True, overlay=lambda record: True)
+        again = inspect_one(inspector, part.place, views=lambda record: True, overlay=lambda record: True)
     score, views = again.record.score, again.views
     if views is None or again.record.picture != part.record.picture:
         return part.views, f"Not drawn again: {again.record.error or _FILE['changed']}."
@@ -132,7 +136,7 @@ def _drawn(part: Part, place: Path) -> tuple[Views, str]:
         intensities = inspector.bundle.manifest.frame.intensities
         overlaid = thumbnail(read_image(again.overlay), LARGE) if again.overlay else None
         views = Views(
-            to_webp_bytes(thumbnail(read_image(path), LARGE, intensities)),
+            to_webp_bytes(thumbnail(read_image(part.place), LARGE, intensities)),
             b"" if overlaid is None else to_webp_bytes(overlaid),
             views.insets,
         )
@@ -154,8 +158,8 @@ def _at_hand(wanted: InForce | None, model: Path | None) -> Iterator[Path]:
                         yield folder
 
 
-def _file_state(record: Record) -> FileState:
+def _file_state(record: Record, place: Path) -> FileState:
     with contextlib.suppress(OSError):
         if record.picture is not None:
-            return "same" if sha256(Path(record.path)) == record.picture else "changed"
+            return "same" if sha256(place) == record.picture else "changed"
     return "gone"

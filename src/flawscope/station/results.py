@@ -8,7 +8,6 @@ file.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -25,12 +24,12 @@ from flawscope.station import chained, tables
 from flawscope.station.claims import claim, require
 from flawscope.station.drifting import Drifting
 from flawscope.station.entries import entries, records, views
+from flawscope.station.names import Names
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
 from flawscope.station.store import STORE, ForeignResultsError, opened, opened_to_read, told, turn, writing
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
-_AT_ONCE = 500  # pictures of one query
 _ABSENT = (None, None)  # the state of a file that is not there
 
 _ADD = "INSERT INTO records (path, size, mtime_ns, score, link) VALUES (?, ?, ?, ?, ?)"
@@ -58,7 +57,8 @@ _SHOWN = "SELECT count(*), min(score) FROM records WHERE id IN (SELECT record FR
 class Results:
     """The records in a folder, open for writing; close it, or use it as a context.
 
-    A picture is known by its path, its size and its time, so that one that was replaced is inspected again.
+    A picture is known by its name (`station.names`), its size and its time, so that one that was replaced is
+    inspected again. Names that are asked for or added are as they were typed here.
     `model` is what verdicts are made with; results of another model in the same folder are refused, not
     mixed, unless that is an earlier version of this one (see `station.claims`). Small pictures are kept of
     the 300 highest scores. `drifting` watches what is added.
@@ -102,6 +102,7 @@ class Results:
         try:
             with writing(self._base, self.folder):
                 self._claimed = claim(self._base, self.folder, self.model)
+                self.names = Names(self._base, self.folder)
                 if self._drifting is not None:
                     self._drifting.begin(self._base, self.model)
             if self._drifting is not None:
@@ -114,7 +115,7 @@ class Results:
 
     def new(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Those of `paths` that have no answer or failed, in their order; no file is looked at."""
-        for some, keys in _by_hundreds(paths):
+        for some, keys in self.names.by_hundreds(paths):
             answered = {key for key, _, _ in self._answered(keys)}
             yield from (path for path, key in zip(some, keys, strict=True) if key not in answered)
 
@@ -123,13 +124,14 @@ class Results:
 
         One whose file is gone keeps its answer: nothing is there to give another.
         """
-        for some, keys in _by_hundreds(paths):
+        for some, keys in self.names.by_hundreds(paths):
             answered = self._answered(keys)
+            now = zip(some, keys, states([os.fsencode(path) for path in some]), strict=True)
             others = [
-                (path, now) for path, now in zip(some, states(keys), strict=True) if now not in answered
+                (path, key, size) for path, key, (_, size, at) in now if (key, size, at) not in answered
             ]
             names = {key for key, _, _ in answered} if others else ()
-            yield from (path for path, (key, size, _) in others if size is not None and key in names)
+            yield from (path for path, key, size in others if size is not None and key in names)
 
     def _answered(self, keys: list[bytes]) -> set[Known]:
         """Those of `keys` that have an answer, as their files stood then; maybe others, too.
@@ -153,7 +155,8 @@ class Results:
         A file that another inspection has answered meanwhile, by the same model, counts once.
 
         Returns:
-            The records as they were written: with the alarms of drift that they raise.
+            The records as they were written: by the names that these results give them, and with the alarms
+            of drift that they raise.
 
         Raises:
             OutputError: the disk is full or the folder is gone, or another model has taken the folder; what
@@ -162,9 +165,10 @@ class Results:
         try:
             with writing(self._base, self.folder):
                 self._claimed = require(self._base, self.folder, self.model, self._claimed)
+                self.names.follow()
                 added = [
                     one.record if self._stands(one.record) else self._put(self._watched(one))
-                    for one in inspected
+                    for one in map(self.names.named, inspected)
                 ]
                 drawn = any(one.views is not None for one in inspected)
                 if drawn:
@@ -191,6 +195,7 @@ class Results:
     def _put(self, one: Inspected) -> Record:
         """Write one record; it is given back."""
         record, base = one.record, self._base
+        self.names.recorded(record.path)
         key = os.fsencode(record.path)
         known = base.execute("SELECT id, link FROM records WHERE path = ?", (key,)).fetchone()
         link = chained.append(base, "picture", _entry(one, None if known is None else known[1])).number
@@ -251,13 +256,6 @@ def read_views(folder: Path) -> dict[str, Views]:
         for path, about, picture in base.execute(_PICTURES):
             found.setdefault(os.fsdecode(path), []).append(Inset(picture, about))
     return {path: views(kept) for path, kept in found.items()}
-
-
-def _by_hundreds(paths: Iterable[Path]) -> Iterator[tuple[list[Path], list[bytes]]]:
-    """`paths` in pieces of one query each, and their names in the store."""
-    remaining = iter(paths)
-    while piece := list(itertools.islice(remaining, _AT_ONCE)):
-        yield piece, [os.fsencode(path) for path in piece]
 
 
 def _entry(one: Inspected, earlier: int | None) -> dict[str, Any]:

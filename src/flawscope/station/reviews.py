@@ -13,8 +13,10 @@ from typing import Any, Literal, get_args
 from flawscope.data.samples import GOOD
 from flawscope.errors import InputError, unknown
 from flawscope.runtime.chain import Entry
+from flawscope.runtime.listing import real_path
 from flawscope.runtime.record import Record, Truth
 from flawscope.station import chained
+from flawscope.station.names import read_from
 from flawscope.station.store import foreign, opened, opened_to_read, require_results, told, writing
 
 PartVerdict = Literal["good", "defective"]
@@ -106,29 +108,32 @@ def reviewed(records: Iterable[Record], given: Iterable[Review]) -> Iterator[Rec
 
 
 def located(base: sqlite3.Connection, folder: Path, picture: str) -> int:
-    """Number of the last entry of a picture: named as its record has it, or by the end of that name.
+    """Number of the last entry of a picture: named as its record has it, as it lies, or by its name's end.
 
     Raises:
         InputError: no record is of this picture, or several may be meant.
     """
-    named = Path(picture)
-    found = base.execute("SELECT link FROM records WHERE path = ?", (os.fsencode(named),)).fetchone()
-    if found is not None:
-        return int(found[0])
+    named, root = Path(picture), read_from(base, folder)
+    exact = base.execute("SELECT link FROM records WHERE path = ?", (os.fsencode(named),)).fetchone()
+    seen_from_there = named.is_absolute() or real_path(root) == real_path(Path.cwd())
+    if exact is not None and seen_from_there:
+        return int(exact[0])
     alike = base.execute("SELECT path, link FROM records WHERE instr(path, ?)", (os.fsencode(named.name),))
-    ends = [link for path, link in alike if _is_meant(Path(os.fsdecode(path)), named)]
-    if len(ends) == 1:
-        return int(ends[0])
+    rows = [(Path(os.fsdecode(path)), link) for path, link in alike]
+    meant = {link for path, link in rows if _same_place(root / path, named)} | set(exact or ())
+    meant = meant or {link for path, link in rows if path.parts[-len(named.parts) :] == named.parts}
+    if len(meant) == 1:
+        return int(meant.pop())
     raise InputError(
         f"picture {picture}",
         expected=f"one of the pictures inspected into {folder}",
-        got=f"a name that {len(ends)} of them have" if ends else "a name that none of them has",
-        fix="Name it as results.csv does.",
+        got=f"a name that {len(meant)} of them have" if meant else "a name that none of them has",
+        fix="Name it as results.csv does." if seen_from_there else f"Name it in full, or as from {root}.",
     )
 
 
-def _is_meant(path: Path, named: Path) -> bool:
-    return path.parts[-len(named.parts) :] == named.parts or path.absolute() == named.absolute()
+def _same_place(path: Path, named: Path) -> bool:
+    return path.name == named.name and real_path(path.parent) == real_path(named.parent)
 
 
 def _review(entry: Entry) -> Review:
