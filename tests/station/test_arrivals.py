@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flawscope.station import arrivals as module
 from flawscope.station import tree
@@ -52,6 +53,23 @@ def test_what_stays_unseen_is_hidden_or_a_result(tmp_path: Path) -> None:
         "g.png",
     ]
     assert Watcher(tmp_path / "in", besides=tmp_path / "in").names() == []
+
+
+def test_masks_of_pictures_are_passed_over_and_told_once(tmp_path: Path) -> None:
+    """Of one in a folder of masks, or beside its picture by its name or by having no colours."""
+    grey, colours = Image.new("L", (8, 8)), Image.new("RGB", (8, 8), (200, 90, 10))
+    wanted = ["NG/1.jpg", "caps/7.jpg", "masks/8.jpg", "plain/1.png", "both/9.png", "both/9.jpg"]
+    masks = ["NG/1.png", "ground_truth/NG/7_mask.png", "caps/7-gt.png"]
+    for name in (*wanted, *masks):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (grey if name in masks else colours).save(tmp_path / name)
+    watch = Watcher(tmp_path)
+    assert sorted(watch.names()) == sorted(Path(name).name for name in wanted)
+    (told,) = watch.told
+    assert told.endswith(" is passed over: a mask of a picture, by its name. So are all others.")
+    (tmp_path / "caps/7.jpg").unlink()
+    grey.save(tmp_path / "caps/7-gt.png", compress_level=0)
+    assert watch.names() == ["7-gt.png"]  # of no picture now
 
 
 def test_links_in_loops_are_followed_once(tmp_path: Path) -> None:

@@ -22,6 +22,17 @@ def test_folders_are_read_with_all_below_and_each_picture_once(good_pictures: Ca
     assert [path.name for path in found] == ["000.png", "001.png", "900.png"]
 
 
+def test_a_picture_that_is_named_in_several_ways_is_one(
+    good_pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = good_pictures(2)
+    (tmp_path / "way").symlink_to(folder)
+    (folder / "latest.png").symlink_to("001.png")  # a picture by itself: it may be another tomorrow
+    monkeypatch.chdir(folder)
+    found = collect(["000.png", folder, tmp_path / "way", "../good/001.png", "a\0/b.png"])
+    assert found == [Path("000.png"), folder / "001.png", folder / "latest.png", Path("a\0/b.png")]
+
+
 def test_a_named_file_is_kept_even_where_it_is_missing_or_no_picture(tmp_path: Path) -> None:
     text = tmp_path / "text.png"
     text.write_text("no picture")

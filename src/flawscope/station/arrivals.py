@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from flawscope.data.layouts.annotations import ArrivingMasks
 from flawscope.runtime.record import State
 from flawscope.station.tree import Tree
 
@@ -33,7 +34,8 @@ class Arrivals:
     lock on it: a file `NAME.lock` or `NAME.lck` beside it, or the system's own lock. With `settle` 0 it has
     arrived as soon as it is seen, which is right where it is written under another name and renamed. One that
     is written again arrives again: among the latest thousand files at once, among a hundred thousand within a
-    minute or two. The folder `besides`, where results go, is not watched.
+    minute or two. The folder `besides`, where results go, is not watched; masks of pictures that are there
+    are passed over, as `station.sources.collect` does.
 
     A folder that cannot be read, as of a share that is away for a while, is waited for. `tell` gets a
     sentence about that, and about what is no regular file. A look takes a twentieth of a core at most.
@@ -53,6 +55,8 @@ class Arrivals:
         self._interval, self._pause = interval, min(interval, settle / 3 or interval, 0.1)
         within = besides is not None and folder.resolve().is_relative_to(besides.resolve())
         self._tree = None if within else Tree(folder, besides=besides, tell=tell)
+        self._masks, self._tell = ArrivingMasks(folder), tell
+        self._mask_told = False
         self._known: dict[str, None] = {}  # files that are there, the latest last
         self._turn: Iterator[str] = iter(())  # the others, one after the other
         self._done: dict[str, State] = {}
@@ -74,7 +78,8 @@ class Arrivals:
                     return
                 self._done[path] = state
                 del self._pending[path]
-                yield Path(path)
+                if not self._is_mask(Path(path)):
+                    yield Path(path)
             if not arrived:
                 time.sleep(self._pause)
 
@@ -89,10 +94,12 @@ class Arrivals:
         came, went = tree.look()
         for path in went:
             self._known.pop(path, None)
+            self._masks.discard(Path(path))
             self._pending.pop(path, None)
             self._tries.pop(path, None)
         for path, state in sorted(came, key=lambda one: one[1][1] if one[1] else 0):
             self._latest(path)
+            self._masks.add(Path(path))
             if state is None or self._done.get(path) != state:
                 self._pending[path] = (state, now)
         if len(self._done) > 2 * len(self._known) + _FORGET:
@@ -102,6 +109,14 @@ class Arrivals:
             if state is not None and path not in self._pending and self._done.get(path) != state:
                 self._latest(path)
                 self._pending[path] = (state, now)
+
+    def _is_mask(self, path: Path) -> bool:
+        if path not in self._masks:
+            return False
+        if not self._mask_told:
+            self._mask_told = True
+            self._tell(f"{path} is passed over: a mask of a picture, by its name. So are all others.")
+        return True
 
     def _latest(self, path: str) -> None:
         self._known.pop(path, None)

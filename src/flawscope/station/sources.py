@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def collect(
 ) -> list[Path]:
     """The pictures that `sources` name, each once: files as given, folders with all below them, patterns.
 
+    One that is named twice, relatively, in full or by a link to its folder, has the first of its names.
     A file that is named outright is kept whatever its suffix or state, so that its error is reported; what
     lies in the folder `besides`, where results go, is left out. Folders are listed as everywhere
     (`runtime.listing`), without masks of their pictures, which training and evaluation take for none either;
@@ -31,11 +33,12 @@ def collect(
     Raises:
         DataError: a source that matches nothing, or a folder without pictures.
     """
-    found: dict[Path, None] = {}
+    found: dict[tuple[Path, str], Path] = {}
+    place = functools.cache(_place)
     for source in sources:
         for path in _expand(source, besides, tell):
-            found.setdefault(path)
-    return list(found)
+            found.setdefault((place(path.parent), path.name), path)
+    return list(found.values())
 
 
 def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) -> list[Path]:
@@ -117,6 +120,13 @@ def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None
     if not pictures:
         raise DataError(what, expected=wanted, got="none", fix=fix)
     return pictures
+
+
+def _place(folder: Path) -> Path:
+    try:
+        return real_path(folder)
+    except ValueError:  # a name that no folder can have
+        return folder
 
 
 def _is_dangling(path: Path) -> bool:

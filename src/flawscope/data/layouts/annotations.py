@@ -93,6 +93,51 @@ def masks_among(folder: Path, paths: Iterable[Path]) -> list[Path]:
     ]
 
 
+class ArrivingMasks:
+    """Which of the files below a folder, that come and go one by one, are masks of others there.
+
+    It tells of each what `masks_among` tells of all at once, as far as the others have come.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._in_masks = cache(lambda inner: any(map(_says_masks, inner.relative_to(folder).parts)))
+        self._files: defaultdict[_Place, set[str]] = defaultdict(
+            set
+        )  # names by place, without masks' folders
+        self._names = Counter[str]()
+
+    def add(self, path: Path) -> None:
+        """A file came."""
+        place = path.parent, path.stem.casefold()
+        if not self._in_masks(path.parent) and path.name not in self._files[place]:
+            self._files[place].add(path.name)
+            self._names.update((place[1], path.name.casefold()))
+
+    def discard(self, path: Path) -> None:
+        """A file went."""
+        place = path.parent, path.stem.casefold()
+        if path.name in self._files.get(place, ()):
+            self._files[place].remove(path.name)
+            if not self._files[place]:
+                del self._files[place]
+            for name in (place[1], path.name.casefold()):
+                self._names[name] -= 1
+                if not self._names[name]:
+                    del self._names[name]
+
+    def __contains__(self, path: Path) -> bool:
+        if self._in_masks(path.parent):
+            called = (path.parent.name.casefold(), *(name for name, _ in _names(path)))
+            return any(name in self._names for name in called)
+        of = _OF.fullmatch(path.stem)
+        if of is not None and (path.parent, of["of"].casefold()) in self._files:
+            return True
+        if path.suffix.lower() != ".png":
+            return False
+        alike = (path.with_name(name) for name in self._files.get((path.parent, path.stem.casefold()), ()))
+        return any(one.suffix.lower() in _PHOTOGRAPHS and _is_grey(path, one) for one in alike)
+
+
 def _is_grey(path: Path, photograph: Path) -> bool:
     """Whether a file has no colours, and the photograph that it is called as has some."""
     with suppress(InputError):
