@@ -170,6 +170,40 @@ def test_pictures_of_one_part_are_one_case(tmp_path: Path) -> None:
     assert sorted(parts_right(parts.pairs)) == [(True, False), (True, True), (True, True)]
 
 
+def test_parts_are_known_by_each_models_own_rule(tmp_path: Path) -> None:
+    """The old model has seen lot b and the new one part 1; the old one's rule calls no part 1."""
+    root = tmp_path / "part"
+    levels = {
+        "good": {"1_a": 40, "2_a": 50, "2_b": 60, "3_c": 80},
+        "bent": {"4_a": 120, "5_b": 130, "6_c": 140},
+    }
+    for kind, own in levels.items():
+        (root / kind).mkdir(parents=True)
+        for name, level in own.items():
+            Image.fromarray(np.full((24, 24), level, np.uint8)).save(root / kind / f"{name}.png")
+    made = []
+    for name, rule, group in (("old", "_(.)", "b"), ("new", "(.)_", "1")):
+        known = [one.model_copy(update={"group": group}) for one in seen([root / "good/1_a.png"], "normal")]
+        known = [one.model_copy(update={"sha256": "0" * 64}) for one in known]
+        origin = Provenance(created="2025-01-01T00:00:00+00:00", seed=0, pictures=tuple(known))
+        counted = Calibration(
+            scores=tuple(np.linspace(0, 0.5, 59)), alpha=0.05, groups=tuple(range(59)), grouped_by=rule
+        )
+        made.append(model(tmp_path / name, provenance=origin, calibration=counted))
+    dataset = read_dataset(root)
+    found = compare(*made, dataset)
+    assert sorted(pair.old.name for pair in found.pairs) == ["2_a.png", "3_c.png", "4_a.png", "6_c.png"]
+    assert {pair.part for pair in found.pairs} == {"a", "c"}
+    assert found.said.startswith("The models tell parts by different rules, _(.) (old) and (.)_ (new): ")
+    assert found.to_json()["parts"] == found.said
+    assert found.said.partition(" (")[0] in comparison_report(found, None, tmp_path / "out").read_text(
+        "utf-8"
+    )
+    wished = compare(*made, dataset, groups=GroupChoice(pattern="(.)_"))
+    assert (wished.said, wished.known) == ("", 1)
+    assert compare(made[1], made[1], dataset).said == ""
+
+
 def test_pictures_that_one_of_them_has_seen_are_left_out(root: Path, tmp_path: Path) -> None:
     known = seen([root / "test/good/40.png", root / "test/bent/240.png"], "calibration")
     origin = Provenance(created="2025-01-01T00:00:00+00:00", seed=0, pictures=known)

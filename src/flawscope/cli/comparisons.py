@@ -26,6 +26,8 @@ def show_comparison(found: Comparison) -> None:
 
     if found.known:
         note(f"{found.known} pictures left out, because one of the models has seen them.")
+    if found.said:
+        note(found.said)
     counts = found.counts()
     for pair in found.pairs:
         if pair.old.error is not None and pair.new.error is not None:

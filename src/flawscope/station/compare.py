@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
@@ -66,6 +66,7 @@ class Comparison:
         auroc_difference: image AUROC of the new model minus that of the old, with the 95 % bootstrap
             interval of the paired difference, on pictures that both could inspect; None with one class.
         p_value: of McNemar's exact test on which verdicts are right: defects found, good parts not rejected.
+        said: which parts count where the models tell them by different rules; else empty.
         views: small pictures of flipped ones, by path: under the old model's heatmap, and the new one's.
     """
 
@@ -76,6 +77,7 @@ class Comparison:
     new: Side
     auroc_difference: metrics.Interval | None
     p_value: float
+    said: str = ""
     views: dict[str, tuple[Views, Views]] = field(default_factory=dict)
 
     @property
@@ -102,6 +104,7 @@ class Comparison:
             "dataset": self.dataset.name,
             "layout": self.dataset.layout,
             "left_out_known_to_a_model": self.known,
+            **({"parts": self.said} if self.said else {}),
             **self.counts(),
             "old": self.old.to_json(),
             "new": self.new.to_json(),
@@ -127,15 +130,17 @@ def compare(
     Small pictures are made of the `views` flips that weigh most.
 
     Where pictures of one part belong together, by `groups` or as a model's calibration or the layout has
-    them, intervals and McNemar's test are of parts, and parts that a model has seen are left out whole. Flips
-    and counts are of pictures.
+    them, intervals and McNemar's test are of parts, and parts that a model has seen are left out whole. Where
+    the models' groups differ, each model's tell what it has seen, and parts are the old one's. Flips and
+    counts are of pictures.
 
     Raises:
         DataError, OptionError: nothing is left to compare on; groups that cannot be made.
     """
-    grouped = (inspector.bundle.manifest.calibration.grouped_by for inspector in (old, new))
-    dataset, _ = group_as_before(dataset, next(filter(None, grouped), ""), groups)
-    fresh, known = unseen(dataset, old, new)
+    rules = [inspector.bundle.manifest.calibration.grouped_by for inspector in (old, new)]
+    grouped = [group_as_before(dataset, rule, groups)[0] for rule in rules]
+    dataset, said = _counted(grouped, rules) if groups is None else (grouped[0], "")
+    fresh, known = unseen(dataset, old, new, grouped=grouped)
     progress = progress or Silent()
     pairs, times = list[Pair](), list[tuple[float, float]]()
     for inspector in (old, new):
@@ -161,10 +166,23 @@ def compare(
         old=_side(old, [pair.old for pair in pairs], [time for time, _ in times], before),
         new=_side(new, [pair.new for pair in pairs], [time for _, time in times], after),
         auroc_difference=metrics.auroc_difference(labels, *scores, groups=parts) if ranked else None,
+        said=said,
         p_value=metrics.mcnemar(rights.count((True, False)), rights.count((False, True))),
     )
     made.views.update(_views(made.flips[:views], old, new, progress))
     return made
+
+
+def _counted(grouped: Sequence[Dataset], rules: Sequence[str]) -> tuple[Dataset, str]:
+    """The data set in the groups that figures are of, the old model's where they fit, and what to say."""
+    named = [one for one in zip(grouped, rules, strict=True) if one[1]] or [(grouped[0], "")]
+    fitting = (one for one in named if any(sample.group is not None for sample in one[0].samples))
+    dataset, rule = next(fitting, named[0])
+    if len(set(rules)) == 1 or not all(rules):
+        return dataset, ""
+    old, new = rules
+    said = f"The models tell parts by different rules, {old} (old) and {new} (new)"
+    return dataset, f"{said}: figures are of parts by {rule}; --groups names another rule."
 
 
 def _both(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record, Truth, Views
 from flawscope.station.localisation import Cuts, Localisation, look_at_masks
-from flawscope.station.parts import PartRates, known_parts, part_rates, parts_drawn, told_of_parts
+from flawscope.station.parts import PartRates, of_known_parts, part_rates, parts_drawn, told_of_parts
 from flawscope.station.picture import Inspected, Wish, inspect_one
 from flawscope.station.untold import untold_detection, untold_masks, untold_place
 
@@ -175,10 +175,13 @@ def evaluate(
     return evaluation
 
 
-def unseen(dataset: Dataset, *inspectors: Inspector) -> tuple[list[Sample], list[Sample]]:
-    """Test pictures whose content none of the models has seen, and those that one of them has.
+def unseen(
+    dataset: Dataset, *inspectors: Inspector, grouped: Sequence[Dataset] = ()
+) -> tuple[list[Sample], list[Sample]]:
+    """Test pictures whose content or part none of the models has seen, and those that one of them has.
 
-    A data set without good test pictures counts whole.
+    A data set without good test pictures counts whole. `grouped` is it in each model's own groups, where they
+    differ.
 
     Raises:
         DataError: there is none that is new.
@@ -188,15 +191,15 @@ def unseen(dataset: Dataset, *inspectors: Inspector) -> tuple[list[Sample], list
         samples = dataset.samples
     manifests = [one.bundle.manifest for one in inspectors]
     seen = {picture.sha256 for manifest in manifests for picture in manifest.provenance.pictures}
-    parts = set[str]().union(*map(known_parts, manifests))
+    akin = of_known_parts(manifests, grouped or [dataset] * len(manifests))
     fresh, known = list[Sample](), list[Sample]()
     for sample in samples:
-        (known if sample.group in parts or _digest(sample.path) in seen else fresh).append(sample)
+        (known if sample.path in akin or _digest(sample.path) in seen else fresh).append(sample)
     if not fresh:
         raise DataError(
             f"data set {dataset.name}",
             expected="test pictures that the model has not seen",
-            got=f"{len(samples)} pictures, all of them known to it{told_of_parts(known, parts)}"
+            got=f"{len(samples)} pictures, all of them known to it{told_of_parts(known, akin)}"
             if samples
             else "no picture at all",
             fix="Name a folder with other pictures.",

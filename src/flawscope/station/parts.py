@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from flawscope.data.samples import GOOD, Sample
+from flawscope.data.samples import GOOD, Dataset, Sample
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record
@@ -20,15 +21,19 @@ class PartRates:
     reject: float
 
 
-def known_parts(manifest: Manifest) -> set[str]:
-    """Names of the parts of which the model has seen pictures, whatever for."""
-    return {picture.group for picture in manifest.provenance.pictures if picture.group is not None}
+def of_known_parts(manifests: Iterable[Manifest], grouped: Iterable[Dataset]) -> set[Path]:
+    """Pictures of parts of which a model has seen some, whatever for; one data set a model, in its groups."""
+    found = set[Path]()
+    for manifest, dataset in zip(manifests, grouped, strict=True):
+        parts = {picture.group for picture in manifest.provenance.pictures if picture.group is not None}
+        found |= {sample.path for sample in dataset.samples if sample.group in parts}
+    return found
 
 
-def told_of_parts(known: Iterable[Sample], parts: set[str]) -> str:
+def told_of_parts(known: Iterable[Sample], akin: set[Path]) -> str:
     """How many of the known pictures are of known parts, and what if they are not; empty where none is."""
-    akin = sum(sample.group in parts for sample in known)
-    return f" ({akin} by their part's name; --groups none, where numbers begin anew)" if akin else ""
+    count = sum(sample.path in akin for sample in known)
+    return f" ({count} by their part's name; --groups none, where numbers begin anew)" if count else ""
 
 
 def part_rates(samples: Iterable[Sample], records: Iterable[Record]) -> dict[str, PartRates]:
