@@ -27,7 +27,9 @@ Write = Callable[..., Path]
     ("changes", "message"),
     [
         ({"images": [{"id": 7, "file_name": "../../secret.png"}]}, "a file name inside the pictures' folder"),
-        ({"images": [{"id": 7, "file_name": "/etc/passwd"}]}, "a file name inside the pictures' folder"),
+        ({"images": [{"id": 7, "file_name": "/data/../000.png"}]}, "a file name inside the pictures' folder"),
+        ({"images": [{"id": 7, "file_name": "//"}]}, "a file name inside the pictures' folder"),
+        ({"images": [{"id": 7, "file_name": "/etc/passwd"}]}, r"got 1 others, such as .*passwd: no picture"),
         ({"images": [{"id": 7, "file_name": "a\\..\\..\\b.png"}]}, "a file name inside"),
         ({"images": [{"id": 7}]}, "a file name inside the pictures' folder, got None"),
         ({"images": [{"id": 7, "file_name": "000.png"}] * 2}, "images entry 2: expected an id of its own"),
@@ -44,6 +46,18 @@ def test_coco_files_that_contradict_themselves(
     (tmp_path / "coco.json").write_text(json.dumps(coco(**changes)))
     with pytest.raises(DataError, match=message):
         attach(dataset, tmp_path / "coco.json").require()
+
+
+@pytest.mark.parametrize("root", ["/data/", "C:\\data\\", "\\\\server\\share\\", "//server/share/", "/"])
+def test_whole_paths_in_coco_files_count_by_their_last_names(
+    dataset: Dataset, tmp_path: Path, root: str
+) -> None:
+    slash = "\\" if "\\" in root else "/"
+    name = root + slash.join(("test", "good", "000.png"))
+    image = {"id": 7, "file_name": name, "height": 16, "width": 24}
+    (tmp_path / "coco.json").write_text(json.dumps(coco(images=[image])))
+    (sample,) = attach(dataset, tmp_path / "coco.json").require().samples
+    assert sample.path == dataset.root / "test" / "good" / "000.png"
 
 
 @pytest.mark.parametrize(

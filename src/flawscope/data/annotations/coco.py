@@ -76,8 +76,8 @@ def _drawing(
 ) -> Drawing:
     """One image's annotations; those that cannot be drawn are among its problems."""
     where, name = f"image {image['id']}", image.get("file_name")
-    inside = PurePosixPath(name.replace("\\", "/")) if isinstance(name, str) else PurePosixPath()
-    if not inside.name or inside.is_absolute() or ".." in inside.parts or "\0" in str(inside):
+    inside = _inside(name) if isinstance(name, str) else PurePosixPath()
+    if not inside.name or ".." in inside.parts or "\0" in str(inside):
         raise malformed(path, where, "a file name inside the pictures' folder", repr(name)[:80])
     size = _size(path, where, image)
     parts, problems = list[CocoPart](), list[DataError]()
@@ -92,6 +92,11 @@ def _drawing(
         problems.append(malformed(path, where, "masks of one size", got))
     size = size or next(iter(masks), None)
     return Drawing(path, path.absolute().parent / inside, tuple(parts), size, tuple(problems))
+
+
+def _inside(name: str) -> PurePosixPath:
+    """A file name as a path below a folder: a root, as of another machine, is left out."""
+    return PurePosixPath(name.replace("\\", "/").lstrip("/"))
 
 
 def _size(path: Path, where: str, image: dict[str, Any]) -> Size | None:
