@@ -121,6 +121,15 @@ def test_what_a_person_changed_stays_and_new_classes_keep_the_known_numbers(
     assert place.read_bytes() == kept
 
 
+def test_a_new_class_takes_no_name_that_a_person_has_given(
+    tmp_path: Path, pictures: Pictures, labels: PseudoLabels
+) -> None:
+    write_labels(folder_of(tmp_path), pictures, labels)
+    (folder_of(tmp_path).folder / NAMES).write_text('["background", "tray", "component 3 "]')
+    written = write_labels(folder_of(tmp_path), pictures, swapped(labels))
+    assert written.names == ("background", "tray", "component 3 ", "component 4")
+
+
 def test_where_nothing_was_changed_everything_is_made_anew(
     tmp_path: Path, pictures: Pictures, labels: PseudoLabels
 ) -> None:

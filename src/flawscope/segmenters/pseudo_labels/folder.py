@@ -17,6 +17,7 @@ from flawscope.errors import DataError
 from flawscope.runtime.images import Frame
 from flawscope.runtime.overlay import to_bytes, write_png
 from flawscope.segmenters.pseudo_labels.make import PseudoLabels
+from flawscope.segmenters.pseudo_labels.naming import added_name
 
 _SHEET_PICTURES = 24
 _SAME = 0.25  # IoU from which a class is one that the folder knows already
@@ -116,8 +117,7 @@ def _renumbered(
             numbers[new + 1] = old + 1
     for new in np.flatnonzero(numbers[1:] == 0) + 1:
         numbers[new] = len(names)
-        called = labels.names[new]
-        names.append(called if called not in names else f"component {len(names)}")
+        names.append(added_name(labels.names[new], names))
     if len(names) > MOST_SEGMENTS:
         raise DataError(
             "classes of the label maps",

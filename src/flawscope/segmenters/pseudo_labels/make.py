@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +26,7 @@ from flawscope.segmenters.pseudo_labels.filters import (
     regions,
 )
 from flawscope.segmenters.pseudo_labels.histograms import class_histograms, trusted
+from flawscope.segmenters.pseudo_labels.naming import class_names
 from flawscope.segmenters.pseudo_labels.numbers import irregular, usual_numbers
 from flawscope.segmenters.pseudo_labels.options import PseudoLabelOptions
 
@@ -245,17 +245,7 @@ def _drawn(
     votes = [Counter[str]() for _ in order]
     for index in np.flatnonzero(inner):
         votes[label[grouping.classes[index]] - 1][found.called[index]] += 1
-    return maps, (BACKGROUND, *_names([counter.most_common(1)[0][0] for counter in votes]))
-
-
-def _names(called: Sequence[str]) -> list[str]:
-    """Each class's own name: what the proposer calls it, with a number where several are called so."""
-    totals, numbers, names = Counter(called), Counter[str](), list[str]()
-    for name in called:
-        numbers[name] += 1
-        plain = name or "component"
-        names.append(plain if name and totals[name] == 1 else f"{plain} {numbers[name]}")
-    return names
+    return maps, (BACKGROUND, *class_names([counter.most_common(1)[0][0] for counter in votes]))
 
 
 def _as_given(pictures: Pictures, proposer: Proposer, run: Run, watch: Watch) -> PseudoLabels:
