@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flawscope.errors import FlawscopeError, InputError
-from flawscope.runtime.images import (
-    Frame,
-    check_image,
-    read_image,
-)
+from flawscope.runtime.exif import late_exif
+from flawscope.runtime.images import Frame, check_image, read_image, size_of
 
 
 def colours(height: int = 40, width: int = 60, seed: int = 0) -> NDArray[np.uint8]:
@@ -189,6 +186,39 @@ def test_damaged_orientation_tag_is_ignored() -> None:
     junk = chunk(b"eXIf", b"MM\0*\xff\xff\xff\xff")
     with_junk = data[:33] + junk + data[33:]
     np.testing.assert_array_equal(read_image(with_junk), colours())
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_png_that_tells_its_orientation_after_the_pixels(
+    orientation: int, deep: bool, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(3).integers(0, 65536, (20, 30, 3), np.uint16)
+    pixels = pixels if deep else (pixels >> 8).astype(np.uint8)
+    data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    tag = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    comment = chunk(b"tEXt", b"Comment\0eXIf")
+    path = tmp_path / "turned.png"
+    path.write_bytes(data[:-12] + comment + tag + comment + data[-12:])
+    expected = {3: np.rot90(pixels, 2), 6: np.rot90(pixels, -1)}[orientation]
+    np.testing.assert_array_equal(read_image(path), expected)
+    assert size_of(path) == expected.shape[:2]
+    info = check_image(path)
+    assert (info.height, info.width) == expected.shape[:2]
+
+
+def test_pixels_that_look_like_exif_turn_nothing() -> None:
+    stored = b"IDAT" + b"\0\0\0\x1aeXIf" + 26 * b"M" + b"\0\0\0\0" + b"eXIf"
+    assert late_exif(BytesIO(stored)) is None
+    right = chunk(b"eXIf", b"MM\0*")
+    stream = BytesIO(stored + right)
+    stream.seek(3)
+    assert late_exif(stream) == b"MM\0*"
+    assert stream.tell() == 3
+    assert late_exif(BytesIO(right[4:])) is None
+    assert late_exif(BytesIO(b"eXIf")) is None
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

@@ -171,10 +171,10 @@ def _values(path: Path) -> NDArray[Any]:
     values = read_image(path).max(axis=2)  # (H, W, C) -> (H, W)
     if values.any() and len(np.unique(values)) <= _FEW_VALUES:
         return np.asarray(values)
-    with opened(path, PIXEL_LIMIT) as (image, _, name), damage_named(name):
+    with opened(path, PIXEL_LIMIT) as (image, stream, name), damage_named(name):
         if isinstance(image, DeepTiff) or not image.has_transparency_data:
             return np.asarray(values)
-        orientation = orientation_of(image)
+        orientation = orientation_of(image, stream)
         alpha = np.asarray(image.convert("RGBA"))[..., 3:]  # (H, W, 1)
     alpha = oriented(alpha, orientation)[..., 0]
     return np.asarray(values if alpha.min() == alpha.max() else alpha)

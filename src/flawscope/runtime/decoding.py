@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from PIL import (
 )
 
 from flawscope.errors import FlawscopeError, InputError
+from flawscope.runtime.exif import exif_of
 from flawscope.runtime.picture_file import PictureFile
 from flawscope.runtime.tiff import DeepTiff, decode, deep
 
@@ -231,15 +232,11 @@ def bits_of(image: Opened) -> int:
     return 16 if image.mode.startswith("I;16") else 8
 
 
-def orientation_of(image: Opened) -> int:
+def orientation_of(image: Opened, stream: IO[bytes]) -> int:
     """EXIF orientation, 1 to 8; 1 for TIFF, which is oriented while it is decoded."""
     if isinstance(image, TiffImagePlugin.TiffImageFile | DeepTiff):
         return 1
-    if isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info:
-        return 1
-    value: Any = 1
-    with suppress(Exception):  # damaged metadata does not make the picture unusable
-        value = image.getexif().get(_ORIENTATION, 1)
+    value: Any = exif_of(image, stream).get(_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

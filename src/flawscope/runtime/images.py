@@ -127,7 +127,7 @@ def decode(
         InputError: as `read_image` does.
     """
     with decoding.opened(source, pixel_limit) as (image, stream, name):
-        orientation, (width, height) = decoding.orientation_of(image), image.size
+        orientation, (width, height) = decoding.orientation_of(image, stream), image.size
         size, by = (width, height) if orientation >= 5 else (height, width), 1
         if frame is not None and frame.reduced and isinstance(image, JpegImagePlugin.JpegImageFile):
             inner = frame.placement(*size).inner if tiling is None else tiling.working(*size)
@@ -237,10 +237,10 @@ def check_image(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> ImageInfo:
     Raises:
         InputError: as `read_image` does.
     """
-    with decoding.opened(path, pixel_limit) as (image, _, name):
+    with decoding.opened(path, pixel_limit) as (image, stream, name):
         bits = decoding.bits_of(image)
         decoding.check_mode(image, name)
-        swapped = decoding.orientation_of(image) >= 5
+        swapped = decoding.orientation_of(image, stream) >= 5
         size = image.size if swapped else image.size[::-1]
         info = ImageInfo(*size, mode=image.mode, bits=bits)
         with decoding.damage_named(name):
@@ -257,9 +257,9 @@ def size_of(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> Pair:
     Raises:
         InputError: as `read_image` does, for what the header tells.
     """
-    with decoding.opened(path, pixel_limit) as (image, _, _):
+    with decoding.opened(path, pixel_limit) as (image, stream, _):
         width, height = image.size
-        return (width, height) if decoding.orientation_of(image) >= 5 else (height, width)
+        return (width, height) if decoding.orientation_of(image, stream) >= 5 else (height, width)
 
 
 def pixels_in(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> int:
