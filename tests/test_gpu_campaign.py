@@ -107,13 +107,32 @@ def test_pictures_are_packed_small_with_masks_that_fit(campaign: ModuleType, tmp
         assert set(np.unique(packed[name])) == {0, 255}
 
 
-def test_more_than_the_limit_is_refused(
-    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_more_than_the_limit_is_divided_into_packs_of_whole_jobs(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / campaign.WEIGHTS["pdn_s"]).write_bytes(bytes(2000))
+    for file in campaign.WEIGHTS.values():
+        (tmp_path / file).write_bytes(bytes(400))
+    needs = {"one": ("pdn_s", "vgg16"), "two": (), "three": ("pdn_s", "resnet18"), "four": ("vgg16",)}
+    jobs = [campaign.Job(name, read, "", None) for name, read in needs.items()]
     monkeypatch.setattr(campaign, "LIMIT", 1000)
-    with pytest.raises(SystemExit, match="choose fewer jobs"):
-        campaign.pack(tmp_path, tmp_path, tmp_path / "out", [campaign.Job("some", ("pdn_s",), "", None)])
+    campaign.pack(tmp_path, tmp_path, tmp_path / "runs/out", jobs)
+    first, second = (tmp_path / "runs/out_1", tmp_path / "runs/out_2")
+    assert sorted((tmp_path / "runs").iterdir()) == [first, second]
+    held = {
+        place.name: (campaign.packed(place), {file.name for file in (place / "weights").iterdir()})
+        for place in (first, second)
+    }
+    files = campaign.WEIGHTS
+    assert held == {
+        "out_1": (["one", "four"], {files["pdn_s"], files["vgg16"]}),
+        "out_2": (["two", "three"], {files["pdn_s"], files["resnet18"]}),
+    }
+    assert "out_2: 0.0 MB for two, three\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="out_1 holds something already"):
+        campaign.pack(tmp_path, tmp_path, tmp_path / "runs/out", jobs)
+    monkeypatch.setattr(campaign, "LIMIT", 700)
+    with pytest.raises(SystemExit, match=r"pdn_s and (resnet18|vgg16): 0.0 MB, more than the 0 MB of a pack"):
+        campaign.pack(tmp_path, tmp_path, tmp_path / "other", jobs)
 
 
 def test_every_job_names_what_pack_knows_and_a_command_that_is_there(
