@@ -53,10 +53,14 @@ class LabelPart:
             InputError: a map that cannot be read.
             DataError: a map of another size than its picture.
         """
+        return np.asarray(self.labels(height, width) == self.index)
+
+    def labels(self, height: int, width: int) -> Labels:
+        """The whole map, (height, width); raises as `read`."""
         labels = read_labels(self.path)
         if labels.shape != (height, width):
             raise size_error(self.path, (labels.shape[0], labels.shape[1]), (height, width))
-        return np.asarray(labels == self.index)
+        return labels
 
 
 class LabelFolder:

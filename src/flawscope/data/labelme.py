@@ -1,49 +1,24 @@
-"""Defect areas in LabelMe files: every shape type that LabelMe draws; what cannot be drawn is named.
-
-Lines, points and circles become areas as LabelMe's own `shape_to_mask` makes them (labelme/utils/shape.py):
-lines 10 pixels wide, points discs of 5 pixels radius, circles by their centre and a point on them.
-"""
+"""Defect areas in LabelMe files: every shape type that LabelMe draws; what cannot be drawn is named."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.labelme_shapes import Box, Canvas, Points, Shape, draw, mask_box, reach
 from flawscope.data.masks import marked, size_error
 from flawscope.data.tables import composed, malformed, read_json, whole
 from flawscope.errors import DataError, InputError
 from flawscope.runtime.images import read_image
 
 MAX_SIDE = 2**15 - 1
-LINE_WIDTH = 10
-POINT_RADIUS = 5
 _SLACK = 1  # pixels by which programs differ that count the last one in or out
-
-Points = NDArray[np.float64]  # (n, 2): x, y
-Canvas = NDArray[np.uint8]  # (H, W), drawn into
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One shape: how it is drawn, its points (x, y) in pixels, and for `mask` its pixels (h, w).
-
-    Shapes of one `group` and label are pieces of one thing; None: a thing of its own.
-    """
-
-    kind: str
-    points: tuple[tuple[float, float], ...]
-    label: str = "defect"
-    group: int | None = None
-    pixels: NDArray[np.bool_] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +77,7 @@ class LabelMe:
             return size_error(self.path, stated, (height, width))
         if None in (self.height, self.width):
             for shape in self.shapes:
-                if (box := _mask_box(shape)) and _beyond(box, height, width):
+                if (box := mask_box(shape)) and _beyond(box, height, width):
                     got = f"a mask of {shape.label} from {box[:2]} to {box[2:]}"
                     fix = "Annotate this picture at its own size, or remove the shape."
                     where = f"masks inside the picture's {width}x{height}"
@@ -118,9 +93,21 @@ class LabelMe:
         if error := self.misfit(height, width):
             raise error
         canvas = np.zeros((height, width), np.uint8)
-        for shape in self.shapes:
-            _draw(canvas, shape)
+        self.draw(canvas)
         return canvas.astype(np.bool_)
+
+    def draw(self, canvas: Canvas) -> Box:
+        """Mark the area with 1 on a canvas (H, W) of the picture's size; the box that it lies in.
+
+        Raises:
+            DataError: as `misfit` tells.
+        """
+        height, width = canvas.shape
+        if error := self.misfit(height, width):
+            raise error
+        for shape in self.shapes:
+            draw(canvas, shape)
+        return reach(self.shapes, height, width)
 
     def saturation(self, area: int) -> float:
         """See `MaskSource.saturation`: LabelMe sets none."""
@@ -217,80 +204,7 @@ def _pixels(text: Any, corners: Points) -> NDArray[np.bool_]:
     return marked(image.max(axis=2))
 
 
-def _draw(canvas: Canvas, shape: Shape) -> None:
-    points = np.asarray(shape.points)
-    _DRAWN.get(shape.kind, _polygon)(canvas, points)
-    if shape.pixels is not None:
-        _paste(canvas, shape.pixels, *_corner(shape))
-
-
-def _mask_box(shape: Shape) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of a mask, the last two exclusive; None for other shapes."""
-    if shape.pixels is None:
-        return None
-    (left, top), (height, width) = _corner(shape), shape.pixels.shape
-    return left, top, left + width, top + height
-
-
 def _beyond(box: tuple[int, int, int, int], height: int, width: int) -> bool:
     """Whether a box clearly reaches out of a picture."""
     left, top, right, bottom = box
     return min(left, top) < -_SLACK or right > width + _SLACK or bottom > height + _SLACK
-
-
-def _corner(shape: Shape) -> tuple[int, int]:
-    """Left and top of a shape, in whole pixels."""
-    left, top = np.rint(np.asarray(shape.points).min(axis=0)).astype(int)
-    return int(left), int(top)
-
-
-def _polygon(canvas: Canvas, points: Points) -> None:
-    cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], color=1)
-
-
-def _rectangle(canvas: Canvas, points: Points) -> None:
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    _polygon(canvas, np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
-
-
-def _circle(canvas: Canvas, points: Points) -> None:
-    _disc(canvas, points[0], math.dist(points[0], points[1]))
-
-
-def _points_drawn(canvas: Canvas, points: Points) -> None:
-    for point in points:
-        _disc(canvas, point, POINT_RADIUS)
-
-
-def _line(canvas: Canvas, points: Points) -> None:
-    corners = np.rint(points).astype(np.int32)
-    cv2.polylines(canvas, [corners], isClosed=False, color=1, thickness=LINE_WIDTH)
-
-
-def _disc(canvas: Canvas, centre: Points, radius: float) -> None:
-    first = np.maximum(np.floor(centre - radius), 0).astype(int)  # x, y
-    last = np.minimum(np.ceil(centre + radius) + 1, canvas.shape[::-1]).astype(int)
-    rows, columns = np.ogrid[first[1] : last[1], first[0] : last[0]]
-    inside = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 <= radius**2
-    canvas[first[1] : last[1], first[0] : last[0]][inside] = 1
-
-
-def _nothing(canvas: Canvas, points: Points) -> None:
-    del canvas, points
-
-
-_DRAWN: dict[str, Callable[[Canvas, Points], None]] = {
-    "rectangle": _rectangle, "circle": _circle, "line": _line, "linestrip": _line,
-    "point": _points_drawn, "points": _points_drawn, "mask": _nothing,
-}  # fmt: skip
-
-
-def _paste(canvas: Canvas, pixels: NDArray[np.bool_], left: int, top: int) -> None:
-    """Mark `pixels` (h, w) with their corner at (left, top), cut at the borders."""
-    height, width = canvas.shape
-    high, wide = pixels.shape
-    rows = slice(max(top, 0), min(top + high, height))
-    columns = slice(max(left, 0), min(left + wide, width))
-    if rows.start < rows.stop and columns.start < columns.stop:
-        inner = pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        canvas[rows, columns] |= inner.astype(np.uint8)

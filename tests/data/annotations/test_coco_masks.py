@@ -11,14 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from flawscope.data.annotations.polygons import covered
-from flawscope.data.annotations.rle import counts_of, mask_of
+from flawscope.data.annotations.polygons import inside, reach
+from flawscope.data.annotations.rle import columns_of, counts_of, mask_of
 
 
 def runs_of(mask: NDArray[np.bool_]) -> list[int]:
     """rleEncode: runs column by column, beginning outside."""
     groups = [(bool(value), len(list(same))) for value, same in groupby(mask.T.ravel().tolist())]
     return ([0] if groups[0][0] else []) + [length for _, length in groups]
+
+
+def covered(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
+    """All pixels of a picture that a polygon covers; none lies beyond its reach."""
+    whole = inside(points, (slice(0, height), slice(0, width)))
+    box, area = reach(points, height, width), np.zeros((height, width), np.bool_)
+    area[box] = inside(points, box)
+    np.testing.assert_array_equal(area, whole)
+    return area
 
 
 def packed(runs: list[int]) -> str:
@@ -53,6 +62,10 @@ def test_masks_come_back_from_both_encodings(mask: NDArray[np.bool_]) -> None:
     runs = runs_of(mask)
     for encoded in (runs, packed(runs)):
         np.testing.assert_array_equal(mask_of(counts_of(encoded), *mask.shape), mask)
+    columns, inner = columns_of(runs, mask.shape[0])
+    np.testing.assert_array_equal(inner, mask[:, columns])
+    assert inner.sum() == mask.sum()
+    assert not mask.any() or (inner[:, 0].any() and inner[:, -1].any())
 
 
 @pytest.mark.parametrize("counts", ["4 4", "P", "O", "o" * 40, [1, -1], [1.0], [True], None, {"a": 1}])

@@ -14,6 +14,7 @@ from flawscope.data.annotations.matching import Unmatched, matched
 from flawscope.data.annotations.order import ORDER, Component, read_order
 from flawscope.data.annotations.partition import BACKGROUND
 from flawscope.data.annotations.reading import read_annotations
+from flawscope.data.annotations.sheet import Sheet
 from flawscope.data.label_folder import LabelPart
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, picture_size, read_labels, shares_of
@@ -247,11 +248,13 @@ def _areas(path: Path, drawing: Drawing) -> dict[str, float]:
         of_class = shares_of(read_labels(drawing.file))
         return {part.name: float(of_class[part.index]) for part in classes}
     size, shares = picture_size(path), dict[str, float]()
+    sheet, area = Sheet(*size), np.zeros(size, np.bool_)
     for name in dict.fromkeys(part.name for part in drawing.parts):  # one at a time: pictures may be large
-        area = np.zeros(size, np.bool_)
+        area[:] = False
         for part in drawing.parts:
             if part.name == name:
-                area |= part.read(*size)
+                box, mask = sheet.draw(part)
+                area[box] |= mask
         shares[name] = float(area.mean())
     return shares
 

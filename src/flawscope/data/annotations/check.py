@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from flawscope.data.annotations.attach import Annotated
 from flawscope.data.annotations.order import ORDER
 from flawscope.data.annotations.partition import BACKGROUND, partition
+from flawscope.data.annotations.sheet import Sheet
 from flawscope.data.checks.issues import Issue, found, worst_first
+from flawscope.data.labelme_shapes import Box
 from flawscope.data.samples import PartSource, Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, Labels
 from flawscope.data.sheets.segments import overlay_segments, with_names
@@ -123,7 +125,8 @@ def check_annotations(
 
 def _count(tally: _Tally, sample: Sample, labels: Labels, names: Sequence[str]) -> None:
     """Add one picture."""
-    drawn = [_Drawn.of(part, part.read(*labels.shape)) for part in sample.parts]
+    sheet = Sheet(*labels.shape)
+    drawn = [_Drawn.of(part, *sheet.draw(part)) for part in sample.parts]
     hole = np.zeros(labels.shape, np.bool_)
     for one in drawn:
         tally.pieces[one.name] += one.pieces
@@ -168,14 +171,17 @@ class _Drawn:
     columns: tuple[int, int]
 
     @classmethod
-    def of(cls, part: PartSource, mask: Mask) -> _Drawn:
-        """See the class."""
+    def of(cls, part: PartSource, box: Box, mask: Mask) -> _Drawn:
+        """Of what `Sheet.draw` says of a part."""
         ends = []
         for axis in (1, 0):
             places = np.flatnonzero(mask.any(axis))
             ends.append((int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0))
-        rows, columns = ends
-        inside = mask[slice(*rows), slice(*columns)].copy()  # so that a large picture's parts fit in memory
+        shown = slice(*ends[0]), slice(*ends[1])
+        inside = mask[shown].copy()  # so that a large picture's parts fit in memory
+        rows, columns = (
+            (start + side.start, stop + side.start) for (start, stop), side in zip(ends, box, strict=True)
+        )
         return cls(part.name, inside, int(inside.sum()), _pieces(part, inside), rows, columns)
 
     def common(self, other: _Drawn) -> Mask:

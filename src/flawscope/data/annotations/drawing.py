@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.data.annotations.polygons import covered
-from flawscope.data.annotations.rle import mask_of
+from flawscope.data.annotations.polygons import inside, reach
+from flawscope.data.annotations.rle import columns_of
 from flawscope.data.label_folder import LabelPart
 from flawscope.data.labelme import LabelMe
+from flawscope.data.labelme_shapes import Box
 from flawscope.data.masks import size_error
 from flawscope.errors import DataError
 
@@ -68,14 +69,38 @@ class CocoPart:
         Raises:
             DataError: the file states another picture size.
         """
+        area = np.zeros((height, width), np.bool_)
+        box, mask = self.within(height, width)
+        area[box] = mask
+        return area
+
+    def within(self, height: int, width: int) -> tuple[Box, NDArray[np.bool_]]:
+        """Rows and columns that hold all of `read`, and what it says there.
+
+        Raises:
+            DataError: as there.
+        """
         if self.size is not None and self.size != (height, width):
             raise size_error(self.path, self.size, (height, width))
         if self.runs:
-            return mask_of(self.runs, height, width)
-        area = np.zeros((height, width), np.bool_)
+            columns, mask = columns_of(self.runs, height)
+            return (slice(0, height), columns), mask
+        boxes = [reach(outline, height, width) for outline in self.outlines]
+        box = _around(boxes)
+        mask = np.zeros([ends.stop - ends.start for ends in box], np.bool_)
         for outline in self.outlines:
-            area |= covered(outline, height, width)
-        return area
+            mask |= inside(outline, box)
+        return box, mask
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """The box around all that hold a pixel."""
+    held = [box for box in boxes if all(ends.start < ends.stop for ends in box)]
+    rows, columns = (
+        slice(min((ends.start for ends in each), default=0), max((ends.stop for ends in each), default=0))
+        for each in ([box[axis] for box in held] for axis in (0, 1))
+    )
+    return rows, columns
 
 
 Part = ShapesPart | CocoPart | LabelPart

@@ -13,6 +13,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.annotations.sheet import Sheet
 from flawscope.data.samples import PartSource, Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, Labels, picture_size, resized, to_frame_size
 from flawscope.errors import DataError
@@ -161,7 +162,8 @@ def painted(parts: Sequence[PartSource], values: Sequence[int], size: tuple[int,
 
     Of parts of equal order the first given claims first.
     """
-    labels = np.zeros(size, np.uint8)
+    labels, sheet = np.zeros(size, np.uint8), Sheet(*size)
     for index in sorted(range(len(parts)), key=lambda index: (parts[index].order, index), reverse=True):
-        labels[parts[index].read(*size)] = values[index]
+        box, mask = sheet.draw(parts[index])
+        labels[box][mask] = values[index]
     return labels

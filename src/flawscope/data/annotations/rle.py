@@ -35,6 +35,18 @@ def mask_of(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]
     return np.asarray(np.repeat(inside, counts).reshape(width, height).T)  # column by column
 
 
+def columns_of(counts: Sequence[int], height: int) -> tuple[slice, NDArray[np.bool_]]:
+    """The columns from the first to the last in which such a mask has pixels, and it there, (height, w)."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    within = (np.arange(len(counts)) % 2 == 1) & (np.asarray(counts) > 0)
+    if not within.any():
+        return slice(0, 0), np.zeros((height, 0), np.bool_)
+    first, last = within.argmax(), len(within) - 1 - within[::-1].argmax()
+    left, right = int(ends[first] - counts[first]) // height, int(ends[last] - 1) // height + 1
+    runs = np.diff(np.clip(ends, left * height, right * height), prepend=left * height)
+    return slice(left, right), mask_of(runs.tolist(), height, right - left)
+
+
 def _unpacked(text: str) -> list[int]:
     runs, value, bits = list[int](), 0, 0
     for character in text:
