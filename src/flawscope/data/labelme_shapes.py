@@ -69,7 +69,7 @@ def _ends(shape: Shape) -> tuple[float, float, float, float]:
     if (box := mask_box(shape)) is not None:
         return box
     points = np.asarray(shape.points)
-    around = _AROUND.get(shape.kind, 0) + _MARGIN
+    around = float(_AROUND.get(shape.kind, 0) + _MARGIN)
     if shape.kind == "circle":
         around, points = math.dist(*points) + _MARGIN, points[:1]
     (left, top), (right, bottom) = points.min(axis=0) - around, points.max(axis=0) + around

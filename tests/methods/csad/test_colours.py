@@ -184,6 +184,17 @@ def test_no_more_components_are_kept_than_asked_and_those_of_before_make_room() 
     assert len(washers) == 30
 
 
+@pytest.mark.parametrize("components", [20, 21, 29])
+def test_the_fewest_components_that_can_be_asked_for_are_enough_to_judge_by(components: int) -> None:
+    branch = Branch(components=components)  # three washers a picture: 6 pictures hold 18 of them
+    rows = branch.rows([*map(scene, range(40))])
+    branch.colours.learn(rows)
+    assert branch.colours.known.tolist() == [1, 1]
+    branch.colours.teach(rows[rows[:, 0] < 5])
+    assert branch.colours.known.tolist() == [1, 1]
+    assert all(20 <= (branch.colours.seen[:, 1] == label).sum() < components + 3 for label in (1, 2))
+
+
 def test_a_class_is_taught_that_good_pictures_did_not_show_before() -> None:
     branch = Branch(components=30)
     rows = branch.rows([*map(scene, range(30))])

@@ -178,8 +178,9 @@ class Colours(nn.Module):
         slots = self.slots
         seen, good = self.seen.cpu(), good.float().clone()
         good[:, 0] += seen[:, 0].max() + 1 if len(seen) else 0
-        pairs = zip(self._by_class(seen), self._by_class(good), strict=True)
-        kept = [part for old, new in pairs for part in (_fewer(old, self.options.components - len(new)), new)]
+        kept = list[Tensor]()
+        for old, new in zip(self._by_class(seen), self._by_class(good), strict=True):
+            kept += [_fewer(old, self.options.components - len(new), FEWEST - len(new)), new]
         self.learn(torch.cat(kept), self.held_out.cpu() if held_out is None else held_out, most)
         self.slots = max(slots, self.slots, key=len)
 
@@ -263,13 +264,17 @@ def rows_of(vectors: Tensor, kinds: Tensor, judged: Tensor) -> Tensor:
     return torch.cat([own, vectors[picture, place].float()], 1)
 
 
-def _fewer(rows: Tensor, most: int) -> Tensor:
-    """The rows of pictures that are spread evenly, about so many rows at most."""
+def _fewer(rows: Tensor, most: int, least: int = FEWEST) -> Tensor:
+    """The rows of pictures that are spread evenly: about `most`, no fewer than `least` if there are."""
     if len(rows) <= max(most, 0):
         return rows
     pictures = np.unique(rows[:, 0].numpy())
-    kept = spread(pictures.tolist(), max(most, 0) * len(pictures) // len(rows))
-    return rows[torch.from_numpy(np.isin(rows[:, 0].numpy(), kept))]
+    count = max(most, 0) * len(pictures) // len(rows)
+    while True:
+        kept = rows[torch.from_numpy(np.isin(rows[:, 0].numpy(), spread(pictures.tolist(), count)))]
+        if len(kept) >= least or count >= len(pictures):
+            return kept
+        count += 1
 
 
 def _places(rings: int, reach: float) -> Tensor:
