@@ -10,23 +10,19 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from _pytest.doctest import DoctestModule
-from hypothesis import settings
+from hypothesis import given, settings
+from hypothesis.strategies import none
 from PIL import Image
 from xdist.scheduler import LoadScopeScheduling
 
-import shortened
-import two_filters
-from flawscope import products
-from flawscope.methods.joined_banks import JoinedBanks
-from flawscope.products import write_loco
-from flawscope.testing import Check, Subject
-from trained import Trained, make
-from zoo import ZOO
+if TYPE_CHECKING:  # what needs torch is imported where tests run: the process that deals them out needs none
+    from flawscope.testing import Subject
+    from trained import Trained
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -54,6 +50,10 @@ LONG = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        return  # others run the tests
+    import shortened
+
     config.pluginmanager.register(shortened, "shortened")
 
 
@@ -89,6 +89,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)  # torch's traces make objects by the million and hardly any garbage
+    given(none())(lambda nothing: None)()  # hypothesis's first example searches all that is not left out
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -100,6 +101,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def _subject(item: pytest.Item) -> Subject | None:
     """The method that a test is about, by its parameter `check` or `subject`."""
+    from flawscope.testing import Check
+
     given = getattr(getattr(item, "callspec", None), "params", {})
     check = given.get("check")
     return check.subject if isinstance(check, Check) else given.get("subject")
@@ -126,12 +129,16 @@ def real_weights() -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A small trained model; tests copy it before they change it."""
+    from trained import make
+
     return make(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")
 def knobbed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A small trained model with a knob, of 66 pictures and 14 that calibrate; tests copy it to change it."""
+    import two_filters
+
     return two_filters.make(tmp_path_factory.mktemp("knobbed"))
 
 
@@ -153,20 +160,25 @@ def good_pictures(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def _small_loco(*where: Any, size: int = 256, **counts: Any) -> Path:
-    return write_loco(*where, size=min(size, 128), **counts)
-
-
 @pytest.fixture(params=["quick", pytest.param("default", marks=pytest.mark.slow)])
 def preset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Pages train at the default preset: here of a tiny network and few steps, with `--all` as users do.
 
     Pictures that they render have 128 pixels a side at most: a quarter of those of the default.
     """
+    from flawscope import products
+    from flawscope.methods.joined_banks import JoinedBanks
+    from zoo import ZOO
+
     chosen: str = request.param
+    write_loco = products.write_loco
+
+    def small(*where: Any, size: int = 256, **counts: Any) -> Path:
+        return write_loco(*where, size=min(size, 128), **counts)
+
     if chosen == "quick":
         monkeypatch.setattr(JoinedBanks, "presets", {"default": ZOO["joined_banks"][1].options})
-        monkeypatch.setattr(products, "write_loco", _small_loco)
+        monkeypatch.setattr(products, "write_loco", small)
     return chosen
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,10 +17,15 @@ from PIL import Image
 from torchvision.models import vgg
 
 from exported import sharing
+from flawscope.methods import patchcore
 from flawscope.methods.efficientad import detector as efficientad
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.nn.backbones import build, pdn, teachers
+from flawscope.nn.banks import features, preflight
+from flawscope.nn.banks.features import PatchGrid
+from flawscope.nn.joining import banks
 from flawscope.nn.memory import memory_kept
+from flawscope.nn.student_teacher.networks import Autoencoder
 from flawscope.nn.training import loop
 from flawscope.runtime import timing
 from flawscope.segmenters import drafting
@@ -87,9 +93,12 @@ def _equal_graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session", autouse=True)
 def _networks_are_made_once() -> Iterator[None]:
-    """Draw the random weights of a network once: they are the same each time, and take longer than a copy."""
+    """Draw the random weights of a network once: they are the same each time, and take longer than a copy.
+
+    Of networks that are cut only the part is copied that is left of them.
+    """
     made: dict[tuple[object, ...], torch.nn.Module] = {}
-    create = build._create
+    create, cut = build._create, build.cut
 
     def kept(library: str, name: str, size: tuple[int, int] | None) -> torch.nn.Module:
         key = library, name, size, torch.get_default_device()
@@ -98,11 +107,36 @@ def _networks_are_made_once() -> Iterator[None]:
             if sum(parameter.numel() for parameter in network.parameters()) > 20_000_000:
                 return network
             made[key] = network
-        return copy.deepcopy(made[key])
+        return copy.deepcopy(made[key]) if build._is_transformer(made[key]) else made[key]
+
+    def copied(network: torch.nn.Module, *which: Any) -> torch.fx.GraphModule:
+        part = cut(network, *which)
+        if any(network is one for one in made.values()):
+            _own(part, {})
+        return part
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "_create", kept)
+        patch.setattr(build, "cut", copied)
         yield
+
+
+def _own(module: torch.nn.Module, known: dict[torch.nn.Module, torch.nn.Module]) -> None:
+    """Give a module parts and tensors of its own, in a fraction of the time that `copy.deepcopy` takes."""
+    parts, parameters, buffers = module._modules, module._parameters, module._buffers
+    for name, child in parts.items():
+        if child is not None and child not in known:
+            made = known[child] = object.__new__(type(child))
+            for key, value in vars(child).items():
+                vars(made)[key] = copy.copy(value) if isinstance(value, dict | list | set) else value
+            _own(made, known)
+        parts[name] = None if child is None else known[child]
+    for name, parameter in parameters.items():
+        if parameter is not None:
+            own = parameter.detach().clone()
+            parameters[name] = torch.nn.Parameter(own, requires_grad=parameter.requires_grad)
+    for name, buffer in buffers.items():
+        buffers[name] = None if buffer is None else buffer.clone()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -173,6 +207,47 @@ def _patch_description_networks_are_narrow_where_a_test_asks_for_few_channels() 
     with pytest.MonkeyPatch.context() as patch:
         for module in (efficientad, teachers):
             patch.setattr(module, "pdn", narrow)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _autoencoders_build_small_maps_where_a_test_asks_for_few_channels() -> Iterator[None]:
+    """Leave out the decoder's three largest maps, which take nine tenths of the operations."""
+
+    def small(channels: int, grid: tuple[int, int]) -> Autoencoder:
+        return Autoencoder(channels, grid, **({"largest": 15} if channels <= 48 else {}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficientad, "Autoencoder", small)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _costs_are_told_briefly() -> Iterator[None]:
+    """Time what a bank's cost is told from once, and count once what equal networks take of memory."""
+    counted: dict[tuple[object, ...], int] = {}
+    count = features.bytes_to_see
+
+    def once(work: Callable[[], object], repeats: int = 1) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    def kept(backbone: build.Backbone, grids: Sequence[PatchGrid], size: tuple[int, int]) -> int:
+        shapes = [(name, value.shape, value.dtype) for name, value in backbone.state_dict().items()]
+        joined = [
+            (grid.layers, grid.neighbourhood, grid.upsampling, *grid.steps.items(), grid.shape)
+            for grid in grids
+        ]
+        key = backbone.library, backbone.name, backbone.layers, *shapes, *joined, size
+        if key not in counted:
+            counted[key] = count(backbone, grids, size)
+        return counted[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight, "fastest", once)
+        for module in (banks, patchcore):
+            patch.setattr(module, "bytes_to_see", kept)
         yield
 
 
