@@ -183,12 +183,11 @@ def test_parts_are_known_by_each_models_own_rule(tmp_path: Path) -> None:
             Image.fromarray(np.full((24, 24), level, np.uint8)).save(root / kind / f"{name}.png")
     made = []
     for name, rule, group in (("old", "_(.)", "b"), ("new", "(.)_", "1")):
-        known = [one.model_copy(update={"group": group}) for one in seen([root / "good/1_a.png"], "normal")]
-        known = [one.model_copy(update={"sha256": "0" * 64}) for one in known]
+        changes = {"group": group, "sha256": "0" * 64}
+        known = [one.model_copy(update=changes) for one in seen([root / "good/1_a.png"], "normal")]
         origin = Provenance(created="2025-01-01T00:00:00+00:00", seed=0, pictures=tuple(known))
-        counted = Calibration(
-            scores=tuple(np.linspace(0, 0.5, 59)), alpha=0.05, groups=tuple(range(59)), grouped_by=rule
-        )
+        scores, groups = tuple(np.linspace(0, 0.5, 59)), tuple(range(59))
+        counted = Calibration(scores=scores, alpha=0.05, groups=groups, grouped_by=rule)
         made.append(model(tmp_path / name, provenance=origin, calibration=counted))
     dataset = read_dataset(root)
     found = compare(*made, dataset)
@@ -196,9 +195,8 @@ def test_parts_are_known_by_each_models_own_rule(tmp_path: Path) -> None:
     assert {pair.part for pair in found.pairs} == {"a", "c"}
     assert found.said.startswith("The models tell parts by different rules, _(.) (old) and (.)_ (new): ")
     assert found.to_json()["parts"] == found.said
-    assert found.said.partition(" (")[0] in comparison_report(found, None, tmp_path / "out").read_text(
-        "utf-8"
-    )
+    page = comparison_report(found, None, tmp_path / "out").read_text("utf-8")
+    assert found.said.partition(" (")[0] in page
     wished = compare(*made, dataset, groups=GroupChoice(pattern="(.)_"))
     assert (wished.said, wished.known) == ("", 1)
     assert compare(made[1], made[1], dataset).said == ""
