@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,17 @@ def test_the_partition_of_a_draft_is_the_label_map(labels: NDArray[np.uint8], or
     shapes = drafted_shapes(labels, NAMES, order)
     size = labels.shape[0], labels.shape[1]
     np.testing.assert_array_equal(by_order(shapes, order, size), labels)
+
+
+def test_hundreds_of_pieces_take_little_more_memory_than_the_picture() -> None:
+    labels = np.zeros((600, 600), np.uint8)
+    labels[::30, ::30] = 1  # 400 pieces
+    tracemalloc.start()
+    shapes = drafted_shapes(labels, NAMES, NAMES[1:])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(shapes) == 400
+    assert peak < 30 * labels.size
 
 
 def test_what_lies_upon_a_part_leaves_it_whole_and_a_hole_cuts_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def drafted_shapes(
     for label in np.unique(labels[labels > 0]).tolist():
         others = ranks[labels] > ranks[label]  # what this component would claim wrongly
         for piece in _connected(labels == label, smallest):
-            parts = list(_without_holes(piece, others))
+            parts = list(_without_holes(piece, others[piece.box]))
             group += len(parts) > 1
             for part in parts:
                 shape = _polygon(names[label], part, tolerance)
@@ -133,26 +134,44 @@ def drafted_shapes(
     return sorted(shapes, key=lambda shape: -order.index(shape["label"]))  # LabelMe draws the last on top
 
 
-def _without_holes(piece: Mask, others: Mask) -> Iterator[Mask]:
-    """The piece (H, W), cut at the middle of holes through which others show until there are none."""
-    contours = _outlines(piece)
-    covered = cv2.drawContours(np.zeros(piece.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
-    holes = _connected(covered & ~piece & others, 1)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A connected area: its mask (h, w), and the first row and column of that in the picture."""
+
+    mask: Mask
+    top: int = 0
+    left: int = 0
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+def _without_holes(piece: _Piece, others: Mask) -> Iterator[_Piece]:
+    """The piece, cut at the middle of holes through which `others` (h, w) show until there are none."""
+    mask = piece.mask
+    covered = cv2.drawContours(np.zeros(mask.shape, np.uint8), _outlines(mask), -1, 1, cv2.FILLED) > 0
+    holes = _connected(covered & ~mask & others, 1)
     if not holes:
         yield piece
         return
-    middle = round(float(np.nonzero(max(holes, key=np.count_nonzero))[1].mean()))
-    for side in (np.s_[:, :middle], np.s_[:, middle:]):
-        half = np.zeros_like(piece)
-        half[side] = piece[side]
-        for part in _connected(half, 1):
-            yield from _without_holes(part, others)
+    largest = max(holes, key=lambda hole: np.count_nonzero(hole.mask))
+    middle = round(float(np.nonzero(largest.mask)[1].mean())) + largest.left
+    for left, side in ((0, mask[:, :middle]), (middle, mask[:, middle:])):
+        for part in _connected(side, 1):
+            moved = _Piece(part.mask, piece.top + part.top, piece.left + left + part.left)
+            yield from _without_holes(moved, others[:, left:][part.box])
 
 
-def _connected(mask: Mask, smallest: int) -> list[Mask]:
+def _connected(mask: Mask, smallest: int) -> list[_Piece]:
     count, found, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    sizes = stats[:, cv2.CC_STAT_AREA]
-    return [found == number for number in range(1, count) if sizes[number] >= smallest]
+    pieces = []
+    for number, (left, top, width, height, size) in zip(range(1, count), stats[1:].tolist(), strict=True):
+        if size >= smallest:
+            pieces.append(_Piece(found[top : top + height, left : left + width] == number, top, left))
+    return pieces
 
 
 def _outlines(piece: Mask) -> list[NDArray[np.int32]]:
@@ -161,11 +180,12 @@ def _outlines(piece: Mask) -> list[NDArray[np.int32]]:
     return [np.asarray(outline, np.int32) for outline in found]
 
 
-def _polygon(name: str, part: Mask, tolerance: float) -> dict[str, Any]:
+def _polygon(name: str, part: _Piece, tolerance: float) -> dict[str, Any]:
     """A connected area without holes as a shape."""
-    (outline,) = _outlines(part)
+    (outline,) = _outlines(part.mask)
     simpler = cv2.approxPolyDP(outline, tolerance, closed=True) if tolerance else outline
     points = (simpler if len(simpler) >= _FEWEST else outline).reshape(-1, 2)  # (n, 1, 2) -> (n, 2)
+    points = points + np.array([part.left, part.top])
     missing = max(_FEWEST - len(points), 0)  # of a pixel, or of a line of them
     return {
         "label": name,
