@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from flawscope.methods.rd4ad.detector import PRESETS
+from flawscope.methods.segad.options import SegADOptions
 from flawscope.methods.segad.reading import far_apart, folds_by_kind
 
 
@@ -21,3 +23,11 @@ def test_folds_spread_every_kind() -> None:
     assert sorted(a) == [0, 1, 2, 3, 4]
     assert len(set(b)) == 2
     assert np.array_equal(folds, folds_by_kind(kinds, 5, seed=1))
+
+
+def test_the_default_detectors_are_those_of_the_papers_section_5() -> None:
+    """RD4AD with the loss of whole maps and the decoder of the code that its appendix B takes."""
+    detectors = {spec.method: spec for spec in SegADOptions.model_validate({}).detectors}
+    assert list(detectors) == ["patchcore", "fastflow", "rd4ad", "efficientad"]
+    assert {spec.preset for spec in detectors.values()} == {"segad"}
+    assert PRESETS["segad"] == {"loss": "maps", "order": "code"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from flawscope.data.samples import Dataset, Sample
+from flawscope.report import build
 from flawscope.report.build import evaluation_report, inspection_report
 from flawscope.runtime import decoding
 from flawscope.runtime.images import read_image
@@ -64,6 +66,36 @@ def test_inspections_keep_contributions_with_their_records(inspector: Inspector,
     assert sum(value for _, value in record.contributions) - 1 == pytest.approx(record.score, rel=1e-4)
     page = inspection_report(inspector.bundle, out).read_text(encoding="utf-8")
     assert page.count('<details class="moves">') == 12
+
+
+def test_the_later_of_two_reports_shows_the_pictures_of_both_inspections(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One inspection has read the results for its report when another, quicker one ends with its own."""
+    out, (first, *_, second) = tmp_path / "out", samples(tmp_path)
+    begun, ended, write = threading.Event(), threading.Event(), build.write_report
+
+    def slow(path: Path, content: Any) -> Path:
+        if threading.current_thread() is threading.main_thread():
+            begun.set()
+            assert not ended.wait(0.3)  # the other one waits for its turn
+        return write(path, content)
+
+    def other() -> None:
+        begun.wait()
+        inspect_pictures(inspector, [second.path], out=out)
+        inspection_report(inspector.bundle, out)
+        ended.set()
+
+    monkeypatch.setattr(build, "write_report", slow)
+    thread = threading.Thread(target=other)
+    thread.start()
+    inspect_pictures(inspector, [first.path], out=out)
+    inspection_report(inspector.bundle, out)
+    thread.join()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert first.path.name in page
+    assert second.path.name in page
 
 
 def test_overlays_hold_the_outlines_of_segments(inspector: Inspector, tmp_path: Path) -> None:
