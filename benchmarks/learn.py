@@ -2,7 +2,7 @@
 
     python benchmarks/learn.py --data DATA/magnetic_tile --defects 100 --withheld Crack --work WORK --out STEM
 
-A seeded draw gives a part of the good pictures to `train --method patchcore` (product preset), a part to
+A seeded draw gives a part of the good pictures to `train` (joined banks, what a recipe takes), a part to
 `learn`, and leaves the others as fresh ones. Drawn defects are learnt from, all others are for testing; no
 setting is chosen on them. The promise is studied as false_rejects.py does, on scores of calibration and fresh
 good pictures, which neither detector nor classifier has seen. Latency: single pictures, file to prediction,
