@@ -1,4 +1,4 @@
-"""`scripts/setup` installs by uv what pip would, from the places pip is told of, and by pip where uv fails."""
+"""`scripts/setup` installs by uv, from the places that pip is told of, and by pip where uv fails."""
 
 import subprocess
 from importlib.machinery import SourceFileLoader
