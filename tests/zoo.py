@@ -36,7 +36,13 @@ METHODS: dict[str, Kept] = {
             "shapes": {"parts": "joined", "whole": True},
             "colours": {},
             "words": {"words": 4},
-            "structure": {"kind": "patches", "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4},
+            "structure": {
+                "kind": "patches",
+                "enlarged": 1.5,
+                "fine_bank": 60,
+                "coarse_bank": 20,
+                "evenness_steps": 4,
+            },
         }
     ),
     "devnet": Kept({**SMALL, "steps": 2, "batch": 4}),

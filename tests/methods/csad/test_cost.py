@@ -41,3 +41,9 @@ def test_more_work_takes_longer(few: dict[str, Any], many: dict[str, Any]) -> No
     assert 0 < 5 * less.seconds < more.seconds
     assert 0 < less.bytes < more.bytes
     assert less.seconds_a_picture > 0
+
+
+def test_a_pass_of_pictures_that_are_enlarged_takes_longer() -> None:
+    once, more = (cost(40, structure={"kind": "patches", "enlarged": times}) for times in (1, 4))
+    assert more.seconds > once.seconds
+    assert more.bytes > once.bytes

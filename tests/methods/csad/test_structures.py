@@ -44,6 +44,26 @@ def test_patches_are_those_of_joined_banks(training_data: Callable[..., Training
         torch.testing.assert_close(heatmap, detector(pixels)["heatmap"])
 
 
+def test_patches_of_pictures_that_are_enlarged(training_data: Callable[..., TrainingData]) -> None:
+    data, size = training_data(4), (64, 64)
+    backbone = build_backbone("resnet18", strides=(4, 8, 16), size=size)
+    branch = build_structure(
+        options_of({"kind": "patches", "enlarged": 2, **BANKS, **STRIDES}), backbone, size
+    )
+    branch.learn(data, backbone, Run(precision="fp32"), UNWATCHED)
+    pixels = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        shared = backbone(pixels)
+        own = branch.maps(pixels, shared, backbone)
+        found = branch(pixels, own)
+        assert branch.heatmap(found).shape == (2, *size)
+    assert {layer: maps.shape[2] for layer, maps in own.items()} == {
+        layer: 2 * maps.shape[2] for layer, maps in shared.items()
+    }
+    assert found.shape == (2, 16, 16)  # cells of 8 pixels of 128
+    branch.teach(data.normal, backbone, Run(precision="fp32"), UNWATCHED)
+
+
 def test_students_need_tuning_pictures_and_as_published_natural_ones() -> None:
     published, cpu = options_of({"kind": "students"}), options_of({"kind": "students", "penalty": "none"})
     assert (published.natural, published.tuning) == (1, 1)

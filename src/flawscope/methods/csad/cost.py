@@ -22,6 +22,7 @@ from flawscope.segmenters.instances.segmenter import Instances
 from flawscope.segmenters.pseudo_labels.component_features import SIDE
 
 _PASSES = 4  # of the network over each picture, beside training
+_OWN_PASSES = 2  # over each that is enlarged for the banks
 _SHOWN = 16  # components of a picture that are described, where nobody knows better
 _FORWARD_AND_BACK = 3  # passes forward that take as long
 _MAPS = 2 << 30  # bytes of a training step's maps, roughly
@@ -46,8 +47,11 @@ def expected(
     if isinstance(segmenter, Instances):
         seconds += _instances(segmenter, size)
     if isinstance(structure, Patches):
-        banks = structure.banks.cost(pictures, FEATURE_MEMORY, backbone)
+        sight = structure.sight(backbone)
+        banks = structure.banks.cost(pictures, FEATURE_MEMORY, sight)
         seconds, room = seconds + banks.seconds, room + banks.bytes
+        if sight is not backbone:
+            seconds += _OWN_PASSES * seconds_a_picture(sight, size) * pictures
     if isinstance(structure, LocalGlobal):
         seconds += _students(structure, size)
     return Preflight(seconds, room, available_bytes(), seconds_a_picture=once)

@@ -259,8 +259,8 @@ class CSAD(Detector):
             shown = found.outputs["components"]
             found.outputs["components"] = torch.where(counted == labels, shown, labels.to(torch.uint8))
         if self.structure is not None:
-            whole = self.structure.heatmap(self.structure(pixels, maps))  # (N, H, W)
-            found.maps["structure"] = whole
+            own = self.structure.maps(pixels, maps, self.backbone)
+            found.maps["structure"] = self.structure.heatmap(self.structure(pixels, own))  # (N, H, W)
         for name, one in found.maps.items():
             found.maps[name] = self.segmenter.silence(one, labels)
         if self.structure is not None:

@@ -152,7 +152,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "places": {},
         "shapes": {},
         "colours": {},
-        "structure": {"kind": "patches"},
+        "structure": {"kind": "patches", "enlarged": 1.6},
         "trimmed": [0.0, 1.0],
         "least": 1.0,
         "fusion": "largest",

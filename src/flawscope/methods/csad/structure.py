@@ -1,6 +1,7 @@
 """The branch for structural flaws, beside the components: students as published, or banks of patches.
 
-Both read the maps of the backbone that the component segmenter reads, so that one pass serves all.
+Both can read the maps of the backbone that the component segmenter reads, so that one pass serves all; banks
+may see pictures enlarged, by a pass of their own.
 """
 
 from __future__ import annotations
@@ -48,11 +49,16 @@ class Structure(nn.Module, ABC):
     def teach(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> None:
         """Take in further good pictures, where the branch can; by default it stays as it is."""
 
+    def maps(self, pixels: Tensor, shared: Mapping[str, Tensor], backbone: Backbone) -> Mapping[str, Tensor]:
+        """What `forward` takes: by default `shared`, the maps that the components read, too."""
+        del pixels, backbone
+        return shared
+
     @abstractmethod
     def forward(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
         """The map (N, h, w), higher where the picture is less like good ones; exports to ONNX.
 
         Args:
             pixels: (N, 3, H, W) in [0, 1].
-            maps: {layer: (N, C, h, w)}, the backbone's of the same pictures.
+            maps: {layer: (N, C, h, w)}, what `maps` gives of the same pictures.
         """

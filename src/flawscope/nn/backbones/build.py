@@ -65,7 +65,7 @@ class Backbone(nn.Module):
             self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1))
         self.requires_grad_(trainable).eval()
         with torch.inference_mode():
-            maps = self(torch.zeros(1, 3, *size))
+            maps = Backbone.forward(self, torch.zeros(1, 3, *size))
         for layer in layers:
             _check_map(name, layer, maps[layer], size)
         self.channels = {layer: maps[layer].shape[1] for layer in layers}
