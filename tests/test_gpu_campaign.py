@@ -8,6 +8,7 @@ import importlib.util
 import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,14 +20,16 @@ SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "gpu_campaign"
 
 
 @pytest.fixture(scope="module")
-def campaign() -> ModuleType:
+def campaign() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(SCRIPT.parent))  # as for a script that is run
     loader = importlib.machinery.SourceFileLoader("gpu_campaign", str(SCRIPT))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[loader.name] = module
     loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(SCRIPT.parent))
 
 
 def places(campaign: ModuleType, folder: Path) -> object:
@@ -110,11 +113,11 @@ def test_pictures_are_packed_small_with_masks_that_fit(campaign: ModuleType, tmp
 def test_more_than_the_limit_is_divided_into_packs_of_whole_jobs(
     campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for file in campaign.WEIGHTS.values():
+    for file in sys.modules["_gpu_packs"].WEIGHTS.values():
         (tmp_path / file).write_bytes(bytes(400))
     needs = {"one": ("pdn_s", "vgg16"), "two": (), "three": ("pdn_s", "resnet18"), "four": ("vgg16",)}
     jobs = [campaign.Job(name, read, "", None) for name, read in needs.items()]
-    monkeypatch.setattr(campaign, "LIMIT", 1000)
+    monkeypatch.setattr(sys.modules["_gpu_packs"], "LIMIT", 1000)
     campaign.pack(tmp_path, tmp_path, tmp_path / "runs/out", jobs)
     first, second = (tmp_path / "runs/out_1", tmp_path / "runs/out_2")
     assert sorted((tmp_path / "runs").iterdir()) == [first, second]
@@ -122,7 +125,7 @@ def test_more_than_the_limit_is_divided_into_packs_of_whole_jobs(
         place.name: (campaign.packed(place), {file.name for file in (place / "weights").iterdir()})
         for place in (first, second)
     }
-    files = campaign.WEIGHTS
+    files = sys.modules["_gpu_packs"].WEIGHTS
     assert held == {
         "out_1": (["one", "four"], {files["pdn_s"], files["vgg16"]}),
         "out_2": (["two", "three"], {files["pdn_s"], files["resnet18"]}),
@@ -130,7 +133,7 @@ def test_more_than_the_limit_is_divided_into_packs_of_whole_jobs(
     assert "out_2: 0.0 MB for two, three\n" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="out_1 holds something already"):
         campaign.pack(tmp_path, tmp_path, tmp_path / "runs/out", jobs)
-    monkeypatch.setattr(campaign, "LIMIT", 700)
+    monkeypatch.setattr(sys.modules["_gpu_packs"], "LIMIT", 700)
     with pytest.raises(SystemExit, match=r"pdn_s and (resnet18|vgg16): 0.0 MB, more than the 0 MB of a pack"):
         campaign.pack(tmp_path, tmp_path, tmp_path / "other", jobs)
 
@@ -138,7 +141,7 @@ def test_more_than_the_limit_is_divided_into_packs_of_whole_jobs(
 def test_every_job_names_what_pack_knows_and_a_command_that_is_there(
     campaign: ModuleType, tmp_path: Path
 ) -> None:
-    known = {"screw", "magnetic_tile", "natural", *campaign.WEIGHTS}
+    known = {"screw", "magnetic_tile", "natural", *sys.modules["_gpu_packs"].WEIGHTS}
     where = places(campaign, tmp_path)
     assert len({each.name for each in campaign.PLAN}) == len(campaign.PLAN)
     for each in campaign.PLAN:
