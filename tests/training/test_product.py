@@ -24,12 +24,14 @@ from trained import write_pictures
 from zoo import ZOO
 
 APART = {"calibration": 0.2, "tuning": 0.15}
+FINE_PIXELS = product.FINE_PIXELS
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Default presets that learn in a moment, from few pictures."""
     monkeypatch.setattr(product, "FEWEST", 24)
+    monkeypatch.setattr(product, "FINE_PIXELS", 6 * SIDE * SIDE)
     banks = ZOO["joined_banks"][1].options
     members = [{"method": "joined_banks", "options": banks}, {"method": "csad", "options": DISCS}]
     monkeypatch.setattr(JoinedBanks, "presets", {"default": banks})
@@ -143,9 +145,38 @@ def test_defects_are_not_lost(tmp_path: Path) -> None:
     ],
 )
 def test_a_frame_shows_what_pictures_have_within_its_pixels(
-    sizes: list[tuple[int, int]], expected: tuple[int, int]
+    sizes: list[tuple[int, int]], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(product, "FINE_PIXELS", FINE_PIXELS)
     assert product.frame_size(sizes, (320, 320)) == expected
+
+
+def test_banks_of_a_committee_see_pictures_enlarged_and_by_themselves_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "FINE_PIXELS", 96 * 96)
+    found = taken(recipe(write_discs(tmp_path / "several", 30, discs=3)), said := [])
+    assert isinstance(found.detector, Committee)
+    banks, csad = found.detector.members
+    assert (banks.options.size, csad.options.size, found.detector.options.size) == (
+        (96, 96),
+        (64, 64),
+        (96, 96),
+    )
+    assert said[-1] == "In it joined_banks sees pictures at 96×96 (height×width), enlarged."
+    alone = taken(recipe(write_discs(tmp_path / "one", 30, discs=1)), said := [])
+    assert (alone.detector.options.size, len(said)) == ((64, 64), 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((256, 256), (448, 448)), ((224, 224), (448, 448)), ((220, 220), (320, 320)), ((512, 512), (448, 448))],
+)
+def test_a_frame_for_pictures_that_may_be_enlarged(
+    size: tuple[int, int], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "FINE_PIXELS", FINE_PIXELS)
+    assert product.frame_size([size], (320, 320), times=2) == expected
 
 
 def test_larger_pictures_are_seen_at_a_finer_frame_and_compared_at_the_usual_one(

@@ -3,7 +3,8 @@
 Joined banks find what looks unlike good parts; of loose parts they do not see that one is missing. CSAD
 counts and compares components, and takes minutes to learn them. So a committee of both is taken where good
 pictures show components that recur, as CSAD itself tells from some of them (`LooksFirst`). Joined banks see
-pictures that are larger than their frame, and too small for tiles, at a frame of twice its pixels.
+pictures that are larger than their frame, and too small for tiles, at a frame of twice its pixels, and in a
+committee smaller ones, too: what banks miss of wrong parts at such a frame, CSAD compares.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from flawscope.training.tiling import Proposal
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
 FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
 FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice as many as 320 x 320
+ENLARGED = 2  # times that pictures are enlarged at most for banks of a committee
 _STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
 
@@ -108,18 +110,20 @@ def finer(first: Start, watch: Watch) -> Start:
     return dataclasses.replace(first, recipe=recipe, detector=unfitted(recipe))
 
 
-def frame_size(sizes: Sequence[Pair], own: Pair) -> Pair:
+def frame_size(sizes: Sequence[Pair], own: Pair, times: float = 1) -> Pair:
     """Height and width at which pictures are seen that are so high and wide, by a method of the frame `own`.
 
-    Half of the pictures are as high or wide, or more. Where these are 448 × 448 pixels or more, so many in
-    their shape; where a side would be below that of `own`, it is that one, and the other makes up so many
-    pixels. Else `own`.
+    Half of the pictures are as high or wide, or more. Where these, enlarged by no more than `times`, are
+    448 × 448 pixels or more, so many in their shape; where a side would be below that of `own`, it is that
+    one, and the other makes up so many pixels. Else `own`.
 
     >>> [frame_size([size], (320, 320)) for size in [(512, 512), (464, 608), (384, 384), (300, 300)]]
     [(448, 448), (384, 512), (320, 320), (320, 320)]
+    >>> [frame_size([size], (320, 320), times=2) for size in [(384, 384), (240, 320), (200, 200)]]
+    [(448, 448), (384, 512), (320, 320)]
     """
     height, width = (statistics.median(sides) for sides in zip(*sizes, strict=True))
-    if height * width < FINE_PIXELS:
+    if times**2 * height * width < FINE_PIXELS:
         return own
     scale = math.sqrt(FINE_PIXELS / (height * width))
     sides = [
@@ -147,10 +151,17 @@ def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> S
         return first
     if first.named or recipe.data.defects:
         return first
-    wider = recipe.model_copy(update={"method": Committee.name, "options": _options(recipe)})
+    own = first.detector.options.size
+    size = frame_size(chosen.sizes(), own, ENLARGED)
+    sized = recipe if size == own else recipe.model_copy(update={"options": {"size": list(size)}})
+    wider = recipe.model_copy(update={"method": Committee.name, "options": _options(sized)})
     owner = Committee(_parsed(wider.preset, wider.options))
     found = start(wider, owner, dataset)
-    return found if _enough(owner, found, watch) and _all_suited(owner, first, found, run, watch) else first
+    if not (_enough(owner, found, watch) and _all_suited(owner, first, found, run, watch)):
+        return first
+    if size != own:
+        watch.say(f"In it {recipe.method} sees pictures at {size[0]}×{size[1]} (height×width), enlarged.")
+    return found
 
 
 def _options(recipe: Recipe) -> dict[str, Any]:
