@@ -70,11 +70,14 @@ def test_pip_installs_where_uv_cannot_be_had_or_fails(
 ) -> None:
     ran = Ran(*failing)
     monkeypatch.setattr(subprocess, "run", ran)
+    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
+    monkeypatch.setenv("UV_CONSTRAINT", "/own.txt")
     assert setup.main() == 0
     installing = [command for command in ran.commands if "--editable" in command]
     assert [command[2] for command in installing] == installers
     if "uv" in installers:
         assert ran.told["UV_FIND_LINKS"] == "/wheels"
+        assert ran.told["UV_CONSTRAINT"] == "/own.txt"  # uv's own settings have the last word
 
 
 def test_the_exit_code_is_that_of_what_installed_last(

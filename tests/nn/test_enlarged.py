@@ -57,7 +57,7 @@ def test_a_side_is_a_multiple_of_32_and_no_smaller_than_it_was(
 
 def test_transformers_are_made_for_one_size() -> None:
     network = build_backbone("vit_tiny_patch16_224", layers=["blocks.1"], size=(64, 64))
-    with pytest.raises(OptionError, match=r"enlarged for vit_tiny.*Set enlarged=1"):
+    with pytest.raises(OptionError, match=r"enlarged for vit_tiny.*Set option enlarged of structure to 1"):
         Enlarged(network, (64, 64), 2)
 
 

@@ -31,7 +31,7 @@ class Enlarged(Backbone):
                 f"pictures enlarged for {network.name}",
                 expected="a network of convolutions, which takes any size",
                 got="a transformer, which is made for one",
-                fix="Set enlarged=1.",
+                fix="Set option enlarged of structure to 1.",
             )
         larger = enlarged_size(size, times)
         scale = (network.mean.flatten().tolist(), network.std.flatten().tolist())
