@@ -34,7 +34,8 @@ from flawscope.data.samples import Dataset, Sample
 from flawscope.data.training import Unseen
 from flawscope.files import write_text
 from flawscope.methods.segad.final import margins_of
-from flawscope.methods.segad.reading import folds_by_kind, read_table
+from flawscope.methods.segad.reading import read_table
+from flawscope.methods.segad.table import folds_by_kind
 from flawscope.metrics import auroc, fpr_at_tpr
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle

@@ -134,7 +134,7 @@ def test_features_are_those_of_a_plain_loop(rings: Make, kind: str) -> None:
     pixels = torch.from_numpy(np.stack(list(rings("test", 2, True))))
     with torch.inference_mode():
         answer = segad(pixels)
-        maps, scores = segad.reader.read(pixels, answer["segments"])
+        maps, scores, _ = segad.reader.read(pixels, answer["segments"])
     count = segad.reader.segmenter.count
     for row in range(2):
         expected = by_loop(maps[row].numpy(), answer["segments"][row].numpy(), count)  # (K, L, S)

@@ -6,7 +6,8 @@ import numpy as np
 
 from flawscope.methods.rd4ad.detector import PRESETS
 from flawscope.methods.segad.options import SegADOptions
-from flawscope.methods.segad.reading import far_apart, folds_by_kind
+from flawscope.methods.segad.reading import far_apart
+from flawscope.methods.segad.table import folds_by_kind
 
 
 def test_apart_is_one_for_disjoint_and_zero_for_equal_samples() -> None:

@@ -13,7 +13,7 @@ from flawscope.data.samples import Sample
 from flawscope.data.training import Unseen
 from flawscope.methods.segad import SegADOptions
 from flawscope.methods.segad.logistic import LogisticOptions
-from flawscope.methods.segad.reading import Table, folds_by_kind
+from flawscope.methods.segad.table import Table, folds_by_kind
 from flawscope.metrics import auroc
 from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
@@ -95,16 +95,22 @@ def test_all_that_the_options_leave_open_is_tried(trained: Model, tmp_path: Any)
         ("statistics + score", "boosted random forest", 5),
         ("statistics + unsmoothed + score", "boosted random forest", 9),
         ("statistics + score", "logistic regression", 5),
+        ("statistics + score + appearance", "sum", 5),
         ("statistics + unsmoothed + score", "logistic regression", 9),
     ]
-    drafted = ways[5:]
-    assert [way.names[1:] for way in drafted] == [way.names[1:] for way in one]
+    drafted = ways[6:]
+    assert [way.names[1:] for way in drafted] == [way.names[1:] for way in one if way.names[2] != "sum"]
     segments = drafted[0].reader.reader.segmenter.count
     assert drafted[0].table.features.shape == (5, 4 * segments)
     np.testing.assert_array_equal(one[1].table.features[:, 4], one[0].table.scores[:, 0])
-    wished = {"segments": {"kind": "one"}, "logistic": None, "unsmoothed": False}
+    assert one[4].table.seen().shape == (5, 2 * sum(one[4].reader.bases[0].backbone.channels.values()))
+    wished = {"segments": {"kind": "one"}, "logistic": None, "unsmoothed": False, "appearance": None}
     left = candidates(detector, wished, unseen, Run(), several=True)
     assert [way.names[1] for way in left] == ["statistics", "statistics + score"]
+    plain = candidates(
+        detector, {"segments": {"kind": "one"}, "detector_scores": False}, unseen, Run(), several=True
+    )
+    assert all(not way.options.detector_scores for way in plain)
     (only,) = candidates(detector, {}, unseen, Run(), several=False)
     assert only.names == ("one", "statistics + unsmoothed + score", "logistic regression")
 

@@ -112,8 +112,8 @@ def test_it_tells_spots_from_good_pictures_and_says_by_how_much_better(
     assert "each kind" in unseen.held_out
     kept = json.loads((out / "gain.json").read_text())
     assert kept["gains"][0]["auroc_after"] == overall.after
-    assert [tried["final"] for tried in kept["tried"]] == ["random forest", "logistic regression"]
-    assert [tried["chosen"] for tried in kept["tried"]] == [True, False]
+    assert [tried["final"] for tried in kept["tried"]] == ["random forest", "logistic regression", "sum"]
+    assert [tried["chosen"] for tried in kept["tried"]] == [True, False, False]
 
 
 def test_no_gain_is_said_plainly(learnt: tuple[LearnResult, Path]) -> None:

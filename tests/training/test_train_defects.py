@@ -13,7 +13,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.training import Unseen
 from flawscope.errors import DataError, OptionError
 from flawscope.methods.segad import SegAD
-from flawscope.methods.segad.reading import Table
+from flawscope.methods.segad.table import Table
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle

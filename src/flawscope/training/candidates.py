@@ -13,26 +13,38 @@ from torch import Tensor
 from flawscope.data.training import Unseen
 from flawscope.errors import DataError, WeightsError
 from flawscope.methods.detector import Facts, SmoothsCells
-from flawscope.methods.registry import parse_options
+from flawscope.methods.registry import create, parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
+from flawscope.methods.segad.appearance import network_of
 from flawscope.methods.segad.final import margins_of
-from flawscope.methods.segad.reading import SegmentReader, Table
+from flawscope.methods.segad.logistic import LogisticOptions
+from flawscope.methods.segad.reading import SegmentReader
+from flawscope.methods.segad.table import Table
 from flawscope.metrics import auroc
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 
 Scores = NDArray[np.float32]
 
-PLAIN: Mapping[str, Any] = {"detector_scores": False, "unsmoothed": False, "logistic": None}
+PLAIN: Mapping[str, Any] = {
+    "detector_scores": False,
+    "unsmoothed": False,
+    "logistic": None,
+    "appearance": None,
+}
+_ALIKE = {"weights": "alike"}  # score and likeness, over no segments
+_FINALS = {"learnt": "logistic regression", "alike": "sum"}
 JUDGES: tuple[Mapping[str, Any], ...] = (  # SegAD's own first, for among equals the first is taken
     PLAIN,
     {**PLAIN, "detector_scores": True},
     {**PLAIN, "detector_scores": True, "unsmoothed": True},
     {**PLAIN, "detector_scores": True, "logistic": {}},
+    {**PLAIN, "detector_scores": True, "logistic": _ALIKE, "appearance": {}},
     {**PLAIN, "detector_scores": True, "unsmoothed": True, "logistic": {}},
 )
 FRAME = ("size", "aspect")  # options that SegAD shares with its detector
+MOST_ROWS = 4000  # pictures or tiles up to which looks are tried; of more they take minutes to learn
 _READ = ("detector_scores", "unsmoothed")
 
 
@@ -62,6 +74,11 @@ class Trained:
             SegAD.name, SegADOptions, {**values, "detectors": [self.spec], **frame}
         ).resolved()
 
+    @property
+    def sees(self) -> bool:
+        """Whether it reads a frozen network."""
+        return network_of(create(self.spec["method"], self.spec["options"])) is not None
+
     def segad(self, options: SegADOptions) -> SegAD:
         """An unfitted SegAD around the trained detector."""
         made = SegAD(options, {"bases": [dict(self.facts)]})
@@ -90,7 +107,8 @@ class Candidate:
         features = ["statistics"]
         features += ["unsmoothed"] if options.unsmoothed else []
         features += ["score"] if options.detector_scores else []
-        final = options.forest.kind if options.logistic is None else "logistic regression"
+        features += ["appearance"] if options.appearance is not None else []
+        final = options.forest.kind if options.logistic is None else _FINALS[options.logistic.weights]
         return options.segments.kind, " + ".join(features), final
 
     def detector(self, trained: Trained, seed: int) -> SegAD:
@@ -181,7 +199,9 @@ def candidates(
     except (DataError, WeightsError) as error:
         watch.say(f"No map of segments was drafted: {error}")
         return found
-    return found + more if more[0].reader.reader.segmenter.count > 1 else found
+    if more[0].reader.reader.segmenter.count == 1:
+        return found
+    return found + [way for way in more if way.options.logistic != LogisticOptions(**_ALIKE)]
 
 
 def choose(
@@ -240,13 +260,23 @@ def _read(
     """The candidates on one division into segments, by one pass over the pictures."""
     ways: list[SegADOptions] = []
     for judge in JUDGES if several else JUDGES[-1:]:
+        if judge["logistic"] == _ALIKE and not wished.get("detector_scores", True):
+            continue
         options = trained.options({**judge, **wished})
         ways += [options] if options not in ways else []
+    if (
+        "appearance" not in wished
+        and network_of(create(trained.spec["method"], trained.spec["options"])) is None
+    ):
+        ways = [options for options in ways if options.appearance is None]
+    seen = next((options.appearance for options in ways if options.appearance is not None), None)
     wide = {name: any(getattr(options, name) for options in ways) for name in _READ}
-    reader = trained.segad(ways[0].model_copy(update=wide))
+    reader = trained.segad(ways[0].model_copy(update=wide | {"appearance": seen}))
     if not any(isinstance(base, SmoothsCells) for base in reader.bases):
         ways = [options for options in ways if not options.unsmoothed] or ways
     table = reader.collect(unseen, run, watch)
+    if "appearance" not in wished and len(table) > MOST_ROWS:
+        ways = [options for options in ways if options.appearance is None]
     return [Candidate(reader, options, columns_of(reader, options, table)) for options in ways]
 
 

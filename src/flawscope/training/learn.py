@@ -18,7 +18,7 @@ from flawscope.data.tiles import sources
 from flawscope.errors import BundleError, OptionError
 from flawscope.files import writable_folder
 from flawscope.methods.segad import SegAD
-from flawscope.methods.segad.reading import folds_by_kind
+from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +13,11 @@ from flawscope.data.training import TrainingData, Unseen
 from flawscope.errors import DataError
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
-from flawscope.methods.registry import create
+from flawscope.methods.registry import contradiction, create
 from flawscope.methods.running import score
-from flawscope.methods.segad.reading import folds_by_kind
+from flawscope.methods.segad.appearance import network_of
+from flawscope.methods.segad.options import NAME
+from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 
@@ -79,3 +83,22 @@ def _four_fifths(pictures: Pictures, seed: int) -> list[int]:
     random = np.random.default_rng((seed, len(pictures)))
     count = max(1, round(PAPERS_SHARE * len(pictures))) if len(pictures) else 0
     return sorted(int(index) for index in random.permutation(len(pictures))[:count])
+
+
+def require_kinds(bases: Sequence[Detector], classifier: Detector | None, *, looks: bool) -> None:
+    """Refuse detectors without a heatmap, a classifier without defects, or looks that none can give.
+
+    Raises:
+        OptionError: the first of these.
+    """
+    for base in bases:
+        if not any(output.kind == "heatmap" for output in base.outputs):
+            raise contradiction(NAME, f"detectors with a heatmap; {base.name} has none: use it as classifier")
+        if base.needs().defective:
+            raise contradiction(NAME, f"detectors that learn from good pictures alone, unlike {base.name}")
+    if classifier is not None and (not classifier.needs().defective or classifier.name == NAME):
+        raise contradiction(
+            NAME, f"a classifier that learns from defective pictures, unlike {classifier.name}"
+        )
+    if looks and not any(network_of(base) for base in bases):
+        raise contradiction(NAME, "no appearance where no detector reads a frozen network")

@@ -27,11 +27,13 @@ from flawscope.errors import DataError
 from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import contradiction, create
-from flawscope.methods.segad.classifying import held_out_scores
-from flawscope.methods.segad.final import FOREST, fit, unfitted
+from flawscope.methods.segad.appearance import Appearance
+from flawscope.methods.segad.classifying import held_out_scores, require_kinds
+from flawscope.methods.segad.final import FOREST, fit, unfitted, with_appearance
 from flawscope.methods.segad.forest import load, require_agreement
 from flawscope.methods.segad.options import NAME, SegADOptions
-from flawscope.methods.segad.reading import FAR_APART, SegmentReader, Table, far_apart, read_table
+from flawscope.methods.segad.reading import FAR_APART, SegmentReader, far_apart, read_table
+from flawscope.methods.segad.table import Table
 from flawscope.nn.banks.preflight import in_turn
 from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
@@ -42,6 +44,7 @@ from flawscope.segmenters import build_segmenter
 FEWEST = 2  # pictures of either kind that the forest learns from
 USUAL = (0.05, 0.95)
 SEGMENTS = "segments.png"
+LIKENESS = "the picture/likeness to known defects"
 
 
 def outputs_of(features: tuple[str, ...], *, steps: bool = True) -> tuple[OutputSpec, ...]:
@@ -93,13 +96,15 @@ class SegAD(Detector):
         ]
         spec = options.classifier
         self.classifier = create(spec.method, spec.options, known.get("classifier")) if spec else None
-        _require_kinds(bases, self.classifier)
+        require_kinds(bases, self.classifier, looks=options.appearance is not None)
+        self.appearance = Appearance() if options.appearance else None
         self.reader = SegmentReader(
             bases,
             build_segmenter(options.segments, options.frame),
             options.statistics,
             scores=options.detector_scores,
             unsmoothed=options.unsmoothed,
+            looks=None if options.appearance is None else options.appearance.share,
         )
         self.final = unfitted(options)
         if known.get("segments"):
@@ -181,6 +186,9 @@ class SegAD(Detector):
 
     def settle(self, table: Table, seed: int) -> Learnt:
         """Learn the final classifier from the table's rows, and the usual range of each feature."""
+        if self.appearance is not None:
+            table, seen = with_appearance(table, self.options, seed)
+            self.appearance.take(seen)
         made = fit(self.final, table, self.options, seed)
         good = table.features[~table.defective]
         self.usual = torch.from_numpy(np.quantile(good, USUAL, axis=0).astype(np.float32))  # (2, F)
@@ -225,10 +233,12 @@ class SegAD(Detector):
 
     def _judged(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """All outputs of pictures with labels (N, H, W)."""
-        maps, scores = self.reader.read(pixels, labels)
+        maps, scores, looks = self.reader.read(pixels, labels)
         features = self.reader.features(maps, scores, labels)
         if self.classifier is not None:
             features = torch.cat([features, self.classifier(pixels)["score"].unsqueeze(1)], 1)
+        if self.appearance is not None:
+            features = torch.cat([features, self.appearance(looks).unsqueeze(1)], 1)
         score, contributions = self.final(features)
         low, high = (self.usual[row].expand_as(features) for row in (0, 1))
         heatmaps = maps[:, : len(self.reader.bases)]
@@ -244,7 +254,8 @@ class SegAD(Detector):
 
     def _declare(self, segments: int) -> None:
         """Name the features of so many segments in the outputs."""
-        own = ("the classifier/score",) if self.classifier is not None else ()
+        beside = {"the classifier/score": self.classifier, LIKENESS: self.appearance}
+        own = (name for name, made in beside.items() if made is not None)
         names = (*self.reader.feature_names(segments), *own)
         self.outputs = outputs_of(names, steps=self.options.logistic is None)
 
@@ -282,15 +293,3 @@ class SegAD(Detector):
                     f"what the forest learns from synthetic ones may not hold. Learn from the real ones, "
                     f"options.defects=real, or leave {base.name} out."
                 )
-
-
-def _require_kinds(bases: Sequence[Detector], classifier: Detector | None) -> None:
-    for base in bases:
-        if not any(output.kind == "heatmap" for output in base.outputs):
-            raise contradiction(NAME, f"detectors with a heatmap; {base.name} has none: use it as classifier")
-        if base.needs().defective:
-            raise contradiction(NAME, f"detectors that learn from good pictures alone, unlike {base.name}")
-    if classifier is not None and (not classifier.needs().defective or classifier.name == NAME):
-        raise contradiction(
-            NAME, f"a classifier that learns from defective pictures, unlike {classifier.name}"
-        )

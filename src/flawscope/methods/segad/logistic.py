@@ -2,11 +2,16 @@
 
 Not in the paper. Each feature is measured from its mean over good pictures, in their standard deviations, and
 its logarithm is taken on either side of 0: heights of maps, skewness and kurtosis have long tails.
+
+What is learnt from known kinds of defects may weigh too little what tells others. `weights` alike takes the
+detectors' scores and what stands beside them, a classifier's score or a likeness, for the same, and leaves
+all else out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,6 +34,11 @@ class LogisticOptions(Frozen):
         gt=0,
         description="weight of the summed losses against half the sum of squared coefficients, as "
         "scikit-learn's C; good and defective pictures weigh alike",
+    )
+    weights: Literal["learnt", "alike"] = Field(
+        "learnt",
+        description="learnt from good and defective pictures, or alike: the detectors' scores in the mean "
+        "and each score beside them count 1, everything else 0",
     )
 
 
@@ -61,10 +71,7 @@ def fit_logistic(features: Features, defective: NDArray[np.bool_], options: Logi
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second
 
     rows = features.astype(np.float64)
-    good = rows[~defective]
-    centre, spread = good.mean(0), good.std(0)
-    spread = np.where(spread > _CONSTANT * np.abs(centre), spread, 1.0)
-    moved = _compressed((rows - centre) / spread)
+    centre, spread, moved = _measured(rows, defective)
     usual, scale = moved[~defective].mean(0), moved.std(0)
     scale = np.where(scale > 0, scale, 1.0)
     model = LogisticRegression(
@@ -77,6 +84,29 @@ def fit_logistic(features: Features, defective: NDArray[np.bool_], options: Logi
         weight=(model.coef_[0] / scale).astype(np.float32),
         bias=float(model.intercept_[0]),
     )
+
+
+def join_alike(features: Features, defective: NDArray[np.bool_], weight: Features) -> Coefficients:
+    """Such weights (F,) for `features` (N, F); 0 lies midway between good and defective ones in the mean."""
+    rows = features.astype(np.float64)
+    centre, spread, moved = _measured(rows, defective)
+    usual = moved[~defective].mean(0)
+    margins = (moved - usual) @ weight
+    return Coefficients(
+        centre=centre.astype(np.float32),
+        spread=spread.astype(np.float32),
+        usual=usual.astype(np.float32),
+        weight=weight.astype(np.float32),
+        bias=-float(margins[defective].mean() + margins[~defective].mean()) / 2,
+    )
+
+
+def _measured(rows: NDArray[np.float64], defective: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+    """Mean and deviation (F,) of good rows (N, F), and the logarithms (N, F) of all from there."""
+    good = rows[~defective]
+    centre, spread = good.mean(0), good.std(0)
+    spread = np.where(spread > _CONSTANT * np.abs(centre), spread, 1.0)
+    return centre, spread, np.asarray(_compressed((rows - centre) / spread), np.float64)
 
 
 class Logistic(nn.Module):

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from flawscope.errors import FlawscopeError
 from flawscope.methods.detector import DetectorOptions
 from flawscope.methods.registry import MethodSpec, contradiction, method_class, options_of, parse_options
+from flawscope.methods.segad.appearance import AppearanceOptions
 from flawscope.methods.segad.forest import ForestOptions
 from flawscope.methods.segad.logistic import LogisticOptions
 from flawscope.methods.segad.statistics import Statistic
@@ -63,6 +64,11 @@ class SegADOptions(DetectorOptions):
     logistic: LogisticOptions | None = Field(
         None, description="a logistic regression in the forest's place (not in the paper)"
     )
+    appearance: AppearanceOptions | None = Field(
+        None,
+        description="join the margin of a linear classifier of what the detectors' frozen networks see where "
+        "the heatmaps are highest, and in the whole picture (not in the paper)",
+    )
     defects: Literal["auto", "real", "synthetic", "both"] = Field(
         "auto",
         description="defective pictures that the forest learns from: given ones, or good pictures with "
@@ -87,6 +93,8 @@ class SegADOptions(DetectorOptions):
     def _consistent(self) -> Self:
         if self.classifier is not None and self.defects in ("synthetic", "both"):
             raise ValueError("no classifier with synthetic defects: it would learn to see those")
+        if self.logistic is not None and self.logistic.weights == "alike" and not self.detector_scores:
+            raise ValueError("detector_scores where logistic.weights are alike, for those are what it weighs")
         if self.classifier is not None and self.classifier_folds == 1:
             raise ValueError("classifier_folds 0 or at least 2")
         return self

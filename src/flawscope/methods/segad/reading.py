@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -17,109 +15,16 @@ from flawscope.data.samples import GOOD
 from flawscope.data.synthetic.segment_defects import segment_defect
 from flawscope.data.tiles import sources
 from flawscope.methods.detector import Detector, SmoothsCells
+from flawscope.methods.segad.appearance import looks_of, overheard
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
+from flawscope.methods.segad.table import Table
 from flawscope.metrics import auroc
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
-from flawscope.runtime.groups import numbered
 from flawscope.segmenters import Segmenter
 
-Value = TypeVar("Value", np.float32, np.bool_, np.int64)
-
 FAR_APART = 0.8  # share by which one group's maps must lie above or below the other's to be called far apart
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Features of pictures, or of their tiles, that no detector has seen.
-
-    Attributes:
-        features: (N, F) float32.
-        defective: (N,) truth.
-        kinds: N kinds, `good`, or the defect's as its folder names it.
-        scores: (N, K) float32, each detector's image score.
-        owners: (N,) the number of each row's picture, rising; tiles of one share it.
-        parts: N names of what each row's picture shows, its part; empty: each shows another.
-    """
-
-    features: NDArray[np.float32]
-    defective: NDArray[np.bool_]
-    kinds: tuple[str, ...]
-    scores: NDArray[np.float32]
-    owners: NDArray[np.int64]
-    parts: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def joined(self, other: Table) -> Self:
-        """These rows and then the other's."""
-        return replace(
-            self,
-            features=np.concatenate([self.features, other.features]),
-            defective=np.concatenate([self.defective, other.defective]),
-            kinds=(*self.kinds, *other.kinds),
-            scores=np.concatenate([self.scores, other.scores]),
-            owners=np.concatenate([self.owners, other.owners + self.owners.max(initial=-1) + 1]),
-            parts=(*self.parts, *other.parts),
-        )
-
-    def rows(self, chosen: NDArray[np.bool_] | Sequence[int]) -> Self:
-        """Those of the rows."""
-        indices = np.arange(len(self))[np.asarray(chosen)]
-        return replace(
-            self,
-            features=self.features[indices],
-            defective=self.defective[indices],
-            kinds=tuple(self.kinds[index] for index in indices),
-            scores=self.scores[indices],
-            owners=self.owners[indices],
-            parts=tuple(self.parts[index] for index in indices) if self.parts else (),
-        )
-
-    @property
-    def units(self) -> NDArray[np.int64]:
-        """(N,) the number of what each row must not be parted from, its part or its picture."""
-        return np.array(numbered(self.parts), np.int64) if self.parts else self.owners
-
-    def of_pictures(self, values: NDArray[Value]) -> NDArray[Value]:
-        """The highest of values (N,) over the rows of each picture, (P,); truth and fold are alike in all."""
-        return np.maximum.reduceat(values, self.firsts)
-
-    @property
-    def firsts(self) -> NDArray[np.int64]:
-        """(P,) the first row of each picture."""
-        return np.flatnonzero(np.diff(self.owners, prepend=-1))
-
-    def columns(self, chosen: Sequence[int]) -> Self:
-        """The same pictures with those of the features."""
-        return replace(self, features=self.features[:, list(chosen)])
-
-    def with_column(self, values: NDArray[np.float32]) -> Self:
-        """One more feature, (N,), at the end."""
-        return replace(self, features=np.column_stack([self.features, values]).astype(np.float32))
-
-
-def folds_by_kind(
-    kinds: Sequence[str], folds: int, seed: int, owners: Sequence[int] | NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """A fold (N,) for each picture, so that every kind is spread evenly over all folds; seeded.
-
-    With `owners` (N,), numbers of pictures or parts in their order, all rows of one come into the same fold.
-    """
-    if owners is not None:
-        _, firsts, places = np.unique(owners, return_index=True, return_inverse=True)
-        return folds_by_kind([kinds[first] for first in firsts], folds, seed)[places]
-    random = np.random.default_rng(seed)
-    labels = np.asarray(kinds)
-    found = np.empty(len(labels), np.int64)
-    start = 0
-    for kind in sorted(set(kinds)):
-        places = random.permutation(np.flatnonzero(labels == kind))
-        found[places] = (np.arange(len(places)) + start) % folds
-        start += len(places)  # rare kinds then do not all begin in the first fold
-    return found
 
 
 def far_apart(synthetic: NDArray[np.float32], real: NDArray[np.float32]) -> float:
@@ -142,6 +47,7 @@ class SegmentReader(nn.Module):
         names: of the S statistics.
         scores: whether the detectors' image scores join the statistics.
         unsmoothed: whether the maps that U of the detectors smooth join theirs, as they are before.
+        looks: share of a picture's places below which its looks are taken; None: none are.
     """
 
     def __init__(
@@ -152,10 +58,11 @@ class SegmentReader(nn.Module):
         *,
         scores: bool,
         unsmoothed: bool = False,
+        looks: float | None = None,
     ) -> None:
         super().__init__()
         self.bases, self.segmenter = nn.ModuleList(bases), segmenter
-        self.names, self.scores, self.unsmoothed = tuple(names), scores, unsmoothed
+        self.names, self.scores, self.unsmoothed, self.looks = tuple(names), scores, unsmoothed, looks
         self.statistics: SegmentStatistics | None = None
         self.register_load_state_dict_post_hook(_prepared)  # type: ignore[no-untyped-call]
 
@@ -173,25 +80,36 @@ class SegmentReader(nn.Module):
         labels: Tensor = self.segmenter(self.segmenter.shares.new_zeros(1, 3, frame.height, frame.width))[0]
         return labels
 
-    def read(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (N, K + U, H, W), the K heatmaps first, and image scores (N, K) of the detectors.
+    def read(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Maps (N, K + U, H, W), the K heatmaps first, image scores (N, K), and looks (N, E) where asked for.
 
         Maps pass over segments that are ignored by labels (N, H, W); a detector's score is then its
         heatmap's maximum.
         """
-        answers, cells = [], []
+        answers, cells, passes = [], [], []
         for base in self.bases:
-            if self.unsmoothed and isinstance(base, SmoothsCells):
-                answer, grid = base.forward_unsmoothed(pixels)
-                cells.append(F.interpolate(grid.unsqueeze(1), pixels.shape[2:]).squeeze(1))  # (N, H, W)
-            else:
-                answer = base(pixels)
+            with overheard(base if self.looks else None) as heard:
+                if self.unsmoothed and isinstance(base, SmoothsCells):
+                    answer, grid = base.forward_unsmoothed(pixels)
+                    cells.append(F.interpolate(grid.unsqueeze(1), pixels.shape[2:]).squeeze(1))  # (N, H, W)
+                else:
+                    answer = base(pixels)
             answers.append(answer)
+            passes.append(heard[:1])
         maps = torch.stack([*(answer["heatmap"] for answer in answers), *cells], 1)
+        scores, kept = torch.stack([answer["score"] for answer in answers], 1), None
         if self.segmenter.ignored:
             maps = self.segmenter.silence(maps, labels)
-            return maps, maps[:, : len(answers)].amax((-2, -1))
-        return maps, torch.stack([answer["score"] for answer in answers], 1)
+            scores = maps[:, : len(answers)].amax((-2, -1))
+            kept = torch.stack([labels != segment for segment in self.segmenter.ignored]).all(0).float()
+        if not self.looks:
+            return maps, scores, None
+        looks = [
+            looks_of(heard, maps[:, number], self.looks, kept)
+            for number, found in enumerate(passes)
+            for heard in found
+        ]
+        return maps, scores, torch.cat(looks, 1)
 
     def features(self, maps: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         """(N, F): by map, segment, statistic, 0 where ignored; then the detectors' scores where they join."""
@@ -244,8 +162,7 @@ def read_table(
     With `synthetic` each picture gets a defect first, drawn by seed and by the picture's place.
     """
     reader.eval().to(run.torch_device())
-    rows: list[Tensor] = []
-    whole: list[Tensor] = []
+    rows, whole, seen = list[Tensor](), list[Tensor](), list[Tensor]()
     moments = Moments()
     done = 0
     for pixels in batches(pictures, run, watch, "reading anomaly maps", _BATCH):
@@ -254,9 +171,10 @@ def read_table(
         if synthetic:
             pixels = _damaged(pixels, labels, reader.segmenter.ignored, before=done, run=run)  # noqa: PLW2901
             labels = reader.segmenter.labelled(pixels, samples)
-        maps, scores = reader.read(pixels, labels)
+        maps, scores, looks = reader.read(pixels, labels)
         moments.add(maps[:, : scores.shape[1]])
         whole.append(scores.cpu())
+        seen += [] if looks is None else [looks.cpu()]
         rows.append(reader.features(maps, scores, labels).cpu())
         done += len(pixels)
     kinds = [SYNTHETIC if synthetic else sample.kind for sample in pictures.samples]
@@ -264,7 +182,8 @@ def read_table(
     features, image = (torch.cat(parts).numpy().astype(np.float32) for parts in (rows, whole))
     owners = np.array(sources(pictures), np.int64)
     parts = tuple(sample.group or str(sample.path) for sample in pictures.samples)
-    return Table(features, defective, tuple(kinds), image, owners, parts), moments
+    looked = torch.cat(seen).numpy().astype(np.float32) if seen else None
+    return Table(features, defective, tuple(kinds), image, owners, parts, looked), moments
 
 
 def _damaged(pixels: Tensor, labels: Tensor, ignored: tuple[int, ...], *, before: int, run: Run) -> Tensor:

@@ -1,0 +1,163 @@
+"""What known defects look like to a detector's network: a linear classifier, whose margin joins the features.
+
+Not in the paper, whose statistics tell how high a heatmap is and how it is spread, not what lies below it.
+The looks of a picture are, by layer of the frozen network, the mean of its features, and their mean where the
+heatmap is highest. Pictures that are learnt from get margins of classifiers that have not learnt from them.
+Margins below those of good pictures in the mean count as that mean: what is unlike known defects need not be
+good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from flawscope.nn.backbones.build import Backbone
+from flawscope.runtime.frozen import Frozen
+
+Looks = NDArray[np.float32]
+Maps = Mapping[str, Tensor]
+
+
+class AppearanceOptions(Frozen):
+    """Settings of the linear classifier."""
+
+    strength: float = Field(
+        0.01,
+        gt=0,
+        description="weight of the summed losses against half the sum of squared coefficients, as "
+        "scikit-learn's C; good and defective pictures weigh alike",
+    )
+    share: float = Field(
+        0.02, gt=0, le=1, description="share of a picture's places that its highest ones are"
+    )
+    folds: int = Field(5, ge=2, description="folds whose held-out margins the final classifier sees")
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A fitted linear classifier over E looks.
+
+    Attributes:
+        centre: (E,) mean over good pictures.
+        weight: (E,) of each.
+        bias: margin of a picture that looks as good ones do in the mean.
+        floor: what lower margins count as.
+    """
+
+    centre: Looks
+    weight: Looks
+    bias: float
+    floor: float = -math.inf
+
+    def margins(self, looks: Looks) -> NDArray[np.float32]:
+        """Margins (N,) of looks (N, E): above 0 where a known defect is the likelier."""
+        found = (looks - self.centre) @ self.weight + self.bias
+        return np.maximum(found, self.floor).astype(np.float32)
+
+
+def fit_direction(looks: Looks, defective: NDArray[np.bool_], options: AppearanceOptions) -> Direction:
+    """The regression of truth (N,) on `looks` (N, E); one without either kind tells nothing, 0 throughout."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second
+
+    if defective.all() or not defective.any():
+        return Direction(np.zeros(looks.shape[1], np.float32), np.zeros(looks.shape[1], np.float32), 0.0)
+    rows = looks.astype(np.float64)
+    centre, scale = rows[~defective].mean(0), rows.std(0)
+    scale = np.where(scale > 0, scale, 1.0)
+    model = LogisticRegression(C=options.strength, class_weight="balanced", max_iter=1000)
+    model.fit((rows - centre) / scale, defective)
+    weight = (model.coef_[0] / scale).astype(np.float32)
+    return Direction(centre.astype(np.float32), weight, float(model.intercept_[0]))
+
+
+def apart_margins(
+    looks: Looks, defective: NDArray[np.bool_], fold_of: NDArray[np.int64], options: AppearanceOptions
+) -> NDArray[np.float32]:
+    """Margins (N,) of looks (N, E), each by a classifier of the other folds (N,)."""
+    found = np.empty(len(looks), np.float32)
+    for fold in np.unique(fold_of):
+        held = fold_of == fold
+        found[held] = fit_direction(looks[~held], defective[~held], options).margins(looks[held])
+    return found
+
+
+class Appearance(nn.Module):
+    """A fitted `Direction` as tensors."""
+
+    centre: Tensor
+    weight: Tensor
+    bias: Tensor
+    floor: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("centre", "weight"):
+            self.register_buffer(name, torch.zeros(1))  # (E,)
+        for name in ("bias", "floor"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def take(self, found: Direction) -> None:
+        """Take over a fitted classifier."""
+        for name in ("centre", "weight"):
+            self.register_buffer(name, torch.from_numpy(getattr(found, name)))
+        self.bias, self.floor = torch.tensor(found.bias), torch.tensor(found.floor)
+
+    def forward(self, looks: Tensor) -> Tensor:
+        """Margins (N,) of looks (N, E)."""
+        return torch.maximum((looks - self.centre) @ self.weight + self.bias, self.floor)
+
+
+def network_of(detector: nn.Module) -> Backbone | None:
+    """The first frozen network that a detector reads; None where it reads none."""
+    found = (one for one in detector.modules() if isinstance(one, Backbone) and not one.trainable)
+    return next(found, None)
+
+
+@contextmanager
+def overheard(detector: nn.Module | None) -> Iterator[list[Maps]]:
+    """Within, the maps that the detector's network makes are collected, one entry a pass; of None nothing."""
+    found: list[Maps] = []
+
+    def keep(_module: nn.Module, _pixels: Sequence[Any], maps: Maps) -> None:
+        found.append(maps)
+
+    network = None if detector is None else network_of(detector)
+    if network is None:
+        yield found
+        return
+    hook = network.register_forward_hook(keep)
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def looks_of(maps: Maps, heatmap: Tensor, share: float, kept: Tensor | None = None) -> Tensor:
+    """Looks (N, E) of maps {layer: (N, C, h, w)}, E twice their channels, below a heatmap (N, H, W).
+
+    With `kept` (N, H, W), 1 where a place counts and 0 where it does not, means are over those that count.
+    """
+    found = []
+    for grid in maps.values():
+        values = grid.flatten(2)  # (N, C, h*w)
+        heights = F.interpolate(heatmap.unsqueeze(1), grid.shape[2:], mode="bilinear").flatten(1)  # (N, h*w)
+        top = heights.topk(max(1, round(share * heights.shape[1])), 1).indices  # (N, k)
+        highest = values.gather(2, top.unsqueeze(1).expand(-1, values.shape[1], -1))  # (N, C, k)
+        if kept is None:
+            mean = values.mean(2)
+        else:
+            counts = F.interpolate(kept.unsqueeze(1), grid.shape[2:]).flatten(2)  # (N, 1, h*w)
+            mean = (values * counts).sum(2) / counts.sum(2).clamp(min=1)
+        found += [mean, highest.mean(2)]
+    return torch.cat(found, 1)
