@@ -19,6 +19,7 @@ from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame
+from flawscope.training import candidates as ways_to_learn
 from flawscope.training.candidates import Candidate, Trained, candidates, choose
 from flawscope.training.gain import gains
 from trained import Trained as Model
@@ -80,7 +81,9 @@ def test_among_equals_the_first_is_taken() -> None:
     assert choose(ways, folds_by_kind(KINDS, 5, 0), Run()).best is ways[0]
 
 
-def test_all_that_the_options_leave_open_is_tried(trained: Model, tmp_path: Any) -> None:
+def test_all_that_the_options_leave_open_is_tried(
+    trained: Model, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = trained.result.bundle.manifest
     weights = read_weights(trained.folder / bundle.WEIGHTS)
     detector = Trained({"method": manifest.method, "options": manifest.options}, manifest.learnt, weights)
@@ -111,6 +114,10 @@ def test_all_that_the_options_leave_open_is_tried(trained: Model, tmp_path: Any)
         detector, {"segments": {"kind": "one"}, "detector_scores": False}, unseen, Run(), several=True
     )
     assert all(not way.options.detector_scores for way in plain)
+    with monkeypatch.context() as patch:
+        patch.setattr(ways_to_learn, "MOST_ROWS", 4)
+        fewer = candidates(detector, {"segments": {"kind": "one"}}, unseen, Run(), several=True)
+    assert all(way.options.appearance is None and way.table.looks is None for way in fewer)
     (only,) = candidates(detector, {}, unseen, Run(), several=False)
     assert only.names == ("one", "statistics + unsmoothed + score", "logistic regression")
 

@@ -195,7 +195,8 @@ def candidates(
         return found
     drafted = {"kind": "drafted", "weights": trained.spec["options"].get("weights", "pretrained")}
     try:
-        more = _read(trained, {**wished, "segments": drafted}, unseen, run, watch, several=True)
+        own = {"appearance": None, **wished, "segments": drafted}
+        more = _read(trained, own, unseen, run, watch, several=True)
     except (DataError, WeightsError) as error:
         watch.say(f"No map of segments was drafted: {error}")
         return found
@@ -264,10 +265,8 @@ def _read(
             continue
         options = trained.options({**judge, **wished})
         ways += [options] if options not in ways else []
-    if (
-        "appearance" not in wished
-        and network_of(create(trained.spec["method"], trained.spec["options"])) is None
-    ):
+    pictures = len(unseen.normal) + len(unseen.defective or ())
+    if "appearance" not in wished and not (pictures <= MOST_ROWS and trained.sees):
         ways = [options for options in ways if options.appearance is None]
     seen = next((options.appearance for options in ways if options.appearance is not None), None)
     wide = {name: any(getattr(options, name) for options in ways) for name in _READ}
@@ -275,8 +274,6 @@ def _read(
     if not any(isinstance(base, SmoothsCells) for base in reader.bases):
         ways = [options for options in ways if not options.unsmoothed] or ways
     table = reader.collect(unseen, run, watch)
-    if "appearance" not in wished and len(table) > MOST_ROWS:
-        ways = [options for options in ways if options.appearance is None]
     return [Candidate(reader, options, columns_of(reader, options, table)) for options in ways]
 
 
