@@ -139,10 +139,9 @@ def train_detectors(parts: Parts, names: list[str], schedule: Schedule, run: Run
     return trained
 
 
-def train_whole(parts: Parts, name: str, schedule: Schedule, run: Run) -> Detector:
+def train_whole(good: Pictures, name: str, schedule: Schedule, run: Run) -> Detector:
     """One detector that knows only good pictures, on all of them."""
     detector = create(name, schedule.detectors()[name])
-    good = _pictures((*parts.learnt.samples, *parts.forest.samples))
     return fit_once(detector, TrainingData(good, good.subset([])), run, WATCH)
 
 

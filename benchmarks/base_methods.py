@@ -6,7 +6,8 @@
 FastFlow and RD4AD learn from all good training pictures and are tested as published. The classifier, DevNet
 and DRA also learn from ten defects of all kinds, drawn by seed from the test pictures and left out of the
 test. Methods that `--steps` does not name train in full, as SegAD's appendix B has it: FastFlow and RD4AD
-200 epochs. A training that was stopped goes on where it was.
+200 epochs. `--levelled` brings the median grey of each picture to that of the training pictures. A training
+that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from _machine import command, hardware, versions
+from _multiscale_curves import Levelled
 from _segad_protocol import SUPERVISED, Schedule, divide, parse_steps, train_supervised, train_whole
 
 from flawscope.data.layouts import read_dataset
@@ -58,6 +60,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--work", type=Path, required=True, help="folder for trained parts")
     parser.add_argument("--out", type=Path, required=True, help="results without suffix")
+    parser.add_argument(
+        "--levelled", action="store_true", help="fastflow and rd4ad: level the pictures' light"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run = Run(
@@ -68,7 +73,10 @@ def main() -> None:
     schedule = Schedule(arguments.steps)
     options = {**schedule.detectors(), **schedule.supervised()}
     parts = divide(arguments.data, [SHOTS], None, run.seed)
-    whole = PictureFiles(read_dataset(arguments.data).select(split="test"), parts.test.frame)
+    good = (*parts.learnt.samples, *parts.forest.samples)
+    level = grey(PictureFiles(good, parts.test.frame)) if arguments.levelled else None
+    normal = Levelled(good, parts.test.frame, level)
+    whole = Levelled(read_dataset(arguments.data).select(split="test"), parts.test.frame, level)
     rows = []
     for name in arguments.only.split(","):
         started = time.perf_counter()
@@ -76,14 +84,15 @@ def main() -> None:
         detector = (
             train_supervised(parts, SHOTS, name, schedule, run)
             if supervised
-            else train_whole(parts, name, schedule, run)
+            else train_whole(normal, name, schedule, run)
         )
         rows.append(
             {
                 "method": name,
                 "options": options[name],
                 "steps": arguments.steps.get(name),
-                "good": len(parts.learnt) + len(parts.forest),
+                "levelled": arguments.levelled and not supervised,
+                "good": len(good),
                 "defects": SHOTS if supervised else 0,
                 **measure(detector, parts.test if supervised else whole, run),
                 "published_percent": PUBLISHED[name],
@@ -103,13 +112,29 @@ def main() -> None:
 
 
 def measure(detector: Detector, pictures: Pictures, run: Run) -> dict[str, Any]:
-    scores = score(detector, pictures, run)["score"]
+    found = score(detector, pictures, run, keep=("score", "heatmap") if mapped(detector) else ("score",))
     defective = np.array([sample.defective for sample in pictures.samples])
+    more = {}
+    if "heatmap" in found:
+        rows = np.sort(found["heatmap"].reshape(len(defective), -1), 1)  # (N, H*W)
+        largest = rows[:, -max(1, rows.shape[1] // 100) :].mean(1)
+        more = {"image_auroc_of_largest_percent": auroc(defective.astype(int), largest)}
     return {
-        "image_auroc": auroc(defective.astype(int), scores),
+        "image_auroc": auroc(defective.astype(int), found["score"]),
+        **more,
         "test_good": int((~defective).sum()),
         "test_defective": int(defective.sum()),
     }
+
+
+def mapped(detector: Detector) -> bool:
+    """Whether the detector has a heatmap."""
+    return any(output.name == "heatmap" for output in detector.outputs)
+
+
+def grey(pictures: Pictures) -> float:
+    """The median of the pictures' median greys."""
+    return float(np.median([np.median(pixels) for pixels in pictures]))
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -123,7 +148,8 @@ def markdown(result: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row['method']} | {row['steps'] or 'full'} | {row['good']} / {row['defects']} "
+        f"| {row['method']}{', light levelled' * row['levelled']} | {row['steps'] or 'full'} "
+        f"| {row['good']} / {row['defects']} "
         f"| {row['test_good']} + {row['test_defective']} | {100 * row['image_auroc']:.1f} "
         f"| {row['published_percent']} |"
         for row in result["rows"]
