@@ -41,6 +41,9 @@ class CachedBackbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Map numbers (N, 3, 1, 1) to {layer: (N, C, h, w)} float32."""
+        if pixels.is_meta:  # asked for shapes alone
+            shapes = {layer: (len(pixels), self.channels[layer], *self.grids[layer]) for layer in self.layers}
+            return {layer: pixels.new_empty(shape) for layer, shape in shapes.items()}
         numbers = pixels[:, 0, 0, 0].long().numpy()
         return {
             layer: torch.from_numpy(self.maps[layer][numbers]).float().permute(0, 3, 1, 2)  # (N, C, h, w)
