@@ -36,6 +36,8 @@ from accuracy import FOLDERS, about
 from flawscope.data.layouts import read_dataset
 from flawscope.files import write_text
 from flawscope.runtime import bundle
+from flawscope.runtime.explain.joint import RAW
+from flawscope.runtime.inspector import Inspector
 
 _LETTERS = {"structural": "s", "logical": "l", None: "d"}
 _PROTOCOL = """\
@@ -87,8 +89,10 @@ def measured(given: argparse.Namespace, way: str, product: str, seed: int) -> di
     kinds = "".join(_LETTERS[category[row["path"]]] if row["defective"] == "1" else "g" for row in rows)
     scores = [float(row["score"]) for row in rows]
     rejected = [row["decision"] == "reject" for row in rows]
+    alone = of_members(model, kinds, [row["path"] for row in rows])
     return {
         **image_figures(kinds, scores),
+        **({"members": alone} if alone else {}),
         "pixel_auroc": round(found["localisation"]["pixel_auroc"], 5),
         "aupro_0.3": round(found["localisation"]["aupro_30"], 5),
         "good_rejected": sum(hit for hit, kind in zip(rejected, kinds, strict=True) if kind == "g"),
@@ -99,6 +103,33 @@ def measured(given: argparse.Namespace, way: str, product: str, seed: int) -> di
         "kinds": kinds,
         "scores": " ".join(f"{score:.6g}" for score in scores),
     }
+
+
+def of_members(model: Path, kinds: str, paths: list[str]) -> dict[str, dict[str, float]]:
+    """Figures of each member's own score on pictures of such kinds, of a committee's model."""
+    inspector = Inspector.load(model)
+    names = next((one.names for one in inspector.bundle.manifest.outputs if one.name == RAW), ())
+    raw = [inspector.inspect(path).outputs[RAW] for path in paths] if names else []  # (K,) each
+    figures = [image_figures(kinds, [float(row[number]) for row in raw]) for number in range(len(names))]
+    return {
+        name: {key: round(value, 5) for key, value in one.items()}
+        for name, one in zip(names, figures, strict=True)
+    }
+
+
+def beside_members(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Image AUROC of committees and of their members alone, in percent; Markdown lines."""
+    kinds = ("image", "structural", "logical")
+    yield f"| product | {' | '.join(kinds)} |"
+    yield "|---" * (1 + len(kinds)) + "|"
+    for row in rows:
+        if members := row.get("members"):
+            of = {row["method"]: row, **members}
+            cells = [
+                ", ".join(f"{name} {100 * one[f'{kind}_auroc']:.1f}" for name, one in of.items())
+                for kind in kinds
+            ]
+            yield f"| {row['product']}, seed {row['seed']} | {' | '.join(cells)} |"
 
 
 def decided(table: Table) -> Iterator[str]:
@@ -126,6 +157,9 @@ def page(result: dict[str, Any], ways: list[str]) -> str:
             "The method of each model, and the good and flawed test pictures that it rejects at its promise."
         )
         lines += [*markdown(table), "", told, "", *decided(table), ""]
+    if any("members" in row for row in result["rows"]):
+        told = "Image AUROC of committees and of their members' own scores, in percent."
+        lines += [told, "", *beside_members(result["rows"]), ""]
     lines += [
         f"- {way}: `{' '.join(['flawscope train FOLDER', result['ways'][way]]).strip()}`" for way in ways
     ]
