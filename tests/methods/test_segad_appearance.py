@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
@@ -27,7 +27,7 @@ from flawscope.methods.segad.appearance import (
     apart_margins,
     fit_direction,
     looks_of,
-    network_of,
+    networks_of,
 )
 from flawscope.methods.segad.final import with_appearance
 from flawscope.metrics import auroc
@@ -83,6 +83,10 @@ def test_looks_pass_over_places_that_do_not_count() -> None:
     kept = torch.tensor([[[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]])
     found = looks_of({"a": grid}, torch.tensor([[[9.0, 1, 1, 1], [1, 1, 1, 1]]]), 0.1, kept)
     np.testing.assert_allclose(found, [[0.5, 0.0]])
+    narrow = torch.zeros(1, 8, 8)
+    narrow[:, 1:3, 1:3] = 1  # between the cells' centres
+    cells = torch.arange(16.0).view(1, 1, 4, 4)
+    np.testing.assert_allclose(looks_of({"a": cells}, narrow, 0.5, narrow), [[2.5, 2.5]])
 
 
 def test_no_picture_has_a_say_in_its_own_margin() -> None:
@@ -101,7 +105,7 @@ def test_no_picture_has_a_say_in_its_own_margin() -> None:
     np.testing.assert_array_equal(apart[held], expected)
 
 
-def test_it_tells_kinds_apart_and_nothing_where_there_is_but_one() -> None:
+def test_it_tells_kinds_apart_and_a_nearly_dead_channel_weighs_little() -> None:
     random = np.random.default_rng(2)
     looks = random.normal(size=(60, 8)).astype(np.float32)
     defective = np.arange(60) < 20
@@ -109,8 +113,18 @@ def test_it_tells_kinds_apart_and_nothing_where_there_is_but_one() -> None:
     found = fit_direction(looks, defective, SETTINGS)
     assert np.abs(found.weight).argmax() == 3
     assert auroc(defective, found.margins(looks)) > 0.95
-    nothing = fit_direction(looks, np.zeros(60, bool), SETTINGS)
-    np.testing.assert_array_equal(nothing.margins(looks), np.zeros(60))
+    looks[:, 5] = 0.5
+    looks[0, 5] = np.nextafter(np.float32(0.5), np.float32(1))
+    assert np.abs(fit_direction(looks, defective, SETTINGS).weight[5]) < 1e-3
+
+
+def test_folds_that_leave_no_defect_tell_nothing() -> None:
+    looks = np.random.default_rng(3).normal(size=(11, 4)).astype(np.float32)
+    defective = np.arange(11) == 10
+    looks[10] += 9
+    apart = apart_margins(looks, defective, np.arange(11) % 2, SETTINGS)
+    told = apart[1:10:2]
+    np.testing.assert_allclose(apart[::2], told.mean(), rtol=1e-5)
 
 
 def test_the_margin_joins_the_features_also_in_the_graph(data: TrainingData, tmp_path: Path) -> None:
@@ -167,14 +181,23 @@ def test_weighed_alike_score_and_likeness_count_and_nothing_else(data: TrainingD
 
 def test_a_network_runs_once_and_keeps_no_hook(data: TrainingData) -> None:
     segad = _segad(logistic={}).fit(data, Run())
-    network = network_of(segad.bases[0])
-    assert isinstance(network, nn.Module)
+    (network,) = networks_of(segad.bases[0])
     passes: list[int] = []
     network.register_forward_hook(lambda *_: passes.append(1))
     with torch.inference_mode():
         segad(torch.zeros(1, 3, 64, 64))
     assert passes == [1]
     assert len(network._forward_hooks) == 1
+
+
+def test_a_network_that_is_never_asked_gives_way_to_one_that_is(data: TrainingData) -> None:
+    segad = _segad(logistic={}).fit(data, Run())
+    idle = copy.deepcopy(networks_of(segad.bases[0])[0])
+    segad.bases[0]._modules = {"idle": idle, **segad.bases[0]._modules}
+    assert networks_of(segad.bases[0])[0] is idle
+    with torch.inference_mode():
+        assert segad(torch.zeros(1, 3, 64, 64))["features"].shape == (1, 5)
+    assert segad.reader.hears()
 
 
 def test_detectors_without_a_frozen_network_have_no_looks() -> None:

@@ -19,7 +19,7 @@ from flawscope.nn.backbones.weights import read_weights
 from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame
-from flawscope.training import candidates as ways_to_learn
+from flawscope.training import ways as ways_to_learn
 from flawscope.training.candidates import Candidate, Trained, candidates, choose
 from flawscope.training.gain import gains
 from trained import Trained as Model
@@ -98,7 +98,7 @@ def test_all_that_the_options_leave_open_is_tried(
         ("statistics + score", "boosted random forest", 5),
         ("statistics + unsmoothed + score", "boosted random forest", 9),
         ("statistics + score", "logistic regression", 5),
-        ("statistics + score + appearance", "sum", 5),
+        ("score + likeness", "sum", 5),
         ("statistics + unsmoothed + score", "logistic regression", 9),
     ]
     drafted = ways[6:]
@@ -107,7 +107,7 @@ def test_all_that_the_options_leave_open_is_tried(
     assert drafted[0].table.features.shape == (5, 4 * segments)
     np.testing.assert_array_equal(one[1].table.features[:, 4], one[0].table.scores[:, 0])
     assert one[4].table.seen().shape == (5, 2 * sum(one[4].reader.bases[0].backbone.channels.values()))
-    wished = {"segments": {"kind": "one"}, "logistic": None, "unsmoothed": False, "appearance": None}
+    wished = {"segments": {"kind": "one"}, "logistic": None, "unsmoothed": False}
     left = candidates(detector, wished, unseen, Run(), several=True)
     assert [way.names[1] for way in left] == ["statistics", "statistics + score"]
     plain = candidates(
@@ -118,6 +118,11 @@ def test_all_that_the_options_leave_open_is_tried(
         patch.setattr(ways_to_learn, "MOST_ROWS", 4)
         fewer = candidates(detector, {"segments": {"kind": "one"}}, unseen, Run(), several=True)
     assert all(way.options.appearance is None and way.table.looks is None for way in fewer)
+    wished = {"segments": {"kind": "one"}, "logistic": {"weights": "alike"}}
+    summed = candidates(detector, wished, unseen, Run(), several=True)
+    assert {way.names[1:] for way in summed} == {("score", "sum")}
+    wished = {"segments": {"kind": "one"}, "appearance": None}
+    assert len(candidates(detector, wished, unseen, Run(), several=True)) == len(one) - 1
     (only,) = candidates(detector, {}, unseen, Run(), several=False)
     assert only.names == ("one", "statistics + unsmoothed + score", "logistic regression")
 

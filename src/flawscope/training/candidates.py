@@ -13,38 +13,20 @@ from torch import Tensor
 from flawscope.data.training import Unseen
 from flawscope.errors import DataError, WeightsError
 from flawscope.methods.detector import Facts, SmoothsCells
-from flawscope.methods.registry import create, parse_options
+from flawscope.methods.registry import parse_options
 from flawscope.methods.running import with_tensors
 from flawscope.methods.segad import SegAD, SegADOptions
-from flawscope.methods.segad.appearance import network_of
 from flawscope.methods.segad.final import margins_of
-from flawscope.methods.segad.logistic import LogisticOptions
 from flawscope.methods.segad.reading import SegmentReader
 from flawscope.methods.segad.table import Table
 from flawscope.metrics import auroc
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.training.ways import open_ways
 
 Scores = NDArray[np.float32]
 
-PLAIN: Mapping[str, Any] = {
-    "detector_scores": False,
-    "unsmoothed": False,
-    "logistic": None,
-    "appearance": None,
-}
-_ALIKE = {"weights": "alike"}  # score and likeness, over no segments
-_FINALS = {"learnt": "logistic regression", "alike": "sum"}
-JUDGES: tuple[Mapping[str, Any], ...] = (  # SegAD's own first, for among equals the first is taken
-    PLAIN,
-    {**PLAIN, "detector_scores": True},
-    {**PLAIN, "detector_scores": True, "unsmoothed": True},
-    {**PLAIN, "detector_scores": True, "logistic": {}},
-    {**PLAIN, "detector_scores": True, "logistic": _ALIKE, "appearance": {}},
-    {**PLAIN, "detector_scores": True, "unsmoothed": True, "logistic": {}},
-)
 FRAME = ("size", "aspect")  # options that SegAD shares with its detector
-MOST_ROWS = 4000  # pictures or tiles up to which looks are tried; of more they take minutes to learn
 _READ = ("detector_scores", "unsmoothed")
 
 
@@ -74,11 +56,6 @@ class Trained:
             SegAD.name, SegADOptions, {**values, "detectors": [self.spec], **frame}
         ).resolved()
 
-    @property
-    def sees(self) -> bool:
-        """Whether it reads a frozen network."""
-        return network_of(create(self.spec["method"], self.spec["options"])) is not None
-
     def segad(self, options: SegADOptions) -> SegAD:
         """An unfitted SegAD around the trained detector."""
         made = SegAD(options, {"bases": [dict(self.facts)]})
@@ -104,11 +81,13 @@ class Candidate:
     def names(self) -> tuple[str, str, str]:
         """Segments, features and final classifier, in words."""
         options = self.options
+        if options.logistic is not None and options.logistic.weights == "alike":
+            return options.segments.kind, "score" + " + likeness" * (options.appearance is not None), "sum"
         features = ["statistics"]
         features += ["unsmoothed"] if options.unsmoothed else []
         features += ["score"] if options.detector_scores else []
-        features += ["appearance"] if options.appearance is not None else []
-        final = options.forest.kind if options.logistic is None else _FINALS[options.logistic.weights]
+        features += ["likeness"] if options.appearance is not None else []
+        final = options.forest.kind if options.logistic is None else "logistic regression"
         return options.segments.kind, " + ".join(features), final
 
     def detector(self, trained: Trained, seed: int) -> SegAD:
@@ -182,7 +161,7 @@ def candidates(
         unseen: good and defective pictures.
         run: seed and device.
         watch: sees how far it is.
-        several: whether to try several; else the last of `JUDGES` on the picture as one segment is all.
+        several: whether to try several; else the last of `ways.JUDGES` on the picture as one segment is all.
 
     Raises:
         DataError: what the segmenter or a detector refuses; a map that cannot be drafted is left out.
@@ -195,14 +174,11 @@ def candidates(
         return found
     drafted = {"kind": "drafted", "weights": trained.spec["options"].get("weights", "pretrained")}
     try:
-        own = {"appearance": None, **wished, "segments": drafted}
-        more = _read(trained, own, unseen, run, watch, several=True)
+        more = _read(trained, {**wished, "segments": drafted}, unseen, run, watch, several=True)
     except (DataError, WeightsError) as error:
         watch.say(f"No map of segments was drafted: {error}")
         return found
-    if more[0].reader.reader.segmenter.count == 1:
-        return found
-    return found + [way for way in more if way.options.logistic != LogisticOptions(**_ALIKE)]
+    return found + more if more[0].reader.reader.segmenter.count > 1 else found
 
 
 def choose(
@@ -260,19 +236,17 @@ def _read(
 ) -> list[Candidate]:
     """The candidates on one division into segments, by one pass over the pictures."""
     ways: list[SegADOptions] = []
-    for judge in JUDGES if several else JUDGES[-1:]:
-        if judge["logistic"] == _ALIKE and not wished.get("detector_scores", True):
-            continue
-        options = trained.options({**judge, **wished})
+    for wish in open_ways(wished, unseen, several=several):
+        options = trained.options(wish)
         ways += [options] if options not in ways else []
-    pictures = len(unseen.normal) + len(unseen.defective or ())
-    if "appearance" not in wished and not (pictures <= MOST_ROWS and trained.sees):
-        ways = [options for options in ways if options.appearance is None]
     seen = next((options.appearance for options in ways if options.appearance is not None), None)
     wide = {name: any(getattr(options, name) for options in ways) for name in _READ}
     reader = trained.segad(ways[0].model_copy(update=wide | {"appearance": seen}))
     if not any(isinstance(base, SmoothsCells) for base in reader.bases):
         ways = [options for options in ways if not options.unsmoothed] or ways
+    if seen is not None and "appearance" not in wished and not reader.reader.hears():
+        reader.reader.looks = None
+        ways = [options for options in ways if options.appearance is None]
     table = reader.collect(unseen, run, watch)
     return [Candidate(reader, options, columns_of(reader, options, table)) for options in ways]
 

@@ -28,6 +28,10 @@ from flawscope.runtime.frozen import Frozen
 Looks = NDArray[np.float32]
 Maps = Mapping[str, Tensor]
 
+_LEAST = (
+    0.01  # of the median deviation, that every other counts as at least: nearly dead channels weigh little
+)
+
 
 class AppearanceOptions(Frozen):
     """Settings of the linear classifier."""
@@ -39,9 +43,17 @@ class AppearanceOptions(Frozen):
         "scikit-learn's C; good and defective pictures weigh alike",
     )
     share: float = Field(
-        0.02, gt=0, le=1, description="share of a picture's places that its highest ones are"
+        0.02,
+        gt=0,
+        le=1,
+        description="share of the network's cells, highest in the heatmap, whose features are averaged",
     )
-    folds: int = Field(5, ge=2, description="folds whose held-out margins the final classifier sees")
+    folds: int = Field(
+        5,
+        ge=2,
+        description="parts of the pictures, each judged by a classifier of the others, so that the final "
+        "classifier learns from honest margins; no more than there are defective pictures",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +79,12 @@ class Direction:
 
 
 def fit_direction(looks: Looks, defective: NDArray[np.bool_], options: AppearanceOptions) -> Direction:
-    """The regression of truth (N,) on `looks` (N, E); one without either kind tells nothing, 0 throughout."""
+    """The regression of truth (N,), of both kinds, on `looks` (N, E)."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second
 
-    if defective.all() or not defective.any():
-        return Direction(np.zeros(looks.shape[1], np.float32), np.zeros(looks.shape[1], np.float32), 0.0)
     rows = looks.astype(np.float64)
     centre, scale = rows[~defective].mean(0), rows.std(0)
+    scale = np.maximum(scale, _LEAST * np.median(scale))
     scale = np.where(scale > 0, scale, 1.0)
     model = LogisticRegression(C=options.strength, class_weight="balanced", max_iter=1000)
     model.fit((rows - centre) / scale, defective)
@@ -84,12 +95,17 @@ def fit_direction(looks: Looks, defective: NDArray[np.bool_], options: Appearanc
 def apart_margins(
     looks: Looks, defective: NDArray[np.bool_], fold_of: NDArray[np.int64], options: AppearanceOptions
 ) -> NDArray[np.float32]:
-    """Margins (N,) of looks (N, E), each by a classifier of the other folds (N,)."""
-    found = np.empty(len(looks), np.float32)
+    """Margins (N,) of looks (N, E), each by a classifier of the other folds (N,).
+
+    Where those show no defect, or nothing else, they tell nothing: then the mean of good pictures elsewhere.
+    """
+    found = np.full(len(looks), np.nan, np.float32)
     for fold in np.unique(fold_of):
         held = fold_of == fold
-        found[held] = fit_direction(looks[~held], defective[~held], options).margins(looks[held])
-    return found
+        if defective[~held].any() and not defective[~held].all():
+            found[held] = fit_direction(looks[~held], defective[~held], options).margins(looks[held])
+    told = found[~defective & ~np.isnan(found)]
+    return np.where(np.isnan(found), told.mean() if len(told) else 0.0, found).astype(np.float32)
 
 
 class Appearance(nn.Module):
@@ -118,29 +134,28 @@ class Appearance(nn.Module):
         return torch.maximum((looks - self.centre) @ self.weight + self.bias, self.floor)
 
 
-def network_of(detector: nn.Module) -> Backbone | None:
-    """The first frozen network that a detector reads; None where it reads none."""
-    found = (one for one in detector.modules() if isinstance(one, Backbone) and not one.trainable)
-    return next(found, None)
+def networks_of(detector: nn.Module) -> list[Backbone]:
+    """The frozen networks that a detector may read."""
+    return [one for one in detector.modules() if isinstance(one, Backbone) and not one.trainable]
 
 
 @contextmanager
 def overheard(detector: nn.Module | None) -> Iterator[list[Maps]]:
-    """Within, the maps that the detector's network makes are collected, one entry a pass; of None nothing."""
+    """Within, the maps of the detector's frozen networks are collected, as they are made; of None nothing.
+
+    A committee has several networks, and some have one that is never asked, for it reads another's maps.
+    """
     found: list[Maps] = []
 
     def keep(_module: nn.Module, _pixels: Sequence[Any], maps: Maps) -> None:
         found.append(maps)
 
-    network = None if detector is None else network_of(detector)
-    if network is None:
-        yield found
-        return
-    hook = network.register_forward_hook(keep)
+    hooks = [one.register_forward_hook(keep) for one in ([] if detector is None else networks_of(detector))]
     try:
         yield found
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def looks_of(maps: Maps, heatmap: Tensor, share: float, kept: Tensor | None = None) -> Tensor:
@@ -152,12 +167,23 @@ def looks_of(maps: Maps, heatmap: Tensor, share: float, kept: Tensor | None = No
     for grid in maps.values():
         values = grid.flatten(2)  # (N, C, h*w)
         heights = F.interpolate(heatmap.unsqueeze(1), grid.shape[2:], mode="bilinear").flatten(1)  # (N, h*w)
-        top = heights.topk(max(1, round(share * heights.shape[1])), 1).indices  # (N, k)
-        highest = values.gather(2, top.unsqueeze(1).expand(-1, values.shape[1], -1))  # (N, C, k)
+        top = heights.topk(max(1, round(share * heights.shape[1])), 1).indices.unsqueeze(1)  # (N, 1, k)
+        highest = values.gather(2, top.expand(-1, values.shape[1], -1))  # (N, C, k)
         if kept is None:
-            mean = values.mean(2)
-        else:
-            counts = F.interpolate(kept.unsqueeze(1), grid.shape[2:]).flatten(2)  # (N, 1, h*w)
-            mean = (values * counts).sum(2) / counts.sum(2).clamp(min=1)
-        found += [mean, highest.mean(2)]
+            found += [values.mean(2), highest.mean(2)]
+            continue
+        counts = _cells(kept, (grid.shape[2], grid.shape[3]))  # (N, 1, h*w)
+        found += [_weighed(values, counts), _weighed(highest, counts.gather(2, top))]
     return torch.cat(found, 1)
+
+
+def _cells(kept: Tensor, size: tuple[int, int]) -> Tensor:
+    """What share of each cell of a grid counts (N, 1, h*w), of places (N, H, W) that are 1 or 0."""
+    sides = [max(1, whole // cells) for whole, cells in zip(kept.shape[1:], size, strict=True)]
+    pooled = F.avg_pool2d(kept.unsqueeze(1), sides, sides)
+    return F.interpolate(pooled, size).flatten(2)
+
+
+def _weighed(values: Tensor, counts: Tensor) -> Tensor:
+    """Means (N, C) of values (N, C, k) by what they count (N, 1, k); 0 where nothing counts."""
+    return (values * counts).sum(2) / counts.sum(2).clamp(min=1e-6)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import sources, units_of
 from flawscope.data.training import TrainingData, Unseen
-from flawscope.errors import DataError
+from flawscope.errors import DataError, FlawscopeError
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.running import score
-from flawscope.methods.segad.appearance import network_of
+from flawscope.methods.segad.appearance import networks_of
 from flawscope.methods.segad.options import NAME
 from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
@@ -100,5 +100,10 @@ def require_kinds(bases: Sequence[Detector], classifier: Detector | None, *, loo
         raise contradiction(
             NAME, f"a classifier that learns from defective pictures, unlike {classifier.name}"
         )
-    if looks and not any(network_of(base) for base in bases):
-        raise contradiction(NAME, "no appearance where no detector reads a frozen network")
+    if looks and not any(networks_of(base) for base in bases):
+        raise no_looks()
+
+
+def no_looks() -> FlawscopeError:
+    """The refusal of looks that no detector can give."""
+    return contradiction(NAME, "no appearance where no detector reads a frozen network")

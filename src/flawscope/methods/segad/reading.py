@@ -16,6 +16,7 @@ from flawscope.data.synthetic.segment_defects import segment_defect
 from flawscope.data.tiles import sources
 from flawscope.methods.detector import Detector, SmoothsCells
 from flawscope.methods.segad.appearance import looks_of, overheard
+from flawscope.methods.segad.classifying import no_looks
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
 from flawscope.methods.segad.table import Table
 from flawscope.metrics import auroc
@@ -47,7 +48,7 @@ class SegmentReader(nn.Module):
         names: of the S statistics.
         scores: whether the detectors' image scores join the statistics.
         unsmoothed: whether the maps that U of the detectors smooth join theirs, as they are before.
-        looks: share of a picture's places below which its looks are taken; None: none are.
+        looks: share of the network's cells, highest in the heatmap, that looks are taken of; None: no looks.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class SegmentReader(nn.Module):
                 else:
                     answer = base(pixels)
             answers.append(answer)
-            passes.append(heard[:1])
+            passes.append(heard[:1])  # a detector's first network, and of several passes the first
         maps = torch.stack([*(answer["heatmap"] for answer in answers), *cells], 1)
         scores, kept = torch.stack([answer["score"] for answer in answers], 1), None
         if self.segmenter.ignored:
@@ -109,7 +110,21 @@ class SegmentReader(nn.Module):
             for number, found in enumerate(passes)
             for heard in found
         ]
+        if not looks:
+            raise no_looks()
         return maps, scores, torch.cat(looks, 1)
+
+    @torch.inference_mode()
+    def hears(self) -> bool:
+        """Whether some detector asks a frozen network of its own, whose maps can be read."""
+        frame = self.segmenter.frame
+        pixels = self.segmenter.shares.new_zeros(1, 3, frame.height, frame.width)
+        for base in self.bases:
+            with overheard(base) as heard:
+                base(pixels)
+            if heard:
+                return True
+        return False
 
     def features(self, maps: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         """(N, F): by map, segment, statistic, 0 where ignored; then the detectors' scores where they join."""
