@@ -67,9 +67,10 @@ def learn(
 
     What the options leave open is chosen in cross-validation: statistics alone, with the detector's score,
     and of its map before smoothing; of the whole picture or over a drafted map; a forest or a logistic
-    regression. Pictures that calibrate have no part in the choice; where they must, in folds, nothing is
-    chosen. The gain is that of choosing and learning, on folds that had no part in either;
-    on kinds that are not learnt from, that of learning alone, the way having been chosen with all kinds.
+    regression; or score and likeness to known defects, summed. Pictures that calibrate have no part in the
+    choice; where they must, in folds, nothing is chosen. The gain is that of choosing and learning, on folds
+    that had no part in either; on kinds that are not learnt from, that of learning alone, the way having
+    been chosen with all kinds.
 
     Args:
         run: by default the recipe's seed, device and precision.

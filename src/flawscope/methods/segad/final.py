@@ -32,7 +32,7 @@ def fit(final: Forest | Logistic, table: Table, options: SegADOptions, seed: int
 
 
 def with_appearance(table: Table, options: SegADOptions, seed: int) -> tuple[Table, Direction]:
-    """The table with each row's margin by looks that its classifier has not learnt, and one of all looks."""
+    """The table with each row's likeness, by a classifier of other rows, and a classifier of all rows."""
     settings = options.appearance
     assert settings is not None  # noqa: S101 - asked for by those who read looks
     looks, defective = table.seen(), table.defective

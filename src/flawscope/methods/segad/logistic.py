@@ -37,8 +37,8 @@ class LogisticOptions(Frozen):
     )
     weights: Literal["learnt", "alike"] = Field(
         "learnt",
-        description="learnt from good and defective pictures, or alike: the detectors' scores in the mean "
-        "and each score beside them count 1, everything else 0",
+        description="learnt from good and defective pictures; or alike, whatever the strength: the mean of "
+        "the detectors' scores, the classifier's score and the likeness count 1 each, statistics 0",
     )
 
 

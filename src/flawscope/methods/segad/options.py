@@ -66,8 +66,9 @@ class SegADOptions(DetectorOptions):
     )
     appearance: AppearanceOptions | None = Field(
         None,
-        description="join the margin of a linear classifier of what the detectors' frozen networks see where "
-        "the heatmaps are highest, and in the whole picture (not in the paper)",
+        description="join the picture's likeness to known defects: a linear classifier of what each "
+        "detector's frozen network, the first that it asks, sees where the heatmap is highest, and in the "
+        "whole picture (not in the paper)",
     )
     defects: Literal["auto", "real", "synthetic", "both"] = Field(
         "auto",
