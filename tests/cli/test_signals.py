@@ -17,7 +17,7 @@ import sqlite3, sys, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from flawscope.cli import signals
 
-signals.PATIENCE = 0.3
+signals.PATIENCE = 10 if sys.argv[1] == "cleanup" else 0.3  # a busy machine clears up slowly
 
 def pool():
     with ThreadPoolExecutor(1) as pool:
