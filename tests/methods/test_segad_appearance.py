@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
-from flawscope.data.pictures import PictureFiles, Pictures
-from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.registry import create
@@ -33,25 +28,16 @@ from flawscope.methods.segad.final import with_appearance
 from flawscope.metrics import auroc
 from flawscope.nn.run import Run
 from flawscope.runtime.engines import installed
-from flawscope.runtime.images import Frame
 from flawscope.runtime.pipeline import Pipeline
 from flawscope.testing.rings import damaged_rings, good_rings
 from flawscope.training.export import export
+from kept_rings import saved
 
 PATCHCORE = {
     "method": "patchcore",
     "options": {"backbone": "test_resnet", "weights": "random", "coreset": 0.05, "layers": ["layer2"]},
 }
 SETTINGS = AppearanceOptions()
-
-
-def _saved(drawn: Sequence[NDArray[np.uint8]], folder: Path, kind: str = "good") -> Pictures:
-    folder.mkdir()
-    samples = []
-    for index, picture in enumerate(drawn):
-        Image.fromarray(picture).save(folder / f"{index}.png")
-        samples.append(Sample(folder / f"{index}.png", "train", defective=kind != "good", kind=kind))
-    return PictureFiles(samples, Frame(64, 64))
 
 
 def _segad(**options: Any) -> SegAD:
@@ -63,8 +49,8 @@ def _segad(**options: Any) -> SegAD:
 
 @pytest.fixture
 def data(tmp_path: Path) -> TrainingData:
-    normal, tuning = (_saved(good_rings(6, seed), tmp_path / f"good {seed}") for seed in (1, 2))
-    return TrainingData(normal, tuning, defective=_saved(damaged_rings(5, 3), tmp_path / "bad", "scratch"))
+    normal, tuning = (saved(good_rings(6, seed), tmp_path / f"good {seed}") for seed in (1, 2))
+    return TrainingData(normal, tuning, defective=saved(damaged_rings(5, 3), tmp_path / "bad", "scratch"))
 
 
 def test_looks_are_the_means_of_all_places_and_of_the_highest() -> None:
@@ -177,6 +163,17 @@ def test_weighed_alike_score_and_likeness_count_and_nothing_else(data: TrainingD
     np.testing.assert_allclose(found, margins - middle, atol=1e-3)
     with pytest.raises(OptionError, match="detector_scores"):
         _segad(logistic={"weights": "alike"})
+
+
+def test_a_classifiers_score_beside_counts_as_much(data: TrainingData) -> None:
+    classifier = {
+        "method": "classifier",
+        "options": {"backbone": "test_resnet", "weights": "random", "steps": 1},
+    }
+    weighed = {"logistic": {"weights": "alike"}, "classifier": classifier, "classifier_folds": 2}
+    segad = _segad(detector_scores=True, **weighed).fit(data, Run())
+    assert segad.outputs[3].names[-2:] == ("the classifier/score", "the picture/likeness to known defects")
+    assert segad.final.weight.tolist() == [0, 0, 0, 0, 1, 1, 1]
 
 
 def test_a_network_runs_once_and_keeps_no_hook(data: TrainingData) -> None:

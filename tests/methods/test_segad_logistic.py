@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.optimize import minimize
 
-from flawscope.data.pictures import PictureFiles, Pictures
-from flawscope.data.samples import Sample
+from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.registry import create
 from flawscope.methods.running import score
 from flawscope.methods.segad import SegAD
 from flawscope.methods.segad.logistic import Logistic, LogisticOptions, fit_logistic
 from flawscope.nn.run import Run
-from flawscope.runtime.images import Frame
 from flawscope.testing.rings import damaged_rings, good_rings
+from kept_rings import saved
 
 PATCHCORE = {
     "method": "patchcore",
@@ -67,15 +64,6 @@ def test_the_module_answers_alike_and_its_contributions_sum_to_the_margin() -> N
     assert contributions[~defective].mean(0).abs().max() < 1e-3
 
 
-def _saved(drawn: Sequence[NDArray[np.uint8]], folder: Path, kind: str = "good") -> Pictures:
-    folder.mkdir()
-    samples = []
-    for index, picture in enumerate(drawn):
-        Image.fromarray(picture).save(folder / f"{index}.png")
-        samples.append(Sample(folder / f"{index}.png", "train", defective=kind != "good", kind=kind))
-    return PictureFiles(samples, Frame(64, 64))
-
-
 @pytest.fixture
 def fitted(tmp_path: Path) -> tuple[SegAD, Pictures]:
     """SegAD with everything that `learn` may take, and the defective pictures."""
@@ -83,8 +71,8 @@ def fitted(tmp_path: Path) -> tuple[SegAD, Pictures]:
     values |= {"detector_scores": True, "unsmoothed": True, "logistic": {}}
     segad = create("segad", values)
     assert isinstance(segad, SegAD)
-    normal, tuning = (_saved(good_rings(6, seed), tmp_path / f"good {seed}") for seed in (1, 2))
-    bad = _saved(damaged_rings(4, 3), tmp_path / "bad", "scratch")
+    normal, tuning = (saved(good_rings(6, seed), tmp_path / f"good {seed}") for seed in (1, 2))
+    bad = saved(damaged_rings(4, 3), tmp_path / "bad", "scratch")
     segad.fit(TrainingData(normal, tuning, defective=bad), Run())
     return segad, bad
 

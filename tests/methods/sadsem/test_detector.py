@@ -21,6 +21,7 @@ from flawscope.methods.registry import create
 from flawscope.methods.running import taught as learn_more
 from flawscope.methods.running import with_tensors
 from flawscope.methods.sadsem.detector import CHART, SADSeM
+from flawscope.methods.segad.appearance import overheard
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
@@ -190,8 +191,10 @@ def test_one_pass_serves_segmenter_and_banks(monkeypatch: pytest.MonkeyPatch) ->
     segmenter: Any = detector.network.segmenter
     segmenter.features.register_forward_hook(lambda *_: runs.append("segmenter"))
     detector.network.network.register_forward_hook(lambda *_: runs.append("backbone"))
-    detector.network(torch.zeros(1, 3, 64, 64))
+    with overheard(detector) as heard:
+        detector.network(torch.zeros(1, 3, 64, 64))
     assert runs == ["backbone"]
+    assert [set(maps) for maps in heard] == [set(detector.network.network.layers)]
 
 
 def test_taught_scenes_extend_numbers_banks_and_masks(taught: Taught, tmp_path: Path) -> None:
