@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import onnx
 import pytest
 
 from brightness_model import SIDE, make_manifest, parity_of, write_graph
@@ -39,6 +40,29 @@ def test_named_outputs(graph: Path, name: str, count: int) -> None:
     np.testing.assert_allclose(outputs["heatmap"], pixels.mean(1), rtol=1e-5)
     np.testing.assert_allclose(outputs["score"], pixels.mean(1).max((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(outputs["colour"], pixels.mean((2, 3)), rtol=1e-5)
+
+
+def test_an_output_that_is_another_tensor_reshaped_keeps_its_name(tmp_path: Path, name: str) -> None:
+    """Engines drop the reshape, and with it the name, if they may."""
+    shape = onnx.numpy_helper.from_array(np.array([-1, 4]), "shape")
+    nodes = [
+        onnx.helper.make_node("Concat", ["pixels", "pixels"], ["joined"], axis=1),
+        onnx.helper.make_node("Reshape", ["joined", "shape"], ["pose"]),
+        onnx.helper.make_node("Relu", ["joined"], ["score"]),
+    ]
+    floats = onnx.TensorProto.FLOAT
+    given, *made = (
+        onnx.helper.make_tensor_value_info(key, floats, ["batch", width])
+        for key, width in (("pixels", 2), ("pose", 4), ("score", 4))
+    )
+    graph = onnx.helper.make_graph(nodes, "reshaped", [given], made, [shape])
+    opset = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "model.onnx")
+    outputs = open_engine(name, tmp_path / "model.onnx").run({"pixels": np.float32([[-1, 2]])})
+    assert {key: values.tolist() for key, values in outputs.items()} == {
+        "pose": [[-1, 2, -1, 2]],
+        "score": [[0, 2, 0, 2]],
+    }
 
 
 def test_answers_stay_when_the_engine_runs_again(graph: Path, name: str) -> None:

@@ -29,7 +29,8 @@ class OpenVino:
         self.precision, self.threads = precision, threads
         require(precision, core)
         try:
-            self._model = core.compile_model(str(graph), "CPU", _settings(precision, threads))
+            read = core.read_model(str(graph))
+            self._model = core.compile_model(read, "CPU", _settings(precision, threads))
         except RuntimeError as error:
             raise BundleError(
                 f"graph {graph}",
@@ -43,7 +44,9 @@ class OpenVino:
             tuple(None if side.is_dynamic else side.get_length() for side in value.partial_shape)
             for value in given
         )
-        self._names = [output.get_any_name() for output in self._model.outputs]
+        self._names = [
+            output.get_any_name() for output in read.outputs
+        ]  # compiled, they may have others, too
         self._idle: deque[Any] = deque()
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
