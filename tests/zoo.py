@@ -49,7 +49,7 @@ METHODS: dict[str, Kept] = {
     "dra": Kept({**SMALL, "steps": 2, "batch": 4}),
     "efficientad": Kept({"size": (48, 48), "weights": "random", "channels": 16, "steps": 2}),
     "fastflow": Kept({**SMALL, "flow_steps": 2, "steps": 2, "batch": 4}),
-    "joined_banks": Kept({**SMALL, "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4}),
+    "joined_banks": Kept({**SMALL, "fine_bank": 60, "coarse_bank": 20, "evenness_steps": 4, "absent": 6}),
     "multiscale_patch": Kept(
         {
             "size": (64, 64),

@@ -112,6 +112,8 @@ CHANGED: dict[str, Kept] = {
             "coarse_shift": 0.2,
             "left_out": 3,
             "smoothing": 3.0,
+            "absent": 5,
+            "upright": True,
         },
         slow=(*REPEATED, *GRAPH),
     ),

@@ -19,6 +19,7 @@ from flawscope.methods.segad.appearance import (
     Appearance,
     AppearanceOptions,
     Direction,
+    Heard,
     apart_margins,
     fit_direction,
     looks_of,
@@ -57,7 +58,7 @@ def test_looks_are_the_means_of_all_places_and_of_the_highest() -> None:
     random = np.random.default_rng(0)
     grid = random.normal(size=(2, 3, 4, 5)).astype(np.float32)
     heatmap = random.normal(size=(2, 4, 5)).astype(np.float32)
-    found = looks_of({"a": torch.from_numpy(grid)}, torch.from_numpy(heatmap), 0.2).numpy()
+    found = looks_of(Heard({"a": torch.from_numpy(grid)}), torch.from_numpy(heatmap), 0.2).numpy()
     for picture, heights, row in zip(grid, heatmap, found, strict=True):
         highest = np.argsort(-heights.ravel())[:4]
         expected = [*picture.mean((1, 2)), *picture.reshape(3, -1)[:, highest].mean(1)]
@@ -67,12 +68,12 @@ def test_looks_are_the_means_of_all_places_and_of_the_highest() -> None:
 def test_looks_pass_over_places_that_do_not_count() -> None:
     grid = torch.arange(8.0).view(1, 1, 2, 4)
     kept = torch.tensor([[[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]])
-    found = looks_of({"a": grid}, torch.tensor([[[9.0, 1, 1, 1], [1, 1, 1, 1]]]), 0.1, kept)
+    found = looks_of(Heard({"a": grid}), torch.tensor([[[9.0, 1, 1, 1], [1, 1, 1, 1]]]), 0.1, kept)
     np.testing.assert_allclose(found, [[0.5, 0.0]])
     narrow = torch.zeros(1, 8, 8)
     narrow[:, 1:3, 1:3] = 1  # between the cells' centres
     cells = torch.arange(16.0).view(1, 1, 4, 4)
-    np.testing.assert_allclose(looks_of({"a": cells}, narrow, 0.5, narrow), [[2.5, 2.5]])
+    np.testing.assert_allclose(looks_of(Heard({"a": cells}), narrow, 0.5, narrow), [[2.5, 2.5]])
 
 
 def test_no_picture_has_a_say_in_its_own_margin() -> None:

@@ -13,10 +13,14 @@ from torch import Tensor
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.splits import NormalSplit
+from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
+from flawscope.methods.detector import Learnt
+from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.registry import create
 from flawscope.nn.banks import features
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.runtime.tiling import Overview, Tiling
 from flawscope.training import train as training
@@ -62,6 +66,25 @@ def test_folds_with_shared_maps_give_the_same_and_see_each_tile_once(
     assert shared.levels is not None
     assert alone.levels is not None
     np.testing.assert_allclose(shared.levels, alone.levels, rtol=1e-3)
+
+
+def test_each_fold_knows_which_share_of_the_pictures_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = sorted(write_pictures(tmp_path / "good", 10).iterdir())
+    split = NormalSplit(tuple(Sample(path, "train", defective=False) for path in paths), (), (), (), folds=5)
+    runs, plain = list[Run](), JoinedBanks.learn
+
+    def learn(self: JoinedBanks, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        runs.append(run)
+        return plain(self, data, run, watch)
+
+    monkeypatch.setattr(JoinedBanks, "learn", learn)
+    folds = Selection(split).folds(Frame(64, 64), seed=0)
+    score_in_folds(folds, lambda: create("joined_banks", SMALL), Run())
+    assert [run.part for run in runs] == [0.8] * 5
+    assert runs[0].enough(8, 10)
+    assert not runs[0].enough(8, 11)
 
 
 @pytest.mark.parametrize(

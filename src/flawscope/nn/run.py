@@ -83,6 +83,8 @@ class Run:
         maps: where maps of frozen networks are kept for further fits that see the same pictures, as those of
             folds do, up to `memory` bytes of them; None: nowhere.
         growth: share of its limit by which a bank may grow where a trained detector is taught more.
+        part: share of the good pictures that this fit sees, where others see the rest, as in folds. What a
+            detector does only from so many pictures on it does there from that share of them on.
     """
 
     seed: int = 0
@@ -93,6 +95,11 @@ class Run:
     trained: Checkpoints | None = None
     maps: Checkpoints | None = None
     growth: float = GROWTH
+    part: float = 1.0
+
+    def enough(self, count: int, fewest: int) -> bool:
+        """Whether there are `fewest` pictures, counted with those that this fit does not see."""
+        return round(count / self.part) >= fewest
 
     def generator(self, *purpose: int) -> torch.Generator:
         """A CPU generator of its own for each purpose, so that adding one draw moves no other."""

@@ -105,7 +105,8 @@ def _fold(
         groups = (groups_of(apart),)
         return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False, groups=groups)
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"{UNFINISHED}{index}")
-    run = dataclasses.replace(run, checkpoints=unfinished)
+    part = len(training.normal) / (len(training.normal) + len(apart))
+    run = dataclasses.replace(run, checkpoints=unfinished, part=part)
     detector = fresh().fit(training, run, watch.wordless())
     if further is not None:
         detector = taught(detector, further, run, watch.wordless())

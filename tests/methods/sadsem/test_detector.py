@@ -194,7 +194,7 @@ def test_one_pass_serves_segmenter_and_banks(monkeypatch: pytest.MonkeyPatch) ->
     with overheard(detector) as heard:
         detector.network(torch.zeros(1, 3, 64, 64))
     assert runs == ["backbone"]
-    assert [set(maps) for maps in heard] == [set(detector.network.network.layers)]
+    assert [set(one.maps) for one in heard] == [set(detector.network.network.layers)]
 
 
 def test_taught_scenes_extend_numbers_banks_and_masks(taught: Taught, tmp_path: Path) -> None:

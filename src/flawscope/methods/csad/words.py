@@ -7,13 +7,10 @@ Zisserman 2003).
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -23,10 +20,12 @@ from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.nn.backbones.build import Backbone
 from flawscope.nn.banks.features import PatchGrid, patch_rows
+from flawscope.nn.codebook import code_book
 from flawscope.runtime.frozen import Frozen
 
 _ROWS = 20000  # patches that are clustered
 _BATCH = 16
+_STARTS = 3  # draws of the code book's first words
 _LEAST = 1e-6  # temperature where all patches are words themselves
 
 
@@ -109,7 +108,7 @@ class VisualWords(nn.Module):
         for part in (features, held_out):
             if part is not None:
                 part.mul_(self.grid.scale.to(part).view(-1, 1, 1))
-        centroids, distance = _code_book(drawn.numpy(), self.options.words, seed)
+        centroids, distance = code_book(drawn.numpy(), self.options.words, seed=seed, starts=_STARTS)
         self.centroids = torch.from_numpy(centroids).to(self.centroids)
         self.temperature = torch.tensor(max(distance / 2, _LEAST)).to(self.temperature)
         seen = None if held_out is None else self._histograms(held_out)
@@ -140,19 +139,3 @@ class VisualWords(nn.Module):
         """Histograms (n, D') of scaled features (n, D, h, w), batch by batch."""
         device = self.centroids.device
         return torch.cat([self._counted(part.to(device)) for part in torch.split(features, _BATCH)])
-
-
-def _code_book(rows: NDArray[np.float32], words: int, seed: int) -> tuple[NDArray[np.float32], float]:
-    """Centroids (words, D) of rows (n, D), and the mean squared distance of a row to the nearest.
-
-    Where there are fewer rows than words, the last ones repeat the first.
-    """
-    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - takes a second; learning alone
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # that rows repeat: words then do
-        count = min(words, len(rows))
-        fitted = MiniBatchKMeans(count, random_state=seed, n_init=3, batch_size=4096).fit(rows)
-    centroids = np.asarray(fitted.cluster_centers_, np.float32)
-    return np.resize(centroids, (words, rows.shape[1])), float(fitted.inertia_) / len(rows)

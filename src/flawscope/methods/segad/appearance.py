@@ -10,9 +10,10 @@ good.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.nn.backbones.build import Backbone
+from flawscope.nn.upright.turned import Turned
 from flawscope.runtime.frozen import Frozen
 
 Looks = NDArray[np.float32]
@@ -139,16 +141,32 @@ def networks_of(detector: nn.Module) -> list[Backbone]:
     return [one for one in detector.modules() if isinstance(one, Backbone) and not one.trainable]
 
 
+def _as_it_came(values: Tensor) -> Tensor:
+    return values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """Maps {layer: (N, C, h, w)} of a pass, and how the network saw what the picture shows.
+
+    `seen` turns values (N, H, W) over the picture as the network sees the picture.
+    """
+
+    maps: Maps
+    seen: Callable[[Tensor], Tensor] = _as_it_came
+
+
 @contextmanager
-def overheard(detector: nn.Module | None) -> Iterator[list[Maps]]:
+def overheard(detector: nn.Module | None) -> Iterator[list[Heard]]:
     """Within, the maps of the detector's frozen networks are collected, as they are made; of None nothing.
 
     A committee has several networks, and some have one that is never asked, for it reads another's maps.
     """
-    found: list[Maps] = []
+    found: list[Heard] = []
 
-    def keep(_module: nn.Module, _pixels: Sequence[Any], maps: Maps) -> None:
-        found.append(maps)
+    def keep(module: Backbone, _pixels: Sequence[Any], maps: Maps) -> None:
+        seen = partial(module.seen, maps) if isinstance(module, Turned) else _as_it_came
+        found.append(Heard({layer: maps[layer] for layer in module.layers}, seen))
 
     hooks = [one.register_forward_hook(keep) for one in ([] if detector is None else networks_of(detector))]
     try:
@@ -158,13 +176,14 @@ def overheard(detector: nn.Module | None) -> Iterator[list[Maps]]:
             hook.remove()
 
 
-def looks_of(maps: Maps, heatmap: Tensor, share: float, kept: Tensor | None = None) -> Tensor:
-    """Looks (N, E) of maps {layer: (N, C, h, w)}, E twice their channels, below a heatmap (N, H, W).
+def looks_of(heard: Heard, heatmap: Tensor, share: float, kept: Tensor | None = None) -> Tensor:
+    """Looks (N, E) of what was heard, E twice its channels, below a heatmap (N, H, W).
 
     With `kept` (N, H, W), 1 where a place counts and 0 where it does not, means are over those that count.
     """
-    found = []
-    for grid in maps.values():
+    found, heatmap = [], heard.seen(heatmap)
+    kept = None if kept is None else heard.seen(kept)
+    for grid in heard.maps.values():
         values = grid.flatten(2)  # (N, C, h*w)
         heights = F.interpolate(heatmap.unsqueeze(1), grid.shape[2:], mode="bilinear").flatten(1)  # (N, h*w)
         top = heights.topk(max(1, round(share * heights.shape[1])), 1).indices.unsqueeze(1)  # (N, 1, k)

@@ -12,7 +12,7 @@ has on good pictures. All levels come from distances of good pictures to members
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -40,6 +40,7 @@ from flawscope.runtime.frozen import Frozen
 
 BANKS = ("fine", "middle", "coarse")
 FEATURES = (*BANKS, "factors")  # what `JoinedPatches.features` gives and `JoinedPatches.search` takes
+Also = Callable[[Tensor], None]  # takes all patches (P, D) of the fine bank, picture by picture
 _LEFT_OUT = 0x1EF7
 _LEFT_OUT_SEARCHES = 2  # that leaving the own picture's members out takes as long as
 
@@ -150,7 +151,9 @@ class JoinedPatches(nn.Module):
         limit: int = getattr(self.options, f"{name}_bank")
         return limit
 
-    def learn(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> list[dict[str, float]]:
+    def learn(
+        self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch, also: Also | None = None
+    ) -> list[dict[str, float]]:
         """Fill the banks from good pictures, then take all levels from pictures left out of them in turn.
 
         Args:
@@ -158,6 +161,7 @@ class JoinedPatches(nn.Module):
             backbone: of `__init__`, with its weights.
             run: its checkpoints keep the selections and the training.
             watch: sees how far it is.
+            also: learns from the patches of the fine bank, too.
 
         Returns:
             the loss of what tells usual distances, over its steps.
@@ -173,7 +177,11 @@ class JoinedPatches(nn.Module):
         stores, owners = self._collect(pictures, backbone, run, watch), units_of(pictures.samples)
         held = {}
         for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
-            held[name] = self._fill(name, bank, stores.pop(name), owners, run=run, watch=watch)
+            patches = stores.pop(name)
+            held[name] = self._fill(name, bank, patches, owners, run=run, watch=watch)
+        if also is not None:
+            also(patches)
+        del patches
         fine = held["fine"]
         distances = fine.distances.flatten()  # (n * h * w,)
         history = self.expected.learn(
@@ -193,7 +201,9 @@ class JoinedPatches(nn.Module):
         self.joined.learn(*maps, self.heatmap)
         return history
 
-    def teach(self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch) -> None:
+    def teach(
+        self, pictures: Pictures, backbone: Backbone, run: Run, watch: Watch, also: Also | None = None
+    ) -> None:
         """Add to the banks what further good pictures show and the banks do not cover.
 
         Each bank may grow by `run.growth` of its limit. Levels, and what tells usual distances, stay those of
@@ -207,7 +217,10 @@ class JoinedPatches(nn.Module):
         stores = self._collect(pictures, backbone, run, watch)
         for name, bank in reversed(tuple(self.banks())):  # the largest store goes first
             most = round(self._limit(name) * (1 + run.growth))
-            bank.grow(stores.pop(name), most, projection=self.options.projection, run=run, watch=watch)
+            patches = stores.pop(name)
+            bank.grow(patches, most, projection=self.options.projection, run=run, watch=watch)
+        if also is not None:
+            also(patches)
 
     def _fill(
         self, name: str, bank: PatchBank, patches: Tensor, owners: Sequence[int], *, run: Run, watch: Watch

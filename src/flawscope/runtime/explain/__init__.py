@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain import (
+    absence,
     areas,
     components,
     joint,
@@ -28,6 +29,7 @@ Explainer = Callable[[Manifest, Prediction], Explanation]
 
 GROUP = "flawscope.explainers"
 BUILT_IN: dict[str, Explainer] = {
+    absence.READER: absence.from_absence,
     components.READER: components.from_components,
     joint.READER: lambda manifest, prediction: joint.from_members(manifest, prediction, explainer),
     judged_components.READER: judged_components.from_judged_components,

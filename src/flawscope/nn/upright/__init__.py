@@ -1,0 +1,1 @@
+"""Pictures of parts that lie at any angle, turned to how one of them lies."""
