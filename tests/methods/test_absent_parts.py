@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from banks_small import SMALL as BANKS
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.tiles import cut
@@ -27,16 +27,7 @@ from flawscope.training.train import train
 from trained import recipe, write_pictures
 
 Make = Callable[..., TrainingData]
-SMALL: dict[str, Any] = {
-    "size": (64, 64),
-    "weights": "random",
-    "backbone": "test_resnet",
-    "fine_bank": 80,
-    "middle_bank": 20,
-    "coarse_bank": 20,
-    "evenness_steps": 20,
-    "absent": 24,
-}
+SMALL = {**BANKS, "absent": 24}
 
 
 def pictures(folder: Path, count: int, *, seed: int, spot: bool = True) -> Path:

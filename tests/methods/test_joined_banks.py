@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from banks_small import SMALL
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
@@ -28,15 +29,6 @@ from flawscope.nn.run import Checkpoints, Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from trained import write_pictures
 
-SMALL: dict[str, Any] = {
-    "size": (64, 64),
-    "weights": "random",
-    "backbone": "test_resnet",
-    "fine_bank": 80,
-    "middle_bank": 20,
-    "coarse_bank": 20,
-    "evenness_steps": 20,
-}
 DEFAULT = {name: value for name, value in SMALL.items() if name != "backbone"}  # users' network
 Make = Callable[..., TrainingData]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from banks_small import SMALL
 from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.splits import NormalSplit
@@ -28,15 +29,6 @@ from flawscope.training.fold_scores import HeldOut, score_in_folds
 from flawscope.training.selection import Selection
 from trained import OPTIONS, recipe, write_pictures
 
-SMALL = {
-    "size": [64, 64],
-    "weights": "random",
-    "backbone": "test_resnet",
-    "fine_bank": 80,
-    "middle_bank": 20,
-    "coarse_bank": 20,
-    "evenness_steps": 20,
-}
 TILES = Tiling(size=(64, 64), stride=(56, 56), overview=Overview())  # 2 × 2 of 120 pixels, and one more
 
 

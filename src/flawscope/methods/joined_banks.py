@@ -70,8 +70,8 @@ class JoinedBanksOptions(JoinedPatchesOptions, BackboneOptions):
 _POSE = OutputSpec(
     name=POSE,
     kind="vector",
-    about="how the part lies: cosine and sine of its angle; its centre, right of and below the middle, in "
-    "pixels of the frame",
+    about="how the part lies: cosine and sine of its angle; the middle of the turned picture, right of and "
+    "below that of the frame, in pixels",
     names=("cosine", "sine", "x", "y"),
 )
 _KINDS = OutputSpec(

@@ -54,14 +54,14 @@ def as_it_lies(
 
     Args:
         place: row and column.
-        pose: cosine and sine of the part's angle; its centre right of and below the middle, in pixels.
+        pose: cosine and sine of the part's angle; where the middle of the turned picture lies, right of and
+            below that of the picture, in pixels.
         frame: height and width in pixels.
     """
     (height, width), (cosine, sine, x, y) = frame, map(float, pose)
     down, across = (place[0] - 0.5) * height, (place[1] - 0.5) * width
-    return (sine * across + cosine * down + y) / height + 0.5, (
-        cosine * across - sine * down + x
-    ) / width + 0.5
+    right, below = cosine * across - sine * down + x, sine * across + cosine * down + y
+    return below / height + 0.5, right / width + 0.5
 
 
 def _sentence(manifest: Manifest, prediction: Prediction, kind: int, kinds: int, ratio: float) -> Finding:
