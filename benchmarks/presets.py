@@ -8,9 +8,10 @@ own defaults hold. The method must have a frozen backbone. The first is what the
 
 Products are screw (MVTec AD, as published), magnetic tile and BSData (every third good picture is for
 testing), and all rendered ones at 384×384: with each seed 100 good pictures for training, 60 for testing and
-8 of each flaw. The seed is also that of the fit. The backbone's maps are kept as float16. Pixel figures are
-those of `flawscope evaluate`: each pixel of each test picture counts once, at the picture's own resolution.
-Fit times are from features, on the clock and of all cores together.
+8 of each flaw. The seed is also that of the fit. The backbone's maps are kept as float16, of pictures as they
+lie: `upright` is off in every preset. Pixel figures are those of `flawscope evaluate`: each pixel of each
+test picture counts once, at the picture's own resolution. Fit times are from features, on the clock and of
+all cores together.
 
 Intervals are of paired bootstraps over the test pictures, good and defective ones drawn apart, the same draw
 for both presets: they tell what other pictures of these products could change, not what other products could.
@@ -58,10 +59,10 @@ rendered, for each seed anew: 100 good pictures for training, 60 for testing, 8 
 that of the fit too. No threshold is used, and nothing is tuned on test pictures here. Image AUROC over all
 test pictures, and over good ones and structural or logical flaws alone; pixel figures are those of
 `flawscope evaluate`: each pixel of each picture counts once, at the picture's own resolution. Figures of a
-product are means over its seeds. Features come from files in float16, computed once; fit times are from
-there, on the clock and summed over cores. Intervals hold 95 % of 2000 paired bootstraps over the test
-pictures, good and defective ones apart: they tell what other pictures of these products could change, not
-what other products could."""
+product are means over its seeds. Features come from files in float16, computed once, of pictures as they
+lie: no preset turns them here (`upright`). Fit times are from there, on the clock and summed over cores.
+Intervals hold 95 % of 2000 paired bootstraps over the test pictures, good and defective ones apart: they tell
+what other pictures of these products could change, not what other products could."""
 _PRODUCTS = [*FOLDERS, *PRODUCTS]
 _LETTERS = {"structural": "s", "logical": "l", None: "d"}
 
@@ -89,8 +90,8 @@ def preset(text: str) -> Preset:
     name, _, rest = text.partition("=")
     head, brace, tail = rest.partition("{")
     method, _, start = head.rstrip(":").partition(":")
-    options = json.loads(brace + tail) if brace else {}
-    return Preset(name, method, options_of(method, start or None, options), rest)
+    options = options_of(method, start or None, json.loads(brace + tail) if brace else {})
+    return Preset(name, method, options | ({"upright": False} if "upright" in options else {}), rest)
 
 
 class Place:

@@ -207,6 +207,14 @@ def test_kept_maps_give_the_same_fit_and_scores_that_differ_by_rounding(
             np.testing.assert_allclose(again[name], values, rtol=1e-4, atol=1e-4)
 
 
+def test_a_network_in_the_place_of_its_own_is_what_it_learns_from(training_data: Make) -> None:
+    detector = create("joined_banks", {**SMALL, "upright": True, "absent": 4})
+    assert isinstance(detector, JoinedBanks)
+    stand_in = detector.backbone = create("joined_banks", {**SMALL}).backbone  # type: ignore[assignment]
+    detector.fit(training_data(4), Run(precision="fp32"))
+    assert detector.backbone is stand_in
+
+
 def test_the_cost_tells_selection_levels_and_search() -> None:
     told = create("joined_banks", SMALL).needs().cost
     assert told is not None

@@ -139,7 +139,9 @@ class JoinedBanks(Detector):
             WeightsError: no weights for the backbone.
             OptionError, DataError, Stopped: see there.
         """
-        self.backbone, self.absent = self._network(), self._kinds()
+        if isinstance(self.backbone, Turned):
+            self.backbone = self._network()
+        self.absent = self._kinds()
         if self.options.weights == "pretrained":
             load_pretrained(self.backbone)
         whole = all(sample.tile is None for sample in data.normal.samples)
