@@ -45,6 +45,18 @@ def flawscope_model(spec: Facts, keep: ExitStack) -> tuple[One, Stream, Facts]:
     return inspector.inspect, lambda paths: list(inspector.inspect_many(paths, batch=BATCH)), facts
 
 
+def earlier_model(spec: Facts, keep: ExitStack) -> tuple[One, Stream, Facts]:
+    """A model folder by the code of an earlier flawscope, in the engine that it takes by itself."""
+    import flawscope
+    from flawscope.runtime.inspector import Inspector
+
+    if Path(spec["source"]) not in Path(flawscope.__file__).parents:
+        raise SystemExit(f"no flawscope in {spec['source']}")
+    inspector = keep.enter_context(Inspector.load(spec["model"], threads=spec["threads"]))
+    facts = {"options": inspector.bundle.manifest.options, "versions": versions("numpy", "onnxruntime")}
+    return inspector.inspect, lambda paths: list(inspector.inspect_many(paths, batch=BATCH)), facts
+
+
 def flawscope_backbone(spec: Facts, keep: ExitStack) -> tuple[One, Stream, Facts]:
     """The floor: the graph that `write_backbone` wrote, decoding and resizing included."""
     from flawscope.runtime.bundle import load
@@ -164,7 +176,12 @@ def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield group
 
 
-TOOLS = {"flawscope": flawscope_model, "backbone": flawscope_backbone, "anomalib": anomalib_model}
+TOOLS = {
+    "flawscope": flawscope_model,
+    "earlier": earlier_model,
+    "backbone": flawscope_backbone,
+    "anomalib": anomalib_model,
+}
 
 
 def main() -> None:

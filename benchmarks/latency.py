@@ -12,6 +12,9 @@ maps, decoding and resizing included, in the same engines. anomalib runs in the 
 as large as `--peer-pictures` training pictures make them. Its weights and banks are random, which costs what
 trained ones do; it runs in torch and in its OpenVINO export at the precision that OpenVINO chooses itself.
 
+`--earlier SRC MODEL` is one more participant: a model that an earlier flawscope has made, inspected by its
+code, which lies in SRC, in the engine that it takes by itself.
+
 The pictures of the product's test set are saved as JPEG of `--side` pixels a side. Every participant is a
 process of its own, which stays warm; they take turns, in an order that turns about, so that what else the
 machine does meets all alike. A turn times pictures one by one; then a stream of pictures, all cores at work.
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -51,8 +55,13 @@ class Participant:
     def __init__(self, python: str, spec: Row, row: Row) -> None:
         self.row, self.one, self.stream = row, list[float](), list[float]()
         script = str(Path(__file__).with_name("_latency_workers.py"))
+        own = {**os.environ, "PYTHONPATH": spec["source"]} if "source" in spec else None
         self._process = subprocess.Popen(
-            [python, script, json.dumps(spec)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, script, json.dumps(spec)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=own,
         )
         try:
             row.update(self._answer())
@@ -112,6 +121,10 @@ def participants(given: argparse.Namespace, work: Path, files: list[str]) -> Ite
             if floor:
                 spec = {"tool": "backbone", "graph": str(graph), **spec}
                 yield sys.executable, spec, {"tool": "floor", **row}
+    if given.earlier:
+        source, model = (Path(path).resolve() for path in given.earlier)
+        row = {"tool": "earlier", "engine": "its own", "precision": "choice", "what": model.name}
+        yield sys.executable, {**row, "model": str(model), "source": str(source), **common}, row
     for name in given.peers if given.peer_python else ():
         backbone, _, share = name.partition(":")
         for engine, precision in PEER_ENGINES:
@@ -230,6 +243,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("models", nargs="+", help="model folders, or METHOD:PRESET to train")
     parser.add_argument("--product", type=Path, required=True, help="folder in the layout of MVTec AD")
     parser.add_argument("--engines", nargs="*", help="as onnxruntime:fp32; default: all that run here")
+    parser.add_argument(
+        "--earlier", nargs=2, metavar=("SRC", "MODEL"), help="an earlier flawscope's source, a model of its"
+    )
     parser.add_argument("--peer-python", help="interpreter with anomalib; without: ours alone")
     parser.add_argument("--peers", nargs="*", default=PEERS, help="BACKBONE:SHARE of anomalib's PatchCore")
     parser.add_argument("--peer-pictures", type=int, default=240, help="training pictures of their banks")

@@ -1,4 +1,4 @@
-"""The benchmark of latency: a model and what is said of it, in turns, without a peer."""
+"""The benchmark of latency: a model in turns with the same one as an earlier flawscope's, without a peer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import flawscope
 from brightness_model import save_model
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "latency.py"
@@ -23,13 +24,15 @@ def test_a_model_is_timed_in_turns(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 20), 90, np.uint8)).save(tmp_path / "product/test/good/0.png")
     save_model(tmp_path / "bright")
     options = ["--product", "product", "--turns", "2", "--pictures", "3", "--stream", "4", "--threads", "1"]
+    options += ["--earlier", str(Path(flawscope.__file__).parents[1]), "bright"]
     subprocess.run(  # noqa: S603 - our own script
         [sys.executable, SCRIPT, "bright", "--engines", "onnxruntime:fp32", "--out", "out.json", *options],
         cwd=tmp_path,
         check=True,
     )
-    (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
+    row, earlier = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert (row["tool"], row["what"], row["chosen"]) == ("flawscope", "bright", True)
     assert (row["pictures"], row["streams"]) == (6, 2)
     assert 0 < row["one_ms"]["least"] <= row["one_ms"]["median"] <= row["one_ms"]["most"]
-    assert (tmp_path / "out.md").read_text().count("bright") == 2
+    assert (earlier["tool"], earlier["what"], earlier["pictures"]) == ("earlier", "bright", 6)
+    assert (tmp_path / "out.md").read_text().count("| bright |") == 2

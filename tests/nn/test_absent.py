@@ -48,7 +48,7 @@ def learnt(bank: PatchBank, count: int, owners: Sequence[int] | None = None) -> 
 
 
 def ratios(absent: AbsentPatches, bank: PatchBank, patches: torch.Tensor) -> torch.Tensor:
-    return absent(bank.extended(patches))
+    return absent(bank.extended(patches), bank)
 
 
 def distances(absent: AbsentPatches, bank: PatchBank, patches: torch.Tensor) -> NDArray[np.float64]:

@@ -174,3 +174,68 @@ def test_distances_bear_half_precision():
     assert torch.allclose(exact, expected, rtol=1e-4)
     norms = rows[:, :-4].double().norm(dim=1)
     assert ((half.square() - expected.square()).abs() <= 2 * 2**-8 * (norms * expected)).all()
+
+
+def narrow(count, seed=0, beside=0.1):
+    """Features that mostly vary along 6 of 24 directions."""
+    draw = torch.Generator().manual_seed(7)
+    turn = torch.linalg.qr(torch.randn(24, 24, generator=draw)).Q
+    scale = torch.cat([torch.ones(6), torch.full((18,), beside)])
+    return features(count, seed=seed) * scale @ turn
+
+
+def test_distances_on_principal_axes_are_wrong_by_what_they_state_at_most():
+    bank, queries = MemoryBank(narrow(80), axes=6), narrow(40, seed=1)
+    assert bank.width == 11
+    found = 2 * bank.extended(queries).double() @ bank.columns(bank.bank).double().T
+    moved = queries - bank.centre
+    beside = moved - moved @ bank.axes @ bank.axes.T, bank.bank - bank.bank @ bank.axes @ bank.axes.T
+    bound = 2 * (1 + bank.alikeness) * beside[0].norm(dim=1)[:, None] * beside[1].norm(dim=1)
+    wrong = (found - torch.cdist(moved.double(), bank.bank.double()).square()).abs()
+    assert (wrong <= bound + 1e-4).all()
+    assert wrong.max() > 1e-2
+    assert 0 <= bank.alikeness <= 1
+    nearest_one = found.amin(1).clamp_min(0).sqrt().float()
+    assert torch.allclose(bank.distances(bank.extended(queries)), nearest_one, rtol=1e-4)
+    assert torch.equal(
+        bank.distances_to_others(queries, torch.zeros(80, dtype=torch.bool)),
+        bank.distances(bank.extended(queries)),
+    )
+
+
+@pytest.mark.parametrize("axes", [6, 24, 99])
+def test_distances_on_all_axes_that_vary_are_exact(axes):
+    members, queries = narrow(80, beside=0), narrow(40, seed=1, beside=0)
+    bank = MemoryBank(members, axes=axes)
+    assert bank.reduced == (axes < 24)
+    expected = truth(queries, members, 1).values[:, 0]
+    assert torch.allclose(bank.distances(bank.extended(queries)).double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_query_far_beside_the_axes_is_far():
+    members = narrow(80, beside=0)
+    bank = MemoryBank(members, axes=6)
+    away = torch.linalg.svd(members - members.mean(0)).Vh[-1]  # no member lies there
+    assert (bank.distances(bank.extended(members + 5 * away)) >= 5 - 1e-3).all()
+
+
+def test_a_grown_and_a_filled_bank_keep_their_axes():
+    bank = MemoryBank(narrow(30), axes=6)
+    axes = bank.axes.clone()
+    bank.grow(narrow(10, seed=3))
+    assert torch.equal(bank.axes, axes)
+    empty = MemoryBank(torch.zeros(40, 24), axes=6)
+    empty.load_state_dict(bank.state_dict())
+    rows = bank.extended(narrow(5, seed=2))
+    assert torch.equal(empty.distances(empty.extended(narrow(5, seed=2))), bank.distances(rows))
+    assert MemoryBank(narrow(1), axes=6).alikeness == 0
+
+
+def test_distances_on_axes_bear_half_precision():
+    bank = MemoryBank(narrow(200), rounded=True, axes=6)
+    rows = bank.extended(narrow(50, seed=1))
+    assert torch.equal(bank.columns(bank.bank)[:, :6], bank.columns(bank.bank)[:, :6].bfloat16().float())
+    exact, half = bank.distances(rows), bank.distances(rows.bfloat16().float())
+    assert torch.allclose(
+        half.square(), exact.square(), atol=2 * 2**-8 * float((rows[:, :6].norm(dim=1) * exact).max())
+    )

@@ -81,7 +81,7 @@ _KINDS = OutputSpec(
     "picture that was learnt from",
 )
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "default": {"absent": 256, "upright": True},
+    "default": {"middle_axes": 64, "coarse_axes": 128, "absent": 256, "upright": True},
     # for stations where milliseconds count
     "fast": {
         "size": [256, 256],
@@ -241,7 +241,7 @@ class JoinedBanks(Detector):
         """What the search takes, what is absent, and the pose, of maps {layer: (N, C, h, w)}."""
         rows = self.patches.features(maps)
         if self.absent is not None:
-            rows[ABSENT] = self.absent(rows["fine"])
+            rows[ABSENT] = self.absent(rows["fine"], self.patches.fine)
         if isinstance(self.backbone, Turned):
             rows[POSE] = maps[POSE].flatten(1)
         return rows

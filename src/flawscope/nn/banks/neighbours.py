@@ -82,6 +82,28 @@ def _distance(partial: Tensor, query_norms: Tensor) -> Tensor:
     return (2 * partial + query_norms).clamp_min(0).sqrt()
 
 
+def _principal(bank: Tensor, count: int) -> Tensor:
+    """The axes (D, count) along which a centred bank (M, D) is longest."""
+    bank = bank.double()
+    axes: Tensor = torch.linalg.eigh(bank.T @ bank).eigenvectors
+    return axes[:, -count:].flip(1).float()
+
+
+def _beside(norms: Tensor, along: Tensor) -> Tensor:
+    """Lengths (N, 1) beside the axes, of squared lengths (N, 1) and coordinates on the axes (N, d)."""
+    return (norms - along.square().sum(1, keepdim=True)).clamp_min(0).sqrt()
+
+
+def _alikeness(bank: Tensor, axes: Tensor) -> Tensor:
+    """See `MemoryBank`; 0 where nothing lies beside the axes, or there is one member."""
+    if len(bank) < 2:
+        return bank.new_zeros(())
+    beside = bank - bank @ axes @ axes.T  # (M, D)
+    others = beside[nearest(bank, bank, 2)[1][:, 1]]
+    lengths = (beside.norm(dim=1) * others.norm(dim=1)).sum()
+    return torch.where(lengths > 0, (beside * others).sum() / lengths, 0).clamp(0, 1)
+
+
 def _check(queries: Tensor, bank: Tensor, k: int) -> None:
     if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
         raise OptionError(
@@ -111,11 +133,22 @@ class MemoryBank(nn.Module):
         budget_bytes: bound of one block of distances at `queries` queries.
         queries: largest number of queries to plan for; by default eight pictures of 32 x 32 patches.
         rounded: move the members to where bfloat16 holds them exactly, by 2⁻⁹ of each coordinate at most.
+        axes: principal axes of the bank on which `distances` compares; None, or D or more: all. Of what lies
+            beside them the length counts, and the direction as it usually is: with lengths r and s there,
+            and the `alikeness` a, the squared distance is wrong by 2 (1 + a) r s at most.
+
+    Attributes:
+        width: of the rows that `extended` makes.
+        axes: (D, d), where not all are taken.
+        alikeness: () cosine that members' parts beside the axes have with those of their nearest members,
+            over their lengths.
     """
 
     bank: Tensor
     centre: Tensor
     half_norms: Tensor
+    axes: Tensor
+    alikeness: Tensor
 
     def __init__(
         self,
@@ -124,6 +157,7 @@ class MemoryBank(nn.Module):
         budget_bytes: int = BUDGET_BYTES,
         queries: int = _EXPORT_QUERIES,
         rounded: bool = False,
+        axes: int | None = None,
     ) -> None:
         super().__init__()
         _check(bank, bank, 1)
@@ -131,6 +165,11 @@ class MemoryBank(nn.Module):
         self.register_buffer("centre", bank.detach().float().mean(0))
         self.register_buffer("bank", self._moved(bank))
         self.register_buffer("half_norms", self.bank.square().sum(1) / 2)
+        self.reduced, self.width = axes is not None and axes < bank.shape[1], bank.shape[1] + 4
+        if axes is not None and self.reduced:
+            self.width = axes + 5
+            self.register_buffer("axes", _principal(self.bank, axes))
+            self.register_buffer("alikeness", _alikeness(self.bank, self.axes))
 
     def _moved(self, members: Tensor) -> Tensor:
         moved = members.detach().float() - self.centre
@@ -157,25 +196,42 @@ class MemoryBank(nn.Module):
         return _distance(best, queries.square().sum(1)), where
 
     def extended(self, queries: Tensor) -> Tensor:
-        """Queries (N, D) as rows (N, D + 4) whose product with the members is half the squared distance.
+        """Queries (N, D) as rows (N, `width`) whose product with the members is half the squared distance.
 
         The norms go in as two numbers each, a coarse one and the rest, which eight bits hold well enough: so
         `distances` may run in bfloat16, whose products are summed in float32 and rounded once, at the end,
         when they are small already. Rounded before, as |q|²/2 - q.b and |q|²/2 apart, they would cancel.
         """
         queries = queries - self.centre
-        high, low = _parts(queries.square().sum(1, keepdim=True) / 2)
+        norms = queries.square().sum(1, keepdim=True)
+        high, low = _parts(norms / 2)
         one = torch.ones_like(high)
-        return torch.cat([queries, high, low, one, one], 1)
+        if not self.reduced:
+            return torch.cat([queries, high, low, one, one], 1)
+        along = queries @ self.axes  # (N, d)
+        return torch.cat([along, high, low, one, one, _beside(norms, along)], 1)
+
+    def columns(self, points: Tensor) -> Tensor:
+        """Points (K, D), less `centre`, as rows (K, `width`) for products with those of `extended`."""
+        norms = points.square().sum(1, keepdim=True)
+        along = points @ self.axes if self.reduced else points  # (K, d)
+        beside = [self.alikeness * -_beside(norms, along)] if self.reduced else []
+        if self.reduced and self.rounded:
+            rounded = along.bfloat16().float()
+            norms, along = (
+                norms - along.square().sum(1, keepdim=True) + rounded.square().sum(1, keepdim=True),
+                rounded,
+            )
+        high, low = _parts(norms / 2)
+        one = torch.ones_like(high)
+        return torch.cat([-along, one, one, high, low, *beside], 1)
 
     def distances(self, extended: Tensor) -> Tensor:
-        """Distance (N,) to the nearest member, of rows (N, D + 4) that `extended` made.
+        """Distance (N,) to the nearest member, of rows (N, `width`) that `extended` made.
 
         Finding which member that is would take as long as two fifths of the rest.
         """
-        high, low = _parts(self.half_norms.unsqueeze(1))
-        one = torch.ones_like(high)
-        members = torch.cat([-self.bank, one, one, high, low], 1)  # (M, D + 4)
+        members = self.columns(self.bank)
         best = F.linear(extended, members[: self.block]).amin(1)
         for start in range(self.block, len(members), self.block):
             best = torch.minimum(best, F.linear(extended, members[start : start + self.block]).amin(1))
@@ -183,6 +239,9 @@ class MemoryBank(nn.Module):
 
     def distances_to_others(self, queries: Tensor, own: Tensor) -> Tensor:
         """Distance (N,) to the nearest member that `own` (M,) does not mark; infinite if there is none."""
+        if self.reduced:
+            halves = F.linear(self.extended(queries), self.columns(self.bank))  # (N, M)
+            return (2 * halves.masked_fill(own, math.inf).amin(1)).clamp_min(0).sqrt()
         queries = queries - self.centre
         partial = torch.addmm(self.half_norms, queries, self.bank.T, alpha=-1)  # (N, M)
         return _distance(partial.masked_fill(own, math.inf).amin(1), queries.square().sum(1))

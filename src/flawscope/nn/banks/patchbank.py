@@ -26,6 +26,7 @@ class PatchBank(nn.Module):
         levelled: for distances that levels are taken of. Those below `least` count as that: they are
             rounding, which a picture that the bank has learnt from would be scored by otherwise. And members
             are rounded, so that half precision finds them where float32 does.
+        axes: on how many principal axes of the bank distances are found; None: on all dimensions.
 
     Attributes:
         cells: patches of a picture.
@@ -37,9 +38,11 @@ class PatchBank(nn.Module):
     neighbours: Tensor
     least: Tensor
 
-    def __init__(self, grid: PatchGrid, *, around: int = 1, levelled: bool = False) -> None:
+    def __init__(
+        self, grid: PatchGrid, *, around: int = 1, levelled: bool = False, axes: int | None = None
+    ) -> None:
         super().__init__()
-        self.grid, self.around, self.levelled = grid, around, levelled
+        self.grid, self.around, self.levelled, self.axes = grid, around, levelled, axes
         self.register_buffer("least", torch.zeros(()), persistent=levelled)
         self.cells = grid.shape[0] * grid.shape[1]
         self.memory = self._memory(torch.zeros(1, grid.dim))
@@ -51,18 +54,24 @@ class PatchBank(nn.Module):
         return self.distances(self.extended(patches)), patches.reshape(-1, self.cells, self.grid.dim)
 
     def extended(self, patches: Tensor) -> Tensor:
-        """Patches (N * h * w, D) as `distances` takes them: (N, h * w, D + 4)."""
-        return self.memory.extended(patches).reshape(-1, self.cells, self.grid.dim + 4)
+        """Patches (N * h * w, D) as `distances` takes them: (N, h * w, `memory.width`)."""
+        return self.memory.extended(patches).reshape(-1, self.cells, self.memory.width)
 
     def distances(self, rows: Tensor) -> Tensor:
-        """Distances (N, h, w) of patches (N, h * w, D + 4) that `extended` made."""
+        """Distances (N, h, w) of patches (N, h * w, `memory.width`) that `extended` made."""
         distances = self.memory.distances(rows.flatten(0, 1))  # (N * h * w,)
         if self.levelled:
             distances = torch.maximum(distances, self.least)
         return distances.reshape(-1, *self.grid.shape)
 
     def _memory(self, members: Tensor) -> MemoryBank:
-        return MemoryBank(members, budget_bytes=_BLOCK_BYTES, queries=self.cells, rounded=self.levelled)
+        return MemoryBank(
+            members,
+            budget_bytes=_BLOCK_BYTES,
+            queries=self.cells,
+            rounded=self.levelled,
+            axes=self.axes,
+        )
 
     def keep(
         self,

@@ -61,9 +61,9 @@ class AbsentPatches(nn.Module):
         self.register_buffer("deviation", torch.ones(kinds))
         self.register_buffer("reach", torch.tensor(torch.inf))
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Ratios (N, K) of patches (N, h * w, D + 4) that `PatchBank.extended` made."""
-        distances = _distance(self._halves(rows).amin(1))  # (N, K)
+    def forward(self, rows: Tensor, bank: PatchBank) -> Tensor:
+        """Ratios (N, K) of patches (N, h * w, width) that the bank's `extended` made."""
+        distances = _distance(self._halves(rows, bank).amin(1))  # (N, K)
         return (distances - self.mean) / self.deviation / self.reach
 
     @staticmethod
@@ -98,7 +98,7 @@ class AbsentPatches(nn.Module):
             for picture in range(count):
                 watch.check_stop(run)
                 rows = patches[picture * bank.cells : (picture + 1) * bank.cells].to(device)  # (h * w, D)
-                halves, where = self._halves(bank.extended(rows))[0].min(0)  # (K,) each
+                halves, where = self._halves(bank.extended(rows), bank)[0].min(0)  # (K,) each
                 distances.append(_distance(halves).double().cpu())
                 cells.append(where.cpu())
                 stage.advance(picture + 1)
@@ -111,7 +111,7 @@ class AbsentPatches(nn.Module):
         device = self.mean.device
         for picture in range(pictures):
             rows = patches[picture * bank.cells : (picture + 1) * bank.cells].to(device)  # (h * w, D)
-            distances = _distance(self._halves(bank.extended(rows)).amin(1))[0]  # (K,)
+            distances = _distance(self._halves(bank.extended(rows), bank).amin(1))[0]  # (K,)
             self.deviation = torch.maximum(self.deviation, (distances - self.mean) / self.reach)
 
     def _clustered(self, patches: Tensor, bank: PatchBank, count: int, run: Run) -> Tensor:
@@ -124,11 +124,9 @@ class AbsentPatches(nn.Module):
         centroids, _ = code_book(patches[torch.cat(each)].numpy(), len(self.mean), seed=run.seed, starts=1)
         return torch.from_numpy(centroids).to(bank.memory.centre) - bank.memory.centre
 
-    def _halves(self, rows: Tensor) -> Tensor:
-        """Half the squared distance of each patch (N, h * w, D + 4) to each centre: (N, h * w, K)."""
-        norms = self.centres.square().sum(1, keepdim=True) / 2
-        one = torch.ones_like(norms)
-        return F.linear(rows, torch.cat([-self.centres, one, one, norms, torch.zeros_like(one)], 1))
+    def _halves(self, rows: Tensor, bank: PatchBank) -> Tensor:
+        """Half the squared distance of each patch (N, h * w, width) to each centre: (N, h * w, K)."""
+        return F.linear(rows, bank.memory.columns(self.centres))
 
     def _take(self, distances: Tensor, owners: Tensor, *, tells: bool) -> None:
         """Means and deviations of distances (n, K) float64, and the reach, over parts left out in turn."""

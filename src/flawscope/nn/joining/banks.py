@@ -59,6 +59,11 @@ class JoinedPatchesOptions(Frozen):
     fine_bank: int = Field(6000, ge=1, description="most patches in the fine bank")
     middle_bank: int = Field(2000, ge=1, description="most patches in the middle bank")
     coarse_bank: int = Field(2000, ge=1, description="most patches in the coarse bank")
+    fine_axes: int | None = Field(
+        None, ge=1, description="principal axes on which the fine bank finds distances; null: all dimensions"
+    )
+    middle_axes: int | None = Field(None, ge=1, description="the same of the middle bank")
+    coarse_axes: int | None = Field(None, ge=1, description="the same of the coarse bank")
     neighbourhood: Literal[1, 3, 5, 7, 9] = Field(
         3, description="side of the square over which features are averaged"
     )
@@ -115,8 +120,9 @@ class JoinedPatches(nn.Module):
     def _bank(self, name: str, backbone: Backbone, cell: int | None = None) -> PatchBank:
         strides: tuple[int, ...] = getattr(self.options, f"{name}_strides")
         layers = layers_at(backbone, strides, option=f"{name}_strides", of="the joined banks")
-        side = self.options.neighbourhood
-        return PatchBank(PatchGrid(backbone, neighbourhood=side, stride=cell, layers=layers), levelled=True)
+        side, axes = self.options.neighbourhood, getattr(self.options, f"{name}_axes")
+        grid = PatchGrid(backbone, neighbourhood=side, stride=cell, layers=layers)
+        return PatchBank(grid, levelled=True, axes=axes)
 
     def banks(self) -> Iterator[tuple[str, PatchBank]]:
         """The three banks by name, the fine one first."""
@@ -270,7 +276,7 @@ class JoinedPatches(nn.Module):
         return self.search(**self.features(maps))
 
     def features(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The first half of `forward`: extended patches (N, h * w, D + 4) by bank, and `factors` (N, h * w).
+        """The first half of `forward`: extended patches (N, h * w, width) by bank, and `factors` (N, h * w).
 
         It belongs in float32, as the network before it. `search` may run in half precision: what it takes is
         rounded once (`MemoryBank.extended`).
