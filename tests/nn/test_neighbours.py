@@ -234,8 +234,32 @@ def test_a_grown_and_a_filled_bank_keep_their_axes():
 def test_distances_on_axes_bear_half_precision():
     bank = MemoryBank(narrow(200), rounded=True, axes=6)
     rows = bank.extended(narrow(50, seed=1))
-    assert torch.equal(bank.columns(bank.bank)[:, :6], bank.columns(bank.bank)[:, :6].bfloat16().float())
+    assert torch.equal(bank.compared[:, :6], bank.compared[:, :6].bfloat16().float())
     exact, half = bank.distances(rows), bank.distances(rows.bfloat16().float())
     assert torch.allclose(
         half.square(), exact.square(), atol=2 * 2**-8 * float((rows[:, :6].norm(dim=1) * exact).max())
     )
+
+
+class Distances(nn.Module):
+    """Queries to distances, as a graph finds them."""
+
+    def __init__(self, bank):
+        super().__init__()
+        self.bank = bank
+
+    def forward(self, queries):
+        return self.bank.distances(self.bank.extended(queries))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_graph_on_axes_holds_what_it_compares_with_and_rounds_nothing(tmp_path):
+    module, queries = Distances(MemoryBank(narrow(200), rounded=True, axes=6)).eval(), narrow(50, seed=1)
+    program = torch.onnx.export(module, (queries,), dynamo=True, verbose=False)
+    assert not {node.op_type for node in program.model.graph} & {"Cast", "CastLike"}
+    stored = [value.const_value.shape for value in program.model.graph.initializers.values()]
+    assert [200, 24] not in [list(shape) for shape in stored]  # the bank itself stays outside
+    program.save(tmp_path / "bank.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "bank.onnx")
+    (found,) = session.run(None, {session.get_inputs()[0].name: queries.numpy()})
+    np.testing.assert_allclose(found, module(queries).numpy(), rtol=1e-4)

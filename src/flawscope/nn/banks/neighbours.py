@@ -142,6 +142,8 @@ class MemoryBank(nn.Module):
         axes: (D, d), where not all are taken.
         alikeness: () cosine that members' parts beside the axes have with those of their nearest members,
             over their lengths.
+        compared: (M, `width`) what `distances` compares with, where not all axes are taken. It is kept, for
+            an engine that works it out once more may round otherwise.
     """
 
     bank: Tensor
@@ -149,6 +151,7 @@ class MemoryBank(nn.Module):
     half_norms: Tensor
     axes: Tensor
     alikeness: Tensor
+    compared: Tensor
 
     def __init__(
         self,
@@ -170,6 +173,7 @@ class MemoryBank(nn.Module):
             self.width = axes + 5
             self.register_buffer("axes", _principal(self.bank, axes))
             self.register_buffer("alikeness", _alikeness(self.bank, self.axes))
+            self.register_buffer("compared", self._columns(self.bank, rounded))
 
     def _moved(self, members: Tensor) -> Tensor:
         moved = members.detach().float() - self.centre
@@ -184,6 +188,8 @@ class MemoryBank(nn.Module):
         """Add members (m, D) after those that are there, which stay to the bit as they are."""
         self.bank = torch.cat([self.bank, self._moved(members.to(self.bank))])
         self.half_norms = self.bank.square().sum(1) / 2
+        if self.reduced:
+            self.compared = self._columns(self.bank, self.rounded)
 
     def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Distance (N,) float32 to the nearest member and its index (N,) int64, for queries (N, D)."""
@@ -213,15 +219,17 @@ class MemoryBank(nn.Module):
 
     def columns(self, points: Tensor) -> Tensor:
         """Points (K, D), less `centre`, as rows (K, `width`) for products with those of `extended`."""
+        return self._columns(points, rounded=False)
+
+    def _columns(self, points: Tensor, rounded: bool) -> Tensor:
         norms = points.square().sum(1, keepdim=True)
-        along = points @ self.axes if self.reduced else points  # (K, d)
-        beside = [self.alikeness * -_beside(norms, along)] if self.reduced else []
-        if self.reduced and self.rounded:
-            rounded = along.bfloat16().float()
-            norms, along = (
-                norms - along.square().sum(1, keepdim=True) + rounded.square().sum(1, keepdim=True),
-                rounded,
-            )
+        along, beside = points, list[Tensor]()
+        if self.reduced:
+            along = points @ self.axes  # (K, d)
+            beside = [self.alikeness * -_beside(norms, along)]
+            norms = norms - along.square().sum(1, keepdim=True)
+            along = along.bfloat16().float() if rounded else along
+            norms = norms + along.square().sum(1, keepdim=True)
         high, low = _parts(norms / 2)
         one = torch.ones_like(high)
         return torch.cat([-along, one, one, high, low, *beside], 1)
@@ -231,7 +239,7 @@ class MemoryBank(nn.Module):
 
         Finding which member that is would take as long as two fifths of the rest.
         """
-        members = self.columns(self.bank)
+        members = self.compared if self.reduced else self.columns(self.bank)  # (M, width)
         best = F.linear(extended, members[: self.block]).amin(1)
         for start in range(self.block, len(members), self.block):
             best = torch.minimum(best, F.linear(extended, members[start : start + self.block]).amin(1))
@@ -240,7 +248,7 @@ class MemoryBank(nn.Module):
     def distances_to_others(self, queries: Tensor, own: Tensor) -> Tensor:
         """Distance (N,) to the nearest member that `own` (M,) does not mark; infinite if there is none."""
         if self.reduced:
-            halves = F.linear(self.extended(queries), self.columns(self.bank))  # (N, M)
+            halves = F.linear(self.extended(queries), self.compared)  # (N, M)
             return (2 * halves.masked_fill(own, math.inf).amin(1)).clamp_min(0).sqrt()
         queries = queries - self.centre
         partial = torch.addmm(self.half_norms, queries, self.bank.T, alpha=-1)  # (N, M)
