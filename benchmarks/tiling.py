@@ -6,8 +6,9 @@
 For each folder in a layout that flawscope reads and each way to see its pictures one model is trained at the
 product preset, as `flawscope train` does it, and evaluated on all test pictures: image AUROC, pixel AUROC and
 AU-PRO up to 30 % false positives, seconds of fit, and seconds a picture from file to answer. Every model
-learns from the same number of good pictures. Nothing is chosen on test pictures. Rows are written as they
-come; those that OUT.json has are not measured again, and models are kept in WORK.
+learns from the same number of good pictures. `by itself` is what `train` takes where nobody names method or
+tiles. Nothing is chosen on test pictures. Rows are written as they come; those that OUT.json has are not
+measured again, and models are kept in WORK.
 """
 
 from __future__ import annotations
@@ -28,21 +29,22 @@ from flawscope.station.evaluate import evaluate
 from flawscope.training.recipe import Recipe
 from flawscope.training.train import train
 
-WAYS: dict[str, dict[str, Any]] = {
+WAYS: dict[str, dict[str, Any] | None] = {
     "whole": {"size": "none"},
     "tiles": {"size": "auto", "overview": False},
     "tiles and overview": {"size": "auto", "overview": True},
+    "by itself": None,
 }
 COLUMNS = ("image_auroc", "pixel_auroc", "aupro_30")
 
 
 def recipe_of(folder: Path, way: str, training: int, method: str) -> Recipe:
     """Train on so many good pictures; as many are set aside for scaling whichever way pictures are seen."""
+    said = {} if WAYS[way] is None else {"method": method, "tiling": WAYS[way]}
     return Recipe.parse(
-        {
+        said
+        | {
             "data": {"folder": str(folder)},
-            "method": method,
-            "tiling": WAYS[way],
             "split": {"training": training, "tuning": 0.1},
             "calibration": {"promise": "on_average", "false_rejects": 0.1},
             "engine": {"name": "onnxruntime", "precision": "fp32"},
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="models are kept here")
     parser.add_argument("--training", type=int, default=60, help="good pictures to learn from")
     parser.add_argument("--method", default="joined_banks")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, help="how pictures are seen")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
@@ -111,7 +114,7 @@ def main() -> None:
     result = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else none
     run = about()
     for folder in given.data:
-        for way in WAYS:
+        for way in given.ways:
             key = {"data": folder.name, "way": way, "training": given.training, "method": given.method}
             if any(key.items() <= row.items() for row in result["rows"]):
                 continue

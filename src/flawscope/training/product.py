@@ -4,7 +4,8 @@ Joined banks find what looks unlike good parts; of loose parts they do not see t
 counts and compares components, and takes minutes to learn them. So a committee of both is taken where good
 pictures show components that recur, as CSAD itself tells from some of them (`LooksFirst`). Joined banks see
 pictures that are larger than their frame, and too small for tiles, at a frame of twice its pixels, and in a
-committee smaller ones, too: what banks miss of wrong parts at such a frame, CSAD compares.
+committee smaller ones, too: what banks miss of wrong parts at such a frame, CSAD compares. Pictures large
+enough for tiles are seen so as well where parts lie at any angle, since whole ones can be turned alike.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flawscope.data.samples import Dataset
+from flawscope.data.pictures import PictureFiles
+from flawscope.data.samples import Dataset, spread
 from flawscope.data.survey import Range
 from flawscope.errors import DataError
 from flawscope.methods.committee import Committee
@@ -25,17 +27,19 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.registry import create, options_of, parse_options
 from flawscope.nn.run import Run
+from flawscope.nn.upright.learning import lie_anywhere
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
 from flawscope.runtime.placement import Pair
 from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.tiled_selection import select_tiled
-from flawscope.training.tiling import Proposal
+from flawscope.training.tiling import Proposal, TilingChoice
 
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
 FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
 FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice as many as 320 x 320
+LOOKED_AT = 40  # good pictures that tell whether parts lie at any angle
 ENLARGED = 2  # times that pictures are enlarged at most for banks of a committee
 _STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
@@ -88,6 +92,30 @@ def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
     return Start(recipe, detector, *select_tiled(dataset, detector, recipe), named)
 
 
+def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
+    """`first` with pictures seen whole, where it sees tiles that nobody chose and parts lie at any angle.
+
+    Some of the good pictures that are learnt from tell how they lie.
+
+    Raises:
+        DataError, InputError, Stopped: as those who look at the pictures.
+    """
+    recipe, detector, grid = first.recipe, first.detector, first.proposal.grid
+    if first.named or grid is None or "tiling" in recipe.model_fields_set:
+        return first
+    if not isinstance(detector, JoinedBanks) or not detector.options.upright:
+        return first
+    some = spread(first.chosen.training, LOOKED_AT)
+    if not lie_anywhere(PictureFiles(some, first.frame), run, watch):
+        return first
+    (height, width), tiles = grid.picture, f"{len(grid.rows)}×{len(grid.columns)}"
+    watch.say(
+        f"Parts lie at any angle in good pictures of {width}×{height}: these are seen whole, each part "
+        f"turned to how one of them lies. --tiling auto sees {tiles} tiles of them."
+    )
+    return start(recipe.model_copy(update={"tiling": TilingChoice(size="none")}), detector, dataset)
+
+
 def finer(first: Start, watch: Watch) -> Start:
     """`first` at a frame of more pixels, where nobody named a method and its own would shrink the pictures.
 
@@ -103,9 +131,10 @@ def finer(first: Start, watch: Watch) -> Start:
     if size == own:
         return first
     recipe = first.recipe.model_copy(update={"options": {"size": list(size)}})
+    whole = " --tiling none" if "tiling" in recipe.model_fields_set else ""
     watch.say(
         f"Pictures are seen at {size[0]}×{size[1]} (height×width), so that small flaws last. "
-        f"--method {recipe.method} sees them at {own[0]}×{own[1]}, in less time."
+        f"--method {recipe.method}{whole} sees them at {own[0]}×{own[1]}, in less time."
     )
     return dataclasses.replace(first, recipe=recipe, detector=unfitted(recipe))
 

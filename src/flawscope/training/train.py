@@ -40,7 +40,7 @@ from flawscope.training.cost import say_cost
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
-from flawscope.training.product import Start, finer, start, unfitted, with_components
+from flawscope.training.product import Start, finer, start, unfitted, upright, with_components
 from flawscope.training.recipe import EngineChoice, Recipe
 from flawscope.training.selection import Selection
 from flawscope.training.tiling import Proposal
@@ -165,9 +165,12 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     paths = paths_of(first.chosen.good)
     values = "" if recipe.data.intensities is not None else about_values(paths, first.intensities)
     said += filter(None, [values, about_copies(paths), _about_groups(dataset, recipe)])
-    for line in filter(None, (*said, *told_of(dataset), first.proposal.sentence)):
+    for line in filter(None, (*said, *told_of(dataset))):
         watch.say(line)
     writable_folder(out)
+    first = upright(first, dataset, run, watch)
+    if first.proposal.sentence:
+        watch.say(first.proposal.sentence)
     return dataset, with_components(finer(first, watch), dataset, run, watch)
 
 

@@ -56,6 +56,12 @@ class Turning:
         return self.together <= _TOGETHER and alike and self.lost <= _LOST
 
 
+def lie_anywhere(pictures: Pictures, run: Run, watch: Watch) -> bool:
+    """Whether good pictures show parts at any angle that are alike once they are turned (`Turning.tells`)."""
+    upright = Upright((pictures.frame.height, pictures.frame.width))
+    return len(pictures) >= FEWEST and learn_upright(upright, pictures, run, watch).tells
+
+
 def learn_upright(upright: Upright, pictures: Pictures, run: Run, watch: Watch) -> Turning:
     """Fill a new `upright` from good pictures, and tell how parts lie in them.
 
