@@ -21,7 +21,7 @@ from zoo import ZOO
 TIMES = 3  # that pictures are as high as the frame
 ANYWHERE = (
     f"Parts lie at any angle in good pictures of {TIMES * SIDE}×{TIMES * SIDE}: these are seen whole, each "
-    "part turned to how one of them lies. --tiling auto sees 4×4 tiles of them."
+    f"part turned to how one of them lies. --tiling {SIDE} sees 4×4 tiles of them."
 )
 FINER = (
     f"Pictures are seen at {2 * SIDE}×{2 * SIDE} (height×width), so that small flaws last. "
@@ -58,10 +58,14 @@ def trained(folder: Path, out: Path, said: list[str], **changes: Any) -> TrainRe
     return train(wish, out, Run(), Watch(say=said.append))
 
 
-def test_parts_at_any_angle_are_seen_whole_and_turned(wheels: Path, tmp_path: Path) -> None:
-    made = trained(wheels, tmp_path / "model", said := [])
+@pytest.mark.parametrize("changes", [{}, {"tiling": "auto"}], ids=["nothing said", "auto"])
+def test_parts_at_any_angle_are_seen_whole_and_turned(
+    wheels: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    made = trained(wheels, tmp_path / "model", said := [], **changes)
     manifest = made.bundle.manifest
-    assert (manifest.tiling, manifest.frame.height, made.proposal.tiling) == (None, 2 * SIDE, None)
+    assert (manifest.tiling, manifest.frame.height) == (None, 2 * SIDE)
+    assert (made.proposal.tiling, made.proposal.sentence) == (None, ANYWHERE)
     assert any(output.name == "pose" for output in manifest.outputs)
     assert said.index(ANYWHERE) < said.index(FINER)
     kept = Recipe.parse(read_recipe(made.bundle.folder / "recipe.yaml"))
@@ -77,8 +81,13 @@ def test_parts_that_lie_alike_are_seen_in_tiles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tiling": "auto"}, {"method": "joined_banks"}, {"tiling": f"{SIDE}/{SIDE}"}],
-    ids=["tiles", "a method", "a size"],
+    [
+        {"tiling": {"overview": True}},
+        {"method": "joined_banks"},
+        {"tiling": str(SIDE)},
+        {"options": {"upright": False}},
+    ],
+    ids=["an overview", "a method", "tiles", "parts as they lie"],
 )
 def test_what_somebody_asked_for_is_taken(
     wheels: Path, tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch

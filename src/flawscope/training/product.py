@@ -52,7 +52,7 @@ class Start:
     Attributes:
         recipe: with the method that is trained.
         intensities: which of the pictures' values are black and white.
-        proposal: the tiles in which pictures are seen.
+        proposal: the tiles in which pictures are seen, and what is said of them.
         named: whether somebody has named what is trained, which then stays.
     """
 
@@ -93,7 +93,7 @@ def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
 
 
 def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
-    """`first` with pictures seen whole, where it sees tiles that nobody chose and parts lie at any angle.
+    """`first` with pictures seen whole, where it sees tiles by itself and parts lie at any angle.
 
     Some of the good pictures that are learnt from tell how they lie.
 
@@ -101,7 +101,7 @@ def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
         DataError, InputError, Stopped: as those who look at the pictures.
     """
     recipe, detector, grid = first.recipe, first.detector, first.proposal.grid
-    if first.named or grid is None or "tiling" in recipe.model_fields_set:
+    if first.named or grid is None or recipe.tiling != TilingChoice():
         return first
     if not isinstance(detector, JoinedBanks) or not detector.options.upright:
         return first
@@ -109,11 +109,13 @@ def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     if not lie_anywhere(PictureFiles(some, first.frame), run, watch):
         return first
     (height, width), tiles = grid.picture, f"{len(grid.rows)}×{len(grid.columns)}"
-    watch.say(
+    sides = "x".join(map(str, dict.fromkeys(detector.options.size)))
+    sentence = (
         f"Parts lie at any angle in good pictures of {width}×{height}: these are seen whole, each part "
-        f"turned to how one of them lies. --tiling auto sees {tiles} tiles of them."
+        f"turned to how one of them lies. --tiling {sides} sees {tiles} tiles of them."
     )
-    return start(recipe.model_copy(update={"tiling": TilingChoice(size="none")}), detector, dataset)
+    whole = start(recipe.model_copy(update={"tiling": TilingChoice(size="none")}), detector, dataset)
+    return dataclasses.replace(whole, proposal=Proposal(None, sentence))
 
 
 def finer(first: Start, watch: Watch) -> Start:
@@ -185,7 +187,7 @@ def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> S
     sized = recipe if size == own else recipe.model_copy(update={"options": {"size": list(size)}})
     wider = recipe.model_copy(update={"method": Committee.name, "options": _options(sized)})
     owner = Committee(_parsed(wider.preset, wider.options))
-    found = start(wider, owner, dataset)
+    found = dataclasses.replace(start(wider, owner, dataset), proposal=first.proposal)
     if not (_enough(owner, found, watch) and _all_suited(owner, first, found, run, watch)):
         return first
     if size != own:

@@ -13,7 +13,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.training import TrainingData
 from flawscope.errors import Stopped
-from flawscope.methods.csad.looking import LOOKED_AT, seen, single
+from flawscope.methods.csad.looking import LOOKED_AT, few, seen
 from flawscope.methods.detector import Detector
 from flawscope.methods.idle import LooksFirst
 from flawscope.methods.registry import create
@@ -45,7 +45,10 @@ def test_discs_can_be_compared(tmp_path: Path) -> None:
 
 
 def test_one_by_itself_cannot(tmp_path: Path) -> None:
-    assert why(csad(), data(tmp_path, 12, discs=1)) == "12 of 12 good pictures show no two components"
+    assert (
+        why(csad(), data(tmp_path, 12, discs=1))
+        == "12 of 12 good pictures show no two components of a kind, nor four of any"
+    )
 
 
 def test_a_bare_ground_cannot(tmp_path: Path) -> None:
@@ -77,6 +80,16 @@ def test_components_are_counted_class_by_class() -> None:
     maps = np.zeros((2, 6, 6), np.uint8)
     maps[0, 0, 0], maps[0, 0, 1], maps[0, 4:, 4:] = 1, 2, 1  # neighbours of two classes, and one apart
     found = PseudoLabels(maps, np.ones(2, np.bool_), ("background", "a", "b"))
-    assert seen(found).tolist() == [3, 0]
-    assert single(np.array([1] * 19 + [2])) == "19 of 20 good pictures show no two components"
-    assert single(np.array([1] * 18 + [2, 2])) == ""
+    assert seen(found).tolist() == [[2, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("picture", "enough"),
+    [([0, 0], False), ([1, 1], False), ([1, 1, 1], False), ([2, 0], True), ([1, 1, 1, 1], True)],
+    ids=["none", "a part and its mark", "three kinds", "a pair", "four kinds"],
+)
+def test_too_few_are_not_compared(picture: list[int], *, enough: bool) -> None:
+    several = [9] * len(picture)
+    said = "19 of 20 good pictures show no two components of a kind, nor four of any"
+    assert few(np.array([picture] * 19 + [several])) == ("" if enough else said)
+    assert few(np.array([picture] * 18 + [several] * 2)) == ""

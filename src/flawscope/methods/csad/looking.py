@@ -16,7 +16,8 @@ from flawscope.segmenters.proposers import build_proposer
 from flawscope.segmenters.pseudo_labels.make import NoComponentsError, PseudoLabels, make_labels
 
 LOOKED_AT = 24
-_ALONE = 0.95  # share of good pictures that show one component, from which on there is nothing to count
+_ALONE = 0.95  # share of good pictures that show too few components, from which on there is nothing to count
+_SEVERAL = 4  # components from which on they can be compared, of whatever kinds
 
 
 def nothing_to_compare(data: TrainingData, options: CSADOptions, run: Run, watch: Watch) -> str:
@@ -38,27 +39,32 @@ def nothing_to_compare(data: TrainingData, options: CSADOptions, run: Run, watch
         labels = make_labels(some, build_proposer(segments.proposer), segments.labels, run, quiet)
     except NoComponentsError as error:
         return str(error).rstrip(".")
-    return single(seen(labels))
+    return few(seen(labels))
 
 
 def seen(labels: PseudoLabels) -> NDArray[np.intp]:
-    """Connected components (N,) of all classes in each label map."""
+    """Connected components (N, K) of each class but the background in each label map."""
     return np.array(
         [
-            sum(_connected(drawn == label) for label in range(1, len(labels.names)))  # (H, W)
+            [_connected(drawn == label) for label in range(1, len(labels.names))]  # (H, W)
             for drawn in labels.maps
         ]
     )
 
 
-def single(components: NDArray[np.generic]) -> str:
-    """That nearly all good pictures show one component or none, by their numbers (n,); else nothing.
+def few(components: NDArray[np.integer]) -> str:
+    """That nearly all good pictures show too few components to compare; by their numbers (n, K). Else nothing.
 
-    >>> single(np.array([1, 1, 0])), single(np.array([1, 2, 2]))
-    ('3 of 3 good pictures show no two components', '')
+    Of a part and its mark, or of two halves of a picture, each in its place, patches tell more. So a picture
+    shows too few where it has one by itself, or less than four of which no two are of a kind.
+
+    >>> few(np.array([[1, 0], [0, 1], [1, 1]])), few(np.array([[2, 0], [2, 1]])), few(np.array([[1] * 4]))
+    ('3 of 3 good pictures show no two components of a kind, nor four of any', '', '')
     """
-    few, count = int((components <= 1).sum()), len(components)  # type: ignore[operator]
-    return f"{few} of {count} good pictures show no two components" if few >= _ALONE * count else ""
+    lone = (components.sum(1) < _SEVERAL) & (components.max(1, initial=0) < 2)
+    count, found = len(components), int(lone.sum())
+    said = f"{found} of {count} good pictures show no two components of a kind, nor four of any"
+    return said if found >= _ALONE * count else ""
 
 
 def _connected(mask: NDArray[np.bool_]) -> int:
