@@ -53,7 +53,7 @@ def seen(labels: PseudoLabels) -> NDArray[np.intp]:
 
 
 def few(components: NDArray[np.integer]) -> str:
-    """That nearly all good pictures show too few components to compare; by their numbers (n, K). Else nothing.
+    """That nearly all good pictures show too few components to compare, by their numbers (n, K); or nothing.
 
     Of a part and its mark, or of two halves of a picture, each in its place, patches tell more. So a picture
     shows too few where it has one by itself, or less than four of which no two are of a kind.
