@@ -87,7 +87,7 @@ def test_one_part_by_itself_is_not(tmp_path: Path) -> None:
     found = taken(recipe(write_discs(tmp_path / "good", 30, discs=1)), said)
     assert found.detector.name == "joined_banks"
     assert said == [
-        "csad is left out: 18 of 18 good pictures show no two components of a kind, nor four of any."
+        "csad is left out: 18 of 18 good pictures show no two components of a kind, nor beside each other."
     ]
 
 

@@ -20,8 +20,8 @@ from zoo import ZOO
 
 TIMES = 3  # that pictures are as high as the frame
 ANYWHERE = (
-    f"Parts lie at any angle in good pictures of {TIMES * SIDE}×{TIMES * SIDE}: these are seen whole, each "
-    f"part turned to how one of them lies. --tiling {SIDE} sees 4×4 tiles of them."
+    "Parts lie at any angle in good pictures: these are seen whole, each part turned to how one of them "
+    f"lies; a flaw of 4 pixels would be 3. --tiling {SIDE} sees tiles of them."
 )
 FINER = (
     f"Pictures are seen at {2 * SIDE}×{2 * SIDE} (height×width), so that small flaws last. "
@@ -72,6 +72,19 @@ def test_parts_at_any_angle_are_seen_whole_and_turned(
     assert kept.tiling.size == "none"
 
 
+def test_how_parts_lie_is_asked_in_their_own_shape(tmp_path: Path) -> None:
+    folder = tmp_path / "wide"
+    write_wheels(folder, 45, seed=4)
+    for path in folder.iterdir():
+        wide = Image.new("RGB", (4 * SIDE // 3, SIDE), (60, 60, 60))
+        wide.paste(Image.open(path), (SIDE // 6, 0))
+        wide.resize((8 * SIDE // 3, 2 * SIDE + 2)).save(path)
+    made = trained(folder, tmp_path / "model", said := [])
+    assert made.bundle.manifest.tiling is None
+    assert any(output.name == "pose" for output in made.bundle.manifest.outputs)
+    assert any(line.startswith("Parts lie at any angle in good pictures: ") for line in said)
+
+
 def test_parts_that_lie_alike_are_seen_in_tiles(tmp_path: Path) -> None:
     made = trained(large(tmp_path / "good", turned=False), tmp_path / "model", said := [])
     assert made.proposal.sentence in said
@@ -95,6 +108,26 @@ def test_what_somebody_asked_for_is_taken(
     monkeypatch.setattr(product, "lie_anywhere", None)  # nobody looks
     made = trained(wheels, tmp_path / "model", [], **changes)
     assert made.bundle.manifest.tiling is not None
+
+
+def test_parts_that_would_be_shrunk_too_far_stay_in_tiles(
+    wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "SHRUNK", 1.4)
+    made = trained(wheels, tmp_path / "model", said := [])
+    assert made.bundle.manifest.tiling is not None
+    assert ANYWHERE not in said
+
+
+def test_views_of_few_parts_tell_nothing(wheels: Path, tmp_path: Path) -> None:
+    named = tmp_path / "named"
+    named.mkdir()
+    for index, path in enumerate(sorted(wheels.iterdir())):
+        (named / f"part{index // 2}_{index}.png").symlink_to(path)
+    data = {"folder": str(named), "groups": "part([0-9]+)_"}
+    made = trained(named, tmp_path / "model", said := [], data=data)
+    assert made.bundle.manifest.tiling is not None
+    assert ANYWHERE not in said
 
 
 def test_too_few_pictures_tell_nothing(wheels: Path, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flawscope.data.pictures import PictureFiles
-from flawscope.data.samples import Dataset, spread
+from flawscope.data.samples import Dataset
 from flawscope.data.survey import Range
+from flawscope.data.tiles import units_of
 from flawscope.errors import DataError
 from flawscope.methods.committee import Committee
 from flawscope.methods.committee.options import CommitteeOptions
@@ -27,6 +28,7 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.joined_banks import JoinedBanks
 from flawscope.methods.registry import create, options_of, parse_options
 from flawscope.nn.run import Run
+from flawscope.nn.upright.learning import FEWEST as FEWEST_TURNED
 from flawscope.nn.upright.learning import lie_anywhere
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame
@@ -39,7 +41,7 @@ from flawscope.training.tiling import Proposal, TilingChoice
 WITHOUT_COMPONENTS: Mapping[str, Any] = {"method": JoinedBanks.name}  # of a recipe; a matter of a minute
 FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 in all, training is in folds
 FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice as many as 320 x 320
-LOOKED_AT = 40  # good pictures that tell whether parts lie at any angle
+SHRUNK = 3  # times that large pictures are shrunk at most so that parts in them can be turned
 ENLARGED = 2  # times that pictures are enlarged at most for banks of a committee
 _STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
@@ -95,24 +97,30 @@ def start(recipe: Recipe, detector: Detector, dataset: Dataset) -> Start:
 def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     """`first` with pictures seen whole, where it sees tiles by itself and parts lie at any angle.
 
-    Some of the good pictures that are learnt from tell how they lie.
+    Good pictures that are learnt from tell how they lie, at the frame that `finer` takes. Pictures more than
+    three times as high or wide as that stay in tiles: no such were measured, and flaws would be lost.
 
     Raises:
         DataError, InputError, Stopped: as those who look at the pictures.
     """
-    recipe, detector, grid = first.recipe, first.detector, first.proposal.grid
-    if first.named or grid is None or recipe.tiling != TilingChoice():
+    recipe, detector, chosen = first.recipe, first.detector, first.chosen
+    if first.named or first.proposal.tiling is None or recipe.tiling != TilingChoice():
         return first
     if not isinstance(detector, JoinedBanks) or not detector.options.upright:
         return first
-    some = spread(first.chosen.training, LOOKED_AT)
-    if not lie_anywhere(PictureFiles(some, first.frame), run, watch):
+    sizes, own = chosen.sizes(), detector.options.size
+    height, width = frame_size(sizes, own)
+    largest = max(max(high / height, wide / width) for high, wide in sizes)
+    parts = len(set(units_of(chosen.training)))
+    frame = dataclasses.replace(first.frame, height=height, width=width)
+    if largest > SHRUNK or parts < FEWEST_TURNED:
         return first
-    (height, width), tiles = grid.picture, f"{len(grid.rows)}×{len(grid.columns)}"
-    sides = "x".join(map(str, dict.fromkeys(detector.options.size)))
+    if not lie_anywhere(PictureFiles(chosen.training, frame), run, watch):
+        return first
+    sides, left = "x".join(map(str, dict.fromkeys(own))), max(round(4 / largest), 1)
     sentence = (
-        f"Parts lie at any angle in good pictures of {width}×{height}: these are seen whole, each part "
-        f"turned to how one of them lies. --tiling {sides} sees {tiles} tiles of them."
+        "Parts lie at any angle in good pictures: these are seen whole, each part turned to how one of them "
+        f"lies; a flaw of 4 pixels would be {left}. --tiling {sides} sees tiles of them."
     )
     whole = start(recipe.model_copy(update={"tiling": TilingChoice(size="none")}), detector, dataset)
     return dataclasses.replace(whole, proposal=Proposal(None, sentence))
@@ -133,10 +141,9 @@ def finer(first: Start, watch: Watch) -> Start:
     if size == own:
         return first
     recipe = first.recipe.model_copy(update={"options": {"size": list(size)}})
-    whole = " --tiling none" if "tiling" in recipe.model_fields_set else ""
     watch.say(
         f"Pictures are seen at {size[0]}×{size[1]} (height×width), so that small flaws last. "
-        f"--method {recipe.method}{whole} sees them at {own[0]}×{own[1]}, in less time."
+        f"--method {_simpler(recipe)} sees them at {own[0]}×{own[1]}, in less time."
     )
     return dataclasses.replace(first, recipe=recipe, detector=unfitted(recipe))
 
@@ -195,6 +202,11 @@ def with_components(first: Start, dataset: Dataset, run: Run, watch: Watch) -> S
     return found
 
 
+def _simpler(recipe: Recipe) -> str:
+    """What is said after --method so that the recipe's own sees pictures as it does."""
+    return f"{recipe.method} --tiling none" if recipe.tiling.size == "none" else recipe.method
+
+
 def _options(recipe: Recipe) -> dict[str, Any]:
     """Options of the committee that sees pictures at the recipe's frame; those that compare at their own."""
     if not recipe.options:
@@ -229,6 +241,6 @@ def _all_suited(owner: Committee, first: Start, found: Start, run: Run, watch: W
         names = " and ".join(owner.names)
         watch.say(
             f"Good pictures show components that can be compared: a committee of {names} is trained. "
-            f"--method {first.recipe.method} takes less time, and counts nothing."
+            f"--method {_simpler(first.recipe)} takes less time, and counts nothing."
         )
     return not unfit

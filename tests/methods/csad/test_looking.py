@@ -13,7 +13,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.training import TrainingData
 from flawscope.errors import Stopped
-from flawscope.methods.csad.looking import LOOKED_AT, few, seen
+from flawscope.methods.csad.looking import LOOKED_AT, few, seen, single
 from flawscope.methods.detector import Detector
 from flawscope.methods.idle import LooksFirst
 from flawscope.methods.registry import create
@@ -21,6 +21,8 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime.images import Frame
 from flawscope.segmenters.pseudo_labels import PseudoLabels
+
+FEW = "good pictures show no two components of a kind, nor beside each other"
 
 
 def csad(**changes: object) -> Detector:
@@ -45,10 +47,7 @@ def test_discs_can_be_compared(tmp_path: Path) -> None:
 
 
 def test_one_by_itself_cannot(tmp_path: Path) -> None:
-    assert (
-        why(csad(), data(tmp_path, 12, discs=1))
-        == "12 of 12 good pictures show no two components of a kind, nor four of any"
-    )
+    assert why(csad(), data(tmp_path, 12, discs=1)) == f"12 of 12 {FEW}"
 
 
 def test_a_bare_ground_cannot(tmp_path: Path) -> None:
@@ -80,16 +79,39 @@ def test_components_are_counted_class_by_class() -> None:
     maps = np.zeros((2, 6, 6), np.uint8)
     maps[0, 0, 0], maps[0, 0, 1], maps[0, 4:, 4:] = 1, 2, 1  # neighbours of two classes, and one apart
     found = PseudoLabels(maps, np.ones(2, np.bool_), ("background", "a", "b"))
-    assert seen(found).tolist() == [[2, 1], [0, 0]]
+    numbers, loose = seen(found)
+    assert (numbers.tolist(), loose.tolist()) == ([[2, 1], [0, 0]], [3, 0])
+
+
+def test_what_lies_in_another_or_fills_the_picture_is_not_loose() -> None:
+    maps = np.zeros((3, 12, 12), np.uint8)
+    maps[0, 1:8, 1:8], maps[0, 3:5, 3:5] = 1, 2  # a part and its mark
+    maps[1, :8], maps[1, 8:] = 1, 2  # two parts of a picture
+    maps[2, 1:4, 1:4], maps[2, 6:9, 6:9] = 1, 2  # two parts
+    found = PseudoLabels(maps, np.ones(3, np.bool_), ("background", "a", "b"))
+    numbers, loose = seen(found)
+    assert (numbers.tolist(), loose.tolist()) == ([[1, 1]] * 3, [1, 1, 2])
 
 
 @pytest.mark.parametrize(
-    ("picture", "enough"),
-    [([0, 0], False), ([1, 1], False), ([1, 1, 1], False), ([2, 0], True), ([1, 1, 1, 1], True)],
-    ids=["none", "a part and its mark", "three kinds", "a pair", "four kinds"],
+    ("picture", "loose", "enough"),
+    [
+        ([0, 0], 0, False),
+        ([1, 1], 1, False),
+        ([1, 1, 1], 1, False),
+        ([1, 1], 2, True),
+        ([2, 0], 1, True),
+        ([1, 1, 1, 1], 1, True),
+    ],
+    ids=["none", "a part and its mark", "two marks", "two parts", "a pair", "four kinds"],
 )
-def test_too_few_are_not_compared(picture: list[int], *, enough: bool) -> None:
+def test_too_few_are_not_compared(picture: list[int], loose: int, *, enough: bool) -> None:
     several = [9] * len(picture)
-    said = "19 of 20 good pictures show no two components of a kind, nor four of any"
-    assert few(np.array([picture] * 19 + [several])) == ("" if enough else said)
-    assert few(np.array([picture] * 18 + [several] * 2)) == ""
+    said = f"19 of 20 {FEW}"
+    assert few(np.array([picture] * 19 + [several]), np.array([loose] * 20)) == ("" if enough else said)
+    assert few(np.array([picture] * 18 + [several] * 2), np.array([loose] * 20)) == ""
+
+
+def test_one_component_by_itself() -> None:
+    assert single(np.array([1] * 19 + [2])) == "19 of 20 good pictures show no two components"
+    assert single(np.array([1] * 18 + [2, 2])) == ""

@@ -15,7 +15,7 @@ from flawscope.methods.csad.colours import TOLD, Colours, rows_of
 from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.figures import Figures
 from flawscope.methods.csad.histogram import PatchHistogram
-from flawscope.methods.csad.looking import few
+from flawscope.methods.csad.looking import single
 from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
 from flawscope.methods.csad.shapes import NAMES, Shapes
@@ -122,10 +122,10 @@ class Compared(nn.Module):
             self.colours.teach(rows, None if held_out is None else self._rows(held_out)[0], most)
 
     def alone(self) -> str:
-        """That nearly all good pictures show too few components, with their number; else nothing."""
+        """That nearly all good pictures show one component or none, with their number; else nothing."""
         if self.counts is None:
             return ""
-        return few(self.counts.fused.seen.cpu().numpy())
+        return single(self.counts.fused.seen.sum(1).cpu().numpy())
 
     def forward(self, labels: Tensor, shares: Tensor, pixels: Tensor) -> Judged:
         """Judge label maps (N, H, W) int64 of pictures (N, 3, H, W).

@@ -120,7 +120,7 @@ class CSAD(Detector):
         return Learnt(facts=facts, history=history)
 
     def idle(self) -> str:
-        """See `MayBeIdle`: what has no like in a picture, and hardly company, is compared in vain."""
+        """See `MayBeIdle`: one component by itself cannot be too few, swapped or beside another."""
         return self.compared.alone()
 
     def unsuited(self, data: TrainingData, run: Run, watch: Watch) -> str:

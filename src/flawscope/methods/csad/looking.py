@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from flawscope.segmenters.pseudo_labels.make import NoComponentsError, PseudoLab
 LOOKED_AT = 24
 _ALONE = 0.95  # share of good pictures that show too few components, from which on there is nothing to count
 _SEVERAL = 4  # components from which on they can be compared, of whatever kinds
+_HALF = 0.5  # share of a picture beyond which a component is what others lie on
 
 
 def nothing_to_compare(data: TrainingData, options: CSADOptions, run: Run, watch: Watch) -> str:
@@ -39,33 +42,67 @@ def nothing_to_compare(data: TrainingData, options: CSADOptions, run: Run, watch
         labels = make_labels(some, build_proposer(segments.proposer), segments.labels, run, quiet)
     except NoComponentsError as error:
         return str(error).rstrip(".")
-    return few(seen(labels))
+    return few(*seen(labels))
 
 
-def seen(labels: PseudoLabels) -> NDArray[np.intp]:
-    """Connected components (N, K) of each class but the background in each label map."""
-    return np.array(
-        [
-            [_connected(drawn == label) for label in range(1, len(labels.names))]  # (H, W)
-            for drawn in labels.maps
-        ]
+def seen(labels: PseudoLabels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Connected components (N, K) of each class but the background in N label maps, and the loose ones (N,).
+
+    Loose are those that lie in no other component and cover at most half of the picture.
+    """
+    numbers, loose = [], []
+    for drawn in labels.maps:  # (H, W)
+        masks = [_connected(drawn == label) for label in range(1, len(labels.names))]
+        numbers.append([len(of_class) for of_class in masks])
+        loose.append(_loose([mask for of_class in masks for mask in of_class]))
+    return np.array(numbers), np.array(loose)
+
+
+def few(numbers: NDArray[np.integer], loose: NDArray[np.integer]) -> str:
+    """That nearly all good pictures show too few components to compare, by what `seen` tells; or nothing.
+
+    Of a part and its mark, or two halves of a picture, each in its place, patches tell more. A picture shows
+    too few where less than two are loose, less than four are there, and no two are of a kind.
+
+    >>> few(np.array([[1, 0], [0, 1], [1, 1]]), np.array([1, 1, 1]))
+    '3 of 3 good pictures show no two components of a kind, nor beside each other'
+    >>> few(np.array([[2], [2]]), np.array([1, 1])), few(np.array([[1, 1]]), np.array([2]))
+    ('', '')
+    """
+    several, pairs = numbers.sum(1) >= _SEVERAL, numbers.max(1, initial=0) > 1
+    lone = ~(several | pairs | (loose > 1))
+    said = "show no two components of a kind, nor beside each other"
+    found, count = int(lone.sum()), len(lone)
+    return f"{found} of {count} good pictures {said}" if found >= _ALONE * count else ""
+
+
+def single(components: NDArray[np.generic]) -> str:
+    """That nearly all good pictures show one component or none, by their numbers (n,); else nothing.
+
+    >>> single(np.array([1, 1, 0])), single(np.array([1, 2, 2]))
+    ('3 of 3 good pictures show no two components', '')
+    """
+    few, count = int((components <= 1).sum()), len(components)  # type: ignore[operator]
+    return f"{few} of {count} good pictures show no two components" if few >= _ALONE * count else ""
+
+
+def _loose(masks: Sequence[NDArray[np.bool_]]) -> int:
+    """How many of the components (H, W) lie in no other and cover at most half of the picture."""
+    filled = [_filled(mask) for mask in masks]
+    return sum(
+        mask.mean() <= _HALF
+        and not any(other[mask].all() for index, other in enumerate(filled) if index != number)
+        for number, mask in enumerate(masks)
     )
 
 
-def few(components: NDArray[np.integer]) -> str:
-    """That nearly all good pictures show too few components to compare, by their numbers (n, K); or nothing.
-
-    Of a part and its mark, or of two halves of a picture, each in its place, patches tell more. So a picture
-    shows too few where it has one by itself, or less than four of which no two are of a kind.
-
-    >>> few(np.array([[1, 0], [0, 1], [1, 1]])), few(np.array([[2, 0], [2, 1]])), few(np.array([[1] * 4]))
-    ('3 of 3 good pictures show no two components of a kind, nor four of any', '', '')
-    """
-    lone = (components.sum(1) < _SEVERAL) & (components.max(1, initial=0) < 2)
-    count, found = len(components), int(lone.sum())
-    said = f"{found} of {count} good pictures show no two components of a kind, nor four of any"
-    return said if found >= _ALONE * count else ""
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A component (H, W) and what it surrounds."""
+    drawn = np.zeros(mask.shape, np.uint8)
+    outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    return cv2.drawContours(drawn, outlines, -1, 1, cv2.FILLED).astype(np.bool_)
 
 
-def _connected(mask: NDArray[np.bool_]) -> int:
-    return cv2.connectedComponents(mask.astype(np.uint8))[0] - 1
+def _connected(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    return [labels == number for number in range(1, count)]

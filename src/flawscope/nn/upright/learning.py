@@ -59,7 +59,7 @@ class Turning:
 def lie_anywhere(pictures: Pictures, run: Run, watch: Watch) -> bool:
     """Whether good pictures show parts at any angle that are alike once they are turned (`Turning.tells`)."""
     upright = Upright((pictures.frame.height, pictures.frame.width))
-    return len(pictures) >= FEWEST and learn_upright(upright, pictures, run, watch).tells
+    return learn_upright(upright, pictures, run, watch).tells
 
 
 def learn_upright(upright: Upright, pictures: Pictures, run: Run, watch: Watch) -> Turning:
