@@ -119,6 +119,15 @@ def test_parts_that_would_be_shrunk_too_far_stay_in_tiles(
     assert ANYWHERE not in said
 
 
+def test_pictures_of_fewer_pixels_than_a_finer_frame_stay_in_tiles(
+    wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "FINE_PIXELS", (4 * SIDE) ** 2)
+    monkeypatch.setattr(product, "lie_anywhere", None)  # nobody looks
+    made = trained(wheels, tmp_path / "model", [])
+    assert made.bundle.manifest.tiling is not None
+
+
 def test_views_of_few_parts_tell_nothing(wheels: Path, tmp_path: Path) -> None:
     named = tmp_path / "named"
     named.mkdir()

@@ -98,7 +98,8 @@ def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     """`first` with pictures seen whole, where it sees tiles by itself and parts lie at any angle.
 
     Good pictures that are learnt from tell how they lie, at the frame that `finer` takes. Pictures more than
-    three times as high or wide as that stay in tiles: no such were measured, and flaws would be lost.
+    three times as high or wide as that stay in tiles, for no such were measured and flaws would be lost, and
+    so do those that have fewer pixels, whose frame is not their shape.
 
     Raises:
         DataError, InputError, Stopped: as those who look at the pictures.
@@ -113,7 +114,7 @@ def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     largest = max(max(high / height, wide / width) for high, wide in sizes)
     parts = len(set(units_of(chosen.training)))
     frame = dataclasses.replace(first.frame, height=height, width=width)
-    if largest > SHRUNK or parts < FEWEST_TURNED:
+    if (height, width) == own or largest > SHRUNK or parts < FEWEST_TURNED:
         return first
     if not lie_anywhere(PictureFiles(chosen.training, frame), run, watch):
         return first

@@ -84,13 +84,15 @@ def test_components_are_counted_class_by_class() -> None:
 
 
 def test_what_lies_in_another_or_fills_the_picture_is_not_loose() -> None:
-    maps = np.zeros((3, 12, 12), np.uint8)
+    maps = np.zeros((4, 12, 12), np.uint8)
     maps[0, 1:8, 1:8], maps[0, 3:5, 3:5] = 1, 2  # a part and its mark
     maps[1, :8], maps[1, 8:] = 1, 2  # two parts of a picture
+    maps[3, 1:11, 1:11], maps[3, 2:4, 2:4], maps[3, 6:8, 6:8] = 1, 2, 3  # two parts in a tray
     maps[2, 1:4, 1:4], maps[2, 6:9, 6:9] = 1, 2  # two parts
-    found = PseudoLabels(maps, np.ones(3, np.bool_), ("background", "a", "b"))
+    found = PseudoLabels(maps, np.ones(4, np.bool_), ("background", "a", "b", "c"))
     numbers, loose = seen(found)
-    assert (numbers.tolist(), loose.tolist()) == ([[1, 1]] * 3, [1, 1, 2])
+    assert numbers.tolist() == [[1, 1, 0]] * 3 + [[1, 1, 1]]
+    assert loose.tolist() == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def nothing_to_compare(data: TrainingData, options: CSADOptions, run: Run, watch
 def seen(labels: PseudoLabels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Connected components (N, K) of each class but the background in N label maps, and the loose ones (N,).
 
-    Loose are those that lie in no other component and cover at most half of the picture.
+    Loose are those that cover at most half of the picture and lie in no other such component.
     """
     numbers, loose = [], []
     for drawn in labels.maps:  # (H, W)
@@ -61,8 +61,8 @@ def seen(labels: PseudoLabels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def few(numbers: NDArray[np.integer], loose: NDArray[np.integer]) -> str:
     """That nearly all good pictures show too few components to compare, by what `seen` tells; or nothing.
 
-    Of a part and its mark, or two halves of a picture, each in its place, patches tell more. A picture shows
-    too few where less than two are loose, less than four are there, and no two are of a kind.
+    Of a part and its mark, or of what fills a picture and a strip beside it, patches tell more. A picture
+    shows too few where less than two are loose, less than four are there, and no two are of a kind.
 
     >>> few(np.array([[1, 0], [0, 1], [1, 1]]), np.array([1, 1, 1]))
     '3 of 3 good pictures show no two components of a kind, nor beside each other'
@@ -87,12 +87,12 @@ def single(components: NDArray[np.generic]) -> str:
 
 
 def _loose(masks: Sequence[NDArray[np.bool_]]) -> int:
-    """How many of the components (H, W) lie in no other and cover at most half of the picture."""
-    filled = [_filled(mask) for mask in masks]
+    """How many of the components (H, W) cover at most half of the picture, and lie in no other such one."""
+    parts = [mask for mask in masks if mask.mean() <= _HALF]
+    filled = [_filled(part) for part in parts]
     return sum(
-        mask.mean() <= _HALF
-        and not any(other[mask].all() for index, other in enumerate(filled) if index != number)
-        for number, mask in enumerate(masks)
+        not any(other[part].all() for index, other in enumerate(filled) if index != number)
+        for number, part in enumerate(parts)
     )
 
 
