@@ -114,6 +114,11 @@ def test_too_few_are_not_compared(picture: list[int], loose: int, *, enough: boo
     assert few(np.array([picture] * 18 + [several] * 2), np.array([loose] * 20)) == ""
 
 
+def test_where_no_class_is_left_there_is_nothing() -> None:
+    bare = PseudoLabels(np.zeros((3, 6, 6), np.uint8), np.ones(3, np.bool_), ("background",))
+    assert few(*seen(bare)).startswith("3 of 3 good pictures")
+
+
 def test_one_component_by_itself() -> None:
     assert single(np.array([1] * 19 + [2])) == "19 of 20 good pictures show no two components"
     assert single(np.array([1] * 18 + [2, 2])) == ""

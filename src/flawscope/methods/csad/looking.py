@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.proposers import build_proposer
+from flawscope.segmenters.pseudo_labels.filters import filled, regions
 from flawscope.segmenters.pseudo_labels.make import NoComponentsError, PseudoLabels, make_labels
 
 LOOKED_AT = 24
@@ -52,7 +52,7 @@ def seen(labels: PseudoLabels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """
     numbers, loose = [], []
     for drawn in labels.maps:  # (H, W)
-        masks = [_connected(drawn == label) for label in range(1, len(labels.names))]
+        masks = [regions((drawn == label).astype(np.uint8)) for label in range(1, len(labels.names))]
         numbers.append([len(of_class) for of_class in masks])
         loose.append(_loose([mask for of_class in masks for mask in of_class]))
     return np.array(numbers), np.array(loose)
@@ -82,27 +82,15 @@ def single(components: NDArray[np.generic]) -> str:
     >>> single(np.array([1, 1, 0])), single(np.array([1, 2, 2]))
     ('3 of 3 good pictures show no two components', '')
     """
-    few, count = int((components <= 1).sum()), len(components)  # type: ignore[operator]
-    return f"{few} of {count} good pictures show no two components" if few >= _ALONE * count else ""
+    lone, count = int((components <= 1).sum()), len(components)  # type: ignore[operator]
+    return f"{lone} of {count} good pictures show no two components" if lone >= _ALONE * count else ""
 
 
 def _loose(masks: Sequence[NDArray[np.bool_]]) -> int:
     """How many of the components (H, W) cover at most half of the picture, and lie in no other such one."""
     parts = [mask for mask in masks if mask.mean() <= _HALF]
-    filled = [_filled(part) for part in parts]
+    areas = [filled(part) for part in parts]
     return sum(
-        not any(other[part].all() for index, other in enumerate(filled) if index != number)
+        not any(area[part].all() for index, area in enumerate(areas) if index != number)
         for number, part in enumerate(parts)
     )
-
-
-def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A component (H, W) and what it surrounds."""
-    drawn = np.zeros(mask.shape, np.uint8)
-    outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    return cv2.drawContours(drawn, outlines, -1, 1, cv2.FILLED).astype(np.bool_)
-
-
-def _connected(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
-    return [labels == number for number in range(1, count)]
