@@ -20,10 +20,9 @@ from flawscope.runtime.inspector import Inspector
 Picture = NDArray[np.uint8]
 Row = dict[str, float]
 
-FIT, POOL, DEFECTIVE = 100, 250, 100
+FIT, POOL, DEFECTIVE = 120, 240, 100
 SIZE = 256  # of rendered pictures
 RENDERED_SEED = 50_000
-METHOD, PRESET = "joined_banks", "fast"
 
 
 def light(picture: Picture) -> NDArray[np.floating]:
@@ -58,10 +57,11 @@ CHANGES: dict[str, tuple[str, Callable[[Picture], NDArray[np.floating]]]] = {
 def make(product: str, data: Path) -> dict[str, list[Row]]:
     """Rows of the pictures by what was done to them: `good`, the changes, `defective`.
 
-    A model learns from most of `FIT` good pictures and scores others. Screw is read from `data`, in the
-    layout of MVTec AD; every other product is rendered.
+    What `train` makes by itself learns from most of `FIT` good pictures and scores others. Screw is read
+    from `data`, in the layout of MVTec AD; every other product is rendered.
     """
     from flawscope.nn.run import Run
+    from flawscope.nn.watch import Watch
     from flawscope.training.recipe import Recipe
     from flawscope.training.train import train
 
@@ -74,14 +74,12 @@ def make(product: str, data: Path) -> dict[str, list[Row]]:
         recipe = Recipe.parse(
             {
                 "data": {"folder": str(learnt.parent)},
-                "tiling": "none",
-                "method": METHOD,
-                "preset": PRESET,
                 "calibration": {"false_rejects": 0.2},
                 "engine": {"name": "onnxruntime"},
             }
         )
-        train(recipe, Path(folder, "model"), Run())
+        told = Watch(say=lambda said: print(f"{product}: {said}", flush=True))
+        train(recipe, Path(folder, "model"), Run(), told)
         with Inspector.load(Path(folder, "model"), threads=1) as inspector:
             pool = [picture for picture, _ in zip(good, range(POOL), strict=False)]
             rows = {"good": [_row(inspector, picture) for picture in pool]}
