@@ -14,6 +14,7 @@ from PIL import Image
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.nn.run import Run
+from flawscope.nn.upright.halves import half_turned
 from flawscope.nn.upright.learning import Turning, learn_upright
 from flawscope.nn.upright.pose import ANGLES, FREQUENCIES, RADII, Upright, stand_out
 from flawscope.nn.watch import UNWATCHED
@@ -167,6 +168,55 @@ def test_the_centre_is_that_of_the_picture_where_the_part_lies_there(side: int) 
     radius = (torch.arange(RADII) + 0.5) / RADII * side / 2
     assert (read[:, radius < side / 3 - 2 * upright.step] > 0.95).all()
     assert (read[:, radius > side / 3 + 2 * upright.step] < 0.05).all()
+
+
+def tray(angle: float, seed: int) -> np.ndarray:
+    """A blue plate with short bars anywhere in it, red ones in one half; its shadow falls to one side."""
+    draw, turn = np.random.default_rng(seed), np.deg2rad(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    picture = np.full((SIDE, SIDE, 3), 150, np.uint8)
+    plate = np.array([(-0.34, -0.26), (0.34, -0.26), (0.34, 0.26), (-0.34, 0.26)]) @ rotation.T
+
+    def filled(corners: np.ndarray, colour: tuple[int, int, int]) -> None:
+        cv2.fillPoly(picture, [np.round((corners + 0.5) * SIDE).astype(int)], colour)
+
+    filled(plate + np.array([0.03, 0.04]), (112, 112, 112))
+    filled(plate, (50, 80, 130))
+    for column in range(4):
+        for row in (-0.13, 0.13):
+            lying = draw.uniform(0, np.pi)
+            along = 0.05 * np.array([np.cos(lying), np.sin(lying)])
+            centre = np.array([-0.24 + 0.16 * column, row])
+            ends = np.round((np.array([centre - along, centre + along]) @ rotation.T + 0.5) * SIDE).astype(
+                int
+            )
+            cv2.line(picture, *ends.tolist(), (200, 120, 40) if column < 2 else (150, 150, 150), 2)
+    return np.clip(picture + draw.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+
+
+def test_colours_tell_which_way_round_where_shadows_look_alike(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for index in range(60):
+        Image.fromarray(tray(draw.uniform(0, 360), index)).save(tmp_path / f"{index:03d}.png")
+    upright, turning = learnt(tmp_path)
+    assert turning.tells
+    assert turning.together < 0.3
+    angles = np.arange(0, 360, 13.0)
+    turn = (
+        degrees(upright(pixels([tray(angle, 1000 + index) for index, angle in enumerate(angles)]))) - angles
+    )
+    assert (apart(turn, np.full_like(turn, np.median(turn))) < 5).mean() > 0.9
+
+
+def test_half_turns_by_hues_are_those_that_were_drawn() -> None:
+    draw = torch.Generator().manual_seed(0)
+    one = torch.rand(ANGLES, RADII, 3, generator=draw) * 0.5 + 0.3
+    wrong = torch.rand(12, generator=draw) < 0.5
+    light = torch.rand(12, ANGLES, RADII, 1, generator=draw) * 0.5 + 0.5  # which has no hue
+    circles = torch.stack([one.roll(ANGLES // 2, 0) if other else one for other in wrong]) * light
+    found = half_turned(circles, torch.full((12,), 30)) - 30
+    assert set(found.tolist()) == {0, ANGLES // 2}
+    assert len(set(zip(found.tolist(), wrong.tolist(), strict=True))) == 2
 
 
 def club(angle: float, seed: int) -> np.ndarray:

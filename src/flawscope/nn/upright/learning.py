@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.nn.run import Run
+from flawscope.nn.upright.halves import half_turned
 from flawscope.nn.upright.pose import ANGLES, FREQUENCIES, RADII, Upright, stand_out
 from flawscope.nn.watch import Watch, batches
 
@@ -23,7 +24,8 @@ _TOGETHER, _ALIKE, _GAIN, _LOST = 0.9, 0.5, 0.2, 0.01  # bounds of `Turning.tell
 _RARE = 1e-3  # share of the parts' pixels on each side that does not decide where their middle is
 _FLOOR, _NOISE = 1 / 255, 0.05  # spread of colours, and of what stands out, that every part is taken to have
 _EVERY = 37  # of colours that their spread is taken of
-_SOLID = 0.75  # weight from which on a pixel is of the part and not of its shadow
+_SOLID = 1.25  # of the edge's difference from the ground, beyond which a pixel is of no shadow
+_OPPONENT = ((1 / 3, 1.0, 0.5), (1 / 3, -1.0, 0.5), (1 / 3, 0.0, -1.0))  # light, red-green, yellow-blue
 _TURN = 15  # degrees between the ways that parts are tried to lie
 _BATCH = 8
 _DRAWN = 0x0B19
@@ -68,7 +70,7 @@ def learn_upright(upright: Upright, pictures: Pictures, run: Run, watch: Watch) 
     From a picture the filter is made that finds it, all are turned by it, and then by what they show
     together, time and again (expectation and maximisation, with the likeliest angle alone). Several pictures
     begin, with all frequencies or with those that tell between equal parts (`_uneven`); what leaves the least
-    spread is kept.
+    spread is kept. Where hues tell which way round parts lie, and all are more alike then, that is taken.
     """
     drawn = torch.randperm(len(pictures), generator=run.generator(_DRAWN))[:_MOST].sort().values
     chosen = pictures.subset(drawn.tolist())
@@ -81,8 +83,12 @@ def learn_upright(upright: Upright, pictures: Pictures, run: Run, watch: Watch) 
     upright.white = _whitening(circles)
     shown = torch.complex(*upright.spectrum(circles @ upright.white))  # (n, K, R * 3)
     masks, starts = _uneven(shown), np.linspace(0, len(shown) - 1, _STARTS).round().astype(int)
-    found = [_aligned(upright, shown, shown[index], used) for used in masks for index in starts]
+    still = torch.zeros(len(shown), dtype=torch.int64)
+    begun = [_Aligned(still, shown[index], _spread(shown)) for index in starts]
+    found = [_aligned(upright, shown, one, used) for used in masks for one in begun]
     best = min(found, key=lambda one: one.left)
+    other = _template(shown, half_turned(circles, best.angles))
+    best = max((best, other), key=lambda one: _likeness(_turned(shown, one.angles)))
     _fill(upright, best.template, best.spread)
     turning = best.turning(shown, _framed(upright, small))
     upright.to(device)
@@ -110,16 +116,19 @@ class _Aligned:
         return Turning(float(direction.mean().abs()), alike, _likeness(shown), lost)
 
 
-def _aligned(upright: Upright, shown: Tensor, first: Tensor, used: Tensor) -> _Aligned:
-    """All of the spectra (n, K, R * 3) turned to lie as a first one; only `used` (K,) counts at first."""
-    found = _Aligned(torch.zeros(len(shown)), first, _spread(shown))
+def _aligned(upright: Upright, shown: Tensor, found: _Aligned, used: Tensor | None = None) -> _Aligned:
+    """All of the spectra (n, K, R * 3) turned to lie as a template; only `used` (K,) counts at first."""
     for number in range(_ROUNDS):
         _fill(upright, found.template, found.spread, used if number < _UNEVEN else None)
-        angles = upright.likelihood((shown.real, shown.imag)).argmax(1)
-        turned = _turned(shown, angles)
-        template = turned.mean(0)
-        found = _Aligned(angles, template, _spread(turned - template))
+        found = _template(shown, upright.likelihood((shown.real, shown.imag)).argmax(1))
     return found
+
+
+def _template(shown: Tensor, angles: Tensor) -> _Aligned:
+    """What the spectra (n, K, R * 3) show together, turned by angles (n,) in steps."""
+    turned = _turned(shown, angles)
+    template = turned.mean(0)
+    return _Aligned(angles, template, _spread(turned - template))
 
 
 def _fill(upright: Upright, template: Tensor, spread: Tensor, used: Tensor | None = None) -> None:
@@ -142,7 +151,8 @@ def _framed(upright: Upright, small: Tensor) -> float:
     x, y = (upright.places(small) - pose[:, None, 2:]).unbind(2)  # (n, h * w) each
     cosine, sine = pose[:, None, 0], pose[:, None, 1]
     lying = torch.stack([cosine * x + sine * y, cosine * y - sine * x])  # (2, n, h * w)
-    weight = (upright.weight(small).flatten()[::_EVERY] > _SOLID).float()  # (m,)
+    solid = upright.difference(small) > _SOLID * upright.edge  # (n, h, w)
+    weight = solid.flatten()[::_EVERY].float()  # (m,)
     boxes = [_box(lying.flatten(1)[:, ::_EVERY], weight, turn, upright.size) for turn in range(0, 180, _TURN)]
     lost, _, turn, middle = min(boxes, key=lambda box: box[:2])
     angle = math.radians(turn) * torch.arange(1, FREQUENCIES + 1)[:, None]
@@ -209,15 +219,12 @@ def _edge(difference: Tensor) -> Tensor:
 
 
 def _whitening(circles: Tensor) -> Tensor:
-    """(3, 3): the colours' axes, each divided by its usual spread, of which rare colours do not make much."""
-    high = stand_out(circles.permute(0, 3, 2, 1).flatten(1, 2))  # (n, 3 * R, A)
-    colours = (
-        high.reshape(-1, 3, RADII, ANGLES).permute(0, 3, 2, 1).reshape(-1, 3)[::_EVERY].double()
-    )  # (m, 3)
-    _, axes = torch.linalg.eigh(torch.cov(colours.T))
-    spread = 1.4826 * (colours @ axes).abs().median(0).values + _FLOOR
-    white: Tensor = axes / spread
-    return white.float()
+    """(3, 3): light and two hues, each divided by its usual spread, to which rare ones add little."""
+    axes = torch.tensor(_OPPONENT)
+    high = stand_out((circles @ axes).permute(0, 3, 2, 1).flatten(1, 2))  # (n, 3 * R, A)
+    colours = high.reshape(-1, 3, RADII, ANGLES).transpose(0, 1).flatten(1)  # (3, m)
+    white: Tensor = axes / (1.4826 * colours[:, ::_EVERY].abs().median(1).values + _FLOOR)
+    return white
 
 
 def _spread(shown: Tensor) -> Tensor:

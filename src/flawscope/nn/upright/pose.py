@@ -23,6 +23,7 @@ ANGLES, RADII, FREQUENCIES = 360, 40, 90
 COARSE = 128  # pixels that the shorter side of the picture is shrunk to, or a little more
 _RING = 4  # pixels of the border, of the small picture, that show the ground
 _NEAR = 90  # degrees to either side whose mean is what something stands out from
+_BEGINS, _STEEP = 0.8, 4.0  # of the edge's difference, from which on a pixel counts, and how soon wholly
 _FEW = 1e-6
 
 
@@ -104,7 +105,7 @@ class Upright(nn.Module):
 
     def weight(self, small: Tensor) -> Tensor:
         """How far each pixel (N, 3, h, w) is of the part, 0 to 1: (N, h * w)."""
-        return (self.difference(small) / self.edge - 0.5).clamp(0, 1).flatten(1)
+        return ((self.difference(small) / self.edge - _BEGINS) * _STEEP).clamp(0, 1).flatten(1)
 
     def places(self, small: Tensor) -> Tensor:
         """Where pixels (N, 3, h, w) lie in the picture, right of and below its middle: (h * w, 2)."""
