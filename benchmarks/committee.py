@@ -45,7 +45,8 @@ from flawscope.data.training import TrainingData
 from flawscope.errors import FlawscopeError, UnsuitedError
 from flawscope.files import write_text
 from flawscope.methods.committee import Committee
-from flawscope.methods.committee.learning import at_size, for_members
+from flawscope.methods.committee.frames import at_size
+from flawscope.methods.committee.learning import for_members
 from flawscope.methods.detector import Detector
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import create, options_of

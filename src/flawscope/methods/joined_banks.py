@@ -27,6 +27,7 @@ from flawscope.methods.detector import (
     Side,
     Stage,
 )
+from flawscope.methods.turning import POSES
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.preflight import Preflight, seconds_a_picture
@@ -67,13 +68,6 @@ class JoinedBanksOptions(JoinedPatchesOptions, BackboneOptions):
     )
 
 
-_POSE = OutputSpec(
-    name=POSE,
-    kind="vector",
-    about="how the part lies: cosine and sine of its angle; the middle of the turned picture, right of and "
-    "below that of the frame, in pixels",
-    names=("cosine", "sine", "x", "y"),
-)
 _KINDS = OutputSpec(
     name=ABSENT,
     kind="vector",
@@ -122,7 +116,12 @@ class JoinedBanks(Detector):
 
     def _outputs(self) -> tuple[OutputSpec, ...]:
         absent = () if self.absent is None else (_KINDS,)
-        return (SCORE, HEATMAP, *absent, *((_POSE,) if isinstance(self.backbone, Turned) else ()))
+        return (SCORE, HEATMAP, *absent, *((POSES,) if isinstance(self.backbone, Turned) else ()))
+
+    @property
+    def upright(self) -> Upright | None:
+        """See `TurnsParts`."""
+        return self.backbone.upright if isinstance(self.backbone, Turned) else None
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the cost is measured by a short probe."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,16 +24,18 @@ from flawscope.methods.committee.learning import (
     needs_of,
     suited,
 )
-from flawscope.methods.committee.levels import TailLevels, joined, joined_maps
-from flawscope.methods.committee.members import Members, further, made
-from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions, MemberSpec
-from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, Needs, Stage, Teachable
+from flawscope.methods.committee.levels import TailLevels, joined, joined_maps, levels_of
+from flawscope.methods.committee.members import Members, further, made, outputs_of
+from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions
+from flawscope.methods.committee.turning import turned
+from flawscope.methods.detector import Detector, Facts, Learnt, Needs, Stage, Teachable
 from flawscope.methods.running import taught
 from flawscope.nn.run import Run
+from flawscope.nn.upright.pose import Upright
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.explain.joint import COMPARED, LEVELS, RAW, READER, own_name
-from flawscope.runtime.manifest import OutputSpec
+from flawscope.runtime.explain.absence import POSE
+from flawscope.runtime.explain.joint import COMPARED, LEVELS, RAW, READER, TURNED, own_name
 
 _BATCH = 8
 
@@ -56,7 +58,10 @@ class Committee(Detector):
         shared = [[(int(one), str(name)) for one, name in group] for group in known.get("shared", [])]
         detectors = [made(spec, own.get("learnt")) for spec, own in zip(self.specs, each, strict=True)]
         self.levels, self.map_levels = levels_of(self.specs)
-        self._seat(Members(detectors, self.options.size, shared))
+        turning = known.get("upright")  # height and width at which pictures are turned
+        upright = Upright((int(turning[0]), int(turning[1]))) if turning else None
+        lying = [bool(own.get(TURNED)) for own in each]
+        self._seat(Members(detectors, self.options.size, shared, upright, lying))
         self._looked: tuple[list[Path], dict[str, str]] | None = None  # pictures, and what `look` said
 
     def needs(self) -> Needs:
@@ -116,10 +121,12 @@ class Committee(Detector):
             unfit = looked(fresh, given, run, watch)
         taking = {name: member for name, member in fresh.items() if name not in unfit}
         own, apart = for_members(data, taking, self.options.scaled)
-        fitted, self.left_out = suited(fresh, given | own, unfit, run, watch)
-        self.specs = tuple(spec for spec in self.options.members if spec.name in fitted)
+        fitted = suited(fresh, given | own, unfit, run, watch)
+        self.left_out, names = fitted.left_out, list(fitted.members)
+        self.specs = tuple(spec for spec in self.options.members if spec.name in names)
         self.levels, self.map_levels = levels_of(self.specs)
-        self._seat(Members(list(fitted.values()), self.options.size))
+        lying, members = [name in fitted.turned for name in names], list(fitted.members.values())
+        self._seat(Members(members, self.options.size, upright=fitted.upright, turned=lying))
         self.to(run.torch_device()).eval()
         self._level(data.tuning + apart, run, watch)
         return self._learnt()
@@ -143,9 +150,13 @@ class Committee(Detector):
                     got=f"{member.name}, which can only be trained again",
                     fix="Add --retrain, which trains on the old pictures and the new ones.",
                 )
-        for member in members:
-            taught(member, for_teaching(data, member), run, watch)
-        self._seat(Members(members, self.options.size))
+        upright = self.members.upright
+        for member, lying in zip(members, self.members.turned, strict=True):
+            own = for_teaching(data, member)
+            if lying and upright is not None:
+                own = turned(own, upright, member.options.size)
+            taught(member, own, run, watch)
+        self._seat(Members(members, self.options.size, upright=upright, turned=self.members.turned))
         self.to(run.torch_device()).eval()
         if len(data.tuning) >= FEWEST:
             self._renew(data.tuning, run, watch)
@@ -156,8 +167,10 @@ class Committee(Detector):
         kept = [place for place in range(len(self.members)) if place != number]
         specs = tuple(self.specs[place] for place in kept)
         other = Committee(self.options.model_copy(update={"members": specs}), {"left_out": self.left_out})
-        own = self.members.apart()
-        other._seat(Members([own[place] for place in kept], self.options.size))
+        own, upright = self.members.apart(), self.members.upright
+        lying = [self.members.turned[place] for place in kept]
+        left = [own[place] for place in kept]
+        other._seat(Members(left, self.options.size, upright=upright, turned=lying))
         other.levels, other.map_levels = self.levels.only(kept), self.map_levels.only(kept)
         other.learnt = other._learnt()
         return other.eval()
@@ -173,6 +186,7 @@ class Committee(Detector):
             "members": [self._facts(index) for index in range(len(self.members))],
             "join": self.options.join,
             "levelled_on": self.levels.scores.shape[1],
+            **({"upright": list(upright.size)} if (upright := self.members.upright) is not None else {}),
             **({"left_out": self.left_out} if self.left_out else {}),
         }
         return Learnt(facts=facts)
@@ -201,9 +215,9 @@ class Committee(Detector):
         scores, peaks = [], []
         for pixels in batches(good, run, watch, "levelling the members", _BATCH):
             with torch.no_grad():
-                raw, maps, _ = self.members(pixels)
-            scores.append(raw.cpu())
-            peaks.append(maps.flatten(2).amax(2).cpu())
+                seen = self.members(pixels)
+            scores.append(seen.raw.cpu())
+            peaks.append(seen.maps.flatten(2).amax(2).cpu())
         return torch.cat(scores), torch.cat(peaks)
 
     def _facts(self, index: int) -> dict[str, Any]:
@@ -218,6 +232,7 @@ class Committee(Detector):
             "scalars": [knob.model_dump(mode="json") for knob in member.options.scalars],
             "outputs": [output.model_dump(mode="json") for output in member.outputs],
             "learnt": dict(member.learnt.facts),
+            **({TURNED: True} if self.members.turned[index] else {}),
         }
 
     def stages(self) -> tuple[Stage, ...]:
@@ -233,7 +248,7 @@ class Committee(Detector):
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the joined level of `join`."""
         del scalars
-        raw, maps, answers = self.members(pixels)
+        raw, maps, answers, pose = self.members(pixels)
         levels = self.levels(raw)
         outputs = {
             "score": joined(levels, self.options.join),
@@ -241,6 +256,8 @@ class Committee(Detector):
             LEVELS: levels,
             RAW: raw,
         }
+        if pose is not None:
+            outputs[POSE] = self.members.posed(pose)
         if self.members.steps:
             outputs[COMPARED] = self.members.compared(raw, answers)
         for name, member, answer in zip(self.names, self.members, answers, strict=True):
@@ -261,27 +278,3 @@ class Committee(Detector):
             levels = self.levels(raw.to(self.levels.start.device))
             expected = joined(levels, self.options.join).cpu().numpy()
         require_agreement(expected, outputs["score"], engine, "what its members' scores amount to")
-
-
-def levels_of(specs: Sequence[MemberSpec]) -> tuple[TailLevels, TailLevels]:
-    """Levels of the members' scores, and of their maps' peaks, that nothing is known of yet."""
-    slowed = [spec.tail == "logarithmic" for spec in specs]
-    return TailLevels(len(specs), slowed), TailLevels(len(specs))
-
-
-def outputs_of(names: Sequence[str], members: Members) -> tuple[OutputSpec, ...]:
-    """Score, heatmap, levels and raw scores of members of these names, and their own further outputs."""
-    about = "−log of the share of good pictures that score as high to each member"
-    levels = OutputSpec(name=LEVELS, kind="vector", about=about, names=tuple(names))
-    raw = OutputSpec(name=RAW, kind="vector", about="raw score of each member", names=tuple(names))
-    compared = OutputSpec(name=COMPARED, kind="vector", about="what engines are compared on")
-    return (
-        SCORE.model_copy(update={"parity": COMPARED}) if members.steps else SCORE,
-        HEATMAP,
-        *((levels, raw, compared) if members.steps else (levels, raw)),
-        *(
-            output.model_copy(update={"name": own_name(name, output.name), "parity": None})
-            for name, member in zip(names, members, strict=True)
-            for output in further(member)
-        ),
-    )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.tiles import units_of
 from flawscope.data.training import TrainingData, evenly
 from flawscope.errors import UnsuitedError
-from flawscope.methods.committee.frames import ResizedPictures
+from flawscope.methods.committee.frames import at_size
+from flawscope.methods.committee.turning import can_be_turned, turned
 from flawscope.methods.detector import Detector, Needs
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.idle import LooksFirst, MayBeIdle
+from flawscope.methods.turning import TurnsParts, upright_of
 from flawscope.nn.banks.preflight import in_turn
 from flawscope.nn.run import Run
+from flawscope.nn.upright.pose import Upright
 from flawscope.nn.watch import Watch
 
 FEWEST = 2  # tuning pictures, which a spread needs
@@ -90,14 +94,34 @@ def for_member(data: TrainingData, member: Detector, scaled: float, *, apart: bo
     )
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """Members that were fitted, and how they see parts that lie at any angle.
+
+    Attributes:
+        members: by name, in the committee's order.
+        left_out: why each of the others is.
+        upright: by which parts are turned for members that do not do so themselves; None: for none.
+        turned: the names of those.
+    """
+
+    members: dict[str, Detector]
+    left_out: dict[str, str]
+    upright: Upright | None
+    turned: frozenset[str]
+
+
 def suited(
     members: Mapping[str, Detector],
     given: Mapping[str, TrainingData],
     unfit: Mapping[str, str],
     run: Run,
     watch: Watch,
-) -> tuple[dict[str, Detector], dict[str, str]]:
+) -> Fitted:
     """The members that such parts give something to compare, fitted, and why each of the others is left out.
+
+    Where one of them finds that parts lie at any angle and turns them, all others that can (`can_be_turned`)
+    learn from turned pictures, too.
 
     Those go that are `unfit`, as a look at some of the pictures told (`looked`), those that refuse good
     pictures as unsuited, and those that are fitted and say that they are idle, by good pictures' evidence
@@ -109,11 +133,18 @@ def suited(
         FlawscopeError: what else a member raises.
     """
     found, refused = dict[str, Detector](), dict[str, UnsuitedError]()
-    for name, member in members.items():
+    lying = set[str]()
+    for name in sorted(members, key=lambda name: not isinstance(members[name], TurnsParts)):
         if name in unfit:
             continue
+        member, data = members[name], given[name]
+        upright = upright_of(found.values())
+        if upright is not None and can_be_turned(member, data):
+            watch.say(f"{name} sees parts turned, too.")
+            data = turned(data, upright, member.options.size)
+            lying.add(name)
         try:
-            found[name] = _fitted(member, given[name], run, watch)
+            found[name] = _fitted(member, data, run, watch)
         except UnsuitedError as error:
             refused[name] = error
     if not found:
@@ -123,12 +154,14 @@ def suited(
         for name, member in found.items()
         if isinstance(member, MayBeIdle) and (said := member.idle())
     }
-    kept = {name: member for name, member in found.items() if name not in idle} or found
+    left = {name: member for name, member in found.items() if name not in idle} or found
+    kept = {name: left[name] for name in members if name in left}
     why = {**unfit, **{name: str(error).rstrip(".") for name, error in refused.items()}, **idle}
     left_out = {name: why[name] for name in members if name not in kept}
     for name, said in left_out.items():
         watch.say(f"{name} is left out: {said}.")
-    return kept, left_out
+    upright = upright_of(kept.values())
+    return Fitted(kept, left_out, upright, frozenset(lying & kept.keys()))
 
 
 def looked(
@@ -158,12 +191,6 @@ def for_teaching(data: TrainingData, member: Detector) -> TrainingData:
     """The new good pictures of `data.normal` at a member's size, and nothing to scale on."""
     size = member.options.size
     return TrainingData(normal=at_size(data.normal, size), tuning=at_size(data.tuning.subset([]), size))
-
-
-def at_size(pictures: Pictures, size: tuple[int, int]) -> Pictures:
-    """Pictures at that height and width, resized where they are not."""
-    frame = pictures.frame
-    return pictures if (frame.height, frame.width) == size else ResizedPictures(pictures, size)
 
 
 def _divided(data: TrainingData, share: float) -> tuple[Pictures, Pictures]:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from flawscope.methods.committee.options import MemberSpec
+
 _TAIL = 0.25  # share of the good pictures above the point from which the fitted tail goes on
 _BANDWIDTH = 0.5  # of a logistic kernel whose deviation is Silverman's 0.9 σ n^(-1/5)
 _NORMAL_RANGE = 1.349  # interquartile range of a Gaussian of deviation 1
@@ -132,3 +134,9 @@ def joined_maps(maps: Tensor, slowed: Sequence[bool]) -> Tensor:
         for kind in (False, True)
     )
     return fine + torch.relu(parts - fine.clamp(min=_USUAL))
+
+
+def levels_of(specs: Sequence[MemberSpec]) -> tuple[TailLevels, TailLevels]:
+    """Levels of the members' scores, and of their maps' peaks, that nothing is known of yet."""
+    slowed = [spec.tail == "logarithmic" for spec in specs]
+    return TailLevels(len(specs), slowed), TailLevels(len(specs))

@@ -89,7 +89,7 @@ def learn_upright(upright: Upright, pictures: Pictures, run: Run, watch: Watch) 
     best = min(found, key=lambda one: one.left)
     other = _template(shown, half_turned(circles, best.angles))
     best = max((best, other), key=lambda one: _likeness(_turned(shown, one.angles)))
-    _fill(upright, best.template, best.spread)
+    _fill(upright, _certain(best, len(shown), hues=best is other), best.spread)
     turning = best.turning(shown, _framed(upright, small))
     upright.to(device)
     return turning
@@ -129,6 +129,20 @@ def _template(shown: Tensor, angles: Tensor) -> _Aligned:
     turned = _turned(shown, angles)
     template = turned.mean(0)
     return _Aligned(angles, template, _spread(turned - template))
+
+
+def _certain(found: _Aligned, count: int, *, hues: bool) -> Tensor:
+    """The template (K, R * 3) of so many parts, less where it may be what they happen to show.
+
+    Around a circle its mean square holds the spread's share 1 / count. Where `hues` tell which way round
+    parts lie, light, whose shadows lie otherwise with each turn, tells nothing of it.
+    """
+    template, spread = (one.reshape(-1, RADII, 3) for one in (found.template, found.spread))
+    power = template.abs().square().mean(1, keepdim=True).clamp_min(_FLOOR**2)  # (K, 1, 3)
+    kept = template * (1 - spread[:, :1] / count / power).clamp_min(0)
+    if hues:
+        kept[0::2, :, 0] = 0  # odd frequencies, from 1 on
+    return kept.flatten(1)
 
 
 def _fill(upright: Upright, template: Tensor, spread: Tensor, used: Tensor | None = None) -> None:

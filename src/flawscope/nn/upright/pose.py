@@ -23,7 +23,7 @@ ANGLES, RADII, FREQUENCIES = 360, 40, 90
 COARSE = 128  # pixels that the shorter side of the picture is shrunk to, or a little more
 _RING = 4  # pixels of the border, of the small picture, that show the ground
 _NEAR = 90  # degrees to either side whose mean is what something stands out from
-_BEGINS, _STEEP = 0.8, 4.0  # of the edge's difference, from which on a pixel counts, and how soon wholly
+_BEGINS, _STEEP = 0.7, 3.0  # of the edge's difference, from which on a pixel counts, and how soon wholly
 _FEW = 1e-6
 
 

@@ -4,7 +4,8 @@ The vector `members` holds for each member −log of the share of good pictures 
 `raw_scores` its score; both name their entries. The learnt fact `members` holds for each its `name`, `sense`,
 the reader that it `explains` itself with, its `outputs`, `scalars` and `learnt` facts. Further outputs of a
 member are the model's outputs `NAME.OUTPUT`. Where its `senses` name one of these, a vector, that entry which
-is as high as the member's score tells the sense. The fact `join` says whether the largest level is the score,
+is as high as the member's score tells the sense. A member that is `turned` sees pictures as the vector `pose`
+says, and so do its label maps. The fact `join` says whether the largest level is the score,
 or their sum, `levelled_on` how many good pictures gave the levels.
 """
 
@@ -18,12 +19,15 @@ from typing import Any
 import numpy as np
 
 from flawscope.errors import BundleError
+from flawscope.runtime.explain.absence import POSE
 from flawscope.runtime.explain.areas import from_levels
 from flawscope.runtime.manifest import Manifest, OutputSpec, ScalarSpec
-from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction
+from flawscope.runtime.prediction import Decision, Explanation, Finding, Look, Prediction, Segments
+from flawscope.runtime.turned_placement import TurnedPlacement
 
 READER = "joint"  # how manifests name this reader
 LEVELS, RAW, COMPARED = "members", "raw_scores", "compared"
+TURNED = "turned"
 _RAREST = 1e6  # one in so many; beyond it no number is told
 _EQUAL = 1e-3  # share of a member's score by which the part that made it may differ
 
@@ -76,7 +80,8 @@ def from_members(manifest: Manifest, prediction: Prediction, reader: Reader) -> 
     areas = from_levels(manifest, prediction).findings
     members = tuple(_members(manifest, prediction))
     own = {one.number: reader(str(one.facts["explains"]))(one.manifest, one.prediction) for one in members}
-    segments = next((each.segments for each in own.values() if each.segments is not None), None)
+    divided = (_segments(one, own[one.number]) for one in members)
+    segments = next((found for found in divided if found is not None), None)
     if prediction.decision is Decision.ACCEPT or not members:
         return Explanation(areas, segments=segments)
     told, about = (
@@ -124,25 +129,33 @@ def _members(manifest: Manifest, prediction: Prediction) -> Iterator[_Member]:
             float(raw),
             own,
             manifest.model_copy(update=alone),
-            _of(prediction, name, float(raw)),
+            _of(prediction, name, float(raw), turned=bool(own.get(TURNED))),
         )
 
 
-def _of(prediction: Prediction, name: str, raw: float) -> Prediction:
-    """The prediction as the member alone would have its further outputs and its score."""
+def _of(prediction: Prediction, name: str, raw: float, *, turned: bool) -> Prediction:
+    """The prediction as the member alone would have its further outputs, their placement and its score."""
     start = own_name(name, "")
-    looks = (
-        replace(
-            look,
-            outputs={
-                output.removeprefix(start): values
-                for output, values in look.outputs.items()
-                if output.startswith(start)
-            },
-        )
-        for look in prediction.looks
-    )
+    looks = []
+    for look in prediction.looks:
+        own = {
+            output.removeprefix(start): values
+            for output, values in look.outputs.items()
+            if output.startswith(start)
+        }
+        placement = look.placement
+        if turned and POSE in look.outputs:
+            placement = TurnedPlacement.of(placement, look.outputs[POSE])
+        looks.append(Look(placement, own))
     return replace(prediction, score=raw, looks=tuple(looks))
+
+
+def _segments(one: _Member, explained: Explanation) -> Segments | None:
+    """The member's segments over the picture as it came."""
+    found, looks = explained.segments, one.prediction.looks
+    if found is None or not looks or not isinstance(looks[0].placement, TurnedPlacement):
+        return found
+    return replace(found, labels=looks[0].placement.lying(found.labels))
 
 
 def _fired(manifest: Manifest, score: float, members: tuple[_Member, ...]) -> list[_Member]:

@@ -1,0 +1,37 @@
+"""Which members see parts turned that another one turns, and what they learn from then."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from flawscope.data.pictures import Pictures
+from flawscope.data.training import TrainingData
+from flawscope.methods.committee.frames import ResizedPictures, TurnedPictures, at_size
+from flawscope.methods.detector import Detector
+from flawscope.methods.turning import TurnsParts
+from flawscope.nn.upright.pose import Upright
+
+LEARNT, GIVEN = "components", "folder"  # segments that are learnt from pictures; masks that somebody gives
+
+
+def can_be_turned(member: Detector, data: TrainingData) -> bool:
+    """Whether a member may see turned what lies at any angle.
+
+    Those that turn parts themselves see them as they lie. So do those that know something of single pictures
+    which would have to be turned with them: annotations, maps of segments, where defects lie.
+    """
+    segments = getattr(member.options, "segments", None)
+    by_place = segments is not None and (segments.kind != LEARNT or segments.proposer.kind == GIVEN)
+    return not (isinstance(member, TurnsParts) or by_place or data.parts or data.defective)
+
+
+def turned(data: TrainingData, upright: Upright, size: tuple[int, int]) -> TrainingData:
+    """The good pictures as `upright` turns them, at a member's size, of what the committee sees."""
+    lying = copy.deepcopy(upright).cpu()
+
+    def seen(pictures: Pictures) -> Pictures:
+        whole = pictures.pictures if isinstance(pictures, ResizedPictures) else pictures
+        return at_size(TurnedPictures(at_size(whole, lying.size), lying), size)
+
+    return replace(data, normal=seen(data.normal), tuning=seen(data.tuning))
