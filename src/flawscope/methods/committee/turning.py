@@ -12,7 +12,7 @@ from flawscope.methods.detector import Detector
 from flawscope.methods.turning import TurnsParts
 from flawscope.nn.upright.pose import Upright
 
-LEARNT, GIVEN = "components", "folder"  # segments that are learnt from pictures; masks that somebody gives
+BY_PLACE = frozenset({"folder", "overlaid", "static"})  # segments and masks that somebody gives, as they lie
 
 
 def can_be_turned(member: Detector, data: TrainingData) -> bool:
@@ -22,8 +22,8 @@ def can_be_turned(member: Detector, data: TrainingData) -> bool:
     which would have to be turned with them: annotations, maps of segments, where defects lie.
     """
     segments = getattr(member.options, "segments", None)
-    by_place = segments is not None and (segments.kind != LEARNT or segments.proposer.kind == GIVEN)
-    return not (isinstance(member, TurnsParts) or by_place or data.parts or data.defective)
+    kinds = {getattr(one, "kind", None) for one in (segments, getattr(segments, "proposer", None))}
+    return not (isinstance(member, TurnsParts) or kinds & BY_PLACE or data.parts or data.defective)
 
 
 def turned(data: TrainingData, upright: Upright, size: tuple[int, int]) -> TrainingData:
