@@ -12,10 +12,11 @@ All scores and conditions together."""
 _FIXED = """\
 Scores alone, promised 1 %, if each picture were ranked among the calibration pictures alone, as it is not:"""
 _CHANGED = """\
-299 calibration pictures, 500 unchanged ones, then 1000 changed ones; promised 1 %. Pictures repeat. *Effect*:
-of the change on the quantity's mean, in its own deviations. *After*: median of pictures from the change to
-the first alarm, and what nine of ten streams need. *Named*: the first alarm is about the quantity that was
-changed. *Before*: streams with an alarm before the change, left out of the rest."""
+299 calibration pictures, 500 unchanged ones, then 1000 changed ones; promised 1 %. Pictures repeat. Scores
+are those of what `flawscope train` makes by itself of most of 120 good pictures. *Effect*: of the change on
+the quantity's mean, in its own deviations. *After*: median of pictures from the change to the first alarm,
+and what nine of ten streams need. *Named*: the first alarm is about the quantity that was changed. *Before*:
+streams with an alarm before the change, left out of the rest."""
 
 
 def markdown(result: dict[str, Any]) -> str:
