@@ -15,7 +15,8 @@ nothing is chosen on test pictures.
 
 Each member is fitted once (`fit_once`), and kept in WORK/committee; the committee takes it from there, and a
 member alone is its raw score there, also where the committee leaves it out; where it refuses the good
-pictures it has none. `sum` and `largest` join the same levels. `csad, banks as its branch` is
+pictures it has none. One that sees parts turned in the committee is fitted there again, on turned pictures.
+`sum` and `largest` join the same levels. `csad, banks as its branch` is
 what CSAD's own fusion makes of the same fits: the larger of its score and of the joined banks' in deviations
 of good pictures.
 

@@ -23,6 +23,7 @@ from flawscope.methods.registry import create
 from flawscope.methods.running import restored, score, taught
 from flawscope.methods.segad.appearance import looks_of, overheard
 from flawscope.nn.run import Checkpoints, Run
+from flawscope.nn.upright.pose import EARLIER, SLOPE
 from flawscope.nn.upright.turned import Turned
 from flawscope.runtime.images import Frame
 from flawscope.runtime.inspector import Inspector
@@ -143,9 +144,16 @@ def test_parts_that_lie_alike_are_seen_as_they_are(tmp_path: Path) -> None:
     assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
 
 
+def test_what_was_fitted_before_finds_centres_as_it_did() -> None:
+    now, before = (create("joined_banks", OPTIONS, {"upright": known}) for known in ([SIDE, SIDE], True))
+    assert isinstance(now.backbone, Turned)
+    assert isinstance(before.backbone, Turned)
+    assert (now.backbone.upright.slope, before.backbone.upright.slope) == (SLOPE, EARLIER)
+
+
 def test_a_restored_detector_turns_as_the_fitted_one(data: TrainingData) -> None:
     fitted = create("joined_banks", OPTIONS).fit(data, RUN)
-    assert fitted.learnt.facts["upright"] is True
+    assert fitted.learnt.facts["upright"] == [SIDE, SIDE]
     assert [output.name for output in fitted.outputs] == ["score", "heatmap", "absent", "pose"]
     again = restored("joined_banks", OPTIONS, fitted.state_dict(), fitted.learnt.facts)
     found, expected = (score(one, data.normal.subset([0, 1, 2]), RUN) for one in (again, fitted))

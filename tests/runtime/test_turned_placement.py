@@ -14,22 +14,30 @@ from flawscope.runtime.turned_placement import TurnedPlacement
 PLAIN = Placement(frame=(60, 80), picture=(120, 160), corner=(0, 0), inner=(60, 80))
 
 
-def turned(degrees: float, x: float = 3.0, y: float = -2.0, of: Placement = PLAIN) -> TurnedPlacement:
+def turned(
+    degrees: float,
+    x: float = 3.0,
+    y: float = -2.0,
+    of: Placement = PLAIN,
+    size: tuple[int, int] | None = None,
+) -> TurnedPlacement:
     angle = math.radians(degrees)
-    return TurnedPlacement.of(of, (math.cos(angle), math.sin(angle), x, y))
+    return TurnedPlacement.of(of, (math.cos(angle), math.sin(angle), x, y), size or of.frame)
 
 
 @pytest.mark.parametrize("degrees", [0.0, 37.0, 180.0, -100.0])
-def test_a_place_goes_there_and_back(degrees: float) -> None:
-    placement = turned(degrees)
+@pytest.mark.parametrize("size", [(60, 80), (50, 50)])
+def test_a_place_goes_there_and_back(degrees: float, size: tuple[int, int]) -> None:
+    placement = turned(degrees, size=size)
     down, across = placement.share(*placement.to_frame((100, 40)))
     assert (across * 160, down * 120) == pytest.approx((100.5, 40.5))
 
 
 def test_a_place_lies_where_the_network_that_turned_it_has_it() -> None:
-    placement = turned(37.0)
-    expected = as_it_lies((0.3, 0.6), placement.pose, placement.frame)
-    assert placement.share(0.3 * 60, 0.6 * 80) == pytest.approx(expected)
+    for size in ((60, 80), (60, 60), (90, 120)):
+        placement = turned(37.0, size=size)
+        expected = as_it_lies((0.3, 0.6), placement.pose, size)
+        assert placement.share(0.3 * 60, 0.6 * 80) == pytest.approx(expected)
 
 
 def test_a_quarter_turn_of_a_square_by_hand() -> None:
@@ -57,6 +65,14 @@ def test_what_the_turned_frame_does_not_show_is_background() -> None:
     own = turned(45.0, 0, 0).labels_back(np.ones((60, 80), np.uint8))
     assert own[60, 80] == 1
     assert own[0, 0] == own[-1, -1] == 0
+    assert turned(45.0, 0, 0).back(np.full((60, 80), 5, np.float32))[0, 0] == 5
+
+
+def test_places_beyond_the_turned_frame_are_outside() -> None:
+    placement = turned(90.0, 0, 0)  # of 60 by 80, whose left and right ends are turned out
+    assert placement.depth((80, 60)) == pytest.approx(30, abs=1)
+    assert placement.depth((2, 60)) < 0
+    assert placement.depth((158, 60)) < 0
 
 
 def test_a_box_covers_its_cells() -> None:

@@ -36,11 +36,11 @@ from flawscope.nn.joining.absent import AbsentPatches
 from flawscope.nn.joining.banks import JoinedPatches, JoinedPatchesOptions
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.upright import learning as upright
-from flawscope.nn.upright.pose import Upright
+from flawscope.nn.upright.pose import EARLIER, SLOPE, Upright
 from flawscope.nn.upright.turned import Turned
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.explain.absence import ABSENT, POSE, READER, as_it_lies
+from flawscope.runtime.explain.absence import ABSENT, POSE, READER, UPRIGHT, as_it_lies
 from flawscope.runtime.images import size_of
 from flawscope.runtime.manifest import OutputSpec
 
@@ -100,8 +100,9 @@ class JoinedBanks(Detector):
     def __init__(self, options: JoinedBanksOptions, facts: Facts | None = None) -> None:
         super().__init__(options, facts)
         self.backbone = self._network()
-        if facts and facts.get("upright"):
-            self.backbone = Turned(self.backbone, Upright(options.size))
+        if facts and (turning := facts.get(UPRIGHT)):
+            slope = EARLIER if turning is True else SLOPE  # before, the size was not told
+            self.backbone = Turned(self.backbone, Upright(options.size, slope))
         self.patches = JoinedPatches(options, self.backbone, options.size)
         self.absent = self._kinds()
         self.outputs = self._outputs()
@@ -149,7 +150,8 @@ class JoinedBanks(Detector):
             self._turn(data.normal, run, watch)
         self.to(run.torch_device())
         self.outputs = self._outputs()
-        facts: dict[str, JsonValue] = {"upright": True} if isinstance(self.backbone, Turned) else {}
+        turning = isinstance(self.backbone, Turned)
+        facts: dict[str, JsonValue] = {UPRIGHT: list(self.options.size)} if turning else {}
 
         def also(patches: Tensor) -> None:
             if self.absent is not None and whole:

@@ -13,7 +13,7 @@ POSES = OutputSpec(
     name=POSE,
     kind="vector",
     about="how the part lies: cosine and sine of its angle; the middle of the turned picture, right of and "
-    "below that of the frame, in pixels",
+    "below that of the picture at the size at which it is turned, in pixels",
     names=("cosine", "sine", "x", "y"),
 )
 

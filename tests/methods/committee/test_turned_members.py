@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from csad_small import SMALL
 from flawscope.data.pictures import PictureFiles, Pictures
@@ -34,6 +35,7 @@ from flawscope.runtime.turned_placement import TurnedPlacement
 from flawscope.training.train import train
 from trained import recipe
 from turning_parts import SIDE, wheel, write_wheels
+from zoo import ZOO
 
 from .conftest import BANKS, NETWORK
 
@@ -97,6 +99,8 @@ def test_members_answer_as_they_do_alone_on_turned_pictures(
     upright = owner.members.upright
     assert upright is not None
     together = score(owner, tests, Run())
+    with torch.inference_mode():
+        maps = owner.members(torch.from_numpy(next(tests.batches(len(tests))))).maps
     given, _ = for_members(data, dict(zip(owner.names, owner.members, strict=True)), owner.options.scaled)
     shown = TrainingData(tests, tests.subset([]))
     for place, name in enumerate(owner.names):
@@ -105,6 +109,10 @@ def test_members_answer_as_they_do_alone_on_turned_pictures(
         if owner.members.turned[place]:
             own, seen = turned(own, upright, size), turned(shown, upright, size).normal
         alone = score(create(spec.method, spec.options).fit(own, Run()), seen, Run())
+        if owner.members.turned[place] and size == upright.size:
+            lying = upright.back(torch.from_numpy(alone["heatmap"]), torch.from_numpy(together["pose"]))
+            np.testing.assert_allclose(maps[:, place], lying, rtol=1e-2, atol=1e-2)
+            assert np.abs(maps[:, place].numpy() - alone["heatmap"]).max() > 0.1
         np.testing.assert_allclose(together["raw_scores"][:, place], alone["score"], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(together["pose"], together["joined_banks.pose"], atol=1e-4)
 
@@ -117,6 +125,7 @@ def test_restored_taught_or_without_the_one_that_turns_it_still_does(
     again = restored("committee", options, owner.state_dict(), owner.learnt.facts)
     np.testing.assert_allclose(score(again, tests, Run())["score"], before["score"], rtol=1e-5)
     fewer = score(owner.without(1), tests, Run())
+    assert not owner.without(1).stages()[0].half  # poses are of float32
     np.testing.assert_allclose(fewer["raw_scores"], before["raw_scores"][:, [0, 2]], rtol=1e-5)
     np.testing.assert_allclose(fewer["pose"], before["pose"])
     alone = owner.without(2).without(0)  # which needs no more than its own
@@ -126,6 +135,26 @@ def test_restored_taught_or_without_the_one_that_turns_it_still_does(
     assert isinstance(after, Committee)
     assert after.members.turned == owner.members.turned
     assert (score(after, tests, Run())["raw_scores"] != before["raw_scores"]).any()
+
+
+def test_one_of_another_size_and_shape_turns_at_that(data: TrainingData, tests: Pictures) -> None:
+    oblong = {**TURNER, "options": {**TURNER["options"], "size": [80, 80]}}
+    made = create("committee", {"size": [64, 128], "members": [oblong, SMALLER]})
+    assert isinstance(made, Committee)
+    frame = Frame(64, 128)
+    made.fit(TrainingData(data.normal.resized(frame), data.tuning.resized(frame)), Run())
+    assert made.learnt.facts["upright"] == [80, 80]
+    seen = score(made, tests.resized(frame), Run())
+    drawn, pose = tests[0].transpose(1, 2, 0), seen["pose"][0]  # (96, 96, 3)
+    placement = TurnedPlacement.of(Frame(64, 128).placement(SIDE, SIDE), pose, (80, 80))
+    assert made.members.upright is not None
+    small = torch.from_numpy(tests.resized(Frame(80, 80))[0])
+    shown = made.members.upright.turned(small[None], torch.from_numpy(pose)[None])[0]
+    red = (shown[0] - shown[1]).numpy()
+    row, column = divmod(int(red.argmax()), 80)
+    down, across = placement.share((row + 0.5) / 80 * 64, (column + 0.5) / 80 * 128)
+    own = divmod(int((drawn[..., 0] - drawn[..., 1]).argmax()), SIDE)
+    assert (down * SIDE, across * SIDE) == pytest.approx((own[0] + 0.5, own[1] + 0.5), abs=4)
 
 
 def test_aligned_parts_turn_nothing(tmp_path: Path) -> None:
@@ -140,6 +169,7 @@ def test_aligned_parts_turn_nothing(tmp_path: Path) -> None:
 def test_what_is_known_of_single_pictures_is_not_turned(data: TrainingData, tests: Pictures) -> None:
     made = {"plain": create("csad", PARTS["options"]), "banks": create("joined_banks", TURNER["options"])}
     maps = {"kind": "folder", "maps": "maps"}
+    made["patches"] = ZOO["multiscale_patch"][0].new()  # which names patches of other pictures
     made["maps"] = create("csad", {**PARTS["options"], "segments": maps})
     masks = {"kind": "components", **NETWORK, "proposer": {"kind": "folder", "maps": "masks"}}
     made["masks"] = create("csad", {**PARTS["options"], "segments": masks})
@@ -197,4 +227,7 @@ def test_findings_and_segments_lie_where_the_part_does(model: Inspector, tmp_pat
         own = np.asarray(told.segments.labels)
         rows, columns = np.nonzero(own == own[SIDE // 2 - 4, SIDE // 2 + 6])
         assert (columns.mean(), rows.mean()) == pytest.approx((SIDE / 2 + 6, SIDE / 2 - 4), abs=4)
+        look = found.looks[0]
+        placement = TurnedPlacement.of(look.placement, look.outputs["pose"], (SIDE, SIDE))
+        np.testing.assert_array_equal(own, placement.lying(look.outputs["csad.components"]))
     assert [isinstance(one, TurnedPlacement) for one in placements] == [True, False, True] * 2

@@ -34,7 +34,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.upright.pose import Upright
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.explain.absence import POSE
+from flawscope.runtime.explain.absence import POSE, UPRIGHT
 from flawscope.runtime.explain.joint import COMPARED, LEVELS, RAW, READER, TURNED, own_name
 
 _BATCH = 8
@@ -58,7 +58,7 @@ class Committee(Detector):
         shared = [[(int(one), str(name)) for one, name in group] for group in known.get("shared", [])]
         detectors = [made(spec, own.get("learnt")) for spec, own in zip(self.specs, each, strict=True)]
         self.levels, self.map_levels = levels_of(self.specs)
-        turning = known.get("upright")  # height and width at which pictures are turned
+        turning = known.get(UPRIGHT)  # height and width at which pictures are turned
         upright = Upright((int(turning[0]), int(turning[1]))) if turning else None
         lying = [bool(own.get(TURNED)) for own in each]
         self._seat(Members(detectors, self.options.size, shared, upright, lying))
@@ -186,7 +186,7 @@ class Committee(Detector):
             "members": [self._facts(index) for index in range(len(self.members))],
             "join": self.options.join,
             "levelled_on": self.levels.scores.shape[1],
-            **({"upright": list(upright.size)} if (upright := self.members.upright) is not None else {}),
+            **({UPRIGHT: list(upright.size)} if (upright := self.members.upright) is not None else {}),
             **({"left_out": self.left_out} if self.left_out else {}),
         }
         return Learnt(facts=facts)
@@ -236,14 +236,15 @@ class Committee(Detector):
         }
 
     def stages(self) -> tuple[Stage, ...]:
-        """One graph; in float32 throughout where some stretch of a member must be.
+        """One graph; in float32 throughout where some stretch of a member must be, or parts are turned.
 
         Raises:
             OptionError: options of a member with which no model folder can be made.
         """
         own = [stage for member in self.members for stage in member.stages()]
         outputs = tuple(output.name for output in self.outputs)
-        return (Stage(GRAPH, ("pixels",), outputs, self, half=all(stage.half for stage in own)),)
+        half = self.members.upright is None and all(stage.half for stage in own)
+        return (Stage(GRAPH, ("pixels",), outputs, self, half=half),)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`; score is the joined level of `join`."""
@@ -257,7 +258,7 @@ class Committee(Detector):
             RAW: raw,
         }
         if pose is not None:
-            outputs[POSE] = self.members.posed(pose)
+            outputs[POSE] = pose
         if self.members.steps:
             outputs[COMPARED] = self.members.compared(raw, answers)
         for name, member, answer in zip(self.names, self.members, answers, strict=True):

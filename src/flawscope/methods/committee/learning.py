@@ -129,7 +129,7 @@ def suited(
     tell how rare a score is, and not whether flaws raise it.
 
     Raises:
-        UnsuitedError: what the first refuses, where none is left. Idle ones stay where all are idle.
+        UnsuitedError: what the first to be fitted refuses, where none is left. Idle ones stay where all are.
         FlawscopeError: what else a member raises.
     """
     found, refused = dict[str, Detector](), dict[str, UnsuitedError]()
@@ -160,8 +160,7 @@ def suited(
     left_out = {name: why[name] for name in members if name not in kept}
     for name, said in left_out.items():
         watch.say(f"{name} is left out: {said}.")
-    upright = upright_of(kept.values())
-    return Fitted(kept, left_out, upright, frozenset(lying & kept.keys()))
+    return Fitted(kept, left_out, upright_of(found.values()), frozenset(lying & kept.keys()))
 
 
 def looked(

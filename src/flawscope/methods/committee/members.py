@@ -30,7 +30,8 @@ class Seen(NamedTuple):
         raw: (N, K) their scores.
         maps: (N, K, H, W) their heatmaps, over the pictures as they came.
         answers: of each member.
-        pose: (N, 4) by which pictures were turned for some of them, see `Upright`; None: for none.
+        pose: (N, 4) by which pictures were turned for some of them, in pixels of the size of `upright`; None:
+            for none.
     """
 
     raw: Tensor
@@ -130,13 +131,6 @@ class Members(nn.Module):
         if size not in known:
             known[size] = by[_key(size)](next(iter(known.values())))
         return known[size]
-
-    def posed(self, pose: Tensor) -> Tensor:
-        """Poses (N, 4) in pixels of the pictures as they come in."""
-        if self.upright is None:
-            return pose
-        (height, width), (own_height, own_width) = self.size, self.upright.size
-        return pose * torch.tensor([1, 1, width / own_width, height / own_height]).to(pose)
 
     def compared(self, raw: Tensor, answers: Sequence[Answer]) -> Tensor:
         """What engines are compared on, (N, D): raw scores (N, K), or what those step on that are steps."""

@@ -11,19 +11,26 @@ from flawscope.methods.committee.frames import ResizedPictures, TurnedPictures, 
 from flawscope.methods.detector import Detector
 from flawscope.methods.turning import TurnsParts
 from flawscope.nn.upright.pose import Upright
+from flawscope.runtime.explain import two_maps
 
 BY_PLACE = frozenset({"folder", "overlaid", "static"})  # segments and masks that somebody gives, as they lie
+READERS = frozenset(
+    {"components", "distances", "levels", two_maps.READER}
+)  # whose findings can be brought back
 
 
 def can_be_turned(member: Detector, data: TrainingData) -> bool:
-    """Whether a member may see turned what lies at any angle.
+    """Whether a member sees parts turned where another one turns them.
 
-    Those that turn parts themselves see them as they lie. So do those that know something of single pictures
-    which would have to be turned with them: annotations, maps of segments, where defects lie.
+    Those of a method that turns parts itself see pictures as they lie, whatever they found. So do those that
+    know something of single pictures which would have to be turned with them, annotations, maps of segments,
+    where defects lie, and those whose findings point at places of other pictures, or at segments.
     """
     segments = getattr(member.options, "segments", None)
     kinds = {getattr(one, "kind", None) for one in (segments, getattr(segments, "proposer", None))}
-    return not (isinstance(member, TurnsParts) or kinds & BY_PLACE or data.parts or data.defective)
+    annotated = segments is not None and data.parts
+    known = annotated or data.defective or kinds & BY_PLACE
+    return member.explains in READERS and not (isinstance(member, TurnsParts) or known)
 
 
 def turned(data: TrainingData, upright: Upright, size: tuple[int, int]) -> TrainingData:

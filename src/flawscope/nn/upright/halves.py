@@ -11,7 +11,7 @@ _DARK = 0.05  # of colours, whose hue is noise below
 
 
 def half_turned(circles: Tensor, angles: Tensor) -> Tensor:
-    """Angles (n,) in steps, some of them by half a turn more, so that parts are alike in their hues.
+    """Angles (n,) in steps, at most half of them by half a turn more, so that parts are alike in their hues.
 
     Of a tray, say, that lies at any angle, its outline and the shadow beside it tell the angle but for half a
     turn: turned by that, the shadow of another part falls alike. Light and shadow leave hues as they are, and
@@ -32,4 +32,6 @@ def half_turned(circles: Tensor, angles: Tensor) -> Tensor:
     shown = torch.cat([(wave.mT @ hues) * radii for wave in (turns.cos(), turns.sin())], 1).flatten(1)
     products = (shown @ shown.T).fill_diagonal_(0)
     _, axes = torch.linalg.eigh(products.double())
-    return torch.remainder(angles + ANGLES // 2 * (axes[:, -1] < 0), ANGLES)
+    other = axes[:, -1] < 0
+    fewer = other if 2 * int(other.sum()) <= len(other) else ~other  # no sign is the right one
+    return torch.remainder(angles + ANGLES // 2 * fewer, ANGLES)

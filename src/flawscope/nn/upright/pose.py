@@ -20,10 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ANGLES, RADII, FREQUENCIES = 360, 40, 90
+SLOPE = (
+    0.7,
+    3.0,
+)  # at which share of the edge's difference a pixel begins to count, and how soon it does wholly
+EARLIER = (0.5, 1.0)  # what models had before
 COARSE = 128  # pixels that the shorter side of the picture is shrunk to, or a little more
 _RING = 4  # pixels of the border, of the small picture, that show the ground
 _NEAR = 90  # degrees to either side whose mean is what something stands out from
-_BEGINS, _STEEP = 0.7, 3.0  # of the edge's difference, from which on a pixel counts, and how soon wholly
 _FEW = 1e-6
 
 
@@ -35,6 +39,7 @@ class Upright(nn.Module):
 
     Args:
         size: height and width of the pictures, in pixels.
+        slope: how pixels come to count as the part's, see `SLOPE`.
 
     Attributes:
         edge: () how far from the ground the part's colours begin, in [0, 1].
@@ -53,9 +58,9 @@ class Upright(nn.Module):
     waves: Tensor
     standing: Tensor
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], slope: tuple[float, float] = SLOPE) -> None:
         super().__init__()
-        self.size, self.step = size, max(1, min(size) // COARSE)
+        self.size, self.step, self.slope = size, max(1, min(size) // COARSE), slope
         angles = 2 * math.pi / ANGLES * torch.arange(ANGLES, dtype=torch.float64)
         radii = (torch.arange(RADII, dtype=torch.float64) + 0.5) / RADII * min(size) / 2
         around = torch.stack([torch.cos(angles), torch.sin(angles)], 1)[:, None] * radii[:, None]  # (A, R, 2)
@@ -105,7 +110,8 @@ class Upright(nn.Module):
 
     def weight(self, small: Tensor) -> Tensor:
         """How far each pixel (N, 3, h, w) is of the part, 0 to 1: (N, h * w)."""
-        return ((self.difference(small) / self.edge - _BEGINS) * _STEEP).clamp(0, 1).flatten(1)
+        begins, steep = self.slope
+        return ((self.difference(small) / self.edge - begins) * steep).clamp(0, 1).flatten(1)
 
     def places(self, small: Tensor) -> Tensor:
         """Where pixels (N, 3, h, w) lie in the picture, right of and below its middle: (h * w, 2)."""

@@ -4,7 +4,8 @@ The vector `absent` holds for each of several kinds of patches, which good pictu
 distance from it to the nearest patch of the picture lies: 1 is as far as in any good picture. The learnt fact
 `shown` holds for each kind the good picture that shows it best, counted in the order of training, and where,
 in shares of its height and width; the fact `places` where good pictures show it, in shares of the frame's, or
-null where that differs. Where there is a vector `pose`, pictures are seen turned, and so are `places`.
+null where that differs. Where there is a vector `pose`, pictures are seen turned, and so are `places`; the
+fact `upright` holds the height and width in whose pixels it is, unless these are the frame's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction
 
 READER = "absence"  # how manifests name this reader
-ABSENT, POSE = "absent", "pose"
+ABSENT, POSE, UPRIGHT = "absent", "pose", "upright"
 BEYOND = 1.25  # where an absence counts as the mean peak of good pictures, and from where on findings tell it
 
 
@@ -72,7 +73,8 @@ def _sentence(manifest: Manifest, prediction: Prediction, kind: int, kinds: int,
     where = ""
     if place is not None:
         pose = prediction.outputs.get(POSE)
-        down, across = _share(placement, place if pose is None else as_it_lies(place, pose, placement.frame))
+        lying = place if pose is None else as_it_lies(place, pose, _turned_at(manifest, placement))
+        down, across = _share(placement, lying)
         x, y = across * placement.picture[1], down * placement.picture[0]
         values |= {"x": x, "y": y}
         where = f" around ({x:.0f}, {y:.0f})"
@@ -81,6 +83,15 @@ def _sentence(manifest: Manifest, prediction: Prediction, kind: int, kinds: int,
         f"{picture_name(manifest, int(picture))}, {ratio:.3g} times as far out as in any good one learnt from"
     )
     return Finding(text, {name: float(value) for name, value in values.items()})
+
+
+def _turned_at(manifest: Manifest, placement: Placement) -> tuple[int, int]:
+    """Height and width at which pictures are turned."""
+    known = manifest.learnt.get(UPRIGHT)
+    if not isinstance(known, list):
+        return placement.frame
+    height, width = (int(str(side)) for side in known)
+    return height, width
 
 
 def _share(placement: Placement, place: Sequence[float]) -> tuple[float, float]:

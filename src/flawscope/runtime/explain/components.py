@@ -36,6 +36,7 @@ from flawscope.runtime.explain.component_words import (
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.overlay import find_regions
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction, Region, Segments
+from flawscope.runtime.turned_placement import TurnedPlacement
 
 READER = "components"  # how manifests name this reader
 MOST_SENTENCES = 4
@@ -118,7 +119,7 @@ class _Telling:
     def odd(self, one: Odd) -> Finding:
         """One for a component of an unusual shape or unusual colours."""
         region, cells = None, (one.cell,) if one.cell is not None and not one.wide else ()
-        place, values = in_cells(cells), one.values | cell_values(cells)
+        place, values = self._in(cells), one.values | cell_values(cells)
         if self.heatmap is not None:
             region = self._highest(self.placement.labels_back(one.squares.astype(np.uint8)) == 1)
         if region is not None and not one.wide:
@@ -142,9 +143,9 @@ class _Telling:
         region = self._region(extra)
         values, name = self._values(extra, region), self._name(extra.label)
         if missing.label == extra.label:
-            place = in_cells(extra.where)
+            place = self._in(extra.where)
             if apart(extra.where, missing.cells):
-                there = in_cells(missing.cells).removeprefix(" in ")
+                there = self._in(missing.cells).removeprefix(" in ")
                 place = f" in {compartments(extra.where)} instead of {there}"
                 values["instead_of_cell"] = float(missing.cells[0].index + 1)
             text = f"{name}{self._place(extra, region, place)}{self._instead(extra)}"
@@ -152,7 +153,7 @@ class _Telling:
         common = tuple(cell for cell in extra.where if cell in missing.cells)
         cells = common or extra.where or missing.cells
         both = "; ".join(f"{self._name(one.label)} {numbers(one)}" for one in (extra, missing))
-        place = self._place(extra, region, in_cells(cells))
+        place = self._place(extra, region, self._in(cells))
         text = f"{name} instead of {self._name(missing.label)}{place}: {both}"
         values["instead_of"] = float(missing.label)
         return Finding(text, values | cell_values(cells), region)
@@ -171,11 +172,15 @@ class _Telling:
         return Finding(f"{first} and {second} have changed places: {'; '.join(told)}", values, regions[0])
 
     def _place(self, change: Change, region: Region | None, cells: str | None = None) -> str:
-        """Where: the compartments, and of a stray the edge of the picture and the middle of its region."""
-        place = in_cells(change.where) if cells is None else cells
-        if change.stray is None or region is None or self.heatmap is None:
+        """Where: the compartments, and of a stray the edge of the picture and the middle of its region.
+
+        Of a part that is seen turned that middle is always told, for nobody sees its compartments.
+        """
+        place = self._in(change.where) if cells is None else cells
+        if not self._at(change) or region is None or self.heatmap is None:
             return place
-        place = edge(region, self.heatmap.shape) + place
+        if change.stray is not None:
+            place = edge(region, self.heatmap.shape) + place
         x, y = middle(region)
         return f"{place}{',' if place else ''} around ({x}, {y})"
 
@@ -187,9 +192,18 @@ class _Telling:
 
     def _values(self, change: Change, region: Region | None) -> dict[str, float]:
         values = values_of(change)
-        if change.stray is not None and region is not None:
+        if self._at(change) and region is not None:
             values["x"], values["y"] = map(float, middle(region))
         return values
+
+    def _in(self, cells: Sequence[Cell]) -> str:
+        """In which compartments."""
+        of = " of the part as it is turned" if cells and isinstance(self.placement, TurnedPlacement) else ""
+        return in_cells(cells) + of
+
+    def _at(self, change: Change) -> bool:
+        """Whether the middle of its region is told."""
+        return change.stray is not None or isinstance(self.placement, TurnedPlacement)
 
     def _name(self, label: int) -> str:
         """What the class is called."""

@@ -4,9 +4,9 @@ The vector `members` holds for each member −log of the share of good pictures 
 `raw_scores` its score; both name their entries. The learnt fact `members` holds for each its `name`, `sense`,
 the reader that it `explains` itself with, its `outputs`, `scalars` and `learnt` facts. Further outputs of a
 member are the model's outputs `NAME.OUTPUT`. Where its `senses` name one of these, a vector, that entry which
-is as high as the member's score tells the sense. A member that is `turned` sees pictures as the vector `pose`
-says, and so do its label maps. The fact `join` says whether the largest level is the score,
-or their sum, `levelled_on` how many good pictures gave the levels.
+is as high as the member's score tells the sense. A member that is `turned` sees pictures turned by the vector
+`pose`, in pixels of the size in the fact `upright`, and its label maps lie over those. The fact `join` says
+whether the largest level is the score, or their sum, `levelled_on` how many good pictures gave the levels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from flawscope.errors import BundleError
-from flawscope.runtime.explain.absence import POSE
+from flawscope.runtime.explain.absence import POSE, UPRIGHT
 from flawscope.runtime.explain.areas import from_levels
 from flawscope.runtime.manifest import Manifest, OutputSpec, ScalarSpec
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Look, Prediction, Segments
@@ -129,12 +129,15 @@ def _members(manifest: Manifest, prediction: Prediction) -> Iterator[_Member]:
             float(raw),
             own,
             manifest.model_copy(update=alone),
-            _of(prediction, name, float(raw), turned=bool(own.get(TURNED))),
+            _of(prediction, name, float(raw), manifest.learnt.get(UPRIGHT) if own.get(TURNED) else None),
         )
 
 
-def _of(prediction: Prediction, name: str, raw: float, *, turned: bool) -> Prediction:
-    """The prediction as the member alone would have its further outputs, their placement and its score."""
+def _of(prediction: Prediction, name: str, raw: float, upright: Any) -> Prediction:
+    """The prediction as the member alone would have its further outputs, their placement and its score.
+
+    `upright` is the height and width at which pictures are turned for it, or None.
+    """
     start = own_name(name, "")
     looks = []
     for look in prediction.looks:
@@ -144,8 +147,8 @@ def _of(prediction: Prediction, name: str, raw: float, *, turned: bool) -> Predi
             if output.startswith(start)
         }
         placement = look.placement
-        if turned and POSE in look.outputs:
-            placement = TurnedPlacement.of(placement, look.outputs[POSE])
+        if upright is not None and POSE in look.outputs:
+            placement = TurnedPlacement.of(placement, look.outputs[POSE], (int(upright[0]), int(upright[1])))
         looks.append(Look(placement, own))
     return replace(prediction, score=raw, looks=tuple(looks))
 
