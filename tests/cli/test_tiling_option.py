@@ -51,5 +51,7 @@ def test_the_choice_reaches_training_and_its_sentence_the_json(
     told = json.loads(ended.out)["tiling"]
     assert told["sentence"].startswith("Pictures of 1408×512: 2×5 tiles of 320 with overlap 32;")
     assert (told["rows"], told["columns"], told["scale"]) == (2, 5, 1.0)
+    assert json.loads(ended.out)["how_seen"] == told["sentence"]
     ended = flawscope("train", tmp_path, "--tiling", "none", "--json")
     assert json.loads(ended.out)["tiling"] is None
+    assert json.loads(ended.out)["how_seen"] is None  # as it was asked for

@@ -151,6 +151,7 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
                 "method": manifest.method,
                 "pictures": result.counts,
                 "tiling": result.proposal.to_json(),
+                "how_seen": result.proposal.sentence or None,
                 "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
                 **promised(manifest.calibration),
                 "engines": manifest.engines(),
