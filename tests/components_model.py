@@ -12,6 +12,7 @@ from flawscope.runtime.explain import Explanation, explainer
 from flawscope.runtime.images import Frame
 from flawscope.runtime.manifest import HeatmapRange, Manifest, OutputSpec
 from flawscope.runtime.prediction import Decision, Look, Prediction, Region
+from flawscope.runtime.turned_placement import TurnedPlacement
 from quadrants_model import quadrants_manifest
 
 NAMES = ["background", "screw", "nut", "washer"]
@@ -47,11 +48,13 @@ def explain(
     regions: tuple[Region, ...] = (),
     manifest: Manifest | None = None,
     histogram: bool = True,
+    turned_round: bool = False,
     **further: NDArray[Any],
 ) -> Explanation:
     """What the reader says of a picture of twice the frame's size, with such shares, counts and outputs.
 
-    In each cell lies a square of class 1 at the top left and one of class 3 at the bottom right.
+    In each cell lies a square of class 1 at the top left and one of class 3 at the bottom right. Where it is
+    `turned_round`, the frame shows it by half a turn.
     """
     usual = np.array([USUAL[int(name[-1])] for name in ENTRIES], np.float32)
     found = usual.mean(1)
@@ -78,7 +81,10 @@ def explain(
     heatmap = np.zeros((160, 320), np.float32)
     heatmap[12, 172] = 0.5  # on the screw in the third cell
     manifest = manifest or model()
-    looks = (Look(manifest.frame.placement(*heatmap.shape), outputs),)
+    placement = manifest.frame.placement(*heatmap.shape)
+    if turned_round:
+        placement = TurnedPlacement.of(placement, (-1, 0, 0, 0), FRAME)
+    looks = (Look(placement, outputs),)
     prediction = Prediction(2.0, 0.01, decision, heatmap=heatmap, regions=regions, looks=looks)
     return explainer(manifest.explains)(manifest, prediction)
 

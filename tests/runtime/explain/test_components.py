@@ -26,6 +26,18 @@ def test_a_missing_component_is_told_by_its_count_and_its_cell() -> None:
     assert finding.region.box == (160, 80, 240, 160)  # the cell, in the picture's pixels
 
 
+def test_a_part_that_is_seen_turned_is_told_where_it_lies() -> None:
+    """By half a turn: its compartment 7 of 2×4 lies where 2 of 2×4 does."""
+    finding = only(explain({"2x4/6/1": 0.0}, (7, 0, 8), turned_round=True))
+    assert finding.text == (
+        "missing screw in compartment 7 of 2×4 of the part as it is turned, around (120, 40): "
+        "7 found, 8 expected"
+    )
+    assert finding.region is not None
+    assert finding.region.box == (80, 0, 160, 80)
+    assert (finding.values["x"], finding.values["y"]) == (120, 40)
+
+
 def test_without_a_count_the_area_tells() -> None:
     finding = only(explain({"2x4/6/3": 0.0, "1x1/0/3": 0.039}))
     assert finding.text == "missing washer in compartment 7 of 2×4: area 0.0 % (good pictures 4.0 to 5.0 %)"
