@@ -51,8 +51,8 @@ class Turning:
     def tells(self) -> bool:
         """Whether parts lie at any angle, are alike once they are turned, and fit into the picture then.
 
-        Of five products of that kind the least alike have 0.60, 0.58 beyond what they have as they lie, and
-        one had 0.33 beyond it by what was compared before; of nine others none gains more than 0.09.
+        Of five products of that kind the least alike have 0.60, and as much beyond what they have as they
+        lie; one had 0.33 beyond it by what was compared before. Of eleven others none gains more than 0.10.
         """
         alike = self.alike >= max(_ALIKE, self.unturned + _GAIN)
         return self.together <= _TOGETHER and alike and self.lost <= _LOST
