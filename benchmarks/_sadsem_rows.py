@@ -34,6 +34,7 @@ FIRST_SEED = 300  # of the pictures with seed 0; no other measurement has these
 FALSE_POSITIVES = 0.1  # up to which sPRO is integrated, as the paper does
 
 _SADSEM: dict[str, Any] = {"segments": {"kind": "instances", "preset": "cpu"}}
+_LONGER: dict[str, Any] = {"steps": 1200, "mirrored": ["left_right", "up_down"]}
 _PATCHCORE = {"size": [CROP, CROP], "stride": 8}
 
 
@@ -72,8 +73,9 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
     plain = {"preset": "default", "options": {}, "stride": CROP // 2, "annotated": False}
     sadsem = {**plain, "method": "sadsem", "stride": CROP, "annotated": True}
     fixed = {"choice": {"fixed": [2, 3]}}
-    variants = {
+    variants: dict[str, dict[str, Any]] = {
         "sadsem": {},
+        "sadsem, 1200 steps": {"segments": {**_SADSEM["segments"], **_LONGER}},
         "sadsem, no masks": {**fixed, "masks": None},
         "sadsem, layers 2 and 3": fixed,
         "sadsem, neutral": {"features": "backbone"},
