@@ -99,6 +99,18 @@ def test_turned_pictures_are_alike_and_maps_come_back(wheels: Upright) -> None:
         assert (row, column) == pytest.approx(expected, abs=2)
 
 
+def test_a_part_that_touches_the_border_does_not_go_on_beyond_it() -> None:
+    upright, drawn = Upright(SIZE), torch.full((1, 3, *SIZE), 0.2)
+    drawn[:, :, 60:, 30:60] = 0.8
+    upright.edge = torch.tensor(0.2)
+    pose = torch.tensor([[1.0, 0.0, 0.0, 40.0]])  # the lower 40 rows are beyond the picture
+    turned, moved = upright.turned(drawn, pose)[0], upright.moved(drawn, pose)[0]
+    assert (turned[:, 25:55, 35:55] > 0.79).all()
+    assert (turned[:, 58:, 35:55] < 0.4).all()
+    assert (turned[:, :, :25] - 0.2).abs().max() < 1e-5  # the ground's own colours go on
+    assert (moved[:, 25:, 35:55] > 0.79).all()
+
+
 def test_maps_of_cells_come_back_as_whole_maps_do(wheels: Upright) -> None:
     drawn = pixels([wheel(75.0)])
     pose = wheels(drawn)

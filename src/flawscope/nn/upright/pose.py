@@ -94,14 +94,18 @@ class Upright(nn.Module):
     def difference(self, small: Tensor) -> Tensor:
         """How far each pixel (N, 3, h, w) is from the border's mean colour: (N, h, w)."""
         smooth = F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
+        return (smooth - self.ground(small)).abs().amax(1)
+
+    def ground(self, small: Tensor) -> Tensor:
+        """The border's mean colour (N, 3, 1, 1) in shrunk pixels (N, 3, h, w)."""
+        smooth = F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
         sides = (
             smooth[:, :, :_RING].flatten(2),
             smooth[:, :, -_RING:].flatten(2),
             smooth[:, :, :, :_RING].flatten(2),
             smooth[:, :, :, -_RING:].flatten(2),
         )
-        ground = torch.cat(sides, 2).mean(2)[:, :, None, None]
-        return (smooth - ground).abs().amax(1)
+        return torch.cat(sides, 2).mean(2)[:, :, None, None]
 
     def centre(self, small: Tensor) -> Tensor:
         """The part's centre (N, 2), right of and below the picture's, in pixels."""
@@ -110,8 +114,12 @@ class Upright(nn.Module):
 
     def weight(self, small: Tensor) -> Tensor:
         """How far each pixel (N, 3, h, w) is of the part, 0 to 1: (N, h * w)."""
+        return self.of_part(self.difference(small)).flatten(1)
+
+    def of_part(self, difference: Tensor) -> Tensor:
+        """How far what differs so from the ground is of the part, 0 to 1."""
         begins, steep = self.slope
-        return ((self.difference(small) / self.edge - begins) * steep).clamp(0, 1).flatten(1)
+        return ((difference / self.edge - begins) * steep).clamp(0, 1)
 
     def places(self, small: Tensor) -> Tensor:
         """Where pixels (N, 3, h, w) lie in the picture, right of and below its middle: (h * w, 2)."""
@@ -141,11 +149,27 @@ class Upright(nn.Module):
         return even @ self.waves[0].T - odd @ self.waves[1].T
 
     def turned(self, pixels: Tensor, pose: Tensor) -> Tensor:
-        """Pixels (N, C, H, W) turned to how the part of the filter lies; beyond the border, its colours."""
+        """Pixels (N, 3, H, W) turned to how the part of the filter lies; beyond the border, its colours.
+
+        Where these are the part's, which the border cuts or touches, the ground's take their place.
+        """
+        places = self._lying(pose)
+        sampled, ground = _sampled(pixels, places, self.size), self.ground(self.shrunk(pixels))
+        halves = torch.tensor([self.size[1] / 2, self.size[0] / 2]).to(places)
+        beyond = (places.abs() > halves).any(3).to(pixels)  # (N, H, W)
+        part = beyond * self.of_part((sampled - ground).abs().amax(1))
+        return sampled + part.unsqueeze(1) * (ground - sampled)
+
+    def moved(self, values: Tensor, pose: Tensor) -> Tensor:
+        """Values (N, C, H, W) of pixels, moved as `turned` moves those; beyond the border, its values."""
+        return _sampled(values, self._lying(pose), self.size)
+
+    def _lying(self, pose: Tensor) -> Tensor:
+        """Where each pixel of the turned picture lies in the picture, (N, H, W, 2)."""
         cosine, sine, centre = pose[:, None, 0], pose[:, None, 1], pose[:, None, 2:]
         x, y = self.pixels.unbind(1)
         places = torch.stack([cosine * x - sine * y, sine * x + cosine * y], 2) + centre  # (N, H * W, 2)
-        return _sampled(pixels, places.reshape(-1, *self.size, 2), self.size)
+        return places.reshape(-1, *self.size, 2)
 
     def back(self, maps: Tensor, pose: Tensor) -> Tensor:
         """Maps (N, h, w) of turned pictures over the pictures as they came; their least where none is."""

@@ -36,4 +36,4 @@ class Turned(Backbone):
 
     def seen(self, maps: Mapping[str, Tensor], values: Tensor) -> Tensor:
         """Values (N, H, W) over the pictures of which `forward` gave `maps`, turned as it saw them."""
-        return self.upright.turned(values.unsqueeze(1), maps[POSE].flatten(1))[:, 0]
+        return self.upright.moved(values.unsqueeze(1), maps[POSE].flatten(1))[:, 0]
