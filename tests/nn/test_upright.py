@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,8 +18,8 @@ from flawscope.nn.upright.halves import half_turned
 from flawscope.nn.upright.learning import Turning, learn_upright
 from flawscope.nn.upright.pose import ANGLES, FREQUENCIES, RADII, Upright, stand_out
 from flawscope.nn.watch import UNWATCHED
-from flawscope.runtime.explain.absence import as_it_lies
 from flawscope.runtime.images import Frame
+from flawscope.runtime.turned_placement import TurnedPlacement
 from turning_parts import MARK, SIDE, wheel, write_wheels
 
 SIZE = (SIDE, SIDE)
@@ -37,6 +37,14 @@ def pixels(drawn: Sequence[np.ndarray]) -> torch.Tensor:
 def learnt(folder: Path) -> tuple[Upright, Turning]:
     upright = Upright(SIZE)
     return upright, learn_upright(upright, pictures(folder), Run(), UNWATCHED)
+
+
+def at_any_angle(folder: Path, drawn: Callable[[float, int], np.ndarray], count: int) -> Path:
+    """So many pictures of what is drawn by angle and seed."""
+    draw = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray(drawn(draw.uniform(0, 360), index)).save(folder / f"{index:03d}.png")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +137,8 @@ def test_a_place_of_a_turned_picture_is_told_as_it_lies(wheels: Upright) -> None
     marks = [
         np.add(divmod(int((one[0, 0] - one[0, 1]).argmax()), SIDE), 0.5) / SIDE for one in (drawn, turned)
     ]
-    assert as_it_lies(marks[1].tolist(), pose[0].numpy(), SIZE) == pytest.approx(marks[0].tolist(), abs=0.05)
+    placement = TurnedPlacement.of(Frame(*SIZE).placement(*SIZE), pose[0].numpy(), SIZE)
+    assert placement.share(*(marks[1] * SIDE).tolist()) == pytest.approx(marks[0].tolist(), abs=0.05)
 
 
 def test_the_angle_goes_on_smoothly(wheels: Upright) -> None:
@@ -207,10 +216,7 @@ def tray(angle: float, seed: int) -> np.ndarray:
 
 
 def test_colours_tell_which_way_round_where_shadows_look_alike(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    for index in range(60):
-        Image.fromarray(tray(draw.uniform(0, 360), index)).save(tmp_path / f"{index:03d}.png")
-    upright, turning = learnt(tmp_path)
+    upright, turning = learnt(at_any_angle(tmp_path, tray, 60))
     assert turning.tells
     assert turning.together < 0.3
     angles = np.arange(0, 360, 13.0)
@@ -243,10 +249,7 @@ def club(angle: float, seed: int) -> np.ndarray:
 
 
 def test_long_parts_are_turned_to_where_they_fit(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    for index in range(40):
-        Image.fromarray(club(draw.uniform(0, 360), index)).save(tmp_path / f"{index:03d}.png")
-    upright, turning = learnt(tmp_path)
+    upright, turning = learnt(at_any_angle(tmp_path, club, 40))
     assert turning.tells
     assert turning.lost < 0.01
     assert upright.middle.norm() > 6  # from the heavy end to the middle

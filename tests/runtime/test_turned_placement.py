@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from flawscope.runtime.explain.absence import as_it_lies
 from flawscope.runtime.placement import Placement
 from flawscope.runtime.turned_placement import TurnedPlacement
 
@@ -36,7 +35,9 @@ def test_a_place_goes_there_and_back(degrees: float, size: tuple[int, int]) -> N
 def test_a_place_lies_where_the_network_that_turned_it_has_it() -> None:
     for size in ((60, 80), (60, 60), (90, 120)):
         placement = turned(37.0, size=size)
-        expected = as_it_lies((0.3, 0.6), placement.pose, size)
+        down, across = (0.3 - 0.5) * size[0], (0.6 - 0.5) * size[1]  # from the middle, in pixels of `size`
+        lying = complex(across, down) * complex(*placement.pose[:2]) + complex(*placement.pose[2:])
+        expected = lying.imag / size[0] + 0.5, lying.real / size[1] + 0.5
         assert placement.share(0.3 * 60, 0.6 * 80) == pytest.approx(expected)
 
 

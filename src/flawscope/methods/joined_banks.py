@@ -40,9 +40,10 @@ from flawscope.nn.upright.pose import EARLIER, SLOPE, Upright
 from flawscope.nn.upright.turned import Turned
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 from flawscope.runtime.bundle import GRAPH
-from flawscope.runtime.explain.absence import ABSENT, POSE, READER, UPRIGHT, as_it_lies
+from flawscope.runtime.explain.absence import ABSENT, POSE, READER, UPRIGHT
 from flawscope.runtime.images import size_of
 from flawscope.runtime.manifest import OutputSpec
+from flawscope.runtime.turned_placement import TurnedPlacement
 
 FEATURES = "features.onnx"
 _BATCH = 8
@@ -174,11 +175,11 @@ class JoinedBanks(Detector):
         found: list[JsonValue] = []
         poses = self._poses(good.subset(numbers := sorted({int(picture) for picture, *_ in shown})), run)
         for picture, *place in shown:
-            pose = poses[numbers.index(picture)] if len(poses) else None
-            lying = place if pose is None else as_it_lies(place, pose.tolist(), self.options.size)
-            sample, (height, width) = good.samples[picture], self.options.size
+            sample, size = good.samples[picture], self.options.size
             placement = good.frame.placement(*size_of(sample.path))
-            shares = placement.share(lying[0] * height, lying[1] * width)
+            if len(poses):
+                placement = TurnedPlacement.of(placement, poses[numbers.index(picture)].tolist(), size)
+            shares = placement.share(place[0] * size[0], place[1] * size[1])
             found.append([picture, *(round(min(max(share, 0.0), 1.0), 4) for share in shares)])
         return found
 

@@ -11,12 +11,10 @@ from flawscope.methods.committee.frames import ResizedPictures, TurnedPictures, 
 from flawscope.methods.detector import Detector
 from flawscope.methods.turning import TurnsParts
 from flawscope.nn.upright.pose import Upright
-from flawscope.runtime.explain import two_maps
+from flawscope.runtime.explain import components, two_maps
 
 BY_PLACE = frozenset({"folder", "overlaid", "static"})  # segments and masks that somebody gives, as they lie
-READERS = frozenset(
-    {"components", "distances", "levels", two_maps.READER}
-)  # whose findings can be brought back
+READERS = frozenset({components.READER, "distances", "levels", two_maps.READER})  # whose findings come back
 
 
 def can_be_turned(member: Detector, data: TrainingData) -> bool:

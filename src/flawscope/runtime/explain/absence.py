@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flawscope.errors import BundleError
 from flawscope.runtime.explain.areas import from_levels
@@ -22,6 +21,7 @@ from flawscope.runtime.explain.nearest_patch import picture_name
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.placement import Placement
 from flawscope.runtime.prediction import Decision, Explanation, Finding, Prediction
+from flawscope.runtime.turned_placement import TurnedPlacement
 
 READER = "absence"  # how manifests name this reader
 ABSENT, POSE, UPRIGHT = "absent", "pose", "upright"
@@ -48,23 +48,6 @@ def from_absence(manifest: Manifest, prediction: Prediction) -> Explanation:
     return Explanation((told, *(areas if prediction.regions else ())))
 
 
-def as_it_lies(
-    place: Sequence[float], pose: Sequence[float] | NDArray[np.float32], frame: tuple[int, int]
-) -> tuple[float, float]:
-    """Where a place of a turned picture lies in the picture as it came; rows and columns in shares.
-
-    Args:
-        place: row and column.
-        pose: cosine and sine of the part's angle; where the middle of the turned picture lies, right of and
-            below that of the picture, in pixels.
-        frame: height and width in pixels.
-    """
-    (height, width), (cosine, sine, x, y) = frame, map(float, pose)
-    down, across = (place[0] - 0.5) * height, (place[1] - 0.5) * width
-    right, below = cosine * across - sine * down + x, sine * across + cosine * down + y
-    return below / height + 0.5, right / width + 0.5
-
-
 def _sentence(manifest: Manifest, prediction: Prediction, kind: int, kinds: int, ratio: float) -> Finding:
     placement = prediction.looks[0].placement
     picture, from_top, from_left = _fact(manifest, "shown", kinds)[kind]
@@ -72,9 +55,9 @@ def _sentence(manifest: Manifest, prediction: Prediction, kind: int, kinds: int,
     values = {"kind": kind, "times": ratio, "picture": picture}
     where = ""
     if place is not None:
-        pose = prediction.outputs.get(POSE)
-        lying = place if pose is None else as_it_lies(place, pose, _turned_at(manifest, placement))
-        down, across = _share(placement, lying)
+        if (pose := prediction.outputs.get(POSE)) is not None:
+            placement = TurnedPlacement.of(placement, pose, _turned_at(manifest, placement))
+        down, across = _share(placement, place)
         x, y = across * placement.picture[1], down * placement.picture[0]
         values |= {"x": x, "y": y}
         where = f" around ({x:.0f}, {y:.0f})"
