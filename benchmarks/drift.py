@@ -9,10 +9,11 @@ are exchangeable. Counted are streams in which any quantity ever raises an alarm
 against the calibration pictures alone, which are not independent; and ADWIN and Page-Hinkley (river) on the
 same standardised quantities, which see the calibration pictures first.
 
-*Changed streams.* 299 calibration pictures, 500 unchanged ones, then up to 1000 that are changed: real ones
-(screw) and rendered ones. Pictures repeat, and no stream knows which. Told are the median of pictures until
-the first alarm after the change, the share of streams that have one, the share in which it is about the
-quantity that was changed, and the share with an alarm before the change, left out of the other figures.
+*Changed streams.* 299 calibration pictures, 500 unchanged ones, then 1000 that are changed: real ones
+(screw) and rendered ones; of more defects, which take longer, also 5000 of each, and of the scores that
+product.json has of further products. Pictures repeat, and no stream knows which. Told are the median of
+pictures until the first alarm after the change, the share of streams that have one, the share in which it is
+about the quantity that was changed, and the share with an alarm before the change, left out of the rest.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ from _drift_report import markdown
 from _machine import command, machine, versions
 
 PRODUCTS = ("screw", "impeller", "pin_tray")
-PARTS = (*PRODUCTS, "unchanged", "pictures", "fixed", "peers")
+PARTS = (*PRODUCTS, "further", "unchanged", "pictures", "fixed", "peers")
 CALIBRATIONS, LENGTH = (60, 299), 1000
 BEFORE, AFTER = 500, 1000
+LATER = 5000  # unchanged pictures, and changed ones
 MORE = 0.03
 ALPHA, ALPHAS = 0.01, (0.01, 0.05, 0.1)
-SAID = {"defects": "3 % more defects"}
+SAID = {"defects": "3 % more defects", "later": f"the same, {LATER} before and after"}
+SCORES_OF = Path(__file__).parent / "results" / "product.json"
+SEED = 1  # of the pictures in product.json
 CHUNK = 1000  # streams in memory at once
+
+Pools = dict[str, list[dict[str, float]]]  # pictures by what was changed; of each its score and conditions
 
 
 def unchanged(pool: list[dict[str, float]], count: int, reference: int, source: str) -> dict[str, Any]:
@@ -112,43 +118,53 @@ def peers_unchanged(pool: list[dict[str, float]], count: int, reference: int) ->
     return {"calibration": reference, "streams": count, "pictures": LENGTH, "alarms": shares}
 
 
-def changed(product: str, pools: dict[str, Any], repeats: int) -> Iterator[dict[str, Any]]:
+def changed(product: str, pools: Pools, repeats: int) -> Iterator[dict[str, Any]]:
     """One row for each change and detector."""
     names = streams.watched(pools["good"])
     good = streams.table(pools["good"], names)
-    for change, about in [*((name, about) for name, (about, _) in CHANGES.items()), ("defects", "scores")]:
+    asked = {name: about for name, (about, _) in CHANGES.items()} | {"defects": "scores", "later": "scores"}
+    for change, about in asked.items():
         random = np.random.default_rng(11)
-        unchanged_ = [(good, 299 + BEFORE)]
-        if change == "defects":
-            values = streams.drawn([*unchanged_, (good, AFTER)], repeats, random)
-            bad = streams.drawn([(streams.table(pools["defective"], names), AFTER)], repeats, random)
-            which = random.random((repeats, AFTER)) < MORE
-            values[:, :, -AFTER:] = np.where(which, bad, values[:, :, -AFTER:])
+        before, after = (LATER, LATER) if change == "later" else (BEFORE, AFTER)
+        if change in ("defects", "later"):
+            values = streams.drawn([(good, 299 + before), (good, after)], repeats, random)
+            bad = streams.drawn([(streams.table(pools["defective"], names), after)], repeats, random)
+            which = random.random((repeats, after)) < MORE
+            values[:, :, -after:] = np.where(which, bad, values[:, :, -after:])
         elif change in pools:
-            values = streams.drawn(
-                [*unchanged_, (streams.table(pools[change], names), AFTER)], repeats, random
-            )
+            changed_ = streams.table(pools[change], names)
+            values = streams.drawn([(good, 299 + before), (changed_, after)], repeats, random)
         else:
             continue
         told = {"flawscope": streams.alarms(names, values, 299, random, ALPHA)}
         told |= {name: first_alarms(make, values, 299) for name, make in detectors().items()}
         effect = float(
-            np.nanmean(values[names.index(about), :, -AFTER:]) - np.nanmean(good[:, names.index(about)])
+            np.nanmean(values[names.index(about), :, -after:]) - np.nanmean(good[:, names.index(about)])
         )
         for name, alarms in told.items():
             row = {"product": product, "change": SAID.get(change, change), "about": about, "detector": name}
             row["effect_in_deviations"] = effect / float(np.nanstd(good[:, names.index(about)]))
-            yield row | _figures(alarms, names.index(about))
+            yield row | _figures(alarms, names.index(about), before)
 
 
-def _figures(alarms: np.ndarray, about: int) -> dict[str, Any]:
+def further(rows: list[dict[str, Any]]) -> Iterator[tuple[str, Pools]]:
+    """Scores of what product.py has measured, but for products of which conditions are known, too."""
+    for row in rows:
+        if row["preset"] == "product" and row["seed"] == SEED and row["product"] not in PRODUCTS:
+            pools: Pools = {"good": [], "defective": []}
+            for kind, score in zip(row["kinds"], row["scores"].split(), strict=True):
+                pools["good" if kind == "g" else "defective"].append({streams.SCORES: float(score)})
+            yield row["product"], pools
+
+
+def _figures(alarms: np.ndarray, about: int, before: int) -> dict[str, Any]:
     """Of first alarms (quantities, streams), counted from the first picture after calibration."""
-    early = (alarms < BEFORE).any(0)
+    early = (alarms < before).any(0)
     alarms = alarms[:, ~early]
     first = alarms.min(0)
     found = first != streams.NEVER
     named = (alarms[about] == first) & found
-    delays, scores = first[found] - BEFORE + 1, alarms[0][alarms[0] != streams.NEVER] - BEFORE + 1
+    delays, scores = first[found] - before + 1, alarms[0][alarms[0] != streams.NEVER] - before + 1
     return {
         "before": float(early.mean()),
         "found": float(found.mean()) if len(found) else None,
@@ -167,6 +183,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds MVTec AD's screw")
     parser.add_argument("--work", type=Path, required=True, help="where scored pictures are kept")
     parser.add_argument("--out", type=Path, required=True, help="results without their endings")
+    parser.add_argument("--scores", type=Path, default=SCORES_OF, help="what product.py wrote, for `further`")
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="others stay as they are")
@@ -195,6 +212,9 @@ def _write(work: Path, out: Path) -> None:
 def _part(part: str, chosen: argparse.Namespace) -> list[dict[str, Any]]:
     if part in PRODUCTS:
         return list(changed(part, kept(part, chosen.data, chosen.work), chosen.repeats))
+    if part == "further":
+        pools = further(json.loads(chosen.scores.read_text(encoding="utf-8"))["rows"])
+        return [row for product, pool in pools for row in changed(product, pool, chosen.repeats)]
     if part == "fixed":
         return [against_the_reference_alone(count, 10 * LENGTH, CHUNK) for count in CALIBRATIONS]
     pool = kept("screw", chosen.data, chosen.work)["good"]

@@ -10,14 +10,16 @@ pictures alone they would not be: over a long stream, capital would grow on what
 
 - Beta densities, small p (values higher than usual) being likelier, from gently to strongly; mirrored, for
   lower values; and U-shaped, for values that scatter more.
-- Urns, for scores: that values beyond the reference's highest, or beyond its 1 or 5 % highest, come more
-  often by `MORE`. Where B of all n values so far lie beyond, the next one does with probability
+- Urns, for scores: that values beyond the reference's highest, or beyond its 0.5, 1, 2 or 5 % highest, come
+  more often by `MORE`. Where B of all n values so far lie beyond, the next one does with probability
   (B + 1) / (n + 1), which is the event p < (B + 1) / (n + 1): f = 1 + MORE (hit / probability - 1).
 
 *Stakes.* Nobody knows when a change will come. Capital 1 waits, and after t pictures 1 / sqrt(1 + t / PACE)
-of it still does; what leaves is staked on all bets alike and stays with them. So capital is a martingale that
-starts at 1, and by Ville's inequality (1939) the chance that it ever reaches 1 / alpha is at most alpha, for
-however long one looks. A stream that stays as it is never takes what still waits.
+of it still does; what leaves is staked, on all bets alike, and stays with them. Where there are urns, `TO_URNS`
+of it is theirs: what changes all pictures mostly shows in their conditions as well, a few more defects in
+scores alone. So capital is a martingale that starts at 1, and by Ville's inequality (1939) the chance that it
+ever reaches 1 / alpha is at most alpha, for however long one looks. A stream that stays as it is never takes
+what still waits.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ from numpy.typing import NDArray
 Way = Literal["risen", "fallen", "scattered", "more"]
 Array = NDArray[np.float64]
 
-MORE = 0.03  # by how much urns bet that a share has grown
-PACE = 1000  # pictures
+MORE = 0.02  # by how much urns bet that a share has grown
+PACE = 300  # pictures
+TO_URNS = 0.8  # of what is staked, where there are urns
 _LEAST = 1e-12  # p-values nearer to 0 or 1 count as this one, which wins less
 _NOTHING = -1e9  # logarithm of a stake before its first picture
 _HIGHER = ((0.85, 1.15), (0.7, 1.3), (0.45, 1.6), (0.15, 2.0))
@@ -58,8 +61,15 @@ class Bets:
     def __len__(self) -> int:
         return len(self.ways)
 
+    @property
+    def shares(self) -> Array:
+        """What each bet takes of what is staked, (bets,)."""
+        to_urns = TO_URNS if self.urns else 0.0
+        counts = ((len(self.betas), 1 - to_urns), (len(self.urns), to_urns))
+        return np.concatenate([np.full(count, share / max(count, 1)) for count, share in counts])
 
-OF_SCORES = Bets(_HIGHER, (0.0, 0.01, 0.05), ("risen",) * 4 + ("more",) * 3)
+
+OF_SCORES = Bets(_HIGHER, (0.0, 0.005, 0.01, 0.02, 0.05), ("risen",) * 4 + ("more",) * 5)
 OF_CONDITIONS = Bets((*_HIGHER, *_LOWER, (0.5, 0.5)), (), ("risen",) * 4 + ("fallen",) * 4 + ("scattered",))
 
 
@@ -78,6 +88,7 @@ class Capital:
         self._constants = np.array([_log_beta(*pair) for pair in bets.betas])
         self._references = np.asarray(references, np.float64)
         self._beyond = np.floor(self._references[:, None] * np.array(bets.urns)[None])  # (streams, urns)
+        self._shares = np.log(bets.shares)
         self._seen = np.zeros(streams)
         self._stakes = np.full((streams, len(bets)), _NOTHING)  # their logarithms
 
@@ -101,7 +112,7 @@ class Capital:
         told = ~np.isnan(p_values)
         p_values = np.minimum(np.maximum(np.where(told, p_values, 0.5), _LEAST), 1 - _LEAST)
         before, after = (1 / np.sqrt(1 + (self._seen + more) / PACE) for more in (0, 1))
-        entering = np.log((before - after) / len(self.bets))[:, None]
+        entering = np.log(before - after)[:, None] + self._shares
         logs = np.stack([np.log(p_values), np.log1p(-p_values)], 1)  # (streams, 2)
         won = logs @ self._exponents.T - self._constants
         if self.bets.urns:
