@@ -146,7 +146,13 @@ def test_a_kept_state_that_is_damaged_is_followed_anew(
     monkeypatch.setattr(drifting, "KEPT", 10)
     with opened(tmp_path, manifest) as results:
         add(results, 0, 40)
-    for state in (b"", b"no state", zlib.compress(b"[]"), zlib.compress(b'{"pictures": 3, "marks": []}')):
+    with contextlib.closing(sqlite3.connect(tmp_path / "results.sqlite")) as base:
+        known = json.loads(zlib.decompress(base.execute("SELECT state FROM drift").fetchone()[0]))
+    known["scores"]["capital"]["stakes"][0].pop()  # of an earlier version, which bet otherwise
+    earlier, other = (
+        zlib.compress(json.dumps(one).encode()) for one in (known, {"pictures": 3, "marks": []})
+    )
+    for state in (b"", b"no state", zlib.compress(b"[]"), other, earlier):
         with contextlib.closing(sqlite3.connect(tmp_path / "results.sqlite")) as base, base:
             base.execute("UPDATE drift SET state = ?", (state,))
         watch = Drifting(manifest)

@@ -15,11 +15,11 @@ pictures alone they would not be: over a long stream, capital would grow on what
   (B + 1) / (n + 1), which is the event p < (B + 1) / (n + 1): f = 1 + MORE (hit / probability - 1).
 
 *Stakes.* Nobody knows when a change will come. Capital 1 waits, and after t pictures 1 / sqrt(1 + t / PACE)
-of it still does; what leaves is staked, on all bets alike, and stays with them. Where there are urns, `TO_URNS`
-of it is theirs: what changes all pictures mostly shows in their conditions as well, a few more defects in
-scores alone. So capital is a martingale that starts at 1, and by Ville's inequality (1939) the chance that it
-ever reaches 1 / alpha is at most alpha, for however long one looks. A stream that stays as it is never takes
-what still waits.
+of it still does; what leaves is staked, on all bets alike, and stays with them. Where there are urns, a share
+`TO_URNS` of it is theirs: what changes all pictures mostly shows in their conditions as well, a few more
+defects in scores alone. So capital is a martingale that starts at 1, and by Ville's inequality (1939) the
+chance that it ever reaches 1 / alpha is at most alpha, for however long one looks. A stream that stays as it
+is never takes what still waits.
 """
 
 from __future__ import annotations
