@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,15 +15,9 @@ from flawscope.data.samples import paths_of
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.agreement import HoldsEngines, require_agreement
+from flawscope.methods.committee import trial
 from flawscope.methods.committee.budget import leave_out
-from flawscope.methods.committee.learning import (
-    FEWEST,
-    for_members,
-    for_teaching,
-    looked,
-    needs_of,
-    suited,
-)
+from flawscope.methods.committee.learning import FEWEST, for_members, for_teaching, looked, needs_of, suited
 from flawscope.methods.committee.levels import TailLevels, joined, joined_maps, levels_of
 from flawscope.methods.committee.members import Members, further, made, outputs_of
 from flawscope.methods.committee.options import NAME, PARTS, PRESETS, CommitteeOptions
@@ -38,6 +32,7 @@ from flawscope.runtime.explain.absence import POSE, UPRIGHT
 from flawscope.runtime.explain.joint import COMPARED, LEVELS, RAW, READER, TURNED, own_name
 
 _BATCH = 8
+_LEVELLING = "levelling the members"
 
 
 class Committee(Detector):
@@ -129,6 +124,7 @@ class Committee(Detector):
         self._seat(Members(members, self.options.size, upright=fitted.upright, turned=lying))
         self.to(run.torch_device()).eval()
         self._level(data.tuning + apart, run, watch)
+        self._try(data.tuning + apart, run, watch)
         return self._learnt()
 
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
@@ -167,10 +163,7 @@ class Committee(Detector):
         kept = [place for place in range(len(self.members)) if place != number]
         specs = tuple(self.specs[place] for place in kept)
         other = Committee(self.options.model_copy(update={"members": specs}), {"left_out": self.left_out})
-        own, upright = self.members.apart(), self.members.upright
-        lying = [self.members.turned[place] for place in kept]
-        left = [own[place] for place in kept]
-        other._seat(Members(left, self.options.size, upright=upright, turned=lying))
+        other._seat(self.members.only(kept))
         other.levels, other.map_levels = self.levels.only(kept), self.map_levels.only(kept)
         other.learnt = other._learnt()
         return other.eval()
@@ -193,12 +186,35 @@ class Committee(Detector):
 
     def _level(self, good: Pictures, run: Run, watch: Watch) -> None:
         """Take the levels of scores and of the maps' peaks from good pictures that no member learns from."""
-        for levels, found in zip(self._levels, self._read(good, run, watch), strict=True):
+        read = self._read(batches(good, run, watch, _LEVELLING, _BATCH))
+        for levels, found in zip(self._levels, read, strict=True):
             levels.learn(found)
+
+    def _try(self, good: Pictures, run: Run, watch: Watch) -> None:
+        """Leave out the members without which flaws drawn onto these good pictures are told better."""
+        tried = [number for number, spec in enumerate(self.specs) if spec.sense == trial.SENSE]
+        if not self.options.trial or len(tried) < 2 or len(good) < trial.FEWEST:
+            return
+        raw, _ = self._read(trial.drawn_on(good, run, watch, _BATCH))
+        drawn = self.levels(raw.to(self.levels.start.device))
+        worse = trial.worse_with(self.good_levels, drawn, tried, self.options.join)
+        for number, why in worse.items():
+            self.left_out[self.names[number]] = why
+            watch.say(f"{self.names[number]} is left out: {why}.")
+        if worse:
+            self._keep([number for number in range(len(self.specs)) if number not in worse])
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        """Go on with these members alone, as they are."""
+        self.specs = tuple(self.specs[number] for number in kept)
+        self._seat(self.members.only(kept))
+        self.levels, self.map_levels = self.levels.only(kept), self.map_levels.only(kept)
+        self.eval()
 
     def _renew(self, tuning: Pictures, run: Run, watch: Watch) -> None:
         """The same after teaching, from the first of those pictures; the others' values move as theirs do."""
-        for levels, found in zip(self._levels, self._read(tuning, run, watch), strict=True):
+        read = self._read(batches(tuning, run, watch, _LEVELLING, _BATCH))
+        for levels, found in zip(self._levels, read, strict=True):
             before = levels.scores.T.cpu()  # (n, K)
             moved = before[len(found) :]
             if len(moved):
@@ -210,10 +226,10 @@ class Committee(Detector):
         """Of scores, and of the maps' peaks."""
         return self.levels, self.map_levels
 
-    def _read(self, good: Pictures, run: Run, watch: Watch) -> tuple[Tensor, Tensor]:
-        """Raw scores (n, K) of the members, and the peaks (n, K) of their maps."""
+    def _read(self, pictures: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Raw scores (n, K) of the members, and the peaks (n, K) of their maps, of batches (b, 3, H, W)."""
         scores, peaks = [], []
-        for pixels in batches(good, run, watch, "levelling the members", _BATCH):
+        for pixels in pictures:
             with torch.no_grad():
                 seen = self.members(pixels)
             scores.append(seen.raw.cpu())

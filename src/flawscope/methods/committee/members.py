@@ -101,6 +101,12 @@ class Members(nn.Module):
             take_back(detectors, group, detectors[group[0][0]].options.size)
         return detectors
 
+    def only(self, kept: Sequence[int]) -> Members:
+        """Copies of these alone, which see parts as they do here."""
+        own = self.apart()
+        turned = [self.turned[number] for number in kept]
+        return Members([own[number] for number in kept], self.size, upright=self.upright, turned=turned)
+
     def forward(self, pixels: Tensor) -> Seen:
         """What they say of pixels (N, 3, H, W)."""
         answers, maps = list[Answer](), []

@@ -81,6 +81,11 @@ class CommitteeOptions(DetectorOptions):
         description="share of the members' pictures that those which scale themselves do it on, two or more; "
         "the levels are of them, too",
     )
+    trial: bool = Field(
+        True,
+        description="whether members that look for structural flaws, where two do so, are tried on pieces "
+        "moved within the pictures that give the levels, and left out where the others tell those better",
+    )
     budget: float | None = Field(
         None,
         gt=0,
