@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flawscope.runtime.martingale import OF_CONDITIONS, OF_SCORES, Bets, Capital
+from flawscope.runtime.martingale import OF_CONDITIONS, OF_SCORES, TO_URNS, Bets, Capital
 from flawscope.runtime.ranks import Ranks
 
 STREAMS = 10_000
@@ -36,14 +36,43 @@ def highest(bets: Bets, p_values: NDArray[np.float64], reference: int) -> NDArra
 
 
 @pytest.mark.parametrize("bets", [OF_SCORES, OF_CONDITIONS], ids=["scores", "conditions"])
-def test_every_bet_is_fair(bets: Bets) -> None:
+@pytest.mark.parametrize("before", [0, 130], ids=["first", "later"])
+@pytest.mark.parametrize("reference", [0, 40])
+def test_every_bet_is_fair_and_so_is_capital(bets: Bets, before: int, reference: int) -> None:
     edges = np.geomspace(1e-12, 0.5, 4000)
     edges = np.concatenate([[0.0], edges, 1 - edges[-2::-1], [1.0]])
     middles = (edges[1:] + edges[:-1]) / 2
-    won = Capital(bets, np.full(len(middles), 40)).step(middles)
-    mean = np.diff(edges) @ np.exp(won)
+    capital = Capital(bets, np.full(len(middles), reference))
+    for now in np.random.default_rng(5).random(before):
+        capital.step(np.full(len(middles), now))
+    start = np.exp(capital.logs[0])
+    mean = np.diff(edges) @ np.exp(capital.step(middles))
     assert mean == pytest.approx(np.ones(len(bets)), abs=0.02)  # the last 1e-12 at both ends is cut off
     assert mean.max() < 1.001
+    assert np.diff(edges) @ np.exp(capital.logs) == pytest.approx(start, rel=1e-3)
+
+
+def test_stakes_are_shared_out() -> None:
+    for bets, to_urns in ((OF_SCORES, TO_URNS), (OF_CONDITIONS, 0.0)):
+        assert len(bets.shares) == len(bets)
+        assert bets.shares.sum() == pytest.approx(1)
+        assert bets.shares[len(bets.betas) :].sum() == pytest.approx(to_urns)
+
+
+def test_more_defects_are_told_without_a_reference() -> None:
+    random = np.random.default_rng(6)
+    values = random.standard_normal((40, 1500))
+    values[:, 500:] += np.where(random.random((40, 1000)) < 0.05, 6.0, 0.0)
+    reached = highest(OF_SCORES, online(values, 1, random), 0) >= np.log(200)
+    assert reached.mean() >= 0.9
+
+
+def test_a_state_of_other_bets_is_refused() -> None:
+    state = Capital(OF_SCORES, np.array([9])).to_json()
+    Capital(OF_SCORES, np.array([9])).restore(state)
+    for other in (state | {"bets": [*state["bets"][:-1], 0.5]}, {"bets": []}):
+        with pytest.raises(ValueError, match="other bets"):
+            Capital(OF_SCORES, np.array([9])).restore(other)
 
 
 @pytest.mark.parametrize("ties", [False, True])

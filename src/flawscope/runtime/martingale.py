@@ -12,7 +12,8 @@ pictures alone they would not be: over a long stream, capital would grow on what
   lower values; and U-shaped, for values that scatter more.
 - Urns, for scores: that values beyond the reference's highest, or beyond its 0.5, 1, 2 or 5 % highest, come
   more often by `MORE`. Where B of all n values so far lie beyond, the next one does with probability
-  (B + 1) / (n + 1), which is the event p < (B + 1) / (n + 1): f = 1 + MORE (hit / probability - 1).
+  (B + 1) / (n + 1), which is the event p < (B + 1) / (n + 1): f = 1 + MORE (hit / probability - 1). Without a
+  reference the stream's first `ENOUGH` values are one.
 
 *Stakes.* Nobody knows when a change will come. Capital 1 waits, and after t pictures 1 / sqrt(1 + t / PACE)
 of it still does; what leaves is staked, on all bets alike, and stays with them. Where there are urns, a share
@@ -37,6 +38,7 @@ Array = NDArray[np.float64]
 
 MORE = 0.02  # by how much urns bet that a share has grown
 PACE = 300  # pictures
+ENOUGH = 100  # values beyond whose highest urns bet, where there is no reference
 TO_URNS = 0.8  # of what is staked, where there are urns
 _LEAST = 1e-12  # p-values nearer to 0 or 1 count as this one, which wins less
 _NOTHING = -1e9  # logarithm of a stake before its first picture
@@ -87,7 +89,8 @@ class Capital:
         self._exponents = np.array(bets.betas, np.float64) - 1  # (betas, 2)
         self._constants = np.array([_log_beta(*pair) for pair in bets.betas])
         self._references = np.asarray(references, np.float64)
-        self._beyond = np.floor(self._references[:, None] * np.array(bets.urns)[None])  # (streams, urns)
+        self._begins = np.where(self._references > 0, self._references, ENOUGH)  # values before urns bet
+        self._beyond = np.floor(self._begins[:, None] * np.array(bets.urns)[None])  # (streams, urns)
         self._shares = np.log(bets.shares)
         self._seen = np.zeros(streams)
         self._stakes = np.full((streams, len(bets)), _NOTHING)  # their logarithms
@@ -116,10 +119,13 @@ class Capital:
         logs = np.stack([np.log(p_values), np.log1p(-p_values)], 1)  # (streams, 2)
         won = logs @ self._exponents.T - self._constants
         if self.bets.urns:
-            chance = (self._beyond + 1) / (self._references + self._seen + 1)[:, None]
-            hit = (p_values[:, None] < chance) & told[:, None]
+            known = self._references + self._seen
+            betting = (told & (known >= self._begins))[:, None]
+            chance = (self._beyond + 1) / (known + 1)[:, None]
+            hit = (p_values[:, None] < chance) & betting
             self._beyond += hit
-            won = np.concatenate([won, np.log1p(MORE * (hit / chance - 1))], 1)
+            gained = np.where(betting, np.log1p(MORE * (hit / chance - 1)), 0.0)
+            won = np.concatenate([won, gained], 1)
         won = np.where(told[:, None], won, 0.0)
         self._stakes = np.where(told[:, None], np.logaddexp(self._stakes, entering) + won, self._stakes)
         self._seen += told
@@ -128,13 +134,23 @@ class Capital:
     def to_json(self) -> dict[str, Any]:
         """What goes on from here, as plain values."""
         arrays = {"beyond": self._beyond, "seen": self._seen, "stakes": self._stakes}
-        return {name: array.tolist() for name, array in arrays.items()}
+        return {"bets": self._terms(), **{name: array.tolist() for name, array in arrays.items()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `to_json` gave."""
+        """Go on from what `to_json` gave.
+
+        Raises:
+            ValueError: it was bet otherwise.
+        """
+        if state["bets"] != self._terms():
+            raise ValueError("a state of other bets")
         self._beyond = np.array(state["beyond"], np.float64).reshape(self._beyond.shape)
         self._seen = np.array(state["seen"], np.float64).reshape(self._seen.shape)
         self._stakes = np.array(state["stakes"], np.float64).reshape(self._stakes.shape)
+
+    def _terms(self) -> list[Any]:
+        """What states of the same bets have in common."""
+        return [[list(pair) for pair in self.bets.betas], list(self.bets.urns), MORE, PACE, ENOUGH, TO_URNS]
 
 
 def _log_beta(first: float, second: float) -> float:

@@ -102,7 +102,8 @@ class Committee(Detector):
 
         The levels come from `data.tuning`, and from what no member learns from (`for_members`).
 
-        Members that such parts give nothing to compare are left out, as `suited` tells.
+        Members that such parts give nothing to compare are left out, as `suited` tells, and those that cost
+        more than they tell, of those that look for structural flaws (`trial`).
 
         Raises:
             DataError, OptionError, WeightsError, Stopped: what a member raises.
@@ -124,7 +125,8 @@ class Committee(Detector):
         self._seat(Members(members, self.options.size, upright=fitted.upright, turned=lying))
         self.to(run.torch_device()).eval()
         self._level(data.tuning + apart, run, watch)
-        self._try(data.tuning + apart, run, watch)
+        if trial.enough(data.tuning, apart, run):
+            self._try(data.tuning + apart, run, watch)
         return self._learnt()
 
     def teach(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
@@ -193,7 +195,7 @@ class Committee(Detector):
     def _try(self, good: Pictures, run: Run, watch: Watch) -> None:
         """Leave out the members without which flaws drawn onto these good pictures are told better."""
         tried = [number for number, spec in enumerate(self.specs) if spec.sense == trial.SENSE]
-        if not self.options.trial or len(tried) < 2 or len(good) < trial.FEWEST:
+        if not self.options.trial or len(tried) < 2:
             return
         raw, _ = self._read(trial.drawn_on(good, run, watch, _BATCH))
         drawn = self.levels(raw.to(self.levels.start.device))

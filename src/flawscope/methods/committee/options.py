@@ -83,8 +83,8 @@ class CommitteeOptions(DetectorOptions):
     )
     trial: bool = Field(
         True,
-        description="whether members that look for structural flaws, where two do so, are tried on pieces "
-        "moved within the pictures that give the levels, and left out where the others tell those better",
+        description="whether members whose `sense` is structural, where there are two or more, are tried on "
+        "pieces moved within the pictures that give the levels, and left out where these are better told so",
     )
     budget: float | None = Field(
         None,

@@ -16,19 +16,26 @@ import torch
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import units_of
 from flawscope.methods.committee.levels import joined
 from flawscope.metrics.ranking import auroc
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
 
 SENSE = "structural"  # of members that are tried
-FEWEST = 16  # good pictures; fewer tell too little
+FEWEST = 16  # good parts; fewer tell too little
 WORSE = 0.005  # of AUROC: what a member may cost
 _DRAWN = 256  # pictures with a moved piece, or as many for each good one as make that
 _AREA = (5e-4, 1e-2)  # share of the picture, from even logarithms, as are the sides' ratio up to
 _ASPECT = 10.0
 _LIGHT = 0.3  # a piece is lighter or darker by up to this share
 _PIECES = 41  # random numbers are drawn for this purpose
+
+
+def enough(tuning: Pictures, apart: Pictures, run: Run) -> bool:
+    """Whether there are enough for a trial; `apart` is a share of what a fit sees, `tuning` is not."""
+    own, further = (len(set(units_of(pictures.samples))) for pictures in (tuning, apart))
+    return run.enough(further, FEWEST - own)
 
 
 def drawn_on(good: Pictures, run: Run, watch: Watch, size: int) -> Iterator[Tensor]:
@@ -41,6 +48,7 @@ def drawn_on(good: Pictures, run: Run, watch: Watch, size: int) -> Iterator[Tens
     random = np.random.default_rng(run.generator(_PIECES).initial_seed() % 2**32)
     for pixels in batches(good, run, watch, "trying the members", size):
         for _ in range(math.ceil(_DRAWN / len(good))):
+            watch.check_stop(run)
             yield torch.stack([with_moved_piece(picture, random) for picture in pixels])
 
 
@@ -82,8 +90,8 @@ def worse_with(good: Tensor, drawn: Tensor, tried: Sequence[int], join: str) -> 
         if without[worst] <= now + WORSE:
             break
         found[worst] = (
-            "of pieces moved within good pictures the others that look for structural flaws tell more alone "
-            f"(AUROC {without[worst]:.3f}, with it {now:.3f})"
+            "pieces moved within good pictures are told better without it by those that look for structural "
+            f"flaws (AUROC {without[worst]:.3f}, with it {now:.3f})"
         )
         left.remove(worst)
     return found
