@@ -77,8 +77,8 @@ class Watched:
         bet = int(self._capital.leading[row])
         since, mean = self._rises.told(row, bet)
         way = self._bets.ways[bet]
-        if self._bets.urns:
-            way = "risen" if self._rises.as_a_whole(row, bet) else "more"
+        if self._bets.urns and not self._rises.as_a_whole(row, bet):
+            way = "more"
         return Departure(self.names[row], way, since, self._ranks[row].median(), mean)
 
     def to_json(self) -> dict[str, Any]:
