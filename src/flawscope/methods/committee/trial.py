@@ -26,8 +26,8 @@ SENSE = "structural"  # of members that are tried
 FEWEST = 16  # good parts; fewer tell too little
 WORSE = 0.005  # of AUROC: what a member may cost
 _DRAWN = 256  # pictures with a moved piece, or as many for each good one as make that
-_AREA = (5e-4, 1e-2)  # share of the picture, from even logarithms, as are the sides' ratio up to
-_ASPECT = 10.0
+_AREA = (5e-4, 1e-2)  # share of the picture that a piece takes; its logarithm is uniform
+_ASPECT = 10.0  # largest ratio of a piece's sides, likewise
 _LIGHT = 0.3  # a piece is lighter or darker by up to this share
 _PIECES = 41  # random numbers are drawn for this purpose
 
