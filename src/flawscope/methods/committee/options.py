@@ -84,7 +84,7 @@ class CommitteeOptions(DetectorOptions):
     trial: bool = Field(
         True,
         description="whether members whose `sense` is structural, where there are two or more, are tried on "
-        "pieces moved within the pictures that give the levels, and left out where these are better told so",
+        "pieces moved within the pictures that give the levels, and left out where others tell those better",
     )
     budget: float | None = Field(
         None,

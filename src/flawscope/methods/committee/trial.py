@@ -1,4 +1,4 @@
-"""Members tried on flaws drawn onto good pictures: which of them the others tell those better without.
+"""Members tried on pieces moved within good pictures: without which of them the others tell these better.
 
 A level tells how rare a score is among good pictures, and not whether flaws raise it. So a member that hardly
 sees flaws raises good pictures beyond flawed ones by chance, whatever its level. A piece of a good picture
@@ -90,8 +90,8 @@ def worse_with(good: Tensor, drawn: Tensor, tried: Sequence[int], join: str) -> 
         if without[worst] <= now + WORSE:
             break
         found[worst] = (
-            "pieces moved within good pictures are told better without it by those that look for structural "
-            f"flaws (AUROC {without[worst]:.3f}, with it {now:.3f})"
+            "those that look for structural flaws tell pieces moved within good pictures better without it "
+            f"(AUROC {without[worst]:.3f}, with it {now:.3f})"
         )
         left.remove(worst)
     return found
