@@ -59,12 +59,14 @@ def drift(
 
 
 def _show(found: Replay, out: Path | None) -> None:
+    from flawscope.report.markup import plural
     from flawscope.runtime.false_rejects import percent
 
     for alarm in found.alarms:
         say(alarm.text)
     watched = ", ".join(found.drift.names)
-    told = f"{found.drift.pictures} pictures, {len(found.alarms)} alarms. Watched: {watched}."
+    counts = f"{plural(found.drift.pictures, 'picture')}, {plural(len(found.alarms), 'alarm')}"
+    told = f"{counts}. Watched: {watched}."
     if found.drift.promised:
         rate = percent(found.alpha)
         say(f"{told} Good pictures of an unchanged line ever raise one with a chance of at most {rate}.")
