@@ -30,7 +30,8 @@ def mean_of(rows: Rows, name: str, side: int, measure: str) -> float | None:
 
 def page(result: dict[str, Any], *, crop: int) -> str:
     """All tables as Markdown."""
-    rows, lines = result["rows"], [f"# SADSeM and tiled methods, crops of {crop} pixels", ""]
+    lines = [f"# SADSeM and tiled methods, crops of {crop} pixels", ""]
+    rows = [row for row in result["rows"] if row["side"]]
     names = list(dict.fromkeys(row["name"] for row in rows))
     sides = sorted({row["side"] for row in rows})
     for measure, title in {**MEASURES, **COSTS}.items():
@@ -41,6 +42,7 @@ def page(result: dict[str, Any], *, crop: int) -> str:
             lines.append(_line([name, *(_told(value, measure) for value in means)]))
         lines.append("")
     lines += _by_product(rows, sides)
+    lines += _native([row for row in result["rows"] if not row["side"]])
     for run in result["runs"]:
         lines += [f"`{run['command']}`", ""]
     return "\n".join(lines)
@@ -70,9 +72,24 @@ def _by_product(rows: Rows, sides: Sequence[int]) -> list[str]:
     return [*lines, ""]
 
 
+def _native(rows: Rows) -> list[str]:
+    """Of photographs that were taken as large as they are: a line each method."""
+    if not rows:
+        return []
+    measures = {
+        name: title for name, title in {**MEASURES, **COSTS}.items() if any(name in row for row in rows)
+    }
+    head = ["", "product", "seed", *measures.values()]
+    lines = ["## At native size", "", _line(head), _line(["---"] * len(head))]
+    for row in rows:
+        told = [_told(row.get(name), name) for name in measures]
+        lines.append(_line([row["name"], row["product"], str(row["seed"]), *told]))
+    return [*lines, ""]
+
+
 def curves(result: dict[str, Any]) -> dict[str, str]:
     """SVG text by file name: figures and costs against the side, of names with three sides or more."""
-    rows, drawn = result["rows"], {}
+    rows, drawn = [row for row in result["rows"] if row["side"]], {}
     names = list(dict.fromkeys(row["name"] for row in rows))
     sides = sorted({row["side"] for row in rows})
     for measure, title in {**MEASURES, **COSTS}.items():

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flawscope.products import write_loco
+
 Load = Callable[[str], ModuleType]
 
 
@@ -22,14 +24,37 @@ def row(name: str, side: int, product: str = "impeller", **figures: float) -> di
 def test_pictures_lie_anywhere_and_ten_are_annotated(load: Load, tmp_path: Path) -> None:
     rows = load("_sadsem_rows")
     job = rows.Job(tmp_path, "sadsem", "vent_cover", 0, 64)
-    folder = rows.rendered(job, {"train": 12, "validation": 1, "test_good": 1, "per_flaw": 0})
+    folder = rows.made(job, {"train": 12, "validation": 1, "test_good": 1, "per_flaw": 0})
     shown = [np.asarray(Image.open(path)) > 0 for path in sorted((folder / "parts/train/good").glob("*.png"))]
     assert len(shown) == 12
     centres = np.array([np.argwhere(mask).mean(0) for mask in shown])
     assert np.ptp(centres, 0).min() > 4  # of 64 pixels
-    annotations = folder.with_name("vent_cover-annotations")
+    annotations = job.annotations
+    assert annotations == folder.with_name("vent_cover-annotations")
     assert len(list(annotations.rglob("*.png"))) == 10
     assert (annotations / "names.json").exists()
+
+
+def test_photographs_are_taken_as_large_as_they_are(load: Load, tmp_path: Path) -> None:
+    rows, tables = load("_sadsem_rows"), load("_sadsem_tables")
+    job = rows.Job(tmp_path / "work", "sadsem", "bsdata", 0, rows.NATIVE, tmp_path / "photographs")
+    assert str(job) == "sadsem, bsdata, native size, seed 0"
+    recipe = rows.recipe_of(job, rows.rows_of()["sadsem"])
+    assert recipe["tiling"] == {"size": 256, "stride": 256, "overview": False}
+    assert recipe["data"]["folder"] == str(tmp_path / "photographs")
+    assert recipe["data"]["annotations"] == str(tmp_path / "work/d0/0/bsdata-annotations")
+    found = [row("sadsem", 256, image_auroc=0.9), row("sadsem", 0, "bsdata", image_auroc=0.7)]
+    text = tables.page({"runs": [], "rows": found}, crop=256)
+    assert "| sadsem | 90.0 |" in text  # whose mean has no photographs
+    assert "| sadsem | bsdata | 0 | 70.0 |" in text
+
+
+def test_photographs_have_drafts_for_annotations(load: Load, tmp_path: Path) -> None:
+    rows = load("_sadsem_rows")
+    write_loco(tmp_path, "vent_cover", seed=0, size=64, train=12, validation=0, test_good=1)
+    job = rows.Job(tmp_path / "work", "sadsem", "bsdata", 0, rows.NATIVE, tmp_path / "vent_cover")
+    assert rows.made(job) == tmp_path / "vent_cover"
+    assert len(list(job.annotations.rglob("*.json"))) >= 10
 
 
 def test_large_pictures_are_cut_and_small_ones_are_not(load: Load, tmp_path: Path) -> None:

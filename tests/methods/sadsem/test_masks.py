@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from flawscope.errors import OptionError
-from flawscope.methods.sadsem.masks import MaskBank, MaskOptions, SmallMasks
+from flawscope.methods.sadsem.masks import MaskBank, MaskOptions, SmallMasks, uncut
 
 SIZE = (8, 8)
 
@@ -120,3 +120,13 @@ def test_only_so_many_masks_are_stored() -> None:
 def test_masks_larger_than_the_picture_are_refused() -> None:
     with pytest.raises(OptionError, match=r"'masks\.side' of sadsem: expected at most the shorter side"):
         SmallMasks((8, 6), MaskOptions(side=8))
+
+
+def test_a_mask_that_the_border_cuts_counts_as_absent() -> None:
+    masks = torch.zeros(1, 3, 6, 8)
+    masks[0, 0, 1:5, 1:7] = 1
+    masks[0, 1, 0:3, 2:4] = 1
+    masks[0, 2, 2:4, 7] = 1
+    kept = uncut(masks)
+    assert torch.equal(kept[0, 0], masks[0, 0])
+    assert not kept[0, 1:].any()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from flawscope.methods.sadsem.judging import Judging, compared
+from flawscope.methods.sadsem.layers import ComponentFacts
 from flawscope.methods.sadsem.numbers import NumberOptions, Numbers, usual_numbers
+from flawscope.methods.sadsem.options import SADSeMOptions
 from flawscope.methods.sadsem.projection import Projection
 from flawscope.methods.sadsem.surfaces import Surfaces
 from flawscope.nn.run import Run
@@ -33,7 +36,7 @@ def test_components_have_as_many_cells_as_their_area_deserves(stride: int) -> No
 
 def surfaces() -> Surfaces:
     """Banks of one component each: features near 0 and 10 for 1, near 100 for 2, which one cell shows."""
-    made = Surfaces([(1, 1), (2, 1)], (1, 2), {1: 1}, {1: (1, 2)}, neighbourhood=1)
+    made = Surfaces([(1, (1,)), (2, (1,))], (1, 2), {1: 1}, {1: (1, 2)}, neighbourhood=1)
     for bank, rows in zip(made.each(), ([[0.0], [10.0]], [[100.0]]), strict=True):
         stored = torch.tensor(rows)
         bank.keep(stored, len(stored), projection=8, run=Run(), watch=UNWATCHED, name="bank")
@@ -45,7 +48,7 @@ def test_a_cell_is_compared_with_its_own_component_alone() -> None:
     maps = {1: torch.tensor([[[[12.0, 97.0]]], [[[97.0, 12.0]]]])}
     cells = {1: torch.tensor([[[1, 2]], [[1, 1]]])}
     levelled, peaks = made(maps, cells)
-    assert levelled[1].flatten().tolist() == pytest.approx([2, 3, 87, 2], rel=1e-2)
+    assert levelled[1,].flatten().tolist() == pytest.approx([2, 3, 87, 2], rel=1e-2)
     assert peaks.flatten().tolist() == pytest.approx([2, 3, 87, 0], rel=1e-2)
 
 
@@ -55,11 +58,90 @@ def test_the_bounds_of_each_component_are_those_of_tuning_pictures() -> None:
     cells = {1: torch.tensor([[[1, 2]], [[1, 2]]])}
     made.scale(made.extremes(maps, cells))
     levelled, _ = made({1: torch.tensor([[[[13.0, 93.0]]]])}, {1: torch.tensor([[[1, 2]]])})
-    assert levelled[1].flatten().tolist() == pytest.approx([0.5, 2.0], abs=0.05)
+    assert levelled[1,].flatten().tolist() == pytest.approx([0.5, 2.0], abs=0.05)
     # what no tuning picture shows has the bounds of the others together
     made.scale(made.extremes(maps, {1: torch.tensor([[[1, 0]], [[1, 0]]])}))
     assert made.levels.zero.tolist() == pytest.approx([2, 2], abs=0.05)
     assert made.levels.gain.tolist() == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_joined_layers_have_equal_say() -> None:
+    made = Surfaces([(1, (2, 3))], (1,), {2: 1, 3: 1}, {2: (2, 2), 3: (1, 1)}, neighbourhood=1)
+    bank = made.each()[0]
+    rows = torch.tensor([[-1.0, -100.0], [1.0, 100.0]])
+    made.balance([rows])
+    bank.keep(rows, 2, projection=8, run=Run(), watch=UNWATCHED, name="bank")
+    assert bank.scale is not None
+    assert bank.scale.tolist() == pytest.approx([1, 0.01])
+    maps = {2: torch.tensor([[[[1.0, 1.0], [4.0, -1.0]]]]), 3: torch.full((1, 1, 1, 1), 100.0)}
+    cells = {layer: torch.ones(1, side, side, dtype=torch.int64) for layer, side in ((2, 2), (3, 1))}
+    levelled, peaks = made(maps, cells)  # (-1, 100) lies two layers' deviations from either stored one
+    assert levelled[2, 3].flatten().tolist() == pytest.approx([0, 0, 3, 2], abs=0.01)
+    assert peaks.item() == pytest.approx(3, abs=0.01)
+    bank.grow(torch.tensor([[4.0, 100.0]]), 3, projection=8, run=Run(), watch=UNWATCHED)
+    assert made(maps, cells)[1].item() == pytest.approx(2, abs=0.01)
+
+
+def test_a_component_of_one_cell_has_the_units_of_the_others() -> None:
+    made = Surfaces([(1, (2, 3)), (2, (2, 3))], (1, 2), {2: 2, 3: 2}, {2: (2, 2), 3: (1, 1)}, neighbourhood=1)
+    many = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    made.balance([many, torch.ones(1, 4)])
+    first, second = (bank.scale for bank in made.each())
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first, second)
+    assert first.tolist() == pytest.approx([0.5**0.5] * 4, rel=0.1)
+
+
+def test_peaks_follow_from_extremes() -> None:
+    made = surfaces()
+    maps = {1: torch.tensor([[[[12.0, 97.0]]], [[[14.0, 95.0]]]])}
+    for shown in ([1, 2], [1, 0]):
+        cells = {1: torch.tensor([[[1, 2]], [shown]])}
+        made.scale(made.extremes(maps, cells))
+        assert torch.allclose(made.peaks(made.extremes(maps, cells)), made(maps, cells)[1])
+
+
+def test_what_varies_much_in_good_pictures_counts_less() -> None:
+    options = SADSeMOptions(size=(32, 32), masks=None, counts=None, fusion="excess")
+    components = [ComponentFacts(1, "steady", layers=(1,)), ComponentFacts(2, "unsteady", layers=(1,))]
+    judging = Judging(options, ("background", "steady", "unsteady"), components, {1: 1}, {1: (1, 2)})
+    peaks = torch.tensor([[1.0, 0.2], [0.4, 0.1], [0.7, 1.0], [0.8, 0.0]])  # of two tiles of two pictures
+    judging.scale(torch.zeros(4, 32, 32), peaks, [0, 0, 1, 1])
+    assert judging.typical is not None
+    assert judging.typical.tolist() == pytest.approx([0.9, 0.6])
+    raised = judging._raised(torch.tensor([[1.0, 1.0], [1.1, 0.6], [0.9, 1.4]]))
+    assert raised.flatten().tolist() == pytest.approx([1, 1, 2, 0, 0, 2], abs=1e-5)
+    alike = torch.ones(2, 2)
+    judging.scale(torch.zeros(2, 32, 32), alike, [0, 1])  # pictures that do not differ
+    assert judging.typical.tolist() == pytest.approx([0.9, 0.9])
+
+
+def test_numbers_as_usual_leave_scores_below_0_as_they_are() -> None:
+    options = SADSeMOptions(size=(32, 32), masks=None, fusion="excess")
+    part = ComponentFacts(1, "part", layers=(1,))
+    judging = Judging(options, ("background", "part"), [part], {1: 1}, {1: (1, 2)})
+    assert judging.numbers is not None
+    judging.numbers.usual = torch.tensor([[1.0], [1.0]])
+    scores = judging.fused(torch.tensor([[-0.5], [-0.5], [3.0]]), torch.tensor([[1.0], [2.0], [0.0]]))
+    assert scores.tolist() == [-0.5, 2.0, 3.0]
+
+
+def test_components_are_compared_by_each_layer_or_by_all_joined() -> None:
+    apart, together = SADSeMOptions(size=(64, 64)), SADSeMOptions(size=(64, 64), joined=True)
+    assert compared((2, 3), apart) == [(2,), (3,)]
+    assert compared((2, 3), together) == [(2, 3)]
+    assert compared((), together) == compared((), apart) == []
+
+
+def test_rare_numbers_are_those_of_rare_pictures_not_of_rare_tiles() -> None:
+    odd = torch.zeros(400, 8, 8, dtype=torch.uint8)
+    odd[:4, :4, :4] = 1  # four tiles of 400, of a hundred pictures
+    numbers = Numbers(1, (8, 8), NumberOptions(rare=0.01))
+    numbers.learn(odd.long(), odd[4:8].long(), tiles=4)
+    assert numbers.usual.flatten().tolist() == [0, 1]
+    numbers.learn(odd.long(), odd[4:8].long())
+    assert numbers.usual.flatten().tolist() == [0, 0]
 
 
 def test_usual_numbers_leave_rare_pictures_out() -> None:

@@ -66,8 +66,8 @@ def texts(explanation: Explanation) -> list[str]:
 def test_surface_and_outline_are_told_with_their_place() -> None:
     explanation = explain((0.5, 0.5, 2.5, 1.25))
     assert texts(explanation) == [
-        "component 3 (wheel): surface unlike any good one at (104, 30) (2.5 times the limit of good ones); "
-        "outline unlike any good one at (104, 30) (1.25 times the limit of good ones)"
+        "component 3 (wheel): surface unlike any good one at (104, 30) (2.5, good ones up to 1); "
+        "outline unlike any good one at (104, 30) (1.25, good ones up to 1)"
     ]
     (finding,) = explanation.findings
     assert finding.values == {"component": 3, "surface": 2.5, "outline": 1.25}
@@ -82,9 +82,9 @@ def test_numbers_come_first_and_the_clearest_component_leads() -> None:
     found = texts(explain((1.5, 0, 3, 0), (5, 1, 2)))
     assert found == [
         "component 1: 5 times, expected 2 to 3 times; surface unlike any good one at (30, 24) "
-        "(1.5 times the limit of good ones)",
+        "(1.5, good ones up to 1)",
         "component 3 (wheel): twice, expected once; surface unlike any good one at (104, 30) "
-        "(3 times the limit of good ones)",
+        "(3, good ones up to 1)",
     ]
 
 
@@ -105,7 +105,7 @@ def test_what_the_thresholds_find_is_told_below_the_limit_too() -> None:
     manifest = model().model_copy(update={"calibration": calibration})
     assert calibration.review_threshold < 0.9
     found = texts(explain((0.05, 0.0, 0.9, 0.1), manifest=manifest))[0]
-    assert found == "component 3 (wheel): surface unusual at (104, 30) (0.9 times the limit of good ones)"
+    assert found == "component 3 (wheel): surface unusual at (104, 30) (0.9, good ones up to 1)"
 
 
 def test_without_anything_clear_the_areas_are_told() -> None:
@@ -143,7 +143,7 @@ def test_of_a_picture_in_tiles_the_tile_that_tells_most_speaks() -> None:
     explanation = explainer("judged_components")(model(), prediction)
     assert texts(explanation) == [
         "component 3 (wheel): twice, expected once in the tile of 80 × 40 px at (0, 40); surface unlike any "
-        "good one at (54, 55) (2.5 times the limit of good ones)"
+        "good one at (54, 55) (2.5, good ones up to 1)"
     ]
     region = explanation.findings[0].region
     assert region is not None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.tiles import sources
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.agreement import require_agreement
@@ -57,6 +58,7 @@ class SADSeM(Detector):
         super().__init__(options, facts)
         known = {**_UNTAUGHT, **dict[str, Any](facts or {})}
         self.network = FeatureNetwork(self.options, annotated=bool(known.get("annotated")))
+        self.in_force = self.options.in_force(tiled=known.get("tiles", 1) > 1)
         self.ignored: tuple[int, ...] = tuple(known["ignored"])
         components = [ComponentFacts.of(values) for values in known["components"]]
         self._compose(tuple(known["names"]), components)
@@ -77,14 +79,15 @@ class SADSeM(Detector):
         network, options = self.network, self.options
         whole = expected(options.size, network.network, network.segmenter, None, pictures)
         banks = []
-        for layer in (1, 2):
-            patches = pictures * network.grids[layer][0] * network.grids[layer][1]
+        for layers in [(2, 3)] if options.joined else [(1,), (2,)]:
+            patches = pictures * network.grids[layers[0]][0] * network.grids[layers[0]][1]
             count = max(1, int(patches * options.coreset))
-            stored = 4 * patches * network.channels[layer] <= FEATURE_MEMORY
+            channels = sum(network.channels[layer] for layer in layers)
+            stored = 4 * patches * channels <= FEATURE_MEMORY
             banks.append(
                 estimate(
                     patches,
-                    network.channels[layer],
+                    channels,
                     min(count, options.bank_limit or count),
                     projection=options.projection,
                     stored=stored,
@@ -102,6 +105,7 @@ class SADSeM(Detector):
             OptionError, Stopped: what segmenter and selection raise.
         """
         annotated, device = data.parts is not None, run.torch_device()
+        self.in_force = self.options.in_force(tiled=_tiles(data.normal) > 1)
         self.network = FeatureNetwork(self.options, annotated=annotated).to(device).eval()
         segmenter = self.network.segmenter.fit(data.normal, run, watch, data.parts)
         segmenter.check_exportable()
@@ -119,7 +123,7 @@ class SADSeM(Detector):
             run=run,
             watch=watch,
         )
-        components = describe(seen, judged, names, self.options, run.seed)
+        components = describe(seen, judged, names, self.in_force, run.seed)
         for one in components:
             watch.say(f"{str(one)[:1].upper()}{str(one)[1:]}.")
         self._compose(names, components)
@@ -129,6 +133,7 @@ class SADSeM(Detector):
             "names": list(names),
             "components": [one.plain() for one in components],
             "usual": self.judging.usual(),
+            "tiles": _tiles(data.normal),
             "annotated": annotated,
             "ignored": list(self.ignored),
             "segmenter": dict(getattr(segmenter, "facts", {})),
@@ -138,7 +143,7 @@ class SADSeM(Detector):
     def _learnt(
         self, facts: Facts, components: Sequence[ComponentFacts], history: Sequence[dict[str, float]] = ()
     ) -> Learnt:
-        chart = plane_chart(components, self.options.choice).encode()
+        chart = plane_chart(components, self.in_force.choice).encode()
         return Learnt(facts, history, {CHART: chart})
 
     @torch.no_grad()
@@ -150,7 +155,7 @@ class SADSeM(Detector):
         Raises:
             Stopped: what the banks raise.
         """
-        judging, options = self.judging, self.options
+        judging, options, facts = self.judging, self.in_force, dict[str, Any](self.learnt.facts)
         labels = grow_banks(
             judging.surfaces,
             self.network,
@@ -160,11 +165,11 @@ class SADSeM(Detector):
             run=run,
             watch=watch,
         )
-        judging.teach_shapes(labels)
-        if len(data.tuning) > 1:
-            judging.scale_outlines(self._scaled(data.tuning, run, watch))
-        components = [ComponentFacts.of(values) for values in dict[str, Any](self.learnt.facts)["components"]]
-        return self._learnt({**self.learnt.facts, "usual": judging.usual()}, components)
+        judging.teach_shapes(labels, facts.get("tiles", 1.0))
+        if len(set(sources(data.tuning))) > 1:
+            judging.scale(*self._scaled(data.tuning, run, watch), sources(data.tuning))
+        components = [ComponentFacts.of(values) for values in facts["components"]]
+        return self._learnt({**facts, "usual": judging.usual()}, components)
 
     def _named(self, watch: Watch) -> tuple[str, ...]:
         """What findings call the segments; names in the options that none has are told."""
@@ -203,7 +208,7 @@ class SADSeM(Detector):
     def _compose(self, names: Sequence[str], components: Sequence[ComponentFacts]) -> None:
         """Make what judges such components, and declare what comes out."""
         network = self.network
-        self.judging = Judging(self.options, names, components, network.channels, network.grids)
+        self.judging = Judging(self.in_force, names, components, network.channels, network.grids)
         self.outputs = self.judging.outputs()
 
     @torch.no_grad()
@@ -217,15 +222,17 @@ class SADSeM(Detector):
                 judging.projection,
                 seen,
                 pictures=data.normal,
-                options=self.options,
+                options=self.in_force,
                 run=run,
                 watch=watch,
             )
             judging.surfaces.to(run.torch_device())
-        judging.learn_shapes(seen.labels, self._scaled(data.tuning, run, watch))
+        held_out, peaks = self._scaled(data.tuning, run, watch)
+        judging.learn_shapes(seen.labels, held_out, _tiles(data.normal))
+        judging.scale(held_out, peaks, sources(data.tuning))
 
-    def _scaled(self, tuning: Pictures, run: Run, watch: Watch) -> Tensor:
-        """Take the surfaces' bounds from tuning pictures, and hand back their label maps (m, H, W)."""
+    def _scaled(self, tuning: Pictures, run: Run, watch: Watch) -> tuple[Tensor, Tensor]:
+        """Take the surfaces' bounds from tuning pictures; their label maps (m, H, W) and peaks (m, J)."""
         judging, held_out, extremes = self.judging, list[Tensor](), list[Tensor]()
         for pixels in batches(tuning, run, watch, "scaling the scores", _BATCH):
             labels, maps = self.network(pixels)
@@ -233,9 +240,10 @@ class SADSeM(Detector):
             if judging.surfaces is not None:
                 cells = judging.projection(labels)
                 extremes.append(judging.surfaces.extremes(maps, cells).cpu())
-        if judging.surfaces is not None:
-            judging.surfaces.scale(torch.cat(extremes))
-        return torch.cat(held_out)
+        if judging.surfaces is None:
+            return torch.cat(held_out), torch.zeros(len(tuning), len(judging.labels))
+        judging.surfaces.scale(torch.cat(extremes))
+        return torch.cat(held_out), judging.surfaces.peaks(torch.cat(extremes))
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""
@@ -253,3 +261,8 @@ class SADSeM(Detector):
         with torch.inference_mode():
             wanted = self.judging.fused(*parts).cpu().numpy()
         require_agreement(wanted, outputs["score"], engine, "what its parts and counts amount to")
+
+
+def _tiles(pictures: Pictures) -> float:
+    """How many tiles each picture has, on average."""
+    return len(pictures) / len(set(sources(pictures)))

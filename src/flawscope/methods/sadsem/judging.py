@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 from flawscope.methods.detector import HEATMAP, SCORE
 from flawscope.methods.sadsem.layers import ComponentFacts
-from flawscope.methods.sadsem.masks import MaskBank
+from flawscope.methods.sadsem.masks import MaskBank, uncut
 from flawscope.methods.sadsem.numbers import Numbers
 from flawscope.methods.sadsem.options import SADSeMOptions
 from flawscope.methods.sadsem.projection import Projection
-from flawscope.methods.sadsem.surfaces import Surfaces
+from flawscope.methods.sadsem.surfaces import Joined, Surfaces
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.runtime.manifest import OutputSpec
 
 _BATCH = 16
+_MOST_TYPICAL = 0.9  # of the largest: tuning pictures that hardly differ do not make a score endless
 
 
 class Judging(nn.Module):
@@ -35,10 +36,12 @@ class Judging(nn.Module):
         surfaces: None where no component has a cell of any layer.
         masks: None where the options have none.
         numbers: of the segments from 1 on; None where the options have none or there are none.
+        typical: (J * kinds,) mean over tuning pictures of each score's largest; None: the fusion has none.
     """
 
     counted: Tensor
     judged: Tensor
+    typical: Tensor | None
 
     def __init__(
         self,
@@ -51,12 +54,12 @@ class Judging(nn.Module):
         super().__init__()
         self.labels = tuple(one.label for one in components)
         self.projection = Projection(options.size, grids)
-        plan = [(one.label, layer) for one in components for layer in one.layers]
+        plan = [(one.label, layers) for one in components for layers in compared(one.layers, options)]
         self.surfaces = Surfaces(plan, self.labels, channels, grids, options.neighbourhood) if plan else None
         self.heatmaps = nn.ModuleDict(
             {
-                str(layer): Heatmap(grids[layer], options.size, options.smoothing)
-                for layer in sorted({layer for _, layer in plan})
+                _key(layers): Heatmap(grids[layers[0]], options.size, options.smoothing)
+                for layers in sorted({layers for _, layers in plan})
             }
         )
         self.masks = MaskBank(len(components), options.size, options.masks) if options.masks else None
@@ -65,7 +68,9 @@ class Judging(nn.Module):
         counted = [float(label in self.labels) for label in range(1, len(names))]
         self.register_buffer("counted", torch.tensor(counted), persistent=False)  # (K,) 1 for judged ones
         self.register_buffer("judged", torch.tensor(self.labels).view(-1, 1, 1), persistent=False)
-        self.names = tuple(names)
+        self.names, self.cut = tuple(names), options.masks is None or options.masks.cut
+        scores = len(components) * len(self._kinds)
+        self.register_buffer("typical", torch.zeros(scores) if options.fusion == "excess" else None)
 
     def outputs(self) -> tuple[OutputSpec, ...]:
         """What `forward` gives."""
@@ -84,26 +89,41 @@ class Judging(nn.Module):
     def _kinds(self) -> tuple[str, ...]:
         return ("surface", "outline") if self.masks is not None else ("surface",)
 
-    def learn_shapes(self, labels: Tensor, held_out: Tensor) -> None:
-        """Learn masks and numbers from label maps (n, H, W), and bounds from held-out ones (m, H, W)."""
+    def learn_shapes(self, labels: Tensor, held_out: Tensor, tiles: float) -> None:
+        """Learn masks and numbers from label maps (n, H, W), usual numbers from held-out ones (m, H, W), too.
+
+        `tiles` is how many of them a picture has.
+        """
         if self.numbers is not None:
-            self.numbers.learn(labels.long(), held_out.long())
+            self.numbers.learn(labels.long(), held_out.long(), tiles)
         if self.masks is not None:
             self.masks.learn([self._small(part).cpu() for part in torch.split(labels, _BATCH)])
-        self.scale_outlines(held_out)
 
-    def teach_shapes(self, labels: Tensor) -> None:
-        """Learn masks and numbers from label maps (k, H, W) of further good pictures, too."""
+    def teach_shapes(self, labels: Tensor, tiles: float) -> None:
+        """Learn masks and numbers from label maps (k, H, W) of further good pictures, too; see above."""
         if self.numbers is not None:
-            self.numbers.teach(labels.long())
+            self.numbers.teach(labels.long(), tiles)
         if self.masks is not None:
             self.masks.teach([self._small(part) for part in torch.split(labels, _BATCH)])
 
-    def scale_outlines(self, held_out: Tensor) -> None:
-        """Take the bounds of the masks' scores from label maps (m, H, W) of held-out pictures."""
+    def scale(self, held_out: Tensor, peaks: Tensor, pictures: Sequence[int]) -> None:
+        """Take the bounds of the masks' scores, and what scores are typical, from held-out pictures.
+
+        Args:
+            held_out: label maps (m, H, W).
+            peaks: of their surfaces, (m, J).
+            pictures: which picture each of the m is of.
+        """
+        parts = [peaks.to(self.counted)]
         if self.masks is not None:
             found = [self.masks.raw(self._small(part)) for part in torch.split(held_out, _BATCH)]
-            self.masks.scale(torch.cat(found).amax((2, 3)))
+            tops = torch.cat(found).amax((2, 3))
+            self.masks.scale(tops)
+            parts.append(tops / self.masks.top)
+        if self.typical is not None:
+            scores, own = torch.stack(parts, 2).flatten(1), torch.tensor(pictures)  # (m, J * kinds)
+            largest = torch.stack([scores[own == one].amax(0) for one in sorted(set(pictures))])
+            self.typical = largest.mean(0).clamp_max(_MOST_TYPICAL).to(self.typical)
 
     def usual(self) -> list[Any]:
         """Fewest and most of each segment from 1 on in good pictures; empty where nobody counts."""
@@ -114,7 +134,7 @@ class Judging(nn.Module):
         peaks, heat = [], []
         if self.surfaces is not None:
             levelled, found = self.surfaces(maps, self.projection(labels))
-            heat += [self.heatmaps[str(layer)](values) for layer, values in levelled.items()]
+            heat += [self.heatmaps[_key(layers)](values) for layers, values in levelled.items()]
             peaks.append(found)
         else:
             peaks.append(labels.flatten(1).amax(1, keepdim=True) * self.judged.flatten() * 0.0)  # (N, J)
@@ -122,7 +142,7 @@ class Judging(nn.Module):
             found, outlines = self.masks(self._masks(labels))
             peaks.append(found)
             heat.append(outlines)
-        parts = torch.stack(peaks, 2).flatten(1)  # (N, J * kinds)
+        parts = self._raised(torch.stack(peaks, 2).flatten(1))  # (N, J * kinds)
         largest = parts.amax(1, keepdim=True)  # (N, 1)
         heatmap = torch.stack(heat).amax(0) if heat else labels * 0.0  # (N, H, W)
         outputs = {"score": largest.squeeze(1), "heatmap": heatmap, "parts": parts}
@@ -134,16 +154,32 @@ class Judging(nn.Module):
 
     def fused(self, largest: Tensor, counts: Tensor) -> Tensor:
         """Score (N,) of the largest surface and outline scores (N, 1) and of counts (N, K)."""
+        score = largest.squeeze(1)
         if self.numbers is None:
-            return largest.squeeze(1)
-        return torch.maximum(largest.squeeze(1), self.numbers.fused(counts, self.counted))
+            return score
+        beyond = self.numbers.fused(counts, self.counted)
+        return torch.where(beyond > 0, torch.maximum(score, beyond), score)
+
+    def _raised(self, parts: Tensor) -> Tensor:
+        """Scores (N, J * kinds) as they are fused; 1 stays 1."""
+        return parts if self.typical is None else (parts - self.typical) / (1 - self.typical)
 
     def _masks(self, labels: Tensor) -> Tensor:
         """Masks (N, J, H, W) float32 of the judged components, of label maps (N, H, W) int64."""
-        return (labels.unsqueeze(1) == self.judged).float()
+        masks = (labels.unsqueeze(1) == self.judged).float()
+        return masks if self.cut else uncut(masks)
 
     def _small(self, labels: Tensor) -> Tensor:
         """Small masks (N, J, m, m) of label maps (N, H, W)."""
         assert self.masks is not None  # noqa: S101 - asked for by who has some
         small: Tensor = self.masks.small(self._masks(labels.to(self.counted.device).long()))[0]
         return small
+
+
+def compared(layers: Joined, options: SADSeMOptions) -> list[Joined]:
+    """What a component of such layers has banks for: all of them joined, or each (section 2.3)."""
+    return [layers] if options.joined and layers else [(layer,) for layer in layers]
+
+
+def _key(layers: Joined) -> str:
+    return "-".join(map(str, layers))

@@ -85,16 +85,21 @@ def describe(
         pictures, area = areas(seen.labels, label)
         own = resampled_wss(seen.rows[label], options.coreset, seed)
         spread = own / whole if whole else 0.0
-        layers = _with_cells(options.choice.chosen(area, spread), label, seen)
+        layers = _with_cells(options.choice.chosen(area, spread), label, seen, joined=options.joined)
         found.append(ComponentFacts(label, names[label], pictures, area, own, spread, layers))
     return tuple(found)
 
 
-def _with_cells(wanted: tuple[Layer, ...], label: int, seen: Seen) -> tuple[Layer, ...]:
-    """The wanted layers that have cells of the component; where none has, the finest layer that has."""
+def _with_cells(wanted: tuple[Layer, ...], label: int, seen: Seen, *, joined: bool) -> tuple[Layer, ...]:
+    """The wanted layers that have cells of the component; where none has, the finest layer that has.
+
+    Joined ones are compared in the finest one's cells.
+    """
+    if joined and (label, min(wanted)) in seen.cells:
+        return tuple(sorted(wanted))
     there = tuple(layer for layer in wanted if (label, layer) in seen.cells)
     finest: tuple[Layer, ...] = tuple(layer for layer in (1, 2, 3) if (label, layer) in seen.cells)
-    return there or finest[:1]
+    return tuple(sorted(there)) or finest[:1]
 
 
 @torch.no_grad()
@@ -113,21 +118,27 @@ def fill_banks(
     folder = writable_folder(run.checkpoints.folder) if run.checkpoints else None
     budget, device = run.memory // max(1, len(surfaces.plan)), run.torch_device()
     stores = [
-        patch_store(seen.cells[place], network.channels[place[1]], budget_bytes=budget, folder=folder)
-        for place in surfaces.plan
+        patch_store(
+            seen.cells[label, layers[0]],
+            sum(network.channels[layer] for layer in layers),
+            budget_bytes=budget,
+            folder=folder,
+        )
+        for label, layers in surfaces.plan
     ]
     filled, start = [0] * len(stores), 0
     for pixels in batches(pictures, run, watch, "reading features", _BATCH):
         labels = seen.labels[start : start + len(pixels)].to(device).long()
         start += len(pixels)
         places, pooled = projection(labels), surfaces.pooled(network.maps(pixels))
-        for index, (label, layer) in enumerate(surfaces.plan):
-            rows = patch_rows(pooled[layer])[places[layer].flatten() == label].cpu()  # (m, C)
+        for index, (label, layers) in enumerate(surfaces.plan):
+            rows = patch_rows(pooled[layers])[places[layers[0]].flatten() == label].cpu()  # (m, D)
             stores[index][filled[index] : filled[index] + len(rows)] = rows
             filled[index] += len(rows)
-    for (label, layer), bank, rows in zip(surfaces.plan, surfaces.each(), stores, strict=True):
+    surfaces.balance(stores)
+    for (label, layers), bank, rows in zip(surfaces.plan, surfaces.each(), stores, strict=True):
         count = coreset_size(len(rows), options.coreset)
-        name = f"coreset-{label}-{layer}"
+        name = "-".join(map(str, ("coreset", label, *layers)))
         bank.keep(
             rows,
             min(count, options.bank_limit or count),
@@ -159,8 +170,8 @@ def grow_banks(
         if surfaces is None:
             continue
         places, pooled = projection(labels), surfaces.pooled(maps)
-        for own, (label, layer) in zip(rows, plan, strict=True):
-            own.append(patch_rows(pooled[layer])[places[layer].flatten() == label].cpu())  # (m, C)
+        for own, (label, layers) in zip(rows, plan, strict=True):
+            own.append(patch_rows(pooled[layers])[places[layers[0]].flatten() == label].cpu())  # (m, D)
     for parts, bank in zip(rows, surfaces.each() if surfaces is not None else (), strict=True):
         further = torch.cat(parts)
         if len(further):

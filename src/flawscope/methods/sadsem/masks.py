@@ -30,6 +30,11 @@ class MaskOptions(Frozen):
         description="masks as they lie in the picture (section 2.4), or moved until their centre of gravity "
         "is in the middle, for products that lie anywhere (not in the paper)",
     )
+    cut: bool = Field(
+        True,
+        description="compare masks that the border of the picture or tile cuts, too (section 2.4); otherwise "
+        "such a component counts as absent in masks: where a tile cuts it follows from how the part lies",
+    )
     most: int | None = Field(
         None, ge=1, description="good pictures whose masks are stored, evenly spread (section 2.4: all)"
     )
@@ -186,6 +191,13 @@ class MaskBank(nn.Module):
         small, rows, columns = self.small(masks)
         maps = self.raw(small) / self.top.view(-1, 1, 1)
         return maps.amax((2, 3)), self.small.back(maps, rows, columns).amax(1)
+
+
+def uncut(masks: Tensor) -> Tensor:
+    """The masks (N, J, H, W), 0 where one touches the border."""
+    sides = (masks[:, :, 0], masks[:, :, -1], masks[:, :, :, 0], masks[:, :, :, -1])
+    touching = torch.stack([side.amax(2) for side in sides]).amax(0)  # (N, J)
+    return masks * (1 - touching)[:, :, None, None]
 
 
 def _others(masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,11 @@ class NumberOptions(CountingOptions):
     """Options of `Numbers`; the paper has none: there masks alone tell what is absent."""
 
     rare: float = Field(
-        0.02, ge=0, lt=0.5, description="share of good pictures at either end whose numbers count as unusual"
+        0.02,
+        ge=0,
+        lt=0.5,
+        description="share of good pictures at either end whose numbers count as unusual, in tiles of them, "
+        "too",
     )
     weight: float = Field(
         2.0,
@@ -41,18 +45,21 @@ class Numbers(Counting):
         self.register_buffer("usual", torch.zeros(2, classes))
         self.register_buffer("seen", torch.zeros(0, classes))
 
-    def learn(self, labels: Tensor, held_out: Tensor) -> None:
-        """Learn what counts from label maps (n, H, W), the usual numbers from (m, H, W) of others, too."""
-        self._take(torch.cat([self.learn_least(labels), self.counted(held_out)]))
+    def learn(self, labels: Tensor, held_out: Tensor, tiles: float = 1.0) -> None:
+        """Learn what counts from label maps (n, H, W), the usual numbers from (m, H, W) of others, too.
 
-    def teach(self, labels: Tensor) -> None:
-        """Learn the usual numbers from label maps (k, H, W) of further good pictures, too."""
+        `tiles` is how many label maps a picture has.
+        """
+        self._take(torch.cat([self.learn_least(labels), self.counted(held_out)]), tiles)
+
+    def teach(self, labels: Tensor, tiles: float = 1.0) -> None:
+        """Learn the usual numbers from label maps (k, H, W) of further good pictures, too; see `learn`."""
         counts = self.counted(labels)
-        self._take(torch.cat([self.seen.to(counts), counts]))
+        self._take(torch.cat([self.seen.to(counts), counts]), tiles)
 
-    def _take(self, counts: Tensor) -> None:
+    def _take(self, counts: Tensor, tiles: float) -> None:
         self.seen = counts.to(self.seen)
-        self.usual = usual_numbers(counts, self.options.rare).to(self.usual)
+        self.usual = usual_numbers(counts, self.options.rare / tiles).to(self.usual)
 
     def beyond(self, counts: Tensor) -> Tensor:
         """By how many counts (N, K) lie below or above the usual ones, (N, K)."""

@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 
 from flawscope.errors import OptionError
 from flawscope.methods.detector import BackboneOptions
-from flawscope.methods.sadsem.layers import LayerOptions
+from flawscope.methods.sadsem.layers import Layer, LayerOptions
 from flawscope.methods.sadsem.masks import MaskOptions
 from flawscope.methods.sadsem.numbers import NumberOptions
+from flawscope.runtime.frozen import Frozen
 from flawscope.segmenters import SegmentOptions
 from flawscope.segmenters.components.options import ComponentsOptions
 from flawscope.segmenters.instances.options import InstancesOptions
@@ -19,6 +20,21 @@ from flawscope.segmenters.segmenter import SegmenterOptions
 
 # kinds whose segment 0 is a part like any other, not what no component covers
 WHOLE = ("one", "static", "drafted", "clusters", "folder", "overlaid")
+
+
+Fusion = Literal["largest", "excess"]
+
+
+class TileOptions(Frozen):
+    """What holds in tiles, where flaws are larger and the border cuts components anywhere."""
+
+    layers: tuple[Layer, ...] | None = Field(
+        (2, 3), min_length=1, description="the same for every component; null: each component's are chosen"
+    )
+    joined: bool = Field(True, description="in place of the option of that name")
+    bank_limit: int | None = Field(6000, ge=1, description="in place of the option of that name")
+    fusion: Fusion = Field("excess", description="in place of the option of that name")
+    cut: bool = Field(False, description="in place of masks.cut")
 
 
 class SADSeMOptions(BackboneOptions):
@@ -57,6 +73,11 @@ class SADSeMOptions(BackboneOptions):
     choice: LayerOptions = Field(
         LayerOptions(), description="which layers describe a component (section 2.3)"
     )
+    joined: bool = Field(
+        False,
+        description="compare the layers of a component joined to one feature, in which each has equal say "
+        "(section 2.3: a bank for each layer)",
+    )
     neighbourhood: Literal[1, 3, 5, 7, 9] = Field(
         1, description="side of the square over which features are averaged (the paper: 1; PatchCore: 3)"
     )
@@ -67,7 +88,9 @@ class SADSeMOptions(BackboneOptions):
         description="share of each component's features kept (section 2.3: as PatchCore, 10 %)",
     )
     bank_limit: int | None = Field(
-        None, ge=1, description="most features kept of a component and layer (the paper has no limit)"
+        None,
+        ge=1,
+        description="most features of a component and layer, or its joined ones, kept (the paper has none)",
     )
     projection: int = Field(
         128, ge=1, description="dimensions of the random projection for the selection (PatchCore's code: 128)"
@@ -80,6 +103,17 @@ class SADSeMOptions(BackboneOptions):
         NumberOptions(),
         description="number of each component, against good pictures (not in the paper, whose masks alone "
         "tell it)",
+    )
+    fusion: Fusion = Field(
+        "largest",
+        description="the largest score of all components (section 2.5), or each by how far it exceeds what "
+        "tuning pictures reach on average, in units of how far their largest does, so that what varies much "
+        "counts less (not in the paper)",
+    )
+    tiles: TileOptions | None = Field(
+        None,
+        description="what holds in place of the options above where pictures are cut into tiles; null: "
+        "nothing else (the paper has none)",
     )
     smoothing: float = Field(
         4.0,
@@ -95,6 +129,16 @@ class SADSeMOptions(BackboneOptions):
         if self.counts is not None:
             self.counts.check_size(self.size)
         return self
+
+    def in_force(self, *, tiled: bool) -> Self:
+        """These options, or what holds in tiles."""
+        own = self.tiles
+        if own is None or not tiled:
+            return self
+        changed: dict[str, Any] = {"joined": own.joined, "bank_limit": own.bank_limit, "fusion": own.fusion}
+        changed["choice"] = self.choice.model_copy(update={"fixed": own.layers})
+        changed["masks"] = self.masks and self.masks.model_copy(update={"cut": own.cut})
+        return self.model_copy(update=changed)
 
     def segmenter(self, *, annotated: bool) -> SegmenterOptions:
         """Options of the segmenter, where there are annotated parts or none."""
@@ -119,6 +163,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "bank_limit": 3000,
         "projection": 64,
         "masks": {"placed": "centred", "most": 200, "least": 1.0, "left_out": True},
+        "tiles": {},
     },
 }
 

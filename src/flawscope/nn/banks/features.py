@@ -76,35 +76,16 @@ class PatchGrid(nn.Module):
 
     def forward(self, maps: Mapping[str, Tensor]) -> Tensor:
         """Join {layer: (N, C, h, w)} into features (N, D, h, w)."""
-        joined = []
-        for layer in self.layers:
-            pooled = self._pool(maps[layer], layer)
-            if pooled.shape[2:] != self.shape:
-                corners = False if self.upsampling == "bilinear" else None
-                pooled = F.interpolate(pooled, size=self.shape, mode=self.upsampling, align_corners=corners)
-            joined.append(pooled)
-        return torch.cat(joined, 1) * self.scale.view(-1, 1, 1)
+        pooled = [self._pool(maps[layer], layer) for layer in self.layers]
+        return joined(pooled, self.shape, self.upsampling) * self.scale.view(-1, 1, 1)
 
     def balance(self, rows: Tensor) -> None:
-        """Give all layers equal say: divide each by the root mean square length of its centred features.
-
-        A layer that hardly varies is divided by a thousandth of its features' own length instead.
+        """Give all layers equal say; see `balancing`.
 
         Args:
             rows: (n, D) features of good pictures at scale 1; they are scaled in place.
         """
-        moments, blocks = Moments(), torch.split(rows, max(1, _BLOCK_BYTES // (8 * self.dim)))
-        for block in blocks:
-            moments.add(block)
-        factors = []
-        both = torch.stack([moments.variance, moments.mean.square()])  # (2, D)
-        for layer in torch.split(both, self.channels, 1):
-            varying, still = layer.sum(1).tolist()
-            length = max(varying, _STILL**2 * still) ** 0.5
-            factors.append(torch.full_like(layer[0], 1 / length if length else 1.0))
-        self.scale = torch.cat(factors).to(self.scale)
-        for block in blocks:
-            block.mul_(self.scale.to(block))
+        self.scale = balancing([rows], self.channels).to(self.scale)
 
     def _pool(self, maps: Tensor, layer: str) -> Tensor:
         """Average over neighbourhoods, and down to the grid where the layer is finer."""
@@ -113,6 +94,48 @@ class PatchGrid(nn.Module):
         if side == 1:
             return maps
         return F.avg_pool2d(maps, side, step, side // 2)
+
+
+def joined(
+    maps: Sequence[Tensor], shape: tuple[int, int], upsampling: Literal["bilinear", "nearest"] = "bilinear"
+) -> Tensor:
+    """Maps (N, C, h, w) of several layers as one (N, D, *shape), those of another shape resized to it."""
+    corners = False if upsampling == "bilinear" else None
+    return torch.cat(
+        [
+            one
+            if one.shape[2:] == shape
+            else F.interpolate(one, size=shape, mode=upsampling, align_corners=corners)
+            for one in maps
+        ],
+        1,
+    )
+
+
+def balancing(parts: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
+    """Factors (D,) that give all layers equal say, by which all features are scaled in place.
+
+    Each layer is divided by the root mean square length of its centred features; one that hardly varies by a
+    thousandth of its features' own length instead.
+
+    Args:
+        parts: features (n, D) of good pictures.
+        channels: of each layer, D in all.
+    """
+    moments, size = Moments(), max(1, _BLOCK_BYTES // (8 * sum(channels)))
+    blocks = [block for rows in parts for block in torch.split(rows, size)]
+    for block in blocks:
+        moments.add(block)
+    factors = []
+    both = torch.stack([moments.variance, moments.mean.square()])  # (2, D)
+    for layer in torch.split(both, list(channels), 1):
+        varying, still = layer.sum(1).tolist()
+        length = max(varying, _STILL**2 * still) ** 0.5
+        factors.append(torch.full_like(layer[0], 1 / length if length else 1.0))
+    scale = torch.cat(factors).to(parts[0])
+    for block in blocks:
+        block.mul_(scale)
+    return scale
 
 
 def map_batches(

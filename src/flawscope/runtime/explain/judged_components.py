@@ -112,7 +112,7 @@ class _Telling:
     def __init__(self, manifest: Manifest, heatmap: NDArray[np.float32] | None, names: list[str]) -> None:
         self.heatmap, self.names = heatmap, names
         self.threshold = -np.inf if manifest.heatmap is None else manifest.heatmap.threshold
-        self.limit = min(USUAL, manifest.calibration.review_threshold)  # of a score worth a word
+        self.limit = min(USUAL, max(0.0, manifest.calibration.review_threshold))  # of a score worth a word
 
     def finding(self, one: _Judged, look: Look) -> Finding:
         """One sentence: what is amiss, the number first."""
@@ -125,7 +125,7 @@ class _Telling:
         for kind, score in one.scores.items():
             if score > self.limit:
                 unlike = "unlike any good one" if score > USUAL else "unusual"
-                told.append(f"{kind} {unlike}{_place(region)} ({score:.3g} times the limit of good ones)")
+                told.append(f"{kind} {unlike}{_place(region)} ({score:.3g}, good ones up to {USUAL:g})")
                 values[kind] = score
         return Finding(f"{self._called(one.label)}: {'; '.join(told)}", values, region)
 

@@ -1,0 +1,137 @@
+"""What the preset changes of the paper's way: joined layers, excess over what is typical, cut outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from coloured_squares import SIDE, SMALL, scene
+from flawscope.data.pictures import Pictures
+from flawscope.data.samples import Sample
+from flawscope.data.tiles import cut
+from flawscope.data.training import TrainingData
+from flawscope.methods.registry import create
+from flawscope.methods.running import taught as learn_more
+from flawscope.methods.running import with_tensors
+from flawscope.methods.sadsem.detector import SADSeM
+from flawscope.methods.sadsem.learning import Seen, _with_cells
+from flawscope.nn.run import Run
+from flawscope.nn.watch import UNWATCHED
+from flawscope.runtime.images import Frame
+from flawscope.runtime.tiling import Tiling
+
+Taught = Callable[..., SADSeM]
+JOINED: dict[str, Any] = {"tiles": {"fusion": "largest"}}
+EXCESS: dict[str, Any] = {"tiles": {}}
+
+
+def pairs(folder: Path, name: str, seeds: Sequence[int]) -> Pictures:
+    """Pictures of two scenes each, cut into their two tiles."""
+    samples = []
+    for seed in seeds:
+        path = folder / f"{name}-{seed}.png"
+        Image.fromarray(np.concatenate([scene(2 * seed), scene(2 * seed + 1)], 1)).save(path)
+        samples.append(Sample(path, "train", defective=False))
+    return cut(samples, Frame(SIDE, SIDE), Tiling(size=(SIDE, SIDE), stride=(SIDE, SIDE)))
+
+
+@torch.inference_mode()
+def outputs(detector: SADSeM, pictures: Pictures) -> dict[str, torch.Tensor]:
+    return detector(torch.from_numpy(np.stack(list(pictures))))
+
+
+def fitted(folder: Path, **options: Any) -> SADSeM:
+    detector = create("sadsem", {**SMALL, "counts": None, **options})
+    assert isinstance(detector, SADSeM)
+    data = TrainingData(normal=pairs(folder, "good", range(6)), tuning=pairs(folder, "tuning", range(10, 13)))
+    return detector.fit(data, Run(), UNWATCHED)
+
+
+@pytest.mark.usefixtures("taught")
+def test_scores_exceed_what_pictures_not_tiles_reach_on_average(tmp_path: Path) -> None:
+    plain, raised = fitted(tmp_path, **JOINED), fitted(tmp_path, **EXCESS)
+    facts: Any = raised.learnt.facts
+    assert facts["tiles"] == 2
+    assert all(one["layers"] == [2, 3] for one in facts["components"] if one["pictures"])
+    tuning = pairs(tmp_path, "tuning", range(10, 13))
+    largest = outputs(plain, tuning)["parts"].reshape(3, 2, -1).amax(1)  # (pictures, parts)
+    typical = largest.mean(0).clamp_max(0.9)
+    assert raised.judging.typical is not None
+    assert torch.allclose(raised.judging.typical, typical, atol=1e-3)
+    new = pairs(tmp_path, "new", range(20, 22))
+    expected = (outputs(plain, new)["parts"] - typical) / (1 - typical)
+    found = outputs(raised, new)
+    assert torch.allclose(found["parts"], expected, atol=0.02)
+    assert torch.equal(found["score"], found["parts"].amax(1))
+    assert safetensors.torch.save(raised.state_dict())  # tensors share no memory, which it refuses
+    again = with_tensors(create("sadsem", dict(raised.options), raised.learnt.facts), raised.state_dict())
+    assert isinstance(again, SADSeM)
+    assert torch.equal(outputs(again, new)["score"], found["score"])
+
+
+@pytest.mark.usefixtures("taught")
+def test_teaching_keeps_the_scale_of_joined_layers_and_takes_what_is_typical_anew(tmp_path: Path) -> None:
+    detector = fitted(tmp_path, tiles={"bank_limit": 8})
+    before = {name: values.clone() for name, values in detector.state_dict().items()}
+    further, tuning = (pairs(tmp_path, name, range(30, 33)) for name in ("further", "others"))
+    same = learn_more(detector, TrainingData(normal=further, tuning=tuning.subset([0, 1])), Run())
+    assert torch.equal(
+        same.state_dict()["judging.typical"], before["judging.typical"]
+    )  # one picture in tiles
+    found = learn_more(detector, TrainingData(normal=further, tuning=tuning), Run()).state_dict()
+    assert not torch.equal(found["judging.typical"], before["judging.typical"])
+    scales = [name for name in before if name.endswith(".scale")]
+    assert scales
+    assert all(torch.equal(found[name], before[name]) for name in scales)
+
+
+def test_a_component_at_the_border_has_no_outline_where_that_is_wanted(taught: Taught) -> None:
+    labels = torch.zeros(2, SIDE, SIDE, dtype=torch.int64)
+    labels[0, 4:12, 4:12] = 1
+    labels[1, :12, 4:12] = 1
+    for kept in (True, False):
+        detector = taught(masks={"side": 16, "cut": kept})
+        shown = detector.judging._masks(labels)[:, 0].flatten(1).any(1)
+        assert shown.tolist() == [True, kept]
+
+
+def test_joined_layers_are_those_of_the_finest_one_that_has_a_cell() -> None:
+    seen = Seen(torch.zeros(0), {}, {(1, 2): 5, (1, 3): 1, (2, 3): 4, (3, 1): 2})
+    assert _with_cells((3, 2), 1, seen, joined=True) == (2, 3)
+    assert _with_cells((2, 3), 2, seen, joined=True) == (3,)
+    assert _with_cells((2, 3), 3, seen, joined=True) == (1,)
+    assert _with_cells((2, 3), 4, seen, joined=True) == ()
+    assert _with_cells((2, 3), 2, seen, joined=False) == (3,)
+
+
+def test_whole_pictures_have_nothing_of_what_holds_in_tiles(taught: Taught) -> None:
+    plain, whole = taught(), taught(tiles={})
+    assert whole.learnt.facts == plain.learnt.facts
+    assert whole.state_dict().keys() == plain.state_dict().keys()
+    assert whole.in_force == whole.options
+
+
+@pytest.mark.usefixtures("taught")
+def test_everything_that_holds_in_tiles_may_be_chosen(tmp_path: Path) -> None:
+    plain = fitted(tmp_path)
+    asked = {"layers": None, "joined": False, "bank_limit": None, "fusion": "largest", "cut": True}
+    same = fitted(tmp_path, tiles=asked)
+    assert same.learnt.facts == plain.learnt.facts
+    new = pairs(tmp_path, "new", range(20, 22))
+    assert torch.equal(outputs(same, new)["score"], outputs(plain, new)["score"])
+    other = fitted(tmp_path, tiles={})
+    assert other.in_force.masks is not None
+    assert not other.in_force.masks.cut
+    assert other.in_force.bank_limit == 6000
+
+
+def test_models_without_these_options_have_none_of_their_tensors(taught: Taught) -> None:
+    names = taught().state_dict()
+    assert not [name for name in names if name.endswith((".scale", ".typical"))]
