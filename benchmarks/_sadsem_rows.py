@@ -91,6 +91,7 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
         "sadsem": {},
         "sadsem, 1200 steps": {"segments": {**_SADSEM["segments"], **_LONGER}},
         "sadsem, tiles as pictures": apart,
+        "sadsem, least 2": {"tiles": {"least": 2}},
         "sadsem, no masks": {**fixed, "masks": None},
         "sadsem, layers 2 and 3": fixed,
         "sadsem, neutral": {**apart, "features": "backbone"},

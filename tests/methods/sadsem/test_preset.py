@@ -28,8 +28,8 @@ from flawscope.runtime.images import Frame
 from flawscope.runtime.tiling import Tiling
 
 Taught = Callable[..., SADSeM]
-JOINED: dict[str, Any] = {"tiles": {"fusion": "largest"}}
-EXCESS: dict[str, Any] = {"tiles": {}}
+JOINED: dict[str, Any] = {"tiles": {"least": 2, "fusion": "largest"}}
+EXCESS: dict[str, Any] = {"tiles": {"least": 2}}
 
 
 def pairs(folder: Path, name: str, seeds: Sequence[int]) -> Pictures:
@@ -78,7 +78,7 @@ def test_scores_exceed_what_pictures_not_tiles_reach_on_average(tmp_path: Path) 
 
 @pytest.mark.usefixtures("taught")
 def test_teaching_keeps_the_scale_of_joined_layers_and_takes_what_is_typical_anew(tmp_path: Path) -> None:
-    detector = fitted(tmp_path, tiles={"bank_limit": 8})
+    detector = fitted(tmp_path, tiles={"least": 2, "bank_limit": 8})
     before = {name: values.clone() for name, values in detector.state_dict().items()}
     further, tuning = (pairs(tmp_path, name, range(30, 33)) for name in ("further", "others"))
     same = learn_more(detector, TrainingData(normal=further, tuning=tuning.subset([0, 1])), Run())
@@ -121,12 +121,21 @@ def test_whole_pictures_have_nothing_of_what_holds_in_tiles(taught: Taught) -> N
 @pytest.mark.usefixtures("taught")
 def test_everything_that_holds_in_tiles_may_be_chosen(tmp_path: Path) -> None:
     plain = fitted(tmp_path)
-    asked = {"layers": None, "joined": False, "bank_limit": None, "fusion": "largest", "cut": True}
+    asked = {
+        "least": 2,
+        "layers": None,
+        "joined": False,
+        "bank_limit": None,
+        "fusion": "largest",
+        "cut": True,
+    }
     same = fitted(tmp_path, tiles=asked)
     assert same.learnt.facts == plain.learnt.facts
     new = pairs(tmp_path, "new", range(20, 22))
     assert torch.equal(outputs(same, new)["score"], outputs(plain, new)["score"])
-    other = fitted(tmp_path, tiles={})
+    few = fitted(tmp_path, tiles={"least": 3})
+    assert few.in_force == few.options
+    other = fitted(tmp_path, **EXCESS)
     assert other.in_force.masks is not None
     assert not other.in_force.masks.cut
     assert other.in_force.bank_limit == 6000

@@ -58,7 +58,7 @@ class SADSeM(Detector):
         super().__init__(options, facts)
         known = {**_UNTAUGHT, **dict[str, Any](facts or {})}
         self.network = FeatureNetwork(self.options, annotated=bool(known.get("annotated")))
-        self.in_force = self.options.in_force(tiled=known.get("tiles", 1) > 1)
+        self.in_force = self.options.in_force(known.get("tiles", 1))
         self.ignored: tuple[int, ...] = tuple(known["ignored"])
         components = [ComponentFacts.of(values) for values in known["components"]]
         self._compose(tuple(known["names"]), components)
@@ -105,7 +105,7 @@ class SADSeM(Detector):
             OptionError, Stopped: what segmenter and selection raise.
         """
         annotated, device = data.parts is not None, run.torch_device()
-        self.in_force = self.options.in_force(tiled=_tiles(data.normal) > 1)
+        self.in_force = self.options.in_force(_tiles(data.normal))
         self.network = FeatureNetwork(self.options, annotated=annotated).to(device).eval()
         segmenter = self.network.segmenter.fit(data.normal, run, watch, data.parts)
         segmenter.check_exportable()

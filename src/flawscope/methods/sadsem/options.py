@@ -28,6 +28,12 @@ Fusion = Literal["largest", "excess"]
 class TileOptions(Frozen):
     """What holds in tiles, where flaws are larger and the border cuts components anywhere."""
 
+    least: int = Field(
+        9,
+        ge=2,
+        description="tiles a picture from which on this holds; in fewer, flaws are hardly larger than in "
+        "whole pictures",
+    )
     layers: tuple[Layer, ...] | None = Field(
         (2, 3), min_length=1, description="the same for every component; null: each component's are chosen"
     )
@@ -112,7 +118,7 @@ class SADSeMOptions(BackboneOptions):
     )
     tiles: TileOptions | None = Field(
         None,
-        description="what holds in place of the options above where pictures are cut into tiles; null: "
+        description="what holds in place of the options above where pictures are cut into many tiles; null: "
         "nothing else (the paper has none)",
     )
     smoothing: float = Field(
@@ -130,10 +136,10 @@ class SADSeMOptions(BackboneOptions):
             self.counts.check_size(self.size)
         return self
 
-    def in_force(self, *, tiled: bool) -> Self:
-        """These options, or what holds in tiles."""
+    def in_force(self, tiles: float) -> Self:
+        """These options, or what holds where pictures have so many tiles."""
         own = self.tiles
-        if own is None or not tiled:
+        if own is None or tiles < own.least:
             return self
         changed: dict[str, Any] = {"joined": own.joined, "bank_limit": own.bank_limit, "fusion": own.fusion}
         changed["choice"] = self.choice.model_copy(update={"fixed": own.layers})
