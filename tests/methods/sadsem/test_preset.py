@@ -17,10 +17,11 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.tiles import cut
 from flawscope.data.training import TrainingData
+from flawscope.errors import OptionError
 from flawscope.methods.registry import create
 from flawscope.methods.running import taught as learn_more
 from flawscope.methods.running import with_tensors
-from flawscope.methods.sadsem.detector import SADSeM
+from flawscope.methods.sadsem.detector import SADSeM, _tiles
 from flawscope.methods.sadsem.learning import Seen, _with_cells
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
@@ -92,6 +93,10 @@ def test_teaching_keeps_the_scale_of_joined_layers_and_takes_what_is_typical_ane
     assert all(torch.equal(found[name], before[name]) for name in scales)
 
 
+def test_tiles_are_those_of_the_picture_not_those_that_are_drawn(tmp_path: Path) -> None:
+    assert _tiles(pairs(tmp_path, "drawn", range(3)).subset([0, 2, 3])) == 2
+
+
 def test_a_component_at_the_border_has_no_outline_where_that_is_wanted(taught: Taught) -> None:
     labels = torch.zeros(2, SIDE, SIDE, dtype=torch.int64)
     labels[0, 4:12, 4:12] = 1
@@ -133,6 +138,8 @@ def test_everything_that_holds_in_tiles_may_be_chosen(tmp_path: Path) -> None:
     assert same.learnt.facts == plain.learnt.facts
     new = pairs(tmp_path, "new", range(20, 22))
     assert torch.equal(outputs(same, new)["score"], outputs(plain, new)["score"])
+    with pytest.raises(OptionError, match="layers must name each layer once"):
+        create("sadsem", {"tiles": {"layers": [2, 2]}})
     few = fitted(tmp_path, tiles={"least": 3})
     assert few.in_force == few.options
     other = fitted(tmp_path, **EXCESS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
@@ -264,5 +265,6 @@ class SADSeM(Detector):
 
 
 def _tiles(pictures: Pictures) -> float:
-    """How many tiles each picture has, on average."""
-    return len(pictures) / len(set(sources(pictures)))
+    """How many tiles each picture has, on average, however few of them are drawn to learn from."""
+    grids = {one.path: 1 if one.tile is None else len(one.tile.grid) for one in pictures.samples}
+    return fmean(grids.values())

@@ -42,6 +42,12 @@ class TileOptions(Frozen):
     fusion: Fusion = Field("excess", description="in place of the option of that name")
     cut: bool = Field(False, description="in place of masks.cut")
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if self.layers is not None and len(set(self.layers)) < len(self.layers):
+            raise ValueError("layers must name each layer once")
+        return self
+
 
 class SADSeMOptions(BackboneOptions):
     """Options of SADSeM; defaults are the paper's."""
