@@ -35,6 +35,7 @@ METHODS: dict[str, Kept] = {
             "places": {},
             "shapes": {"parts": "joined", "whole": True},
             "colours": {},
+            "hues": {},
             "words": {"words": 4},
             "structure": {
                 "kind": "patches",

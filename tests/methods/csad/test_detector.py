@@ -18,8 +18,8 @@ from flawscope.data.pictures import PictureFiles, Pictures
 from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import BundleError, OptionError
-from flawscope.methods.csad.compared import shares_of
 from flawscope.methods.csad.detector import CSAD
+from flawscope.methods.csad.dividing import shares_of
 from flawscope.methods.csad.fused import FusedGaussians
 from flawscope.methods.csad.gaussian import GaussianOptions
 from flawscope.methods.csad.options import PRESETS, CSADOptions
@@ -132,12 +132,12 @@ def test_branches_may_be_left_out(taught: Callable[..., CSAD]) -> None:
 
 def test_shapes_and_looks_are_of_the_product_and_neither_of_the_paper_nor_of_earlier_models() -> None:
     of = {name: CSADOptions.model_validate(values).branches for name, values in PRESETS.items()}
-    for later in ("shapes", "colours"):
+    for later in ("shapes", "colours", "hues"):
         assert [later in branches for branches in (of["default"], of["released"])] == [True, False]
         assert later not in CSADOptions().branches
-    nothing = {"shapes": None, "colours": None}
+    nothing = {"shapes": None, "colours": None, "hues": None}
     earlier = CSADOptions.model_validate({**PRESETS["default"], **nothing}).model_dump(mode="json")
-    del earlier["colours"], earlier["shapes"]
+    del earlier["colours"], earlier["shapes"], earlier["hues"]
     assert CSADOptions.model_validate(earlier).branches == ("structure", "histogram", "counts", "places")
 
 

@@ -22,7 +22,7 @@ SENSES: Mapping[str, str] = {  # in what sense a method's score is high; structu
 }
 SLOW = frozenset({"csad", "sadsem"})  # methods whose scores jump where a component of a good part is missed
 PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # a vector whose largest entry tells the sense
-    "csad": ("branches", {"structure": "structural", "shapes": "structural", "colours": "structural"}),
+    "csad": ("branches", dict.fromkeys(("structure", "shapes", "colours", "hues"), "structural")),
 }
 
 

@@ -1,9 +1,9 @@
-"""The branches that compare components with good pictures': histograms, counts, places, shapes, colours."""
+"""The branches that compare pictures with good ones: histograms, counts, places, shapes, colours, hues."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -15,12 +15,17 @@ from flawscope.methods.csad.colours import TOLD, Colours, rows_of
 from flawscope.methods.csad.counts import ComponentCounts
 from flawscope.methods.csad.figures import Figures
 from flawscope.methods.csad.histogram import PatchHistogram
+from flawscope.methods.csad.hues import NAMES as HUE_NAMES
+from flawscope.methods.csad.hues import Hues
 from flawscope.methods.csad.looking import single
 from flawscope.methods.csad.options import CSADOptions
 from flawscope.methods.csad.places import Places
 from flawscope.methods.csad.shapes import NAMES, Shapes
 from flawscope.methods.csad.whole import as_wholes
 from flawscope.runtime.manifest import OutputSpec
+
+MAPPED = ("structure", "histogram", "places", "shapes", "hues")  # branches that have a map
+PEAKS = ("structure", "hues")  # whose score is its peak, at a scale of its own
 
 
 @dataclass(slots=True)
@@ -37,6 +42,7 @@ class Components:
     """Of n pictures: label maps (n, H, W), histograms (n, D), shares (n, K, h, w) of coarse cells.
 
     Of their components, of one class each and joined ones, shapes and float16 colours: (n, 2, M, ...) each.
+    Float16 hues (n, 2, h, w) of the pictures' spots.
     """
 
     labels: Tensor
@@ -44,10 +50,11 @@ class Components:
     places: Tensor
     shapes: Tensor
     colours: Tensor
+    hues: Tensor
 
 
 class Compared(nn.Module):
-    """Histograms, counts, places, shapes and colours, as far as the options have them.
+    """Histograms, counts, places, shapes, colours and hues, as far as the options have them.
 
     Args:
         options: of the method.
@@ -66,6 +73,7 @@ class Compared(nn.Module):
         self.places = Places(classes, size, options.places, least) if options.places else None
         self.shapes = Shapes(classes, size, options.shapes) if options.shapes else None
         self.colours = Colours(classes, options.colours) if options.colours else None
+        self.hues = Hues(size, options.hues) if options.hues else None
 
     def gather(self, labels: Tensor, shares: Tensor, pixels: Tensor) -> Components:
         """What `learn` needs, on the CPU, of label maps (N, H, W), shares (N, K + 1, H, W) and pictures."""
@@ -80,6 +88,7 @@ class Compared(nn.Module):
             places=self.places.reduced(shares[:, 1:]).cpu() if self.places else nothing,
             shapes=self.shapes.gather(ways).cpu() if self.shapes else nothing,
             colours=torch.stack(colours, 1).half().cpu() if colours else nothing,
+            hues=self.hues.of(pixels).half().cpu() if self.hues else nothing,
         )
 
     def learn_shapes(self, good: Components, held_out: Components) -> bool:
@@ -105,6 +114,8 @@ class Compared(nn.Module):
         if self.colours is not None:
             (rows, most), (others, _) = self._rows(good), self._rows(held_out)
             self.colours.learn(rows, others, most)
+        if self.hues is not None:
+            self.hues.learn(good.hues, held_out.hues)
 
     def teach(self, good: Components, held_out: Components | None, seed: int) -> None:
         """Take in further good pictures; `held_out` ones give the levels, where None those of before."""
@@ -120,6 +131,8 @@ class Compared(nn.Module):
         if self.colours is not None:
             rows, most = self._rows(good)
             self.colours.teach(rows, None if held_out is None else self._rows(held_out)[0], most)
+        if self.hues is not None:
+            self.hues.teach(good.hues)
 
     def alone(self) -> str:
         """That nearly all good pictures show one component or none, with their number; else nothing."""
@@ -158,6 +171,10 @@ class Compared(nn.Module):
             found.outputs["odd"] = shapes.odd
             if self.colours is not None:
                 self._look(found, figures, pixels, self.colours, self.shapes)
+        if self.hues is not None:
+            hues = self.hues(pixels)
+            found.maps["hues"], found.outputs["tinted"] = hues.maps, hues.tinted
+            found.outputs |= _ranged("hues", hues.told, (hues.low, hues.high))
         return found
 
     def _whole(self, found: Figures, labels: Tensor, shares: Tensor) -> tuple[Figures, Tensor, Tensor]:
@@ -213,6 +230,11 @@ class Compared(nn.Module):
             found += _with_range("colours", about, COLOUR_NAMES)
             about = "which of the components most unlike good ones it is of, from 1 on, 0 for none"
             found.append(OutputSpec(name="unlike", kind="label_map", about=about))
+        if self.hues is not None:
+            about = "by how many deviations a spot has more of a hue than good pictures near there"
+            found += _with_range("hues", about, HUE_NAMES)
+            about = "which hue a spot has more of than good pictures, from 1 on, 0 for none"
+            found.append(OutputSpec(name="tinted", kind="label_map", about=about))
         return found
 
     def _counted(self, shares: Tensor) -> Tensor:
@@ -227,10 +249,9 @@ def joined(parts: Sequence[Components]) -> Components:
     return Components(*(torch.cat([getattr(part, name) for part in parts]) for name in Components.__slots__))
 
 
-def shares_of(logits: Tensor) -> Tensor:
-    """Softmax over classes (N, C, H, W), whose own operator ONNX Runtime is slow with along this axis."""
-    powers = torch.exp(logits - logits.amax(1, keepdim=True))
-    return powers / powers.sum(1, keepdim=True)
+def both_ways(one: Components, other: Components) -> Components:
+    """The same pictures, divided in two ways, as if they were further ones; their hues are in there once."""
+    return replace(joined([one, other]), hues=one.hues)
 
 
 def _ranged(name: str, values: Tensor, usual: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

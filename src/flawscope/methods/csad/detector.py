@@ -1,9 +1,9 @@
 """CSAD as a detector: components, how much of each where, and structural flaws, from one pass of a network.
 
 The source is named in this package's docstring. Pictures are divided into components (section 3.2); patch
-histograms (section 3.3), counts, places, shapes, colours and words are held against those of good pictures;
-a branch for structural flaws (section 3.4) reads the same network. Each branch's score is brought to the
-scale of good pictures that nothing has learnt from; their sum counts (section 3.5), or the largest.
+histograms (section 3.3), counts, places, shapes, colours, hues and words are held against those of good
+pictures; a branch for structural flaws (section 3.4) reads the same network. Each branch's score is brought
+to the scale of good pictures that nothing has learnt from; their sum counts (section 3.5), or the largest.
 """
 
 from __future__ import annotations
@@ -20,8 +20,17 @@ from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
 from flawscope.methods.agreement import require_agreement
 from flawscope.methods.csad.cells import WHOLE, Grid
-from flawscope.methods.csad.compared import Compared, Components, Judged, joined, shares_of
+from flawscope.methods.csad.compared import (
+    MAPPED,
+    PEAKS,
+    Compared,
+    Components,
+    Judged,
+    both_ways,
+    joined,
+)
 from flawscope.methods.csad.cost import expected
+from flawscope.methods.csad.dividing import divided, without_ignored
 from flawscope.methods.csad.looking import nothing_to_compare
 from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
@@ -35,10 +44,8 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch, batches
 from flawscope.runtime.manifest import OutputSpec
 from flawscope.segmenters import build_segmenter
-from flawscope.segmenters.components.segmenter import Components as ComponentSegmenter
 
 FEWEST = 4  # good pictures that histograms are compared with
-MAPPED = ("structure", "histogram", "places", "shapes")  # branches that have a map
 _BATCH = 8
 _UNTAUGHT = ("background", "component")
 
@@ -70,7 +77,7 @@ class CSAD(Detector):
         self._compose(tuple(known.get("names", _UNTAUGHT)), grids)
 
     def _levels(self, branches: Sequence[str]) -> Levels:
-        least = [0.0 if name == "structure" else self.options.least for name in branches]
+        least = [0.0 if name in PEAKS else self.options.least for name in branches]
         return Levels(len(branches), "moments", between=self.options.trimmed, least=least)
 
     def needs(self) -> Needs:
@@ -186,7 +193,7 @@ class CSAD(Detector):
         good, patches = self._read(data.normal, run, watch)
         held_out, held_patches = self._read(data.tuning, run, watch)
         if self.compared.learn_shapes(good, held_out):
-            good = joined([good, self._read(data.normal, run, watch)[0]])
+            good = both_ways(good, self._read(data.normal, run, watch)[0])
             held_out = self._read(data.tuning, run, watch)[0]
         self.compared.learn(good, held_out, run.seed)
         if self.words is not None:
@@ -208,7 +215,9 @@ class CSAD(Detector):
     def _labels(self, pictures: Pictures, run: Run, watch: Watch) -> Tensor:
         """Label maps (n, H, W) uint8."""
         found = [
-            self._compared(*self._divided(pixels, self.backbone(pixels)))[0].to(torch.uint8).cpu()
+            without_ignored(self.segmenter, *self._divided(pixels, self.backbone(pixels)))[0]
+            .to(torch.uint8)
+            .cpu()
             for pixels in batches(pictures, run, watch, "finding components", _BATCH)
         ]
         return torch.cat(found)
@@ -219,7 +228,7 @@ class CSAD(Detector):
         components, patches = [], [torch.empty(0)]
         for pixels in batches(pictures, run, watch, "counting components", _BATCH):
             maps = self.backbone(pixels)
-            components.append(self.compared.gather(*self._compared(*self._divided(pixels, maps)), pixels))
+            components.append(self.compared.gather(*self._counted(pixels, maps), pixels))
             if self.words is not None:
                 patches.append(self.words.grid(maps).cpu())
         return joined(components), torch.cat(patches[1:] or patches)
@@ -233,27 +242,18 @@ class CSAD(Detector):
         return scores, torch.stack(peaks, 1) if peaks else scores[:, :0]
 
     def _divided(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Labels (N, H, W) int64, and how far each pixel shows each class, (N, K + 1, H, W)."""
-        if isinstance(self.segmenter, ComponentSegmenter):
-            logits = self.segmenter.logits(pixels, maps)  # (N, K + 1, H, W)
-            return logits.argmax(1), shares_of(logits * self.options.sharpness)
-        labels = self.segmenter(pixels)
-        classes = torch.arange(self.segmenter.count, device=labels.device).view(-1, 1, 1)
-        return labels, (labels.unsqueeze(1) == classes).float()
+        """See `divided`."""
+        return divided(self.segmenter, pixels, maps, self.options.sharpness)
 
-    def _compared(self, labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """What `_divided` gives without the classes that are ignored: nothing shows them."""
-        if not self.segmenter.ignored:
-            return labels, shares
-        kept = [int(label not in self.segmenter.ignored) for label in range(self.segmenter.count)]
-        weight = labels.new_tensor(kept)
-        return labels * weight[labels], shares * weight.to(shares).view(-1, 1, 1)
+    def _counted(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same without what is ignored."""
+        return without_ignored(self.segmenter, *self._divided(pixels, maps))
 
     def _judged(self, pixels: Tensor) -> Judged:
         """What the branches say of pictures (N, 3, H, W)."""
         maps = self.backbone(pixels)
         labels, shares = self._divided(pixels, maps)
-        counted, shares = self._compared(labels, shares)
+        counted, shares = without_ignored(self.segmenter, labels, shares)
         found: Judged = self.compared(counted, shares, pixels)
         if self.segmenter.ignored:
             shown = found.outputs["components"]
@@ -263,8 +263,8 @@ class CSAD(Detector):
             found.maps["structure"] = self.structure.heatmap(self.structure(pixels, own))  # (N, H, W)
         for name, one in found.maps.items():
             found.maps[name] = self.segmenter.silence(one, labels)
-        if self.structure is not None:
-            found.scores["structure"] = found.maps["structure"].flatten(1).amax(1)
+            if name in PEAKS:
+                found.scores[name] = found.maps[name].flatten(1).amax(1)
         if self.words is not None:
             found.scores["words"] = self.words(maps)
         return found

@@ -11,6 +11,7 @@ from flawscope.errors import OptionError
 from flawscope.methods.csad.colours import ColoursOptions
 from flawscope.methods.csad.counts import ComponentCountsOptions
 from flawscope.methods.csad.histogram import PatchHistogramOptions
+from flawscope.methods.csad.hues import HuesOptions
 from flawscope.methods.csad.places import PlacesOptions
 from flawscope.methods.csad.shapes import ShapesOptions
 from flawscope.methods.csad.structures import StructureOptions
@@ -51,6 +52,9 @@ class CSADOptions(BackboneOptions):
         description="colours of each component by itself, against good ones of its class (not in the paper); "
         "it reads those that shapes find",
     )
+    hues: HuesOptions | None = Field(
+        None, description="spots of a hue that good pictures never show near there (not in the paper)"
+    )
     words: VisualWordsOptions | None = Field(
         None, description="histograms of kinds of patches, which need no components (not in the paper)"
     )
@@ -68,8 +72,8 @@ class CSADOptions(BackboneOptions):
         0.0,
         ge=0,
         description="standard deviation, in deviations of good pictures' components, that is added to that "
-        "of the scores of all branches but structure before they are brought to one scale. The paper adds "
-        "none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
+        "of the scores of all branches but structure and hues before they are brought to one scale. The "
+        "paper adds none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
     )
     fusion: Literal["sum", "largest"] = Field(
         "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
@@ -88,7 +92,7 @@ class CSADOptions(BackboneOptions):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.branches:
-            raise ValueError("at least one of structure, histogram, counts, places, shapes and words")
+            raise ValueError("at least one of structure, histogram, counts, places, shapes, hues and words")
         if self.colours is not None and self.shapes is None:
             raise ValueError("colours need shapes, which find the components; without them set colours=null")
         low, high = self.trimmed
@@ -99,7 +103,7 @@ class CSADOptions(BackboneOptions):
     @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches that there are."""
-        names = ("structure", "histogram", "counts", "places", "shapes", "colours", "words")
+        names = ("structure", "histogram", "counts", "places", "shapes", "colours", "hues", "words")
         return tuple(name for name in names if getattr(self, name) is not None)
 
     @property
@@ -121,7 +125,7 @@ class CSADOptions(BackboneOptions):
             self.counts.check_size(self.size)
         if self.shapes is not None:
             self.shapes.check_size(self.size)
-        kind, compared = self.segments.kind, [*{*self.branches} - {"structure", "words"}]
+        kind, compared = self.segments.kind, [*{*self.branches} - {"structure", "hues", "words"}]
         if compared and SEGMENTERS[kind].static:
             raise OptionError(
                 f"segments of kind {kind} for csad",
@@ -152,6 +156,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "places": {},
         "shapes": {},
         "colours": {},
+        "hues": {},
         "structure": {"kind": "patches", "enlarged": 1.6},
         "trimmed": [0.0, 1.0],
         "least": 1.0,

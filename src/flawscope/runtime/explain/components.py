@@ -7,9 +7,10 @@ holds the number of components of each class beside the background, `elsewhere` 
 that each of them takes where good pictures never show it; the small label maps `strays` and `usual` say which
 class does so in each cell, and which good pictures show there. The vector `shapes` measures the most unusual
 components by themselves; its entries are named `COMPONENT/ENTRY`, counted from 0, and the small label map
-`odd` says from 1 on where each lies; so do `colours` and `unlike` for those of the most unusual colours. From
-where to where a vector lies in good pictures say `histogram_low` and `histogram_high`, and so on. Each of the
-five may be absent.
+`odd` says from 1 on where each lies; so do `colours` and `unlike` for those of the most unusual colours. The
+vector `hues` says how far spots exceed the hues of good pictures near there, and the small label map `tinted`
+where. From where to where a vector lies in good pictures say `histogram_low` and `histogram_high`, and so on.
+Each of the six may be absent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from flawscope.runtime.explain.areas import from_levels
 from flawscope.runtime.explain.component_cells import Cell, apart
 from flawscope.runtime.explain.component_changes import Change, find_changes, finest_cell
+from flawscope.runtime.explain.component_exchanges import exchanged, misplaced, of_exchange, swapped
+from flawscope.runtime.explain.component_hues import Tint, find_tint
 from flawscope.runtime.explain.component_shapes import Odd, find_odd
 from flawscope.runtime.explain.component_words import (
     cell_values,
@@ -46,7 +49,8 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences on components, the clearest first, then areas as `from_levels` finds them.
 
     Accepted pictures, and those in tiles, get the areas alone. Unusual shapes and colours come after what is
-    missing or extra, and before classes that merely show more or less. One class missing and another extra in
+    missing or extra, then hues at a place that none of these explains, and last classes that merely show more
+    or less. One class missing and another extra in
     the same cell, or by the counts, become one sentence, as does a class that one cell lacks and another has
     too much of, and two of which each lies where the other belongs.
 
@@ -69,8 +73,9 @@ def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     rest = [
         change for change in changes if not change.whole and change.label not in {one.label for one in odd}
     ]
-    sentences = (*telling.findings(whole), *map(telling.odd, odd), *telling.findings(rest))
-    told = sentences[:MOST_SENTENCES]
+    sentences = [*telling.findings(whole), *map(telling.odd, odd)]
+    sentences += [*telling.tint(find_tint(manifest, prediction), sentences), *telling.findings(rest)]
+    told = tuple(sentences[:MOST_SENTENCES])
     return Explanation(told + (areas if prediction.regions or not told else ()), segments=segments)
 
 
@@ -95,18 +100,15 @@ class _Telling:
             exchanges = (
                 pair
                 for pair in combinations(left.values(), 2)
-                if _exchanged(*pair, changes) and _of_exchange(change, *pair)
+                if exchanged(*pair, changes) and of_exchange(change, *pair)
             )
             exchange = next(exchanges, None)
             if exchange is not None:
-                told |= {index for index, one in left.items() if _of_exchange(one, *exchange)}
+                told |= {index for index, one in left.items() if of_exchange(one, *exchange)}
                 yield self._exchange(*exchange)
                 continue
             pairs = (
-                index
-                for belong in (_swapped, _misplaced)
-                for index, one in left.items()
-                if belong(change, one)
+                index for belong in (swapped, misplaced) for index, one in left.items() if belong(change, one)
             )
             partner = next(pairs, None)
             if partner is None:
@@ -118,15 +120,26 @@ class _Telling:
 
     def odd(self, one: Odd) -> Finding:
         """One for a component of an unusual shape or unusual colours."""
-        region, cells = None, (one.cell,) if one.cell is not None and not one.wide else ()
+        cells = (one.cell,) if one.cell is not None and not one.wide else ()
         place, values = self._in(cells), one.values | cell_values(cells)
-        if self.heatmap is not None:
-            region = self._highest(self.placement.labels_back(one.squares.astype(np.uint8)) == 1)
+        region = self._back(one.squares)
         if region is not None and not one.wide:
             x, y = middle(region)
             values |= {"x": float(x), "y": float(y)}
             place += f"{',' if place else ''} around ({x}, {y})"
         return Finding(f"{self._name(one.label)} {one.how}{place}: {one.numbers}", values, region)
+
+    def tint(self, one: Tint | None, told: Sequence[Finding]) -> Iterator[Finding]:
+        """One for spots of an unusual hue, unless what was told already lies there."""
+        region = None if one is None else self._back(one.spots)
+        if one is None or region is None:
+            return
+        x, y = middle(region)
+        boxes = [finding.region.box for finding in told if finding.region is not None]
+        if not any(left <= x < right and top <= y < bottom for left, top, right, bottom in boxes):
+            values = one.values | {"x": float(x), "y": float(y)}
+            text = f"{one.how} around ({x}, {y}) than good pictures are near there: {one.numbers}"
+            yield Finding(text, values, region)
 
     def _single(self, change: Change) -> Finding:
         name, region = self._name(change.label), self._region(change)
@@ -226,6 +239,12 @@ class _Telling:
             inside &= self._cell(change.cells[0])
         return self._highest(inside)
 
+    def _back(self, squares: NDArray[np.bool_]) -> Region | None:
+        """The part of squares (h, w) of the frame, in the picture, over which the heatmap is highest."""
+        if self.heatmap is None:
+            return None
+        return self._highest(self.placement.labels_back(squares.astype(np.uint8)) == 1)
+
     def _highest(self, inside: NDArray[np.bool_]) -> Region | None:
         """The connected part of a mask (H, W) over which the heatmap is highest."""
         if self.heatmap is None:
@@ -239,49 +258,3 @@ class _Telling:
         left, top, right, bottom = cell.box(*frame.shape)
         frame[top:bottom, left:right] = 1
         return np.asarray(self.placement.labels_back(frame) == 1)
-
-
-def _exchanged(change: Change, other: Change, changes: Sequence[Change]) -> bool:
-    """Whether each of two classes lies where the other belongs, as their strays say, or their cells."""
-    if change.label == other.label or not (change.more and other.more):
-        return False
-    strays = change.stray, other.stray
-    if [stray and stray.usual for stray in strays] == [other.label, change.label]:
-        return True
-    if change.count is not None or other.count is not None:
-        return False
-    return all(
-        any(missing.label == lacking.label and _swapped(extra, missing) for missing in changes)
-        for extra, lacking in ((change, other), (other, change))
-    )
-
-
-def _of_exchange(change: Change, one: Change, other: Change) -> bool:
-    """Whether a change is one of two that have changed places, or what either of them brings with it."""
-    part = change.label in (one.label, other.label)
-    return change is one or change is other or (part and (not change.more or change.count is None))
-
-
-def _swapped(change: Change, other: Change) -> bool:
-    """Whether one class lies where the other belongs: as its stray says, in a cell, or by their counts.
-
-    In a cell the one must cover at least half as much as the other leaves: what merely comes to light where
-    something is missing is not in its place.
-    """
-    if change.label == other.label or change.more == other.more or not (change.whole and other.whole):
-        return False
-    extra, missing = (change, other) if change.more else (other, change)
-    if extra.stray is not None and extra.stray.instead:
-        return extra.stray.usual == missing.label
-    if change.cells and other.cells:
-        return bool(set(change.cells) & set(other.cells)) and 2 * extra.amount >= missing.amount
-    return change.count is not None and other.count is not None
-
-
-def _misplaced(change: Change, other: Change) -> bool:
-    """Whether a component lies in another place than it should, while there are as many as usual."""
-    same = change.label == other.label and change.more != other.more
-    if not same or change.count is not None or other.count is not None:
-        return False
-    extra, missing = (change, other) if change.more else (other, change)
-    return bool(missing.cells) and (extra.stray is not None or apart(extra.cells, missing.cells))

@@ -1,0 +1,214 @@
+"""Hues: whether a spot has a hue that good pictures never show near there, as a stain has, or a tear.
+
+Not in the paper, whose students see what is unlike anything good; ground that shows through a torn bag is
+like the ground beside the bag. Banks find that, too, and lose it among what differs from picture to picture:
+light, folds and glints. Hues, the ratios of red to green and of green to blue, hardly change with these. Here
+each spot is held against the range that good pictures have around its place; structure has no part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from flawscope.methods.csad.cells import members
+from flawscope.methods.csad.fused import ENOUGH, USUAL
+from flawscope.nn.heatmaps import Heatmap
+from flawscope.nn.moments import Levels
+from flawscope.runtime.frozen import Frozen
+
+NAMES = ("red", "yellow", "green", "blue")  # more of it: red to green and green to blue, up and then down
+_SIDE = 160  # largest shorter side at which hues are kept
+_DARKEST = 0.02  # of white, added to all light: what is nearly black has no hue
+_AT_ONCE = 64
+_STILL = 0.01  # deviation of a hue below which places are alike: 1 % of a ratio
+
+
+class HuesOptions(Frozen):
+    """Options of `Hues`."""
+
+    spot: float = Field(
+        0.02,
+        gt=0,
+        lt=0.5,
+        description="side of the spots whose mean hue counts, in shares of the picture's shorter side",
+    )
+    reach: float = Field(
+        0.045,
+        ge=0,
+        lt=0.5,
+        description="how far from its place a hue is usual, too, in shares of the shorter side",
+    )
+    least: float = Field(
+        0.3,
+        ge=0,
+        description="standard deviation that is added to that of each hue's peaks in good pictures before "
+        "hues are brought to one scale",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedHues:
+    """What `Hues` says of N pictures.
+
+    Attributes:
+        maps: (N, H, W) how far the spot lies beyond good ones, in deviations of the peaks of good pictures.
+        told: (N, 4) `NAMES`: the most that a spot exceeds good ones by, in deviations of these there.
+        low: (N, 4) from where, and
+        high: (N, 4) to where that lies in good pictures.
+        tinted: (N, h, w) uint8, which hue exceeds that at a spot, from 1 on, 0 for none.
+    """
+
+    maps: Tensor
+    told: Tensor
+    low: Tensor
+    high: Tensor
+    tinted: Tensor
+
+
+class Hues(nn.Module):
+    """The most that a spot's hue exceeds those of good pictures around its place; `learn` fills buffers only.
+
+    Args:
+        size: height and width H, W of the pictures.
+        options: see there.
+
+    Attributes:
+        limit: (4, h, w) the most that good pictures have of each hue within reach.
+        gain: (4, h, w) one over its deviation from picture to picture around there.
+        usual: (2, 4) from where to where the peaks of 90 % of the good pictures lie.
+        count, mean, squares: number of pictures, their mean (2, h, w), summed squared distances from that.
+        highest: (4, h, w) the most of each hue at each spot. `teach` goes on from these four, in no graph.
+    """
+
+    limit: Tensor
+    gain: Tensor
+    usual: Tensor
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+    highest: Tensor
+    down: Tensor
+    across: Tensor
+
+    def __init__(self, size: tuple[int, int], options: HuesOptions) -> None:
+        super().__init__()
+        self.options = options
+        smaller = min(1.0, _SIDE / min(size))
+        self.grid = height, width = round(size[0] * smaller), round(size[1] * smaller)
+        self.spot = _odd(options.spot * min(self.grid))
+        self.window = _odd(2 * options.reach * min(self.grid))
+        self.heatmap = Heatmap(self.grid, size, 0.0)
+        self.levels = Levels(len(NAMES), "moments", least=options.least)
+        for name in ("limit", "gain", "highest"):
+            self.register_buffer(name, torch.zeros(len(NAMES), height, width))
+        for name in ("mean", "squares"):
+            self.register_buffer(name, torch.zeros(2, height, width))
+        self.register_buffer("usual", torch.zeros(2, len(NAMES)))
+        self.register_buffer("count", torch.zeros(()))
+        for name, length, cells in zip(("down", "across"), size, self.grid, strict=True):
+            inside = members(length, cells)
+            self.register_buffer(name, inside / inside.sum(1, keepdim=True), persistent=False)
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """Hues (N, 2, h, w) of the spots of pictures (N, 3, H, W): log red/green and log green/blue.
+
+        From both the picture's mean is subtracted, which the colour of the light moves.
+        """
+        light = torch.matmul(torch.matmul(self.down, pixels), self.across.T)  # (N, 3, h, w)
+        red, green, blue = torch.log(light + _DARKEST).unbind(1)
+        hues = torch.stack([red - green, green - blue], 1)
+        return _mean_around(hues - hues.mean((-2, -1), keepdim=True), self.spot)
+
+    @torch.no_grad()
+    def learn(self, good: Tensor, held_out: Tensor) -> None:
+        """Learn what hues lie where.
+
+        Args:
+            good: (n, 2, h, w) of training pictures, as `of` gives them.
+            held_out: (m, 2, h, w) of good pictures that nothing has learnt from, for the scale. Where there
+                are fewer than 20 of them, the others count, too, each held against all others.
+        """
+        for buffer in (self.count, self.mean, self.squares):
+            buffer.zero_()
+        self.highest.fill_(-torch.inf)
+        self.teach(good)
+        peaks = [
+            self._beyond(self._sides(one.to(self.limit))).amax((2, 3)) for one in torch.split(held_out, 1)
+        ]
+        if len(held_out) < ENOUGH:
+            peaks += self._left_out(good)
+        signals = torch.cat(peaks)  # (m, 4)
+        self.levels.learn(signals.unbind(1))
+        self.usual = signals.quantile(torch.tensor(USUAL).to(signals), 0)
+
+    @torch.no_grad()
+    def teach(self, good: Tensor) -> None:
+        """Take in further good pictures (k, 2, h, w): limits rise to theirs, and the scale stays."""
+        for some in torch.split(good, _AT_ONCE):
+            self._take(some.to(self.mean))
+        deviation = (self.squares / self.count).sqrt().repeat(2, 1, 1)[None]  # (1, 4, h, w)
+        self.gain.copy_(1 / _mean_around(deviation, self.window)[0].clamp_min(_STILL))
+        self.limit.copy_(self._near(self.highest))
+
+    def forward(self, pixels: Tensor) -> JudgedHues:
+        """Judge pictures (N, 3, H, W) in [0, 1]; exports to ONNX."""
+        beyond = self._beyond(self._sides(self.of(pixels)))  # (N, 4, h, w)
+        told = beyond.amax((2, 3))
+        over = beyond - self.usual[1].view(-1, 1, 1)
+        tinted = torch.where(over.amax(1) > 0, over.argmax(1) + 1, 0).to(torch.uint8)
+        maps = self.heatmap(self.levels(beyond).amax(1))
+        low, high = (ends.expand_as(told) for ends in self.usual)
+        return JudgedHues(maps, told, low, high, tinted)
+
+    def _take(self, good: Tensor) -> None:
+        """Join further pictures (n, 2, h, w) to what is known."""
+        variance, mean = torch.var_mean(good, 0, correction=0)
+        away, total = mean - self.mean, self.count + len(good)
+        self.squares += len(good) * variance + away.square() * (self.count * len(good) / total)
+        self.mean += away * (len(good) / total)
+        self.count.copy_(total)
+        self.highest.copy_(torch.maximum(self.highest, self._sides(good).amax(0)))
+
+    def _left_out(self, good: Tensor) -> list[Tensor]:
+        """Peaks (1, 4) of each of n pictures (n, 2, h, w), held against the others."""
+        second = torch.full_like(self.highest, -torch.inf)
+        highest = second.clone()
+        for sides in map(self._sides, good.to(self.highest)[:, None]):  # (1, 4, h, w)
+            second = torch.maximum(second, torch.minimum(highest, sides[0]))
+            highest = torch.maximum(highest, sides[0])
+        found = []
+        for sides in map(self._sides, good.to(self.highest)[:, None]):
+            others = self._near(torch.where(sides[0] == highest, second, highest))
+            found.append(((sides - others) * self.gain).amax((2, 3)))
+        return found
+
+    def _sides(self, hues: Tensor) -> Tensor:
+        """More of each of `NAMES` (N, 4, h, w) in hues (N, 2, h, w)."""
+        return torch.cat([hues, -hues], 1)
+
+    def _beyond(self, sides: Tensor) -> Tensor:
+        """By how many deviations sides (N, 4, h, w) exceed the limits."""
+        return (sides - self.limit) * self.gain
+
+    def _near(self, sides: Tensor) -> Tensor:
+        """The most of each (4, h, w) within reach."""
+        return F.max_pool2d(sides[None], self.window, 1, self.window // 2)[0]
+
+
+def _odd(cells: float) -> int:
+    """The odd number nearest to so many cells: a spot or a window has a middle.
+
+    >>> [_odd(cells) for cells in (0.3, 3.2, 14.4)]
+    [1, 3, 15]
+    """
+    return 2 * round((cells - 1) / 2) + 1 if cells > 1 else 1
+
+
+def _mean_around(maps: Tensor, side: int) -> Tensor:
+    """Means of maps (N, C, h, w) over squares, at the border over what there is of them."""
+    return F.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False)
