@@ -144,7 +144,7 @@ def test_shapes_and_looks_are_of_the_product_and_neither_of_the_paper_nor_of_ear
 def test_options_that_make_no_sense_are_refused() -> None:
     nothing = {"histogram": None, "structure": None}
     with pytest.raises(
-        OptionError, match="at least one of structure, histogram, counts, places, shapes and words"
+        OptionError, match="at least one of structure, histogram, counts, places, shapes, hues and words"
     ):
         create("csad", nothing)
     with pytest.raises(OptionError, match="trimmed must rise"):
