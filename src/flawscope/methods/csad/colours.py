@@ -1,37 +1,34 @@
 """Colours: whether a component's are those of good ones of its class, which cracks and rust change.
 
 Not in the paper. A patch of a loose part is like few others, for how it lies, what light falls on it and what
-covers it differ from picture to picture. Here a component is read in rings around its middle. On each ring
-colours are sorted, so that it does not matter which way round the component lies. There is no map: where on a
-component the flaw lies is not known, and a long wire that is lit as a whole would hide it.
+covers it differ from picture to picture. Here a component is read in rings around its middle. Of each ring
+mean, deviation and roughness count, or its colours sorted, so that it does not matter which way round the
+component lies. There is no map: where on a component the flaw lies is not known, and a long wire that is lit
+as a whole would hide it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from flawscope.data.samples import spread
-from flawscope.methods.csad.figures import LENGTH, MOST, Figures
+from flawscope.methods.csad.figures import MOST, Figures
 from flawscope.methods.csad.fused import ENOUGH, USUAL
 from flawscope.methods.csad.gaussian import Gaussian, GaussianOptions
+from flawscope.methods.csad.rings import SAID, Rings
 from flawscope.nn.moments import Levels
 from flawscope.runtime.frozen import Frozen
 
 FEWEST = 20  # good components of a class
 TOLD = 3  # components of a picture, of which findings can speak
-_SAID = ("distance", "light", "red", "blue", "contrast")
-NAMES = tuple(f"{index}/{name}" for index in range(TOLD) for name in _SAID)
-_DARKEST = 0.02  # of white, below which pixels are alike
-_RADII, _ANGLES = 3, 48  # places of a ring that are read
+NAMES = tuple(f"{index}/{name}" for index in range(TOLD) for name in ("distance", *SAID))
 _SPARE = 4  # components more than a quarter more than good pictures have
 _BESIDE = -8.0  # level of what is not judged, lower than that of any good component
 
@@ -40,8 +37,10 @@ class ColoursOptions(Frozen):
     """Options of `Colours`."""
 
     rings: int = Field(8, ge=1, le=32, description="rings of equal width in which a component is read")
-    ranks: Literal[2, 4, 6, 8, 12, 16, 24] = Field(
-        12, description="means over a ring's 48 places, sorted from the darkest to the lightest"
+    ranks: Literal[2, 4, 6, 8, 12, 16, 24] | None = Field(
+        None,
+        description="means over a ring's 48 places, sorted from the darkest to the lightest, that describe "
+        "it; null: mean, deviation and roughness of red, green, blue and of what tells hues do",
     )
     reach: float = Field(
         2.2,
@@ -111,39 +110,30 @@ class Colours(nn.Module):
     slots: Tensor
     seen: Tensor
     held_out: Tensor
-    places: Tensor
 
     def __init__(self, classes: int, options: ColoursOptions) -> None:
         super().__init__()
         self.options = options
-        self.size = 3 * options.rings * options.ranks
+        self.rings = Rings(options.rings, options.ranks, options.reach)
+        self.size = self.rings.size
         plain = GaussianOptions(shrinkage=True)
         self.gaussians = nn.ModuleList(Gaussian(self.size, plain, options.floor) for _ in range(classes))
         self.levels = Levels(classes, "moments", least=options.least)
         self.register_buffer("known", torch.zeros(classes))
         self.register_buffer("usual", torch.zeros(2, classes))
-        self.register_buffer("ranges", torch.zeros(2, classes, len(_SAID) - 1))
+        self.register_buffer("ranges", torch.zeros(2, classes, len(SAID)))
         self.register_buffer("slots", torch.zeros(MOST))
         for name in ("seen", "held_out"):
             self.register_buffer(name, torch.zeros(0, 2 + self.size))
-        self.register_buffer("places", _places(options.rings, options.reach), persistent=False)
 
     def described(self, pixels: Tensor, figures: Figures, most: int = MOST) -> Tensor:
-        """Logarithms of light in the largest components of pictures (N, 3, H, W), by colour, ring and rank.
+        """What logarithms of light are on the rings of the largest components of pictures (N, 3, H, W).
 
         Returns:
             (N, M, D), or (N, most, D) where there may be more.
         """
-        height, width = figures.grid
-        length = figures.vectors[:, :most, LENGTH].exp()  # (N, M) in squares
-        middles = figures.centres[:, :most].unsqueeze(2)
-        points = middles + length[..., None, None] * self.places  # (N, M, P, 2)
-        points = (2 * points + 1) / points.new_tensor([width, height]) - 1
-        light = pixels.clamp_min(_DARKEST).log()
-        read = F.grid_sample(light, points, padding_mode="border", align_corners=False)  # (N, 3, M, P)
-        rings = read.reshape(*read.shape[:3], self.options.rings, _RADII, _ANGLES).mean(4)  # (N, 3, M, R, A)
-        ranked = rings.sort(-1).values.reshape(*rings.shape[:4], self.options.ranks, -1).mean(-1)
-        return ranked.transpose(1, 2).flatten(2)  # (N, M, 3 · R · Q)
+        described: Tensor = self.rings(pixels, figures, most)
+        return described
 
     @torch.no_grad()
     def learn(self, good: Tensor, held_out: Tensor | None = None, most: int = MOST) -> None:
@@ -164,7 +154,9 @@ class Colours(nn.Module):
             if self.known[index]:
                 left_out[mine] = gaussian.learn(good[mine, 2:])
                 apart[others] = gaussian(shown[others, 2:].to(gaussian.mean)).to(apart)
-                self.ranges[:, index] = self._said(good[mine, 2:].to(gaussian.mean)).quantile(self._ends, 0)
+                self.ranges[:, index] = self.rings.said(good[mine, 2:].to(gaussian.mean)).quantile(
+                    self._ends, 0
+                )
         self._level(self._peaks(good, left_out), self._peaks(shown, apart))
         self.seen, self.held_out = good.to(self.seen), shown.to(self.seen)
         self.slots = self.slots.new_zeros(min(MOST, most + most // 4 + _SPARE))
@@ -211,19 +203,12 @@ class Colours(nn.Module):
         own = vectors.gather(1, order.unsqueeze(2).expand(-1, -1, vectors.shape[2]))  # (N, T, D)
         away, kinds = distances.gather(1, order), places.gather(1, order)  # (N, T) each
         means = torch.cat([one.mean for one in self._gaussians()])  # (K, D)
-        usual = self._said(means)[kinds]  # (N, T, 4)
-        found = [(away, self._said(own))]
+        usual = self.rings.said(means)[kinds]  # (N, T, 4)
+        found = [(away, self.rings.said(own))]
         found += [(peak[kinds], ends[kinds]) for peak, ends in zip(self.usual, self.ranges, strict=True)]
         for first, rest in found:
             row = torch.cat([first.unsqueeze(2), torch.exp(rest - usual)], 2)  # (N, T, 5)
             yield (row * (away > 0).unsqueeze(2)).flatten(1)
-
-    def _said(self, vectors: Tensor) -> Tensor:
-        """Logarithms (..., 4) of light, red and blue against green, and contrast of vectors (..., D)."""
-        rings = vectors.reshape(*vectors.shape[:-1], 3, self.options.rings, self.options.ranks)
-        red, green, blue = rings.mean((-2, -1)).unbind(-1)
-        contrast = (rings[..., -1] - rings[..., 0]).mean((-2, -1))
-        return torch.stack([(red + green + blue) / 3, red - green, blue - green, contrast], -1)
 
     def _level(self, good: Tensor, held_out: Tensor) -> None:
         """Bring the classes to one scale by their largest distances in pictures, (n, K) and (m, K)."""
@@ -275,11 +260,3 @@ def _fewer(rows: Tensor, most: int, least: int = FEWEST) -> Tensor:
         if len(kept) >= least or count >= len(pictures):
             return kept
         count += 1
-
-
-def _places(rings: int, reach: float) -> Tensor:
-    """Places (P, 2) across and down around a middle: ring by ring, radius by radius, angle by angle."""
-    radii = (torch.arange(rings * _RADII) + 0.5) / (rings * _RADII) * reach
-    angles = torch.arange(_ANGLES) * (2 * math.pi / _ANGLES)
-    around = torch.stack([angles.cos(), angles.sin()], 1)  # (A, 2)
-    return (radii.view(-1, 1, 1) * around).reshape(-1, 2)
