@@ -24,6 +24,7 @@ from flawscope.runtime.frozen import Frozen
 NAMES = ("red", "yellow", "green", "blue")  # more of it: red to green and green to blue, up and then down
 _SIDE = 160  # largest shorter side at which hues are kept
 _DARKEST = 0.02  # of white, added to all light: what is nearly black has no hue
+_BELOW = 1.0  # deviations below the mean peak of good pictures from which on the map counts
 _AT_ONCE = 64
 _STILL = 0.01  # deviation of a hue below which places are alike: 1 % of a ratio
 
@@ -56,7 +57,8 @@ class JudgedHues:
     """What `Hues` says of N pictures.
 
     Attributes:
-        maps: (N, H, W) how far the spot lies beyond good ones, in deviations of the peaks of good pictures.
+        maps: (N, H, W) how far the spot lies beyond good ones, in deviations of the peaks of good pictures;
+            it begins one below their mean, and is 0 where nothing comes near.
         told: (N, 4) `NAMES`: the most that a spot exceeds good ones by, in deviations of these there.
         low: (N, 4) from where, and
         high: (N, 4) to where that lies in good pictures.
@@ -161,7 +163,7 @@ class Hues(nn.Module):
         told = beyond.amax((2, 3))
         over = beyond - self.usual[1].view(-1, 1, 1)
         tinted = torch.where(over.amax(1) > 0, over.argmax(1) + 1, 0).to(torch.uint8)
-        maps = self.heatmap(self.levels(beyond).amax(1))
+        maps = self.heatmap((self.levels(beyond).amax(1) + _BELOW).clamp_min(0))
         low, high = (ends.expand_as(told) for ends in self.usual)
         return JudgedHues(maps, told, low, high, tinted)
 
