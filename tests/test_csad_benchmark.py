@@ -21,6 +21,7 @@ SMALL = {
     "segments": {"kind": "object"},
     "structure": None,
     "places": None,
+    "hues": None,
     "shapes": None,
     "colours": None,
 }

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from components_model import explain, model
+from test_component_shapes import SCREW, SHORT, shapes, texts
 from flawscope.errors import BundleError
 from flawscope.methods.csad.hues import NAMES
 from flawscope.runtime.manifest import Manifest, OutputSpec
@@ -39,17 +40,34 @@ def hues(
     return {"hues": found, **ends, "tinted": tinted, "manifest": named(names)}
 
 
+def both(one: Manifest, other: Manifest) -> Manifest:
+    """One model with the outputs of two."""
+    further = tuple(output for output in other.outputs if output not in one.outputs)
+    outputs = (*one.outputs, *further)
+    stage = one.stages[0].model_copy(update={"outputs": tuple(output.name for output in outputs)})
+    return one.model_copy(update={"outputs": outputs, "stages": (stage,)})
+
+
 def test_a_hue_is_told_with_its_place_and_by_how_much() -> None:
-    (finding,) = explain(**hues(AWAY, "red", red=5.14, yellow=3.0)).findings
+    given = hues(AWAY, "red", red=5.14, yellow=3.0)
+    given["tinted"][26:28, 66:68] = NAMES.index("yellow") + 1
+    (finding,) = explain(**given).findings
     assert finding.text == (
         "redder and yellower around (274, 110) than good pictures are near there: "
         "5.1 deviations beyond all that were learnt from (good pictures up to 0.9)"
     )
     assert finding.region is not None
     assert finding.region.box == (260, 100, 288, 120)
-    told = {name: finding.values[name] for name in ("x", "y", "red", "red_high", "yellow")}
-    assert told == pytest.approx({"x": 274, "y": 110, "red": 5.14, "red_high": 0.9, "yellow": 3.0})
-    assert "green" not in finding.values
+    expected = {
+        "x": 274,
+        "y": 110,
+        "hue_red": 5.14,
+        "hue_red_low": -0.5,
+        "hue_red_high": 0.9,
+        "hue_yellow": 3.0,
+    }
+    assert {name: finding.values[name] for name in expected} == pytest.approx(expected)
+    assert not any("green" in name for name in finding.values)
 
 
 def test_hues_of_good_pictures_are_not_told() -> None:
@@ -57,6 +75,28 @@ def test_hues_of_good_pictures_are_not_told() -> None:
     assert not any("than good pictures are near there" in text for text in texts)
     accepted = explain(**hues(AWAY, "red", red=9.0), decision=Decision.ACCEPT)
     assert not accepted.findings
+
+
+def test_what_is_told_lies_in_one_place_and_does_not_contradict_itself() -> None:
+    given = hues(AWAY, "red", red=5.0, green=9.0, yellow=4.0)
+    given["tinted"][25:30, 65:69] = NAMES.index("green") + 1  # beside the red, in the same box
+    given["tinted"][5:8, 10:13] = NAMES.index("yellow") + 1  # elsewhere
+    (finding,) = explain(**given).findings
+    assert finding.text.startswith(
+        "greener around (268, 110) than good pictures are near there: 9.0 deviations"
+    )
+    assert not any("red" in name for name in finding.values)
+
+
+def test_the_farthest_of_what_is_clear_is_told() -> None:
+    given = hues(AWAY, "red", red=20.0, yellow=80.0)
+    given["tinted"][25:30, 65:69] = NAMES.index("yellow") + 1
+    assert explain(**given).findings[0].text.startswith("yellower and redder around")
+
+
+def test_a_clear_hue_without_a_place_gives_way_to_one_that_has_a_place() -> None:
+    given = hues(AWAY, "yellow", red=9.0, yellow=4.0)
+    assert explain(**given).findings[0].text.startswith("yellower around (274, 110)")
 
 
 def test_only_hues_that_are_clear_say_where() -> None:
@@ -73,8 +113,18 @@ def test_what_is_missing_or_extra_comes_first_and_explains_the_hue_at_its_place(
     texts = [finding.text for finding in explain(extra, (8, 1, 8), **hues(AWAY, "blue", blue=6.0)).findings]
     assert texts[0].startswith("extra nut")
     assert texts[1].startswith("bluer around")
-    missing = explain({"2x4/1/3": 0.0, "1x1/0/3": 0.039}, (8, 0, 7), **hues(WASHER, "red", red=6.0)).findings
-    assert [finding.text[:14] for finding in missing] == ["missing washer"]
+    odd = shapes((SCREW, SHORT))
+    beside = {name: value for name, value in hues(SCREW, "red", red=6.0).items() if name != "manifest"}
+    manifest = both(named(), odd.pop("manifest"))
+    assert [text[:13] for text in texts(**odd, **beside, manifest=manifest)] == ["screw shorter"]
+
+
+def test_what_is_missing_from_a_large_compartment_hides_no_stain_elsewhere_in_it() -> None:
+    less = {"2x4/1/3": 0.0, "1x1/0/3": 0.039}
+    told = [
+        finding.text[:14] for finding in explain(less, (8, 0, 7), **hues(WASHER, "red", red=6.0)).findings
+    ]
+    assert told == ["missing washer", "redder around "]  # a compartment is an eighth of the picture
 
 
 def test_a_model_that_names_other_hues_is_refused() -> None:

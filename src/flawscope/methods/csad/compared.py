@@ -25,7 +25,7 @@ from flawscope.methods.csad.whole import as_wholes
 from flawscope.runtime.manifest import OutputSpec
 
 MAPPED = ("structure", "histogram", "places", "shapes", "hues")  # branches that have a map
-PEAKS = ("structure", "hues")  # whose score is its peak, at a scale of its own
+PEAKS = ("structure", "hues")  # whose score is its map's peak
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class Compared(nn.Module):
             rows, most = self._rows(good)
             self.colours.teach(rows, None if held_out is None else self._rows(held_out)[0], most)
         if self.hues is not None:
-            self.hues.teach(good.hues)
+            self.hues.teach(good.hues, None if held_out is None else held_out.hues)
 
     def alone(self) -> str:
         """That nearly all good pictures show one component or none, with their number; else nothing."""
@@ -251,7 +251,7 @@ def joined(parts: Sequence[Components]) -> Components:
 
 def both_ways(one: Components, other: Components) -> Components:
     """The same pictures, divided in two ways, as if they were further ones; their hues are in there once."""
-    return replace(joined([one, other]), hues=one.hues)
+    return joined([one, replace(other, hues=other.hues[:0])])
 
 
 def _ranged(name: str, values: Tensor, usual: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ from flawscope.methods.csad.compared import (
     joined,
 )
 from flawscope.methods.csad.cost import expected
-from flawscope.methods.csad.dividing import divided, without_ignored
+from flawscope.methods.csad.dividing import divided, without_ignored, without_ignored_light
 from flawscope.methods.csad.looking import nothing_to_compare
 from flawscope.methods.csad.options import PRESETS, CSADOptions
 from flawscope.methods.csad.structures import build_structure
@@ -77,7 +77,7 @@ class CSAD(Detector):
         self._compose(tuple(known.get("names", _UNTAUGHT)), grids)
 
     def _levels(self, branches: Sequence[str]) -> Levels:
-        least = [0.0 if name in PEAKS else self.options.least for name in branches]
+        least = [self.options.least_of(name) for name in branches]
         return Levels(len(branches), "moments", between=self.options.trimmed, least=least)
 
     def needs(self) -> Needs:
@@ -228,7 +228,10 @@ class CSAD(Detector):
         components, patches = [], [torch.empty(0)]
         for pixels in batches(pictures, run, watch, "counting components", _BATCH):
             maps = self.backbone(pixels)
-            components.append(self.compared.gather(*self._counted(pixels, maps), pixels))
+            labels, shares = self._divided(pixels, maps)
+            light = without_ignored_light(self.segmenter, labels, pixels)
+            counted = without_ignored(self.segmenter, labels, shares)
+            components.append(self.compared.gather(*counted, light))
             if self.words is not None:
                 patches.append(self.words.grid(maps).cpu())
         return joined(components), torch.cat(patches[1:] or patches)
@@ -242,19 +245,15 @@ class CSAD(Detector):
         return scores, torch.stack(peaks, 1) if peaks else scores[:, :0]
 
     def _divided(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """See `divided`."""
         return divided(self.segmenter, pixels, maps, self.options.sharpness)
-
-    def _counted(self, pixels: Tensor, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The same without what is ignored."""
-        return without_ignored(self.segmenter, *self._divided(pixels, maps))
 
     def _judged(self, pixels: Tensor) -> Judged:
         """What the branches say of pictures (N, 3, H, W)."""
         maps = self.backbone(pixels)
         labels, shares = self._divided(pixels, maps)
         counted, shares = without_ignored(self.segmenter, labels, shares)
-        found: Judged = self.compared(counted, shares, pixels)
+        light = without_ignored_light(self.segmenter, labels, pixels)
+        found: Judged = self.compared(counted, shares, light)
         if self.segmenter.ignored:
             shown = found.outputs["components"]
             found.outputs["components"] = torch.where(counted == labels, shown, labels.to(torch.uint8))

@@ -39,6 +39,18 @@ def without_ignored(segmenter: Segmenter, labels: Tensor, shares: Tensor) -> tup
     return labels * weight[labels], shares * weight.to(shares).view(-1, 1, 1)
 
 
+def without_ignored_light(segmenter: Segmenter, labels: Tensor, pixels: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) in which classes that are ignored have the mean colour of the others."""
+    if not segmenter.ignored:
+        return pixels
+    kept = torch.ones_like(labels, dtype=torch.bool)
+    for label in segmenter.ignored:
+        kept = kept & (labels != label)
+    seen = kept.unsqueeze(1).to(pixels)  # (N, 1, H, W)
+    mean = (pixels * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1)
+    return torch.where(kept.unsqueeze(1), pixels, mean)
+
+
 def shares_of(logits: Tensor) -> Tensor:
     """Softmax over classes (N, C, H, W), whose own operator ONNX Runtime is slow with along this axis."""
     powers = torch.exp(logits - logits.amax(1, keepdim=True))

@@ -3,7 +3,7 @@
 Not in the paper, whose students see what is unlike anything good; ground that shows through a torn bag is
 like the ground beside the bag. Banks find that, too, and lose it among what differs from picture to picture:
 light, folds and glints. Hues, the ratios of red to green and of green to blue, hardly change with these. Here
-each spot is held against the range that good pictures have around its place; structure has no part in it.
+the hue of each spot, and nothing else of it, is held against the range that good pictures have around there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from flawscope.methods.csad.cells import members
 from flawscope.methods.csad.fused import ENOUGH, USUAL
-from flawscope.nn.heatmaps import Heatmap
 from flawscope.nn.moments import Levels
 from flawscope.runtime.frozen import Frozen
 
@@ -26,6 +25,8 @@ _SIDE = 160  # largest shorter side at which hues are kept
 _DARKEST = 0.02  # of white, added to all light: what is nearly black has no hue
 _BELOW = 1.0  # deviations below the mean peak of good pictures from which on the map counts
 _AT_ONCE = 64
+_SPARSE = 4  # every fourth spot across and down has a say in the median
+_RANGE = 0.1  # least width of good pictures' range, by which excesses are compared
 _STILL = 0.01  # deviation of a hue below which places are alike: 1 % of a ratio
 
 
@@ -33,13 +34,13 @@ class HuesOptions(Frozen):
     """Options of `Hues`."""
 
     spot: float = Field(
-        0.02,
+        0.03,
         gt=0,
         lt=0.5,
         description="side of the spots whose mean hue counts, in shares of the picture's shorter side",
     )
     reach: float = Field(
-        0.045,
+        0.06,
         ge=0,
         lt=0.5,
         description="how far from its place a hue is usual, too, in shares of the shorter side",
@@ -47,8 +48,8 @@ class HuesOptions(Frozen):
     least: float = Field(
         0.3,
         ge=0,
-        description="standard deviation that is added to that of each hue's peaks in good pictures before "
-        "hues are brought to one scale",
+        description="standard deviation that is added to that of good pictures' peaks where hues are brought "
+        "to one scale, and where this branch is brought to that of the others",
     )
 
 
@@ -99,12 +100,11 @@ class Hues(nn.Module):
 
     def __init__(self, size: tuple[int, int], options: HuesOptions) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.size = options, size
         smaller = min(1.0, _SIDE / min(size))
         self.grid = height, width = round(size[0] * smaller), round(size[1] * smaller)
         self.spot = _odd(options.spot * min(self.grid))
         self.window = _odd(2 * options.reach * min(self.grid))
-        self.heatmap = Heatmap(self.grid, size, 0.0)
         self.levels = Levels(len(NAMES), "moments", least=options.least)
         for name in ("limit", "gain", "highest"):
             self.register_buffer(name, torch.zeros(len(NAMES), height, width))
@@ -119,12 +119,14 @@ class Hues(nn.Module):
     def of(self, pixels: Tensor) -> Tensor:
         """Hues (N, 2, h, w) of the spots of pictures (N, 3, H, W): log red/green and log green/blue.
 
-        From both the picture's mean is subtracted, which the colour of the light moves.
+        From both the picture's median is subtracted, which the colour of the light moves.
         """
         light = torch.matmul(torch.matmul(self.down, pixels), self.across.T)  # (N, 3, h, w)
         red, green, blue = torch.log(light + _DARKEST).unbind(1)
         hues = torch.stack([red - green, green - blue], 1)
-        return _mean_around(hues - hues.mean((-2, -1), keepdim=True), self.spot)
+        some = hues[..., ::_SPARSE, ::_SPARSE].flatten(2)  # (N, 2, P)
+        usual = some.sort(-1).values[..., some.shape[-1] // 2]
+        return _mean_around(hues - usual[..., None, None], self.spot)
 
     @torch.no_grad()
     def learn(self, good: Tensor, held_out: Tensor) -> None:
@@ -138,53 +140,67 @@ class Hues(nn.Module):
         for buffer in (self.count, self.mean, self.squares):
             buffer.zero_()
         self.highest.fill_(-torch.inf)
-        self.teach(good)
-        peaks = [
-            self._beyond(self._sides(one.to(self.limit))).amax((2, 3)) for one in torch.split(held_out, 1)
-        ]
-        if len(held_out) < ENOUGH:
-            peaks += self._left_out(good)
-        signals = torch.cat(peaks)  # (m, 4)
-        self.levels.learn(signals.unbind(1))
-        self.usual = signals.quantile(torch.tensor(USUAL).to(signals), 0)
+        self._take(good)
+        self._scale(held_out, self._left_out(good) if len(held_out) < ENOUGH else [])
 
     @torch.no_grad()
-    def teach(self, good: Tensor) -> None:
-        """Take in further good pictures (k, 2, h, w): limits rise to theirs, and the scale stays."""
-        for some in torch.split(good, _AT_ONCE):
-            self._take(some.to(self.mean))
-        deviation = (self.squares / self.count).sqrt().repeat(2, 1, 1)[None]  # (1, 4, h, w)
-        self.gain.copy_(1 / _mean_around(deviation, self.window)[0].clamp_min(_STILL))
-        self.limit.copy_(self._near(self.highest))
+    def teach(self, good: Tensor, held_out: Tensor | None = None) -> None:
+        """Take in further good pictures (k, 2, h, w): limits rise to theirs.
+
+        For `held_out` see `learn`; the others that count, too, are the further ones, held against those of
+        before. None: the scale stays.
+        """
+        further = self._peaks(good)
+        self._take(good)
+        if held_out is not None:
+            self._scale(held_out, further if len(held_out) < ENOUGH else [])
 
     def forward(self, pixels: Tensor) -> JudgedHues:
         """Judge pictures (N, 3, H, W) in [0, 1]; exports to ONNX."""
         beyond = self._beyond(self._sides(self.of(pixels)))  # (N, 4, h, w)
         told = beyond.amax((2, 3))
-        over = beyond - self.usual[1].view(-1, 1, 1)
+        low, high = self.usual
+        over = (beyond - high.view(-1, 1, 1)) / (high - low).clamp_min(_RANGE).view(-1, 1, 1)
         tinted = torch.where(over.amax(1) > 0, over.argmax(1) + 1, 0).to(torch.uint8)
-        maps = self.heatmap((self.levels(beyond).amax(1) + _BELOW).clamp_min(0))
-        low, high = (ends.expand_as(told) for ends in self.usual)
-        return JudgedHues(maps, told, low, high, tinted)
+        level = (self.levels(beyond).amax(1, keepdim=True) + _BELOW).clamp_min(0)  # (N, 1, h, w)
+        maps = F.interpolate(level, self.size, mode="bilinear", align_corners=False).squeeze(1)
+        return JudgedHues(maps, told, low.expand_as(told), high.expand_as(told), tinted)
 
     def _take(self, good: Tensor) -> None:
-        """Join further pictures (n, 2, h, w) to what is known."""
-        variance, mean = torch.var_mean(good, 0, correction=0)
-        away, total = mean - self.mean, self.count + len(good)
-        self.squares += len(good) * variance + away.square() * (self.count * len(good) / total)
-        self.mean += away * (len(good) / total)
-        self.count.copy_(total)
-        self.highest.copy_(torch.maximum(self.highest, self._sides(good).amax(0)))
+        """Join further pictures (n, 2, h, w) to what is known, and set the limits anew."""
+        for some in torch.split(good, _AT_ONCE):
+            hues = some.to(self.mean)
+            variance, mean = torch.var_mean(hues, 0, correction=0)
+            away, total = mean - self.mean, self.count + len(hues)
+            self.squares += len(hues) * variance + away.square() * (self.count * len(hues) / total)
+            self.mean += away * (len(hues) / total)
+            self.count.copy_(total)
+            self.highest.copy_(torch.maximum(self.highest, self._sides(hues).amax(0)))
+        deviation = (self.squares / self.count).sqrt().repeat(2, 1, 1)[None]  # (1, 4, h, w)
+        self.gain.copy_(1 / _mean_around(deviation, self.window)[0].clamp_min(_STILL))
+        self.limit.copy_(self._near(self.highest))
+
+    def _scale(self, held_out: Tensor, further: list[Tensor]) -> None:
+        """Bring hues to one scale by the peaks of held-out pictures (m, 2, h, w), and further peaks."""
+        signals = torch.cat([*self._peaks(held_out), *further])  # (m, 4)
+        self.levels.learn(signals.unbind(1))
+        self.usual.copy_(signals.quantile(torch.tensor(USUAL).to(signals), 0))
+
+    def _peaks(self, hues: Tensor) -> list[Tensor]:
+        """Peaks (1, 4) of each of n pictures (n, 2, h, w)."""
+        return [self._beyond(self._sides(one.to(self.limit))).amax((2, 3)) for one in torch.split(hues, 1)]
 
     def _left_out(self, good: Tensor) -> list[Tensor]:
         """Peaks (1, 4) of each of n pictures (n, 2, h, w), held against the others."""
         second = torch.full_like(self.highest, -torch.inf)
-        highest = second.clone()
-        for sides in map(self._sides, good.to(self.highest)[:, None]):  # (1, 4, h, w)
-            second = torch.maximum(second, torch.minimum(highest, sides[0]))
-            highest = torch.maximum(highest, sides[0])
+        highest, singly = second.clone(), torch.split(good, 1)
+        for one in singly:
+            (sides,) = self._sides(one.to(highest))  # (4, h, w)
+            second = torch.maximum(second, torch.minimum(highest, sides))
+            highest = torch.maximum(highest, sides)
         found = []
-        for sides in map(self._sides, good.to(self.highest)[:, None]):
+        for one in singly:
+            sides = self._sides(one.to(highest))  # (1, 4, h, w)
             others = self._near(torch.where(sides[0] == highest, second, highest))
             found.append(((sides - others) * self.gain).amax((2, 3)))
         return found

@@ -114,6 +114,12 @@ class CSADOptions(BackboneOptions):
             wanted |= set(self.structure.strides)
         return tuple(sorted(wanted))
 
+    def least_of(self, branch: str) -> float:
+        """Deviation that is added to a branch's: `least`, but for those that have a scale of their own."""
+        if branch == "hues" and self.hues is not None:
+            return self.hues.least
+        return 0.0 if branch == "structure" else self.least
+
     def resolved(self) -> Self:
         """The same with the segments' network written out: it is this one, at its named layers.
 

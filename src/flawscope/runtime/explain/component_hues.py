@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,49 +16,50 @@ from flawscope.runtime.prediction import Prediction
 
 HUES = ("hues", "hues_low", "hues_high", "tinted")
 _WORDS = {"red": "redder", "yellow": "yellower", "green": "greener", "blue": "bluer"}
-_MOST_WORDS = 2
+_OPPOSITE = {"red": "green", "yellow": "blue", "green": "red", "blue": "yellow"}
+Range = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tint:
-    """The spots of a picture that have clearly more of a hue than good pictures have near there.
+    """Connected spots of a picture that have clearly more of a hue than good pictures have near there.
 
     Attributes:
-        excess: by hue, the clearest first: the most that a spot exceeds good ones by, in deviations of these
-            there, and what 19 of 20 good pictures stay below.
-        spots: (h, w) where any of these hues exceeds that.
+        excess: by hue, the clearest first, one or two: the most that a spot of the picture exceeds good ones
+            by, in deviations of these there, and the lowest and highest usual peak.
+        spots: (h, w) where one of these hues stands out.
     """
 
-    excess: Mapping[str, tuple[float, float]]
+    excess: Mapping[str, Range]
     spots: NDArray[np.bool_] = field(repr=False)
 
     @property
     def how(self) -> str:
         """In what they differ, for example: redder and yellower."""
-        return " and ".join(_WORDS[name] for name in list(self.excess)[:_MOST_WORDS])
+        return " and ".join(_WORDS[name] for name in self.excess)
 
     @property
     def numbers(self) -> str:
         """By how much, and what good pictures show."""
-        found, high = next(iter(self.excess.values()))
+        found, _, high = next(iter(self.excess.values()))
         return f"{found:.1f} deviations beyond all that were learnt from (good pictures up to {high:.1f})"
 
     @property
     def values(self) -> dict[str, float]:
         """The same as numbers."""
         values = dict[str, float]()
-        for name, (found, high) in self.excess.items():
-            values |= {name: found, f"{name}_high": high}
+        for name, (found, low, high) in self.excess.items():
+            values |= {f"hue_{name}": found, f"hue_{name}_low": low, f"hue_{name}_high": high}
         return values
 
 
 def find_tint(manifest: Manifest, prediction: Prediction) -> Tint | None:
-    """What lies clearly beyond the hues of good pictures, None where nothing does.
+    """Where the clearest hue lies clearly beyond those of good pictures; None where none does.
 
     Args:
         manifest: names the entries of the vector `hues`.
         prediction: whose outputs hold that, its range, and the small label map `tinted`, which says from 1 on
-            which hue a spot has more of; without them there is nothing.
+            which hue a spot has most more of; without them there is nothing.
 
     Raises:
         BundleError: the model names another number of hues than there are.
@@ -66,13 +68,19 @@ def find_tint(manifest: Manifest, prediction: Prediction) -> Tint | None:
         return None
     rows = np.stack([np.asarray(prediction.outputs[name], np.float64) for name in HUES[:3]]).T.tolist()
     names = entries_of(manifest, HUES[0], len(rows))
-    clear = {
-        index: clearness(found, low, high)
-        for index, (found, low, high) in enumerate(rows)
-        if names[index] in _WORDS
+    tinted = np.asarray(prediction.outputs[HUES[3]])  # (h, w)
+    ranges = {
+        name: (found, low, high)
+        for index, (name, (found, low, high)) in enumerate(zip(names, rows, strict=True), 1)
+        if name in _WORDS and clearness(found, low, high) >= FAR and (tinted == index).any()
     }
-    told = sorted((index for index in clear if clear[index] >= FAR), key=lambda index: -clear[index])
-    spots = np.isin(np.asarray(prediction.outputs[HUES[3]]), [index + 1 for index in told])
-    if not spots.any():
+    if not ranges:
         return None
-    return Tint({names[index]: (rows[index][0], rows[index][2]) for index in told}, spots)
+    first, *others = sorted(ranges, key=lambda name: (-clearness(*ranges[name]), -ranges[name][0]))
+    where = {name: tinted == names.index(name) + 1 for name in ranges}
+    beside = {name: where[name] for name in others if name != _OPPOSITE[first]}
+    _, areas = cv2.connectedComponents(np.any([where[first], *beside.values()], 0).astype(np.uint8))
+    numbers, spots = np.unique(areas[where[first]], return_counts=True)
+    area = areas == numbers[spots.argmax()]
+    told = [first, *(name for name in beside if (area & beside[name]).any())][:2]
+    return Tint({name: ranges[name] for name in told}, np.asarray(area))

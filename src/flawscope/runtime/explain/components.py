@@ -9,8 +9,8 @@ class does so in each cell, and which good pictures show there. The vector `shap
 components by themselves; its entries are named `COMPONENT/ENTRY`, counted from 0, and the small label map
 `odd` says from 1 on where each lies; so do `colours` and `unlike` for those of the most unusual colours. The
 vector `hues` says how far spots exceed the hues of good pictures near there, and the small label map `tinted`
-where. From where to where a vector lies in good pictures say `histogram_low` and `histogram_high`, and so on.
-Each of the six may be absent.
+which of them does so most at each. From where to where a vector lies in good pictures say `histogram_low` and
+`histogram_high`, and so on. Each of the six may be absent.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from flawscope.runtime.turned_placement import TurnedPlacement
 
 READER = "components"  # how manifests name this reader
 MOST_SENTENCES = 4
+_ONE_PLACE = 0.1  # share of the picture beyond which a finding's box may hold another fault
 
 
 def from_components(manifest: Manifest, prediction: Prediction) -> Explanation:
@@ -132,14 +133,14 @@ class _Telling:
     def tint(self, one: Tint | None, told: Sequence[Finding]) -> Iterator[Finding]:
         """One for spots of an unusual hue, unless what was told already lies there."""
         region = None if one is None else self._back(one.spots)
-        if one is None or region is None:
+        if one is None or region is None or self.heatmap is None:
+            return
+        most = _ONE_PLACE * self.heatmap.size
+        if any(_lies_in(region, finding, most) for finding in told):
             return
         x, y = middle(region)
-        boxes = [finding.region.box for finding in told if finding.region is not None]
-        if not any(left <= x < right and top <= y < bottom for left, top, right, bottom in boxes):
-            values = one.values | {"x": float(x), "y": float(y)}
-            text = f"{one.how} around ({x}, {y}) than good pictures are near there: {one.numbers}"
-            yield Finding(text, values, region)
+        text = f"{one.how} around ({x}, {y}) than good pictures are near there: {one.numbers}"
+        yield Finding(text, one.values | {"x": float(x), "y": float(y)}, region)
 
     def _single(self, change: Change) -> Finding:
         name, region = self._name(change.label), self._region(change)
@@ -258,3 +259,14 @@ class _Telling:
         left, top, right, bottom = cell.box(*frame.shape)
         frame[top:bottom, left:right] = 1
         return np.asarray(self.placement.labels_back(frame) == 1)
+
+
+def _lies_in(region: Region, finding: Finding, most: float) -> bool:
+    """Whether a region's middle lies in that of a finding, of at most so many pixels, or its other part there."""
+    x, y = middle(region)
+    left, top, right, bottom = (0, 0, 0, 0) if finding.region is None else finding.region.box
+    if left <= x < right and top <= y < bottom and (right - left) * (bottom - top) <= most:
+        return True
+    left, top, right, bottom = region.box
+    x, y = (round(finding.values.get(f"instead_of_{name}", -1)) for name in ("x", "y"))
+    return left <= x < right and top <= y < bottom
