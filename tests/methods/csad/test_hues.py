@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from flawscope.methods.csad.compared import Components, both_ways
+from flawscope.methods.csad.dividing import without_ignored_light
 from flawscope.methods.csad.hues import NAMES, Hues, HuesOptions
 from flawscope.methods.registry import create
 
@@ -72,14 +76,36 @@ def test_the_strength_of_the_light_is_no_hue(branch: Hues) -> None:
     assert torch.corrcoef(hues)[0, 1] > 0.99
 
 
-def test_hues_are_ratios_less_the_mean_of_the_picture() -> None:
+def test_hues_are_ratios_less_the_median_of_the_picture() -> None:
     picture = torch.zeros(1, 3, 8, 8)
     picture[:, :, :, :4] = torch.tensor([0.5, 0.25, 0.25]).view(1, 3, 1, 1)
     picture[:, :, :, 4:] = torch.tensor([0.25, 0.25, 0.5]).view(1, 3, 1, 1)
     found = Hues((8, 8), HuesOptions(spot=0.01)).of(picture)
-    far = np.log(0.52 / 0.27) / 2
-    np.testing.assert_allclose(found[0, :, 0, 0], [far, far], rtol=1e-5)
+    far = np.log(0.52 / 0.27)  # of two halves the larger is the median
+    np.testing.assert_allclose(found[0, :, 0, 0], [0, 0], atol=1e-6)
     np.testing.assert_allclose(found[0, :, 0, -1], [-far, -far], rtol=1e-5)
+
+
+def test_the_mean_of_a_spot_counts_and_the_median_of_the_picture_is_taken_off() -> None:
+    picture = torch.full((1, 3, 160, 160), 0.4)
+    picture[:, 0, 80, 80] = 0.8
+    picture[:, 2, :, :60] = 0.2  # of three eighths of the picture: no other place becomes bluer
+    found = Hues((160, 160), HuesOptions(spot=0.02)).of(picture)[0]
+    one = np.log(0.82 / 0.42) / 9
+    np.testing.assert_allclose(found[0, 79:82, 79:82], np.full((3, 3), one), rtol=1e-5)
+    assert found[0, :, 90:].abs().max() < 1e-6
+    assert found[1, :, 90:].abs().max() < 1e-6
+
+
+def test_maps_are_levels_of_peaks_of_held_out_pictures_from_one_below_their_mean(branch: Hues) -> None:
+    held_out = branch._sides(branch.of(scenes(range(100, 130))).half().float())
+    peaks = ((held_out - branch.limit) * branch.gain).amax((2, 3))  # (m, 4)
+    torn = scenes(range(300, 301), torn=True)
+    beyond = (branch._sides(branch.of(torn)) - branch.limit) * branch.gain
+    spread = (peaks.var(0, correction=0) + 0.3**2).sqrt()
+    levels = (beyond - peaks.mean(0).view(-1, 1, 1)) / spread.view(-1, 1, 1)
+    expected = (levels.amax((1, 2, 3)) + 1).item()
+    assert branch(torn).maps.max().item() == pytest.approx(expected, rel=0.05)  # between spots it is less
 
 
 def test_limits_reach_no_farther_than_told() -> None:
@@ -96,22 +122,33 @@ def test_limits_reach_no_farther_than_told() -> None:
 def test_taught_pictures_are_good_from_then_on_as_if_learnt_together() -> None:
     first, more, held_out = scenes(range(30)), scenes(range(40, 44), torn=True), scenes(range(100, 125))
     branch, together = taught(first, held_out), taught(torch.cat([first, more]), held_out)
-    before = branch(more).maps.amax((1, 2))
-    branch.teach(branch.of(more).half())
-    for name in ("limit", "gain", "mean", "squares", "highest"):
-        torch.testing.assert_close(branch.get_buffer(name), together.get_buffer(name), rtol=1e-3, atol=1e-4)
+    before, level = branch(more).maps.amax((1, 2)), branch.levels.zero.clone()
+    branch.teach(branch.of(more[:3]).half())
+    assert torch.equal(branch.levels.zero, level)
+    branch.teach(branch.of(more[3:]).half(), branch.of(held_out).half())
     assert (branch(more).maps.amax((1, 2)) < before - 2).all()
+    for name, value in together.state_dict().items():
+        torch.testing.assert_close(branch.state_dict()[name], value, rtol=1e-3, atol=1e-3)
 
 
 def test_few_held_out_pictures_are_joined_by_those_learnt_from_each_against_the_others() -> None:
-    good = scenes(range(8))
-    branch = taught(good, scenes(range(100, 102)), least=0.0)
-    rest = [taught(torch.cat([good[:i], good[i + 1 :]]), good) for i in range(2)]
-    sides = branch._sides(branch.of(good[:2]).half().float())
-    peaks = torch.stack([((sides[i] - rest[i].limit) * branch.gain).amax((1, 2)) for i in range(2)])
-    found = torch.cat(branch._left_out(branch.of(good).half()))
-    torch.testing.assert_close(found[:2], peaks, rtol=1e-3, atol=1e-3)
-    assert torch.isfinite(branch.levels.gain).all()
+    good, held_out = scenes(range(8)), scenes(range(100, 102))
+    branch = taught(good, held_out)
+    peaks = []
+    for index in range(len(good)):
+        rest = taught(torch.cat([good[:index], good[index + 1 :]]), held_out)
+        (sides,) = branch._sides(branch.of(good[index : index + 1]).half().float())
+        peaks.append(((sides - rest.limit) * branch.gain).amax((1, 2)))
+    sides = branch._sides(branch.of(held_out).half().float())
+    peaks += [*((sides - branch.limit) * branch.gain).amax((2, 3))]
+    torch.testing.assert_close(branch.levels.zero, torch.stack(peaks).mean(0), rtol=1e-3, atol=1e-3)
+
+
+def test_pictures_divided_in_two_ways_have_their_hues_once() -> None:
+    one, other = (Components(*(torch.full((2, 1), value) for _ in range(6))) for value in (1.0, 2.0))
+    both = both_ways(one, other)
+    assert both.hues.tolist() == [[1.0]] * 2
+    assert both.places.tolist() == [[1.0]] * 2 + [[2.0]] * 2
 
 
 def test_grey_and_black_pictures_have_no_hue() -> None:
@@ -125,5 +162,16 @@ def test_grey_and_black_pictures_have_no_hue() -> None:
 
 def test_hues_alone_need_no_components() -> None:
     branches = dict.fromkeys(("structure", "histogram", "counts", "places", "shapes", "colours"))
-    detector = create("csad", {"size": (64, 64), "weights": "random", "hues": {}, **branches})
-    assert detector.options.branches == ("hues",)
+    own = {"size": (64, 64), "weights": "random", "segments": {"kind": "one"}, "hues": {}}
+    assert create("csad", {**own, **branches}).options.branches == ("hues",)
+
+
+def test_ignored_components_have_the_colour_of_the_others() -> None:
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labels[:, :, 2:] = 3
+    pixels = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = without_ignored_light(SimpleNamespace(ignored=(3,)), labels, pixels)
+    assert torch.equal(found[..., :2], pixels[..., :2])
+    mean = pixels[..., :2].mean((2, 3))
+    torch.testing.assert_close(found[..., 2:], mean[..., None, None].expand(-1, -1, 4, 2))
+    assert without_ignored_light(SimpleNamespace(ignored=()), labels, pixels) is pixels

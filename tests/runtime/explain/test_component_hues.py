@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from components_model import explain, model
-from test_component_shapes import SCREW, SHORT, shapes, texts
+from components_model import explain, model, strays
 from flawscope.errors import BundleError
 from flawscope.methods.csad.hues import NAMES
 from flawscope.runtime.manifest import Manifest, OutputSpec
@@ -38,14 +37,6 @@ def hues(
     found = np.array([excess.get(name, 0.3) for name in NAMES], np.float32)
     ends = {"hues_low": np.full(4, LOW, np.float32), "hues_high": np.full(4, HIGH, np.float32)}
     return {"hues": found, **ends, "tinted": tinted, "manifest": named(names)}
-
-
-def both(one: Manifest, other: Manifest) -> Manifest:
-    """One model with the outputs of two."""
-    further = tuple(output for output in other.outputs if output not in one.outputs)
-    outputs = (*one.outputs, *further)
-    stage = one.stages[0].model_copy(update={"outputs": tuple(output.name for output in outputs)})
-    return one.model_copy(update={"outputs": outputs, "stages": (stage,)})
 
 
 def test_a_hue_is_told_with_its_place_and_by_how_much() -> None:
@@ -113,10 +104,11 @@ def test_what_is_missing_or_extra_comes_first_and_explains_the_hue_at_its_place(
     texts = [finding.text for finding in explain(extra, (8, 1, 8), **hues(AWAY, "blue", blue=6.0)).findings]
     assert texts[0].startswith("extra nut")
     assert texts[1].startswith("bluer around")
-    odd = shapes((SCREW, SHORT))
-    beside = {name: value for name, value in hues(SCREW, "red", red=6.0).items() if name != "manifest"}
-    manifest = both(named(), odd.pop("manifest"))
-    assert [text[:13] for text in texts(**odd, **beside, manifest=manifest)] == ["screw shorter"]
+    stray = strays((3, 11, 31, 15, 36), found={3: 0.01})  # a washer where good pictures show none
+    told = [
+        finding.text for finding in explain(**stray, **hues((48, 128, 56, 140), "blue", blue=6.0)).findings
+    ]
+    assert [text[:6] for text in told] == ["washer"]
 
 
 def test_what_is_missing_from_a_large_compartment_hides_no_stain_elsewhere_in_it() -> None:

@@ -262,7 +262,7 @@ class _Telling:
 
 
 def _lies_in(region: Region, finding: Finding, most: float) -> bool:
-    """Whether a region's middle lies in that of a finding, of at most so many pixels, or its other part there."""
+    """Whether a finding, in a box of at most so many pixels, or its other part lies where a region does."""
     x, y = middle(region)
     left, top, right, bottom = (0, 0, 0, 0) if finding.region is None else finding.region.box
     if left <= x < right and top <= y < bottom and (right - left) * (bottom - top) <= most:
