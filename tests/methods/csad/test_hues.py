@@ -82,8 +82,8 @@ def test_hues_are_ratios_less_the_median_of_the_picture() -> None:
     picture[:, :, :, 4:] = torch.tensor([0.25, 0.25, 0.5]).view(1, 3, 1, 1)
     found = Hues((8, 8), HuesOptions(spot=0.01)).of(picture)
     far = np.log(0.52 / 0.27)  # of two halves the larger is the median
-    np.testing.assert_allclose(found[0, :, 0, 0], [0, 0], atol=1e-6)
-    np.testing.assert_allclose(found[0, :, 0, -1], [-far, -far], rtol=1e-5)
+    np.testing.assert_allclose(found[0, :, 0, 0], [0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(found[0, :, 0, -1], [-far, -far, 1], rtol=1e-5)
 
 
 def test_the_mean_of_a_spot_counts_and_the_median_of_the_picture_is_taken_off() -> None:
@@ -151,8 +151,35 @@ def test_pictures_divided_in_two_ways_have_their_hues_once() -> None:
     assert both.places.tolist() == [[1.0]] * 2 + [[2.0]] * 2
 
 
+def test_light_that_is_nearly_white_is_not_judged_and_a_stain_on_it_is(branch: Hues) -> None:
+    picture = scenes(range(200, 201))
+    glint, stain = picture.clone(), picture.clone()
+    glint[:, :, 30:40, 2:12] = torch.tensor([1.0, 0.98, 0.97]).view(3, 1, 1)  # on the ground, far less red
+    stain[:, :, 30:40, 2:12] = torch.tensor([0.8, 0.784, 0.776]).view(3, 1, 1)
+    before, bright, dull = (branch(one).maps.max() for one in (picture, glint, stain))
+    assert bright < before + 0.5
+    assert dull > before + 5
+    white = torch.ones(12, 3, 40, 40) - 0.02 * torch.rand(12, 3, 40, 40)
+    product = Hues((40, 40), HuesOptions())
+    product.learn(product.of(white[:6]), product.of(white[6:11]))
+    white[11, 2, 16:24, 16:24] = 0.7
+    white[11, :2, 16:24, 16:24] = 0.88
+    assert product(white[11:]).maps[0].argmax() in range(16 * 40, 24 * 40)
+    assert product(white[11:]).maps.max() > product(white[6:11]).maps.max() + 5
+
+
+def test_places_at_the_border_are_held_against_as_much_as_others() -> None:
+    good = torch.full((2, 3, 20, 20), 0.4)
+    good[:, 0, 0, 4] = 0.8
+    branch = Hues((20, 20), HuesOptions(spot=0.01, reach=0.1))
+    branch.learn(branch.of(good), branch.of(good))
+    raised = (branch.limit[0] > branch.limit[0].min()).nonzero()
+    assert raised.amin(0).tolist() == [0, 0]  # where windows are of the first five places
+    assert raised.amax(0).tolist() == [2, 6]
+
+
 def test_grey_and_black_pictures_have_no_hue() -> None:
-    grey = torch.rand(6, 1, 40, 40, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    grey = 0.8 * torch.rand(6, 1, 40, 40, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
     branch = Hues((40, 40), HuesOptions())
     branch.learn(branch.of(grey), branch.of(grey[:2]))
     judged = branch(torch.cat([grey, torch.zeros(1, 3, 40, 40)]))

@@ -42,7 +42,7 @@ class Components:
     """Of n pictures: label maps (n, H, W), histograms (n, D), shares (n, K, h, w) of coarse cells.
 
     Of their components, of one class each and joined ones, shapes and float16 colours: (n, 2, M, ...) each.
-    Float16 hues (n, 2, h, w) of the pictures' spots.
+    Float16 hues (n, 3, h, w) of the pictures' spots.
     """
 
     labels: Tensor

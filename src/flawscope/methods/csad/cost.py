@@ -41,7 +41,7 @@ def expected(
     Proposers other than areas take longer, annotated parts less.
     """
     once = seconds_a_picture(backbone, size)
-    seconds, room = _PASSES * once * pictures, 4 * size[0] * size[1] * pictures + _MAPS
+    seconds, room = _PASSES * once * pictures, 5 * size[0] * size[1] * pictures + _MAPS
     if isinstance(segmenter, Components):
         seconds += _components(segmenter, backbone, once, pictures)
     if isinstance(segmenter, Instances):

@@ -4,10 +4,12 @@ Not in the paper, whose students see what is unlike anything good; ground that s
 like the ground beside the bag. Banks find that, too, and lose it among what differs from picture to picture:
 light, folds and glints. Hues, the ratios of red to green and of green to blue, hardly change with these. Here
 the hue of each spot, and nothing else of it, is held against the range that good pictures have around there.
+Light near the top of the scale has lost its hue, and what is so bright is not judged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +29,10 @@ _BELOW = 1.0  # deviations below the mean peak of good pictures from which on th
 _AT_ONCE = 64
 _SPARSE = 4  # every fourth spot across and down has a say in the median
 _RANGE = 0.1  # least width of good pictures' range, by which excesses are compared
+_BRIGHT = (0.9, 0.97)  # of white, from where to where the brightest of red, green and blue has lost its hue
+_UNJUDGED = 20.0  # deviations that are taken off a spot of which at most a fifth has one,
+_SEEN = (0.2, 0.6)  # none where three fifths have
+_FEW = 1e-3  # share of a spot below which its hue is nought
 _STILL = 0.01  # deviation of a hue below which places are alike: 1 % of a ratio
 
 
@@ -117,24 +123,29 @@ class Hues(nn.Module):
             self.register_buffer(name, inside / inside.sum(1, keepdim=True), persistent=False)
 
     def of(self, pixels: Tensor) -> Tensor:
-        """Hues (N, 2, h, w) of the spots of pictures (N, 3, H, W): log red/green and log green/blue.
+        """What the spots of pictures (N, 3, H, W) are like, (N, 3, h, w).
 
-        From both the picture's median is subtracted, which the colour of the light moves.
+        That is log red/green and log green/blue, less the picture's median, which the colour of the light
+        moves, and the share that is not too bright to have hues; these are the means over that share.
         """
         light = torch.matmul(torch.matmul(self.down, pixels), self.across.T)  # (N, 3, h, w)
         red, green, blue = torch.log(light + _DARKEST).unbind(1)
         hues = torch.stack([red - green, green - blue], 1)
         some = hues[..., ::_SPARSE, ::_SPARSE].flatten(2)  # (N, 2, P)
         usual = some.sort(-1).values[..., some.shape[-1] // 2]
-        return _mean_around(hues - usual[..., None, None], self.spot)
+        low, high = _BRIGHT
+        kept = ((high - light.amax(1, keepdim=True)) / (high - low)).clamp(0, 1)  # (N, 1, h, w)
+        spots = torch.cat([(hues - usual[..., None, None]) * kept, kept], 1)
+        means = F.avg_pool2d(spots, self.spot, 1, self.spot // 2, count_include_pad=False)
+        return torch.cat([means[:, :2] / means[:, 2:].clamp_min(_FEW), means[:, 2:]], 1)
 
     @torch.no_grad()
     def learn(self, good: Tensor, held_out: Tensor) -> None:
         """Learn what hues lie where.
 
         Args:
-            good: (n, 2, h, w) of training pictures, as `of` gives them.
-            held_out: (m, 2, h, w) of good pictures that nothing has learnt from, for the scale. Where there
+            good: (n, 3, h, w) of training pictures, as `of` gives them.
+            held_out: (m, 3, h, w) of good pictures that nothing has learnt from, for the scale. Where there
                 are fewer than 20 of them, the others count, too, each held against all others.
         """
         for buffer in (self.count, self.mean, self.squares):
@@ -145,7 +156,7 @@ class Hues(nn.Module):
 
     @torch.no_grad()
     def teach(self, good: Tensor, held_out: Tensor | None = None) -> None:
-        """Take in further good pictures (k, 2, h, w): limits rise to theirs.
+        """Take in further good pictures (k, 3, h, w): limits rise to theirs.
 
         For `held_out` see `learn`; the others that count, too, are the further ones, held against those of
         before. None: the scale stays.
@@ -157,7 +168,7 @@ class Hues(nn.Module):
 
     def forward(self, pixels: Tensor) -> JudgedHues:
         """Judge pictures (N, 3, H, W) in [0, 1]; exports to ONNX."""
-        beyond = self._beyond(self._sides(self.of(pixels)))  # (N, 4, h, w)
+        beyond = self._beyond(self.of(pixels), self.limit)  # (N, 4, h, w)
         told = beyond.amax((2, 3))
         low, high = self.usual
         over = (beyond - high.view(-1, 1, 1)) / (high - low).clamp_min(_RANGE).view(-1, 1, 1)
@@ -167,31 +178,31 @@ class Hues(nn.Module):
         return JudgedHues(maps, told, low.expand_as(told), high.expand_as(told), tinted)
 
     def _take(self, good: Tensor) -> None:
-        """Join further pictures (n, 2, h, w) to what is known, and set the limits anew."""
+        """Join further pictures (n, 3, h, w) to what is known, and set the limits anew."""
         for some in torch.split(good, _AT_ONCE):
-            hues = some.to(self.mean)
+            hues = some[:, :2].to(self.mean)
             variance, mean = torch.var_mean(hues, 0, correction=0)
             away, total = mean - self.mean, self.count + len(hues)
             self.squares += len(hues) * variance + away.square() * (self.count * len(hues) / total)
             self.mean += away * (len(hues) / total)
             self.count.copy_(total)
             self.highest.copy_(torch.maximum(self.highest, self._sides(hues).amax(0)))
-        deviation = (self.squares / self.count).sqrt().repeat(2, 1, 1)[None]  # (1, 4, h, w)
-        self.gain.copy_(1 / _mean_around(deviation, self.window)[0].clamp_min(_STILL))
+        deviation = (self.squares / self.count).sqrt().repeat(2, 1, 1)  # (4, h, w)
+        self.gain.copy_(1 / self._around(F.avg_pool2d, deviation).clamp_min(_STILL))
         self.limit.copy_(self._near(self.highest))
 
     def _scale(self, held_out: Tensor, further: list[Tensor]) -> None:
-        """Bring hues to one scale by the peaks of held-out pictures (m, 2, h, w), and further peaks."""
+        """Bring hues to one scale by the peaks of held-out pictures (m, 3, h, w), and further peaks."""
         signals = torch.cat([*self._peaks(held_out), *further])  # (m, 4)
         self.levels.learn(signals.unbind(1))
         self.usual.copy_(signals.quantile(torch.tensor(USUAL).to(signals), 0))
 
-    def _peaks(self, hues: Tensor) -> list[Tensor]:
-        """Peaks (1, 4) of each of n pictures (n, 2, h, w)."""
-        return [self._beyond(self._sides(one.to(self.limit))).amax((2, 3)) for one in torch.split(hues, 1)]
+    def _peaks(self, spots: Tensor) -> list[Tensor]:
+        """Peaks (1, 4) of each of n pictures (n, 3, h, w)."""
+        return [self._beyond(one.to(self.limit), self.limit).amax((2, 3)) for one in torch.split(spots, 1)]
 
     def _left_out(self, good: Tensor) -> list[Tensor]:
-        """Peaks (1, 4) of each of n pictures (n, 2, h, w), held against the others."""
+        """Peaks (1, 4) of each of n pictures (n, 3, h, w), held against the others."""
         second = torch.full_like(self.highest, -torch.inf)
         highest, singly = second.clone(), torch.split(good, 1)
         for one in singly:
@@ -200,22 +211,29 @@ class Hues(nn.Module):
             highest = torch.maximum(highest, sides)
         found = []
         for one in singly:
-            sides = self._sides(one.to(highest))  # (1, 4, h, w)
-            others = self._near(torch.where(sides[0] == highest, second, highest))
-            found.append(((sides - others) * self.gain).amax((2, 3)))
+            spots = one.to(highest)
+            others = torch.where(self._sides(spots)[0] == highest, second, highest)
+            found.append(self._beyond(spots, self._near(others)).amax((2, 3)))
         return found
 
-    def _sides(self, hues: Tensor) -> Tensor:
-        """More of each of `NAMES` (N, 4, h, w) in hues (N, 2, h, w)."""
-        return torch.cat([hues, -hues], 1)
+    def _sides(self, spots: Tensor) -> Tensor:
+        """More of each of `NAMES` (N, 4, h, w) in spots (N, 3, h, w), or in their hues alone."""
+        return torch.cat([spots[:, :2], -spots[:, :2]], 1)
 
-    def _beyond(self, sides: Tensor) -> Tensor:
-        """By how many deviations sides (N, 4, h, w) exceed the limits."""
-        return (sides - self.limit) * self.gain
+    def _beyond(self, spots: Tensor, limit: Tensor) -> Tensor:
+        """By how many deviations spots (N, 3, h, w) exceed limits (4, h, w)."""
+        few, enough = _SEEN
+        lost = ((enough - spots[:, 2:]) / (enough - few)).clamp(0, 1)
+        return (self._sides(spots) - limit) * self.gain - _UNJUDGED * lost
 
     def _near(self, sides: Tensor) -> Tensor:
         """The most of each (4, h, w) within reach."""
-        return F.max_pool2d(sides[None], self.window, 1, self.window // 2)[0]
+        return self._around(F.max_pool2d, sides)
+
+    def _around(self, pool: Callable[[Tensor, int, int], Tensor], maps: Tensor) -> Tensor:
+        """Maps (4, h, w) pooled over windows, of which those at the border lie inside the picture, too."""
+        edge = self.window // 2
+        return F.pad(pool(maps[None], self.window, 1), (edge,) * 4, mode="replicate")[0]
 
 
 def _odd(cells: float) -> int:
@@ -225,8 +243,3 @@ def _odd(cells: float) -> int:
     [1, 3, 15]
     """
     return 2 * round((cells - 1) / 2) + 1 if cells > 1 else 1
-
-
-def _mean_around(maps: Tensor, side: int) -> Tensor:
-    """Means of maps (N, C, h, w) over squares, at the border over what there is of them."""
-    return F.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False)
