@@ -40,15 +40,13 @@ def without_ignored(segmenter: Segmenter, labels: Tensor, shares: Tensor) -> tup
 
 
 def without_ignored_light(segmenter: Segmenter, labels: Tensor, pixels: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W) in which classes that are ignored have the mean colour of the others."""
+    """Pictures (N, 3, H, W) in which classes that are ignored are white, so that they have no hue."""
     if not segmenter.ignored:
         return pixels
     kept = torch.ones_like(labels, dtype=torch.bool)
     for label in segmenter.ignored:
         kept = kept & (labels != label)
-    seen = kept.unsqueeze(1).to(pixels)  # (N, 1, H, W)
-    mean = (pixels * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1)
-    return torch.where(kept.unsqueeze(1), pixels, mean)
+    return torch.where(kept.unsqueeze(1), pixels, 1.0)
 
 
 def shares_of(logits: Tensor) -> Tensor:

@@ -25,15 +25,18 @@ from flawscope.runtime.frozen import Frozen
 NAMES = ("red", "yellow", "green", "blue")  # more of it: red to green and green to blue, up and then down
 _SIDE = 160  # largest shorter side at which hues are kept
 _DARKEST = 0.02  # of white, added to all light: what is nearly black has no hue
+_BRIGHT = (0.9, 0.97)  # of white, from where to where the brightest of red, green and blue has lost its hue
+_SEEN = (0.7, 0.95)  # share of a spot with hues, from where to where it can be judged
+_UNJUDGED = 20.0  # deviations below all good ones, where what cannot be judged lies
+_NEVER = 1e4  # limit where good pictures have shown no hues
+_OFTEN = 0.2  # share of the good pictures that must have shown some
+_STILL = 0.01  # deviation of a hue below which places are alike: 1 % of a ratio
+_SPARSE = 4  # every fourth spot across and down has a say in what the picture's hue is
+_MIDDLE = (0.3, 0.4, 0.5, 0.6, 0.7)  # quantiles whose mean it is
+_RANGE = 0.1  # least width of good pictures' range, by which excesses are compared
 _BELOW = 1.0  # deviations below the mean peak of good pictures from which on the map counts
 _AT_ONCE = 64
-_SPARSE = 4  # every fourth spot across and down has a say in the median
-_RANGE = 0.1  # least width of good pictures' range, by which excesses are compared
-_BRIGHT = (0.9, 0.97)  # of white, from where to where the brightest of red, green and blue has lost its hue
-_UNJUDGED = 20.0  # deviations that are taken off a spot of which at most a fifth has one,
-_SEEN = (0.2, 0.6)  # none where three fifths have
-_FEW = 1e-3  # share of a spot below which its hue is nought
-_STILL = 0.01  # deviation of a hue below which places are alike: 1 % of a ratio
+_TINY = 1e-6
 
 
 class HuesOptions(Frozen):
@@ -90,8 +93,11 @@ class Hues(nn.Module):
         limit: (4, h, w) the most that good pictures have of each hue within reach.
         gain: (4, h, w) one over its deviation from picture to picture around there.
         usual: (2, 4) from where to where the peaks of 90 % of the good pictures lie.
-        count, mean, squares: number of pictures, their mean (2, h, w), summed squared distances from that.
-        highest: (4, h, w) the most of each hue at each spot. `teach` goes on from these four, in no graph.
+        count: (1, h, w) number of good pictures that show hues at a spot, as which
+        mean, squares: (2, h, w) their mean, and summed squared distances from that, are to be taken.
+        highest: (4, h, w) the most of each hue at each spot.
+        apart: (n, 4) peaks of training pictures, each held against the others. From these five `teach` goes
+            on; they are in no graph.
     """
 
     limit: Tensor
@@ -101,6 +107,7 @@ class Hues(nn.Module):
     mean: Tensor
     squares: Tensor
     highest: Tensor
+    apart: Tensor
     down: Tensor
     across: Tensor
 
@@ -117,7 +124,8 @@ class Hues(nn.Module):
         for name in ("mean", "squares"):
             self.register_buffer(name, torch.zeros(2, height, width))
         self.register_buffer("usual", torch.zeros(2, len(NAMES)))
-        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(1, height, width))
+        self.register_buffer("apart", torch.zeros(0, len(NAMES)))
         for name, length, cells in zip(("down", "across"), size, self.grid, strict=True):
             inside = members(length, cells)
             self.register_buffer(name, inside / inside.sum(1, keepdim=True), persistent=False)
@@ -125,19 +133,17 @@ class Hues(nn.Module):
     def of(self, pixels: Tensor) -> Tensor:
         """What the spots of pictures (N, 3, H, W) are like, (N, 3, h, w).
 
-        That is log red/green and log green/blue, less the picture's median, which the colour of the light
-        moves, and the share that is not too bright to have hues; these are the means over that share.
+        That is log red/green and log green/blue, less the picture's own, which the colour of the light moves,
+        and the share that is not too bright to have hues; the hues are means over that share.
         """
         light = torch.matmul(torch.matmul(self.down, pixels), self.across.T)  # (N, 3, h, w)
-        red, green, blue = torch.log(light + _DARKEST).unbind(1)
-        hues = torch.stack([red - green, green - blue], 1)
-        some = hues[..., ::_SPARSE, ::_SPARSE].flatten(2)  # (N, 2, P)
-        usual = some.sort(-1).values[..., some.shape[-1] // 2]
         low, high = _BRIGHT
         kept = ((high - light.amax(1, keepdim=True)) / (high - low)).clamp(0, 1)  # (N, 1, h, w)
-        spots = torch.cat([(hues - usual[..., None, None]) * kept, kept], 1)
+        red, green, blue = torch.log(light + _DARKEST).unbind(1)
+        hues = torch.stack([red - green, green - blue], 1)
+        spots = torch.cat([(hues - _middle(hues, kept)) * kept, kept], 1)
         means = F.avg_pool2d(spots, self.spot, 1, self.spot // 2, count_include_pad=False)
-        return torch.cat([means[:, :2] / means[:, 2:].clamp_min(_FEW), means[:, 2:]], 1)
+        return torch.cat([means[:, :2] / means[:, 2:].clamp_min(_TINY), means[:, 2:]], 1)
 
     @torch.no_grad()
     def learn(self, good: Tensor, held_out: Tensor) -> None:
@@ -152,19 +158,19 @@ class Hues(nn.Module):
             buffer.zero_()
         self.highest.fill_(-torch.inf)
         self._take(good)
-        self._scale(held_out, self._left_out(good) if len(held_out) < ENOUGH else [])
+        self.apart = torch.cat([self.apart[:0], *(self._left_out(good) if len(held_out) < ENOUGH else [])])
+        self._scale(held_out)
 
     @torch.no_grad()
     def teach(self, good: Tensor, held_out: Tensor | None = None) -> None:
         """Take in further good pictures (k, 3, h, w): limits rise to theirs.
 
-        For `held_out` see `learn`; the others that count, too, are the further ones, held against those of
-        before. None: the scale stays.
+        For `held_out` see `learn`; the others that count, too, are those that it was given, as they were held
+        against fewer then. None: the scale stays.
         """
-        further = self._peaks(good)
         self._take(good)
         if held_out is not None:
-            self._scale(held_out, further if len(held_out) < ENOUGH else [])
+            self._scale(held_out)
 
     def forward(self, pixels: Tensor) -> JudgedHues:
         """Judge pictures (N, 3, H, W) in [0, 1]; exports to ONNX."""
@@ -180,22 +186,33 @@ class Hues(nn.Module):
     def _take(self, good: Tensor) -> None:
         """Join further pictures (n, 3, h, w) to what is known, and set the limits anew."""
         for some in torch.split(good, _AT_ONCE):
-            hues = some[:, :2].to(self.mean)
-            variance, mean = torch.var_mean(hues, 0, correction=0)
-            away, total = mean - self.mean, self.count + len(hues)
-            self.squares += len(hues) * variance + away.square() * (self.count * len(hues) / total)
-            self.mean += away * (len(hues) / total)
-            self.count.copy_(total)
-            self.highest.copy_(torch.maximum(self.highest, self._sides(hues).amax(0)))
-        deviation = (self.squares / self.count).sqrt().repeat(2, 1, 1)  # (4, h, w)
-        self.gain.copy_(1 / self._around(F.avg_pool2d, deviation).clamp_min(_STILL))
+            spots = some.to(self.mean)
+            hues, seen = spots[:, :2], (spots[:, 2:] >= _SEEN[0]).to(self.mean)
+            number = seen.sum(0)  # (1, h, w)
+            mean = (hues * seen).sum(0) / number.clamp_min(1)
+            away, total = (mean - self.mean) * (number > 0), (self.count + number).clamp_min(1)
+            self.squares += ((hues - mean).square() * seen).sum(0)
+            self.squares += away.square() * (self.count * number / total)
+            self.mean += away * (number / total)
+            self.count += number
+            self.highest.copy_(torch.maximum(self.highest, self._most(spots).amax(0)))
+        several = (self.count > 1).to(self.mean)
+        deviation = (self.squares / self.count.clamp_min(1)).sqrt() * several  # (2, h, w)
+        around = self._around(F.avg_pool2d, deviation) / self._around(F.avg_pool2d, several).clamp_min(_TINY)
+        self.gain.copy_(1 / around.repeat(2, 1, 1).clamp_min(_STILL))
         self.limit.copy_(self._near(self.highest))
 
-    def _scale(self, held_out: Tensor, further: list[Tensor]) -> None:
-        """Bring hues to one scale by the peaks of held-out pictures (m, 3, h, w), and further peaks."""
-        signals = torch.cat([*self._peaks(held_out), *further])  # (m, 4)
-        self.levels.learn(signals.unbind(1))
-        self.usual.copy_(signals.quantile(torch.tensor(USUAL).to(signals), 0))
+    def _scale(self, held_out: Tensor) -> None:
+        """Bring hues to one scale by the peaks of held-out pictures (m, 3, h, w), and of others held apart.
+
+        A picture without anything that can be judged has no say.
+        """
+        peaks = torch.cat([*self._peaks(held_out), self.apart[: len(self.apart) * (len(held_out) < ENOUGH)]])
+        signals = [signal[signal > -_UNJUDGED / 2] for signal in peaks.unbind(1)]
+        signals = [signal if len(signal) else peaks.new_zeros(2) for signal in signals]
+        self.levels.learn(signals)
+        ends = torch.tensor(USUAL).to(peaks)
+        self.usual.copy_(torch.stack([signal.quantile(ends) for signal in signals], 1))
 
     def _peaks(self, spots: Tensor) -> list[Tensor]:
         """Peaks (1, 4) of each of n pictures (n, 3, h, w)."""
@@ -206,15 +223,19 @@ class Hues(nn.Module):
         second = torch.full_like(self.highest, -torch.inf)
         highest, singly = second.clone(), torch.split(good, 1)
         for one in singly:
-            (sides,) = self._sides(one.to(highest))  # (4, h, w)
-            second = torch.maximum(second, torch.minimum(highest, sides))
-            highest = torch.maximum(highest, sides)
+            (most,) = self._most(one.to(highest))  # (4, h, w)
+            second = torch.maximum(second, torch.minimum(highest, most))
+            highest = torch.maximum(highest, most)
         found = []
         for one in singly:
             spots = one.to(highest)
-            others = torch.where(self._sides(spots)[0] == highest, second, highest)
+            others = torch.where(self._most(spots)[0] == highest, second, highest)
             found.append(self._beyond(spots, self._near(others)).amax((2, 3)))
         return found
+
+    def _most(self, spots: Tensor) -> Tensor:
+        """Sides (N, 4, h, w) of spots (N, 3, h, w), minus infinity where these have too few hues."""
+        return torch.where(spots[:, 2:] >= _SEEN[0], self._sides(spots), -torch.inf)
 
     def _sides(self, spots: Tensor) -> Tensor:
         """More of each of `NAMES` (N, 4, h, w) in spots (N, 3, h, w), or in their hues alone."""
@@ -223,17 +244,37 @@ class Hues(nn.Module):
     def _beyond(self, spots: Tensor, limit: Tensor) -> Tensor:
         """By how many deviations spots (N, 3, h, w) exceed limits (4, h, w)."""
         few, enough = _SEEN
+        beyond = ((self._sides(spots) - limit) * self.gain).clamp_min(-_UNJUDGED)
         lost = ((enough - spots[:, 2:]) / (enough - few)).clamp(0, 1)
-        return (self._sides(spots) - limit) * self.gain - _UNJUDGED * lost
+        return beyond - (beyond + _UNJUDGED) * lost
 
-    def _near(self, sides: Tensor) -> Tensor:
-        """The most of each (4, h, w) within reach."""
-        return self._around(F.max_pool2d, sides)
+    def _near(self, most: Tensor) -> Tensor:
+        """The most of each (4, h, w) within reach; `_NEVER` where too few pictures have shown hues."""
+        least = -F.max_pool2d(-self.count[None], self.spot, 1, self.spot // 2)[
+            0
+        ]  # of what the spot reaches to
+        often = least > _OFTEN * self.count.amax()
+        near = self._around(F.max_pool2d, most)
+        return torch.where(often & near.isfinite(), near, _NEVER)
 
     def _around(self, pool: Callable[[Tensor, int, int], Tensor], maps: Tensor) -> Tensor:
-        """Maps (4, h, w) pooled over windows, of which those at the border lie inside the picture, too."""
+        """Maps (C, h, w) pooled over windows, of which those at the border lie inside the picture, too."""
         edge = self.window // 2
         return F.pad(pool(maps[None], self.window, 1), (edge,) * 4, mode="replicate")[0]
+
+
+def _middle(hues: Tensor, kept: Tensor) -> Tensor:
+    """The mean of five quantiles of hues (N, 2, h, w) where they are kept (N, 1, h, w), (N, 2, 1, 1).
+
+    A large stain moves it less than their mean, and a part that covers about a half less than their median.
+    """
+    there = kept[..., ::_SPARSE, ::_SPARSE].flatten(2) > 0.5  # (N, 1, P)
+    some = torch.where(there, hues[..., ::_SPARSE, ::_SPARSE].flatten(2), torch.inf)
+    last = (there.sum(-1, keepdim=True) - 1).clamp_min(0)  # (N, 1, 1)
+    places = (last * torch.tensor(_MIDDLE, device=hues.device)).long()  # (N, 1, 5)
+    values = some.sort(-1).values.gather(2, places.expand(-1, 2, -1))  # (N, 2, 5)
+    middle = values.mean(-1, keepdim=True).unsqueeze(-1)
+    return torch.where(there.any(-1)[..., None, None], middle, 0.0)
 
 
 def _odd(cells: float) -> int:

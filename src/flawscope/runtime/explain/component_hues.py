@@ -22,7 +22,7 @@ Range = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tint:
-    """Connected spots of a picture that have clearly more of a hue than good pictures have near there.
+    """Areas of a picture that have more of a hue than good pictures have near there, somewhere clearly more.
 
     Attributes:
         excess: by hue, the clearest first, one or two: the most that a spot of the picture exceeds good ones
@@ -72,7 +72,7 @@ def find_tint(manifest: Manifest, prediction: Prediction) -> Tint | None:
     ranges = {
         name: (found, low, high)
         for index, (name, (found, low, high)) in enumerate(zip(names, rows, strict=True), 1)
-        if name in _WORDS and clearness(found, low, high) >= FAR and (tinted == index).any()
+        if name in _WORDS and found > 0 and clearness(found, low, high) >= FAR and (tinted == index).any()
     }
     if not ranges:
         return None
@@ -80,7 +80,6 @@ def find_tint(manifest: Manifest, prediction: Prediction) -> Tint | None:
     where = {name: tinted == names.index(name) + 1 for name in ranges}
     beside = {name: where[name] for name in others if name != _OPPOSITE[first]}
     _, areas = cv2.connectedComponents(np.any([where[first], *beside.values()], 0).astype(np.uint8))
-    numbers, spots = np.unique(areas[where[first]], return_counts=True)
-    area = areas == numbers[spots.argmax()]
-    told = [first, *(name for name in beside if (area & beside[name]).any())][:2]
-    return Tint({name: ranges[name] for name in told}, np.asarray(area))
+    spots = np.isin(areas, areas[where[first]])
+    told = [first, *(name for name in beside if (spots & beside[name]).any())][:2]
+    return Tint({name: ranges[name] for name in told}, np.asarray(spots))
