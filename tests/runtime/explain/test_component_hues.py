@@ -64,6 +64,9 @@ def test_a_hue_is_told_with_its_place_and_by_how_much() -> None:
 def test_hues_of_good_pictures_are_not_told() -> None:
     texts = [finding.text for finding in explain(**hues(AWAY, "blue", blue=1.4)).findings]
     assert not any("than good pictures are near there" in text for text in texts)
+    within = hues(AWAY, "blue", blue=0.4)
+    within["hues_low"][:], within["hues_high"][:] = -1.6, -1.2  # good pictures stay far below their limits
+    assert not any("deviations beyond" in finding.text for finding in explain(**within).findings)
     accepted = explain(**hues(AWAY, "red", red=9.0), decision=Decision.ACCEPT)
     assert not accepted.findings
 

@@ -17,6 +17,7 @@ from flawscope.runtime.prediction import Prediction
 HUES = ("hues", "hues_low", "hues_high", "tinted")
 _WORDS = {"red": "redder", "yellow": "yellower", "green": "greener", "blue": "bluer"}
 _OPPOSITE = {"red": "green", "yellow": "blue", "green": "red", "blue": "yellow"}
+_PLAIN = 0.5  # deviations beyond good pictures' hues from which on one is worth a sentence
 Range = tuple[float, float, float]
 
 
@@ -72,7 +73,10 @@ def find_tint(manifest: Manifest, prediction: Prediction) -> Tint | None:
     ranges = {
         name: (found, low, high)
         for index, (name, (found, low, high)) in enumerate(zip(names, rows, strict=True), 1)
-        if name in _WORDS and found > 0 and clearness(found, low, high) >= FAR and (tinted == index).any()
+        if name in _WORDS
+        and found >= _PLAIN
+        and clearness(found, low, high) >= FAR
+        and (tinted == index).any()
     }
     if not ranges:
         return None
