@@ -77,7 +77,7 @@ class CSAD(Detector):
         self._compose(tuple(known.get("names", _UNTAUGHT)), grids)
 
     def _levels(self, branches: Sequence[str]) -> Levels:
-        least = [self.options.least_of(name) for name in branches]
+        least = [0.0 if name == "structure" else self.options.least for name in branches]
         return Levels(len(branches), "moments", between=self.options.trimmed, least=least)
 
     def needs(self) -> Needs:

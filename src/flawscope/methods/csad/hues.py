@@ -57,8 +57,8 @@ class HuesOptions(Frozen):
     least: float = Field(
         0.3,
         ge=0,
-        description="standard deviation that is added to that of good pictures' peaks where hues are brought "
-        "to one scale, and where this branch is brought to that of the others",
+        description="standard deviation that is added to that of each hue's peaks in good pictures before "
+        "hues are brought to one scale",
     )
 
 

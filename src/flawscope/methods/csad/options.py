@@ -72,8 +72,8 @@ class CSADOptions(BackboneOptions):
         0.0,
         ge=0,
         description="standard deviation, in deviations of good pictures' components, that is added to that "
-        "of the scores of all branches but structure and hues before they are brought to one scale. The "
-        "paper adds none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
+        "of the scores of all branches but structure before they are brought to one scale. The paper adds "
+        "none; a branch in which good pictures hardly differ then makes flaws of a few pixels",
     )
     fusion: Literal["sum", "largest"] = Field(
         "sum", description="the sum of the branches' scores (section 3.5), or the largest of them"
@@ -113,12 +113,6 @@ class CSADOptions(BackboneOptions):
         if self.structure is not None:
             wanted |= set(self.structure.strides)
         return tuple(sorted(wanted))
-
-    def least_of(self, branch: str) -> float:
-        """Deviation that is added to a branch's: `least`, but for those that have a scale of their own."""
-        if branch == "hues" and self.hues is not None:
-            return self.hues.least
-        return 0.0 if branch == "structure" else self.least
 
     def resolved(self) -> Self:
         """The same with the segments' network written out: it is this one, at its named layers.
