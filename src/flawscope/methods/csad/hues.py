@@ -250,10 +250,8 @@ class Hues(nn.Module):
 
     def _near(self, most: Tensor) -> Tensor:
         """The most of each (4, h, w) within reach; `_NEVER` where too few pictures have shown hues."""
-        least = -F.max_pool2d(-self.count[None], self.spot, 1, self.spot // 2)[
-            0
-        ]  # of what the spot reaches to
-        often = least > _OFTEN * self.count.amax()
+        fewest = -F.max_pool2d(-self.count, self.spot, 1, self.spot // 2)  # (1, h, w) of spots that touch it
+        often = fewest > _OFTEN * self.count.amax()
         near = self._around(F.max_pool2d, most)
         return torch.where(often & near.isfinite(), near, _NEVER)
 
