@@ -82,7 +82,10 @@ class Job:
 
 
 def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
-    """What may be measured, by name: method, preset, options, the tiles' stride, and annotations."""
+    """What may be measured, by name: method, preset, options, the tiles' stride, and annotations.
+
+    Pictures of a row that is `whole` are not cut.
+    """
     plain = {"preset": "default", "options": {}, "stride": CROP // 2, "annotated": False}
     sadsem = {**plain, "method": "sadsem", "stride": CROP, "annotated": True}
     apart: dict[str, Any] = {"tiles": None}
@@ -100,6 +103,10 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
     found = {name: {**sadsem, "options": {**_SADSEM, **options}} for name, options in variants.items()}
     found["sadsem, no annotations"] = {**sadsem, "annotated": False}
     found["patchcore"] = {**plain, "method": "patchcore", "options": _PATCHCORE}
+    whole = {**plain, "method": "patchcore", "whole": True}
+    found["patchcore, whole"] = {**whole, "options": _PATCHCORE}
+    placed = {"positions": [2, 2], "bank_limit": 24000}  # of each as many as of all
+    found["patchcore, positions"] = {**whole, "options": {**_PATCHCORE, **placed}}
     found["pni"] = {**plain, "method": "pni", "stride": CROP}
     if efficientad:
         name = f"efficientad, {efficientad} steps"
@@ -152,13 +159,14 @@ def recipe_of(job: Job, spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec["annotated"]:
         data["annotations"] = str(job.annotations)
     crops = {"size": CROP, "stride": spec["stride"], "overview": False}
-    tiling = {"size": "none"} if job.side == CROP else crops
+    uncut = bool(spec.get("whole"))
+    size = [job.side] * 2 if uncut and job.side else [CROP, CROP]
     return {
         "data": data,
         "method": spec["method"],
         "preset": spec["preset"],
-        "options": {"size": [CROP, CROP], **spec["options"]},
-        "tiling": tiling,
+        "options": {**spec["options"], "size": size},
+        "tiling": {"size": "none"} if uncut or job.side == CROP else crops,
         "split": {"tuning": 0.25} if spec["method"] == "sadsem" else {},
         "calibration": {"promise": "on_average", "false_rejects": 0.1},
         "engine": {"name": "onnxruntime", "precision": "fp32"},

@@ -169,6 +169,7 @@ CHANGED: dict[str, Kept] = {
             "projection": 16,
             "reweighting": 0,
             "score": "smoothed maximum",
+            "positions": (2, 3),
             "smoothing": 8.0,
         },
         slow=REPEATED,

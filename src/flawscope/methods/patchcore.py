@@ -24,6 +24,7 @@ from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.data.training import TrainingData
+from flawscope.errors import OptionError
 from flawscope.files import writable_folder
 from flawscope.methods.detector import BackboneOptions, Detector, Facts, Learnt, Needs
 from flawscope.nn.backbones.build import build_backbone
@@ -31,6 +32,7 @@ from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.coreset import coreset_size
 from flawscope.nn.banks.features import PatchGrid, bytes_to_see, map_batches, patch_rows
 from flawscope.nn.banks.patchbank import PatchBank, most_members
+from flawscope.nn.banks.placed import PlacedBanks
 from flawscope.nn.banks.preflight import Preflight, after_seeing, estimate, seconds_a_picture
 from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap, top_mean
@@ -63,6 +65,12 @@ class PatchCoreOptions(BackboneOptions):
     bank_limit: int | None = Field(
         None, ge=1, description="most patches kept, whatever the share (the paper has no limit)"
     )
+    positions: tuple[int, int] | None = Field(
+        None,
+        description="parts of the picture, in rows and columns, each of which has a bank of its own, for "
+        "parts that always lie alike; the coreset is shared out among them. Null: one bank for all of it, "
+        "as published",
+    )
     projection: int | None = Field(
         128, ge=1, description="dimensions of the random projection for the selection (authors' code: 128)"
     )
@@ -83,6 +91,10 @@ class PatchCoreOptions(BackboneOptions):
     def _fitting_together(self) -> Self:
         if self.reweighting == 1:
             raise ValueError("reweighting 0 or at least 2: one member alone has nothing to weigh")
+        if self.positions is not None and min(self.positions) < 1:
+            raise ValueError("positions of at least one row and one column")
+        if self.positions is not None and self.reweighting:
+            raise ValueError("reweighting 0 with positions: a member's neighbours lie in one bank")
         return self
 
 
@@ -117,6 +129,25 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 TOP_SHARE = 0.01
 
 
+def banks(grid: PatchGrid, options: PatchCoreOptions) -> PatchBank | PlacedBanks:
+    """One bank, or one for each position.
+
+    Raises:
+        OptionError: more positions than the grid has cells.
+    """
+    if options.positions is None:
+        return PatchBank(grid, around=max(1, options.reweighting))
+    (height, width), (rows, columns) = grid.shape, options.positions
+    if rows > height or columns > width:
+        raise OptionError(
+            "option 'positions' of patchcore",
+            expected=f"at most {height} rows and {width} columns, the grid of patches",
+            got=f"{rows} and {columns}",
+            fix="Set fewer, or a larger size.",
+        )
+    return PlacedBanks(grid, options.positions)
+
+
 class PatchCore(Detector):
     """A bank of patch features from good pictures; the score is the distance to it."""
 
@@ -130,12 +161,13 @@ class PatchCore(Detector):
         super().__init__(options, facts)
         self.backbone = build_backbone(options.backbone, options.layers, strides=(8, 16), size=options.size)
         grid = PatchGrid(self.backbone, neighbourhood=options.neighbourhood, stride=options.stride)
-        self.bank = PatchBank(grid, around=max(1, options.reweighting))
+        self.bank = banks(grid, options)
         self.heatmap = Heatmap(grid.shape, options.size, options.smoothing)
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the cost is measured by a short probe."""
-        return Needs(normal=1, cost=self._cost_of_all)
+        whole = "positions lie in whole pictures" if self.options.positions else ""
+        return Needs(normal=1, cost=self._cost_of_all, whole=whole)
 
     def _cost_of_all(self, pictures: int) -> Preflight:
         seconds = seconds_a_picture(self.backbone, self.options.size)
@@ -145,9 +177,9 @@ class PatchCore(Detector):
         grid = self.bank.grid
         patches = pictures * grid.shape[0] * grid.shape[1]
         stored = 4 * patches * grid.dim <= memory
-        cost = estimate(
-            patches, grid.dim, self._count(patches), projection=self.options.projection, stored=stored
-        )
+        rows, columns = self.options.positions or (1, 1)
+        count = max(1, self._count(patches) // (rows * columns))  # which each patch is compared with
+        cost = estimate(patches, grid.dim, count, projection=self.options.projection, stored=stored)
         return after_seeing(cost, bytes_to_see(self.backbone, [grid], self.options.size))
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
@@ -179,7 +211,7 @@ class PatchCore(Detector):
         Raises:
             Stopped: see there.
         """
-        patches, size = self._collect(data.normal, run, watch), len(self.bank.memory.bank)
+        patches, size = self._collect(data.normal, run, watch), self.bank.size
         share = coreset_size(len(patches), self.options.coreset)
         most = most_members(size, self.options.bank_limit, share, run.growth)
         self.bank.grow(patches, most, projection=self.options.projection, run=run, watch=watch)
@@ -207,6 +239,7 @@ class PatchCore(Detector):
     def _reweighted(self, distances: Tensor, patches: Tensor) -> Tensor:
         """Equation 7: scores (N,) from the distances (N, P) of the patches (N, P, D)."""
         bank = self.bank
+        assert isinstance(bank, PatchBank)  # noqa: S101 - positions are not reweighted
         largest, peak = distances.max(1, keepdim=True)  # (N, 1)
         place = peak.unsqueeze(2).expand(-1, -1, bank.grid.dim)  # (N, 1, D)
         patch = patches.gather(1, place).squeeze(1)  # (N, D): m^test,*

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from flawscope.nn.banks.features import balancing, joined, patch_rows
 from flawscope.nn.banks.neighbours import MemoryBank, resolution
-from flawscope.nn.banks.patchbank import further_members, select_patches
+from flawscope.nn.banks.patchbank import BLOCK_BYTES, further_members, select_patches
 from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
-_BLOCK_BYTES = 2 * 2**20  # of one picture's distances, as in `flawscope.nn.banks.patchbank`
 _LEAST_RANGE = 0.1  # of the range of all components' distances, below which no component's own is taken
 
 Maps = Mapping[int, Tensor]
@@ -69,7 +68,7 @@ class SurfaceBank(nn.Module):
         return torch.maximum(distances, self.least).reshape(-1, *maps.shape[2:])  # (N, h, w)
 
     def _memory(self, members: Tensor) -> MemoryBank:
-        return MemoryBank(members, budget_bytes=_BLOCK_BYTES, queries=self.cells, rounded=True)
+        return MemoryBank(members, budget_bytes=BLOCK_BYTES, queries=self.cells, rounded=True)
 
 
 Joined = tuple[int, ...]  # layers, the finest first

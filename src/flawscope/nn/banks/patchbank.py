@@ -14,7 +14,7 @@ from flawscope.nn.banks.neighbours import MemoryBank, resolution
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
 
-_BLOCK_BYTES = 2 * 2**20  # of one picture's distances, which stay in a core's cache until they are compared
+BLOCK_BYTES = 2 * 2**20  # of one picture's distances, which stay in a core's cache until they are compared
 
 
 class PatchBank(nn.Module):
@@ -48,6 +48,11 @@ class PatchBank(nn.Module):
         self.memory = self._memory(torch.zeros(1, grid.dim))
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int64))
 
+    @property
+    def size(self) -> int:
+        """Its members."""
+        return len(self.memory.bank)
+
     def forward(self, maps: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Distances (N, h, w), and the patches (N, h * w, D), of a backbone's maps."""
         patches = patch_rows(self.grid(maps))  # (N * h * w, D)
@@ -67,7 +72,7 @@ class PatchBank(nn.Module):
     def _memory(self, members: Tensor) -> MemoryBank:
         return MemoryBank(
             members,
-            budget_bytes=_BLOCK_BYTES,
+            budget_bytes=BLOCK_BYTES,
             queries=self.cells,
             rounded=self.levelled,
             axes=self.axes,
