@@ -233,6 +233,8 @@ CHANGED: dict[str, Kept] = {
                 "joined": False,
                 "bank_limit": 30,
                 "fusion": "largest",
+                "outlines": True,
+                "numbers": True,
                 "cut": True,
             },
             "counts": {"stride": 8, "least_area": 0.2, "rare": 0.1, "weight": 1.5},

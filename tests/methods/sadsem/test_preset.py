@@ -79,7 +79,7 @@ def test_scores_exceed_what_pictures_not_tiles_reach_on_average(tmp_path: Path) 
 
 @pytest.mark.usefixtures("taught")
 def test_teaching_keeps_the_scale_of_joined_layers_and_takes_what_is_typical_anew(tmp_path: Path) -> None:
-    detector = fitted(tmp_path, tiles={"least": 2, "bank_limit": 8})
+    detector = fitted(tmp_path, tiles={"least": 2, "bank_limit": 8, "outlines": True})
     before = {name: values.clone() for name, values in detector.state_dict().items()}
     further, tuning = (pairs(tmp_path, name, range(30, 33)) for name in ("further", "others"))
     same = learn_more(detector, TrainingData(normal=further, tuning=tuning.subset([0, 1])), Run())
@@ -132,6 +132,8 @@ def test_everything_that_holds_in_tiles_may_be_chosen(tmp_path: Path) -> None:
         "joined": False,
         "bank_limit": None,
         "fusion": "largest",
+        "outlines": True,
+        "numbers": True,
         "cut": True,
     }
     same = fitted(tmp_path, tiles=asked)
@@ -142,9 +144,15 @@ def test_everything_that_holds_in_tiles_may_be_chosen(tmp_path: Path) -> None:
         create("sadsem", {"tiles": {"layers": [2, 2]}})
     few = fitted(tmp_path, tiles={"least": 3})
     assert few.in_force == few.options
-    other = fitted(tmp_path, **EXCESS)
-    assert other.in_force.masks is not None
-    assert not other.in_force.masks.cut
+    other = fitted(tmp_path, counts={}, **EXCESS)
+    assert other.in_force.masks is None
+    assert other.in_force.counts is None
+    assert other.judging.numbers is None
+    assert [one.name for one in other.outputs if one.kind == "vector"] == ["parts"]
+    outlined = fitted(tmp_path, counts={}, tiles={"least": 2, "outlines": True, "numbers": True})
+    assert outlined.judging.numbers is not None
+    assert outlined.in_force.masks is not None
+    assert not outlined.in_force.masks.cut
     assert other.in_force.bank_limit == 6000
 
 

@@ -40,7 +40,11 @@ class TileOptions(Frozen):
     joined: bool = Field(True, description="in place of the option of that name")
     bank_limit: int | None = Field(6000, ge=1, description="in place of the option of that name")
     fusion: Fusion = Field("excess", description="in place of the option of that name")
-    cut: bool = Field(False, description="in place of masks.cut")
+    outlines: bool = Field(
+        False, description="judge outlines, too; what varies of them in tiles is mostly where the border lies"
+    )
+    numbers: bool = Field(False, description="judge numbers, too; in tiles they vary for the same reason")
+    cut: bool = Field(False, description="in place of masks.cut, where outlines are judged")
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -149,7 +153,9 @@ class SADSeMOptions(BackboneOptions):
             return self
         changed: dict[str, Any] = {"joined": own.joined, "bank_limit": own.bank_limit, "fusion": own.fusion}
         changed["choice"] = self.choice.model_copy(update={"fixed": own.layers})
-        changed["masks"] = self.masks and self.masks.model_copy(update={"cut": own.cut})
+        judged = self.masks if own.outlines else None
+        changed["counts"] = self.counts if own.numbers else None
+        changed["masks"] = judged and judged.model_copy(update={"cut": own.cut})
         return self.model_copy(update=changed)
 
     def segmenter(self, *, annotated: bool) -> SegmenterOptions:
