@@ -91,9 +91,10 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
     apart: dict[str, Any] = {"tiles": None}
     fixed: dict[str, Any] = {**apart, "choice": {"fixed": [2, 3]}}
     variants: dict[str, dict[str, Any]] = {
-        "sadsem": {},
+        "sadsem": {"tiles": {"outlines": False, "numbers": False}},
         "sadsem, 1200 steps": {"segments": {**_SADSEM["segments"], **_LONGER}},
         "sadsem, tiles as pictures": apart,
+        "sadsem, outlines in tiles": {"tiles": {}},
         "sadsem, least 2": {"tiles": {"least": 2}},
         "sadsem, no masks": {**fixed, "masks": None},
         "sadsem, layers 2 and 3": fixed,

@@ -5,7 +5,8 @@
     … --sides 256 1024 --efficientad 10000                 EfficientAD, where its steps are given
     … --products --bsdata BSDATA                         photographs of BSData, as large as they are
 
-The scaling protocol of the paper (section 3.4): no method sees more than 256×256 pixels at once.
+The scaling protocol of the paper (section 3.4): no method sees more than 256×256 pixels at once, but for rows
+that say so: 'patchcore, whole', and 'patchcore, positions' with a bank for each quarter of the picture.
 Products are rendered at 256, 512, 768 and 1024 pixels a side, turned by any angle and shifted by up to a
 tenth, so that no place tells what it shows. At 256 they are seen whole; beyond, in tiles of 256, which
 SADSeM takes side by side and the others with a stride of 128, the best of table 7 for PatchCore and
@@ -51,7 +52,8 @@ def missing(given: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[J
     for seed in given.seeds:
         for product, side, folder in wanted:
             for name in given.rows:
-                if (name, product, seed, side) not in there:
+                native = side == NATIVE and given.specs[name].get("whole")  # no frame is as large as all are
+                if (name, product, seed, side) not in there and not native:
                     yield Job(given.work, name, product, seed, side, folder)
 
 

@@ -68,6 +68,10 @@ def test_large_pictures_are_cut_and_small_ones_are_not(load: Load, tmp_path: Pat
         "overview": False,
     }
     assert rows.recipe_of(large, specs["sadsem"])["tiling"]["stride"] == 256
+    whole = rows.recipe_of(large, specs["patchcore, positions"])
+    assert whole["tiling"] == {"size": "none"}
+    assert whole["options"]["size"] == [1024, 1024]
+    assert whole["options"]["positions"] == [2, 2]
     assert "annotations" in rows.recipe_of(large, specs["sadsem"])["data"]
     assert "annotations" not in rows.recipe_of(large, specs["sadsem, no annotations"])["data"]
     assert specs["efficientad, 500 steps"]["options"] == {"steps": 500}

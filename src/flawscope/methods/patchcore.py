@@ -14,9 +14,10 @@ Where the paper and others' code differ, the paper holds:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -38,6 +39,8 @@ from flawscope.nn.banks.store import patch_store
 from flawscope.nn.heatmaps import Heatmap, top_mean
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.watch import Watch
+
+Parts = Annotated[int, Field(ge=1)]
 
 
 class PatchCoreOptions(BackboneOptions):
@@ -65,11 +68,10 @@ class PatchCoreOptions(BackboneOptions):
     bank_limit: int | None = Field(
         None, ge=1, description="most patches kept, whatever the share (the paper has no limit)"
     )
-    positions: tuple[int, int] | None = Field(
+    positions: tuple[Parts, Parts] | None = Field(
         None,
-        description="parts of the picture, in rows and columns, each of which has a bank of its own, for "
-        "parts that always lie alike; the coreset is shared out among them. Null: one bank for all of it, "
-        "as published",
+        description="rows and columns into which pictures are divided, with a bank for each part, for "
+        "products that always lie alike; null: one bank, as published",
     )
     projection: int | None = Field(
         128, ge=1, description="dimensions of the random projection for the selection (authors' code: 128)"
@@ -91,10 +93,11 @@ class PatchCoreOptions(BackboneOptions):
     def _fitting_together(self) -> Self:
         if self.reweighting == 1:
             raise ValueError("reweighting 0 or at least 2: one member alone has nothing to weigh")
-        if self.positions is not None and min(self.positions) < 1:
-            raise ValueError("positions of at least one row and one column")
-        if self.positions is not None and self.reweighting:
+        parts = self.positions and self.positions[0] * self.positions[1]
+        if parts and self.reweighting:
             raise ValueError("reweighting 0 with positions: a member's neighbours lie in one bank")
+        if parts and self.bank_limit and self.bank_limit < parts:
+            raise ValueError(f"a bank_limit of at least {parts}, one patch for each of the positions")
         return self
 
 
@@ -166,7 +169,7 @@ class PatchCore(Detector):
 
     def needs(self) -> Needs:
         """See `Detector.needs`; the cost is measured by a short probe."""
-        whole = "positions lie in whole pictures" if self.options.positions else ""
+        whole = "positions lie in whole pictures" if max(self.options.positions or (1,)) > 1 else ""
         return Needs(normal=1, cost=self._cost_of_all, whole=whole)
 
     def _cost_of_all(self, pictures: int) -> Preflight:
@@ -177,10 +180,20 @@ class PatchCore(Detector):
         grid = self.bank.grid
         patches = pictures * grid.shape[0] * grid.shape[1]
         stored = 4 * patches * grid.dim <= memory
-        rows, columns = self.options.positions or (1, 1)
-        count = max(1, self._count(patches) // (rows * columns))  # which each patch is compared with
-        cost = estimate(patches, grid.dim, count, projection=self.options.projection, stored=stored)
+        cost = self._selection(patches, self._count(patches), stored=stored)
         return after_seeing(cost, bytes_to_see(self.backbone, [grid], self.options.size))
+
+    def _selection(self, patches: int, count: int, *, stored: bool) -> Preflight:
+        """Of choosing `count` of so many patches: from all at once, or a copy of one part after the other."""
+        bank, projection = self.bank, self.options.projection
+        if isinstance(bank, PatchBank):
+            return estimate(patches, bank.grid.dim, count, projection=projection, stored=stored)
+        share = bank.largest / bank.cells
+        part, chosen = math.ceil(patches * share), math.ceil(count * share)
+        one = estimate(part, bank.grid.dim, chosen, projection=projection)
+        lasting = 4 * bank.grid.dim * ((patches if stored else 0) + 2 * count)
+        seconds = one.seconds * len(bank.memories)
+        return replace(one, seconds=seconds, bytes=lasting + one.bytes, lasting=lasting)
 
     def learn(self, data: TrainingData, run: Run, watch: Watch) -> Learnt:
         """Collect the patches of `data.normal` and keep their coreset (algorithm 1).

@@ -79,7 +79,7 @@ def test_scores_exceed_what_pictures_not_tiles_reach_on_average(tmp_path: Path) 
 
 @pytest.mark.usefixtures("taught")
 def test_teaching_keeps_the_scale_of_joined_layers_and_takes_what_is_typical_anew(tmp_path: Path) -> None:
-    detector = fitted(tmp_path, tiles={"least": 2, "bank_limit": 8, "outlines": True})
+    detector = fitted(tmp_path, tiles={"least": 2, "bank_limit": 8})
     before = {name: values.clone() for name, values in detector.state_dict().items()}
     further, tuning = (pairs(tmp_path, name, range(30, 33)) for name in ("further", "others"))
     same = learn_more(detector, TrainingData(normal=further, tuning=tuning.subset([0, 1])), Run())
@@ -144,16 +144,35 @@ def test_everything_that_holds_in_tiles_may_be_chosen(tmp_path: Path) -> None:
         create("sadsem", {"tiles": {"layers": [2, 2]}})
     few = fitted(tmp_path, tiles={"least": 3})
     assert few.in_force == few.options
-    other = fitted(tmp_path, counts={}, **EXCESS)
-    assert other.in_force.masks is None
-    assert other.in_force.counts is None
-    assert other.judging.numbers is None
-    assert [one.name for one in other.outputs if one.kind == "vector"] == ["parts"]
-    outlined = fitted(tmp_path, counts={}, tiles={"least": 2, "outlines": True, "numbers": True})
-    assert outlined.judging.numbers is not None
-    assert outlined.in_force.masks is not None
-    assert not outlined.in_force.masks.cut
+    other = fitted(tmp_path, **EXCESS)
+    assert other.in_force.masks is not None
+    assert not other.in_force.masks.cut
     assert other.in_force.bank_limit == 6000
+
+
+@pytest.mark.usefixtures("taught")
+def test_in_tiles_outlines_and_numbers_may_be_left_out(tmp_path: Path) -> None:
+    for outlines, numbers in ((False, False), (True, False), (False, True)):
+        tiles = {"least": 2, "outlines": outlines, "numbers": numbers}
+        detector = fitted(tmp_path, counts={}, tiles=tiles)
+        parts = next(one.names for one in detector.outputs if one.name == "parts")
+        assert any(name.endswith("/outline") for name in parts) == outlines
+        assert ("counts" in [one.name for one in detector.outputs]) == numbers
+        found = outputs(detector, pairs(tmp_path, "new", range(20, 22)))
+        if not numbers:
+            assert torch.equal(found["score"], found["parts"].amax(1))
+    with pytest.raises(OptionError, match="cut only where outlines are judged"):
+        create("sadsem", {"tiles": {"outlines": False, "cut": True}})
+
+
+@pytest.mark.usefixtures("taught")
+def test_models_from_before_these_options_are_what_they_were(tmp_path: Path) -> None:
+    made = fitted(tmp_path, counts={}, **EXCESS)
+    kept = made.options.model_dump()
+    kept["tiles"] = {name: kept["tiles"][name] for name in ("least", "layers", "joined", "fusion", "cut")}
+    again = with_tensors(create("sadsem", kept, made.learnt.facts), made.state_dict())
+    new = pairs(tmp_path, "new", range(20, 22))
+    assert torch.equal(outputs(again, new)["score"], outputs(made, new)["score"])
 
 
 def test_models_without_these_options_have_none_of_their_tensors(taught: Taught) -> None:

@@ -41,15 +41,20 @@ class TileOptions(Frozen):
     bank_limit: int | None = Field(6000, ge=1, description="in place of the option of that name")
     fusion: Fusion = Field("excess", description="in place of the option of that name")
     outlines: bool = Field(
-        False, description="judge outlines, too; what varies of them in tiles is mostly where the border lies"
+        True,
+        description="judge outlines, where the option masks has them, though a border cuts them anywhere",
     )
-    numbers: bool = Field(False, description="judge numbers, too; in tiles they vary for the same reason")
-    cut: bool = Field(False, description="in place of masks.cut, where outlines are judged")
+    numbers: bool = Field(
+        True, description="judge numbers, where counts has them, though a tile's border hides some"
+    )
+    cut: bool = Field(False, description="in place of masks.cut")
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         if self.layers is not None and len(set(self.layers)) < len(self.layers):
             raise ValueError("layers must name each layer once")
+        if self.cut and not self.outlines:
+            raise ValueError("cut only where outlines are judged")
         return self
 
 
@@ -181,7 +186,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "bank_limit": 3000,
         "projection": 64,
         "masks": {"placed": "centred", "most": 200, "least": 1.0, "left_out": True},
-        "tiles": {},
+        "tiles": {"outlines": False, "numbers": False},
     },
 }
 

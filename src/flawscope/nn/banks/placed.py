@@ -17,15 +17,13 @@ from flawscope.nn.watch import UNWATCHED, Watch
 class PlacedBanks(nn.Module):
     """How far each patch lies from the nearest good one of the same part of the picture.
 
-    It is filled, asked and taught as `flawscope.nn.banks.patchbank.PatchBank` is.
-
     Args:
         grid: makes the patches.
-        positions: parts of the picture, in rows and columns: as even as the grid allows, and at most its
-            cells.
+        positions: rows and columns of parts, as even as the grid allows; no more than the grid has.
 
     Attributes:
-        rows, columns: cells of each row and column of parts.
+        rows, columns: how many cells each row and column of parts has.
+        memories: the bank of each part, line by line.
     """
 
     def __init__(self, grid: PatchGrid, positions: tuple[int, int]) -> None:
@@ -34,6 +32,11 @@ class PlacedBanks(nn.Module):
         self.rows, self.columns = (_even(*pair) for pair in zip(grid.shape, positions, strict=True))
         empty = torch.zeros(1, grid.dim)
         self.memories = nn.ModuleList(self._memory(empty) for _ in range(positions[0] * positions[1]))
+
+    @property
+    def largest(self) -> int:
+        """Cells of the largest part."""
+        return self.rows[0] * self.columns[0]
 
     @property
     def size(self) -> int:
@@ -65,20 +68,25 @@ class PlacedBanks(nn.Module):
     ) -> None:
         """Fill each bank with the coreset of its part of the patches (P, D), picture by picture.
 
-        Each has its share of `count`; its selection is kept under `name` with its number in the run's
-        checkpoints, and taken up again from there.
+        Each has its share of `count`, by its cells, and at least one; its selection is kept under `name` with
+        its number in the run's checkpoints, and taken up again from there.
+
+        Raises:
+            Stopped: the stop signal was set; the same call resumes where the selection was.
         """
-        filled = list[MemoryBank]()
-        for index, own in enumerate(self._by_part(patches)):
+        filled, parts = list[MemoryBank](), self._by_part(patches)
+        for index, share in enumerate(self._shares(count)):
+            own = next(parts)
             chosen = select_patches(
                 own,
-                min(self._share(count), len(own)),
+                min(share, len(own)),
                 projection=projection,
                 run=run,
                 watch=watch,
                 name=f"{name}-{index}",
             )
             filled.append(self._memory(own[chosen]))
+            del own  # before the next part is copied
         self.memories = nn.ModuleList(filled)
 
     def grow(
@@ -93,18 +101,24 @@ class PlacedBanks(nn.Module):
         """Add to each bank those of its part of further patches (P, D) that it does not cover.
 
         Each may have its share of `most` members, where it has not more already.
-        """
-        for memory, own in zip(self._each(), self._by_part(patches), strict=True):
-            chosen = further_members(
-                memory.members, own, self._share(most), projection=projection, run=run, watch=watch
-            )
-            memory.grow(own[chosen])
 
-    def _share(self, count: int) -> int:
-        return max(1, count // len(self.memories))
+        Raises:
+            Stopped: the stop signal was set; banks before have grown.
+        """
+        parts = self._by_part(patches)
+        for memory, share in zip(self._each(), self._shares(most), strict=True):
+            own = next(parts)
+            chosen = further_members(memory.members, own, share, projection=projection, run=run, watch=watch)
+            memory.grow(own[chosen])
+            del own
+
+    def _shares(self, count: int) -> list[int]:
+        """How many members of `count` each part has."""
+        cells = (down * across for down in self.rows for across in self.columns)
+        return [max(1, count * own // self.cells) for own in cells]
 
     def _by_part(self, patches: Tensor) -> Iterator[Tensor]:
-        """The patches (P, D) of each part, picture by picture."""
+        """The patches (P, D) of each part, picture by picture: a copy, as long as it is held."""
         placed = patches.reshape(-1, *self.grid.shape, self.grid.dim)  # (n, h, w, D)
         for part in torch.split(placed, self.rows, 1):
             for own in torch.split(part, self.columns, 2):
@@ -114,8 +128,7 @@ class PlacedBanks(nn.Module):
         return (memory for memory in self.memories if isinstance(memory, MemoryBank))
 
     def _memory(self, members: Tensor) -> MemoryBank:
-        queries = self.rows[0] * self.columns[0]
-        return MemoryBank(members, budget_bytes=BLOCK_BYTES, queries=queries)
+        return MemoryBank(members, budget_bytes=BLOCK_BYTES, queries=self.largest)
 
 
 def _even(cells: int, parts: int) -> list[int]:
