@@ -91,7 +91,8 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
     apart: dict[str, Any] = {"tiles": None}
     fixed: dict[str, Any] = {**apart, "choice": {"fixed": [2, 3]}}
     variants: dict[str, dict[str, Any]] = {
-        "sadsem": {"tiles": {"outlines": False, "numbers": False}},
+        "sadsem": {},
+        "sadsem, own features": {"tiles": {"outlines": False, "numbers": False}},
         "sadsem, 1200 steps": {"segments": {**_SADSEM["segments"], **_LONGER}},
         "sadsem, tiles as pictures": apart,
         "sadsem, outlines in tiles": {"tiles": {}},

@@ -218,6 +218,8 @@ CHANGED: dict[str, Kept] = {
             "coreset": 0.3,
             "bank_limit": 40,
             "projection": 8,
+            "shared": 0.25,
+            "peaks": "smoothed",
             "masks": {
                 "side": 12,
                 "placed": "centred",
@@ -233,6 +235,9 @@ CHANGED: dict[str, Kept] = {
                 "joined": False,
                 "bank_limit": 30,
                 "fusion": "largest",
+                "shared": 0.75,
+                "peaks": "raw",
+                "smoothing": 3.0,
                 "outlines": True,
                 "numbers": True,
                 "cut": True,

@@ -166,3 +166,16 @@ def test_too_few_and_too_many_score_and_ignored_ones_do_not() -> None:
     assert counts.tolist() == [[3, 1], [1, 0]]
     assert numbers.fused(counts, torch.ones(2)).tolist() == [4, 2]
     assert numbers.fused(counts, torch.tensor([1.0, 0.0])).tolist() == [4, 0]
+
+
+def test_the_nearest_feature_of_any_component_counts_by_its_weight() -> None:
+    plan = [(1, (1,)), (2, (1,)), (1, (2,))]
+    made = Surfaces(plan, (1, 2), {1: 1, 2: 1}, {1: (1, 3), 2: (1, 3)}, neighbourhood=1, shared=0.25)
+    for bank, member in zip(made.each(), (0.0, 100.0, 7.0), strict=True):
+        bank.keep(torch.tensor([[member]]), 1, projection=8, run=Run(), watch=UNWATCHED, name="bank")
+    values, cells = torch.tensor([[[[10.0, 80.0, 90.0]]]]), torch.tensor([[[1, 1, 2]]])
+    maps = {1: values, 2: values}
+    found = [distances.flatten() for distances, _ in made.distances(maps, {1: cells, 2: cells})]
+    assert found[0].tolist() == pytest.approx([10, 0.75 * 80 + 0.25 * 20, 0.75 * 90 + 0.25 * 10])
+    assert found[1].tolist() == pytest.approx([0.75 * 90 + 0.25 * 10, 20, 10])
+    assert found[2].tolist() == pytest.approx([3, 73, 83])  # of other layers there is no other bank

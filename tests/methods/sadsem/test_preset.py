@@ -23,6 +23,7 @@ from flawscope.methods.running import taught as learn_more
 from flawscope.methods.running import with_tensors
 from flawscope.methods.sadsem.detector import SADSeM, _tiles
 from flawscope.methods.sadsem.learning import Seen, _with_cells
+from flawscope.methods.sadsem.options import SADSeMOptions, TileOptions
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
 from flawscope.runtime.images import Frame
@@ -165,10 +166,43 @@ def test_in_tiles_outlines_and_numbers_may_be_left_out(tmp_path: Path) -> None:
         create("sadsem", {"tiles": {"outlines": False, "cut": True}})
 
 
+def test_in_tiles_what_is_not_said_stays() -> None:
+    options = SADSeMOptions(smoothing=3, shared=0.25, tiles=TileOptions(peaks="smoothed", smoothing=8))
+    few, many = options.in_force(8), options.in_force(9)
+    assert (few.smoothing, few.shared, few.peaks) == (3, 0.25, "raw")
+    assert (many.smoothing, many.shared, many.peaks) == (8, 0.25, "smoothed")
+
+
+@pytest.mark.usefixtures("taught")
+def test_smoothed_peaks_are_the_heatmap_s_on_each_component(tmp_path: Path) -> None:
+    tiles = {"least": 2, "outlines": False, "peaks": "smoothed", "smoothing": 6}
+    plain, raised = fitted(tmp_path, tiles={**tiles, "fusion": "largest"}), fitted(tmp_path, tiles=tiles)
+
+    def peaks(name: str, seeds: Sequence[int]) -> torch.Tensor:
+        found = outputs(plain, pairs(tmp_path, name, seeds))
+        shown = [found["components"] == one for one in plain.judging.labels]
+        return torch.stack([torch.where(one, found["heatmap"], 0).amax((1, 2)) for one in shown], 1)
+
+    usual = peaks("tuning", range(10, 13))
+    top = torch.where(usual.amax(0) > 0, usual.amax(0), usual.amax())  # one that none shows has the largest
+    typical = (usual / top).reshape(3, 2, -1).amax(1).mean(0).clamp_max(0.9)
+    assert raised.judging.typical is not None
+    assert torch.allclose(raised.judging.typical, typical, atol=1e-5)
+    new, scaled = pairs(tmp_path, "new", range(20, 22)), peaks("new", range(20, 22)) / top
+    assert torch.allclose(outputs(plain, new)["parts"], scaled, atol=1e-4)
+    expected = (scaled - typical) / (1 - typical)
+    assert torch.allclose(outputs(raised, new)["parts"], expected, atol=1e-3)
+    data = TrainingData(normal=new, tuning=pairs(tmp_path, "tuning", range(10, 13)))
+    again = learn_more(raised, data, Run())
+    assert isinstance(again, SADSeM)
+    assert outputs(again, data.tuning)["parts"].amax() == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.usefixtures("taught")
 def test_models_from_before_these_options_are_what_they_were(tmp_path: Path) -> None:
     made = fitted(tmp_path, counts={}, **EXCESS)
     kept = made.options.model_dump()
+    kept = {name: value for name, value in kept.items() if name not in ("shared", "peaks")}
     kept["tiles"] = {name: kept["tiles"][name] for name in ("least", "layers", "joined", "fusion", "cut")}
     again = with_tensors(create("sadsem", kept, made.learnt.facts), made.state_dict())
     new = pairs(tmp_path, "new", range(20, 22))

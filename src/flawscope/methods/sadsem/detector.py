@@ -244,7 +244,14 @@ class SADSeM(Detector):
         if judging.surfaces is None:
             return torch.cat(held_out), torch.zeros(len(tuning), len(judging.labels))
         judging.surfaces.scale(torch.cat(extremes))
-        return torch.cat(held_out), judging.surfaces.peaks(torch.cat(extremes))
+        labels = torch.cat(held_out)
+        if judging.top is None:
+            return labels, judging.surfaces.peaks(torch.cat(extremes))
+        own, peaks = torch.split(labels, _BATCH), list[Tensor]()
+        for shown, pixels in zip(own, batches(tuning, run, watch, "scaling the scores", _BATCH), strict=True):
+            divided = shown.to(run.torch_device()).long()
+            peaks.append(judging.surfaced(divided, self.network.maps(pixels))[0].cpu())
+        return labels, torch.cat(peaks)
 
     def forward(self, pixels: Tensor, **scalars: Tensor) -> dict[str, Tensor]:
         """See `Detector.forward`."""

@@ -14,7 +14,7 @@ from flawscope.methods.sadsem.masks import MaskBank, uncut
 from flawscope.methods.sadsem.numbers import Numbers
 from flawscope.methods.sadsem.options import SADSeMOptions
 from flawscope.methods.sadsem.projection import Projection
-from flawscope.methods.sadsem.surfaces import Joined, Surfaces
+from flawscope.methods.sadsem.surfaces import LEAST_RANGE, Joined, Surfaces
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.runtime.manifest import OutputSpec
 
@@ -36,11 +36,13 @@ class Judging(nn.Module):
         surfaces: None where no component has a cell of any layer.
         masks: None where the options have none.
         numbers: of the segments from 1 on; None where the options have none or there are none.
+        top: (J,) largest peak of each component's smoothed surface in tuning pictures; None: peaks are raw.
         typical: (J * kinds,) mean over tuning pictures of each score's largest; None: the fusion has none.
     """
 
     counted: Tensor
     judged: Tensor
+    top: Tensor | None
     typical: Tensor | None
 
     def __init__(
@@ -55,7 +57,10 @@ class Judging(nn.Module):
         self.labels = tuple(one.label for one in components)
         self.projection = Projection(options.size, grids)
         plan = [(one.label, layers) for one in components for layers in compared(one.layers, options)]
-        self.surfaces = Surfaces(plan, self.labels, channels, grids, options.neighbourhood) if plan else None
+        self.surfaces = None
+        if plan:
+            around, shared = options.neighbourhood, options.shared
+            self.surfaces = Surfaces(plan, self.labels, channels, grids, neighbourhood=around, shared=shared)
         self.heatmaps = nn.ModuleDict(
             {
                 _key(layers): Heatmap(grids[layers[0]], options.size, options.smoothing)
@@ -68,6 +73,7 @@ class Judging(nn.Module):
         counted = [float(label in self.labels) for label in range(1, len(names))]
         self.register_buffer("counted", torch.tensor(counted), persistent=False)  # (K,) 1 for judged ones
         self.register_buffer("judged", torch.tensor(self.labels).view(-1, 1, 1), persistent=False)
+        self.register_buffer("top", torch.ones(len(components)) if options.peaks == "smoothed" else None)
         self.names, self.cut = tuple(names), options.masks is None or options.masks.cut
         scores = len(components) * len(self._kinds)
         self.register_buffer("typical", torch.zeros(scores) if options.fusion == "excess" else None)
@@ -114,7 +120,13 @@ class Judging(nn.Module):
             peaks: of their surfaces, (m, J).
             pictures: which picture each of the m is of.
         """
-        parts = [peaks.to(self.counted)]
+        peaks = peaks.to(self.counted)
+        if self.top is not None:
+            largest = peaks.amax(0)  # (J,)
+            all_shown = largest.amax() or 1.0
+            largest = torch.where(largest > 0, largest.clamp_min(LEAST_RANGE * all_shown), all_shown)
+            self.top, peaks = self.top * largest, peaks / largest
+        parts = [peaks]
         if self.masks is not None:
             found = [self.masks.raw(self._small(part)) for part in torch.split(held_out, _BATCH)]
             tops = torch.cat(found).amax((2, 3))
@@ -131,13 +143,8 @@ class Judging(nn.Module):
 
     def forward(self, labels: Tensor, maps: Mapping[int, Tensor]) -> dict[str, Tensor]:
         """All outputs, of label maps (N, H, W) int64 and maps (N, C, h, w) of layers 1, 2 and 3."""
-        peaks, heat = [], []
-        if self.surfaces is not None:
-            levelled, found = self.surfaces(maps, self.projection(labels))
-            heat += [self.heatmaps[_key(layers)](values) for layers, values in levelled.items()]
-            peaks.append(found)
-        else:
-            peaks.append(labels.flatten(1).amax(1, keepdim=True) * self.judged.flatten() * 0.0)  # (N, J)
+        found, heat = self.surfaced(labels, maps)
+        peaks = [found]
         if self.masks is not None:
             found, outlines = self.masks(self._masks(labels))
             peaks.append(found)
@@ -151,6 +158,17 @@ class Judging(nn.Module):
             counts = self.numbers.count(labels)[0]
             outputs |= {"counts": counts, "largest": largest, "score": self.fused(largest, counts)}
         return outputs
+
+    def surfaced(self, labels: Tensor, maps: Mapping[int, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The peak (N, J) of each component's surface, and the heatmaps (N, H, W); see `forward`."""
+        if self.surfaces is None:
+            return labels.flatten(1).amax(1, keepdim=True) * self.judged.flatten() * 0.0, []
+        levelled, peaks = self.surfaces(maps, self.projection(labels))
+        heat: list[Tensor] = [self.heatmaps[_key(layers)](values) for layers, values in levelled.items()]
+        if self.top is not None:
+            inside, highest = labels.unsqueeze(1) == self.judged, torch.stack(heat).amax(0).unsqueeze(1)
+            peaks = torch.where(inside, highest, 0.0).flatten(2).amax(2) / self.top  # (N, J) of (N, J, H, W)
+        return peaks, heat
 
     def fused(self, largest: Tensor, counts: Tensor) -> Tensor:
         """Score (N,) of the largest surface and outline scores (N, 1) and of counts (N, K)."""

@@ -23,6 +23,7 @@ WHOLE = ("one", "static", "drafted", "clusters", "folder", "overlaid")
 
 
 Fusion = Literal["largest", "excess"]
+Peaks = Literal["raw", "smoothed"]
 
 
 class TileOptions(Frozen):
@@ -40,6 +41,13 @@ class TileOptions(Frozen):
     joined: bool = Field(True, description="in place of the option of that name")
     bank_limit: int | None = Field(6000, ge=1, description="in place of the option of that name")
     fusion: Fusion = Field("excess", description="in place of the option of that name")
+    shared: float | None = Field(
+        None, ge=0, le=1, description="in place of the option of that name; null: the same"
+    )
+    peaks: Peaks | None = Field(None, description="in place of the option of that name; null: the same")
+    smoothing: float | None = Field(
+        None, ge=0, le=64, description="in place of the option of that name; null: the same"
+    )
     outlines: bool = Field(
         True,
         description="judge outlines, where the option masks has them, though a border cuts them anywhere",
@@ -113,6 +121,13 @@ class SADSeMOptions(BackboneOptions):
         ge=1,
         description="most features of a component and layer, or its joined ones, kept (the paper has none)",
     )
+    shared: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="weight of a cell's distance to the nearest stored feature of any component, beside that "
+        "of its own component: the larger, the less a wrong or poor division matters (section 2.5: 0)",
+    )
     projection: int = Field(
         128, ge=1, description="dimensions of the random projection for the selection (PatchCore's code: 128)"
     )
@@ -135,6 +150,11 @@ class SADSeMOptions(BackboneOptions):
         None,
         description="what holds in place of the options above where pictures are cut into many tiles; null: "
         "nothing else (the paper has none)",
+    )
+    peaks: Peaks = Field(
+        "raw",
+        description="what a component's surface scores: the largest distance of its cells (section 2.5: "
+        "raw), or the highest value of the smoothed heatmap on its pixels, where one odd cell counts less",
     )
     smoothing: float = Field(
         4.0,
@@ -159,6 +179,8 @@ class SADSeMOptions(BackboneOptions):
         changed: dict[str, Any] = {"joined": own.joined, "bank_limit": own.bank_limit, "fusion": own.fusion}
         changed["choice"] = self.choice.model_copy(update={"fixed": own.layers})
         judged = self.masks if own.outlines else None
+        others = {name: getattr(own, name) for name in ("shared", "peaks", "smoothing")}
+        changed |= {name: value for name, value in others.items() if value is not None}
         changed["counts"] = self.counts if own.numbers else None
         changed["masks"] = judged and judged.model_copy(update={"cut": own.cut})
         return self.model_copy(update=changed)
@@ -186,7 +208,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "bank_limit": 3000,
         "projection": 64,
         "masks": {"placed": "centred", "most": 200, "least": 1.0, "left_out": True},
-        "tiles": {"outlines": False, "numbers": False},
+        "tiles": {"outlines": False, "numbers": False, "shared": 0.5, "peaks": "smoothed", "smoothing": 8.0},
     },
 }
 

@@ -16,7 +16,7 @@ from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
-_LEAST_RANGE = 0.1  # of the range of all components' distances, below which no component's own is taken
+LEAST_RANGE = 0.1  # of the range of all components' distances, below which no component's own is taken
 
 Maps = Mapping[int, Tensor]
 
@@ -83,6 +83,7 @@ class Surfaces(nn.Module):
         channels: of each layer.
         grids: height and width of each layer's map.
         neighbourhood: side of the square over which features are averaged.
+        shared: weight of the nearest stored feature of any component, beside that of the cell's own.
 
     Attributes:
         levels: of each bank: its smallest distance in tuning pictures becomes 0, the largest 1.
@@ -94,10 +95,13 @@ class Surfaces(nn.Module):
         judged: Sequence[int],
         channels: Mapping[int, int],
         grids: Mapping[int, tuple[int, int]],
+        *,
         neighbourhood: int,
+        shared: float = 0.0,
     ) -> None:
         super().__init__()
-        self.plan, self.judged, self.neighbourhood = tuple(plan), tuple(judged), neighbourhood
+        self.plan, self.judged = tuple(plan), tuple(judged)
+        self.neighbourhood, self.shared = neighbourhood, shared
         self.sets, self.grids = tuple(sorted({layers for _, layers in plan})), dict(grids)
         self.banks = nn.ModuleList(
             SurfaceBank([channels[layer] for layer in layers], math.prod(grids[layers[0]]))
@@ -134,8 +138,15 @@ class Surfaces(nn.Module):
     def distances(self, maps: Maps, cells: Maps) -> Iterator[tuple[Tensor, Tensor]]:
         """For each bank the distances (N, h, w) of all cells, and which of them are its component's."""
         pooled = self.pooled(maps)
-        for (label, layers), bank in zip(self.plan, self.each(), strict=True):
-            yield bank(pooled[layers]), cells[layers[0]] == label
+        if not self.shared:
+            for (label, layers), bank in zip(self.plan, self.each(), strict=True):
+                yield bank(pooled[layers]), cells[layers[0]] == label
+            return
+        found = [bank(pooled[layers]) for (_, layers), bank in zip(self.plan, self.each(), strict=True)]
+        for (label, layers), own in zip(self.plan, found, strict=True):
+            alike = [one for one, (_, others) in zip(found, self.plan, strict=True) if others == layers]
+            nearest = torch.stack(alike).amin(0)  # (N, h, w)
+            yield (1 - self.shared) * own + self.shared * nearest, cells[layers[0]] == label
 
     def extremes(self, maps: Maps, cells: Maps) -> Tensor:
         """Smallest and largest distance (N, B, 2) of each bank's own cells; infinite where there is none."""
@@ -162,7 +173,7 @@ class Surfaces(nn.Module):
         if shown.any():
             low = torch.where(shown, low, low[shown].amin())
             high = torch.where(shown, high, high[shown].amax())
-            high = torch.maximum(high, low + _LEAST_RANGE * (high.amax() - low.amin()))
+            high = torch.maximum(high, low + LEAST_RANGE * (high.amax() - low.amin()))
             self.levels.learn(torch.stack([low, high], 1).unbind(0))
 
     def peaks(self, extremes: Tensor) -> Tensor:
