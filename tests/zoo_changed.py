@@ -204,7 +204,7 @@ CHANGED: dict[str, Kept] = {
                 "weights": "random",
                 "backbone": "test_efficientnet",
             },
-            "background": False,
+            "background": True,
             "ignore": ("segment 2",),
             "names": {"segment 1": "ring"},
             "choice": {
