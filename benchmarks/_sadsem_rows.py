@@ -17,6 +17,7 @@ import numpy as np
 
 from flawscope.data.layouts import read_dataset
 from flawscope.files import writable_folder
+from flawscope.methods.sadsem.options import PRESETS
 from flawscope.metrics import auroc
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED
@@ -88,12 +89,13 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
     """
     plain = {"preset": "default", "options": {}, "stride": CROP // 2, "annotated": False}
     sadsem = {**plain, "method": "sadsem", "stride": CROP, "annotated": True}
+    tiles = dict(PRESETS["default"]["tiles"])
     apart: dict[str, Any] = {"tiles": None}
     fixed: dict[str, Any] = {**apart, "choice": {"fixed": [2, 3]}}
     variants: dict[str, dict[str, Any]] = {
-        "sadsem": {},
+        "sadsem": {"tiles": tiles},
         "sadsem, own features": {"tiles": {"outlines": False, "numbers": False}},
-        "sadsem, 1200 steps": {"segments": {**_SADSEM["segments"], **_LONGER}},
+        "sadsem, 1200 steps": {"segments": {**_SADSEM["segments"], **_LONGER}, "tiles": tiles},
         "sadsem, tiles as pictures": apart,
         "sadsem, outlines in tiles": {"tiles": {}},
         "sadsem, least 2": {"tiles": {"least": 2}},

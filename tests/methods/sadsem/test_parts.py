@@ -179,3 +179,24 @@ def test_the_nearest_feature_of_any_component_counts_by_its_weight() -> None:
     assert found[0].tolist() == pytest.approx([10, 0.75 * 80 + 0.25 * 20, 0.75 * 90 + 0.25 * 10])
     assert found[1].tolist() == pytest.approx([0.75 * 90 + 0.25 * 10, 20, 10])
     assert found[2].tolist() == pytest.approx([3, 73, 83])  # of other layers there is no other bank
+
+
+@pytest.mark.parametrize("shape", ["smoothed", "raw"])
+def test_no_component_scores_what_lies_beside_it(shape: str) -> None:
+    """The cell of component 1 lies far from its bank; the heatmap there reaches over component 2, too."""
+    options = SADSeMOptions.model_validate(
+        {"size": (32, 32), "masks": None, "counts": None, "peaks": shape, "smoothing": 8}
+    )
+    components = [ComponentFacts(1, "left", layers=(1,)), ComponentFacts(2, "right", layers=(1,))]
+    judging = Judging(options, ("background", "left", "right"), components, {1: 1}, {1: (1, 2)})
+    assert judging.surfaces is not None
+    for bank in judging.surfaces.each():
+        bank.keep(torch.zeros(1, 1), 1, projection=8, run=Run(), watch=UNWATCHED, name="bank")
+    judging.surfaces.scale(torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]))
+    labels = torch.ones(1, 32, 32, dtype=torch.int64)
+    labels[:, :, 16:] = 2
+    found = judging(labels, {1: torch.tensor([[[[10.0, 0.5]]]])})
+    left, right = found["parts"][0].tolist()
+    assert found["heatmap"][0, :, 16:].max() > 1
+    assert right == pytest.approx(0.5, abs=1e-3)
+    assert left == pytest.approx(10.0 if shape == "raw" else float(found["heatmap"].max()), rel=1e-3)

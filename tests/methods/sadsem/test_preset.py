@@ -175,27 +175,39 @@ def test_in_tiles_what_is_not_said_stays() -> None:
 
 @pytest.mark.usefixtures("taught")
 def test_smoothed_peaks_are_the_heatmap_s_on_each_component(tmp_path: Path) -> None:
-    tiles = {"least": 2, "outlines": False, "peaks": "smoothed", "smoothing": 6}
-    plain, raised = fitted(tmp_path, tiles={**tiles, "fusion": "largest"}), fitted(tmp_path, tiles=tiles)
+    tiles = {"least": 2, "outlines": False, "fusion": "largest", "smoothing": 6}
+    raw, smooth = (fitted(tmp_path, tiles={**tiles, "peaks": peaks}) for peaks in ("raw", "smoothed"))
 
-    def peaks(name: str, seeds: Sequence[int]) -> torch.Tensor:
-        found = outputs(plain, pairs(tmp_path, name, seeds))
-        shown = [found["components"] == one for one in plain.judging.labels]
-        return torch.stack([torch.where(one, found["heatmap"], 0).amax((1, 2)) for one in shown], 1)
+    def expected(pictures: Pictures) -> torch.Tensor:
+        found = outputs(raw, pictures)
+        shown = [found["components"] == one for one in raw.judging.labels]
+        highest = torch.stack([torch.where(one, found["heatmap"], 0).amax((1, 2)) for one in shown], 1)
+        return torch.minimum(highest, found["parts"])
 
-    usual = peaks("tuning", range(10, 13))
-    top = torch.where(usual.amax(0) > 0, usual.amax(0), usual.amax())  # one that none shows has the largest
-    typical = (usual / top).reshape(3, 2, -1).amax(1).mean(0).clamp_max(0.9)
-    assert raised.judging.typical is not None
-    assert torch.allclose(raised.judging.typical, typical, atol=1e-5)
-    new, scaled = pairs(tmp_path, "new", range(20, 22)), peaks("new", range(20, 22)) / top
-    assert torch.allclose(outputs(plain, new)["parts"], scaled, atol=1e-4)
-    expected = (scaled - typical) / (1 - typical)
+    tuning, new = pairs(tmp_path, "tuning", range(10, 13)), pairs(tmp_path, "new", range(20, 22))
+    top = expected(tuning).amax()
+    assert top < 1
+    assert torch.allclose(outputs(smooth, new)["parts"], expected(new) / top, atol=1e-4)
+    fewer = TrainingData(normal=new, tuning=tuning.subset([0, 1, 2, 3]))
+    before = smooth.state_dict()["judging.top"]
+    there = learn_more(smooth, fewer, Run())
+    back = learn_more(there, TrainingData(normal=new, tuning=tuning), Run())
+    again = learn_more(smooth, TrainingData(normal=new, tuning=tuning), Run())
+    assert torch.equal(back.state_dict()["judging.top"], again.state_dict()["judging.top"])
+    assert before == pytest.approx(float(top), abs=1e-4)
+
+
+@pytest.mark.usefixtures("taught")
+def test_excess_of_smoothed_peaks(tmp_path: Path) -> None:
+    tiles = {"least": 2, "outlines": False, "peaks": "smoothed", "shared": 0.5}
+    plain = fitted(tmp_path, tiles={**tiles, "fusion": "largest"})
+    raised = fitted(tmp_path, tiles={**tiles, "fusion": "excess"})
+    tuning = outputs(plain, pairs(tmp_path, "tuning", range(10, 13)))["parts"]
+    assert tuning.amax() == pytest.approx(1, abs=1e-4)
+    typical = tuning.reshape(3, 2, -1).amax(1).mean(0).clamp_max(0.9)
+    new = pairs(tmp_path, "new", range(20, 22))
+    expected = (outputs(plain, new)["parts"] - typical) / (1 - typical)
     assert torch.allclose(outputs(raised, new)["parts"], expected, atol=1e-3)
-    data = TrainingData(normal=new, tuning=pairs(tmp_path, "tuning", range(10, 13)))
-    again = learn_more(raised, data, Run())
-    assert isinstance(again, SADSeM)
-    assert outputs(again, data.tuning)["parts"].amax() == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.usefixtures("taught")

@@ -247,8 +247,8 @@ class SADSeM(Detector):
         labels = torch.cat(held_out)
         if judging.top is None:
             return labels, judging.surfaces.peaks(torch.cat(extremes))
-        own, peaks = torch.split(labels, _BATCH), list[Tensor]()
-        for shown, pixels in zip(own, batches(tuning, run, watch, "scaling the scores", _BATCH), strict=True):
+        again, peaks = batches(tuning, run, watch, "smoothing the scores", _BATCH), list[Tensor]()
+        for shown, pixels in zip(torch.split(labels, _BATCH), again, strict=True):
             divided = shown.to(run.torch_device()).long()
             peaks.append(judging.surfaced(divided, self.network.maps(pixels))[0].cpu())
         return labels, torch.cat(peaks)

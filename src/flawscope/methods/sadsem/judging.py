@@ -14,7 +14,7 @@ from flawscope.methods.sadsem.masks import MaskBank, uncut
 from flawscope.methods.sadsem.numbers import Numbers
 from flawscope.methods.sadsem.options import SADSeMOptions
 from flawscope.methods.sadsem.projection import Projection
-from flawscope.methods.sadsem.surfaces import LEAST_RANGE, Joined, Surfaces
+from flawscope.methods.sadsem.surfaces import Joined, Surfaces
 from flawscope.nn.heatmaps import Heatmap
 from flawscope.runtime.manifest import OutputSpec
 
@@ -36,7 +36,7 @@ class Judging(nn.Module):
         surfaces: None where no component has a cell of any layer.
         masks: None where the options have none.
         numbers: of the segments from 1 on; None where the options have none or there are none.
-        top: (J,) largest peak of each component's smoothed surface in tuning pictures; None: peaks are raw.
+        top: () largest smoothed peak of all components in tuning pictures; None: peaks are raw.
         typical: (J * kinds,) mean over tuning pictures of each score's largest; None: the fusion has none.
     """
 
@@ -73,7 +73,7 @@ class Judging(nn.Module):
         counted = [float(label in self.labels) for label in range(1, len(names))]
         self.register_buffer("counted", torch.tensor(counted), persistent=False)  # (K,) 1 for judged ones
         self.register_buffer("judged", torch.tensor(self.labels).view(-1, 1, 1), persistent=False)
-        self.register_buffer("top", torch.ones(len(components)) if options.peaks == "smoothed" else None)
+        self.register_buffer("top", torch.ones(()) if options.peaks == "smoothed" else None)
         self.names, self.cut = tuple(names), options.masks is None or options.masks.cut
         scores = len(components) * len(self._kinds)
         self.register_buffer("typical", torch.zeros(scores) if options.fusion == "excess" else None)
@@ -117,15 +117,14 @@ class Judging(nn.Module):
 
         Args:
             held_out: label maps (m, H, W).
-            peaks: of their surfaces, (m, J).
+            peaks: of their surfaces, (m, J); smoothed ones as `surfaced` has them.
             pictures: which picture each of the m is of.
         """
         peaks = peaks.to(self.counted)
         if self.top is not None:
-            largest = peaks.amax(0)  # (J,)
-            all_shown = largest.amax() or 1.0
-            largest = torch.where(largest > 0, largest.clamp_min(LEAST_RANGE * all_shown), all_shown)
-            self.top, peaks = self.top * largest, peaks / largest
+            largest = peaks.amax()
+            self.top = torch.where(largest > 0, largest, 1.0)
+            peaks = peaks / self.top
         parts = [peaks]
         if self.masks is not None:
             found = [self.masks.raw(self._small(part)) for part in torch.split(held_out, _BATCH)]
@@ -144,7 +143,7 @@ class Judging(nn.Module):
     def forward(self, labels: Tensor, maps: Mapping[int, Tensor]) -> dict[str, Tensor]:
         """All outputs, of label maps (N, H, W) int64 and maps (N, C, h, w) of layers 1, 2 and 3."""
         found, heat = self.surfaced(labels, maps)
-        peaks = [found]
+        peaks = [found if self.top is None else found / self.top]
         if self.masks is not None:
             found, outlines = self.masks(self._masks(labels))
             peaks.append(found)
@@ -160,14 +159,18 @@ class Judging(nn.Module):
         return outputs
 
     def surfaced(self, labels: Tensor, maps: Mapping[int, Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The peak (N, J) of each component's surface, and the heatmaps (N, H, W); see `forward`."""
+        """The peak (N, J) of each component's surface, and the heatmaps (N, H, W); see `forward`.
+
+        A smoothed peak is at most the raw one, so that no component scores what lies beside it.
+        """
         if self.surfaces is None:
             return labels.flatten(1).amax(1, keepdim=True) * self.judged.flatten() * 0.0, []
         levelled, peaks = self.surfaces(maps, self.projection(labels))
         heat: list[Tensor] = [self.heatmaps[_key(layers)](values) for layers, values in levelled.items()]
         if self.top is not None:
             inside, highest = labels.unsqueeze(1) == self.judged, torch.stack(heat).amax(0).unsqueeze(1)
-            peaks = torch.where(inside, highest, 0.0).flatten(2).amax(2) / self.top  # (N, J) of (N, J, H, W)
+            smoothed = torch.where(inside, highest, 0.0).flatten(2).amax(2)  # (N, J) of (N, J, H, W)
+            peaks = torch.minimum(peaks, smoothed)
         return peaks, heat
 
     def fused(self, largest: Tensor, counts: Tensor) -> Tensor:

@@ -125,8 +125,8 @@ class SADSeMOptions(BackboneOptions):
         0.0,
         ge=0,
         le=1,
-        description="weight of a cell's distance to the nearest stored feature of any component, beside that "
-        "of its own component: the larger, the less a wrong or poor division matters (section 2.5: 0)",
+        description="weight of a cell's distance to the nearest stored feature of any component with the "
+        "same layers, beside that of its own: a wrong or poor division then matters less (section 2.5: 0)",
     )
     projection: int = Field(
         128, ge=1, description="dimensions of the random projection for the selection (PatchCore's code: 128)"
@@ -148,13 +148,13 @@ class SADSeMOptions(BackboneOptions):
     )
     tiles: TileOptions | None = Field(
         None,
-        description="what holds in place of the options above where pictures are cut into many tiles; null: "
+        description="what holds in place of the other options where pictures are cut into many tiles; null: "
         "nothing else (the paper has none)",
     )
     peaks: Peaks = Field(
         "raw",
         description="what a component's surface scores: the largest distance of its cells (section 2.5: "
-        "raw), or the highest value of the smoothed heatmap on its pixels, where one odd cell counts less",
+        "raw), or at most the highest value of the smoothed heatmap on its pixels: one odd cell counts less",
     )
     smoothing: float = Field(
         4.0,
@@ -208,7 +208,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "bank_limit": 3000,
         "projection": 64,
         "masks": {"placed": "centred", "most": 200, "least": 1.0, "left_out": True},
-        "tiles": {"outlines": False, "numbers": False, "shared": 0.5, "peaks": "smoothed", "smoothing": 8.0},
+        "tiles": {
+            "fusion": "largest",
+            "outlines": False,
+            "numbers": False,
+            "shared": 0.5,
+            "peaks": "smoothed",
+            "smoothing": 8.0,
+        },
     },
 }
 

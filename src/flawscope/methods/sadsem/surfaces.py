@@ -16,7 +16,7 @@ from flawscope.nn.moments import Levels
 from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 
-LEAST_RANGE = 0.1  # of the range of all components' distances, below which no component's own is taken
+_LEAST_RANGE = 0.1  # of the range of all components' distances, below which no component's own is taken
 
 Maps = Mapping[int, Tensor]
 
@@ -83,7 +83,8 @@ class Surfaces(nn.Module):
         channels: of each layer.
         grids: height and width of each layer's map.
         neighbourhood: side of the square over which features are averaged.
-        shared: weight of the nearest stored feature of any component, beside that of the cell's own.
+        shared: weight of the nearest stored feature of any component with the same layers, beside that of
+            the cell's own.
 
     Attributes:
         levels: of each bank: its smallest distance in tuning pictures becomes 0, the largest 1.
@@ -143,10 +144,12 @@ class Surfaces(nn.Module):
                 yield bank(pooled[layers]), cells[layers[0]] == label
             return
         found = [bank(pooled[layers]) for (_, layers), bank in zip(self.plan, self.each(), strict=True)]
-        for (label, layers), own in zip(self.plan, found, strict=True):
-            alike = [one for one, (_, others) in zip(found, self.plan, strict=True) if others == layers]
-            nearest = torch.stack(alike).amin(0)  # (N, h, w)
-            yield (1 - self.shared) * own + self.shared * nearest, cells[layers[0]] == label
+        nearest = dict[Joined, Tensor]()  # (N, h, w) each
+        for own, (_, layers) in zip(found, self.plan, strict=True):
+            nearest[layers] = torch.minimum(nearest.get(layers, own), own)
+        for own, (label, layers) in zip(found, self.plan, strict=True):
+            weighed = (1 - self.shared) * own + self.shared * nearest[layers]
+            yield weighed, cells[layers[0]] == label
 
     def extremes(self, maps: Maps, cells: Maps) -> Tensor:
         """Smallest and largest distance (N, B, 2) of each bank's own cells; infinite where there is none."""
@@ -173,7 +176,7 @@ class Surfaces(nn.Module):
         if shown.any():
             low = torch.where(shown, low, low[shown].amin())
             high = torch.where(shown, high, high[shown].amax())
-            high = torch.maximum(high, low + LEAST_RANGE * (high.amax() - low.amin()))
+            high = torch.maximum(high, low + _LEAST_RANGE * (high.amax() - low.amin()))
             self.levels.learn(torch.stack([low, high], 1).unbind(0))
 
     def peaks(self, extremes: Tensor) -> Tensor:
