@@ -119,6 +119,19 @@ def test_without_anything_clear_the_areas_are_told() -> None:
     assert accepted.segments is not None
 
 
+def test_a_flaw_across_a_border_is_told_of_the_clearest_component() -> None:
+    area = Region((20, 20, 110, 35), 900, (104, 30), 3.0)  # in which both components' peaks lie
+    surfaces = (1.5, 0.5, 2, 0.5)
+    assert [text.split()[:2] for text in texts(explain(surfaces, regions=(area,)))] == [
+        ["component", "3"],
+        ["unusual", "area"],
+    ]
+    for amiss, counts in (((1.5, 1.2, 2, 0.5), (2, 1, 1)), (surfaces, (5, 1, 1))):
+        assert sum("component 1" in text for text in texts(explain(amiss, counts, regions=(area,)))) == 1
+    elsewhere = Region((100, 25, 110, 35), 9, (104, 30), 3.0)
+    assert len(texts(explain(surfaces, regions=(elsewhere,)))) == 3
+
+
 def test_a_method_that_does_not_count() -> None:
     assert texts(explain((0.5, 0.5, 2, 0.5), None))[0].startswith("component 3 (wheel): surface unlike")
 

@@ -8,7 +8,7 @@ each, the fact `usual` the fewest and most in good pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -60,6 +60,9 @@ class _Judged:
 def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences, one a component, the clearest first, then areas as `from_levels` finds them.
 
+    Of components whose surfaces are amiss in one area of the heatmap, as by a flaw across their border, the
+    clearest alone is told, unless another's outline or number is amiss, too.
+
     Accepted pictures get the areas alone. Of a picture in tiles each component is told as the tile shows it
     that tells most: of the tile with the highest score and of those in which the highest areas peak.
 
@@ -85,7 +88,7 @@ def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explan
     telling = _Telling(manifest, prediction.heatmap, names)
     least = max(telling.limit, CLEAR * judged[0][0].clear) if judged else telling.limit
     told = [pair for pair in judged if pair[0].clear > telling.limit and pair[0].clear >= least]
-    findings = tuple(telling.finding(*pair) for pair in told[:MOST_SENTENCES])
+    findings = _once_an_area([telling.finding(*pair) for pair in told], prediction.regions)[:MOST_SENTENCES]
     return Explanation(findings + (areas if prediction.regions or not told else ()), segments=segments)
 
 
@@ -104,6 +107,24 @@ def _judged(manifest: Manifest, look: Look) -> Iterator[_Judged]:
                 low, high = (round(float(str(end))) for end in ends)
                 found[number].count = round(count), low, high
     yield from found.values()
+
+
+def _once_an_area(findings: Sequence[Finding], areas: Sequence[Region]) -> tuple[Finding, ...]:
+    """Without surfaces that are amiss where a clearer finding, before them, is."""
+    told, taken = [], set[int]()
+    for one in findings:
+        own = {number for number, area in enumerate(areas) if one.region and _holds(area, one.region.peak)}
+        if own & taken and one.values.keys() <= {"component", "surface"}:
+            continue
+        told.append(one)
+        taken |= own
+    return tuple(told)
+
+
+def _holds(area: Region, point: tuple[int, int]) -> bool:
+    """Whether the point (x, y) lies in the area's box."""
+    left, top, right, bottom = area.box
+    return left <= point[0] < right and top <= point[1] < bottom
 
 
 class _Telling:
