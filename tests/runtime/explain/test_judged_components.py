@@ -132,6 +132,18 @@ def test_a_flaw_across_a_border_is_told_of_the_clearest_component() -> None:
     assert len(texts(explain(surfaces, regions=(elsewhere,)))) == 3
 
 
+@pytest.mark.parametrize(("apart", "told"), [(1, 1), (8, 2)])
+def test_peaks_that_are_near_each_other_are_one_place(apart: int, told: int) -> None:
+    labels, heatmap = np.zeros(FRAME, np.uint8), np.zeros(FRAME, np.float32)
+    labels[10:20, 10:20], labels[10:20, 20:40] = 1, 3
+    heatmap[12, 19], heatmap[12, 19 + apart] = 2, 3
+    outputs = {"components": labels, "parts": np.array((1.5, 0.5, 2, 0.5), np.float32)}
+    look = Look(model().frame.placement(*FRAME), outputs)
+    prediction = Prediction(2.0, 0.01, Decision.REJECT, heatmap=heatmap, looks=(look,))
+    found = texts(explainer("judged_components")(model(), prediction))
+    assert len([text for text in found if text.startswith("component")]) == told
+
+
 def test_a_method_that_does_not_count() -> None:
     assert texts(explain((0.5, 0.5, 2, 0.5), None))[0].startswith("component 3 (wheel): surface unlike")
 

@@ -8,6 +8,7 @@ each, the fact `usual` the fewest and most in good pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,6 +32,7 @@ from flawscope.runtime.prediction import (
 READER = "judged_components"  # how manifests name this reader
 MOST_SENTENCES = 4
 USUAL = 1.0  # score of a surface or outline up to which good pictures reach
+NEAR = 1 / 32  # of a frame's shorter side, up to which two peaks are in one place
 CLEAR = 0.2  # share of the clearest score from which on another is worth a sentence
 _TIMES = {0: "absent", 1: "once", 2: "twice"}
 
@@ -60,8 +62,8 @@ class _Judged:
 def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explanation:
     """At most four sentences, one a component, the clearest first, then areas as `from_levels` finds them.
 
-    Of components whose surfaces are amiss in one area of the heatmap, as by a flaw across their border, the
-    clearest alone is told, unless another's outline or number is amiss, too.
+    Of components whose surfaces are amiss in one place, as by a flaw across their border, the clearest alone
+    is told, unless another's outline or number is amiss, too.
 
     Accepted pictures get the areas alone. Of a picture in tiles each component is told as the tile shows it
     that tells most: of the tile with the highest score and of those in which the highest areas peak.
@@ -88,7 +90,10 @@ def from_judged_components(manifest: Manifest, prediction: Prediction) -> Explan
     telling = _Telling(manifest, prediction.heatmap, names)
     least = max(telling.limit, CLEAR * judged[0][0].clear) if judged else telling.limit
     told = [pair for pair in judged if pair[0].clear > telling.limit and pair[0].clear >= least]
-    findings = _once_an_area([telling.finding(*pair) for pair in told], prediction.regions)[:MOST_SENTENCES]
+    left, top, right, bottom = looks[0].placement.window
+    reach = min(right - left, bottom - top) * NEAR
+    said = [telling.finding(*pair) for pair in told]
+    findings = _once_a_place(said, prediction.regions, reach)[:MOST_SENTENCES]
     return Explanation(findings + (areas if prediction.regions or not told else ()), segments=segments)
 
 
@@ -109,16 +114,22 @@ def _judged(manifest: Manifest, look: Look) -> Iterator[_Judged]:
     yield from found.values()
 
 
-def _once_an_area(findings: Sequence[Finding], areas: Sequence[Region]) -> tuple[Finding, ...]:
-    """Without surfaces that are amiss where a clearer finding, before them, is."""
-    told, taken = [], set[int]()
+def _once_a_place(findings: Sequence[Finding], areas: Sequence[Region], reach: float) -> tuple[Finding, ...]:
+    """Without surfaces that are amiss where a clearer finding, before them, is: in its area, or near it."""
+    told = list[Finding]()
     for one in findings:
-        own = {number for number, area in enumerate(areas) if one.region and _holds(area, one.region.peak)}
-        if own & taken and one.values.keys() <= {"component", "surface"}:
-            continue
-        told.append(one)
-        taken |= own
+        alone = one.values.keys() <= {"component", "surface"}
+        if not (alone and any(_one_place(one.region, other.region, areas, reach) for other in told)):
+            told.append(one)
     return tuple(told)
+
+
+def _one_place(one: Region | None, other: Region | None, areas: Sequence[Region], reach: float) -> bool:
+    """Whether two peaks lie in one area, or no farther apart than `reach` pixels."""
+    if one is None or other is None:
+        return False
+    together = any(_holds(area, one.peak) and _holds(area, other.peak) for area in areas)
+    return together or math.dist(one.peak, other.peak) <= reach
 
 
 def _holds(area: Region, point: tuple[int, int]) -> bool:
