@@ -105,6 +105,7 @@ def rows_of(efficientad: int | None = None) -> dict[str, dict[str, Any]]:
         "sadsem, neutral, layers 2 and 3": {**fixed, "features": "backbone"},
     }
     found = {name: {**sadsem, "options": {**_SADSEM, **options}} for name, options in variants.items()}
+    found["sadsem, overlapping"] = {**found["sadsem"], "stride": CROP // 2}
     found["sadsem, no annotations"] = {**sadsem, "annotated": False}
     found["patchcore"] = {**plain, "method": "patchcore", "options": _PATCHCORE}
     found["patchcore, side by side"] = {**found["patchcore"], "stride": CROP}
