@@ -50,14 +50,15 @@ def write_with(path: Path, save: Callable[[Path], None]) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A name for a file that takes the place of `path` when the block ends well."""
+    """A name for a file that takes the place of `path`, or of what it links to, when the block ends well."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(path.parent, PART) as folder:
-            temporary = folder / path.name
+        target = _target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(target.parent, PART) as folder:
+            temporary = folder / target.name
             yield temporary
             temporary.chmod(0o666 & ~_UMASK)
-            temporary.replace(path)
+            temporary.replace(target)
     except OSError as error:
         raise unwritable(path, error) from error
     except FlawscopeError:
@@ -66,6 +67,14 @@ def _replacing(path: Path) -> Iterator[Path]:
         if (told := disk_error(error)) is None:
             raise
         raise unwritable(path, told) from error
+
+
+def _target(path: Path) -> Path:
+    """Where links lead; a device or a pipe is refused, for a file would take its place."""
+    target = path.resolve()
+    if target.exists() and not target.is_file() and not target.is_dir():
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file")
+    return target
 
 
 def writable_folder(folder: Path) -> Path:
@@ -84,11 +93,15 @@ def writable_file(path: Path) -> Path:
     """Prove that a file can be written at `path`, before long work starts.
 
     Raises:
-        OutputError: its folder cannot be written, or a folder stands there.
+        OutputError: its folder cannot be written, or a folder or a device stands there.
     """
-    if Path(path).is_dir():
-        raise unwritable(Path(path), IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
-    writable_folder(Path(path).absolute().parent)
+    try:
+        target = _target(Path(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise unwritable(Path(path), error) from error
+    writable_folder(target.parent)
     return Path(path)
 
 

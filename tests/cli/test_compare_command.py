@@ -52,6 +52,25 @@ def test_a_gate_decides_the_exit_code(
     assert (passed.code, json.loads(passed.out)["gate"]["passed"]) == (0, True)
 
 
+def test_a_gate_whose_pictures_cannot_be_read_does_not_hold(
+    flawscope: Callable[..., Any], pair: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    old, _, data = pair
+    (tmp_path / "GATE.yaml").write_text("data: data\nmost_new_misses: 0\nmost_latency_ratio: 50\n")
+    for name in ("0.png", "1.png"):
+        (data / "test" / "bent" / name).write_text("bad")
+    failed = flawscope("compare", old, old, "--gate", tmp_path / "GATE.yaml")
+    assert failed.code == 9
+    assert "FAILS  data: 2 of 6 pictures cannot be read" in failed.out
+    assert "holds  most_new_misses: 0 of 1 defective pictures" in failed.out
+    told = flawscope("compare", old, old, "--data", data, "--json")
+    assert (told.code, json.loads(told.out)["old"]["misses"]) == (3, 0)
+    for path in data.rglob("*.png"):
+        path.write_text("bad")
+    nothing = flawscope("compare", old, old, "--gate", tmp_path / "GATE.yaml")
+    assert (nothing.code, "expected at least one that can be read" in nothing.err) == (3, True)
+
+
 def test_pictures_must_be_named(flawscope: Callable[..., Any], pair: tuple[Path, Path, Path]) -> None:
     ended = flawscope("compare", *pair[:2])
     assert (ended.code, "--data: expected a folder, or a --gate" in ended.err) == (2, True)

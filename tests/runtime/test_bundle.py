@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,29 @@ def test_what_is_saved_is_loaded(model: Path) -> None:
     assert loaded.manifest.files["model.onnx"].bytes == (model / "model.onnx").stat().st_size
     assert loaded.weights is None
     assert entries(model.parent) == ["model"]
+
+
+def test_names_that_are_no_utf8_do_not_spoil_it(model: Path) -> None:
+    name = os.fsdecode(b"Pr\xfcfling.png")
+    found = bundle.load(model)
+    own = found.manifest.provenance
+    seen = SeenPicture(name=name, sha256="0" * 64, role="calibration", group=name)
+    pictures = own.model_copy(update={"pictures": (seen,)})
+    bundle.replace_manifest(found, found.manifest.model_copy(update={"provenance": pictures}))
+    (kept,) = bundle.load(model).manifest.provenance.pictures
+    assert (kept.name, kept.group) == (r"Pr\udcfcfling.png",) * 2
+
+
+def test_a_manifest_that_may_not_be_read_is_told_so(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "read_bytes", refused)
+        with pytest.raises(BundleError, match="got permission denied"):
+            bundle.load(model)
+    with pytest.raises(BundleError, match="got not a directory"):
+        bundle.load(model / bundle.MANIFEST)
 
 
 def test_every_file_that_is_written_is_hashed(tmp_path: Path) -> None:

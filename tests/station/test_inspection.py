@@ -71,6 +71,27 @@ def test_a_picture_that_is_replaced_is_inspected_again(inspector: Inspector, tmp
     assert not list((tmp_path / "out" / "overlays" / "reject").iterdir())
 
 
+def test_a_picture_that_cannot_be_read_any_more_has_no_overlay(inspector: Inspector, tmp_path: Path) -> None:
+    latest = write_pictures(tmp_path / "in", 1, spot=True) / "000.png"
+    inspect_pictures(inspector, [latest], out=tmp_path / "out")
+    latest.write_text("half of it")
+    assert inspect_pictures(inspector, [latest], out=tmp_path / "out").failed == 1
+    assert not list((tmp_path / "out" / "overlays" / "reject").iterdir())
+
+
+def test_an_overlay_that_could_not_be_written_is_made_by_the_next_call(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    paths = collect([write_pictures(tmp_path / "in", 2, spot=True)])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "overlays").write_text("in the way")
+    with pytest.raises(OutputError, match="overlays"):
+        inspect_pictures(inspector, paths, out=tmp_path / "out")
+    (tmp_path / "out" / "overlays").unlink()
+    assert inspect_pictures(inspector, paths, out=tmp_path / "out").skipped == 0
+    assert len(list((tmp_path / "out" / "overlays" / "reject").iterdir())) == 2
+
+
 def test_a_watched_folder_is_answered_picture_by_picture_and_not_its_results(
     inspector: Inspector, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import resource
 import sqlite3
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from flawscope.errors import OutputError
+from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Inset, Views
 from flawscope.station import tables
+from flawscope.station.inspection import overlay_path
 from flawscope.station.picture import MOST
-from flawscope.station.results import LINES, Results, read_records, read_views
+from flawscope.station.results import LINES, TABLE, Results, read_records, read_views
 from flawscope.station.states import file_state
 from flawscope.station.store import STORE
 from in_force import in_force
@@ -212,3 +215,27 @@ def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path: Path) -> Non
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="expected a place that can be written"):
         Results(tmp_path / "out", model=MODEL)
+
+
+def test_fresh_takes_away_what_inspections_wrote_and_nothing_else(tmp_path: Path) -> None:
+    overlay = overlay_path(tmp_path, Path("a.png"), Decision.REJECT)
+    for path in (overlay, tmp_path / "overlays" / "a.psd", tmp_path / "overlays" / "reject" / "mine.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"precious")
+    (tmp_path / TABLE).write_text("mine")
+    with pytest.raises(OutputError, match=r"results\.csv: expected results\.sqlite beside it"):
+        Results(tmp_path, model=MODEL)
+    Results(tmp_path, model=MODEL, fresh=True).close()
+    left = sorted(path.name for path in (tmp_path / "overlays").rglob("*.*"))
+    assert left == ["a.psd", "mine.png"]
+
+
+def test_a_picture_from_far_in_the_future_is_known_again(tmp_path: Path) -> None:
+    path = picture(tmp_path)
+    try:
+        os.utime(path, (10_400_000_000,) * 2)
+    except OverflowError:
+        pytest.skip("this system knows no such times")
+    add(tmp_path / "out", inspected(path))
+    with Results(tmp_path / "out", model=MODEL) as again:
+        assert not [*again.new([path]), *again.changed([path])]

@@ -21,7 +21,8 @@ EXAMPLES = """Examples:
 
 Pictures that one of the models has seen are left out, by their content. With --groups, or as the models have
 them, intervals and McNemar's test are of parts. Without a gate it only tells; with
-one it ends with 0 if every bound holds and with 9 if one does not. `learn`, `calibrate` and `update` take the
+one it ends with 0 if every bound holds and with 9 if one does not. Exit code 3: pictures could not be read;
+they are in no figure. `learn`, `calibrate` and `update` take the
 same file."""
 
 
@@ -97,3 +98,5 @@ def compare(
             say(f"Report: {page}")
     if checks is not None and not all(check.passed for check in checks):
         raise typer.Exit(GATE_FAILED)
+    if found.counts()["unreadable"]:
+        raise typer.Exit(3)

@@ -30,7 +30,7 @@ def show_comparison(found: Comparison) -> None:
         note(found.said)
     counts = found.counts()
     for pair in found.pairs:
-        if pair.old.error is not None and pair.new.error is not None:
+        if not pair.read:
             note(f"unreadable: {pair.old.error}")
     title = f"{found.dataset.name}: {counts['good']} good, {counts['defective']} defective"
     table = Table("figure", "old", "new", "change", title=cell(title))

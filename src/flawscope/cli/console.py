@@ -9,6 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,6 +24,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from flawscope.files import unwritable
+
 if TYPE_CHECKING:
     from flawscope.runtime.calibration import Calibration
 
@@ -33,9 +36,26 @@ def forget_no_width() -> None:
         os.environ.pop("COLUMNS", None)
 
 
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """Name it where it takes no more, such as a file on a full disk; nobody reading is none of this."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(Path("standard output"), error) from error
+
+
+class _Output(Console):
+    def print(self, *objects: Any, **settings: Any) -> None:
+        with _standard_output():
+            super().print(*objects, **settings)
+
+
 forget_no_width()
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-console = Console(highlight=False, soft_wrap=True, emoji=False)
+console = _Output(highlight=False, soft_wrap=True, emoji=False)
 _UNPRINTABLE = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # controls, formats such as turns to the left, surrogates
 _JOINERS = "\u200c\u200d"  # of scripts and emoji
 
@@ -85,8 +105,12 @@ def print_json(value: Any) -> None:
     """One JSON value on one line of standard output; models, data classes and paths become plain values."""
     from pydantic_core import to_jsonable_python
 
-    sys.stdout.write(json.dumps(value, default=to_jsonable_python, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    text = json.dumps(value, default=to_jsonable_python, allow_nan=False)
+    if sys.stdout is None:  # closed by whoever started this
+        raise SystemExit(1)
+    with _standard_output():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def all_printable() -> None:

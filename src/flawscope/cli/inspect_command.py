@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from flawscope.cli.console import Bars, cell, console, note, print_json, printab
 from flawscope.cli.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
+    from flawscope.runtime.inspector import Inspector
     from flawscope.runtime.record import Record
     from flawscope.station.inspection import Summary
 
@@ -99,28 +101,44 @@ def inspect(
             note(f"Watching {folder}; Ctrl-C ends.")
         else:
             paths = collect(pictures, besides=out, tell=note)
-        summary = inspect_pictures(
-            inspector,
-            paths,
-            out=out,
-            overlays=overlays,
-            batch=1 if watch else batch,
-            fresh=fresh,
-            stopped=(lambda: False) if watch else stop.is_set,  # pictures to watch end by themselves
-            progress=Bars(quiet=as_json or watch),
-            emit=_print_record if as_json else _line if watch else _error_line,
-            again=arrivals.again if arrivals else lambda path: None,
-            patience=Patience(note, stop.is_set) if watch else None,
-            drift=alpha,
-        )
-    if out is not None and report:
-        from flawscope.report.build import inspection_report
-
-        inspection_report(inspector.bundle, out)
+        with _reported(inspector, out if report else None):
+            summary = inspect_pictures(
+                inspector,
+                paths,
+                out=out,
+                overlays=overlays,
+                batch=1 if watch else batch,
+                fresh=fresh,
+                stopped=(lambda: False) if watch else stop.is_set,  # pictures to watch end by themselves
+                progress=Bars(quiet=as_json or watch),
+                emit=_print_record if as_json else _line if watch else _error_line,
+                again=arrivals.again if arrivals else lambda path: None,
+                patience=Patience(note, stop.is_set) if watch else None,
+                drift=alpha,
+            )
     if not as_json:
         _show(summary, out)
     if summary.failed:
         raise typer.Exit(3)
+
+
+@contextlib.contextmanager
+def _reported(inspector: Inspector, out: Path | None) -> Iterator[None]:
+    """Write the report of the results in `out`, also where the inspection was stopped."""
+    from flawscope.errors import Stopped
+
+    def report() -> None:
+        if out is not None:
+            from flawscope.report.build import inspection_report
+
+            inspection_report(inspector.bundle, out)
+
+    try:
+        yield
+    except Stopped:
+        report()
+        raise
+    report()
 
 
 def _one_folder(pictures: list[str]) -> Path:

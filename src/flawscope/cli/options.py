@@ -91,7 +91,7 @@ ComponentSettings = Annotated[
     list[str] | None, Option("--set", help="Set labels.KEY=VALUE or proposer.KEY=VALUE; may be repeated.")
 ]
 ComponentSize = Annotated[str, Option("--size", help="WIDTHxHEIGHT that pictures are stretched to for it.")]
-Threads = Annotated[int | None, Option("--threads", help="Processor threads.", min=1)]
+Threads = Annotated[int | None, Option("--threads", help="Processor threads.", min=1, max=1024)]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace what is in --out.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
 JsonLines = Annotated[bool, Option("--json", help="Print JSON, one object a line.")]

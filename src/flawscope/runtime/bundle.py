@@ -185,11 +185,13 @@ def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        got = f"no such {'file' if folder.is_dir() else 'folder'}"
+        fix = "Check the path, or train a model first."
+        raise _broken(folder, f"a folder with {MANIFEST}", got, fix) from error
     except OSError as error:
-        got, fix = (
-            f"no such {'file' if folder.is_dir() else 'folder'}",
-            "Check the path, or train a model first.",
-        )
+        got = (error.strerror or str(error)).lower()
+        fix = "Check the path and its permissions."
         raise _broken(folder, f"a folder with {MANIFEST}", got, fix) from error
     fields = _checked(folder, content)
     if trusted is not None and (problem := trusted.problem(fields)) is not None:

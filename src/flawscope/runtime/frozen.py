@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import get_args
+from typing import Annotated, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from flawscope.errors import OptionError, suggest
 
 _SHOULD = "Input should be "
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+# What may come from names of files: bytes that are not UTF-8 as \udcXX, in letters
+Name = Annotated[str, AfterValidator(_encodable)]
 
 
 class Frozen(BaseModel):

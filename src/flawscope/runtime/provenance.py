@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from flawscope.files import remembered_sha256
-from flawscope.runtime.frozen import Frozen
+from flawscope.runtime.frozen import Frozen, Name
 from flawscope.runtime.images import size_of
 from flawscope.runtime.machine import hardware
 from flawscope.runtime.tiling import Tiling
@@ -33,11 +33,11 @@ class SeenPicture(Frozen):
     score that a model of the other folds gave it.
     """
 
-    name: str
+    name: Name
     sha256: Digest
     role: Role
     frames: int = Field(default=1, ge=1)
-    group: str | None = None
+    group: Name | None = None
     in_folds: bool = False
 
     @model_serializer(mode="wrap")

@@ -22,6 +22,7 @@ from flawscope import metrics
 from flawscope.data.groups import GroupChoice
 from flawscope.data.groups_as_before import group_as_before
 from flawscope.data.samples import Dataset, Sample
+from flawscope.errors import DataError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.inspector import Inspector
 from flawscope.runtime.record import Record, Truth, Views
@@ -93,10 +94,11 @@ class Comparison:
     def counts(self) -> dict[str, int]:
         """How many pictures changed in which sense, are of each class, or can be read by neither model."""
         senses = ("new_miss", "new_find", "new_false_reject", "mended_false_reject", "flipped")
-        defective = sum(pair.truth.defective for pair in self.pairs)
         counted = {sense: sum(getattr(pair, sense) for pair in self.pairs) for sense in senses}
-        unread = sum(pair.old.error is not None and pair.new.error is not None for pair in self.pairs)
-        return {"good": len(self.pairs) - defective, "defective": defective, **counted, "unreadable": unread}
+        read = [pair for pair in self.pairs if pair.read]
+        defective = sum(pair.truth.defective for pair in read)
+        classes = {"good": len(read) - defective, "defective": defective}
+        return {**classes, **counted, "unreadable": len(self.pairs) - len(read)}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -132,10 +134,10 @@ def compare(
     Where pictures of one part belong together, by `groups` or as a model's calibration or the layout has
     them, intervals and McNemar's test are of parts, and parts that a model has seen are left out whole. Where
     the models' groups differ, each model's tell what it has seen, and parts are the old one's. Flips and
-    counts are of pictures.
+    counts are of pictures. Those that neither model can read are in no figure but their number.
 
     Raises:
-        DataError, OptionError: nothing is left to compare on; groups that cannot be made.
+        DataError, OptionError: nothing is left to compare on, or can be read; groups that cannot be made.
     """
     rules = [inspector.bundle.manifest.calibration.grouped_by for inspector in (old, new)]
     grouped = [group_as_before(dataset, rule, groups)[0] for rule in rules]
@@ -151,26 +153,40 @@ def compare(
             pairs.append(pair)
             times.append(taken)
             stage.advance()
-    both = [pair for pair in pairs if pair.old.error is None and pair.new.error is None]
+    read = [pair for pair in pairs if pair.read]
+    _require_one(read, fresh)
+    both = [pair for pair in read if pair.old.error is None and pair.new.error is None]
     parts = [pair.part for pair in both] if any(sample.group is not None for sample in fresh) else None
     labels = np.array([pair.truth.defective for pair in both], np.int64)
     scores = [np.array(ranks) for ranks in ([p.old.rank for p in both], [p.new.rank for p in both])]
     ranked = 0 < labels.sum() < len(labels)
     measured = functools.partial(metrics.bootstrap_interval, metrics.auroc, labels, groups=parts)
     before, after = map(measured, scores) if ranked else (None, None)
-    rights = parts_right(pairs)
+    rights = parts_right(read)
+    turns = [list(zip(pairs[first::2], times[first::2], strict=True)) for first in (0, 1)]
+    spent = [[taken for pair, taken in turn if pair.read] for turn in turns]
     made = Comparison(
         dataset=dataset,
         pairs=tuple(pairs),
         known=len(known),
-        old=_side(old, [pair.old for pair in pairs], [time for time, _ in times], before),
-        new=_side(new, [pair.new for pair in pairs], [time for _, time in times], after),
+        old=_side(old, [pair.old for pair in read], [[one for one, _ in turn] for turn in spent], before),
+        new=_side(new, [pair.new for pair in read], [[one for _, one in turn] for turn in spent], after),
         auroc_difference=metrics.auroc_difference(labels, *scores, groups=parts) if ranked else None,
         said=said,
         p_value=metrics.mcnemar(rights.count((True, False)), rights.count((False, True))),
     )
     made.views.update(_views(made.flips[:views], old, new, progress))
     return made
+
+
+def _require_one(read: Sequence[Pair], fresh: Sequence[Sample]) -> None:
+    if not read:
+        raise DataError(
+            "pictures to compare on",
+            expected="at least one that can be read",
+            got=f"{len(fresh)}, of which none can",
+            fix="Look at them with: flawscope data check FOLDER.",
+        )
 
 
 def _counted(grouped: Sequence[Dataset], rules: Sequence[str]) -> tuple[Dataset, str]:
@@ -206,7 +222,7 @@ def _timed(inspector: Inspector, sample: Sample) -> tuple[Record, float]:
 
 
 def _side(
-    inspector: Inspector, records: list[Record], times: list[float], auroc: metrics.Interval | None
+    inspector: Inspector, records: list[Record], turns: list[list[float]], auroc: metrics.Interval | None
 ) -> Side:
     folder = inspector.bundle.folder
     return Side(
@@ -214,18 +230,17 @@ def _side(
         version=name_of(folder) or "",
         false_rejects=sum(record.defective is False and not passes(record) for record in records),
         misses=sum(record.defective is True and not record.flagged for record in records),
-        milliseconds=_typical(times),
+        milliseconds=_typical(turns),
         auroc=auroc,
     )
 
 
-def _typical(times: list[float]) -> float:
+def _typical(turns: list[list[float]]) -> float:
     """Median of the times where a model comes first, and of those where it comes second; their mean.
 
     Who comes second finds the picture in the processor's caches; a median of both would be one or the other.
     """
-    turns = [turn for turn in (times[::2], times[1::2]) if turn]
-    return mean(median(turn) for turn in turns)
+    return mean(median(turn) for turn in turns if turn)
 
 
 def _views(

@@ -146,12 +146,17 @@ def _beside(folder: Path, gate: Gate) -> Gate:
 
 
 def judge(gate: Gate, found: Comparison) -> list[Check]:
-    """Each bound that the gate names, in its order; one that the pictures cannot tell does not hold."""
+    """Each bound that the gate names, in its order; one that the pictures cannot tell does not hold.
+
+    Where pictures of the gate cannot be read, its data does not hold: fewer would judge than were chosen to.
+    """
     return list(_checks(gate, found))
 
 
 def _checks(gate: Gate, found: Comparison) -> Iterator[Check]:
     counts = found.counts()
+    if lost := counts["unreadable"]:
+        yield Check("data", passed=False, found=f"{lost} of {len(found.pairs)} pictures cannot be read")
     for key, most, sense, group in (
         ("most_new_misses", gate.most_new_misses, "new_miss", "defective"),
         ("most_new_false_rejects", gate.most_new_false_rejects, "new_false_reject", "good"),

@@ -130,9 +130,8 @@ def inspect_pictures(
         for inspected in inspector.each(work, waiting, batch=batch):
             record = inspected.record
             if results is not None:
-                (record,) = keep(functools.partial(results.add, inspected), results.reopen)
-                named = replace(inspected, record=record)
-                keep(functools.partial(_write_overlay, results.folder, named), results.reopen)
+                overlay = functools.partial(_write_overlay, results.folder)
+                (record,) = keep(functools.partial(results.add, inspected, first=overlay), results.reopen)
             elif watch is not None:
                 record = watch.seen(record)
             summary.add(record)
@@ -199,15 +198,14 @@ def _waits(results: Results, path: Path) -> bool:
 
 def _write_overlay(folder: Path, inspected: Inspected) -> None:
     record = inspected.record
-    if record.decision is None:
-        return
     for verdict in Decision:
         earlier = overlay_path(folder, Path(record.path), verdict)
         try:
-            earlier.unlink(missing_ok=True)
+            with contextlib.suppress(ValueError):  # a name that no file can have
+                earlier.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(earlier, error) from error
-    if inspected.overlay:
+    if inspected.overlay and record.decision is not None:
         with write_atomically(overlay_path(folder, Path(record.path), record.decision)) as stream:
             stream.write(inspected.overlay)
 

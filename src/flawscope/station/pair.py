@@ -35,6 +35,11 @@ class Pair:
         return self.old.truth
 
     @property
+    def read(self) -> bool:
+        """Whether one of the models could inspect it."""
+        return self.old.error is None or self.new.error is None
+
+    @property
     def flipped(self) -> bool:
         """Whether the verdicts differ."""
         return self.old.decision is not self.new.decision

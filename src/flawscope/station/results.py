@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ from typing import Any, Self
 from flawscope.errors import OutputError
 from flawscope.files import unwritable, writable_folder, write_atomically
 from flawscope.runtime.in_force import InForce
+from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import chained, tables
 from flawscope.station.claims import claim, require
@@ -30,6 +31,7 @@ from flawscope.station.states import Known, states
 from flawscope.station.store import STORE, ForeignResultsError, opened, opened_to_read, told, turn, writing
 
 LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
+_OVERLAY = re.compile(r"\.[0-9a-f]{8}\.png$")  # as `inspection.overlay_path` calls them
 _ABSENT = (None, None)  # the state of a file that is not there
 
 _ADD = "INSERT INTO records (path, size, mtime_ns, score, link) VALUES (?, ?, ?, ?, ?)"
@@ -44,12 +46,9 @@ _PICTURES = """
 SELECT path, CAST(about AS TEXT), CAST(picture AS BLOB) FROM views JOIN records ON id = record
 ORDER BY views.rowid
 """
-_IN_ORDER = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY id"
-_SAME = """
-SELECT entry FROM records JOIN chain ON seq = link
-WHERE path = ? AND size = ? AND mtime_ns = ? AND score IS NOT NULL
-"""
-_BY_SCORE = "SELECT entry FROM records JOIN chain ON seq = link ORDER BY score DESC, path"
+_ENTRY = "SELECT entry FROM records JOIN chain ON seq = link"
+_SAME = f"{_ENTRY} WHERE path = ? AND size = ? AND mtime_ns = ? AND score IS NOT NULL"
+_IN_ORDER, _BY_SCORE = f"{_ENTRY} ORDER BY id", f"{_ENTRY} ORDER BY score DESC, path"
 _CLEAR = ("DELETE FROM records", "DELETE FROM views", "DELETE FROM chain", "DELETE FROM drift")
 _SHOWN = "SELECT count(*), min(score) FROM records WHERE id IN (SELECT record FROM views)"
 
@@ -73,8 +72,10 @@ class Results:
         self.folder, self.model, self._drifting = writable_folder(folder), model, drifting
         if fresh:
             _clear(self.folder)
-        elif (self.folder / LINES).is_file() and not (self.folder / STORE).is_file():
-            raise _refused(f"results {self.folder / LINES}", f"{STORE} beside it", "none")
+        elif not (self.folder / STORE).is_file():
+            for path in (self.folder / LINES, self.folder / TABLE):
+                if path.is_file():
+                    raise _refused(f"results {path}", f"{STORE} beside it", "none")
         self._open()
 
     def __enter__(self) -> Self:
@@ -149,10 +150,13 @@ class Results:
         """Whether this record is among the most anomalous so far, of which small pictures are kept."""
         return record.rank > self._least
 
-    def add(self, *inspected: Inspected) -> tuple[Record, ...]:
+    def add(
+        self, *inspected: Inspected, first: Callable[[Inspected], None] = lambda one: None
+    ) -> tuple[Record, ...]:
         """Add records, or put them in the place of earlier ones of their paths, all in one commit.
 
-        A file that another inspection has answered meanwhile, by the same model, counts once.
+        A file that another inspection has answered meanwhile, by the same model, counts once. `first` is done
+        with each, by the name that it is recorded by; where that fails, nothing is recorded.
 
         Returns:
             The records as they were written: by the names that these results give them, and with the alarms
@@ -166,9 +170,11 @@ class Results:
             with writing(self._base, self.folder):
                 self._claimed = require(self._base, self.folder, self.model, self._claimed)
                 self.names.follow()
+                named = [self.names.named(one) for one in inspected]
+                for one in named:
+                    first(one)
                 added = [
-                    one.record if self._stands(one.record) else self._put(self._watched(one))
-                    for one in map(self.names.named, inspected)
+                    one.record if self._stands(one.record) else self._put(self._watched(one)) for one in named
                 ]
                 drawn = any(one.views is not None for one in inspected)
                 if drawn:
@@ -283,7 +289,9 @@ def _clear(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(folder / name, error) from error
-    shutil.rmtree(folder / OVERLAYS, ignore_errors=True)
+    for path in (folder / OVERLAYS).glob("*/*.png"):
+        if path.parent.name in set(Decision) and _OVERLAY.search(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _refused(what: str, expected: str, got: str) -> OutputError:

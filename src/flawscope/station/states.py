@@ -9,6 +9,8 @@ from pathlib import Path
 
 from flawscope.runtime.record import State
 
+_TOP = 1 << 63  # times are stored in 64 bits, which end in 2262
+
 Known = tuple[bytes, int | None, int | None]  # name, size and time of a file; None where there is none
 
 
@@ -18,7 +20,11 @@ def file_state(path: Path) -> State | None:
         status = path.stat()
     except (OSError, ValueError):  # no such file, or a name that no file can have
         return None
-    return status.st_size, status.st_mtime_ns
+    return _state(status)
+
+
+def _state(status: os.stat_result) -> State:
+    return status.st_size, min(max(status.st_mtime_ns, -_TOP), _TOP - 1)
 
 
 def states(keys: Sequence[bytes]) -> list[Known]:
@@ -31,7 +37,7 @@ def states(keys: Sequence[bytes]) -> list[Known]:
             except (OSError, ValueError):
                 found.append((key, None, None))
             else:
-                found.append((key, status.st_size, status.st_mtime_ns))
+                found.append((key, *_state(status)))
     return found
 
 
