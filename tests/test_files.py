@@ -22,6 +22,12 @@ def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "real").iterdir()] == ["head.json"]
 
 
+def test_a_link_that_leads_round_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    write_text(tmp_path / "round", "text")
+    assert (tmp_path / "round").read_text() == "text"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -71,7 +71,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def _target(path: Path) -> Path:
     """Where links lead; a device or a pipe is refused, for a file would take its place."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file() and not target.is_dir():
         raise OSError(errno.EINVAL, "a device or a pipe, not a file")
     return target
@@ -115,6 +115,15 @@ def typed(path: Path | str) -> str:
     if os.name == "nt":
         return f'"{text}"' if " " in text else text
     return shlex.quote(text)
+
+
+def encodable(name: str) -> str:
+    r"""A file's name, or a part of it, in letters that UTF-8 has; bytes that are not UTF-8 as digits.
+
+    >>> print(encodable("Pr\udcfcfling.png"))
+    Pr\udcfcfling.png
+    """
+    return name.encode(errors="backslashreplace").decode()
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

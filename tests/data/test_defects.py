@@ -49,6 +49,8 @@ def test_missing_empty_and_good_folders_are_refused(
     good_pictures(1, name="mixed/crack")
     with pytest.raises(DataError, match="sub-folder good"):
         read_defects(tmp_path / "mixed")
+    with pytest.raises(DataError, match="pictures in a folder good"):
+        read_defects(tmp_path / "mixed" / "good")
 
 
 def test_draws_are_seeded_nested_and_leave_the_rest_for_testing() -> None:

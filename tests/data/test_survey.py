@@ -15,10 +15,10 @@ from brightness_model import save_model
 from flawscope.data.checks.check import check_data
 from flawscope.data.checks.near import thumbnail
 from flawscope.data.pictures import PictureFiles
-from flawscope.data.samples import Sample
+from flawscope.data.samples import Dataset, Sample
 from flawscope.data.survey import (
-    about_copies,
     about_values,
+    each_once,
     intensities_of,
     require_spread,
     small_range,
@@ -107,14 +107,19 @@ def test_one_picture_twice_under_two_names(tmp_path: Path) -> None:
     require_spread(pictures_of(write(tmp_path, one_part, 1)))
 
 
-def test_copies_under_many_names_are_told(tmp_path: Path) -> None:
+def test_copies_under_many_names_are_left_out(tmp_path: Path) -> None:
     paths = [tmp_path / f"{index}.png" for index in range(6)]
     for index, path in enumerate(paths):
         Image.fromarray(np.full((4, 4), 50 * (index % 2), np.uint8)).save(path)
-    told = about_copies(paths)
-    assert told is not None
-    assert told.startswith("4 of 6 good pictures are copies of others")
-    assert about_copies(paths[:2]) is None
+    samples = [Sample(path, "train", defective=False) for path in paths[:5]]
+    samples.append(Sample(paths[5], "validation", defective=False))
+    tested = Sample(paths[0], "test", defective=False)
+    kept, told = each_once(Dataset("part", "folder", tmp_path, (*samples, tested)))
+    assert kept.samples == (*samples[:2], tested)
+    assert told.startswith("4 of 6 good pictures are copies of others and are left out")
+    for untouched in (samples[:2], samples[:1], samples[::2]):  # the last are all alike, which is told later
+        alone = Dataset("part", "folder", tmp_path, tuple(untouched))
+        assert each_once(alone) == (alone, "")
 
 
 def test_numbers_without_spread(tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def test_the_kept_recipe_makes_the_same_model(learnt: tuple[LearnResult, Path], 
     assert (again.folder / bundle.RECIPE).read_text() == (out / bundle.RECIPE).read_text()
 
 
+def test_copies_of_defective_pictures_judge_nothing(trained: Trained, pictures: Path, tmp_path: Path) -> None:
+    """One stored twice is one picture, of which none is left to judge by; and it cannot be of two kinds."""
+    one = pictures / "defects" / "spot" / "000.png"
+    for name in ("a.png", "b.png"):
+        (tmp_path / "twice").mkdir(exist_ok=True)
+        shutil.copy(one, tmp_path / "twice" / name)
+    with pytest.raises(DataError, match=r"expected at least 2 pictures.*, got 1"):
+        _learn(trained, pictures, tmp_path / "model", defects=tmp_path / "twice")
+    for kind in ("one", "other"):
+        shutil.copytree(tmp_path / "twice", tmp_path / "kinds" / kind)
+    with pytest.raises(DataError, match=r"expected a picture of other alone, got the content of .*one"):
+        _learn(trained, pictures, tmp_path / "model", defects=tmp_path / "kinds")
+
+
 @pytest.fixture(scope="module")
 def learnt(
     trained: Trained, pictures: Path, tmp_path_factory: pytest.TempPathFactory

@@ -10,7 +10,7 @@ import pytest
 from flawscope.errors import InputError, OptionError
 from flawscope.methods.registry import create
 from flawscope.training.recipe import Recipe
-from flawscope.training.settings import apply_settings, read_recipe
+from flawscope.training.settings import RECIPE_LIMIT, apply_settings, read_recipe
 
 
 def test_round_trip_keeps_every_value(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_a_missing_or_huge_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="recipe"):
         read_recipe(tmp_path / "absent.yaml")
     huge = tmp_path / "huge.yaml"
-    huge.write_bytes(b"#" * ((1 << 20) + 1))
-    with pytest.raises(InputError, match="below 1 MiB"):
+    huge.write_bytes(b"#" * (RECIPE_LIMIT + 1))
+    with pytest.raises(InputError, match="below 32 MiB"):
         read_recipe(huge)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,6 +175,35 @@ def test_interrupted_training_resumes_to_the_same_model(few: Trained, tmp_path: 
     theirs = few.result.bundle.manifest.calibration.scores
     assert resumed.bundle.manifest.calibration.scores == theirs
     assert not (tmp_path / "cut" / ".unfinished").exists()
+
+
+def test_work_on_another_split_is_not_taken_up(tmp_path: Path) -> None:
+    """Defective pictures that appear meanwhile set good ones aside for tests; a fold has learnt from them."""
+    product, out = tmp_path / "product", tmp_path / "cut"
+    write_pictures(product / "good", 20)
+
+    def kept() -> set[Path]:
+        stop = threading.Event()
+        with pytest.raises(Stopped):
+            train(small(product), out, Run(), Watch(_StopDuring("selecting the coreset", stop), stop))
+        return {path for path in (out / UNFINISHED).iterdir() if path.is_dir()}
+
+    before = kept()
+    assert kept() == before
+    write_pictures(product / "spot", 2, seed=1, spot=True)
+    assert len(kept() - before) == 1
+
+
+def test_copies_of_good_pictures_have_no_part(tmp_path: Path) -> None:
+    pictures, said = write_pictures(tmp_path / "good", 20), list[str]()
+    for path in sorted(pictures.iterdir())[:8]:
+        shutil.copy(path, pictures / f"copy_{path.name}")
+    made = train(small(pictures), tmp_path / "model", Run(), Watch(say=said.append)).bundle.manifest
+    contents = [one.sha256 for one in made.provenance.pictures]
+    assert len(contents) == len(set(contents)) == 20
+    assert any(
+        line.startswith("8 of 28 good pictures are copies of others and are left out") for line in said
+    )
 
 
 def test_the_time_expected_counts_all_of_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,26 @@ def test_held_out_pictures_take_the_place_of_folds(few: Path, tmp_path: Path) ->
     assert len(calibration.scores) == provenance.count("calibration") == len(provenance.calibrating) == 16
 
 
+def test_taught_pictures_that_are_gone_are_named(few: Path, tmp_path: Path) -> None:
+    more = shutil.copytree(few / "more", tmp_path / "more")
+    update(few / "model", [more], tmp_path / "taught")
+    more.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match=r"good, and in \S+more/000\.png and such.*got 6 missing"):
+        update(tmp_path / "taught", [few / "fresh"], tmp_path / "again")
+
+
+def test_another_products_pictures_do_not_train_it_again(few: Path, tmp_path: Path) -> None:
+    """They lie where the old ones did."""
+    (few / "good").rename(tmp_path / "away")
+    write_pictures(few / "good", 20, seed=77)
+    try:
+        with pytest.raises(DataError, match=r"got 20 of 20 gone or changed"):
+            update(few / "model", [few / "more"], tmp_path / "out", retrain=True)
+    finally:
+        shutil.rmtree(few / "good")
+        (tmp_path / "away").rename(few / "good")
+
+
 def test_folds_need_all_pictures(few: Path, tmp_path: Path) -> None:
     root = shutil.copytree(few, tmp_path / "copy")
     model = root / "model"

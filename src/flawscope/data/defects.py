@@ -22,21 +22,22 @@ def read_defects(folder: Path) -> Samples:
     They have their masks where there are any, as `flawscope.data.layouts.reader.annotated` finds them.
 
     Raises:
-        DataError: no such folder, no picture in it, or a sub-folder of good pictures.
+        DataError: no such folder, no picture in it, or one that is called as good ones are, or holds such.
     """
     folder = Path(folder)
     kinds = kind_folders(folder)
-    good, own = [path.name for path in kinds if says_good(path.name)], folder.resolve().name
+    good, own = [f"a sub-folder {path.name}" for path in kinds if says_good(path.name)], folder.resolve().name
     found, roots = list[Sample](), mask_folders(folder)
     if folder.is_dir():
         direct = annotated(folder, "train", *roots, name=own, deep=False)
         found = [replace(sample, defective=True, kind=own, named="") for sample in direct]
+        good += [f"pictures in a folder {own}"] if direct and says_good(own) else []
     found += [sample for kind in kinds for sample in annotated(kind, "train", *roots)]
     if good or not found:
         raise DataError(
             f"folder of defective pictures {folder}",
             expected="defective pictures, directly or in a sub-folder for each kind",
-            got=f"a sub-folder {good[0]}" if good else "none" if folder.is_dir() else "no such folder",
+            got=good[0] if good else "none" if folder.is_dir() else "no such folder",
             fix="Point at the folder that holds nothing but defective pictures.",
         )
     return tuple(found)

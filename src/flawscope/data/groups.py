@@ -17,6 +17,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.tables import columns_in, composed, malformed, read_csv
 from flawscope.errors import DataError, OptionError
+from flawscope.files import encodable
 from flawscope.runtime.frozen import Frozen
 from flawscope.runtime.group_pattern import LAYOUT, NONE, TABLE, compiled, found_in
 from flawscope.runtime.groups import Judge
@@ -110,7 +111,9 @@ def group(samples: Sequence[Sample], choice: GroupChoice | None, root: Path | No
         names = _by_pattern(samples, choice.pattern, root)
     else:
         return Grouping(tuple(replace(one, group=None) for one in samples))
-    named = tuple(replace(one, group=name) for one, name in zip(samples, names, strict=True))
+    named = tuple(
+        replace(one, group=name and encodable(name)) for one, name in zip(samples, names, strict=True)
+    )
     return Grouping(named, names.count(None), _said(named, str(choice)))
 
 

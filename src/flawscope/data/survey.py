@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import THREADS, Pictures
-from flawscope.data.samples import spread
+from flawscope.data.samples import Dataset, Sample, Split, spread
 from flawscope.errors import DataError
 from flawscope.files import remembered_sha256
 from flawscope.runtime.images import ImageInfo, check_image, read_image
 
 Range = tuple[float, float]
 
+_LEARNT: tuple[Split, ...] = ("train", "validation")
 _QUANTILES = (0.001, 0.999)  # of a picture's pixels: a hot one does not count
 _PIXELS = 256  # rows and columns of a picture that are looked at, evenly spread
 _MARGIN = 0.25  # of the range that good pictures use, kept free at each end for what defects may show
@@ -124,14 +127,24 @@ def about_values(good: Sequence[Path], intensities: Range | None) -> str | None:
     return f"{said}: contrast is lost. --set data.intensities=[{low:g},{high:g}] makes use of it all."
 
 
-def about_copies(good: Sequence[Path]) -> str | None:
-    """What the user should know of good pictures whose files are copies of others; None where none is."""
-    copies = len(good) - len(set(map(remembered_sha256, good)))
-    if not copies:
-        return None
-    return (
-        f"{copies} of {len(good)} good pictures are copies of others, so that the promise about rejects "
-        "looks surer than it is. flawscope data check names them; remove them."
+def each_once(dataset: Dataset) -> tuple[Dataset, str]:
+    """The data set without copies of good pictures, and what the user should know; empty where none is.
+
+    Otherwise one copy would calibrate what another has taught. Of copies for training or validation the first
+    annotated one stays, or the first; where all are of one content, all stay, to be told as such.
+    """
+    good = [one for split in _LEARNT for one in dataset.select(split=split, defective=False)]
+    first, left_out = dict[str, Sample](), set[Path]()
+    for sample in sorted(good, key=lambda one: not one.parts):
+        with contextlib.suppress(OSError):  # told where it is read
+            if first.setdefault(remembered_sha256(sample.path), sample) is not sample:
+                left_out.add(sample.path)
+    if not left_out or len(first) == 1:
+        return dataset, ""
+    kept = tuple(sample for sample in dataset if sample.path not in left_out)
+    return replace(dataset, samples=kept), (
+        f"{len(left_out)} of {len(good)} good pictures are copies of others and are left out, so that none "
+        "calibrates what its copy has taught. flawscope data check names them."
     )
 
 

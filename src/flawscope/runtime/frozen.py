@@ -9,16 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from flawscope.errors import OptionError, suggest
+from flawscope.files import encodable
 
 _SHOULD = "Input should be "
 
 
-def _encodable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
-
-
-# What may come from names of files: bytes that are not UTF-8 as \udcXX, in letters
-Name = Annotated[str, AfterValidator(_encodable)]
+Name = Annotated[str, AfterValidator(encodable)]  # what may come from names of files
 
 
 class Frozen(BaseModel):

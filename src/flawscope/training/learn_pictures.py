@@ -85,6 +85,8 @@ def pictures_to_learn(
     fresh = _unseen(manifest, found.samples[: len(good)])
     require_groups(fresh, recipe.calibration.judge or own.judge)
     checked = _defective(manifest, recipe.defects, found.samples[len(good) :], fresh)
+    if copies := len(defective) - len(checked):
+        tell(f"{copies} of {len(defective)} defective pictures are copies of others and are left out.")
     return LearnPictures(fresh, checked, as_before(own.grouped_by, wished))
 
 
@@ -133,12 +135,31 @@ def _marked(found: Sequence[Sample], folder: Path) -> tuple[Sample, ...]:
     return marked
 
 
+def _contents(found: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Each content once: a copy would judge what the other has taught.
+
+    Raises:
+        DataError: copies are of two kinds.
+    """
+    first = dict[str, Sample]()
+    for sample in found:
+        check_image(sample.path)
+        other = first.setdefault(remembered_sha256(sample.path), sample)
+        if other.kind != sample.kind:
+            raise DataError(
+                f"defective picture {sample.path}",
+                expected=f"a picture of {sample.kind} alone",
+                got=f"the content of {other.path}",
+                fix="Remove it from the folder of one of the two kinds.",
+            )
+    return tuple(first.values())
+
+
 def _defective(
     manifest: Manifest, folder: Path, found: tuple[Sample, ...], normals: Sequence[Sample]
 ) -> tuple[Sample, ...]:
-    """Defective pictures with at least two of each kind, none of them a good picture."""
-    for sample in found:
-        check_image(sample.path)
+    """Defective pictures with two or more of each kind, each content once and none of them a good picture."""
+    found = _contents(found)
     if manifest.tiling is not None:
         found = _marked(found, folder)
     counts = Counter(sample.kind for sample in found)

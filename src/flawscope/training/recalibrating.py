@@ -95,7 +95,7 @@ def calibrating(
     if not samples:
         raise DataError(
             "pictures to calibrate the taught model on, whose scores all change",
-            expected=f"the {before.missing} that calibrated it, in {recipe.data.folder}"
+            expected=f"the {before.missing} that calibrated it, in {recipe.data.folder.absolute()}"
             if before.missing and not own.cross_conformal
             else "good pictures that it has not learnt from",
             got="those alone that it has learnt from, or that show the same parts" if named else "none",
@@ -109,10 +109,12 @@ def _in_folds(manifest: Manifest, recipe: Recipe) -> Selection:
     pictures, folder = manifest.provenance.pictures, recipe.data.folder
     earlier = at_hand(pictures, "normal", recipe.data.taught).samples
     every = at_hand(pictures, "normal", (folder, *recipe.data.taught))
+    gone = [source for source in recipe.data.taught if not Path(source).exists()]
     if every.missing or recipe.data.annotations is not None:
+        places = f"{folder.absolute()}{f', and in {gone[0]} and such' if gone else ''}"
         raise DataError(
             "calibration of a model of few pictures, which served to train and to calibrate in folds",
-            expected=f"all of them in {folder}, to be fitted in folds again",
+            expected=f"all of them in {places}, to be fitted in folds again",
             got=f"{every.missing} missing" if every.missing else "annotated ones, whose parts are lost",
             fix=_NAME,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from flawscope.errors import InputError, OptionError, need
 
-RECIPE_LIMIT = 1 << 20  # bytes; a recipe is a page, not a data set
+RECIPE_LIMIT = 1 << 25  # bytes: of a model that was taught a hundred thousand pictures, each by its name
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
     try:
         if path.stat().st_size > RECIPE_LIMIT:
-            raise refused("a YAML file below 1 MiB", f"{path.stat().st_size} bytes")
+            raise refused(f"a YAML file below {RECIPE_LIMIT >> 20} MiB", f"{path.stat().st_size} bytes")
         text = path.read_text(encoding="utf-8")
         twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
         if twice is not None:

@@ -21,7 +21,7 @@ from flawscope.data.groups import group_dataset, grouped_by, require_groups
 from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, paths_of
-from flawscope.data.survey import about_copies, about_values, require_spread
+from flawscope.data.survey import about_values, each_once, require_spread
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.files import writable_folder
@@ -160,18 +160,19 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     """The data set and what is trained on which of it; the user is told what should be read before."""
     detector = unfitted(recipe)
     dataset, said = _read(recipe)
-    first = start(recipe, detector, dataset)
+    once, copies = each_once(dataset)
+    first = start(recipe, detector, once)
     require_spread(PictureFiles(first.chosen.good, first.frame))
     paths = paths_of(first.chosen.good)
     values = "" if recipe.data.intensities is not None else about_values(paths, first.intensities)
-    said += filter(None, [values, about_copies(paths), _about_groups(dataset, recipe)])
+    said += filter(None, [values, copies, _about_groups(dataset, recipe)])
     for line in filter(None, (*said, *told_of(dataset))):
         watch.say(line)
     writable_folder(out)
-    first = upright(first, dataset, run, watch)
+    first = upright(first, once, run, watch)
     if first.proposal.sentence:
         watch.say(first.proposal.sentence)
-    return dataset, with_components(finer(first, watch), dataset, run, watch)
+    return once, with_components(finer(first, watch), once, run, watch)
 
 
 def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:
@@ -259,7 +260,10 @@ def _with_checkpoints(run: Run, recipe: Recipe, dataset: Dataset, chosen: Select
     ]
     groups = [f"{number} {sample.group}" for number, sample in enumerate(told) if sample.group is not None]
     digest.update("\n".join(groups).encode(errors="surrogatepass"))  # a table may tell others than before
-    good = paths_of(told)
+    good, split = paths_of(told), chosen.split
+    roles = [set(paths_of(one)) for one in (split.training, split.tuning, split.calibration, split.test)]
+    drawn = [[path in role for role in roles] for path in good]  # what else lies in the folder may change it
+    digest.update(f"{split.folds} {drawn}".encode())
     place = recipe.data.annotations
     sources = [getattr(mask, "path", None) for sample in chosen.defective for mask in sample.masks]
     masks = [path for path in sources if isinstance(path, Path)]

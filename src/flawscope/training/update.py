@@ -20,6 +20,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.station.gate import Gate
 from flawscope.station.gated import Gated, require_same, switch_if_it_passes
 from flawscope.station.sources import collect_good
+from flawscope.training.at_hand import at_hand
 from flawscope.training.lessons import lessons
 from flawscope.training.recalibrating import calibrating
 from flawscope.training.recipe import Recipe
@@ -225,19 +226,27 @@ def _in_groups(opened: Bundle, recipe: Recipe, groups: GroupChoice | None, *, re
     return recipe
 
 
+def _missing(opened: Bundle, recipe: Recipe) -> str:
+    """How many of the pictures that the model learnt from are gone or changed, where most are; else empty."""
+    pictures = opened.manifest.provenance.pictures
+    contents = {one.sha256 for one in pictures if one.role == "normal"}
+    missing = at_hand(pictures, "normal", (recipe.data.folder, *recipe.data.taught)).missing
+    return f"{missing} of {len(contents)} gone or changed" if 2 * missing > len(contents) else ""
+
+
 def _require_way(opened: Bundle, recipe: Recipe, *, retrain: bool) -> None:
     """Refuse a method that can only be trained again, unless that is asked for and its pictures are there.
 
     Raises:
         DataError, OptionError: what to do instead.
     """
-    folder, method = recipe.data.folder, opened.manifest.method
+    folder, method = recipe.data.folder.absolute(), opened.manifest.method
     there = folder.exists()
-    if retrain and not there:
+    if retrain and (missing := _missing(opened, recipe)):
         raise DataError(
             f"pictures of the first training in {folder}",
             expected="to be there, to train again on them and the new ones",
-            got="no such folder",
+            got=missing if there else "no such folder",
             fix="Put them back, or train a new model from other pictures.",
         )
     if not retrain and not issubclass(method_class(method), Teachable):

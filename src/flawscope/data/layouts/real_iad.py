@@ -16,6 +16,7 @@ from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.data.tables import malformed, named_path, read_json
 from flawscope.data.truth import says_good
 from flawscope.errors import DataError
+from flawscope.files import encodable
 
 NAME = "real_iad"
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -82,6 +83,6 @@ def _sample(root: Path, table: Path, place: str, entry: Any, *, split: Split, no
         defective=defective,
         kind=kind if defective else GOOD,
         masks=(MaskFile(named_path(root, mask, table, place)),) if mask else (),
-        group=Path(os.path.relpath(path.parent, root)).as_posix(),
+        group=encodable(Path(os.path.relpath(path.parent, root)).as_posix()),
         named=kind,
     )
