@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,19 @@ def test_a_log_that_cannot_be_checked_is_told(flawscope: Run, out: Path, tmp_pat
     assert "No log" not in flawscope("audit", "verify", out).out  # whose model has never changed
 
 
+def test_a_log_that_was_taken_away_is_told(flawscope: Run, out: Path, tmp_path: Path) -> None:
+    assert flawscope("calibrate", tmp_path / "model", "--false-rejects", "20%").code == 0
+    Image.fromarray(np.full((20, 20), 50, np.uint8)).save(tmp_path / "in" / "3.png")
+    assert flawscope("inspect", tmp_path / "model", tmp_path / "in", "--out", out).code == 0
+    assert flawscope("audit", "verify", out).code == 0
+    (tmp_path / "model.versions" / "log.jsonl").write_bytes(b"")
+    ended = flawscope("audit", "verify", out, "--json")
+    assert (ended.code, "a change is missing" in json.loads(ended.out)["log"]["problem"]) == (10, True)
+    shutil.rmtree(tmp_path / "model")
+    shutil.rmtree(tmp_path / "model.versions")
+    assert flawscope("audit", "verify", out).code == 0  # results that lie apart from their model
+
+
 def test_a_part_is_reviewed_and_has_its_page(flawscope: Run, out: Path, tmp_path: Path) -> None:
     review = "audit", "review", out, "0.png", "--verdict"
     assert "Row 5:" in flawscope(*review, "good", "--by", "Ana").out
@@ -112,6 +126,8 @@ def test_a_part_is_reviewed_and_has_its_page(flawscope: Run, out: Path, tmp_path
     changed(out, "UPDATE records SET score = 0 WHERE id = 1")
     ended = flawscope("audit", "part", out, "0.png", "--out", page)
     assert (ended.code, "says otherwise than its record" in ended.out) == (10, True)
+    told = flawscope("audit", "part", out, "0.png", "--out", page, "--json")
+    assert (told.code, "says otherwise" in json.loads(told.out)["problem"]) == (10, True)
 
 
 def test_a_signed_head_is_trusted_and_no_other(
@@ -120,6 +136,7 @@ def test_a_signed_head_is_trusted_and_no_other(
     head, (private, public) = tmp_path / "head.json", keys
     verify = "audit", "verify", out
     assert flawscope(*verify, "--sign", private).code == 2
+    assert flawscope(*verify, "--trust", public).code == 2
     assert flawscope(*verify, "--write-head", head).code == 0
     unsigned = flawscope(*verify, "--head", head, "--trust", public)
     assert (unsigned.code, "got an unsigned one" in unsigned.err) == (3, True)

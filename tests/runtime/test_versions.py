@@ -129,6 +129,18 @@ def test_a_model_that_was_deleted_comes_back(model: Path) -> None:
     bundle.load(model)
 
 
+def test_a_model_comes_back_from_its_own_kept_copy(model: Path) -> None:
+    one, two = switched(model, 2)
+    assert versions.rollback(model).id == one
+    (model / bundle.GRAPH).unlink()
+    assert versions.rollback(model, one).id == one
+    bundle.load(model)
+    shutil.rmtree(model)
+    assert versions.rollback(model).id == one
+    bundle.load(model)
+    assert entries(versions.folder_of(model)) == sorted([one, two, "log.jsonl"])
+
+
 def test_a_model_that_was_changed_by_other_means_is_noted(model: Path) -> None:
     _, two = switched(model, 2)
     save_model(model, divide_by=5)

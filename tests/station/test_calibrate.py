@@ -54,3 +54,18 @@ def test_pictures_that_suffice_set_all_levels(folds: Bundle, tmp_path: Path) -> 
     maps = [inspector.inspect(path).heatmap for path in fresh]
     assert manifest.heatmap == heatmap_range([map_level(one) for one in maps if one is not None])
     assert [one.role for one in manifest.provenance.pictures] == ["normal"] * 2 + ["calibration"] * 5
+
+
+def test_pictures_that_came_in_two_calls_suffice_together(folds: Bundle, tmp_path: Path) -> None:
+    """Four are needed."""
+    calibrate(folds.folder, normals=(few := good(tmp_path / "few", 1, 2)))
+    three = good(tmp_path / "three", 3, 3)
+    joined = calibrate(folds.folder, normals=[*few, *three]).bundle.manifest
+    assert (len(joined.calibration.scores), joined.calibration.cross_conformal) == (4, False)
+    assert [one.role for one in joined.provenance.pictures] == ["normal"] * 2 + ["calibration"] * 4
+
+
+def test_pictures_that_do_not_suffice_count_once(folds: Bundle, tmp_path: Path) -> None:
+    calibrate(folds.folder, normals=(few := good(tmp_path / "few", 1, 2)))
+    result = calibrate(folds.folder, normals=[*few, *good(tmp_path / "one", 1, 3)])
+    assert (len(result.bundle.manifest.calibration.scores), result.added, result.known) == (4, 1, 1)

@@ -77,3 +77,10 @@ def test_without_truth_there_is_nothing() -> None:
     assert cuts.insets() == {}
     cuts.add(sample("c", defective=False), answer(heat(20, 2.0, 1.0)), {"c"})
     assert cuts.insets() == {}
+
+
+def test_what_gave_way_to_a_picture_without_truth_is_not_kept() -> None:
+    cuts = Cuts()
+    cuts.add(sample("a", defective=True), answer(heat(20, 2.0, 1.0)), {"a"})
+    cuts.add(sample("b", defective=True, annotated=False), answer(heat(20, 2.0, 1.0)), {"b"})
+    assert cuts.insets() == {}

@@ -194,8 +194,9 @@ def test_a_model_that_counts_parts_watches_parts(
     hint = calibration.model_copy(update={"grouped_by": "parts.csv:part"})
     with opened(tmp_path / "table", manifest.model_copy(update={"calibration": hint})) as results:
         add(results, 0, 10)
-    ended = CliRunner().invoke(app, ["drift", str(tmp_path / "table")])
+    ended = CliRunner().invoke(app, ["drift", str(tmp_path / "table"), "--out", str(tmp_path / "drift.html")])
     assert "They are hints: the model counts parts, which its pictures' names do not tell." in ended.output
+    assert "alarms are hints" in (tmp_path / "drift.html").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_followed_is_said(tmp_path: Path, manifest: Manifest) -> None:

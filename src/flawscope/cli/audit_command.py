@@ -89,7 +89,7 @@ def verify(
     from flawscope.station import heads
     from flawscope.station.audit import audit, audit_log
 
-    signer, trusted = _keys(write_head, sign, trust)
+    signer, trusted = _keys(head, write_head, sign, trust)
     if head is not None and (trusted is not None or Path(head).is_file()):
         head = heads.read_head(Path(head), trusted)
     found = audit(results, head=head, pictures=pictures)
@@ -140,8 +140,9 @@ def part(
     else:
         say(f"Page: {out}")
         say(sentence)
+        if not checked.whole:
+            _problem(checked)
     if not checked.whole:
-        _problem(checked)
         raise typer.Exit(10)
 
 
@@ -166,7 +167,7 @@ def review(
 
 
 def _keys(
-    write_head: Path | None, sign: Path | None, trust: Path | None
+    head: str | None, write_head: Path | None, sign: Path | None, trust: Path | None
 ) -> tuple[Signer | None, Trusted | None]:
     from flawscope.errors import OptionError
     from flawscope.runtime.seal import Signer, Trusted
@@ -174,6 +175,9 @@ def _keys(
     if sign is not None and write_head is None:
         fix = "Name the file to sign with --write-head."
         raise OptionError("--sign", expected="--write-head beside it", got="none", fix=fix)
+    if trust is not None and head is None:
+        fix = "Name the file that it signed with --head."
+        raise OptionError("--trust", expected="--head beside it", got="none", fix=fix)
     return None if sign is None else Signer(sign), None if trust is None else Trusted(trust)
 
 

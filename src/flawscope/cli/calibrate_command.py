@@ -91,6 +91,8 @@ def calibrate(
                 "known": result.known,
                 "replaced": result.replaced,
                 "unsigned": result.unsigned,
+                **({"told": result.told} if result.told else {}),
+                **({"not_kept": result.unkept} if result.unkept else {}),
                 "scalars": manifest.scalar_values(),
                 "scores": len(calibration.scores),
                 **({"parts": calibration.count} if calibration.groups else {}),

@@ -61,7 +61,7 @@ def rollback(
         made_by = {
             entry["to"]: entry.get("event")
             for entry in entries
-            if "to" in entry and entry.get("event") != "rollback"
+            if isinstance(entry.get("to"), str) and entry.get("event") != "rollback"
         }
         _show(found, made_by, as_json=as_json)
         return

@@ -125,5 +125,6 @@ def _page(replay: Replay, title: str) -> str:
         alarms=replay.alarms,
         pictures=plural(replay.drift.pictures, "picture"),
         alpha=percent(replay.alpha),
+        promised=replay.drift.promised,
         chart=Markup(chart(replay)),  # noqa: S704 - every part of it is escaped
     )

@@ -12,19 +12,21 @@ Value = TypeVar("Value")
 
 _SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 _SPACE = "\N{NO-BREAK SPACE}"
+_KEPT = f"{_SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 
 def printable(value: Value) -> Value | str:
     """Text without characters that do not print; anything else, and Markup, as it is.
 
     Controls, direction overrides and broken surrogates become U+FFFD, so that a name reads as what it is.
+    Joiners of scripts and emoji stay.
 
     >>> printable("a\\n.png"), printable(2)
     ('a\N{REPLACEMENT CHARACTER}.png', 2)
     """
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
-    return "".join(c if c.isprintable() or c == _SPACE else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return "".join(c if c.isprintable() or c in _KEPT else "\N{REPLACEMENT CHARACTER}" for c in value)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -132,7 +132,7 @@ class Store:
 
     def take(self, candidate: Bundle, event: Event) -> Version:
         """Put a whole model folder in use, in one step; what was in use lies among the kept ones then."""
-        if name_of(candidate.folder) != name_of(self.model):
+        if name_of(candidate.folder) != name_of(self.model) or not is_whole(self.model):
             with contextlib.suppress(BundleError):  # gone, or damaged, and then put aside as it is
                 _share(candidate, self.keep()[0])
             with self.intending(event):
@@ -226,6 +226,15 @@ def is_version(folder: Path) -> bool:
     folder = Path(folder).resolve()
     own = folder.name == CANDIDATE or _NAME.fullmatch(folder.name) is not None
     return own and folder.parent.name.endswith(SUFFIX)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a model folder can be loaded."""
+    try:
+        bundle.load(folder)
+    except BundleError:
+        return False
+    return True
 
 
 def name_of(folder: Path) -> str | None:

@@ -32,6 +32,7 @@ from flawscope.runtime.version_store import (
     Store,
     Version,
     is_version,
+    is_whole,
     link,
     name_of,
     now,
@@ -158,7 +159,7 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
         raise _no_earlier(store.model)
     with store.alone():
         wanted = _before(store) if to is None else _named(store, to)
-        if wanted == name_of(store.model):
+        if wanted == name_of(store.model) and is_whole(store.model):
             return store.version(store.model)
         kept, returning = _whole(store, wanted), store.folder / RETURNING
         store.link_to(kept, returning)
@@ -274,6 +275,9 @@ def _before(store: Store) -> str:
         else:
             way.append(change["from"])
     earlier = [name for name in way if name in at_hand] if changes else at_hand
+    if not earlier and not is_whole(store.model):  # gone or damaged: as it was last, where it was kept
+        last = [change["to"] for change in changes if change["to"] in at_hand]
+        earlier = last or at_hand
     if not earlier:
         raise _no_earlier(store.model)
     return earlier[-1]

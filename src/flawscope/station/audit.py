@@ -134,16 +134,17 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
         model: the model folder; None: where it lay when the results were made.
 
     Returns:
-        None where there is no such log.
+        None where there is no such log, and none of the changes that it should hold is known.
 
     Raises:
         BundleError: neither a model nor versions of one lie where `model` says.
     """
     folder = Path(found.folder) if model is None else model
     rows = versions.rows(folder)
-    if model is not None and not (bundle.is_bundle(model) or versions.folder_of(model).is_dir()):
+    there = bundle.is_bundle(folder) or versions.folder_of(folder).is_dir()
+    if model is not None and not there:
         bundle.load(model)  # which says what is missing
-    if not rows:
+    if not rows and not (there and found.through):
         return None
     problem, known = chain.verify(rows), {row.hash for row in rows}
     lacking = [number for hashed, number in found.through.items() if hashed not in known]

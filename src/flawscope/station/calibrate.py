@@ -13,7 +13,7 @@ from flawscope.data.groups_as_before import as_before, group_further
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of
 from flawscope.data.survey import require_spread
-from flawscope.data.tiles import cut, file_of_each_part, groups_of, largest_grid
+from flawscope.data.tiles import cut, file_of_each_part, groups_of, largest_grid, units_of
 from flawscope.errors import OptionError, OutputError
 from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle, versions
@@ -23,7 +23,7 @@ from flawscope.runtime.conditions import joined, of_files
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.groups import Judge, numbered
 from flawscope.runtime.pipeline import Pipeline
-from flawscope.runtime.provenance import seen
+from flawscope.runtime.provenance import SeenPicture, seen
 from flawscope.station.choose_engine import choose_here
 from flawscope.station.gate import Gate
 from flawscope.station.gated import Gated, require_same, switch_if_it_passes
@@ -81,7 +81,7 @@ class _Wish:
     def afresh(self, calibration: Calibration, new: _Scored) -> Calibration:
         """Held-out scores alone; a cross-conformal promise becomes one with confidence if it can."""
         promise = self.promise or calibration.promise
-        if calibration.cross_conformal and self.promise is None and self._kept_by(new):
+        if calibration.cross_conformal and self.promise is None and self._kept_by(new.count):
             promise = "with_confidence"
         return Calibration(
             scores=tuple(new.scores),
@@ -95,16 +95,19 @@ class _Wish:
 
     def extended(self, calibration: Calibration, new: _Scored) -> Calibration:
         """The stored scores and the new ones; a cross-conformal model leaves its own once these suffice."""
-        enough = self.promise == "with_confidence" or self._kept_by(new)
-        if calibration.cross_conformal and new.scores and enough:
+        if calibration.cross_conformal and new.scores and self.replaces(new.count):
             return self.afresh(calibration, new)
         changed = calibration.with_settings(
             alpha=self.alpha, delta=self.delta, promise=self.promise, judge=self.judge
         )
         return changed.with_more(new.scores, new.groups) if new.scores else changed
 
-    def _kept_by(self, new: _Scored) -> bool:
-        return new.count >= normals_needed(self.alpha, self.delta, self.promise or "with_confidence")
+    def replaces(self, count: int) -> bool:
+        """Whether so many held-out scores take the place of those from folds."""
+        return self.promise == "with_confidence" or self._kept_by(count)
+
+    def _kept_by(self, count: int) -> bool:
+        return count >= normals_needed(self.alpha, self.delta, self.promise or "with_confidence")
 
 
 def calibrate(
@@ -124,7 +127,8 @@ def calibrate(
     """Re-read the stored scores under new settings, after adding the scores of `normals`.
 
     Pictures that the model has seen, by their content, are left out and counted. A cross-conformal model
-    (the weaker promise) changes to held-out scores alone as soon as the new pictures support the wish.
+    (the weaker promise) changes to held-out scores alone as soon as the new pictures support the wish; those
+    that were added before, too few then, may be among them again.
 
     With `scalars`, such as `{"local_weight": 0.7}`, knobs of the graph are turned, which changes every
     score: those of `normals` replace the stored ones, and the heatmap's levels are read from them again.
@@ -229,6 +233,8 @@ def recalibrated(
         given = [Sample(path, "train", defective=False) for path in normals]
         grouping = group_further(given, before.grouped_by, groups)
         told = tuple(filter(None, [grouping.said]))
+        if before.cross_conformal and not anew:
+            pictures = _without_added(pictures, grouping.samples, wish)
         samples = unseen(grouping.samples, pictures, hint)
         require_spread(PictureFiles(samples, frame))
         good = cut(samples, frame, tiling)
@@ -254,6 +260,15 @@ def recalibrated(
     updated = replace(opened, manifest=opened.manifest.model_copy(update=changes))
     replaced = len(before.scores) if alone else 0
     return CalibrateResult(updated, len(samples), len(normals) - len(samples), replaced, opened.signed, told)
+
+
+def _without_added(
+    pictures: Sequence[SeenPicture], given: Sequence[Sample], wish: _Wish
+) -> tuple[SeenPicture, ...]:
+    """Those that the model knows, but those added after its folds where what is given now suffices."""
+    fitted = tuple(picture for picture in pictures if picture.role != "calibration")
+    count = len(set(units_of(unseen(given, fitted, ""))))
+    return fitted if wish.replaces(count) else tuple(pictures)
 
 
 def _require(normals: Sequence[Path], knobs: str) -> None:

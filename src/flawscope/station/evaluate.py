@@ -257,8 +257,8 @@ class _Gallery:
     def finished(self) -> dict[str, Views]:
         """The views by path, each with its map cut where F1 is highest, where there are masks."""
         for path, inset in self._cuts.insets().items():
-            views = self._views[path]
-            self._views[path] = replace(views, insets=(*views.insets, inset))
+            if (views := self._views.get(path)) is not None:  # others have taken its place since
+                self._views[path] = replace(views, insets=(*views.insets, inset))
         return self._views
 
 

@@ -135,6 +135,7 @@ class Cuts:
         annotated area, or an answer without a heatmap, counts for nothing.
         """
         heatmap = prediction.heatmap
+        self._maps = {path: kept for path, kept in self._maps.items() if path in drawn}
         if heatmap is None:
             return
         left_out = ignored_area(sample.parts, *heatmap.shape)
@@ -150,7 +151,6 @@ class Cuts:
         self._labels.append(mask[places][counted])
         self._values.append(heatmap[places][counted])
         step = max(1, max(heatmap.shape) // _SIDE)
-        self._maps = {path: kept for path, kept in self._maps.items() if path in drawn}
         if str(sample.path) in drawn:
             self._maps[str(sample.path)] = (heatmap[::step, ::step].copy(), mask[::step, ::step].copy())
 
