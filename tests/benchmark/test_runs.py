@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -153,8 +154,18 @@ def test_other_options_pictures_or_seeds_are_other_runs(done: Done, tmp_path: Pa
     assert folders() == same, "a copy of the data is the same data"
     assert not folders(settings=("options.neighbourhood=5",)) & same
     assert len(folders(seeds=(0, 1)) - same) == 2
+    os.utime(data / "square" / "ground_truth" / "spot" / "000_mask.png", (1, 1))
+    masked = folders()
+    assert not masked & same
     os.utime(data / "square" / "test" / "good" / "000.png", (1, 1))
-    assert not folders() & same
+    assert not folders() & (same | masked)
+
+
+def test_a_row_that_is_to_be_tested_on_other_pictures_is_evaluated_again(done: Done) -> None:
+    planned = done.outcome.planned[0]
+    assert planned.result is not None
+    fewer = dataclasses.replace(planned.dataset, samples=planned.dataset.samples[:-1])
+    assert dataclasses.replace(planned, dataset=fewer).result is None
 
 
 def test_a_request_to_stop_ends_between_rows_and_keeps_the_rest(copied: Done) -> None:

@@ -101,3 +101,9 @@ def test_covariances_that_cannot_fit(
 def test_more_channels_than_there_are() -> None:
     with pytest.raises(OptionError, match="at most the 448 channels"):
         create("padim", {**SMALL, "channels": 449})
+
+
+def test_a_regularisation_too_small_for_few_pictures(training_data: Callable[..., TrainingData]) -> None:
+    detector = create("padim", {**SMALL, "channels": 100, "regularisation": 1e-12})
+    with pytest.raises(OptionError, match=r"got 1e-12\. Raise it"):
+        detector.fit(training_data(6), Run(precision="fp32"))

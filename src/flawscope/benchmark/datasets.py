@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.benchmark.rows import Row
+from flawscope.data.annotations.always_learnt import always_learnt
 from flawscope.data.annotations.attach import attach
-from flawscope.data.defects import withhold, without
+from flawscope.data.annotations.reading import annotation_files
+from flawscope.data.defects import read_defects, withhold, without
+from flawscope.data.groups import group_dataset
 from flawscope.data.layouts import read_dataset
-from flawscope.data.samples import Dataset
+from flawscope.data.samples import Dataset, paths_of
 from flawscope.data.splits import split_dataset
+from flawscope.data.survey import each_once
 from flawscope.errors import DataError
 from flawscope.files import sha256
 from flawscope.training.recipe import DataChoice, Recipe
@@ -30,7 +34,7 @@ class RowPictures:
         recipes: the row's training recipe by seed.
         options: of the method, all of them.
         dataset: the row's pictures; kinds that the recipe withholds are not `seen`.
-        state: names, sizes and times of the pictures' files, as one digest.
+        state: digest of names, sizes and times of pictures, masks, annotations and known defects.
     """
 
     row: Row
@@ -67,8 +71,9 @@ class RowPictures:
         dataset = without(dataset, defects_of(dataset, recipe.model_copy(update={"split": wish})))
         if dataset.select(split="test", defective=False):
             return dataset
+        drawn = without(self.dataset, always_learnt(self.dataset))
         split = split_dataset(
-            self.dataset, seed=recipe.seed, calibration=recipe.split.calibration, folds=recipe.split.folds
+            drawn, seed=recipe.seed, calibration=recipe.split.calibration, folds=recipe.split.folds
         )
         held_out = {sample.path for sample in split.test}
         tested = [sample for sample in dataset if sample.defective or sample.path in held_out]
@@ -100,10 +105,11 @@ class DatasetReader:
         data = recipe.data
         if data not in self.known:
             whole = read_dataset(data.folder, layout=data.layout, product=data.product)
-            state = _state(whole)
+            state = _state(whole, data)
+            whole, _ = group_dataset(whole, data.groups)
             if data.annotations is not None:
                 whole = attach(whole, data.annotations).require().dataset
-            self.known[data] = (whole, state)
+            self.known[data] = (each_once(whole)[0], state)
         dataset, state = self.known[data]
         dataset = withhold(dataset, recipe.split.withheld)
         good, wanted = len(dataset.select(split="train", defective=False)), row.training_pictures or 0
@@ -118,11 +124,15 @@ class DatasetReader:
         return RowPictures(row, recipes, options, dataset, state)
 
 
-def _state(dataset: Dataset) -> str:
+def _state(dataset: Dataset, data: DataChoice) -> str:
+    """Of the pictures, their masks, and what lies in the folders of annotations and of known defects."""
+    samples = [*dataset, *(read_defects(data.defects) if data.defects else ())]
+    masks = [getattr(mask, "path", None) for sample in samples for mask in sample.masks]
+    beside = annotation_files(data.annotations) if data.annotations else ()
     digest = hashlib.sha256()
-    for sample in dataset:
-        status = sample.path.stat()
-        digest.update(os.fsencode(os.path.relpath(sample.path, dataset.root)))
+    for path in (*paths_of(samples), *filter(None, masks), *beside):
+        status = path.stat()
+        digest.update(os.fsencode(os.path.relpath(path, dataset.root)))
         digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

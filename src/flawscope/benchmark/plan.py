@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from flawscope.benchmark.results import MODEL, RESULT, SCORES, RunResult, Scores
 from flawscope.benchmark.rows import Row
 from flawscope.data.samples import Dataset
 from flawscope.errors import DataError, FlawscopeError, OptionError
+from flawscope.files import digest
 from flawscope.methods.registry import method_class, options_of, parse_options
 from flawscope.nn.run import Run
 from flawscope.training.pack import LOSSES
@@ -50,8 +52,15 @@ class Planned:
 
     @property
     def result(self) -> RunResult | None:
-        """The figures, once they are measured."""
-        return RunResult.read(self.folder / RESULT)
+        """The figures, once they are measured on these very pictures."""
+        found = RunResult.read(self.folder / RESULT)
+        return found if found is not None and found.tested in (None, self.tested) else None
+
+    @property
+    def tested(self) -> str:
+        """Which pictures are tested on, as a digest: another row may take some away later."""
+        names = sorted(os.path.relpath(sample.path, self.dataset.root) for sample in self.dataset)
+        return digest("\n".join(names).encode(errors="surrogatepass"))
 
     @property
     def scores(self) -> Scores | None:

@@ -68,6 +68,7 @@ class RunResult(_JsonFile):
         seconds: of fitting, of all training, of evaluation.
         steps: training steps, where the method counts any.
         options: of the method, all of them.
+        tested: digest of the names of the pictures that were to be tested on; None in earlier files.
     """
 
     label: str
@@ -82,3 +83,4 @@ class RunResult(_JsonFile):
     hardware: str
     versions: dict[str, str]
     created: str
+    tested: str | None = None

@@ -102,6 +102,7 @@ def _run_one(planned: Planned, run: Run, watch: Watch) -> None:
         hardware=provenance.hardware,
         versions={"flawscope": inspector.bundle.manifest.flawscope, **provenance.versions},
         created=provenance.created,
+        tested=planned.tested,
     ).write(folder / RESULT)
 
 

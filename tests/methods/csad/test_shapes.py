@@ -15,6 +15,7 @@ from torch import Tensor
 from drawn_screws import PLACES, SIZE, screw
 from flawscope.errors import OptionError
 from flawscope.methods.csad.figures import ENTRIES, Describing
+from flawscope.methods.csad.kinds import Kind
 from flawscope.methods.csad.shapes import NAMES, JudgedShapes, Shapes, ShapesOptions
 
 Labels = NDArray[np.uint8]
@@ -239,3 +240,9 @@ def test_engines_answer_as_the_branch_does(
     for answers in exported(branch, batch).values():
         for found, wanted in zip(answers, expected, strict=True):
             np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-3, atol=1e-3)
+
+
+def test_components_that_are_all_of_one_shape_are_a_kind() -> None:
+    same = np.repeat(np.array([[100.0, 1, 0.5, 0.25, 0, 0, 0, 0, 0]]), 24, 0)
+    kind = Kind(same, 0.02)
+    assert (len(kind.vectors), kind.area, kind.usual) == (24, 100.0, 1.0)

@@ -33,7 +33,7 @@ class Kind:
             covariance = np.cov(vectors[kept].T) + floor**2 * np.eye(vectors.shape[1])
             away = vectors - vectors[kept].mean(0)
             distances = np.sqrt(np.einsum("nd,nd->n", away @ np.linalg.inv(covariance), away))
-            kept = distances < _EDGE * np.quantile(distances[kept], 0.98)
+            kept = distances <= _EDGE * np.quantile(distances[kept], 0.98)
         self.vectors, self.usual = vectors[kept], float(kept.mean())
         self.area = float(np.median(components[kept, 0])) if kept.any() else 0.0
 
