@@ -102,9 +102,9 @@ def test_a_log_that_was_taken_away_is_told(flawscope: Run, out: Path, tmp_path: 
     (tmp_path / "model.versions" / "log.jsonl").write_bytes(b"")
     ended = flawscope("audit", "verify", out, "--json")
     assert (ended.code, "a change is missing" in json.loads(ended.out)["log"]["problem"]) == (10, True)
-    shutil.rmtree(tmp_path / "model")
     shutil.rmtree(tmp_path / "model.versions")
-    assert flawscope("audit", "verify", out).code == 0  # results that lie apart from their model
+    apart = flawscope("audit", "verify", out)  # as beside a copy of the model on another machine
+    assert (apart.code, "changes of the model are not checked" in apart.out) == (0, True)
 
 
 def test_a_part_is_reviewed_and_has_its_page(flawscope: Run, out: Path, tmp_path: Path) -> None:

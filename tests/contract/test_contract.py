@@ -19,7 +19,8 @@ from flawscope.methods.registry import available
 from flawscope.report.build import inspection_report
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
-from flawscope.station.inspection import inspect_pictures, overlay_path
+from flawscope.station.inspection import inspect_pictures
+from flawscope.station.overlays import overlay_path
 from flawscope.station.results import read_records
 from flawscope.testing import Check, Subject, check_detector, detector_checks, parametrize_with_checks
 from zoo import METHODS, ZOO

@@ -46,8 +46,7 @@ def draw_mask() -> Draw:
 def grow(draw: Draw) -> Callable[[Path, dict[str, int]], Path]:
     """Fill folders below a root with numbered pictures, all different: {"train/good": 3, ...}."""
 
-    def make(root: Path, counts: dict[str, int], *, suffix: str = ".png") -> Path:
-        seed = 0
+    def make(root: Path, counts: dict[str, int], *, suffix: str = ".png", seed: int = 0) -> Path:
         for folder, count in counts.items():
             (root / folder).mkdir(parents=True, exist_ok=True)
             for index in range(count):

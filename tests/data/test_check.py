@@ -165,7 +165,7 @@ def test_what_the_advice_says_keeps_the_promise(tmp_path: Path, grow: Grow) -> N
 
 
 def test_few_validation_pictures(product: Path, grow: Grow) -> None:
-    grow(product, {"validation/good": 8})
+    grow(product, {"validation/good": 8}, seed=1000)
     shutil.rmtree(product / "test/bent")
     issue = only(check_data(product, near=False), "few-normals")
     assert "6 can be held out from training" in issue.message

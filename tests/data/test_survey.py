@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +108,31 @@ def test_one_picture_twice_under_two_names(tmp_path: Path) -> None:
     require_spread(pictures_of(write(tmp_path, one_part, 1)))
 
 
+def levels(folder: Path, *levels: int) -> list[Path]:
+    """Small pictures of one grey each."""
+    paths = [folder / f"{index}.png" for index in range(len(levels))]
+    for path, level in zip(paths, levels, strict=True):
+        Image.fromarray(np.full((4, 4), level, np.uint8)).save(path)
+    return paths
+
+
 def test_copies_under_many_names_are_left_out(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{index}.png" for index in range(6)]
-    for index, path in enumerate(paths):
-        Image.fromarray(np.full((4, 4), 50 * (index % 2), np.uint8)).save(path)
-    samples = [Sample(path, "train", defective=False) for path in paths[:5]]
-    samples.append(Sample(paths[5], "validation", defective=False))
-    tested = Sample(paths[0], "test", defective=False)
-    kept, told = each_once(Dataset("part", "folder", tmp_path, (*samples, tested)))
-    assert kept.samples == (*samples[:2], tested)
-    assert told.startswith("4 of 6 good pictures are copies of others and are left out")
-    for untouched in (samples[:2], samples[:1], samples[::2]):  # the last are all alike, which is told later
-        alone = Dataset("part", "folder", tmp_path, tuple(untouched))
-        assert each_once(alone) == (alone, "")
+    """But not of few contents, about which something else is told; and each entry of a table counts."""
+    paths = levels(tmp_path, 0, 50, 100, 150, 200, 50, 100, 150)
+    named = [None, None, "b", None, None, "a", None, None]
+    samples = [
+        Sample(path, "train", defective=False, group=group) for path, group in zip(paths, named, strict=True)
+    ]
+    samples[7] = replace(samples[7], split="validation")
+    twice, tested = replace(samples[0]), Sample(paths[1], "test", defective=False)
+    kept, told = each_once(Dataset("part", "folder", tmp_path, (*samples, twice, tested)))
+    assert kept.samples == (samples[0], *samples[2:6], tested)
+    assert told.startswith("4 of 9 good pictures are copies of others and are left out")
+    few = Dataset("part", "folder", tmp_path, (*samples[:3], *samples[5:]))
+    assert each_once(few)[0] == few
+    assert each_once(few)[1].startswith("2 of 6 good pictures are copies of others, so that the promise")
+    alone = Dataset("part", "folder", tmp_path, tuple(samples[:5]))
+    assert each_once(alone) == (alone, "")
 
 
 def test_numbers_without_spread(tmp_path: Path) -> None:

@@ -105,5 +105,5 @@ def test_more_channels_than_there_are() -> None:
 
 def test_a_regularisation_too_small_for_few_pictures(training_data: Callable[..., TrainingData]) -> None:
     detector = create("padim", {**SMALL, "channels": 100, "regularisation": 1e-12})
-    with pytest.raises(OptionError, match=r"got 1e-12\. Raise it"):
+    with pytest.raises(OptionError, match=r"got 1e-12\. Train with a higher one"):
         detector.fit(training_data(6), Run(precision="fp32"))

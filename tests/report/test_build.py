@@ -17,7 +17,8 @@ from flawscope.runtime import decoding
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import evaluate
-from flawscope.station.inspection import inspect_pictures, overlay_path
+from flawscope.station.inspection import inspect_pictures
+from flawscope.station.overlays import overlay_path
 from flawscope.station.picture import MOST
 from flawscope.station.results import read_records
 from quadrants_model import save_model

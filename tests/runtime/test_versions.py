@@ -132,13 +132,25 @@ def test_a_model_that_was_deleted_comes_back(model: Path) -> None:
 def test_a_model_comes_back_from_its_own_kept_copy(model: Path) -> None:
     one, two = switched(model, 2)
     assert versions.rollback(model).id == one
-    (model / bundle.GRAPH).unlink()
-    assert versions.rollback(model, one).id == one
-    bundle.load(model)
+    for to in (one, None):
+        (model / bundle.GRAPH).unlink()
+        assert versions.rollback(model, to).id == one
+        bundle.load(model)
+        assert changes(model)[-1] == ("mended", one, one)
     shutil.rmtree(model)
     assert versions.rollback(model).id == one
     bundle.load(model)
-    assert entries(versions.folder_of(model)) == sorted([one, two, "log.jsonl"])
+    kept = [one, two, "damaged-1", "damaged-2", "log.jsonl"]
+    assert entries(versions.folder_of(model)) == sorted(kept)
+
+
+def test_a_model_comes_back_from_the_only_kept_copy(model: Path) -> None:
+    own = versions.keep(model).id
+    with pytest.raises(OptionError, match="got none"):
+        versions.rollback(model)
+    (model / bundle.GRAPH).unlink()
+    assert versions.rollback(model).id == own
+    bundle.load(model)
 
 
 def test_a_model_that_was_changed_by_other_means_is_noted(model: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_disk_that_is_full_is_waited_for(
         with write(path) as stream:
             yield stream
 
-    monkeypatch.setattr("flawscope.station.inspection.write_atomically", filling)
+    monkeypatch.setattr("flawscope.station.overlays.write_atomically", filling)
     told: list[str] = []
     patience = Patience(told.append, lambda: False, pause=0.01)
     summary = inspect_pictures(inspector, iter(paths), out=tmp_path / "out", batch=1, patience=patience)

@@ -16,7 +16,7 @@ from flawscope.errors import OutputError
 from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Inset, Views
 from flawscope.station import tables
-from flawscope.station.inspection import overlay_path
+from flawscope.station.overlays import overlay_path
 from flawscope.station.picture import MOST
 from flawscope.station.results import LINES, TABLE, Results, read_records, read_views
 from flawscope.station.states import file_state

@@ -67,7 +67,7 @@ def test_a_missing_or_huge_recipe_is_refused(tmp_path: Path) -> None:
         read_recipe(tmp_path / "absent.yaml")
     huge = tmp_path / "huge.yaml"
     huge.write_bytes(b"#" * (RECIPE_LIMIT + 1))
-    with pytest.raises(InputError, match="below 32 MiB"):
+    with pytest.raises(InputError, match="below 4 MiB"):
         read_recipe(huge)
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.benchmark.rows import Row
-from flawscope.data.annotations.always_learnt import always_learnt
 from flawscope.data.annotations.attach import attach
 from flawscope.data.annotations.reading import annotation_files
 from flawscope.data.defects import read_defects, withhold, without
 from flawscope.data.groups import group_dataset
 from flawscope.data.layouts import read_dataset
-from flawscope.data.samples import Dataset, paths_of
+from flawscope.data.samples import Dataset, Sample, paths_of
 from flawscope.data.splits import split_dataset
 from flawscope.data.survey import each_once
 from flawscope.errors import DataError
 from flawscope.files import sha256
+from flawscope.methods.registry import create
 from flawscope.training.recipe import DataChoice, Recipe
-from flawscope.training.selection import defects_of
+from flawscope.training.selection import defects_of, learnt_whatever
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,27 @@ class RowPictures:
         no good test pictures, those stay that every row sets aside for testing.
         """
         dataset = self.dataset
-        same = [other.most for other in others if other.state == self.state]
-        most = max((count for count in same if count is not None), default=recipe.split.defective)
-        wish = recipe.split.model_copy(update={"defective": most})
+        same = [other for other in others if other.state == self.state]
+        draws = [other.most for other in same if other.most is not None]
+        wish = recipe.split.model_copy(update={"defective": max(draws, default=recipe.split.defective)})
         dataset = without(dataset, defects_of(dataset, recipe.model_copy(update={"split": wish})))
         if dataset.select(split="test", defective=False):
             return dataset
-        drawn = without(self.dataset, always_learnt(self.dataset))
-        split = split_dataset(
-            drawn, seed=recipe.seed, calibration=recipe.split.calibration, folds=recipe.split.folds
-        )
-        held_out = {sample.path for sample in split.test}
+        (seed,) = (seed for seed, own in self.recipes.items() if own is recipe)
+        held_out = set.intersection(*(other.set_aside(other.recipes[seed]) for other in same))
         tested = [sample for sample in dataset if sample.defective or sample.path in held_out]
         return replace(dataset, samples=tuple(tested)) if held_out else dataset
+
+    def set_aside(self, recipe: Recipe) -> set[Path]:
+        """Good pictures that training by the recipe leaves for testing."""
+        dataset, learnt = self.dataset, tuple[Sample, ...]()
+        if any(sample.group is not None for sample in dataset):
+            detector = create(recipe.method, dict(self.options))
+            learnt = defects_of(dataset, recipe) if detector.needs().defective else ()
+        drawn = without(dataset, learnt_whatever(dataset, learnt))
+        wish = recipe.split
+        split = split_dataset(drawn, seed=recipe.seed, calibration=wish.calibration, folds=wish.folds)
+        return set(paths_of(split.test))
 
 
 @dataclass(slots=True)
@@ -126,14 +134,18 @@ class DatasetReader:
 
 def _state(dataset: Dataset, data: DataChoice) -> str:
     """Of the pictures, their masks, and what lies in the folders of annotations and of known defects."""
-    samples = [*dataset, *(read_defects(data.defects) if data.defects else ())]
-    masks = [getattr(mask, "path", None) for sample in samples for mask in sample.masks]
+    defects = read_defects(data.defects) if data.defects else ()
+    masks = [getattr(mask, "path", None) for sample in (*dataset, *defects) for mask in sample.masks]
     beside = annotation_files(data.annotations) if data.annotations else ()
     digest = hashlib.sha256()
-    for path in (*paths_of(samples), *filter(None, masks), *beside):
-        status = path.stat()
-        digest.update(os.fsencode(os.path.relpath(path, dataset.root)))
-        digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
+    for path in (*paths_of(dataset.samples), *filter(None, masks), *paths_of(defects), *beside):
+        inside = path.is_relative_to(dataset.root)  # the rest may lie anywhere, by whatever name
+        digest.update(os.fsencode(path.relative_to(dataset.root) if inside else path.name))
+        try:
+            status = path.stat()
+            digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
+        except FileNotFoundError:  # a mask that a table names
+            digest.update(b":absent\n")
     return digest.hexdigest()
 
 

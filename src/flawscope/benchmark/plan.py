@@ -54,7 +54,9 @@ class Planned:
     def result(self) -> RunResult | None:
         """The figures, once they are measured on these very pictures."""
         found = RunResult.read(self.folder / RESULT)
-        return found if found is not None and found.tested in (None, self.tested) else None
+        published = all(sample.split == "test" for sample in self.dataset.select(defective=False))
+        known = (self.tested, None) if published else (self.tested,)  # earlier files do not tell
+        return found if found is not None and found.tested in known else None
 
     @property
     def tested(self) -> str:

@@ -98,5 +98,5 @@ def compare(
             say(f"Report: {page}")
     if checks is not None and not all(check.passed for check in checks):
         raise typer.Exit(GATE_FAILED)
-    if found.counts()["unreadable"]:
+    if any(pair.old.error or pair.new.error for pair in found.pairs):
         raise typer.Exit(3)

@@ -30,8 +30,8 @@ def show_comparison(found: Comparison) -> None:
         note(found.said)
     counts = found.counts()
     for pair in found.pairs:
-        if not pair.read:
-            note(f"unreadable: {pair.old.error}")
+        if (error := pair.old.error or pair.new.error) is not None:
+            note(f"unreadable: {error}")
     title = f"{found.dataset.name}: {counts['good']} good, {counts['defective']} defective"
     table = Table("figure", "old", "new", "change", title=cell(title))
     gone, come = -counts["new_miss"], counts["new_find"]

@@ -65,14 +65,14 @@ def rollback(
         }
         _show(found, made_by, as_json=as_json)
         return
-    before = versions.name_of(model)
+    before, whole = versions.name_of(model), versions.is_whole(model)
     now = versions.rollback(model, to)
     made = bundle.load(now.folder)
     if as_json:
         print_json({"model": model, "before": before, "now": now.id, **_facts(made)})
         return
     if before == now.id:
-        note(f"{model} was this version already.")
+        note(f"{model} was this version already{'' if whole else ', damaged, and is whole again'}.")
     say(f"Model: {model}, version {now.id}{'' if before in (None, now.id) else f', in place of {before}'}")
     say(made.manifest.calibration.statement())
     if before not in (None, now.id):

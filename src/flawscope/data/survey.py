@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flawscope.data.pictures import THREADS, Pictures
 from flawscope.data.samples import Dataset, Sample, Split, spread
+from flawscope.data.splits import FEWEST_NORMALS
 from flawscope.errors import DataError
 from flawscope.files import remembered_sha256
 from flawscope.runtime.images import ImageInfo, check_image, read_image
@@ -130,22 +131,35 @@ def about_values(good: Sequence[Path], intensities: Range | None) -> str | None:
 def each_once(dataset: Dataset) -> tuple[Dataset, str]:
     """The data set without copies of good pictures, and what the user should know; empty where none is.
 
-    Otherwise one copy would calibrate what another has taught. Of copies for training or validation the first
-    annotated one stays, or the first; where all are of one content, all stay, to be told as such.
+    Otherwise one copy would calibrate what another has taught. Of copies for training or validation an
+    annotated one stays, else one that has a group, else the first. Where too few contents are left to learn
+    from, all stay, so that what is wrong with them is told.
     """
     good = [one for split in _LEARNT for one in dataset.select(split=split, defective=False)]
-    first, left_out = dict[str, Sample](), set[Path]()
-    for sample in sorted(good, key=lambda one: not one.parts):
+    first, left_out = dict[str, Sample](), set[int]()
+    for sample in sorted(_of_one_size(good), key=lambda one: (not one.parts, one.group is None)):
         with contextlib.suppress(OSError):  # told where it is read
             if first.setdefault(remembered_sha256(sample.path), sample) is not sample:
-                left_out.add(sample.path)
-    if not left_out or len(first) == 1:
+                left_out.add(id(sample))
+    if not left_out:
         return dataset, ""
-    kept = tuple(sample for sample in dataset if sample.path not in left_out)
+    copies = f"{len(left_out)} of {len(good)} good pictures are copies of others"
+    if len(good) - len(left_out) < FEWEST_NORMALS:
+        return dataset, f"{copies}, so that the promise about rejects looks surer than it is."
+    kept = tuple(sample for sample in dataset if id(sample) not in left_out)
     return replace(dataset, samples=kept), (
-        f"{len(left_out)} of {len(good)} good pictures are copies of others and are left out, so that none "
-        "calibrates what its copy has taught. flawscope data check names them."
+        f"{copies} and are left out, so that none calibrates what its copy has taught. flawscope data check "
+        "names them."
     )
+
+
+def _of_one_size(samples: Sequence[Sample]) -> list[Sample]:
+    """Those of whose file's size there are others, which alone can be copies."""
+    sizes = dict[int, list[Sample]]()
+    for sample in samples:
+        with contextlib.suppress(OSError):
+            sizes.setdefault(sample.path.stat().st_size, []).append(sample)
+    return [sample for group in sizes.values() if len(group) > 1 for sample in group]
 
 
 def is_flat(image: NDArray[Any]) -> bool:

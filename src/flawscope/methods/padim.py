@@ -166,12 +166,12 @@ class PaDiM(Detector):
     def _whiten(self, covariance: Tensor) -> Tensor:
         """W (P, d, d) with x @ W of unit covariance: W W^T is the inverse of the regularised covariance."""
         factor, broken = torch.linalg.cholesky_ex(covariance + self._regularisation(covariance))
-        if bool(broken.any()):
+        if bool(broken.any()) and bool(covariance.isfinite().all()):
             raise OptionError(
                 "option 'regularisation' of padim",
                 expected="enough for covariances of so few pictures and so many channels to be inverted",
                 got=f"{self.options.regularisation:g}",
-                fix="Raise it, to 0.01 as published, say; or lower channels.",
+                fix="Train with a higher one, 0.01 as published, say; or with fewer channels.",
             )
         unit = torch.eye(covariance.shape[2], dtype=torch.float64, device=covariance.device)
         inverse: Tensor = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)

@@ -135,8 +135,12 @@ class Store:
         if name_of(candidate.folder) != name_of(self.model) or not is_whole(self.model):
             with contextlib.suppress(BundleError):  # gone, or damaged, and then put aside as it is
                 _share(candidate, self.keep()[0])
+            same = name_of(candidate.folder) == name_of(self.model)
             with self.intending(event):
                 places.put(candidate.folder, self.model)
+            if same:
+                name = name_of(self.model)
+                self.log({"at": now(), **event, "event": "mended", "from": name, "to": name})
         if candidate.folder.exists():
             self._drop(candidate.folder)
         return self.version(self.model)
@@ -194,7 +198,7 @@ class Store:
         for part in abandoned(self.folder, PART):
             shutil.rmtree(part, ignore_errors=True)
         for place in (self.folder / CANDIDATE, self.folder / RETURNING):
-            left = place.is_dir() and (place.name == RETURNING or self._is_kept(place))
+            left = place.is_dir() and (place.name == RETURNING or self.is_kept(place))
             if left and place != but:  # a kill came between its step and its end
                 self._drop(place)
         places.tidy(self.folder / CANDIDATE)
@@ -203,10 +207,10 @@ class Store:
             self.log({"at": now(), "event": "found", "from": told[-1], "to": present})
 
     def _drop(self, old: Path) -> None:
-        """Remove a folder that was in use until now; one that could not be kept is put aside."""
+        """Remove a folder that was in use until now; one that is damaged, or not kept, is put aside."""
         if self.model.exists():
             places.carry(old, self.model)
-        if self._is_kept(old) or name_of(old) == name_of(self.model):
+        if (self.is_kept(old) or name_of(old) == name_of(self.model)) and is_whole(old):
             self._remove(old)
             return
         aside = (self.folder / f"{_DAMAGED}-{number}" for number in itertools.count(1))
@@ -216,7 +220,8 @@ class Store:
         with scratch(self.folder, PART) as part:  # where half of it is known as rubbish
             folder.rename(part / folder.name)
 
-    def _is_kept(self, folder: Path) -> bool:
+    def is_kept(self, folder: Path) -> bool:
+        """Whether a version of a model folder's name lies among the kept ones."""
         name = name_of(folder)
         return name is not None and name_of(self.folder / name) == name
 

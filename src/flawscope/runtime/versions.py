@@ -47,6 +47,7 @@ __all__ = [
     "folder_of",
     "history",
     "is_version",
+    "is_whole",
     "keep",
     "logged",
     "name_of",
@@ -144,8 +145,9 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
 
     Args:
         model: the model folder; it may be gone, or damaged, and is then put aside among the versions.
-        to: a version's name or the beginning of one; None: the one in use before the present one. What
-            has been rolled back does not count, so that each call goes further back.
+        to: a version's name or the beginning of one; None: the one in use before the present one, or where
+            there is none, and the model is damaged or gone, itself as it was kept. What has been rolled back
+            does not count, so that each call goes further back.
         event: what the log says beside the time and both names.
 
     Raises:
@@ -155,7 +157,7 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
     """
     store = Store(model)
     store.require_no_version()
-    if not store.kept():
+    if not store.kept() and (is_whole(store.model) or not store.is_kept(store.model)):
         raise _no_earlier(store.model)
     with store.alone():
         wanted = _before(store) if to is None else _named(store, to)
@@ -275,9 +277,10 @@ def _before(store: Store) -> str:
         else:
             way.append(change["from"])
     earlier = [name for name in way if name in at_hand] if changes else at_hand
-    if not earlier and not is_whole(store.model):  # gone or damaged: as it was last, where it was kept
-        last = [change["to"] for change in changes if change["to"] in at_hand]
-        earlier = last or at_hand
+    if not earlier and name_of(store.model) is None:  # gone: as it was last, where it was kept
+        earlier = [change["to"] for change in changes if change["to"] in at_hand] or at_hand
+    elif not earlier and not is_whole(store.model) and store.is_kept(store.model):
+        return str(name_of(store.model))
     if not earlier:
         raise _no_earlier(store.model)
     return earlier[-1]

@@ -141,10 +141,10 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
     """
     folder = Path(found.folder) if model is None else model
     rows = versions.rows(folder)
-    there = bundle.is_bundle(folder) or versions.folder_of(folder).is_dir()
-    if model is not None and not there:
+    kept = versions.folder_of(folder).is_dir()
+    if model is not None and not (bundle.is_bundle(model) or kept):
         bundle.load(model)  # which says what is missing
-    if not rows and not (there and found.through):
+    if not rows and not (kept and found.through):
         return None
     problem, known = chain.verify(rows), {row.hash for row in rows}
     lacking = [number for hashed, number in found.through.items() if hashed not in known]

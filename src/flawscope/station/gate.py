@@ -155,7 +155,9 @@ def judge(gate: Gate, found: Comparison) -> list[Check]:
 
 def _checks(gate: Gate, found: Comparison) -> Iterator[Check]:
     counts = found.counts()
-    if lost := counts["unreadable"]:
+    if lost := sum(
+        pair.old.error is not None for pair in found.pairs
+    ):  # where the new one alone fails, it is judged
         yield Check("data", passed=False, found=f"{lost} of {len(found.pairs)} pictures cannot be read")
     for key, most, sense, group in (
         ("most_new_misses", gate.most_new_misses, "new_miss", "defective"),

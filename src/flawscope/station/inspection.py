@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from flawscope.errors import Stopped
-from flawscope.files import unwritable, write_atomically
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.alarm import Alarm
 from flawscope.runtime.drift import ALPHA
 from flawscope.runtime.inspector import Inspector
-from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Record
 from flawscope.station.drifting import Drifting
+from flawscope.station.overlays import write_overlay
 from flawscope.station.patience import Made, Patience
 from flawscope.station.picture import LARGE, Inspected, Wish, inspect_one
-from flawscope.station.results import OVERLAYS as OVERLAY_FOLDER
 from flawscope.station.results import Results
 
 Overlays = Literal["flagged", "all", "none"]
@@ -130,8 +126,10 @@ def inspect_pictures(
         for inspected in inspector.each(work, waiting, batch=batch):
             record = inspected.record
             if results is not None:
-                overlay = functools.partial(_write_overlay, results.folder)
-                (record,) = keep(functools.partial(results.add, inspected, first=overlay), results.reopen)
+                drawn = keep(functools.partial(_drawn, results, inspected), results.reopen)
+                (record,) = keep(functools.partial(results.add, inspected), results.reopen)
+                if record.path != drawn:  # another inspection has told meanwhile from where names are read
+                    keep(functools.partial(_drawn, results, inspected), results.reopen)
             elif watch is not None:
                 record = watch.seen(record)
             summary.add(record)
@@ -196,25 +194,11 @@ def _waits(results: Results, path: Path) -> bool:
     return any(results.new([path])) or any(results.changed([path]))
 
 
-def _write_overlay(folder: Path, inspected: Inspected) -> None:
-    record = inspected.record
-    for verdict in Decision:
-        earlier = overlay_path(folder, Path(record.path), verdict)
-        try:
-            with contextlib.suppress(ValueError):  # a name that no file can have
-                earlier.unlink(missing_ok=True)
-        except OSError as error:
-            raise unwritable(earlier, error) from error
-    if inspected.overlay and record.decision is not None:
-        with write_atomically(overlay_path(folder, Path(record.path), record.decision)) as stream:
-            stream.write(inspected.overlay)
-
-
-def overlay_path(folder: Path, path: Path, decision: Decision) -> Path:
-    """Where the overlay of the picture `path` lies in the results folder."""
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    stem = path.stem[:40].encode(errors="replace").decode()
-    return folder / OVERLAY_FOLDER / decision.value / f"{stem}.{digest}.png"
+def _drawn(results: Results, inspected: Inspected) -> str:
+    """Write the overlay of a picture, before its record says that it is done; the name that it is by."""
+    named = results.named(inspected)
+    write_overlay(results.folder, named)
+    return named.record.path
 
 
 def _stopped(out: Path | None) -> Stopped:

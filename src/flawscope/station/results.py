@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,19 +18,18 @@ from typing import Any, Self
 from flawscope.errors import OutputError
 from flawscope.files import unwritable, writable_folder, write_atomically
 from flawscope.runtime.in_force import InForce
-from flawscope.runtime.prediction import Decision
 from flawscope.runtime.record import Inset, Record, Views
 from flawscope.station import chained, tables
 from flawscope.station.claims import claim, require
 from flawscope.station.drifting import Drifting
 from flawscope.station.entries import entries, records, views
 from flawscope.station.names import Names
+from flawscope.station.overlays import clear_overlays
 from flawscope.station.picture import MOST, Inspected
 from flawscope.station.states import Known, states
 from flawscope.station.store import STORE, ForeignResultsError, opened, opened_to_read, told, turn, writing
 
-LINES, TABLE, OVERLAYS = "results.jsonl", "results.csv", "overlays"
-_OVERLAY = re.compile(r"\.[0-9a-f]{8}\.png$")  # as `inspection.overlay_path` calls them
+LINES, TABLE = "results.jsonl", "results.csv"
 _ABSENT = (None, None)  # the state of a file that is not there
 
 _ADD = "INSERT INTO records (path, size, mtime_ns, score, link) VALUES (?, ?, ?, ?, ?)"
@@ -150,13 +148,16 @@ class Results:
         """Whether this record is among the most anomalous so far, of which small pictures are kept."""
         return record.rank > self._least
 
-    def add(
-        self, *inspected: Inspected, first: Callable[[Inspected], None] = lambda one: None
-    ) -> tuple[Record, ...]:
+    def named(self, one: Inspected) -> Inspected:
+        """The same with the name that its picture has in these results."""
+        with told(self.folder):
+            self.names.follow()
+            return self.names.named(one)
+
+    def add(self, *inspected: Inspected) -> tuple[Record, ...]:
         """Add records, or put them in the place of earlier ones of their paths, all in one commit.
 
-        A file that another inspection has answered meanwhile, by the same model, counts once. `first` is done
-        with each, by the name that it is recorded by; where that fails, nothing is recorded.
+        A file that another inspection has answered meanwhile, by the same model, counts once.
 
         Returns:
             The records as they were written: by the names that these results give them, and with the alarms
@@ -170,11 +171,9 @@ class Results:
             with writing(self._base, self.folder):
                 self._claimed = require(self._base, self.folder, self.model, self._claimed)
                 self.names.follow()
-                named = [self.names.named(one) for one in inspected]
-                for one in named:
-                    first(one)
                 added = [
-                    one.record if self._stands(one.record) else self._put(self._watched(one)) for one in named
+                    one.record if self._stands(one.record) else self._put(self._watched(one))
+                    for one in map(self.names.named, inspected)
                 ]
                 drawn = any(one.views is not None for one in inspected)
                 if drawn:
@@ -289,9 +288,7 @@ def _clear(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(folder / name, error) from error
-    for path in (folder / OVERLAYS).glob("*/*.png"):
-        if path.parent.name in set(Decision) and _OVERLAY.search(path.name):
-            path.unlink(missing_ok=True)
+    clear_overlays(folder)
 
 
 def _refused(what: str, expected: str, got: str) -> OutputError:

@@ -136,7 +136,7 @@ def _marked(found: Sequence[Sample], folder: Path) -> tuple[Sample, ...]:
 
 
 def _contents(found: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Each content once: a copy would judge what the other has taught.
+    """Each content once: a copy would judge what the other has taught. One with masks, or a group, stays.
 
     Raises:
         DataError: copies are of two kinds.
@@ -144,6 +144,7 @@ def _contents(found: Sequence[Sample]) -> tuple[Sample, ...]:
     first = dict[str, Sample]()
     for sample in found:
         check_image(sample.path)
+    for sample in sorted(found, key=lambda one: (not one.masks, one.group is None)):
         other = first.setdefault(remembered_sha256(sample.path), sample)
         if other.kind != sample.kind:
             raise DataError(
@@ -152,7 +153,7 @@ def _contents(found: Sequence[Sample]) -> tuple[Sample, ...]:
                 got=f"the content of {other.path}",
                 fix="Remove it from the folder of one of the two kinds.",
             )
-    return tuple(first.values())
+    return ordered(first.values())
 
 
 def _defective(

@@ -197,10 +197,15 @@ def select(dataset: Dataset, detector: Detector, recipe: Recipe) -> Selection:
     defective = defects_of(dataset, recipe) if detector.needs().defective else ()
     taught = taught_of(recipe, dataset)
     rest = without(dataset, taught)
-    annotated = (*always_learnt(rest), *_beside(rest, (*defective, *taught)))
-    annotated = ordered({sample.path: sample for sample in annotated}.values())
+    annotated = learnt_whatever(rest, (*defective, *taught))
     split = split_for(detector, without(rest, annotated), recipe)
     return Selection(split, defective, natural_of(recipe), (*annotated, *taught))
+
+
+def learnt_whatever(dataset: Dataset, learnt: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Good pictures that are for training whatever is drawn: annotated ones, and those of `learnt` parts."""
+    found = (*always_learnt(dataset), *_beside(dataset, learnt))
+    return ordered({sample.path: sample for sample in found}.values())
 
 
 def _beside(dataset: Dataset, learnt: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flawscope.errors import InputError, OptionError, need
 
-RECIPE_LIMIT = 1 << 25  # bytes: of a model that was taught a hundred thousand pictures, each by its name
+RECIPE_LIMIT = 1 << 22  # bytes: of a model that was taught fifty thousand pictures, each by its name
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

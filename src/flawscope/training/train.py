@@ -161,11 +161,13 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     detector = unfitted(recipe)
     dataset, said = _read(recipe)
     once, copies = each_once(dataset)
+    if copies:
+        watch.say(copies)
     first = start(recipe, detector, once)
     require_spread(PictureFiles(first.chosen.good, first.frame))
     paths = paths_of(first.chosen.good)
     values = "" if recipe.data.intensities is not None else about_values(paths, first.intensities)
-    said += filter(None, [values, copies, _about_groups(dataset, recipe)])
+    said += filter(None, [values, _about_groups(dataset, recipe)])
     for line in filter(None, (*said, *told_of(dataset))):
         watch.say(line)
     writable_folder(out)

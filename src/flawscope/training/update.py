@@ -242,11 +242,12 @@ def _require_way(opened: Bundle, recipe: Recipe, *, retrain: bool) -> None:
     """
     folder, method = recipe.data.folder.absolute(), opened.manifest.method
     there = folder.exists()
-    if retrain and (missing := _missing(opened, recipe)):
+    missing = _missing(opened, recipe) if retrain and there else ""
+    if missing or (retrain and not there):
         raise DataError(
             f"pictures of the first training in {folder}",
             expected="to be there, to train again on them and the new ones",
-            got=missing if there else "no such folder",
+            got=missing or "no such folder",
             fix="Put them back, or train a new model from other pictures.",
         )
     if not retrain and not issubclass(method_class(method), Teachable):

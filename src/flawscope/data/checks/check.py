@@ -24,6 +24,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.masks import seems_inverted, union_mask
 from flawscope.data.pictures import THREADS
 from flawscope.data.samples import Dataset, Sample
+from flawscope.data.survey import each_once
 from flawscope.errors import InputError
 from flawscope.files import remembered_sha256
 from flawscope.progress import Progress, Silent
@@ -99,7 +100,7 @@ def check_data(
     issues += _groups(dataset, readable, named=groups is not None)
     if dataset.samples:
         usable = replace(dataset, samples=tuple(look.sample for look in readable))
-        issues += good_pictures_issues(usable, false_rejects, confidence)
+        issues += good_pictures_issues(each_once(usable)[0], false_rejects, confidence)
     else:
         issues.append(found("no-pictures", dataset.root, "No pictures found."))
     return worst_first(issues)
