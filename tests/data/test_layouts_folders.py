@@ -77,6 +77,12 @@ def test_plain_folder_wants_one_good_folder(tmp_path: Path, grow: Grow) -> None:
         read_dataset(grow(tmp_path, {"good": 1, "ok": 1}))
 
 
+def test_plain_folder_knows_no_validation(tmp_path: Path, grow: Grow) -> None:
+    grow(tmp_path, {"train/OK": 5, "val/OK": 2, "val/NG": 2})
+    with pytest.raises(DataError, match="got val/OK"):
+        read_dataset(tmp_path)
+
+
 def test_mvtec_ad(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:
     grow(tmp_path / "nut", {"train/good": 3, "test/good": 2, "test/bent": 2})
     draw_mask(tmp_path / "nut/ground_truth/bent/001_mask.png")

@@ -195,6 +195,21 @@ def test_a_folder_of_masks_without_its_kind_is_a_kind_of_its_own(tmp_path: Path,
     )
 
 
+def test_a_kind_called_label_is_no_folder_of_masks(tmp_path: Path, grow: Grow) -> None:
+    dataset = read_dataset(grow(tmp_path, {"good": 2, "missing": 2, "missing_label": 3}))
+    assert [len(dataset.select(kind=kind)) for kind in ("missing", "missing_label")] == [2, 3]
+    assert not any(sample.masks for sample in dataset)
+
+
+def test_letters_are_one_or_two(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:
+    """A mask and its kind may come from a system that takes letters and their marks apart."""
+    grow(tmp_path, {"good": 2, "L\u00f6cher": 1})
+    (tmp_path / "L\u00f6cher" / "000.png").rename(tmp_path / "L\u00f6cher" / "Pr\u00fcfling.png")
+    draw_mask(tmp_path / "masks" / "Lo\u0308cher" / "Pru\u0308fling.png")
+    (sample,) = read_dataset(tmp_path).select(defective=True)
+    assert len(sample.masks) == 1
+
+
 def test_numbered_masks_are_areas_of_one_picture(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:
     grow(tmp_path, {"good": 2, "bent": 2})
     for name in ("000_mask_1.png", "000_mask_2.png", "001_mask.png"):

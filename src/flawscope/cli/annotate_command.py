@@ -129,11 +129,14 @@ def check(
     from flawscope.data.annotations.attach import attach
     from flawscope.data.annotations.check import check_annotations
     from flawscope.data.layouts import read_dataset
+    from flawscope.data.outputs import refuse_in, refuse_inside
     from flawscope.files import writable_folder
 
     dataset = read_dataset(pictures, layout=layout, product=product)
     annotated = attach(dataset, annotations)
     if out is not None:
+        refuse_inside(out, dataset)
+        refuse_in(out, annotations)
         writable_folder(out)
     checked = check_annotations(annotated, out, Bars(quiet=as_json))
     if as_json:

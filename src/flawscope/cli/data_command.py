@@ -177,6 +177,8 @@ def defects(
     """Draw a sheet of good pictures with the synthetic defects that training puts into them."""
     from flawscope.data.ground import on_plain_ground
     from flawscope.data.layouts import read_dataset
+    from flawscope.data.outputs import refuse_over
+    from flawscope.data.samples import paths_of
     from flawscope.data.sheets import require_png
     from flawscope.data.sheets.defects import (
         choose_pictures,
@@ -193,7 +195,9 @@ def defects(
     noise = (appearance, sides, skip_background)
     _require_kind(kind, noise=any(value is not None for value in noise), segments=segments is not None)
     changes, lengths = appearance_named(appearance or "thesis"), sides_named(sides or "thesis")
-    pictures = choose_pictures(read_dataset(folder, layout=layout, product=product), count, size)
+    dataset = read_dataset(folder, layout=layout, product=product)
+    refuse_over(out, paths_of(dataset.samples))
+    pictures = choose_pictures(dataset, count, size)
     where: dict[str, bool] = {}
     if kind == "noise":
         skips = on_plain_ground(pictures) if skip_background is None else skip_background

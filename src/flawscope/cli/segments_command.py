@@ -83,6 +83,7 @@ def draft(
     weights: Annotated[
         str, typer.Option("--weights", hidden=True, help="pretrained, or random for tests.")
     ] = "pretrained",
+    overwrite: options.Overwrite = False,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,
@@ -106,6 +107,7 @@ def draft(
             first=first,
             model=model or SAM,
             weights="random" if weights == "random" else "pretrained",
+            overwrite=overwrite,
         )
     _show(facts, "preview", as_json=as_json)
     if not as_json:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flawscope.data.annotations.drafts import Drafts, drafted_shapes
 from flawscope.data.annotations.order import ORDER, Component
 from flawscope.data.annotations.partition import BACKGROUND
+from flawscope.data.outputs import refuse_inside
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, Sample, ordered, spread
 from flawscope.data.segment_maps import picture_size
@@ -26,7 +27,7 @@ from flawscope.segmenters.proposers import build_proposer
 from flawscope.segmenters.pseudo_labels import make_labels
 from flawscope.segmenters.pseudo_labels.folder import to_picture
 from flawscope.segmenters.pseudo_labels.make import NoComponentsError, PseudoLabels
-from flawscope.training.components import ComponentChoice, refuse_inside
+from flawscope.training.components import ComponentChoice
 
 By = Literal["auto", "components", "clusters"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flawscope.data.label_folder import SHEET, LabelFolder
+from flawscope.data.outputs import refuse_inside
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset
 from flawscope.errors import OptionError, unknown
@@ -112,18 +113,3 @@ def write_components(
         written.names,
         tuple(written.shares().tolist()),
     )
-
-
-def refuse_inside(out: Path, dataset: Dataset) -> None:
-    """Refuse a folder among the data set's pictures.
-
-    Raises:
-        OptionError: it lies there.
-    """
-    if out.resolve().is_relative_to(dataset.root.resolve()):
-        raise OptionError(
-            "--out",
-            expected="a folder outside of the pictures, among which what is made would be taken for pictures",
-            got=f"{out}, inside {dataset.root}",
-            fix="Choose another folder.",
-        )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.layouts import read_dataset
+from flawscope.data.outputs import refuse_in, refuse_over
 from flawscope.data.picture_maps import PictureMaps
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample, paths_of, spread
@@ -105,6 +106,7 @@ def draft(
     first: bool = False,
     model: str = SAM,
     weights: Literal["pretrained", "random"] = "pretrained",
+    overwrite: bool = False,
 ) -> MapFacts:
     """Propose a static map from good pictures of a fixed camera; write it, and a preview beside it.
 
@@ -119,11 +121,13 @@ def draft(
         first: take edges, SAM's masks and preview from the first picture, not from the mean of all.
         model: SAM's folder, or its name in the hub's cache.
         weights: of the backbone: pretrained, or random for tests.
+        overwrite: replace a file that is there.
 
     Raises:
         InputError: a picture that cannot be read.
         DataError: pictures of different sizes, or too plain for so many segments.
         MissingExtraError: SAM is asked for and transformers is not installed.
+        OptionError: a file that is there already, or that would lie among the pictures.
         OutputError: the map cannot be written.
     """
     from flawscope.nn.watch import UNWATCHED  # noqa: PLC0415
@@ -132,6 +136,14 @@ def draft(
 
     watch = watch or UNWATCHED
     require_png(out)
+    refuse_over(out, paths)
+    if out.exists() and not overwrite:
+        raise OptionError(
+            f"--out {out}",
+            expected="a new file, for somebody may have painted in this one",
+            got="one that is there",
+            fix="Choose another, or replace it with --overwrite.",
+        )
     if segments is not None and not 2 <= segments <= MOST_SEGMENTS:
         wanted, fix = f"2 to {MOST_SEGMENTS}", "Leave it out to let it choose."
         raise OptionError("segments", expected=wanted, got=str(segments), fix=fix)
@@ -177,9 +189,11 @@ def check(
     Raises:
         InputError: a file that cannot be read.
         DataError: a map whose indices are wrong (see `read_segment_map`), or that does not fit a picture.
+        OptionError: a sheet in the place of the map, or among the pictures.
         OutputError: the sheet cannot be written.
     """
     require_png(out)
+    refuse_over(out, paths, map_file)
     labels = read_segment_map(map_file)
     height, width = labels.shape
     check_map_fits(map_file, (height, width), paths, Frame(*size) if size else None)
@@ -216,9 +230,13 @@ def check_folder(
     Raises:
         InputError: a map that is missing, or a file that cannot be read.
         DataError: a map whose indices are wrong, that does not fit its picture, or that two pictures share.
+        OptionError: a sheet among the maps, or among the pictures.
         OutputError: the sheet cannot be written.
     """
     require_png(out)
+    if mirrors is not None or out.resolve().parent != maps.resolve():  # beside good/ and bad/ a sheet may lie
+        refuse_in(out, maps)
+    refuse_over(out, paths_of(samples))
     files, frame = PictureMaps(maps, mirrors), Frame(*size) if size else None
     if mirrors is None and not any((maps / name).is_dir() for name in ("good", "bad")):
         raise InputError(

@@ -23,7 +23,7 @@ from flawscope.data.annotations.partition import classes_of, partition
 from flawscope.data.annotations.reading import read_annotations
 from flawscope.data.labelme import LabelMe
 from flawscope.data.samples import Dataset
-from flawscope.errors import DataError
+from flawscope.errors import DataError, OutputError
 
 NAMES = ("background", "screw", "nut", "plate")
 
@@ -122,3 +122,18 @@ def test_a_record_of_drafts_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / MADE).write_text('{"files": [1]}')
     with pytest.raises(DataError, match=r"drafts\.json, line 1"):
         Drafts(tmp_path, tmp_path)
+
+
+def test_a_copy_follows_its_picture_and_spares_another_file(dataset: Dataset, tmp_path: Path) -> None:
+    drafts, first = Drafts(tmp_path / "drafts", dataset.root), dataset.samples[0]
+    copy = drafts.place(first).with_name(first.path.name)
+    drafts.write(first, [], (48, 64))
+    drafts.note()
+    first.path.write_bytes(dataset.samples[1].path.read_bytes())
+    drafts = Drafts(tmp_path / "drafts", dataset.root)
+    drafts.write(first, [], (48, 64))
+    assert copy.read_bytes() == first.path.read_bytes()
+    copy.write_bytes(b"of somebody")
+    with pytest.raises(OutputError, match="got another file"):
+        drafts.write(first, [], (48, 64))
+    assert copy.read_bytes() == b"of somebody"

@@ -23,6 +23,7 @@ from flawscope.data.owners import Owners
 from flawscope.data.samples import Sample
 from flawscope.data.segment_maps import Labels
 from flawscope.data.tables import malformed, read_json
+from flawscope.errors import OutputError
 from flawscope.files import sha256, write_text, write_with
 
 MADE = "drafts.json"
@@ -61,7 +62,7 @@ class Drafts:
         return path.is_file() and self._made.get(self._key(path)) != sha256(path)
 
     def write(self, sample: Sample, shapes: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
-        """Write a picture's draft, and a copy of the picture beside it where there is none yet.
+        """Write a picture's draft, and a copy of the picture beside it, anew where the picture has changed.
 
         Args:
             sample: the picture.
@@ -69,12 +70,21 @@ class Drafts:
             size: its height and width.
 
         Raises:
-            OutputError: the folder cannot be written.
+            OutputError: the folder cannot be written, or another file lies where the copy belongs.
         """
         path = self.place(sample)
         copy = path.with_name(sample.path.name)
-        if not copy.exists():
+        own, there = sha256(sample.path), sha256(copy) if copy.exists() else None
+        if there not in (None, own, self._made.get(self._key(copy))):
+            raise OutputError(
+                f"copy of {sample.path}",
+                expected=f"none at {copy} yet, or the one that was made there",
+                got="another file",
+                fix="Move it away, or choose another --out.",
+            )
+        if there != own:
             write_with(copy, lambda temporary: _copied(sample.path, temporary))
+        self._made[self._key(copy)] = own
         content: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from flawscope.data.labelme import annotation
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import Sample
+from flawscope.data.tables import composed
 from flawscope.errors import InputError
 from flawscope.runtime.images import check_image
 from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
@@ -22,11 +23,17 @@ _WORDS = r"(?:masks?|gts?|ground[-_ ]?truths?|segmentations?|annotations?)"
 _FOLDER = re.compile(_WORDS, re.IGNORECASE)
 _BESIDE = rf"(?:{_WORDS}|segs?|labels?)"  # which mean masks beside a picture's name, not alone
 _OF = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_BESIDE}(?:[-_ ]?(?P<number>\d+))?", re.IGNORECASE)
+_OF_FOLDER = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_WORDS}(?:[-_ ]?\d+)?", re.IGNORECASE)
 _BEFORE = re.compile(rf"{_BESIDE}[-_. ]+(?P<of>.+)", re.IGNORECASE)
 _PHOTOGRAPHS, _GREY = (".jpg", ".jpeg"), ("1", "L", "P", "I;16")
 _FIRST = (".png", *IMAGE_SUFFIXES)
 
 _Place = tuple[Path, str]  # a file's folder, and its name without ending and case
+
+
+def key_of(name: str) -> str:
+    """By what a name is found: whatever its case, and however its letters are composed."""
+    return composed(name).casefold()
 
 
 def is_mask_folder(name: str) -> bool:
@@ -37,10 +44,10 @@ def is_mask_folder(name: str) -> bool:
 def masked_kind(name: str) -> str | None:
     """The folder that one named `scratch_mask` or `scratch-gt` holds masks of; None for other names.
 
-    >>> masked_kind("scratch_masks"), masked_kind("scratch")
+    >>> masked_kind("scratch_masks"), masked_kind("missing_label")
     ('scratch', None)
     """
-    found = _OF.fullmatch(name)
+    found = _OF_FOLDER.fullmatch(name)
     return found["of"] if found else None
 
 
@@ -63,13 +70,13 @@ def divide(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[Path]]
         if of_masks[parent]:
             masks.append(path)
         else:
-            outside.append((path, (parent, path.stem.casefold())))
+            outside.append((path, (parent, key_of(path.stem))))
     places = {place for _, place in outside}
     photographs = {place: path for path, place in outside if path.suffix.lower() in _PHOTOGRAPHS}
     pictures = list[Path]()
     for path, place in outside:
         of = _OF.fullmatch(path.stem)
-        beside = of is not None and (place[0], of["of"].casefold()) in places
+        beside = of is not None and (place[0], key_of(of["of"])) in places
         shown = photographs.get(place)
         beside |= shown is not None and path.suffix.lower() == ".png" and _is_grey(path, shown)
         (masks if beside else pictures).append(path)
@@ -85,11 +92,11 @@ def masks_among(folder: Path, paths: Iterable[Path]) -> list[Path]:
     pictures, masks = divide(folder, paths)
     if not masks:
         return []
-    names = {name.casefold() for path in pictures for name in (path.stem, path.name)}
+    names = {key_of(name) for path in pictures for name in (path.stem, path.name)}
     return [
         path
         for path in masks
-        if path.parent.name.casefold() in names or any(name in names for name, _ in _names(path))
+        if key_of(path.parent.name) in names or any(name in names for name, _ in _names(path))
     ]
 
 
@@ -108,33 +115,33 @@ class ArrivingMasks:
 
     def add(self, path: Path) -> None:
         """A file came."""
-        place = path.parent, path.stem.casefold()
+        place = path.parent, key_of(path.stem)
         if not self._in_masks(path.parent) and path.name not in self._files[place]:
             self._files[place].add(path.name)
-            self._names.update((place[1], path.name.casefold()))
+            self._names.update((place[1], key_of(path.name)))
 
     def discard(self, path: Path) -> None:
         """A file went."""
-        place = path.parent, path.stem.casefold()
+        place = path.parent, key_of(path.stem)
         if path.name in self._files.get(place, ()):
             self._files[place].remove(path.name)
             if not self._files[place]:
                 del self._files[place]
-            for name in (place[1], path.name.casefold()):
+            for name in (place[1], key_of(path.name)):
                 self._names[name] -= 1
                 if not self._names[name]:
                     del self._names[name]
 
     def __contains__(self, path: Path) -> bool:
         if self._in_masks(path.parent):
-            called = (path.parent.name.casefold(), *(name for name, _ in _names(path)))
+            called = (key_of(path.parent.name), *(name for name, _ in _names(path)))
             return any(name in self._names for name in called)
         of = _OF.fullmatch(path.stem)
-        if of is not None and (path.parent, of["of"].casefold()) in self._files:
+        if of is not None and (path.parent, key_of(of["of"])) in self._files:
             return True
         if path.suffix.lower() != ".png":
             return False
-        alike = (path.with_name(name) for name in self._files.get((path.parent, path.stem.casefold()), ()))
+        alike = (path.with_name(name) for name in self._files.get((path.parent, key_of(path.stem)), ()))
         return any(one.suffix.lower() in _PHOTOGRAPHS and _is_grey(path, one) for one in alike)
 
 
@@ -161,13 +168,13 @@ def with_masks(
         folders: places of masks, the first that has any of a picture counts.
         beside: files below `base` that are masks.
     """
-    names = Counter(sample.path.stem.casefold() for sample in samples)
+    names = Counter(key_of(sample.path.stem) for sample in samples)
     places = [_Masks(path, _files(path), names) for path in folders]
     places.append(_Masks(base, beside, names))
     found = []
     for sample in samples:
         below = sample.path.relative_to(base).parent
-        alone = names[sample.path.stem.casefold()] == 1
+        alone = names[key_of(sample.path.stem)] == 1
         masks = next((masks for place in places if (masks := place.of(sample.path, below, alone))), ())
         found.append(replace(sample, masks=tuple(map(MaskFile, masks))))
     return found
@@ -175,11 +182,11 @@ def with_masks(
 
 def with_flat_masks(samples: Sequence[Sample], folders: Iterable[Path]) -> list[Sample]:
     """Defective samples without masks get those directly in `folders`, where names leave no doubt."""
-    names = Counter(sample.path.stem.casefold() for sample in samples if sample.defective)
+    names = Counter(key_of(sample.path.stem) for sample in samples if sample.defective)
     places = [_Masks(folder, _files(folder, deep=False), names) for folder in folders]
     found = []
     for sample in samples:
-        if sample.defective and not sample.masks and names[sample.path.stem.casefold()] == 1:
+        if sample.defective and not sample.masks and names[key_of(sample.path.stem)] == 1:
             near = (place.of(sample.path, PurePath(), alone=False) for place in places)
             masks = next((masks for masks in near if masks), ())
             sample = replace(sample, masks=tuple(map(MaskFile, masks)))  # noqa: PLW2901
@@ -193,7 +200,7 @@ def with_labels(samples: Sequence[Sample], base: Path, *folders: Path) -> list[S
     found = []
     for sample in samples:
         below = sample.path.relative_to(base).parent
-        places = (labels(folder / below).get(sample.path.stem) for folder in (base, *folders))
+        places = (labels(folder / below).get(key_of(sample.path.stem)) for folder in (base, *folders))
         place = None if sample.masks else next((path for path in places if path is not None), None)
         areas = annotation(place) if place is not None else None
         found.append(sample if areas is None else replace(sample, masks=(areas,)))
@@ -204,7 +211,7 @@ def _labels_in(folder: Path) -> dict[str, Path]:
     """JSON files directly in a folder, by the names of their pictures."""
     with suppress(OSError), os.scandir(folder) as entries:
         paths = [Path(entry.path) for entry in entries if entry.name.lower().endswith(".json")]
-        return {path.stem: path for path in paths}
+        return {key_of(path.stem): path for path in paths}
     return {}
 
 
@@ -229,13 +236,13 @@ class _Masks:
             below = PurePath(*(name for name in inner if not _says_masks(name)))
             for name, called in _names(path):
                 self._by_place[below, name].append(called)
-                if below.name.casefold() not in pictures:
+                if key_of(below.name) not in pictures:
                     self._by_name[name].append(called)
-            self._by_folder[below.parent, below.name.casefold()].append(path)
+            self._by_folder[below.parent, key_of(below.name)].append(path)
 
     def of(self, picture: Path, below: PurePath, alone: bool) -> list[Path]:
         """Masks of a picture that lies so far `below` its kind's folder; anywhere where it is `alone`."""
-        for name in (picture.stem.casefold(), picture.name.casefold()):
+        for name in (key_of(picture.stem), key_of(picture.name)):
             if called := self._by_place.get((below, name)):
                 return _chosen(called, picture)
             if areas := self._by_folder.get((below, name)):
@@ -255,11 +262,11 @@ def _files(folder: Path, *, deep: bool = True) -> list[Path]:
 
 def _names(path: Path) -> Iterable[tuple[str, _Called]]:
     stem = path.stem
-    yield stem.casefold(), _Called(path, bare=True, number="")
+    yield key_of(stem), _Called(path, bare=True, number="")
     if after := _OF.fullmatch(stem):
-        yield after["of"].casefold(), _Called(path, bare=False, number=after["number"] or "")
+        yield key_of(after["of"]), _Called(path, bare=False, number=after["number"] or "")
     elif before := _BEFORE.fullmatch(stem):
-        yield before["of"].casefold(), _Called(path, bare=False, number="")
+        yield key_of(before["of"]), _Called(path, bare=False, number="")
 
 
 def _chosen(called: Sequence[_Called], picture: Path) -> list[Path]:

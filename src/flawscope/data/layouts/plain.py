@@ -31,6 +31,7 @@ from flawscope.errors import DataError
 
 NAME = "folder"
 SPLITS = ("train", "test")
+_VALIDATION = ("val", "valid", "dev", "eval")  # which no layout here has
 
 
 def _good_folder(folder: Path) -> Path | None:
@@ -68,6 +69,14 @@ def read(folder: Path, product: str | None) -> Dataset:
     good, test = _good_folder(folder), inner(folder, "test")
     kinds = defect_folders(folder) if good != folder else []
     kinds = [path for path in kinds if path.name.casefold() not in SPLITS]
+    for kind in kinds:
+        if kind.name.casefold() in _VALIDATION and good_folders(kind):
+            raise DataError(
+                str(folder),
+                expected="good pictures to validate with in a folder validation/good",
+                got=f"{kind.name}/{good_folders(kind)[0].name}",
+                fix="Rename it, or move its pictures to train and test.",
+            )
     own = folder.resolve().name
     samples: list[Sample] = []
     if holds_pictures(folder) and good is None and says_bad(own):

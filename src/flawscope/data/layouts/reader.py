@@ -8,7 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from flawscope.data.layouts.annotations import divide, is_mask_folder, masked_kind, with_labels, with_masks
+from flawscope.data.layouts.annotations import (
+    divide,
+    is_mask_folder,
+    key_of,
+    masked_kind,
+    with_labels,
+    with_masks,
+)
 from flawscope.data.samples import GOOD, Dataset, Sample, Split
 from flawscope.data.truth import says_good
 from flawscope.errors import InputError
@@ -50,17 +57,17 @@ def inner(folder: Path, name: str) -> Path:
     exact = folder / name
     if exact.is_dir():
         return exact
-    return next((path for path in subfolders(folder) if path.name.casefold() == name), exact)
+    return next((path for path in subfolders(folder) if key_of(path.name) == name), exact)
 
 
 def kind_folders(folder: Path) -> list[Path]:
     """Folders of kinds in `folder`: all but those of masks, as `masks`, or `scratch_mask` by `scratch`."""
     folders = subfolders(folder)
-    names = {path.name.casefold() for path in folders}
+    names = {key_of(path.name) for path in folders}
     return [
         path
         for path in folders
-        if not is_mask_folder(path.name) and (masked_kind(path.name) or "").casefold() not in names
+        if not is_mask_folder(path.name) and key_of(masked_kind(path.name) or "") not in names
     ]
 
 
@@ -162,13 +169,13 @@ def _listed(folder: Path, *, deep: bool = True) -> list[Path]:
 
 
 def _mask_places(kind: Path, roots: Iterable[Path]) -> list[Path]:
-    wanted = kind.name.casefold()
+    wanted = key_of(kind.name)
     places = []
     for root in (*roots, kind.parent):
         for path in subfolders(root):
-            name = path.name.casefold()
+            name = key_of(path.name)
             same = name == wanted or (says_good(kind.name) and says_good(name))
-            masks = (masked_kind(path.name) or "").casefold() == wanted
+            masks = key_of(masked_kind(path.name) or "") == wanted
             if masks or (same and root != kind.parent):
                 places.append(path)
     return places

@@ -1,0 +1,52 @@
+"""What is made never takes the place of what is read, nor lies among pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flawscope.data.outputs import refuse_in, refuse_over
+from flawscope.data.segment_maps import write_segment_map
+from flawscope.errors import OptionError
+
+Run = Callable[..., Any]
+
+
+def test_a_file_that_is_read_or_lies_among_pictures(tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir()
+    picture, other = tmp_path / "good" / "0.png", tmp_path / "map.png"
+    for path in (picture, other):
+        path.write_bytes(b"pixels")
+    (tmp_path / "link").symlink_to(tmp_path / "good")
+    for out in (picture, tmp_path / "good" / "new.png", tmp_path / "link" / "new.png", other):
+        with pytest.raises(OptionError, match="--out"):
+            refuse_over(out, [picture], other)
+    refuse_over(tmp_path / "new.png", [picture, tmp_path / "absent.png"], other)
+    with pytest.raises(OptionError, match="what is read from"):
+        refuse_in(tmp_path / "good" / "deep" / "new.png", tmp_path / "good")
+    refuse_in(tmp_path / "new.png", tmp_path / "good")
+
+
+def test_sheets_and_drafts_spare_what_is_there(
+    flawscope: Run, good_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, painted = good_pictures(3), tmp_path / "map.png"
+    labels = np.zeros((48, 48), np.uint8)
+    labels[20:] = 1
+    write_segment_map(painted, labels)
+    before = {path: path.read_bytes() for path in (painted, *folder.iterdir())}
+    inside = folder / "sheet.png"
+    for arguments in (
+        ("segments", "check", painted, folder, "--out", painted),
+        ("segments", "check", painted, folder, "--out", inside),
+        ("segments", "draft", folder, "--out", painted, "--weights", "random"),
+        ("data", "defects", folder, "--out", inside),
+        ("data", "defects", folder, "--out", folder / "000.png"),
+    ):
+        ended = flawscope(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert {path: path.read_bytes() for path in (painted, *folder.iterdir())} == before
