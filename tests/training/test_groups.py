@@ -12,7 +12,12 @@ import pytest
 
 from flawscope.data.groups import GroupChoice, group_dataset
 from flawscope.data.layouts import read_dataset
+from flawscope.data.tiles import units_of
+from flawscope.data.training import TrainingData
 from flawscope.errors import CalibrationError, DataError, OptionError
+from flawscope.methods.detector import Learnt
+from flawscope.methods.patchcore import PatchCore
+from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
@@ -264,3 +269,26 @@ def test_what_cannot_be_counted_is_refused_before_anything_is_learnt(pictures: P
         train(recipe(pictures, data={**good, "groups": r"part\d+_(v\d)"}), tmp_path / "c")
     with pytest.raises(DataError, match="a readable file"):
         train(recipe(pictures, data={**good, "groups": "missing.csv:part"}), tmp_path / "d")
+
+
+def test_folds_see_a_share_of_the_parts(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of the pictures, of which some parts have more: a fold does what the model does from so many on."""
+    seen = list[tuple[int, float]]()
+    learn = PatchCore.learn
+
+    def noted(self: PatchCore, data: TrainingData, run: Run, watch: Watch) -> Learnt:
+        seen.append((len(set(units_of(data.normal.samples))), run.part))
+        return learn(self, data, run, watch)
+
+    monkeypatch.setattr(PatchCore, "learn", noted)
+    good = sorted((pictures / "good").iterdir())
+    (tmp_path / "good").mkdir()
+    for path in good[: 6 * VIEWS] + good[6 * VIEWS : 10 * VIEWS : VIEWS]:
+        shutil.copy(path, tmp_path / "good")
+    data = {"folder": str(tmp_path / "good"), "groups": {"pattern": PATTERN}}
+    train(recipe(tmp_path / "good", data=data, split={"folds": 2}, options=LIMITED), tmp_path / "model")
+    (*folds, (every, whole)) = seen
+    assert whole == 1
+    assert [round(count / part) for count, part in folds] == [every, every]

@@ -47,7 +47,7 @@ def taken(wish: Recipe, said: list[str] | None = None) -> product.Start:
     dataset = read_dataset(wish.data.folder)
     first = product.start(wish, product.unfitted(wish), dataset)
     watch = Watch(say=(said if said is not None else []).append)
-    return product.with_components(product.finer(first, watch), dataset, Run(), watch)
+    return product.with_components(product.finer(first, Run(), watch), dataset, Run(), watch)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -85,6 +85,24 @@ def test_how_parts_lie_is_asked_in_their_own_shape(tmp_path: Path) -> None:
     assert any(line.startswith("Parts lie at any angle in good pictures: ") for line in said)
 
 
+@pytest.mark.parametrize("turned", [True, False])
+def test_small_pictures_are_seen_in_their_shape_where_parts_are_turned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned: bool
+) -> None:
+    monkeypatch.setattr(product, "_STEP", 8)
+    folder = tmp_path / "wide"
+    write_wheels(folder, 45, seed=4, turned=turned)
+    for path in folder.iterdir():
+        wide = Image.new("RGB", (4 * SIDE // 3, SIDE), (60, 60, 60))
+        wide.paste(Image.open(path), (SIDE // 6, 0))
+        wide.save(path)
+    manifest = trained(folder, tmp_path / "model", said := []).bundle.manifest
+    frame = manifest.frame
+    assert (frame.height, frame.width) == ((80, 112) if turned else (SIDE, SIDE))
+    assert any(output.name == "pose" for output in manifest.outputs) is turned
+    assert any("in their shape, so that parts, which lie at any angle" in line for line in said) is turned
+
+
 def test_parts_that_lie_alike_are_seen_in_tiles(tmp_path: Path) -> None:
     made = trained(large(tmp_path / "good", turned=False), tmp_path / "model", said := [])
     assert made.proposal.sentence in said

@@ -32,7 +32,7 @@ from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import load_pretrained
 from flawscope.nn.banks.preflight import Preflight, seconds_a_picture
 from flawscope.nn.joining import banks
-from flawscope.nn.joining.absent import AbsentPatches
+from flawscope.nn.joining.absent import SHOWN, AbsentPatches
 from flawscope.nn.joining.banks import JoinedPatches, JoinedPatchesOptions
 from flawscope.nn.run import FEATURE_MEMORY, Run
 from flawscope.nn.upright import learning as upright
@@ -159,8 +159,8 @@ class JoinedBanks(Detector):
                 facts.update(self.absent.learn(patches, self.patches.fine, owners, run, watch))
 
         history = self.patches.learn(data.normal, self.backbone, run, watch, also)
-        if "shown" in facts:
-            facts["shown"] = self._in_pictures(facts["shown"], data.normal, run)
+        if SHOWN in facts:
+            facts[SHOWN] = self._in_pictures(facts[SHOWN], data.normal, run)
         return Learnt(facts, history)
 
     def _turn(self, good: Pictures, run: Run, watch: Watch) -> None:

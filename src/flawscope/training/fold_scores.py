@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import groups_of, tiles_of
+from flawscope.data.tiles import groups_of, tiles_of, units_of
 from flawscope.data.training import TrainingData
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import answers, taught
@@ -105,7 +105,8 @@ def _fold(
         groups = (groups_of(apart),)
         return HeldOut((tensors["scores"],), tensors.get("levels"), in_folds=False, groups=groups)
     unfinished = None if checkpoints is None else Checkpoints(checkpoints.folder / f"{UNFINISHED}{index}")
-    part = len(training.normal) / (len(training.normal) + len(apart))
+    learnt, held = (len(set(units_of(pictures.samples))) for pictures in (training.normal, apart))
+    part = learnt / (learnt + held)
     run = dataclasses.replace(run, checkpoints=unfinished, part=part)
     detector = fresh().fit(training, run, watch.wordless())
     if further is not None:

@@ -43,6 +43,7 @@ FEWEST = 50  # good pictures that components are learnt from; of fewer than 76 i
 FINE_PIXELS = 448 * 448  # of a frame that is chosen for pictures: twice as many as 320 x 320
 SHRUNK = 3  # times that large pictures are shrunk at most so that parts in them can be turned
 ENLARGED = 2  # times that pictures are enlarged at most for banks of a committee
+_STRETCHED = 1.1  # times by which a frame may stretch pictures and parts be turned all the same
 _STEP = 32  # pixels of which a frame's sides are multiples
 _NAMES = {"method", "preset", "options"}  # keys of a recipe that name what is trained
 
@@ -127,26 +128,58 @@ def upright(first: Start, dataset: Dataset, run: Run, watch: Watch) -> Start:
     return dataclasses.replace(whole, proposal=Proposal(None, sentence))
 
 
-def finer(first: Start, watch: Watch) -> Start:
+def finer(first: Start, run: Run, watch: Watch) -> Start:
     """`first` at a frame of more pixels, where nobody named a method and its own would shrink the pictures.
 
-    Where they are seen in tiles, `first` stays.
+    Smaller pictures keep the pixels of its own, but in their shape where parts lie at any angle: in a frame
+    of another shape a turned part is a sheared one. Where they are seen in tiles, `first` stays.
 
     Raises:
-        InputError: a picture whose size cannot be read.
+        DataError, InputError, Stopped: as those who look at the pictures.
     """
     if first.named or first.proposal.tiling is not None:
         return first
-    own = first.detector.options.size
-    size = frame_size(first.chosen.sizes(), own)
-    if size == own:
+    own, sizes = first.detector.options.size, first.chosen.sizes()
+    size = frame_size(sizes, own)
+    if size != own:
+        why = "so that small flaws last"
+        less = ", in less time"
+    elif (size := _shaped(sizes, own)) != own and _turns(first, size, run, watch):
+        why = "in their shape, so that parts, which lie at any angle, can be turned"
+        less = ""
+    else:
         return first
     recipe = first.recipe.model_copy(update={"options": {"size": list(size)}})
     watch.say(
-        f"Pictures are seen at {size[0]}×{size[1]} (height×width), so that small flaws last. "
-        f"--method {_simpler(recipe)} sees them at {own[0]}×{own[1]}, in less time."
+        f"Pictures are seen at {size[0]}×{size[1]} (height×width), {why}. "
+        f"--method {_simpler(recipe)} sees them at {own[0]}×{own[1]}{less}."
     )
     return dataclasses.replace(first, recipe=recipe, detector=unfitted(recipe))
+
+
+def _turns(first: Start, size: Pair, run: Run, watch: Watch) -> bool:
+    """Whether the detector could turn parts, and good pictures at such a frame show them at any angle."""
+    detector, training = first.detector, first.chosen.training
+    if not isinstance(detector, JoinedBanks) or not detector.options.upright:
+        return False
+    if len(set(units_of(training))) < FEWEST_TURNED:
+        return False
+    frame = dataclasses.replace(first.frame, height=size[0], width=size[1])
+    return lie_anywhere(PictureFiles(training, frame), run, watch)
+
+
+def _shaped(sizes: Sequence[Pair], own: Pair) -> Pair:
+    """About as many pixels as `own` has, in the shape of half of the pictures or more; `own` near its shape.
+
+    >>> [_shaped([size], (320, 320)) for size in [(240, 320), (220, 400), (300, 310), (30, 2000)]]
+    [(288, 384), (224, 416), (320, 320), (320, 320)]
+    """
+    height, width = (statistics.median(sides) for sides in zip(*sizes, strict=True))
+    stretched = (width / height) / (own[1] / own[0])
+    if not _STRETCHED < max(stretched, 1 / stretched) <= SHRUNK:
+        return own
+    scale = math.sqrt(own[0] * own[1] / (height * width))
+    return max(_stepped(height * scale), _STEP), max(_stepped(width * scale), _STEP)
 
 
 def frame_size(sizes: Sequence[Pair], own: Pair, times: float = 1) -> Pair:

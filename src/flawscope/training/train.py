@@ -174,7 +174,7 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     first = upright(first, once, run, watch)
     if first.proposal.sentence:
         watch.say(first.proposal.sentence)
-    return once, with_components(finer(first, watch), once, run, watch)
+    return once, with_components(finer(first, run, watch), once, run, watch)
 
 
 def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flawscope.data.pictures import Pictures
+from flawscope.data.pictures import PictureFiles, Pictures
+from flawscope.data.samples import Sample
 from flawscope.data.training import TrainingData
 from flawscope.errors import UnsuitedError
 from flawscope.methods.committee import Committee
+from flawscope.methods.committee.learning import Fitted, counted_among_all
 from flawscope.methods.csad.detector import CSAD
+from flawscope.methods.detector import Learnt
 from flawscope.methods.padim import PaDiM
+from flawscope.methods.registry import create
 from flawscope.methods.running import restored, score
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
+from flawscope.runtime.images import Frame
 
 from .conftest import BANKS, PADIM, PARTS, SMALLER, committee
 
@@ -92,3 +98,14 @@ def test_a_member_that_refuses_the_pictures_is_left_out(data: TrainingData) -> N
 def test_pictures_that_suit_no_member_are_refused(data: TrainingData) -> None:
     with pytest.raises(UnsuitedError, match="pixels: expected some that recur"):
         committee(PADIM, SMALLER).fit(data, Run())
+
+
+def test_pictures_are_counted_among_all_that_the_committee_has() -> None:
+    """A member has learnt from the second and the fourth of four."""
+    samples = [Sample(Path(f"{number}.png"), "train", defective=False) for number in range(4)]
+    member = create("padim", {"weights": "random", "size": (32, 32)})
+    member.learnt = Learnt(facts={"shown": [[1, 0.2, 0.3], [0, 0.4, 0.5]], "places": [None, None]})
+    own = TrainingData(PictureFiles(samples[1::2], Frame(32, 32)), PictureFiles([], Frame(32, 32)))
+    fitted = Fitted({"banks": member}, {}, None, frozenset())
+    counted_among_all(fitted, {"banks": own}, PictureFiles(samples, Frame(32, 32)))
+    assert member.learnt.facts == {"shown": [[3, 0.2, 0.3], [1, 0.4, 0.5]], "places": [None, None]}

@@ -15,7 +15,7 @@ from flawscope.data.samples import paths_of
 from flawscope.data.training import TrainingData
 from flawscope.errors import OptionError
 from flawscope.methods.agreement import HoldsEngines, require_agreement
-from flawscope.methods.committee import trial
+from flawscope.methods.committee import learning, trial
 from flawscope.methods.committee.budget import leave_out
 from flawscope.methods.committee.learning import FEWEST, for_members, for_teaching, looked, needs_of, suited
 from flawscope.methods.committee.levels import TailLevels, joined, joined_maps, levels_of
@@ -117,7 +117,7 @@ class Committee(Detector):
             unfit = looked(fresh, given, run, watch)
         taking = {name: member for name, member in fresh.items() if name not in unfit}
         own, apart = for_members(data, taking, self.options.scaled)
-        fitted = suited(fresh, given | own, unfit, run, watch)
+        fitted = learning.counted_among_all(suited(fresh, given | own, unfit, run, watch), own, data.normal)
         self.left_out, names = fitted.left_out, list(fitted.members)
         self.specs = tuple(spec for spec in self.options.members if spec.name in names)
         self.levels, self.map_levels = levels_of(self.specs)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from flawscope.data.pictures import Pictures
+from flawscope.data.samples import paths_of
 from flawscope.data.tiles import units_of
 from flawscope.data.training import TrainingData, evenly
 from flawscope.errors import UnsuitedError
@@ -16,6 +18,7 @@ from flawscope.methods.fit_once import fit_once
 from flawscope.methods.idle import LooksFirst, MayBeIdle
 from flawscope.methods.turning import TurnsParts, upright_of
 from flawscope.nn.banks.preflight import in_turn
+from flawscope.nn.joining.absent import SHOWN
 from flawscope.nn.run import Run
 from flawscope.nn.upright.pose import Upright
 from flawscope.nn.watch import Watch
@@ -190,6 +193,21 @@ def for_teaching(data: TrainingData, member: Detector) -> TrainingData:
     """The new good pictures of `data.normal` at a member's size, and nothing to scale on."""
     size = member.options.size
     return TrainingData(normal=at_size(data.normal, size), tuning=at_size(data.tuning.subset([]), size))
+
+
+def counted_among_all(fitted: Fitted, given: Mapping[str, TrainingData], pictures: Pictures) -> Fitted:
+    """The same, with facts of members that number good pictures counting them among all of these.
+
+    A member numbers those that it has learnt from, which may be fewer.
+    """
+    numbers = {sample.path: number for number, sample in enumerate(pictures.samples)}
+    for name, member in fitted.members.items():
+        shown: Any = member.learnt.facts.get(SHOWN)
+        if shown:
+            paths = paths_of(given[name].normal.samples)
+            places: list[Any] = [[numbers[paths[int(number)]], *place] for number, *place in shown]
+            member.learnt = replace(member.learnt, facts={**member.learnt.facts, SHOWN: places})
+    return fitted
 
 
 def _divided(data: TrainingData, share: float) -> tuple[Pictures, Pictures]:

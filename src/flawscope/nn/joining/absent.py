@@ -27,6 +27,7 @@ from flawscope.nn.run import Run
 from flawscope.nn.watch import Watch
 from flawscope.runtime.explain.absence import BEYOND
 
+SHOWN = "shown"  # the fact that names for each kind a good picture, by number, and the place there
 FEWEST = 50  # good pictures from which on hardly any other exceeds `BEYOND`: see docs/methods.md
 _CLUSTERED, _OF_EACH = 200, 400  # pictures, and patches of each, that clusters are learnt from
 _LEAST = 0.05  # share of the median of all means below which no deviation is taken for true
@@ -169,7 +170,7 @@ def _facts(distances: Tensor, cells: Tensor, grid: tuple[int, int]) -> dict[str,
     steady: list[JsonValue] = [
         _rounded(place) if far <= _STEADY else None for place, far in zip(usual, spread.tolist(), strict=True)
     ]
-    return {"shown": shown, "places": steady}
+    return {SHOWN: shown, "places": steady}
 
 
 def _rounded(place: Tensor) -> list[JsonValue]:
