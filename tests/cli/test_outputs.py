@@ -38,7 +38,10 @@ def test_sheets_and_drafts_spare_what_is_there(
     labels = np.zeros((48, 48), np.uint8)
     labels[20:] = 1
     write_segment_map(painted, labels)
-    before = {path: path.read_bytes() for path in (painted, *folder.iterdir())}
+    painted.rename(tmp_path / "other_preview.png")
+    write_segment_map(painted, labels)
+    read = (painted, tmp_path / "other_preview.png", *folder.iterdir())
+    before = {path: path.read_bytes() for path in read}
     inside = folder / "sheet.png"
     for arguments in (
         ("segments", "check", painted, folder, "--out", painted),
@@ -46,7 +49,28 @@ def test_sheets_and_drafts_spare_what_is_there(
         ("segments", "draft", folder, "--out", painted, "--weights", "random"),
         ("data", "defects", folder, "--out", inside),
         ("data", "defects", folder, "--out", folder / "000.png"),
+        ("data", "defects", folder, "--kind", "segments", "--segments", painted, "--out", painted),
+        ("segments", "draft", folder, "--out", tmp_path / "other.png", "--weights", "random"),
     ):
         ended = flawscope(*arguments)
         assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
-    assert {path: path.read_bytes() for path in (painted, *folder.iterdir())} == before
+    assert {path: path.read_bytes() for path in read} == before
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_drawings_of_annotations_spare_these(
+    flawscope: Run, good_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, maps = good_pictures(2, name="bags/good"), tmp_path / "maps" / "good"
+    maps.mkdir(parents=True)
+    labels = np.zeros((48, 48), np.uint8)
+    labels[20:] = 1
+    for path in folder.iterdir():
+        write_segment_map(maps / path.name, labels)
+    (maps / "names.json").write_text('["background", "part"]')
+    read = [*folder.iterdir(), *maps.iterdir()]
+    before = {path: path.read_bytes() for path in read}
+    for out in (folder.parent, folder, maps, tmp_path / "maps"):
+        ended = flawscope("annotate", "check", maps, "--pictures", folder.parent, "--out", out)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert {path: path.read_bytes() for path in read} == before

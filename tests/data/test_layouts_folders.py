@@ -81,6 +81,9 @@ def test_plain_folder_knows_no_validation(tmp_path: Path, grow: Grow) -> None:
     grow(tmp_path, {"train/OK": 5, "val/OK": 2, "val/NG": 2})
     with pytest.raises(DataError, match="got val/OK"):
         read_dataset(tmp_path)
+    grow(tmp_path / "other", {"good": 5, "validation/good": 2})
+    with pytest.raises(DataError, match="got validation/good"):
+        read_dataset(tmp_path / "other")
 
 
 def test_mvtec_ad(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:

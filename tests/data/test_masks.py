@@ -201,6 +201,14 @@ def test_a_kind_called_label_is_no_folder_of_masks(tmp_path: Path, grow: Grow) -
     assert not any(sample.masks for sample in dataset)
 
 
+@pytest.mark.parametrize("name", ["missing_label", "missing_seg"])
+def test_masks_may_lie_in_a_folder_called_so(tmp_path: Path, grow: Grow, draw_mask: Draw, name: str) -> None:
+    grow(tmp_path, {"good": 2, "missing": 2})
+    draw_mask(tmp_path / name / "000.png")
+    dataset = read_dataset(tmp_path)
+    assert [len(sample.masks) for sample in dataset.select(defective=True)] == [1, 0]
+
+
 def test_letters_are_one_or_two(tmp_path: Path, grow: Grow, draw_mask: Draw) -> None:
     """A mask and its kind may come from a system that takes letters and their marks apart."""
     grow(tmp_path, {"good": 2, "L\u00f6cher": 1})

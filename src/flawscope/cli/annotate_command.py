@@ -127,9 +127,10 @@ def check(
 ) -> None:
     """Find what is wrong with annotations: overlaps, gaps, unknown names, what belongs to no picture."""
     from flawscope.data.annotations.attach import attach
-    from flawscope.data.annotations.check import check_annotations
+    from flawscope.data.annotations.check import check_annotations, drawn_at
+    from flawscope.data.annotations.reading import annotation_files
     from flawscope.data.layouts import read_dataset
-    from flawscope.data.outputs import refuse_in, refuse_inside
+    from flawscope.data.outputs import refuse_any, refuse_in, refuse_inside
     from flawscope.files import writable_folder
 
     dataset = read_dataset(pictures, layout=layout, product=product)
@@ -137,6 +138,8 @@ def check(
     if out is not None:
         refuse_inside(out, dataset)
         refuse_in(out, annotations)
+        drawings = (drawn_at(out, dataset, sample) for sample in annotated.samples)
+        refuse_any(drawings, annotation_files(annotations))
         writable_folder(out)
     checked = check_annotations(annotated, out, Bars(quiet=as_json))
     if as_json:

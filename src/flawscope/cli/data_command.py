@@ -196,7 +196,7 @@ def defects(
     _require_kind(kind, noise=any(value is not None for value in noise), segments=segments is not None)
     changes, lengths = appearance_named(appearance or "thesis"), sides_named(sides or "thesis")
     dataset = read_dataset(folder, layout=layout, product=product)
-    refuse_over(out, paths_of(dataset.samples))
+    refuse_over(out, paths_of(dataset.samples), *([Path(segments)] if segments else ()))
     pictures = choose_pictures(dataset, count, size)
     where: dict[str, bool] = {}
     if kind == "noise":

@@ -61,3 +61,20 @@ def refuse_over(out: Path, pictures: Iterable[Path], *others: Path) -> None:
             got=f"{out}, {'among the pictures' if among else 'which is read'}",
             fix="Choose another one.",
         )
+
+
+def refuse_any(made: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse files that are among those read.
+
+    Raises:
+        OptionError: one of them is.
+    """
+    known = {Path(os.path.realpath(path)) for path in read}
+    for path in made:
+        if Path(os.path.realpath(path)) in known:
+            raise OptionError(
+                "--out",
+                expected="a folder in which no file is read",
+                got=f"one in which {path} is",
+                fix="Choose another one.",
+            )

@@ -137,9 +137,11 @@ def draft(
     watch = watch or UNWATCHED
     require_png(out)
     refuse_over(out, paths)
-    if out.exists() and not overwrite:
+    preview = out.with_name(f"{out.stem}_preview.png")
+    there = next((path for path in (out, preview) if path.exists()), None)
+    if there is not None and not overwrite:
         raise OptionError(
-            f"--out {out}",
+            f"--out {there}",
             expected="a new file, for somebody may have painted in this one",
             got="one that is there",
             fix="Choose another, or replace it with --overwrite.",
@@ -159,7 +161,6 @@ def draft(
         small = drafting.draft_by_features(pictures, guide, run, watch, count=segments, weights=weights)
     labels = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     write_segment_map(out, labels)
-    preview = out.with_name(f"{out.stem}_preview.png")
     name = "first picture" if first else f"mean of {len(paths)} pictures"
     cells = [Cell(name, shown, "picture"), Cell("segments", shown), Cell(out.name, shown, "map")]
     write_png(preview, segment_sheet(small, cells))

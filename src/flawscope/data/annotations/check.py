@@ -18,7 +18,7 @@ from flawscope.data.annotations.partition import BACKGROUND, partition
 from flawscope.data.annotations.sheet import Sheet
 from flawscope.data.checks.issues import Issue, found, worst_first
 from flawscope.data.labelme_shapes import Box
-from flawscope.data.samples import PartSource, Sample
+from flawscope.data.samples import Dataset, PartSource, Sample
 from flawscope.data.segment_maps import MOST_SEGMENTS, Labels
 from flawscope.data.sheets.segments import overlay_segments, with_names
 from flawscope.progress import Progress, Silent
@@ -104,8 +104,7 @@ def check_annotations(
             labels = partition(sample, names)
             _count(tally, sample, labels, names)
             if out is not None:
-                below = sample.path.absolute().relative_to(annotated.dataset.root.absolute())
-                write_png(out / below.with_suffix(".png"), _overlay(sample.path, labels, names))
+                write_png(drawn_at(out, annotated.dataset, sample), _overlay(sample.path, labels, names))
             stage.advance()
     facts = [
         ComponentFacts(
@@ -121,6 +120,12 @@ def check_annotations(
     uncovered = float(np.mean([gap for gap, _ in tally.gaps])) if tally.gaps else 0.0
     issues = [*_of_files(annotated), *_of_components(annotated, facts), *_of_pixels(tally)]
     return Checked(tuple(facts), len(samples), uncovered, tuple(worst_first(issues)))
+
+
+def drawn_at(out: Path, dataset: Dataset, sample: Sample) -> Path:
+    """Where the drawing of a picture lies."""
+    below = sample.path.absolute().relative_to(dataset.root.absolute())
+    return (out / below).with_suffix(".png")
 
 
 def _count(tally: _Tally, sample: Sample, labels: Labels, names: Sequence[str]) -> None:

@@ -75,7 +75,9 @@ class Drafts:
         path = self.place(sample)
         copy = path.with_name(sample.path.name)
         own, there = sha256(sample.path), sha256(copy) if copy.exists() else None
-        if there not in (None, own, self._made.get(self._key(copy))):
+        made = self._made.get(self._key(copy))
+        earlier = made is None and path.is_file() and not self.by_hand(path)  # versions that noted no copies
+        if there not in (None, own, made) and not earlier:
             raise OutputError(
                 f"copy of {sample.path}",
                 expected=f"none at {copy} yet, or the one that was made there",

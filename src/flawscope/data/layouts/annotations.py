@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePath
+
+import numpy as np
 
 from flawscope.data.labelme import annotation
 from flawscope.data.masks import MaskFile
 from flawscope.data.samples import Sample
 from flawscope.data.tables import composed
 from flawscope.errors import InputError
-from flawscope.runtime.images import check_image
+from flawscope.runtime.images import check_image, read_image
 from flawscope.runtime.listing import IMAGE_SUFFIXES, list_images
 
 _WORDS = r"(?:masks?|gts?|ground[-_ ]?truths?|segmentations?|annotations?)"
 _FOLDER = re.compile(_WORDS, re.IGNORECASE)
 _BESIDE = rf"(?:{_WORDS}|segs?|labels?)"  # which mean masks beside a picture's name, not alone
 _OF = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_BESIDE}(?:[-_ ]?(?P<number>\d+))?", re.IGNORECASE)
-_OF_FOLDER = re.compile(rf"(?P<of>.*[^-_. ])[-_. ]+{_WORDS}(?:[-_ ]?\d+)?", re.IGNORECASE)
+_DOUBTFUL = re.compile(r".*[-_. ](?:segs?|labels?)(?:[-_ ]?\d+)?", re.IGNORECASE)
+_PLAIN = 0.2  # share of a mask's pixels that have one value, at least
 _BEFORE = re.compile(rf"{_BESIDE}[-_. ]+(?P<of>.+)", re.IGNORECASE)
 _PHOTOGRAPHS, _GREY = (".jpg", ".jpeg"), ("1", "L", "P", "I;16")
 _FIRST = (".png", *IMAGE_SUFFIXES)
@@ -44,11 +47,23 @@ def is_mask_folder(name: str) -> bool:
 def masked_kind(name: str) -> str | None:
     """The folder that one named `scratch_mask` or `scratch-gt` holds masks of; None for other names.
 
-    >>> masked_kind("scratch_masks"), masked_kind("missing_label")
+    >>> masked_kind("scratch_masks"), masked_kind("scratch")
     ('scratch', None)
     """
-    found = _OF_FOLDER.fullmatch(name)
+    found = _OF.fullmatch(name)
     return found["of"] if found else None
+
+
+def may_be_kind(folder: Path) -> bool:
+    """Whether a folder such as `missing_label` shows photographs: a label that is missing, not masks."""
+    if not _DOUBTFUL.fullmatch(folder.name):
+        return False
+    with suppress(InputError):
+        for path in _files(folder)[:1]:
+            pixels = read_image(path)  # (H, W, C)
+            values = np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0, return_counts=True)[1]
+            return int(values.max()) < _PLAIN * int(values.sum())
+    return False
 
 
 def _says_masks(name: str) -> bool:
@@ -200,18 +215,23 @@ def with_labels(samples: Sequence[Sample], base: Path, *folders: Path) -> list[S
     found = []
     for sample in samples:
         below = sample.path.relative_to(base).parent
-        places = (labels(folder / below).get(key_of(sample.path.stem)) for folder in (base, *folders))
+        places = (_called(labels(folder / below), sample.path.stem) for folder in (base, *folders))
         place = None if sample.masks else next((path for path in places if path is not None), None)
         areas = annotation(place) if place is not None else None
         found.append(sample if areas is None else replace(sample, masks=(areas,)))
     return found
 
 
+def _called(labels: Mapping[str, Path], stem: str) -> Path | None:
+    """The file of that very name, or of one that differs in case or composition alone."""
+    return labels.get(stem) or labels.get(key_of(stem))
+
+
 def _labels_in(folder: Path) -> dict[str, Path]:
     """JSON files directly in a folder, by the names of their pictures."""
     with suppress(OSError), os.scandir(folder) as entries:
         paths = [Path(entry.path) for entry in entries if entry.name.lower().endswith(".json")]
-        return {key_of(path.stem): path for path in paths}
+        return {key_of(path.stem): path for path in paths} | {path.stem: path for path in paths}
     return {}
 
 

@@ -31,7 +31,7 @@ from flawscope.errors import DataError
 
 NAME = "folder"
 SPLITS = ("train", "test")
-_VALIDATION = ("val", "valid", "dev", "eval")  # which no layout here has
+_VALIDATION = ("val", "valid", "validation", "dev", "eval")  # which this layout has not
 
 
 def _good_folder(folder: Path) -> Path | None:
@@ -73,9 +73,9 @@ def read(folder: Path, product: str | None) -> Dataset:
         if kind.name.casefold() in _VALIDATION and good_folders(kind):
             raise DataError(
                 str(folder),
-                expected="good pictures to validate with in a folder validation/good",
+                expected="good pictures in one folder to learn from, and others in test",
                 got=f"{kind.name}/{good_folders(kind)[0].name}",
-                fix="Rename it, or move its pictures to train and test.",
+                fix=f"Move what lies in {kind.name} there; training sets pictures aside by itself.",
             )
     own = folder.resolve().name
     samples: list[Sample] = []

@@ -13,6 +13,7 @@ from flawscope.data.layouts.annotations import (
     is_mask_folder,
     key_of,
     masked_kind,
+    may_be_kind,
     with_labels,
     with_masks,
 )
@@ -67,7 +68,8 @@ def kind_folders(folder: Path) -> list[Path]:
     return [
         path
         for path in folders
-        if not is_mask_folder(path.name) and key_of(masked_kind(path.name) or "") not in names
+        if not is_mask_folder(path.name)
+        and (key_of(masked_kind(path.name) or "") not in names or may_be_kind(path))
     ]
 
 
@@ -176,6 +178,7 @@ def _mask_places(kind: Path, roots: Iterable[Path]) -> list[Path]:
             name = key_of(path.name)
             same = name == wanted or (says_good(kind.name) and says_good(name))
             masks = key_of(masked_kind(path.name) or "") == wanted
+            masks = masks and not (root == kind.parent and may_be_kind(path))
             if masks or (same and root != kind.parent):
                 places.append(path)
     return places
