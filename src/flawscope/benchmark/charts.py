@@ -16,6 +16,7 @@ from flawscope.report.svg import COLOURS, Axis, horizontal, own_file, path, text
 
 _WIDTH, _HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 44, 60
+_ROW = 18  # pixels of a row of the legend
 _MOST_POINTS = 400
 
 
@@ -84,13 +85,13 @@ def line_chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
             {"stroke_dasharray": "5 4"} if line.dashed else {}
         )
         points = "L".join(f"{x_axis(x):.1f} {y_axis(scale(y)):.1f}" for x, y in line.points)
-        foot = _TOP + 16 + 18 * index  # of the legend's line
+        foot = _HEIGHT + 12 + _ROW * index  # of the legend's line, below the axes
         shapes += [
             path("line", f"M{points}", **look),
-            path("line", f"M{right - 30} {foot - 4}h22", **look),
-            text(right - 36, foot, line.name, "end"),
+            path("line", f"M{_LEFT} {foot - 4}h22", **look),
+            text(_LEFT + 30, foot, line.name),
         ]
-    return own_file(_WIDTH, _HEIGHT, title, *shapes)
+    return own_file(_WIDTH, _HEIGHT + _ROW * len(lines) + 4, title, *shapes)
 
 
 def _losses(outcome: Outcome, chart: Chart) -> list[Line]:

@@ -163,7 +163,7 @@ def compare(
     measured = functools.partial(metrics.bootstrap_interval, metrics.auroc, labels, groups=parts)
     before, after = map(measured, scores) if ranked else (None, None)
     rights = parts_right(read)
-    turns = [list(zip(pairs[first::2], times[first::2], strict=True)) for first in (0, 1)]
+    turns = (zip(pairs[first::2], times[first::2], strict=True) for first in (0, 1))
     spent = [[taken for pair, taken in turn if pair.read] for turn in turns]
     made = Comparison(
         dataset=dataset,
