@@ -20,7 +20,7 @@ from flawscope.nn.run import Run
 from flawscope.runtime import bundle
 from flawscope.runtime.images import Frame
 from flawscope.training import ways as ways_to_learn
-from flawscope.training.candidates import Candidate, Trained, candidates, choose
+from flawscope.training.candidates import Candidate, Choice, Trained, candidates, choose
 from flawscope.training.gain import gains
 from trained import Trained as Model
 from trained import write_pictures
@@ -73,6 +73,30 @@ def test_tiles_are_judged_by_picture() -> None:
     assert auroc(DEFECTIVE.astype(int), choice.margins) > 0.95
     assert [gain.pictures for gain in gains(choice, Run())] == [(40, 40)] * 2
     assert table.joined(table).owners.tolist() == [*owners, *(owners + len(KINDS))]
+
+
+def test_alike_pictures_of_one_part_tell_of_the_gain_once() -> None:
+    """The interval is as wide as that of one picture of each part, not of five times as many pictures."""
+    random, defective = np.random.default_rng(0), np.repeat([False, True], 12)
+    before, after = random.normal(size=(2, 24)) + defective
+
+    def width(views: int, *, named: bool) -> float:
+        of = np.repeat(np.arange(24), views)
+        parts, kinds = (
+            tuple(f"part {part}" for part in of),
+            tuple("spot" if defective[one] else "good" for one in of),
+        )
+        features, scores = np.zeros((len(of), 1), np.float32), before[of, None].astype(np.float32)
+        owners = np.arange(len(of))
+        table = Table(features, defective[of], kinds, scores, owners, parts if named else ())
+        margins, folds = after[of].astype(np.float32), np.zeros(len(of), np.int64)
+        choice = Choice(Candidate(cast(Any, None), OPTIONS, table), margins, margins, folds, ())
+        (found,) = gains(choice, Run())
+        return found.difference.high - found.difference.low
+
+    once = width(1, named=False)
+    assert width(5, named=True) == pytest.approx(once, rel=0.15)
+    assert width(5, named=False) < 0.6 * once
 
 
 def test_among_equals_the_first_is_taken() -> None:

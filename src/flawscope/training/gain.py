@@ -26,7 +26,8 @@ class Gain:
         pictures: how many good and how many defective ones.
         before: of the detector alone.
         after: of SegAD.
-        difference: after less before, with its 95 % bootstrap interval over the same pictures.
+        difference: after less before, with its 95 % bootstrap interval over the same pictures, or over their
+            parts where several show one.
         held_out: how what judged was kept from what it is judged on.
     """
 
@@ -98,6 +99,8 @@ def gains(choice: Choice, run: Run, *, watch: Watch = UNWATCHED) -> list[Gain]:
 def _gain(table: Table, after: Scores, held_out: str) -> Gain:
     labels = table.of_pictures(table.defective).astype(np.int64)
     before, rows = table.of_pictures(table.scores[:, 0]), np.arange(len(labels))
+    units = table.of_pictures(table.units).tolist()
+    parts = units if len(set(units)) < len(units) else None
 
     def difference(drawn: NDArray[Any], chosen: NDArray[Any]) -> float:
         places = chosen.astype(np.int64)
@@ -107,6 +110,6 @@ def _gain(table: Table, after: Scores, held_out: str) -> Gain:
         (int((labels == 0).sum()), int(labels.sum())),
         auroc(labels, before),
         auroc(labels, after),
-        bootstrap_interval(difference, labels, rows),
+        bootstrap_interval(difference, labels, rows, groups=parts),
         held_out,
     )
