@@ -226,6 +226,25 @@ def test_no_defects_one_defect_and_a_kind_with_one_are_refused(
     assert not (tmp_path / "model").exists()
 
 
+def test_defects_of_one_part_are_refused(trained: Trained, pictures: Path, tmp_path: Path) -> None:
+    """Whatever judges by that part has learnt from none."""
+    for path in (pictures / "good").iterdir():
+        (tmp_path / "good").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "good" / f"part{path.stem}_a.png")
+    (tmp_path / "defects").mkdir()
+    for path in (pictures / "defects" / "spot").iterdir():
+        shutil.copy(path, tmp_path / "defects" / f"part700_{path.stem}.png")
+    with pytest.raises(DataError, match=r"expected pictures of at least 2 parts.*, got 6 of one"):
+        _learn(
+            trained,
+            pictures,
+            tmp_path / "model",
+            normals=[tmp_path / "good"],
+            defects=tmp_path / "defects",
+            groups={"pattern": "part([0-9]+)_"},
+        )
+
+
 def test_a_defective_picture_that_is_a_good_one_is_refused(
     trained: Trained, pictures: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from flawscope.training.selection import Selection
 FOLDS = 5
 FEWEST_NORMALS = 10
 FEWEST_OF_A_KIND = 2
+FEWEST_PARTS = 2  # that defective pictures show
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _contents(found: Sequence[Sample]) -> tuple[Sample, ...]:
 def _defective(
     manifest: Manifest, folder: Path, found: tuple[Sample, ...], normals: Sequence[Sample]
 ) -> tuple[Sample, ...]:
-    """Defective pictures with two or more of each kind, each content once and none of them a good picture."""
+    """Defective pictures, two or more of each kind, of two parts, each content once and none a good one."""
     found = _contents(found)
     if manifest.tiling is not None:
         found = _marked(found, folder)
@@ -171,6 +172,13 @@ def _defective(
             expected=f"at least {FEWEST_OF_A_KIND} pictures, one to learn from and one to judge by",
             got=str(fewest),
             fix="Add a picture of it, or put it into the folder of another kind.",
+        )
+    if len(set(units_of(found))) < FEWEST_PARTS:
+        raise DataError(
+            f"defective pictures in {folder}",
+            expected=f"pictures of at least {FEWEST_PARTS} parts, one to learn from and one to judge by",
+            got=f"{len(found)} of one",
+            fix="Add pictures of another part; or correct --groups, where these show several.",
         )
     refuse_repeated(normals, found)
     known = {picture.sha256: picture.name for picture in manifest.provenance.pictures}
