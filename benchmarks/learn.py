@@ -32,7 +32,7 @@ from flawscope.data.layouts import read_dataset
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Dataset, Sample
 from flawscope.data.training import Unseen
-from flawscope.files import write_text
+from flawscope.files import remembered_sha256, write_text
 from flawscope.methods.segad.final import margins_of
 from flawscope.methods.segad.reading import read_table
 from flawscope.methods.segad.table import folds_by_kind
@@ -125,7 +125,9 @@ def folder_of(folder: Path, samples: list[Sample] | tuple[Sample, ...], *, by_ki
     for sample in samples:
         place = folder / sample.kind if by_kind else folder
         place.mkdir(parents=True, exist_ok=True)
-        shutil.copy(sample.path, place)
+        name = sample.path.name
+        taken = (place / name).exists()  # as of screw's train/good/000.png by test/good/000.png
+        shutil.copy(sample.path, place / (f"{sample.split}_{name}" if taken else name))
     return folder
 
 
@@ -151,8 +153,8 @@ def redrawn(
     """Choice, learning and test with further draws, on maps of all pictures that are read once."""
     opened, run = bundle.load(models["before"]), Run()
     frame, seen = opened.manifest.frame, bundle.load(models["after"]).manifest.provenance.pictures
-    grown = {picture.name for picture in seen if picture.role == "tuning"}
-    tuning = PictureFiles([sample for sample in normals if sample.path.name in grown], frame)
+    grown = {picture.sha256 for picture in seen if picture.role == "tuning"}
+    tuning = PictureFiles([one for one in normals if remembered_sha256(one.path) in grown], frame)
     defects = dataset.select(defective=True)
     unseen = Unseen(tuning, PictureFiles(defects, frame), tuning.subset([]))
     ways = candidates(trained_of(opened, {}), {}, unseen, run, several=True)
