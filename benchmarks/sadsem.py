@@ -17,8 +17,9 @@ components, the others give the thresholds, which no figure here depends on. SAD
 the first 10 training pictures with their rendered label maps as annotations; of BSData, from 10 that
 `flawscope annotate init` drafts and nobody corrects. Nothing is chosen on test pictures.
 
-Every row is measured in a process of its own, whose largest memory, in training too, is noted. Rows are
-written as they come; those that OUT.json has are not measured again, and models are kept in WORK/models.
+Every row is measured in a process of its own, whose largest memory, in training too, is noted. Seconds a
+picture are those of the evaluation, masks and figures included. Rows are written as they come; those that
+OUT.json has are not measured again, and models are kept in WORK/models.
 Curves against the side are drawn beside OUT.md, where three sides are measured.
 """
 

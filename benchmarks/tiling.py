@@ -5,10 +5,10 @@
 
 For each folder in a layout that flawscope reads and each way to see its pictures one model is trained at the
 product preset, as `flawscope train` does it, and evaluated on all test pictures: image AUROC, pixel AUROC and
-AU-PRO up to 30 % false positives, seconds of fit, and seconds a picture from file to answer. Every model
-learns from the same number of good pictures. `by itself` is what `train` takes where nobody names method or
-tiles. Nothing is chosen on test pictures. Rows are written as they come; those that OUT.json has are not
-measured again, and models are kept in WORK.
+AU-PRO up to 30 % false positives, seconds of fit, and seconds a picture of the evaluation, masks and figures
+included. Every model learns from the same number of good pictures. `by itself` is what `train` takes where
+nobody names method or tiles. Nothing is chosen on test pictures. Rows are written as they come; those that
+OUT.json has are not measured again, and models are kept in WORK.
 """
 
 from __future__ import annotations
