@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -115,9 +116,24 @@ def test_a_part_counts_by_the_same_whatever_the_order_of_its_pictures(judge: Any
         ((first, score, conditions),) = seen(CountedParts(counting), order)
         found.add((first, score, conditions["brightness"]))
     (one,) = found
-    assert one[:2] == (1, 4.0 if judge == "part" else counting.scores(range(VIEWS), [0] * VIEWS)[0])
     lowest = min(views, key=lambda view: view.picture or "")
-    assert one[2] == lowest.conditions["brightness"]
+    assert one == (1, 4.0 if judge == "part" else lowest.score, lowest.conditions["brightness"])
+
+
+def test_parts_of_equal_scores_draw_each_for_itself_in_a_stream_too() -> None:
+    """Of parts with a score of 1 and two of 0 a third counts by the 1, in calibration as in the stream."""
+    calibration = COUNTING.scores([0.0] * 600 + [1.0] * 300, [*range(300), *range(300), *range(300)])
+    counting = COUNTING.model_copy(update={"pictures": 3})
+    shots = [
+        record(part, view, float(view == 1)).model_copy(
+            update={"picture": hashlib.sha256(f"{part} {view}".encode()).hexdigest()}
+        )
+        for part in range(300)
+        for view in range(3)
+    ]
+    stream = [score for _, score, _ in seen(CountedParts(counting), shots)]
+    assert np.mean(calibration) == pytest.approx(1 / 3, abs=0.09)
+    assert np.mean(stream) == pytest.approx(1 / 3, abs=0.09)
 
 
 def test_parts_may_be_photographed_in_turn_and_count_once() -> None:

@@ -1,9 +1,10 @@
 """Pictures of one part in a stream count once: each quantity has one value of it, when the part is complete.
 
 Pictures of one part are alike, so that their values one after the other are no exchangeable stream; parts
-are. What stands for a part is the same function of its pictures, in any order, in calibration and stream: its
-highest score where the promise is on parts, else that of a picture which its scores draw
-(`runtime.groups`); and the conditions of the picture whose file has the lowest sha256, which is chance, too.
+are. What stands for a part has the same law in calibration and stream, in whatever order its pictures come:
+its highest score where the promise is on parts, else that of one of them, drawn by chance. In a stream that
+is the picture whose file has the lowest sha256, and its conditions count; in calibration, which keeps scores
+alone, a part's scores draw one, parts with the same scores each for itself (`runtime.groups`).
 
 A part is complete with as many pictures as parts that calibrated have at most, or else, where some of its
 pictures are missing, once pictures of `RECENT` others have come since its last. Further pictures of it are
@@ -82,26 +83,32 @@ class Counted:
 
 @dataclass(slots=True)
 class _Part:
-    """A part of which pictures have come lately; its values are let go when it has counted."""
+    """A part of which pictures have come lately; its values are let go when it has counted.
+
+    `score` and `conditions` are of the picture that stands for it, `highest` is of all `pictures`.
+    """
 
     name: str
     first: Moment
     draws: dict[str, float]
-    scores: list[float] = field(default_factory=list)
+    score: float
+    highest: float
+    pictures: int = 0
     standing: str = ""
     conditions: dict[str, float] = field(default_factory=dict)
     counted: bool = False
 
     def take(self, record: Record) -> None:
-        self.scores.append(float(record.score or 0.0))
+        score = float(record.score or 0.0)
+        self.pictures, self.highest = self.pictures + 1, max(score, self.highest)
         standing = record.picture or hashlib.sha256(_key(record)).hexdigest()
         if not self.standing or standing < self.standing:
-            self.standing, self.conditions = standing, dict(record.conditions)
+            self.standing, self.score, self.conditions = standing, score, dict(record.conditions)
 
     def count(self, counting: Counting) -> Counted:
-        (score,) = counting.scores(sorted(self.scores), [0] * len(self.scores))
+        score = self.highest if counting.judge == "part" else self.score
         found = Counted(self.first, self.draws, score, self.conditions)
-        self.scores, self.conditions, self.draws, self.counted = [], {}, {}, True
+        self.conditions, self.draws, self.counted = {}, {}, True
         return found
 
 
@@ -120,9 +127,10 @@ class CountedParts:
     def see(self, record: Record, at: Moment) -> list[Counted]:
         """What counts now that this picture has come: mostly itself or nothing, else one part or two."""
         name = None if self._pattern is None else found_in(self._pattern, record.path)
+        score = float(record.score or 0.0)
         if self._counting is None or name is None:
-            return [Counted(at, _draws(record), float(record.score or 0.0), record.conditions)]
-        part = self._recent.pop(name, None) or _Part(name, at, _draws(record))
+            return [Counted(at, _draws(record), score, record.conditions)]
+        part = self._recent.pop(name, None) or _Part(name, at, _draws(record), score, score)
         self._recent[name] = part
         found = list[Counted]()
         if len(self._recent) > RECENT:
@@ -130,7 +138,7 @@ class CountedParts:
             found += [] if oldest.counted else [oldest.count(self._counting)]
         if not part.counted:
             part.take(record)
-            if len(part.scores) >= self._counting.pictures:
+            if part.pictures >= self._counting.pictures:
                 found.append(part.count(self._counting))
         return found
 
