@@ -262,6 +262,10 @@ def test_losses_and_sweeps_become_charts(copied: Done) -> None:
     assert len(lines) == 2
     assert (lines[0].get("d") or "").count("L") == 333, "1000 steps, averaged three by three"
     assert "Ten pictures" in charts["losses-1.svg"]
+    for planned in copied.outcome.planned:
+        running.let_go(planned.folder)  # keep_models: false
+        assert not (planned.folder / MODEL).exists()
+    assert draw(copied.outcome) == charts
 
 
 def test_a_losss_share_of_the_total_counts_its_coefficient(copied: Done) -> None:

@@ -71,9 +71,14 @@ class Planned:
 
     @property
     def losses(self) -> Losses:
-        """The losses noted in training; empty before, and for a method that has none."""
+        """The losses noted in training; empty before, and for a method that has none.
+
+        They lie beside the model's folder where the benchmark does not keep that.
+        """
+        own, kept = self.folder / MODEL / LOSSES, self.folder / LOSSES
         try:
-            return list(json.loads((self.folder / MODEL / LOSSES).read_text(encoding="utf-8")))
+            place = own if own.is_file() else kept
+            return list(json.loads(place.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return []
 

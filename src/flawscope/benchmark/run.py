@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -19,6 +20,7 @@ from flawscope.nn.watch import UNWATCHED, Watch
 from flawscope.runtime import bundle
 from flawscope.runtime.inspector import Inspector
 from flawscope.station.evaluate import Evaluation, evaluate
+from flawscope.training.pack import LOSSES
 from flawscope.training.train import train
 
 
@@ -58,11 +60,18 @@ def _try(planned: Planned, outcome: Outcome, run: Run, watch: Watch) -> None:
     try:
         _run_one(planned, run, watch)
         if not outcome.benchmark.keep_models:
-            shutil.rmtree(planned.folder / MODEL, ignore_errors=True)
+            let_go(planned.folder)
     except (Stopped, OutputError):
         raise
     except FlawscopeError as error:
         outcome.failed[planned.name] = error
+
+
+def let_go(folder: Path) -> None:
+    """Remove a run's model, but for its losses, which charts draw."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / MODEL / LOSSES).replace(folder / LOSSES)
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
 
 
 def _run_one(planned: Planned, run: Run, watch: Watch) -> None:
