@@ -68,6 +68,14 @@ def test_roc_marks_the_thresholds() -> None:
     assert "review threshold: 66.7 % found, 66.7 % false" in chart
 
 
+def test_a_curve_that_rises_at_its_right_end_rises_there_alone() -> None:
+    """A defect that scores below all good pictures: the ROC curve runs level, and then straight up."""
+    items = (item("a.png", 1.0, True, "dent"), item("b.png", 2.0, False), item("c.png", 3.0, True, "dent"))
+    assert 'class="curve" d="M60 312L60 162L360 162L360 12"' in roc_chart(content(*items))
+    beyond = pro_chart(Curve([0.0, 0.1, 0.4], [0.0, 0.5, 0.8], limit=0.3))
+    assert 'class="curve" d="M60 312L160 162L360 102"' in beyond
+
+
 def test_long_curves_are_thinned_to_the_screen() -> None:
     x = np.linspace(0, 1, 200_000)
     chart = pro_chart(Curve(x.tolist(), np.sqrt(x).tolist(), 0.6, 0.3))

@@ -173,8 +173,8 @@ def _curve_chart(curve: Curve, across: str, up: str, points: Sequence[tuple[str,
     right, bottom = _MARGIN + _SIDE, _ROOF + _SIDE
     x_axis, y_axis = Axis(0.0, curve.limit, _MARGIN, right), Axis(0.0, 1.0, bottom, _ROOF)
     x, y = np.asarray(curve.x, np.float64), np.asarray(curve.y, np.float64)
-    inside = x < curve.limit
-    ends = float(np.interp(curve.limit, x, y))
+    inside = x <= curve.limit
+    ends = float(np.interp(curve.limit, x, y))  # at a rise its upper end
     x, y = np.append(x[inside], curve.limit), np.append(y[inside], ends)
     places = np.round(2 * np.stack([x_axis(x), y_axis(y)], axis=1)) / 2  # (n, 2), half pixels
     kept = places[np.append(True, (np.diff(places, axis=0) != 0).any(axis=1))]
