@@ -201,6 +201,12 @@ def test_pictures_stay_within_the_budget_misses_first() -> None:
     assert page.count("<tr id=") == 21
 
 
+def test_items_that_came_without_pictures_do_not_count_as_shown() -> None:
+    bare = (replace(item(f"b{index}.png", 1.0), views=Views()) for index in range(3))
+    page = render(content(*bare, item("a.png", 2.0), item("c.png", 3.0)))
+    assert "Pictures of 2 items are inside this file." in page
+
+
 def test_rows_begin_with_rejects_by_score() -> None:
     names = re.findall(r'class="file"><bdi>(.*?)</bdi>', render(judged()))
     assert names == ["s2.png", "g3.png", "g2.png", "d1.png", "s1.png", "g1.png"]

@@ -74,7 +74,7 @@ def _place(record: Record) -> tuple[int, float, str]:
 
 
 def _within_budget(content: ReportContent, budget: int) -> tuple[ReportContent, int]:
-    """The content with pictures for as many items as the budget holds, and how many those are."""
+    """The content with pictures for as many items as the budget holds, and how many have any then."""
     items, spent, shown = list(content.items), 0, 0
     wrong = {index for index, item in enumerate(items) if item.record.missed or item.record.false_reject}
     for index in sorted(range(len(items)), key=lambda index: (index not in wrong, -items[index].record.rank)):
@@ -85,7 +85,7 @@ def _within_budget(content: ReportContent, budget: int) -> tuple[ReportContent, 
             items[index] = replace(item, views=NOT_SHOWN)
             continue
         spent += size
-        shown += 1
+        shown += bool(views.thumbnail)
     return replace(content, items=tuple(items)), shown
 
 
