@@ -76,6 +76,26 @@ def test_the_exact_name_wins_and_other_networks_files_are_left(
     assert loaded_value(backbone()) == 4
 
 
+def test_a_download_of_timm_may_be_copied_into_a_folder_as_the_error_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    network = build_backbone("timm:resnet18", ["layer1"])
+    with pytest.raises(WeightsError, match=r"`flawscope weights timm:resnet18`.*timm-resnet18\.safetensors"):
+        load_pretrained(network)
+    monkeypatch.setenv(FOLDERS, str(put(tmp_path, "resnet18.safetensors", 7)))
+    assert loaded_value(network) == 7
+    put(tmp_path, "timm-resnet18.safetensors", 8)
+    assert loaded_value(network) == 8
+    assert loaded_value(backbone()) == 7  # torchvision's own
+    put(tmp_path, f"timm-{LITE0}.safetensors", 1)
+    found = {info.name: info for info in list_weights()}
+    assert found[LITE0].where == tmp_path / f"timm-{LITE0}.safetensors"
+
+
+def test_shipped_weights_need_no_download() -> None:
+    assert fetch("pdn_s") == _sources.packaged_path("pdn_s")
+
+
 def test_half_precision_files_fill_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(FOLDERS, str(tmp_path))
     save_file({key: value.half() for key, value in weights(0.5).items()}, tmp_path / "resnet18.safetensors")

@@ -168,7 +168,7 @@ def _from_timm(name: str, target: Path, place: str) -> dict[str, Tensor]:
     except Exception as error:  # the hub client passes on its transport's errors, of any kind
         with torch.device("meta"):
             values = sum(value.numel() for value in timm.create_model(name).parameters())
-        raise _offline(name, values * 4e-6, str(error), target, place) from error
+        raise _offline(f"timm:{name}", values * 4e-6, str(error), target, place) from error
     tensors: dict[str, Tensor] = network.state_dict()
     return tensors
 

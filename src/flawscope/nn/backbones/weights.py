@@ -3,8 +3,9 @@
 Lookup order: the folders of `FLAWSCOPE_WEIGHTS` (separated as in `PATH`), the cache, this package or an
 installed data package, the library's own download into the cache. In a folder, `NAME.safetensors` is taken
 first, then `NAME_*.safetensors`, `NAME-*.safetensors` and `NAME.*.safetensors`, NAME being the backbone's
-plain name. A file may hold more than is needed, or only the lower layers, as long as all layers in use are
-there.
+plain name; before all of these, for a network of timm, the name that its download has in the cache,
+`timm-NAME.safetensors`, so that the file may be copied as it is. A file may hold more than is needed, or only
+the lower layers, as long as all layers in use are there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from torch import Tensor
 
 from flawscope.errors import WeightsError
 from flawscope.files import sha256
-from flawscope.nn.backbones._sources import DETECTORS, KNOWN, Known, download, packaged, packaged_path
+from flawscope.nn.backbones._sources import (
+    DETECTORS,
+    KNOWN,
+    SHIPPED,
+    Known,
+    download,
+    packaged,
+    packaged_path,
+)
 from flawscope.nn.backbones.build import Backbone, resolve
 
 FOLDERS = "FLAWSCOPE_WEIGHTS"
@@ -59,16 +68,16 @@ def load_pretrained(backbone: Backbone) -> Path:
     """
     problem: WeightsError | None = None
     full_name = f"timm:{backbone.name}" if backbone.library == "timm" else backbone.name
-    for path in [path for _, folder in _weights_folders() for path in _files(folder, backbone.name)]:
+    cached = _cache_file(full_name)
+    for path in [path for _, folder in _weights_folders() for path in _files(folder, backbone.name, cached)]:
         try:
             _fill(backbone, read_weights(path), path)
         except WeightsError as error:
-            if path.stem == backbone.name:
+            if path.stem in (backbone.name, cached.stem):
                 raise
             problem = problem or error  # a file of another network with a longer name
         else:
             return path
-    cached = _cache_file(full_name)
     if cached.is_file():
         _fill(backbone, read_weights(cached), cached)
         return cached
@@ -87,10 +96,15 @@ def load_pretrained(backbone: Backbone) -> Path:
 def fetch(name: str) -> Path:
     """Download the weights of a backbone, or of one of `DETECTORS`, as its library does, into the cache.
 
+    What this package ships is here already; that file is returned.
+
     Raises:
         WeightsError: no network, a file that fails its checksum, or a network without published weights.
     """
     target = _cache_file(name)
+    shipped = packaged_path(name)
+    if shipped is not None and shipped.parent == SHIPPED:
+        return shipped
     download(name, target, f"{FOLDERS} (a folder that holds {target.name})")
     return target
 
@@ -138,15 +152,16 @@ def _folders() -> Iterator[tuple[str, Path]]:
     yield "cache", cache_folder()
 
 
-def _files(folder: Path, name: str) -> list[Path]:
-    exact = folder / f"{name}.safetensors"
+def _files(folder: Path, name: str, cached: Path | None = None) -> list[Path]:
+    """Files of that name in lookup order, after one that is called as in the cache, where that is told."""
+    exact = [folder / each for each in (cached and cached.name, f"{name}.safetensors") if each]
     others = [path for mark in "_-." for path in sorted(folder.glob(f"{name}{mark}*.safetensors"))]
-    return [path for path in dict.fromkeys([exact, *others]) if path.is_file()]
+    return [path for path in dict.fromkeys([*exact, *others]) if path.is_file()]
 
 
 def _info(known: Known) -> WeightsInfo:
     for source, folder in _folders():
-        for path in _files(folder, known.name):
+        for path in _files(folder, known.name, _cache_file(known.name)):
             size = path.stat().st_size
             return WeightsInfo(known.name, path, source, size, sha256(path), known.licence, True)
     package = packaged_path(known.name)
