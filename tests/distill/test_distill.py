@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -15,10 +16,12 @@ from flawscope.distill.options import DistillOptions
 from flawscope.distill.run import distill_teacher, evaluate_teacher, parse_options
 from flawscope.errors import DataError, InputError, OptionError, OutputError, Stopped, WeightsError
 from flawscope.files import sha256
+from flawscope.nn.backbones.build import build_backbone
 from flawscope.nn.backbones.teachers import load_teacher
 from flawscope.nn.backbones.weights import CACHE, FOLDERS
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, write_tensors
 from flawscope.nn.watch import Watch
+from flawscope.progress import Silent
 
 TINY = DistillOptions(
     teacher=("resnet18",),
@@ -36,6 +39,30 @@ RUN = Run(precision="fp32", seed=3)
 @pytest.fixture
 def pictures(good_pictures: Callable[..., Path]) -> Path:
     return good_pictures(4, side=32)
+
+
+class StopsTraining(Silent):
+    """Progress that asks for a stop once training begins."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+
+    def stage(self, title: str, total: int) -> contextlib.AbstractContextManager[Silent]:
+        if title == "training":
+            self.stop.set()
+        return super().stage(title, total)
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """Weights for TINY's teacher."""
+    return build_backbone("resnet18", ["layer1"]).body.state_dict()
+
+
+def cut_off(pictures: Path, out: Path, options: DistillOptions = TINY) -> None:
+    """Distil until there is something to go on with."""
+    stop = threading.Event()
+    with pytest.raises(Stopped, match="Progress is kept"):
+        distill_teacher(pictures, out, options, RUN, Watch(StopsTraining(stop), stop))
 
 
 def test_the_file_is_a_teacher_and_the_card_tells_how_it_was_made(
@@ -85,10 +112,7 @@ def test_a_file_that_is_there_is_replaced_only_on_demand(pictures: Path, tmp_pat
 
 def test_unfinished_work_goes_on_but_never_for_another_command(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(Stopped):
-        distill_teacher(pictures, out, TINY, Run(precision="fp32", seed=3), Watch(stop=stop))
+    cut_off(pictures, out)
     unfinished = tmp_path / ".mine.unfinished"
     assert unfinished.is_dir()
     assert not out.exists()
@@ -105,13 +129,40 @@ def test_unfinished_work_goes_on_but_never_for_another_command(pictures: Path, t
         distill_teacher(pictures, out, TINY, RUN)
 
 
+def test_work_of_which_nothing_is_kept_stands_in_no_ones_way(pictures: Path, tmp_path: Path) -> None:
+    out, broken = tmp_path / "mine.safetensors", pictures / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"broken\.png"):
+        distill_teacher(pictures, out, TINY, RUN)
+    broken.unlink()
+    assert distill_teacher(pictures, out, TINY, RUN).weights == out
+
+
+def test_work_on_other_teachers_weights_is_not_taken_up(
+    monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(FOLDERS, str(tmp_path / "weights"))
+    place, out = tmp_path / "weights" / "resnet18.safetensors", tmp_path / "mine.safetensors"
+    options, state = TINY.model_copy(update={"weights": "pretrained"}), random_state()
+    write_tensors(place, state)
+    cut_off(pictures, out, options)
+    write_tensors(place, {key: 2 * value for key, value in state.items()})
+    with pytest.raises(InputError, match="with these teachers' weights, got that of another command"):
+        distill_teacher(pictures, out, options, RUN)
+
+
+def test_a_file_called_as_the_card_is_not_written_over(pictures: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.json"
+    own.write_text("{}", encoding="utf-8")
+    with pytest.raises(OptionError, match=r"mine\.json: expected no such file, for the card of mine"):
+        distill_teacher(pictures, tmp_path / "mine.safetensors", TINY, RUN)
+    assert own.read_text(encoding="utf-8") == "{}"
+
+
 def test_stopped_and_resumed_gives_the_same_file(pictures: Path, tmp_path: Path) -> None:
-    stop = threading.Event()
-    stop.set()
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     distill_teacher(pictures, first, TINY, RUN)
-    with pytest.raises(Stopped):
-        distill_teacher(pictures, second, TINY, Run(precision="fp32", seed=3), Watch(stop=stop))
+    cut_off(pictures, second)
     distill_teacher(pictures, second, TINY, RUN)
     assert sha256(first) == sha256(second)
 
@@ -177,6 +228,7 @@ def test_what_cannot_work_is_said_before_the_work(
     ("values", "message"),
     [
         ({"steps": 0}, "option 'steps': expected greater than or equal to 1, got 0. It is: training steps."),
+        ({"teacher_size": 0}, "option 'teacher_size.0': expected greater than or equal to 16, got 0."),
         ({"features": "pca"}, "expected 'patchcore' or 'layers', got 'pca'"),
         ({"stepz": 5}, 'Did you mean "steps"?'),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -33,7 +33,7 @@ class DistillOptions(Frozen):
     crop: float = Field(1.0, gt=0, le=1, description="smallest side of random crops; 1: whole pictures")
     flips: bool = Field(False, description="mirror half of the pictures")
     student_size: int = Field(256, ge=16, le=4096, description="side of the student's picture in pixels")
-    teacher_size: tuple[int, ...] = Field(
+    teacher_size: tuple[Annotated[int, Field(ge=16, le=4096)], ...] = Field(
         (512,), min_length=1, description="side of the teachers' picture, or one for each teacher"
     )
     enlarge: bool = Field(

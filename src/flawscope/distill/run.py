@@ -92,10 +92,10 @@ def distill_teacher(
     Unfinished work lies beside `out`; the same call resumes there, to the same weights on the same machine.
 
     Raises:
-        InputError: no such folder, or a picture that cannot be read.
+        InputError: no such folder, a picture that cannot be read, or unfinished work of another call.
         DataError: fewer than two pictures.
-        OptionError: `out` is there and `overwrite` off, or no .safetensors file; unknown network or layer;
-            unfinished work of another call.
+        OptionError: `out` or its card is there and `overwrite` off, or no .safetensors file; unknown network
+            or layer.
         WeightsError: a teacher's weights are absent or damaged.
         OutputError: `out` cannot be written, or the disk is full; unfinished work is kept.
         Stopped: the stop signal was set.
@@ -106,7 +106,8 @@ def distill_teacher(
     targets, sources = build_targets(options)
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
-    run = _with_checkpoints(run, out, options, data)
+    facts = (options.model_dump_json(), str(run.seed), str(run.training_dtype), data)
+    run = _with_checkpoints(run, out, (*facts, *(sha256(source) for source in sources if source)))
     with telling_what_is_kept(run):
         cache = PictureCache(paths, options.cached_sizes, run, watch)
         made = distill(targets, student, cache, options, run, watch=watch)
@@ -223,10 +224,11 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise OptionError(
             f"output {out}", expected=f"a {SUFFIX} file", got=out.suffix or "no ending", fix="Rename it."
         )
-    if out.exists() and not overwrite:
+    there = [each for each in (out, out.with_suffix(".json")) if each.exists()]
+    if there and not overwrite:
         raise OptionError(
-            f"output {out}",
-            expected="a new file",
+            f"output {there[0]}",
+            expected="a new file" if there[0] == out else f"no such file, for the card of {out.name}",
             got="one that is there",
             fix="Choose another --out, or replace it with --overwrite.",
         )
@@ -245,21 +247,20 @@ def _unfinished(out: Path) -> Path:
     return out.parent / f".{out.stem}.unfinished"
 
 
-def _with_checkpoints(run: Run, out: Path, options: DistillOptions, data: str) -> Run:
-    """Checkpoints beside `out` of this very call; those of another one are never overwritten."""
-    folder = _unfinished(out)
-    facts = (options.model_dump_json(), str(run.seed), str(run.training_dtype), data)
+def _with_checkpoints(run: Run, out: Path, facts: Sequence[str]) -> Run:
+    """Checkpoints beside `out` of this very call, by its `facts`; those of another are never overwritten."""
+    kept = Checkpoints(_unfinished(out))
     fingerprint = hashlib.sha256("\n".join(facts).encode()).hexdigest()
-    file = folder / _FINGERPRINT
-    if file.is_file() and file.read_text(encoding="utf-8") != fingerprint:
+    file = kept.folder / _FINGERPRINT
+    if kept.told() and file.is_file() and file.read_text(encoding="utf-8") != fingerprint:
         raise InputError(
-            f"unfinished work {folder}",
-            expected="that of this command on these pictures",
+            f"unfinished work {kept.folder}",
+            expected="that of this command, on these pictures and with these teachers' weights",
             got="that of another command",
             fix="Give the earlier command again to finish it, choose another --out, or remove the folder.",
         )
     write_text(file, fingerprint)
-    return dataclasses.replace(run, checkpoints=Checkpoints(folder))
+    return dataclasses.replace(run, checkpoints=kept)
 
 
 def _described(targets: Targets, sources: Sequence[Path | None], options: DistillOptions) -> dict[str, Any]:
