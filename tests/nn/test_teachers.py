@@ -73,6 +73,23 @@ def test_another_networks_file_with_a_longer_name_is_passed_over(folder: Path) -
     assert load_teacher().source == "pdn_s.safetensors"
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("8.weight", float("inf"), r"finite numbers, got NaN or infinity in 8\.weight"),
+        ("target_mean", float("nan"), "NaN or infinity in target_mean"),
+        ("target_std", 0.0, "deviations above 0 in target_std, got 0"),
+    ],
+)
+def test_a_teacher_that_is_no_numbers_is_refused(folder: Path, key: str, value: float, message: str) -> None:
+    ones = {"target_mean": torch.ones(64), "target_std": torch.ones(64)}
+    state = {**pdn("small", 64).state_dict(), **ones}
+    state[key] = torch.full_like(state[key], value)
+    save_file(state, folder / "odd.safetensors")
+    with pytest.raises(WeightsError, match=message):
+        load_teacher("odd")
+
+
 def test_ones_own_teacher_by_name_and_by_path(folder: Path, tmp_path: Path) -> None:
     put(folder / "my_teacher.safetensors", 0.5)
     put(tmp_path / "elsewhere.safetensors", 0.75)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from flawscope.errors import WeightsError
 from flawscope.nn.backbones import _sources
+from flawscope.nn.backbones import weights as weights_module
 from flawscope.nn.backbones.build import Backbone, build_backbone
 from flawscope.nn.backbones.weights import CACHE, FOLDERS, cache_folder, fetch, list_weights, load_pretrained
 
@@ -125,6 +126,12 @@ def test_damaged_and_foreign_files_are_named(monkeypatch: pytest.MonkeyPatch, tm
         load_pretrained(backbone())
 
 
+def test_weights_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(FOLDERS, str(put(tmp_path, "resnet18.safetensors", float("nan"))))
+    with pytest.raises(WeightsError, match=r"finite numbers, got NaN or infinity in conv1\.weight"):
+        load_pretrained(backbone())
+
+
 def test_offline_the_error_names_file_size_and_place() -> None:
     with pytest.raises(WeightsError) as caught:
         load_pretrained(backbone())
@@ -177,6 +184,22 @@ def test_the_list_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert found["pdn_s"].source == "package"
     assert found["pdn_s"].licence == "Apache-2.0"
     assert found["mine"].licence == "unknown"
+
+
+def test_the_list_ends_at_no_file_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(FOLDERS, str(put(tmp_path, "mine.safetensors", 1)))
+    (tmp_path / "gone.safetensors").symlink_to("nowhere")
+    (tmp_path / "folder.safetensors").mkdir()
+    assert {"mine", "gone", "folder"} & {info.name for info in list_weights()} == {"mine"}
+
+    def unreadable(path: Path) -> str:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(weights_module, "sha256", unreadable)
+    found = {info.name: info for info in list_weights()}
+    assert (found["mine"].available, found["mine"].where) == (False, tmp_path / "mine.safetensors")
 
 
 @pytest.mark.real

@@ -14,7 +14,7 @@ from flawscope.errors import OptionError, WeightsError
 from flawscope.nn.backbones._sources import packaged, packaged_path
 from flawscope.nn.backbones.build import IMAGENET
 from flawscope.nn.backbones.pdn import PDN_CHANNELS, PdnSize, pdn
-from flawscope.nn.backbones.weights import FOLDERS, cache_folder, local_files, read_weights
+from flawscope.nn.backbones.weights import FOLDERS, cache_folder, local_files, read_weights, require_finite
 from flawscope.nn.run import seeded
 
 NAMES: dict[PdnSize, str] = {"small": "pdn_s", "medium": "pdn_m"}
@@ -128,9 +128,18 @@ def _filled(tensors: Mapping[str, Tensor], path: Path, size: PdnSize, padding: b
                 got="no such tensor" if tensor is None else f"shape {tuple(tensor.shape)}",
                 fix=f"Name a file that `flawscope distill --student {NAMES[size]}` made.",
             )
-    body.load_state_dict({key: tensors[key].float() for key in keys})
+    learnt = {key: tensors[key].float() for key in keys}
     mean, std = (tensors.get(key, torch.empty(0)).float() for key in STATISTICS)
     known = mean.shape == std.shape == (channels,)
+    require_finite({**learnt, STATISTICS[0]: mean, STATISTICS[1]: std}, path)
+    if known and (std <= 0).any():
+        raise WeightsError(
+            f"weights {path}",
+            expected=f"deviations above 0 in {STATISTICS[1]}",
+            got=f"{float(std.min()):g}",
+            fix="Copy it again from its source, or make it anew.",
+        )
+    body.load_state_dict(learnt)
     return Teacher(body, channels, path.name, (mean, std) if known else None)
 
 

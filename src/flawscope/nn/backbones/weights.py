@@ -48,7 +48,8 @@ class WeightsInfo:
         size: bytes of the file, or about how many the download has.
         sha256: of the file; of the published file where it is known and not here; else empty.
         licence: the weights' own.
-        available: True where no network is needed.
+        available: True where no network is needed; False for a file that may not be read, whose size and
+            sha256 are 0 and empty.
     """
 
     name: str
@@ -64,7 +65,8 @@ def load_pretrained(backbone: Backbone) -> Path:
     """Fill the backbone with the weights that the lookup order finds first; returns their file.
 
     Raises:
-        WeightsError: no file and no network, a damaged or foreign file, or one that lacks layers in use.
+        WeightsError: no file and no network, a damaged or foreign file, or one that lacks layers in use or
+            holds NaN or infinity there.
     """
     problem: WeightsError | None = None
     full_name = f"timm:{backbone.name}" if backbone.library == "timm" else backbone.name
@@ -114,10 +116,8 @@ def list_weights() -> list[WeightsInfo]:
     found = [_info(known) for known in KNOWN.values()]
     claimed = {info.where for info in found}
     for source, folder in _folders():
-        for path in sorted(folder.glob("*.safetensors")):
-            if path not in claimed:
-                size = path.stat().st_size
-                found.append(WeightsInfo(path.stem, path, source, size, sha256(path), "unknown", True))
+        others = [path for path in sorted(folder.glob("*.safetensors")) if path not in claimed]
+        found += [_here(path.stem, path, source, "unknown") for path in others if path.is_file()]
     return sorted(found, key=lambda info: info.name)
 
 
@@ -162,13 +162,19 @@ def _files(folder: Path, name: str, cached: Path | None = None) -> list[Path]:
 def _info(known: Known) -> WeightsInfo:
     for source, folder in _folders():
         for path in _files(folder, known.name, _cache_file(known.name)):
-            size = path.stat().st_size
-            return WeightsInfo(known.name, path, source, size, sha256(path), known.licence, True)
+            return _here(known.name, path, source, known.licence)
     package = packaged_path(known.name)
     if package is not None:
-        size = package.stat().st_size
-        return WeightsInfo(known.name, package, "package", size, sha256(package), known.licence, True)
+        return _here(known.name, package, "package", known.licence)
     return WeightsInfo(known.name, None, known.source, known.size, known.sha256, known.licence, False)
+
+
+def _here(name: str, path: Path, source: str, licence: str) -> WeightsInfo:
+    """A file that is here; not available where it cannot be read."""
+    try:
+        return WeightsInfo(name, path, source, path.stat().st_size, sha256(path), licence, True)
+    except OSError:
+        return WeightsInfo(name, path, source, 0, "", licence, False)
 
 
 def local_files(name: str) -> list[Path]:
@@ -216,7 +222,24 @@ def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], path: Path) -> None
                 fix=f"Put the weights of {backbone.name} there, or choose layers that the file holds.",
             )
         chosen[key] = tensor.to(value.dtype)
+    require_finite(chosen, path)
     backbone.body.load_state_dict(chosen, strict=False)
+
+
+def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are no numbers, for which every score and figure would be none either.
+
+    Raises:
+        WeightsError: NaN or infinity in one of the tensors.
+    """
+    for key, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"weights {path}",
+                expected="finite numbers",
+                got=f"NaN or infinity in {key}",
+                fix="Copy it again from its source, or make it anew.",
+            )
 
 
 def _resample(backbone: Backbone, position: Tensor) -> Tensor:
