@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -170,6 +171,18 @@ def test_a_product_without_parts_has_no_logical_demo(flawscope: Run, out: Path) 
     assert ended.code == 2
     assert "parts that can be missing" in ended.err
     assert not out.exists()
+
+
+def test_a_model_that_no_demo_has_made_is_left_alone(flawscope: Run, out: Path, trained: Trained) -> None:
+    own = shutil.copytree(trained.result.bundle.folder, out / "model")
+    before = {path.name: path.read_bytes() for path in own.iterdir() if path.is_file()}
+    ended = flawscope("demo", "--out", out)
+    assert (ended.code, list(out.iterdir())) == (2, [own])
+    assert "model: expected a new or empty folder, got a model. Choose another --out." in ended.err
+    assert {path.name: path.read_bytes() for path in own.iterdir() if path.is_file()} == before
+    recipe = {"data": {"folder": str(out / "pictures" / "vent_cover")}, "method": "patchcore"}
+    (own / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    assert flawscope("demo", "--out", out).code == 0  # an earlier demo's
 
 
 def test_an_unknown_product_is_named_before_anything_is_made(flawscope: Run, out: Path) -> None:

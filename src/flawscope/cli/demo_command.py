@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections import defaultdict
@@ -16,7 +17,7 @@ from flawscope.cli import options
 from flawscope.cli.console import print_json, say
 from flawscope.cli.evaluate_command import show_evaluation
 from flawscope.cli.signals import interruptible_run
-from flawscope.errors import OptionError
+from flawscope.errors import FlawscopeError, OptionError
 from flawscope.files import typed
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def demo(
     out = out or Path("flawscope-demo-logical" if logical else "flawscope-demo")
     if logical:
         _require_logical(rendered)
+    _require_own(out / "model")
     with interruptible_run(seed=seed, quiet=as_json) as (run, watch):
         pictures, trained = _model(rendered.name, out, run, watch, size=size, logical=logical)
     watch.say(trained.statement)
@@ -127,6 +129,24 @@ def _require_logical(product: Product) -> None:
             got=product.name,
             fix="Leave --product out for pin_tray.",
         )
+
+
+def _require_own(model: Path) -> None:
+    """Refuse to put the demo's model in the place of one that no demo has made."""
+    from flawscope.products import PRODUCTS
+    from flawscope.runtime.bundle import refuse_existing
+    from flawscope.runtime.places import RECIPE
+    from flawscope.training.settings import read_recipe
+
+    with contextlib.suppress(FlawscopeError, KeyError, TypeError):
+        learnt = Path(read_recipe(model / RECIPE)["data"]["folder"])
+        if learnt.parent.name == "pictures" and learnt.name in PRODUCTS:
+            return
+    try:
+        refuse_existing(model, overwrite=False)
+    except OptionError as error:
+        fix = "Choose another --out."
+        raise OptionError(error.what, expected=error.expected, got=error.got, fix=fix) from None
 
 
 def _model(
