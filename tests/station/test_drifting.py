@@ -217,12 +217,15 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path, manifest: Manifest) -> 
 def test_the_chart_shows_alarms_and_no_name_breaks_out(tmp_path: Path, manifest: Manifest) -> None:
     with opened(tmp_path, manifest) as results:
         for number in range(90):
-            results.add(inspected(number, dark=number >= 60, path=f"<b>&{number}.png"))
+            results.add(inspected(number, dark=number >= 60, path=f"<b>&{'of_a_name_' * 7}{number}.png"))
     found = replay(tmp_path)
     picture = ET.fromstring(write_drift(tmp_path / "a.svg", found, title="x").read_text())  # noqa: S314 - our own
     words = " ".join(picture.itertext())
     assert "brightness, 1: has fallen since" in words
     assert "<b>&" in words
+    rows = [text for text in picture.itertext() if "since" in text or "of_a_name" in text]
+    assert len(rows) >= 2
+    assert max(map(len, rows)) <= 112  # what is as wide as the chart
     page = write_drift(tmp_path / "a.html", found, title="<i>line").read_text()
     assert "<i>line" not in page
     assert "<b>&" not in page

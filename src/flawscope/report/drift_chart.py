@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from flawscope.station.replay import Replay
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _FOOT = 960, 300, 84, 24, 16, 48
 _LOWEST, _HIGHEST = -5.0, 3.0  # powers of ten of the capital at which an alarm is raised
 _POINTS = 900  # of a line
-_LINE = 18  # pixels of a row of the legend
+_LINE, _LETTERS = 18, 112  # of the legend: pixels of a row, and how many letters fit into one
 _QUIET = "#c4cad3"
 
 
@@ -108,13 +109,17 @@ def _legend(replay: Replay, colours: dict[str, str], top: float) -> Iterator[Mar
         rows.append((told, alarm.about))
     if len(replay.drift.names) > len(colours):
         rows.append(("", "conditions without an alarm"))
-    for row, (told, name) in enumerate(rows):
+    lines = [
+        (name, index == 0, line)
+        for told, name in rows
+        for index, line in enumerate(textwrap.wrap(f"{name}, {told}" if told else name, _LETTERS))
+    ]
+    for row, (name, first, line) in enumerate(lines):
         y = top + _LINE * (row + 1)
-        words = f"{name}, {told}" if told else name
         mark = element(
             "path", d=f"M{_LEFT} {y - 4:.1f}h20", stroke=colours.get(name, _QUIET), stroke_width="2.5"
         )
-        yield Markup().join([mark, text(_LEFT + 28, y, words)])
+        yield Markup().join([mark if first else Markup(), text(_LEFT + 28, y, line)])
 
 
 def _page(replay: Replay, title: str) -> str:
