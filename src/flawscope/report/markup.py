@@ -44,14 +44,17 @@ def decimal(value: float) -> str:
 
 
 def share(count: int, whole: int) -> str:
-    """A count as a percentage of the whole.
+    """A count as a percentage of the whole; 0 % and 100 % for none and all alone.
 
-    >>> share(1, 8)
-    '12.5 %'
+    >>> share(1, 8), share(1, 3000), share(2999, 3000)
+    ('12.5 %', '< 0.1 %', '> 99.9 %')
     """
     if not whole:
         return "–"
-    return f"{100 * count / whole:.1f}".removesuffix(".0") + " %"
+    rounded = f"{100 * count / whole:.1f}".removesuffix(".0")
+    if 0 < count < whole:
+        rounded = {"0": "< 0.1", "100": "> 99.9"}.get(rounded, rounded)
+    return f"{rounded} %"
 
 
 def plural(count: int, noun: str = "") -> str:
