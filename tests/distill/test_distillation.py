@@ -76,6 +76,17 @@ def patchcore_reference(maps: Sequence[Tensor], channels: int) -> Tensor:
     return pooled.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
+def test_one_network_at_two_sizes_has_figures_of_each() -> None:
+    options = TINY.model_copy(
+        update={
+            "teacher": ("resnet18", "resnet18"),
+            "layers": (("layer1",), ("layer1",)),
+            "teacher_size": (32, 64),
+        }
+    )
+    assert targets(options).groups == {"resnet18 1.layer1": (0, 64), "resnet18 2.layer1": (64, 128)}
+
+
 @pytest.mark.parametrize(
     ("layers", "channels"), [(("layer1", "layer2"), 384), (("layer1", "layer2", "layer3"), 100)]
 )

@@ -36,7 +36,7 @@ class Targets(nn.Module):
     Attributes:
         channels: length of a feature vector.
         groups: by layer name, its channels as (first, last + 1). Names carry the network's where there are
-            several.
+            several, with a number where one is there more than once, as at several sizes.
 
     Raises:
         OptionError: `channels` that the layers do not have, or fewer than there are layers.
@@ -49,7 +49,9 @@ class Targets(nn.Module):
         self.backbones = nn.ModuleList(backbones)
         self.features = features
         pairs = [(backbone, layer) for backbone in backbones for layer in backbone.layers]
-        names = [f"{backbone.name}.{layer}" if len(backbones) > 1 else layer for backbone, layer in pairs]
+        called = _called([backbone.name for backbone in backbones])
+        named = [(name, layer) for name, each in zip(called, backbones, strict=True) for layer in each.layers]
+        names = [f"{name}.{layer}" if len(backbones) > 1 else layer for name, layer in named]
         widths = [backbone.channels[layer] for backbone, layer in pairs]
         grids = [backbone.grids[layer] for backbone, layer in pairs]
         self.shape = max(grids) if features == "layers" else grids[0]
@@ -91,6 +93,18 @@ class Targets(nn.Module):
             pooled = F.conv2d(each, kernel, padding=PATCH // 2).float()
             joined[:, first:last] += _resized(pooled, self.shape)
         return joined
+
+
+def _called(names: Sequence[str]) -> list[str]:
+    """Names with a number each where one comes more than once.
+
+    >>> _called(["resnet18", "resnet34", "resnet18"])
+    ['resnet18 1', 'resnet34', 'resnet18 2']
+    """
+    return [
+        f"{name} {names[: place + 1].count(name)}" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]
 
 
 def _resized(maps: Tensor, shape: tuple[int, int]) -> Tensor:
