@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,18 @@ def pair(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def test_without_a_gate_it_only_tells(
-    flawscope: Callable[..., Any], pair: tuple[Path, Path, Path], tmp_path: Path
+    flawscope: Callable[..., Any],
+    pair: tuple[Path, Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old, new, data = pair
-    told = flawscope("compare", old, new, "--data", data, "--out", tmp_path / "out")
+    monkeypatch.chdir(old)
+    told = flawscope("compare", ".", new, "--data", data, "--out", tmp_path / "out")
     assert told.code == 0
     assert "defect missed now" in told.out
-    assert (tmp_path / "out" / "report.html").is_file()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r'<p class="subtitle">old \(\w*\) → new \(', page)
     assert "gate" not in json.loads(flawscope("compare", old, new, "--data", data, "--json").out)
 
 
