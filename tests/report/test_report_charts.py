@@ -56,6 +56,13 @@ def test_none_is_told_apart_where_all_are_alike(seen: bool) -> None:
     assert [name in page for name in ("withheld", "bars unseen", "strip unseen")] == [False] * 3
 
 
+def test_kinds_beyond_those_that_have_strips_are_counted() -> None:
+    kinds = [item(f"{index}.png", 1.0 + index, True, f"kind {index:02}") for index in range(18)]
+    chart = score_chart(content(*kinds, item("g.png", 0.5, False)))
+    assert (chart.count('class="strip '), "and 3 kinds more, in the table below" in chart) == (16, True)
+    assert "in the table below" not in score_chart(content(*kinds[:15], item("g.png", 0.5, False)))
+
+
 def test_equal_scores_and_thresholds_make_a_chart() -> None:
     alike = content(*[item("a.png", 2.0)] * 3, review_threshold=2.0, reject_threshold=2.0)
     assert "nan" not in score_chart(alike)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flawscope.metrics.ranking import roc_curve
 from flawscope.report.content import Curve, ReportContent, ReportItem, Scatter
-from flawscope.report.markup import number
+from flawscope.report.markup import number, plural
 from flawscope.report.svg import Axis, drawing, element, horizontal, path, short, text, vertical
 
 _WIDTH, _LEFT, _RIGHT = 960, 128, 24
@@ -42,7 +42,8 @@ def score_chart(content: ReportContent) -> Markup:
     middle = _TOP + _HALF
     base = middle + (_HALF if lower else 0)
     strips = list(groups.items())[:_MOST_KINDS] if len(groups) > 1 or content.partly_judged else []
-    bottom = base + (14 + _ROW * len(strips) if strips else 0)
+    more = len(groups) - len(strips) if strips else 0
+    bottom = base + (14 + _ROW * (len(strips) + (more > 0)) if strips else 0)
     edges = np.linspace(axis.low, axis.high, _BINS + 1)
     places = axis(edges)
     drawn = [[item.record.rank for item in items] for _, items in (("", upper), *lower)]
@@ -62,6 +63,7 @@ def score_chart(content: ReportContent) -> Markup:
             _strip(name, items, axis, base + 14 + _ROW * row, withheld=content.withheld(items))
             for row, (name, items) in enumerate(strips)
         ),
+        _label(12, bottom - 7, f"and {plural(more, 'kind')} more, in the table below") if more else Markup(),
         horizontal(axis, bottom, "anomaly score", axis.ticks(8)),
         *_thresholds(content, axis, bottom),
     ]
