@@ -74,3 +74,13 @@ def test_drawings_of_annotations_spare_these(
         ended = flawscope("annotate", "check", maps, "--pictures", folder.parent, "--out", out)
         assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
     assert {path: path.read_bytes() for path in read} == before
+
+
+def test_an_evaluation_spares_the_table_of_groups_and_the_annotations(flawscope: Run, tmp_path: Path) -> None:
+    table, drawn = tmp_path / "pictures.csv", tmp_path / "evaluation.json"
+    table.write_text("picture,part\n0.png,a\n", encoding="utf-8")
+    drawn.write_text("{}", encoding="utf-8")
+    command = ("evaluate", tmp_path / "model", tmp_path / "data", "--out", tmp_path)
+    for reading in (("--groups", f"{table}:part"), ("--annotations", drawn)):
+        ended = flawscope(*command, *reading)
+        assert (ended.code, "a folder in which no file is read" in ended.err) == (2, True)

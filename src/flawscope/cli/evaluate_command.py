@@ -50,17 +50,22 @@ def evaluate(
     from flawscope.data.checks.kinds import told_of
     from flawscope.data.groups_as_before import group_as_before
     from flawscope.data.layouts import read_dataset
+    from flawscope.data.outputs import refuse_any
     from flawscope.files import writable_folder
-    from flawscope.report.build import evaluation_report
+    from flawscope.report.build import evaluation_files, evaluation_report
     from flawscope.runtime.inspector import Inspector
     from flawscope.station.evaluate import evaluate as run_evaluation
     from flawscope.station.picture import MOST
     from flawscope.training.embedding import scatters
 
+    choice = options.groups(groups)
+    if out is not None:
+        read = (annotations, None if choice is None else choice.table)
+        refuse_any(evaluation_files(out / "report.html"), filter(None, read))
     inspector = Inspector.load(model, engine=engine, threads=threads)
     dataset = read_dataset(folder, layout=layout, product=product)
     grouped = inspector.bundle.manifest.calibration.grouped_by
-    dataset, told = group_as_before(dataset, grouped, options.groups(groups))
+    dataset, told = group_as_before(dataset, grouped, choice)
     for line in (*told_of(dataset), *told):
         note(line)
     if annotations is not None:

@@ -49,6 +49,11 @@ LABELS = {
 }
 
 
+def evaluation_files(path: Path) -> tuple[Path, Path, Path]:
+    """What an evaluation whose report is at `path` writes: the report, its figures, its pictures."""
+    return path, path.with_name("evaluation.json"), path.with_name("pictures.csv")
+
+
 def evaluation_report(
     bundle: Bundle,
     evaluation: Evaluation,
@@ -86,9 +91,10 @@ def evaluation_report(
         pro=_pro(evaluation),
         scatters=drawn,
     )
-    write_report(path, content)
-    write_text(path.parent / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
-    tables.write_table(path.parent / "pictures.csv", tables.PICTURES, evaluation.records)
+    page, figures, pictures = evaluation_files(path)
+    write_report(page, content)
+    write_text(figures, json.dumps(evaluation.to_json(), indent=2) + "\n")
+    tables.write_table(pictures, tables.PICTURES, evaluation.records)
     return path
 
 
