@@ -126,6 +126,21 @@ def encodable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
+def is_there(path: Path | str) -> bool:
+    """Whether anything lies there; False, too, where the system refuses to look, as the next two."""
+    return os.path.exists(path)  # noqa: PTH110 - a path's own raises where the way there is closed
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether a file lies there, as far as the system tells."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether a folder lies there, as far as the system tells."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def unwritable(path: Path, error: OSError) -> OutputError:
     """The error for a file or folder that cannot be written, with the system's own reason."""
     return OutputError(

@@ -89,7 +89,9 @@ def test_the_log_of_versions_is_verified_too(flawscope: Run, out: Path, tmp_path
 
 def test_a_log_that_cannot_be_checked_is_told(flawscope: Run, out: Path, tmp_path: Path) -> None:
     told = flawscope("audit", "verify", out, "--model", tmp_path / "model")
-    said = f"No log of versions lies beside {tmp_path / 'model'}: changes of the model are not checked."
+    said = (
+        f"No log of versions can be read beside {tmp_path / 'model'}: changes of the model are not checked."
+    )
     assert (told.code, said in told.out) == (0, True)
     assert "No log" not in flawscope("audit", "verify", out).out  # whose model has never changed
 

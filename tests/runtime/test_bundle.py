@@ -175,7 +175,7 @@ def test_manifest_without_the_graph(model: Path) -> None:
         bundle.load(model)
 
 
-@pytest.mark.parametrize("folder", ["absent", "empty"])
+@pytest.mark.parametrize("folder", ["absent", "empty", "x" * 300])
 def test_no_model_folder(tmp_path: Path, folder: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BundleError, match=r"folder with manifest\.json"):

@@ -68,6 +68,16 @@ def test_a_link_that_leads_nowhere_is_a_picture_that_cannot_be_read_or_is_named(
     assert reasons(listing, tmp_path) == {"share": "a link that leads nowhere"}
 
 
+def test_a_link_to_where_nobody_may_look_costs_no_other_picture(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png")
+    beyond = tmp_path / ("x" * 300)  # the system refuses to look, as where a folder on the way is closed
+    (tmp_path / "closed.png").symlink_to(beyond)
+    (tmp_path / "closed").symlink_to(beyond)
+    listing = list_pictures(tmp_path)
+    assert names(listing, tmp_path) == ["a.png", "closed.png"]
+    assert reasons(listing, tmp_path) == {"closed": "a link that leads nowhere"}
+
+
 def test_hidden_odd_and_unread_files_are_named(tmp_path: Path) -> None:
     fill(tmp_path, ".a.png", "._b.jpg", ".cache/c.png", ".git/HEAD", "d.HEIC", "e.gif", "f.png")
     os.mkfifo(tmp_path / "pipe.png")

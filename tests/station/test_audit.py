@@ -20,7 +20,7 @@ from flawscope.files import sha256
 from flawscope.runtime.chain import Row, following
 from flawscope.runtime.prediction import Decision, Prediction
 from flawscope.runtime.record import Record, Views
-from flawscope.station.audit import audit
+from flawscope.station.audit import audit, audit_log
 from flawscope.station.picture import Inspected
 from flawscope.station.results import Results, read_records, read_views
 from flawscope.station.reviews import reviews
@@ -244,6 +244,17 @@ def test_a_head_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
     assert audit(tmp_path, head=f" {head.upper()}\n").known == COUNT
     with pytest.raises(OptionError, match="expected 64 hex digits, got '3b0c'"):
         audit(tmp_path, head="3b0c")
+
+
+def test_results_whose_model_lies_where_nobody_may_look_are_audited(tmp_path: Path) -> None:
+    closed = tmp_path / ("x" * 300)  # the system refuses to look, as where a folder on the way is closed
+    with Results(tmp_path, model=in_force(folder=str(closed))) as results:
+        results.add(inspected(Path("/a.png")))
+    found = audit(tmp_path)
+    assert found.whole
+    assert audit_log(found) is None
+    with pytest.raises(OSError, match="name too long"):
+        audit_log(found, closed)
 
 
 def test_a_folder_without_results_is_one_clear_line(tmp_path: Path) -> None:

@@ -136,19 +136,20 @@ def test_a_picture_that_was_read_after_all_counts_once(inspector: Inspector, tmp
 
 
 @pytest.mark.parametrize("refusal", [errno.EIO, errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("step", ["stat", "open"])
 def test_a_picture_on_a_share_that_blinks_is_read_again(
-    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int, step: str
 ) -> None:
     folder = write_pictures(tmp_path / "in", 1, spot=True)
-    opened = Path.open
+    taken = getattr(Path, step)
     seen: list[Record] = []
 
-    def blinking(path: Path, *how: Any) -> Any:
+    def blinking(path: Path, *how: Any, **more: Any) -> Any:
         if path.parent == folder and not seen:
             raise OSError(refusal, os.strerror(refusal), str(path))
-        return opened(path, *how)
+        return taken(path, *how, **more)
 
-    monkeypatch.setattr(Path, "open", blinking)
+    monkeypatch.setattr(Path, step, blinking)
     arriving = Arrivals(folder, stopped=ending(seen, 2), interval=0.01, settle=0.02)
     summary = inspect_pictures(inspector, arriving, batch=1, emit=seen.append, again=arriving.again)
     assert os.strerror(refusal).lower() in (seen[0].error or "")
@@ -248,6 +249,17 @@ def test_one_picture_is_inspected_without_keeping_anything(inspector: Inspector,
     missing = inspect_one(inspector, tmp_path / "absent.png", views=lambda record: True)
     assert (missing.record.state, missing.views) == (None, None)
     assert "absent.png" in (missing.record.error or "")
+
+
+def test_a_name_that_is_too_long_is_one_picture_that_cannot_be_read(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    (path,) = collect([write_pictures(tmp_path / "in", 1)])
+    names = collect([tmp_path / f"{'a' * 300}.png", path])
+    summary = inspect_pictures(inspector, names, out=tmp_path / "out")
+    assert (summary.failed, summary.accept) == (1, 1)
+    (refused,) = (record.error for record in read_records(tmp_path / "out") if record.error is not None)
+    assert "name too long" in refused
 
 
 def test_names_may_be_text_and_need_not_be_such_that_a_file_can_have(

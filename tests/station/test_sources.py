@@ -122,3 +122,12 @@ def test_links_that_lead_round_in_a_circle_are_pictures_that_cannot_be_read(
         "000.png",
         "round.png",
     ]
+
+
+def test_a_link_to_where_nobody_may_look_is_a_picture_that_cannot_be_read(
+    good_pictures: Callable[..., Path],
+) -> None:
+    folder = good_pictures(1)
+    (folder / "closed.png").symlink_to(folder / ("x" * 300))
+    for source in (folder, f"{folder}/*.png"):
+        assert sorted(path.name for path in collect([source])) == ["000.png", "closed.png"]

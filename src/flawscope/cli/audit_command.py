@@ -102,7 +102,7 @@ def verify(
         _show(found, log, pictures=pictures)
         if log is None and (model is not None or found.through):
             place = model or found.folder
-            say(f"No log of versions lies beside {place}: changes of the model are not checked.")
+            say(f"No log of versions can be read beside {place}: changes of the model are not checked.")
     if not found.whole or found.changed or (log is not None and log.problem is not None):
         raise typer.Exit(10)
 

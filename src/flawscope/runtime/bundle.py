@@ -14,7 +14,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from flawscope.errors import BundleError, FlawscopeError, OptionError
-from flawscope.files import digest, disk_error, inside, sha256, unwritable, write_text
+from flawscope.files import (
+    digest,
+    disk_error,
+    inside,
+    is_file,
+    is_folder,
+    is_there,
+    sha256,
+    unwritable,
+    write_text,
+)
 from flawscope.folders import mended, scratch
 from flawscope.runtime import places, seal
 from flawscope.runtime.frozen import misfit
@@ -76,7 +86,7 @@ def writing(folder: Path, signer: seal.Signer | None = None) -> Iterator[Draft]:
             does where the body raises.
     """
     folder = Path(folder).resolve()
-    if folder.exists() and not folder.is_dir():
+    if is_there(folder) and not is_folder(folder):
         raise unwritable(folder, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +128,7 @@ def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -
             got="a model",
             fix=f"Choose another --out, or replace {'another' if source else 'the'} model with --overwrite.",
         )
-    lost = () if overwrite else sorted(name for name in places.OWN if (out / name).exists())
+    lost = () if overwrite else sorted(name for name in places.OWN if is_there(out / name))
     if lost:
         raise OptionError(
             f"--out {out}",
@@ -141,7 +151,7 @@ def load(folder: Path, *, trust: Path | None = None) -> Bundle:
         MissingExtraError, OptionError: no key can be read from `trust`.
     """
     folder = Path(folder)
-    if not folder.exists():
+    if not is_there(folder):
         with contextlib.suppress(OSError):  # then it is reported as missing
             mended(folder)
     found = _read(folder, None if trust is None else seal.Trusted(trust))
@@ -164,7 +174,7 @@ def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder looks like a model folder at all."""
-    return (Path(folder) / MANIFEST).is_file()
+    return is_file(Path(folder) / MANIFEST)
 
 
 def _dump(manifest: Manifest, signer: seal.Signer | None = None) -> str:
@@ -186,7 +196,7 @@ def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        got = f"no such {'file' if folder.is_dir() else 'folder'}"
+        got = f"no such {'file' if is_folder(folder) else 'folder'}"
         fix = "Check the path, or train a model first."
         raise _broken(folder, f"a folder with {MANIFEST}", got, fix) from error
     except OSError as error:

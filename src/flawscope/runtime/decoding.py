@@ -22,6 +22,7 @@ from PIL import (
 )
 
 from flawscope.errors import FlawscopeError, InputError
+from flawscope.files import is_folder
 from flawscope.runtime.exif import exif_of
 from flawscope.runtime.picture_file import PictureFile
 from flawscope.runtime.tiff import DeepTiff, decode, deep
@@ -103,7 +104,7 @@ def _stream(source: Source, name: str) -> IO[bytes]:
             raise InputError(name, expected=_READABLE, got="a pipe, a socket or a device", fix=fix)
         return source.read() if isinstance(source, PictureFile) else path.open("rb")
     except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
-        raise _unread(name, error, "a folder" if Path(str(source)).is_dir() else "") from error
+        raise _unread(name, error, "a folder" if is_folder(str(source)) else "") from error
 
 
 def _begin(stream: IO[bytes], name: str) -> bytes:

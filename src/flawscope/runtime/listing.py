@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.errors import InputError
+from flawscope.files import is_folder, is_there
 
 IMAGE_SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 UNREAD_SUFFIXES = (
@@ -48,18 +49,18 @@ def list_pictures(folder: Path, *, recursive: bool = True) -> Listing:
 
     Links are followed, wherever they lead. A folder that links reach a second time, or that holds `folder`
     itself, is left out; so are hidden files, folders that cannot be listed, what is no regular file (a pipe,
-    a device) and pictures of a format that is not read. A link that leads nowhere counts as a picture, so
-    that reading it fails by name, as any damaged file does.
+    a device) and pictures of a format that is not read. A link that leads nowhere, or where nobody may look,
+    counts as a picture, so that reading it fails by name, as any damaged file does.
 
     Raises:
         InputError: no such folder, or one that cannot be listed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(
             f"folder {folder}",
             expected="a folder of pictures",
-            got="a file" if folder.exists() else "nothing there",
+            got="a file" if is_there(folder) else "nothing there",
             fix="Correct the path.",
         )
     found = Listing()
@@ -151,7 +152,7 @@ def _sorted_out(entries: Iterable[os.DirEntry[str]], found: Listing) -> tuple[li
     for entry in entries:
         path, name = Path(entry.path), entry.name.lower()
         is_picture, hidden = name.endswith(IMAGE_SUFFIXES), name.startswith(".")
-        dangling = entry.is_symlink() and not path.exists()
+        dangling = entry.is_symlink() and not is_there(path)
         if not dangling and entry.is_dir():
             if not hidden:
                 folders.append(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flawscope.errors import OptionError
-from flawscope.files import sha256
+from flawscope.files import is_folder, sha256
 from flawscope.runtime import bundle, chain, versions
 from flawscope.runtime.chain import START, Row
 from flawscope.runtime.record import Inset
@@ -134,14 +134,21 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
         model: the model folder; None: where it lay when the results were made.
 
     Returns:
-        None where there is no such log, and none of the changes that it should hold is known.
+        None where there is no such log, and none of the changes that it should hold is known; or where it
+        lies where whoever asks may not look.
 
     Raises:
         BundleError: neither a model nor versions of one lie where `model` says.
+        OSError: the log of `model` cannot be read.
     """
     folder = Path(found.folder) if model is None else model
-    rows = versions.rows(folder)
-    kept = versions.folder_of(folder).is_dir()
+    try:
+        rows = versions.rows(folder)
+    except OSError:
+        if model is not None:
+            raise
+        return None
+    kept = is_folder(versions.folder_of(folder))
     if model is not None and not (bundle.is_bundle(model) or kept):
         bundle.load(model)  # which says what is missing
     if not rows and not (kept and found.through):

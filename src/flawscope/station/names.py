@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from flawscope.files import sha256
+from flawscope.files import is_file, is_folder, sha256
 from flawscope.runtime.listing import real_path
 from flawscope.station import chained
 from flawscope.station.entries import records
@@ -178,7 +178,7 @@ def _found(base: sqlite3.Connection, folder: Path) -> Path | None:
     (noted, then), now, here = _noted(base, folder), real_path(folder), real_path(_here())
     places = [here]
     if noted is not None and then is not None:
-        if then == now and noted.is_dir():
+        if then == now and is_folder(noted):
             return noted
         with contextlib.suppress(ValueError):  # another drive
             places = [Path(os.path.normpath(now / os.path.relpath(noted, then))), noted, here]
@@ -191,7 +191,7 @@ def _found(base: sqlite3.Connection, folder: Path) -> Path | None:
 def _fits(place: Path, pictures: Iterable[tuple[str, str | None]]) -> bool:
     """Whether most of these pictures, as far as they are there, have the bytes that were inspected."""
     paths = ((place / name, expected) for name, expected in pictures)
-    there = ((path, expected) for path, expected in paths if path.is_file())
+    there = ((path, expected) for path, expected in paths if is_file(path))
     same = other = 0
     for path, expected in itertools.islice(there, _ENOUGH):
         with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from flawscope.data.layouts.annotations import masks_among
 from flawscope.data.truth import says_bad, says_good
 from flawscope.errors import DataError, OptionError
+from flawscope.files import is_file, is_folder, is_there
 from flawscope.runtime.listing import IMAGE_SUFFIXES, LeftOut, is_picture_name, list_pictures, real_path, told
 
 _MASK = "a mask of a picture, by its name; a file that is named itself is inspected"
@@ -49,7 +50,7 @@ def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) 
     """
     for source in sources:
         folder = Path(source)
-        defective = _defective_below(folder) if folder.is_dir() else None
+        defective = _defective_below(folder) if is_folder(folder) else None
         if defective is not None:
             raise DataError(
                 f"good pictures in {folder}",
@@ -97,7 +98,7 @@ def _within(path: Path, folder: Path | None) -> bool:
 
 def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None]) -> list[Path]:
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         apart(path, besides)
         what, wanted = f"folder {path}", "at least one picture"
         fix = f"Put pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) into it, or name another folder."
@@ -107,13 +108,13 @@ def _expand(source: str | Path, besides: Path | None, tell: Callable[[str], None
         left_out = [*listing.left_out, *(LeftOut(one, _MASK) for one in listing.pictures if one in masks)]
         for line in told(one for one in left_out if not _within(one.path, besides)):
             tell(line)
-    elif path.exists() or not glob.has_magic(str(source)):
+    elif is_there(path) or not glob.has_magic(str(source)):
         return [path]
     else:
         what, wanted = f"pattern {str(source)!r}", "at least one matching file"
         fix = "Correct the pattern; put it in quotes so that the shell leaves it alone."
         matches = map(Path, glob.glob(str(source), recursive=True))  # noqa: PTH207 - may be absolute
-        found = _each_once(sorted(path for path in matches if path.is_file() or _is_dangling(path)))
+        found = _each_once(sorted(path for path in matches if is_file(path) or _is_dangling(path)))
         if found and all(_within(match, besides) for match in found):
             apart(source, besides)
     pictures = [picture for picture in found if not _within(picture, besides)]
