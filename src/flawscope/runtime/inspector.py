@@ -7,7 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -72,7 +72,7 @@ class Inspector:
         return cls(loaded, Pipeline.open(loaded, engine, threads=threads))
 
     def close(self) -> None:
-        """End the threads, once what they work on is done; the model stays usable."""
+        """End the threads, once what they work on is done; the model, and streams begun, stay usable."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -146,18 +146,16 @@ class Inspector:
         return self._stream(work, items, batch)
 
     def _stream(self, work: Callable[[Item], Made], items: Iterable[Item], batch: int) -> Iterator[Made]:
-        working: deque[Future[Made]] = deque()
+        working: deque[tuple[Item, Future[Made]]] = deque()
         try:
             for item in items:
-                working.append(self._submit(work, item))
+                working.append((item, self._submit(work, item)))
                 if len(working) == batch:
-                    yield working.popleft().result()
+                    yield _made(work, *working.popleft())
             while working:
-                yield working.popleft().result()
+                yield _made(work, *working.popleft())
         finally:
-            for future in working:
-                future.cancel()
-            wait(working)
+            wait([future for _, future in working if not future.cancel()])
 
     def _answer(self, path: Path) -> tuple[Path, Answer]:
         try:
@@ -190,6 +188,14 @@ class Inspector:
             looks=self._sight.looks(image, seen, [region.peak for region in regions[:MOST_AREAS]]),
         )
         return self._explain(manifest, prediction).of(prediction)
+
+
+def _made(work: Callable[[Item], Made], item: Item, future: Future[Made]) -> Made:
+    """What `future` gives; where `close` has cancelled it, `work` is done here."""
+    try:
+        return future.result()
+    except CancelledError:
+        return work(item)
 
 
 def _checked(pixels: NDArray[Any]) -> NDArray[Any]:
