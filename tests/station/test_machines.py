@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -208,6 +209,14 @@ def test_export_for_a_station_keeps_the_thresholds_without_pictures(model: Bundl
     copy = deploy.deploy(model.folder, tmp_path / "station", machine=tmp_path / "m.json")
     assert copy.manifest == model.manifest
     assert deploy.engine_for(copy, tmp_path / "m.json") == (HALF, "10.0 ms for this model")
+
+
+def test_a_model_is_exported_where_its_engine_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save_model(tmp_path / "model", engine="openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert deploy.deploy(model.folder, tmp_path / "station").manifest == model.manifest
 
 
 def test_export_for_a_station_calibrates_on_pictures(

@@ -14,7 +14,7 @@ from flawscope.progress import Progress, Silent
 from flawscope.runtime import bundle
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import Pair, runs
-from flawscope.runtime.pipeline import Graphs, Pipeline
+from flawscope.runtime.pipeline import Graphs, Pipeline, choose
 from flawscope.runtime.seal import Signer
 from flawscope.station.calibrate import recalibrated
 from flawscope.station.machines import choose_for, read_machine
@@ -104,7 +104,7 @@ def _check_alike(source: Bundle, copy: Path) -> None:
     shape = (PROBES, 3, manifest.frame.height, manifest.frame.width)
     pixels = np.random.default_rng(0).random(shape, np.float32)
     expected, got = (
-        Pipeline.in_engine(graphs, manifest.engine, manifest.precision, threads=1).run(pixels)
+        Pipeline.in_engine(graphs, *choose(manifest), threads=1).run(pixels)
         for graphs in (ours, replace(ours, folder=copy))
     )
     if any(not np.array_equal(expected[name], got[name]) for name in expected):

@@ -232,6 +232,19 @@ def test_a_graph_that_fails_is_refused_as_it_is_opened(tmp_path: Path, name: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_graph_of_frames_that_no_memory_holds_is_refused(tmp_path: Path, name: str) -> None:
+    import onnx.parser
+
+    text = """
+    <ir_version: 9, opset_import: ["": 18]>
+    vast (float[n, 3, 1000000, 1000000] pixels) => (float[n, 3, 1000000, 1000000] score)
+    { score = Neg(pixels) }
+    """
+    (tmp_path / "model.onnx").write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    with pytest.raises(BundleError, match=r"expected an? (ONNX )?graph that"):
+        open_engine(name, tmp_path / "model.onnx", threads=1)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_shapes_that_engines_tell_are_those_of_the_graph(graph: Path, name: str, threads: int) -> None:
     engine = open_engine(name, graph, threads=threads)

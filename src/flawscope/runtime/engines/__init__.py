@@ -87,9 +87,8 @@ def open_engine(
 
 def _answer_zeros(engine: Engine, graph: Path) -> None:
     sides = zip(engine.inputs, engine.shapes, strict=True)
-    feeds = {name: np.zeros([side or 1 for side in shape], np.float32) for name, shape in sides}
     try:
-        engine.run(feeds)
+        engine.run({name: np.zeros([side or 1 for side in shape], np.float32) for name, shape in sides})
     except Exception as error:
         raise BundleError(
             f"graph {graph}",
