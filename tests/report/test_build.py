@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brightness_model import parity_of
 from flawscope.data.samples import Dataset, Sample
 from flawscope.report import build
 from flawscope.report.build import evaluation_report, inspection_report
 from flawscope.runtime import decoding
+from flawscope.runtime.engine_table import Speed, Speeds
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
+from flawscope.runtime.tiling import Tiling
 from flawscope.station.evaluate import evaluate
 from flawscope.station.inspection import inspect_pictures
 from flawscope.station.overlays import overlay_path
@@ -136,3 +140,16 @@ def test_only_what_tells_most_is_shown(inspector: Inspector, tmp_path: Path) -> 
     ranks = {record.path: record.rank for record in evaluation.records}
     assert sorted(ranks[path] for path in evaluation.views) == sorted(ranks.values())[-5:]
     assert evaluate(inspector, dataset).views == {}
+
+
+def test_times_of_engines_are_told_of_what_was_timed(inspector: Inspector, tmp_path: Path) -> None:
+    inspect_pictures(inspector, [samples(tmp_path)[0].path], out=tmp_path / "out")
+    manifest = inspector.bundle.manifest
+    row = Speed(engine="onnxruntime", precision="fp32", milliseconds=12.3)
+    frame, speeds = manifest.frame, Speeds(machine="x", threads=1, rows=(row,))
+    measured = {"speeds": speeds, "parity": (parity_of("onnxruntime"),)}
+    side = (frame.height, frame.width)
+    for tiling, of in ((None, "picture"), (Tiling(size=side, stride=side), "tile")):
+        changed = manifest.model_copy(update={**measured, "tiling": tiling})
+        page = inspection_report(replace(inspector.bundle, manifest=changed), tmp_path / "out")
+        assert f"12.3 ms a {of}. " in page.read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from flawscope.cli.app import app
 from flawscope.errors import DataError, InputError, OptionError, OutputError
+from flawscope.report.build import inspection_report
 from flawscope.report.drift_chart import write_drift
 from flawscope.runtime.calibration import Calibration
 from flawscope.runtime.drift import Reference
@@ -99,13 +100,16 @@ def replace_path(record: Record) -> Record:
     return record.model_copy(update={"path": "line/broken.png"})
 
 
-def test_each_inspection_of_one_file_counts(tmp_path: Path, manifest: Manifest) -> None:
+def test_each_inspection_of_one_file_counts(tmp_path: Path, manifest: Manifest, inspector: Inspector) -> None:
     with opened(tmp_path, manifest) as results:
         for number in range(80):
             results.add(inspected(number, dark=number >= 60, path="line/latest.png"))
     found = replay(tmp_path)
     assert found.drift.pictures == 80
     assert [alarm.about for alarm in found.alarms] == ["brightness"]
+    assert raised(read_records(tmp_path)) == []  # the last record of the file is another picture's
+    page = inspection_report(inspector.bundle, tmp_path).read_text(encoding="utf-8")
+    assert page.count("Drift: Brightness has fallen since") == 1
 
 
 def test_a_restart_begins_a_new_stream_also_for_those_that_run(tmp_path: Path, manifest: Manifest) -> None:

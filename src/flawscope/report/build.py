@@ -26,6 +26,7 @@ from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.record import Record, Views
 from flawscope.station import tables
 from flawscope.station.claims import read_models
+from flawscope.station.drifting import raised
 from flawscope.station.evaluate import Evaluation
 from flawscope.station.picture import MOST
 from flawscope.station.results import read_records, read_views
@@ -117,7 +118,7 @@ def inspection_report(bundle: Bundle, folder: Path) -> Path:
 
 
 def _remarks(bundle: Bundle, folder: Path, items: Sequence[ReportItem]) -> Iterator[str]:
-    yield from (f"Drift: {alarm.text}" for item in items for alarm in item.record.drift)
+    yield from (f"Drift: {alarm.text}" for alarm in raised(folder))
     if len(items) > MOST:
         yield f"Pictures are shown for the {MOST} most anomalous."
     present = InForce.of(bundle, (bundle.manifest.engine, bundle.manifest.precision)).verdicts
@@ -160,7 +161,7 @@ def _engines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What was measured of each engine: its parity, and its time where it was timed."""
     times = {} if manifest.speeds is None else manifest.speeds.by_pair()
     for entry in manifest.parity:
-        taken = f"{times[entry.pair]:.1f} ms a picture. " if entry.pair in times else ""
+        taken = f"{times[entry.pair]:.1f} ms a {manifest.timed}. " if entry.pair in times else ""
         yield f"Engine {entry.engine} {entry.precision}", taken + entry.statement()
 
 

@@ -15,19 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flawscope.runtime.alarm import Alarm
 from flawscope.runtime.drift import ALPHA, Drift, Reference
 from flawscope.runtime.in_force import InForce
 from flawscope.runtime.manifest import Manifest
 from flawscope.runtime.record import Record
 from flawscope.station import chained
 from flawscope.station.claims import in_force
-from flawscope.station.store import foreign
+from flawscope.station.entries import records
+from flawscope.station.store import foreign, opened_to_read
 
 KEPT = 1000  # pictures after which the state is kept again
 
 _MARKS = "SELECT seq, kind FROM chain WHERE kind != 'picture' ORDER BY seq DESC"
 _SINCE = "SELECT seq, kind, entry FROM chain WHERE seq > ? ORDER BY seq"
 _REFERENCE = "SELECT reference FROM drift WHERE verdicts = ?"
+_RAISED = """SELECT entry FROM chain WHERE kind = 'picture' AND instr(entry, '"drift":') ORDER BY seq"""
 _STATE = "SELECT alpha, start, seq, state FROM drift WHERE verdicts = ?"
 _NAME = (
     "INSERT INTO drift (verdicts, reference) VALUES (?, ?) ON CONFLICT (verdicts) DO UPDATE "
@@ -116,6 +119,16 @@ def start_of(base: sqlite3.Connection, folder: Path, verdicts: str) -> int:
             break
         start = number if kind == "model" else start
     return int(start)
+
+
+def raised(folder: Path) -> list[Alarm]:
+    """All alarms in a folder of results, in their order, of pictures that were inspected again since, too.
+
+    Raises:
+        OutputError: what lies there is damaged or foreign.
+    """
+    with contextlib.closing(opened_to_read(folder)) as base:
+        return [alarm for record in records(base, folder, _RAISED) for alarm in record.drift]
 
 
 def stream(base: sqlite3.Connection, folder: Path) -> tuple[Reference, Iterator[Record]] | None:
