@@ -141,6 +141,8 @@ def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -
 def load(folder: Path, *, trust: Path | None = None) -> Bundle:
     """Read a model folder; check the manifest against its own hash, and every file against the manifest.
 
+    A folder in whose place another command puts another model meanwhile is read again.
+
     Args:
         folder: of the model.
         trust: a public Ed25519 key whose signature the manifest must bear; None asks for none.
@@ -155,10 +157,23 @@ def load(folder: Path, *, trust: Path | None = None) -> Bundle:
         with contextlib.suppress(OSError):  # then it is reported as missing
             mended(folder)
     found = _read(folder, None if trust is None else seal.Trusted(trust))
-    _require_graphs(found.manifest, folder)
-    for name, entry in found.manifest.files.items():
-        _check_file(folder, name, entry)
+    try:
+        _require_graphs(found.manifest, folder)
+        for name, entry in found.manifest.files.items():
+            _check_file(folder, name, entry)
+    except BundleError:
+        if is_current(found):
+            raise
+        return load(folder, trust=trust)
     return found
+
+
+def is_current(found: Bundle) -> bool:
+    """Whether the manifest in the folder is still the one that was read: no other model is there now."""
+    try:
+        return digest((found.folder / MANIFEST).read_bytes()) == found.sha256
+    except OSError:
+        return False
 
 
 def replace_manifest(found: Bundle, manifest: Manifest) -> Bundle:

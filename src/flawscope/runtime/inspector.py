@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.errors import FlawscopeError, InputError, OptionError
+from flawscope.errors import BundleError, FlawscopeError, InputError, OptionError
 from flawscope.runtime import bundle as bundles
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain import explainer
@@ -63,13 +63,24 @@ class Inspector:
     ) -> Self:
         """Open a model folder; `auto` takes the engine whose scores the calibration holds.
 
-        With `trust`, a public Ed25519 key, a folder must be signed with it.
+        With `trust`, a public Ed25519 key, a folder must be signed with it. Where another command puts
+        another model in the folder's place meanwhile, that one is opened, whole.
 
         Raises:
             BundleError, OptionError, MissingExtraError: as `runtime.bundle.load` and `Pipeline.open`.
         """
-        loaded = bundle if isinstance(bundle, Bundle) else bundles.load(Path(bundle), trust=trust)
-        return cls(loaded, Pipeline.open(loaded, engine, threads=threads))
+        if isinstance(bundle, Bundle):
+            return cls(bundle, Pipeline.open(bundle, engine, threads=threads))
+        loaded = bundles.load(Path(bundle), trust=trust)
+        try:
+            opened = cls(loaded, Pipeline.open(loaded, engine, threads=threads))
+        except BundleError:
+            if bundles.is_current(loaded):
+                raise
+        else:
+            if bundles.is_current(loaded):
+                return opened
+        return cls.load(bundle, engine=engine, threads=threads, trust=trust)
 
     def close(self) -> None:
         """End the threads, once what they work on is done; the model, and streams begun, stay usable."""

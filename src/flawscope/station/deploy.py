@@ -17,6 +17,7 @@ from flawscope.runtime.engines import Pair, runs
 from flawscope.runtime.pipeline import Graphs, Pipeline, choose
 from flawscope.runtime.seal import Signer
 from flawscope.station.calibrate import recalibrated
+from flawscope.station.gated import require_same
 from flawscope.station.machines import choose_for, read_machine
 
 LEFT_BEHIND = (bundle.WEIGHTS, bundle.RECIPE)
@@ -43,7 +44,8 @@ def deploy(
     this machine must be able to run; without, it keeps the engine and the thresholds that the model has.
 
     Raises:
-        BundleError: the model is damaged, or the copy answers differently; no engine of `machine` fits.
+        BundleError: the model is damaged, or another command changes it meanwhile; the copy answers
+            differently; no engine of `machine` fits.
         CalibrationError, DataError, InputError: `normals` cannot calibrate; see `station.calibrate`.
         MissingExtraError: `sign` is given, and the package for signatures is not installed.
         OptionError: `out` holds a model already and `overwrite` is off, or is the model itself; `sign` is no
@@ -67,6 +69,7 @@ def deploy(
                 if name not in LEFT_BEHIND:
                     (draft.folder / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source.folder / name, draft.folder / name)
+            require_same(source)
             _check_alike(source, draft.folder)
             draft.manifest = source.manifest
         stage.advance()
@@ -108,6 +111,7 @@ def _check_alike(source: Bundle, copy: Path) -> None:
         for graphs in (ours, replace(ours, folder=copy))
     )
     if any(not np.array_equal(expected[name], got[name]) for name in expected):
+        require_same(source)
         raise BundleError(
             "exported model",
             expected="the answers of the trained model",
