@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from brightness_model import make_manifest
+from flawscope.files import digest
 from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.explain.examples import Examples
 from flawscope.runtime.images import Frame, read_image
+from flawscope.runtime.manifest import FileEntry
 from flawscope.runtime.provenance import Provenance, SeenPicture
 from flawscope.runtime.tiling import Tiling
 from flawscope.station.picture import MOST_INSETS, match_insets
@@ -34,11 +36,14 @@ def bundle(folder: Path, *, pictures: int = 2, tiling: Tiling | None = None) -> 
             pixels[1, :16, 48:] = 0.9
         examples.add(pixels)
     folder.mkdir(parents=True, exist_ok=True)
+    files = dict[str, FileEntry]()
     for name, content in examples.files().items():
         (folder / name).write_bytes(content)
+        files[name] = FileEntry(sha256=digest(content), bytes=len(content))
     seen = tuple(SeenPicture(name=f"{name}.png", sha256="0" * 64, role="normal") for name in "ab")
     frame = Frame(height=64, width=64)
-    return Bundle(folder, make_manifest(frame=frame, tiling=tiling, provenance=Provenance.now(0, seen)))
+    origin = Provenance.now(0, seen)
+    return Bundle(folder, make_manifest(frame=frame, tiling=tiling, provenance=origin, files=files))
 
 
 def flawed() -> np.ndarray:
@@ -78,6 +83,12 @@ def test_pictures_that_are_not_kept(tmp_path: Path) -> None:
     assert match_insets(bundle(tmp_path / "two"), flawed(), [VALUES | {"nearest_picture": 40.0}]) == ()
     (tmp_path / "none").mkdir()
     assert match_insets(bundle(tmp_path / "none", pictures=0), flawed(), [VALUES]) == ()
+
+
+def test_pictures_of_a_model_that_took_its_place_meanwhile_are_not_shown(tmp_path: Path) -> None:
+    before = bundle(tmp_path)
+    bundle(tmp_path, pictures=3)
+    assert match_insets(before, flawed(), [VALUES]) == ()
 
 
 @pytest.mark.parametrize("image", [flawed()[..., :1], flawed().astype(np.uint16) * 256])

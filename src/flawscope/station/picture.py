@@ -248,7 +248,7 @@ def match_insets(
             to_frame(shown, replace(frame, intensities=None), placement=_tile(bundle, image, values))
         )
         number = int(values["nearest_picture"])
-        good = example(bundle.folder, (frame.height, frame.width), number)
+        good = example(bundle.folder, (frame.height, frame.width), number, bundle.manifest.files)
         if good is None:
             continue
         scale = tile_size((frame.height, frame.width))[0] / frame.height

@@ -6,15 +6,17 @@ files `good-00.webp`, `good-01.webp` and so on, in the order in which training s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flawscope.runtime.images import read_image
+from flawscope.runtime.images import decode
+from flawscope.runtime.manifest import FileEntry
 from flawscope.runtime.overlay import Picture, thumbnail, to_bytes, to_webp_bytes
+from flawscope.runtime.picture_file import PictureFile
 
 ACROSS = 4
 LONGEST = 512
@@ -49,21 +51,28 @@ class Examples:
         return {_NAME.format(index): sheet for index, sheet in enumerate(sheets)}
 
 
-def example(folder: Path, size: Sequence[int], index: int) -> NDArray[Any] | None:
+def example(
+    folder: Path, size: Sequence[int], index: int, files: Mapping[str, FileEntry] | None = None
+) -> NDArray[Any] | None:
     """The good picture `index` (h, w, 3) uint8 of a model folder, or None where it is not kept.
 
     Args:
         folder: of the model.
         size: height and width at which the model sees pictures.
         index: in the order of training.
+        files: of the model's manifest. A sheet that is none of them is not shown: another model may have
+            taken this one's place meanwhile. None: any is.
 
     Raises:
         InputError: the sheet is damaged.
     """
-    path = folder / _NAME.format(index // ACROSS**2)
-    if not path.is_file():
+    name = _NAME.format(index // ACROSS**2)
+    if not (folder / name).is_file():
         return None
-    sheet = read_image(path)
+    file = PictureFile(folder / name)
+    sheet = decode(file, None).pixels
+    if files is not None and (name not in files or files[name].sha256 != file.sha256):
+        return None
     height, width = tile_size(size)
     row, column = divmod(index % ACROSS**2, ACROSS)
     tile = sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
