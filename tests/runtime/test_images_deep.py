@@ -160,6 +160,13 @@ def test_other_depths_are_named(bits: int) -> None:
         read_image(tiff(np.zeros((2, 2), np.uint32), bits))
 
 
+@pytest.mark.parametrize(("number", "name"), [(34925, "LZMA"), (50000, "Zstandard")])
+def test_a_compression_that_is_not_read_is_no_damage(number: int, name: str) -> None:
+    data = tiff(np.zeros((2, 2), np.uint16), extra=[(259, 3, [number])])
+    with pytest.raises(InputError, match=f"got compression by {name}"):
+        read_image(data)
+
+
 def test_no_number_at_all(tmp_path: Path) -> None:
     path = tmp_path / "empty.tif"
     path.write_bytes(tiff(np.full((4, 4), np.nan, np.float32)))

@@ -19,6 +19,7 @@ from PIL import TiffImagePlugin
 from flawscope.errors import InputError
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _CHANNELS = 256, 257, 258, 262, 274, 277
+_COMPRESSION, _UNPACKED = 259, {7: "JPEG", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
 _PLANAR, _EXTRA = 284, 338  # how channels lie in the file; what those beyond the colours are
 _APART, _NO_ALPHA = 2, (0, 1)  # the latter: anything, or an opacity that the colours are multiplied by
 _PIECES = ((273, 279), (324, 325))  # where strips and tiles begin, and how many bytes they take
@@ -52,6 +53,7 @@ class DeepTiff:
         self.bits = _one(tags.get(_BITS), 1)
         self._photometric, self._channels = tags.get(_PHOTOMETRIC), tags.get(_CHANNELS, 1)
         self._apart = self._channels > 1 and tags.get(_PLANAR) == _APART
+        self._packed = _UNPACKED.get(tags.get(_COMPRESSION, 1))
         self._has_alpha = not any(kind in _NO_ALPHA for kind in _many(tags.get(_EXTRA)))
         width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
         self.size = (height, width) if tags.get(_ORIENTATION, 1) >= 5 else (width, height)
@@ -88,7 +90,7 @@ class DeepTiff:
         """The oriented pixels (H, W, C): uint16 over their full scale, C = 1, 3 or 4; or float32, C = 1 or 3.
 
         Raises:
-            InputError: no number in it is finite.
+            InputError: no number in it is finite, or a compression that nobody here reads.
             OSError: the file is truncated or damaged.
         """
         self._stream.seek(0)
@@ -97,6 +99,13 @@ class DeepTiff:
             raise OSError("image file is truncated")
         pixels = decode(data)
         stored = np.dtype(_STORED[self._kind, self.bits])
+        if pixels is None and self._packed:
+            raise InputError(
+                self._name,
+                expected=f"{self.bits} bits that are not compressed, or by LZW, Deflate or PackBits",
+                got=f"compression by {self._packed}",
+                fix="Save the picture with another compression, or as PNG.",
+            )
         if pixels is None or pixels.shape[:2] != self.size[::-1] or not _alike(pixels.dtype, stored):
             raise OSError(f"{self.bits}-bit pixels that OpenCV cannot decode")
         pixels = pixels.view(stored)
