@@ -28,11 +28,13 @@ from flawscope.station.store import foreign
 
 Kind = Literal["picture", "model", "folder", "review", "drift"]
 
-_LAST = "SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1"
+_LAST = "SELECT seq, CAST(hash AS BLOB) FROM chain ORDER BY seq DESC LIMIT 1"
 _ADD = "INSERT INTO chain VALUES (?, ?, ?, ?, ?)"
 _ROWS = "SELECT seq, kind, entry, previous, hash FROM chain ORDER BY seq"
 _OTHERS = "SELECT entry FROM chain WHERE kind = ? AND kind != 'picture' ORDER BY seq"
-_LAST_OTHER = "SELECT seq, hash FROM chain WHERE kind = ? AND kind != 'picture' ORDER BY seq DESC LIMIT 1"
+_LAST_OTHER = """
+SELECT seq, CAST(hash AS BLOB) FROM chain WHERE kind = ? AND kind != 'picture' ORDER BY seq DESC LIMIT 1
+"""
 
 
 def append(base: sqlite3.Connection, kind: Kind, content: Mapping[str, Any]) -> Row:
@@ -71,9 +73,9 @@ def picture(base: sqlite3.Connection, folder: Path, number: int) -> Row:
 
 
 def others(base: sqlite3.Connection, kind: Kind) -> Iterator[dict[str, Any]]:
-    """The entries of a kind that tells of no picture, in their order."""
+    """The entries of a kind that tells of no picture, in their order; what is none is empty."""
     for (text,) in base.execute(_OTHERS, (kind,)):
-        yield json.loads(text)
+        yield {**_row(text, b"", b"").entry}
 
 
 def last_of(base: sqlite3.Connection, kind: Kind) -> tuple[int, str] | None:

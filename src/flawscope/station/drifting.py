@@ -144,8 +144,13 @@ def stream(base: sqlite3.Connection, folder: Path) -> tuple[Reference, Iterator[
     found = base.execute(_REFERENCE, (verdicts,)).fetchone()
     if found is None:
         return None
+    try:
+        reference = Reference.of_json(json.loads(found[0]))
+        Drift.beside(reference)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise foreign(folder) from error
     rows = _rows(base, folder, start_of(base, folder, verdicts))
-    return Reference.of_json(json.loads(found[0])), (record for _, _, record in rows if record is not None)
+    return reference, (record for _, _, record in rows if record is not None)
 
 
 def _rows(base: sqlite3.Connection, folder: Path, after: int) -> Iterator[tuple[int, str, Record | None]]:
