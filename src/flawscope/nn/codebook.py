@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.nn.run import seed_of_32_bits
+
 _BATCH = 4096
 
 
@@ -29,6 +31,8 @@ def code_book(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # that rows repeat: words then do
         count = min(words, len(rows))
-        fitted = MiniBatchKMeans(count, random_state=seed, n_init=starts, batch_size=_BATCH).fit(rows)
+        fitted = MiniBatchKMeans(
+            count, random_state=seed_of_32_bits(seed), n_init=starts, batch_size=_BATCH
+        ).fit(rows)
     centroids = np.asarray(fitted.cluster_centers_, np.float32)
     return np.resize(centroids, (words, rows.shape[1])), float(fitted.inertia_) / len(rows)

@@ -165,6 +165,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def seed_of_32_bits(seed: int) -> int:
+    """The seed for libraries that take none beyond 32 bits; smaller ones stay as they are."""
+    return seed % 2**32
+
+
 @contextmanager
 def full_float32() -> Iterator[None]:
     """Products without the shortcuts (TF32, bfloat16) that the caller may have allowed; also a decorator.

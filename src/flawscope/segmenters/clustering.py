@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.errors import DataError
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, seed_of_32_bits
 from flawscope.nn.watch import UNWATCHED, Watch
 
 Rows = NDArray[np.float32]
@@ -61,7 +61,7 @@ def _k_means(rows: Rows, count: int, seed: int) -> tuple[Rows, NDArray[np.int32]
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # that there are fewer groups: counted below
-        fitted = KMeans(count, n_init=_STARTS, random_state=seed).fit(rows)
+        fitted = KMeans(count, n_init=_STARTS, random_state=seed_of_32_bits(seed)).fit(rows)
     sizes = np.bincount(fitted.labels_, minlength=count)
     if not sizes.all():
         return None

@@ -81,7 +81,7 @@ def test_each_variant_is_compared_with_its_own(search: str) -> None:
     options = GaussianOptions.model_validate({"variants": search})
     found, plain = Gaussian(3, options, 1e-3), Gaussian(3, GaussianOptions(), 1e-3)
     good = two_juices((30, 20))
-    found.learn(good, find_variants(good, options, 0))
+    found.learn(good, find_variants(good, options, 2**63 - 1))
     plain.learn(good)
     assert found.mean.shape == (2, 3)
     between = torch.tensor([[0.15, 0.15, 0.1]])  # half of each, which one Gaussian takes for the most usual

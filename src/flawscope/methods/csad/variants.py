@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.nn.run import seed_of_32_bits
+
 Search = Literal["one", "density", "mixture"]
 Matrix = NDArray[np.float64]
 
@@ -71,7 +73,7 @@ def _mixture(rows: Matrix, least: int, seed: int) -> NDArray[np.intp]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # that rows repeat: the BIC then decides
             mixture = GaussianMixture(
-                parts, covariance_type="diag", n_init=3, reg_covar=1e-3, random_state=seed
+                parts, covariance_type="diag", n_init=3, reg_covar=1e-3, random_state=seed_of_32_bits(seed)
             ).fit(rows)
         bic = mixture.bic(rows)
         if bic < best_bic:
