@@ -68,6 +68,16 @@ def test_features_are_the_backbones_kept_or_not(pictures: Pictures, memory: int)
         torch.testing.assert_close(found[layer], maps, rtol=1e-4, atol=1e-5)
 
 
+def test_memory_decides_nothing_in_half_precision(pictures: Pictures) -> None:
+    backbone = build_backbone("resnet18", size=(48, 64))
+    kept, read = (
+        FeatureStore(backbone, pictures, Run(precision="bf16", memory=memory)).batch([4, 1])
+        for memory in (1 << 30, 0)
+    )
+    for layer, maps in kept.items():
+        torch.testing.assert_close(read[layer], maps, rtol=1e-3, atol=1e-4)
+
+
 def test_a_trainable_backbone_follows_train_and_a_frozen_one_does_not() -> None:
     assert not build_backbone("resnet18").train().training
     learner = build_backbone("resnet18", trainable=True).train()

@@ -138,6 +138,13 @@ def balancing(parts: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
     return scale
 
 
+def ready(backbone: Backbone, run: Run) -> Backbone:
+    """A copy of the backbone on the run's device, in its number format; pictures should lie channels-last."""
+    network = copy.deepcopy(backbone).to(run.torch_device()).to(memory_format=torch.channels_last)
+    network.body.to(run.feature_dtype)
+    return network
+
+
 def map_batches(
     backbone: Backbone,
     pictures: Pictures,
@@ -149,8 +156,7 @@ def map_batches(
 
     What the run keeps of them is not computed again; `title` is that of the stage for the rest.
     """
-    network = copy.deepcopy(backbone).to(run.torch_device()).to(memory_format=torch.channels_last)
-    network.body.to(run.feature_dtype)
+    network = ready(backbone, run)
 
     def computed(some: Pictures) -> Iterator[dict[str, Tensor]]:
         for pixels in batches(some, run, watch, title, BATCH):

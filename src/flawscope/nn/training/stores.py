@@ -10,9 +10,9 @@ from torch import Tensor
 
 from flawscope.data.pictures import Pictures
 from flawscope.nn.backbones.build import Backbone
-from flawscope.nn.banks.features import BATCH, map_batches
+from flawscope.nn.banks.features import BATCH, map_batches, ready
 from flawscope.nn.memory import budget
-from flawscope.nn.run import Run
+from flawscope.nn.run import Run, full_float32
 from flawscope.nn.watch import UNWATCHED, Watch, batches
 
 _SHUFFLE = 0x5AFF
@@ -101,6 +101,8 @@ class FeatureStore:
         )
         if 4 * values * len(pictures) <= budget(run):
             self._fill(run, watch)
+        else:
+            self._network = ready(backbone, run)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -111,8 +113,9 @@ class FeatureStore:
         if self.kept:
             return {layer: maps[rows].to(self.device) for layer, maps in self.kept.items()}
         pixels = torch.stack([torch.from_numpy(self.pictures[int(row)]) for row in rows])
-        with torch.no_grad():
-            found: dict[str, Tensor] = self.backbone(pixels.to(self.device))
+        pixels = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), full_float32():
+            found: dict[str, Tensor] = self._network(pixels)
         return found
 
     def _fill(self, run: Run, watch: Watch) -> None:
