@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flawscope.errors import DataError, InputError, OptionError, OutputError, Stopped
+from flawscope.errors import CalibrationError, DataError, InputError, OptionError, OutputError, Stopped
 from flawscope.folders import claimed
 from flawscope.methods.detector import Detector
 from flawscope.nn.run import Run
@@ -102,6 +102,34 @@ def test_too_few_or_no_pictures_end_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         train(recipe(tmp_path / "empty"), tmp_path / "model", Run())
     assert not (tmp_path / "model").exists()
+
+
+def test_too_few_to_calibrate_on_end_before_any_work(tmp_path: Path) -> None:
+    pictures, said = write_pictures(tmp_path / "good", 12), list[str]()
+    for promise in ({}, {"promise": "on_average", "false_rejects": 0.2}):
+        wish = recipe(pictures, split={"calibration": 0.1}, calibration=promise)
+        with pytest.raises(CalibrationError, match="that training has not seen, got 1"):
+            train(wish, tmp_path / "model", Run(), Watch(say=said.append))
+    assert not [sentence for sentence in said if "Expected" in sentence]
+    assert not (tmp_path / "model" / UNFINISHED).exists()
+
+
+def test_folders_that_the_method_does_not_learn_from_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, pictures = list[str](), write_pictures(tmp_path / "good", 12)
+    natural = write_pictures(tmp_path / "natural", 1)
+
+    def stop(*_: object) -> None:
+        raise DataError("fit", expected="", got="", fix="")
+
+    monkeypatch.setattr(Detector, "fit", stop)
+    data = {"folder": str(pictures), "defects": str(tmp_path / "defects"), "natural": str(natural)}
+    with pytest.raises(DataError, match="fit"):
+        train(recipe(pictures, data=data), tmp_path / "model", Run(), Watch(say=said.append))
+    told = [sentence for sentence in said if sentence.startswith("patchcore does not learn from")]
+    assert len(told) == 2
+    assert f"defects: {tmp_path / 'defects'} is left out" in told[0]
 
 
 def test_a_split_that_the_method_cannot_learn_from_ends_before_its_cost_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What training will cost in time and memory, said before it starts, from short probes on this machine."""
+"""What training will cost, from short probes on this machine, and what it leaves out; told before it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flawscope.nn.banks.preflight import Preflight
 from flawscope.nn.watch import Watch
 from flawscope.runtime.images import Frame, load
 from flawscope.runtime.parity import PICTURES
+from flawscope.training.recipe import Recipe
 from flawscope.training.selection import Selection
 
 EXPORT = 10.0  # seconds that one graph takes in PyTorch's exporter, ONNX's checker and on the disk, on a core
@@ -44,6 +45,15 @@ def say_cost(detector: Detector, chosen: Selection, frame: Frame, watch: Watch) 
     time_, memory = duration(seconds), f"{expected.bytes / 2**30:.1f} GiB of memory"
     of = f"{pictures} pictures" if chosen.learnt_tiling is None else f"{learnt} tiles of {pictures} pictures"
     watch.say(f"Expected: {time_} and {memory} for {of}{often}.")
+
+
+def say_unused(recipe: Recipe, detector: Detector, watch: Watch) -> None:
+    """Tell the watch which folders the recipe names that the method learns nothing from."""
+    needs, wish, told = detector.needs(), recipe.data, f"{recipe.method} does not learn from"
+    if wish.defects is not None and not needs.defective:
+        watch.say(f"{told} defects: {wish.defects} is left out. `flawscope learn` adds them to a model.")
+    if wish.natural is not None and not needs.natural:
+        watch.say(f"{told} natural pictures with these options: {wish.natural} is left out.")
 
 
 def _seconds(expected: Preflight, chosen: Selection, frame: Frame, *, shared: bool) -> float:

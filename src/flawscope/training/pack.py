@@ -9,9 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import flawscope
 from flawscope.data.pictures import Pictures
-from flawscope.data.tiles import file_of_each_part, files_of, largest_grid
+from flawscope.data.tiles import file_of_each_part, files_of, groups_of, largest_grid
 from flawscope.files import write_text
 from flawscope.methods.detector import Detector
 from flawscope.methods.running import write_files
@@ -49,6 +51,16 @@ class Wish:
     promise: Promise = "with_confidence"
     judge: Judge = "picture"
     grouped_by: str = ""
+
+    def require(self, apart: Pictures) -> None:
+        """Refuse pictures, or all their tiles, that are too few to calibrate on, before anything is learnt.
+
+        Raises:
+            CalibrationError: as `thresholds`.
+        """
+        groups = groups_of(apart)
+        scores = np.zeros(len(groups), np.float32)
+        self.thresholds(HeldOut((scores,), None, in_folds=False, groups=(groups,)))
 
     def thresholds(self, held_out: HeldOut) -> Calibration:
         """The calibration that such scores support; scores of folds give the weaker promise.

@@ -36,7 +36,7 @@ from flawscope.runtime.bundle import Bundle
 from flawscope.runtime.engines import Pair
 from flawscope.runtime.provenance import Provenance
 from flawscope.training.budget import has_budget, within_budget
-from flawscope.training.cost import say_cost
+from flawscope.training.cost import say_cost, say_unused
 from flawscope.training.fold_scores import score_in_folds
 from flawscope.training.overview import tiling_after
 from flawscope.training.pack import Contents, Wish, pack
@@ -88,6 +88,7 @@ def train(
 
     Raises:
         BundleError: the graph differs from the trained network on the engines by more than the bound.
+        CalibrationError: too few pictures to calibrate on for any rate below one half; nothing is trained.
         DataError: no or too few good pictures, an unreadable one, or some that are all alike;
             annotations that cannot be used, or that belong to no good training picture.
         MissingExtraError: the recipe's engine is not installed.
@@ -106,6 +107,10 @@ def train(
     recipe, detector, chosen, proposal = begun.recipe, begun.detector, begun.chosen, begun.proposal
     intensities, frame, held_out = begun.intensities, begun.frame, None
     engines = recipe.engine.candidates(in_folds=bool(chosen.split.folds))
+    wish = _wish(recipe, dataset)
+    if not chosen.split.folds:
+        wish.require(chosen.apart(frame))
+    say_unused(recipe, detector, watch)
     say_cost(detector, chosen, frame, watch)
     run = _with_checkpoints(run, recipe, dataset, chosen, out)
     with _alone(out, overwrite=overwrite), telling_what_is_kept(run):
@@ -128,7 +133,6 @@ def train(
         tiling = tiling_after(detector, chosen.data(frame).tuning, run, chosen.tiling)
         chosen = dataclasses.replace(chosen, tiling=tiling)
         clock.lap("fit")
-        promise = recipe.calibration
         written_out = {
             "options": detector.options.model_dump(mode="json"),
             "preset": None,  # so that later presets change nothing
@@ -139,13 +143,7 @@ def train(
             engines=engines,
             apart=chosen.apart(frame),
             held_out=held_out,
-            wish=Wish(
-                promise.false_rejects,
-                1 - promise.confidence,
-                promise.promise,
-                promise.judge,
-                grouped_by(recipe.data.groups, dataset.samples),
-            ),
+            wish=wish,
             provenance=Provenance.now(recipe.seed, chosen.seen()),
             recipe=recipe.model_copy(update=written_out).to_yaml(),
             tiling=chosen.tiling,
@@ -175,6 +173,17 @@ def _begun(recipe: Recipe, out: Path, run: Run, watch: Watch) -> tuple[Dataset, 
     if first.proposal.sentence:
         watch.say(first.proposal.sentence)
     return once, with_components(finer(first, run, watch), once, run, watch)
+
+
+def _wish(recipe: Recipe, dataset: Dataset) -> Wish:
+    promise = recipe.calibration
+    return Wish(
+        promise.false_rejects,
+        1 - promise.confidence,
+        promise.promise,
+        promise.judge,
+        grouped_by(recipe.data.groups, dataset.samples),
+    )
 
 
 def _read(recipe: Recipe) -> tuple[Dataset, list[str]]:
