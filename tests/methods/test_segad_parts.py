@@ -26,6 +26,17 @@ def test_folds_spread_every_kind() -> None:
     assert np.array_equal(folds, folds_by_kind(kinds, 5, seed=1))
 
 
+def test_no_fold_has_all_defective_parts() -> None:
+    """Parts of which defective pictures are known are spread as such, though good ones show them, too."""
+    kinds = ["good"] * 12 + ["a", "a", "b", "b"]
+    mixed, apart = [*range(12), 0, 0, 1, 1], [*range(12), 12, 12, 13, 13]
+    for owners in (mixed, apart):
+        for folds in (2, 3, 5):
+            for seed in range(8):
+                found = folds_by_kind(kinds, folds, seed, owners)
+                assert found[12] == found[13] != found[14] == found[15]
+
+
 def test_the_default_detectors_are_those_of_the_papers_section_5() -> None:
     """RD4AD with the loss of whole maps and the decoder of the code that its appendix B takes."""
     detectors = {spec.method: spec for spec in SegADOptions.model_validate({}).detectors}

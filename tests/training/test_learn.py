@@ -23,6 +23,7 @@ from flawscope.training.gain import Gain
 from flawscope.training.learn import LearnResult, learn
 from flawscope.training.recipe import LearnRecipe
 from flawscope.training.settings import read_recipe
+from part_views import PATTERN, write_views
 from trained import Trained, write_pictures
 
 FAST = {  # leaves open what judges: a forest or a logistic regression
@@ -226,23 +227,12 @@ def test_no_defects_one_defect_and_a_kind_with_one_are_refused(
     assert not (tmp_path / "model").exists()
 
 
-def test_defects_of_one_part_are_refused(trained: Trained, pictures: Path, tmp_path: Path) -> None:
-    """Whatever judges by that part has learnt from none."""
-    for path in (pictures / "good").iterdir():
-        (tmp_path / "good").mkdir(exist_ok=True)
-        shutil.copy(path, tmp_path / "good" / f"part{path.stem}_a.png")
-    (tmp_path / "defects").mkdir()
-    for path in (pictures / "defects" / "spot").iterdir():
-        shutil.copy(path, tmp_path / "defects" / f"part700_{path.stem}.png")
-    with pytest.raises(DataError, match=r"expected pictures of at least 2 parts.*, got 6 of one"):
-        _learn(
-            trained,
-            pictures,
-            tmp_path / "model",
-            normals=[tmp_path / "good"],
-            defects=tmp_path / "defects",
-            groups={"pattern": "part([0-9]+)_"},
-        )
+def test_defective_pictures_of_one_part_are_refused(trained: Trained, tmp_path: Path) -> None:
+    """What judges one of a part has not learnt from another of it, and there is no other part."""
+    good = write_views(tmp_path / "good", 10, seed=61)
+    spots = write_views(tmp_path / "spot", 1, first=40, seed=62, spot=True)
+    with pytest.raises(DataError, match=r"at least 2 parts, one to learn from .*, got 3 of 1 part"):
+        _learn(trained, spots, tmp_path / "model", normals=[good], defects=spots, groups=PATTERN)
 
 
 def test_a_defective_picture_that_is_a_good_one_is_refused(

@@ -25,7 +25,6 @@ from flawscope.training.selection import Selection
 FOLDS = 5
 FEWEST_NORMALS = 10
 FEWEST_OF_A_KIND = 2
-FEWEST_PARTS = 2  # that defective pictures show
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,8 @@ def _count(samples: Sequence[Sample]) -> str:
     """How many, of how many parts where they have groups."""
     if all(sample.group is None for sample in samples):
         return f"{len(samples)}"
-    return f"{len(samples)} of {len(set(units_of(samples)))} parts"
+    parts = len(set(units_of(samples)))
+    return f"{len(samples)} of {parts} part{'s' * (parts != 1)}"
 
 
 def _marked(found: Sequence[Sample], folder: Path) -> tuple[Sample, ...]:
@@ -173,11 +173,11 @@ def _defective(
             got=str(fewest),
             fix="Add a picture of it, or put it into the folder of another kind.",
         )
-    if len(set(units_of(found))) < FEWEST_PARTS:
+    if len(set(units_of(found))) < FEWEST_OF_A_KIND:
         raise DataError(
             f"defective pictures in {folder}",
-            expected=f"pictures of at least {FEWEST_PARTS} parts, one to learn from and one to judge by",
-            got=f"{len(found)} of one",
+            expected=f"pictures of at least {FEWEST_OF_A_KIND} parts, one to learn from and one to judge by",
+            got=_count(found),
             fix="Add pictures of another part; or correct --groups, where these show several.",
         )
     refuse_repeated(normals, found)

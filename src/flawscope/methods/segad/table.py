@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from flawscope.data.samples import GOOD
 from flawscope.runtime.groups import numbered
 
 Value = TypeVar("Value", np.float32, np.bool_, np.int64)
@@ -102,11 +103,15 @@ def folds_by_kind(
 ) -> NDArray[np.int64]:
     """A fold (N,) for each picture, so that every kind is spread evenly over all folds; seeded.
 
-    With `owners` (N,), numbers of pictures or parts in their order, all rows of one come into the same fold.
+    With `owners` (N,), numbers of pictures or parts in their order, all rows of one come into the same fold;
+    one with defective rows is of the first one's kind. Defective ones, if several, never all share a fold.
     """
     if owners is not None:
         _, firsts, places = np.unique(owners, return_index=True, return_inverse=True)
-        return folds_by_kind([kinds[first] for first in firsts], folds, seed)[places]
+        of_each = [kinds[first] for first in firsts]
+        for place, kind in zip(places, kinds, strict=True):
+            of_each[place] = kind if of_each[place] == GOOD else of_each[place]
+        return folds_by_kind(of_each, folds, seed)[places]
     random = np.random.default_rng(seed)
     labels = np.asarray(kinds)
     found = np.empty(len(labels), np.int64)
@@ -115,4 +120,7 @@ def folds_by_kind(
         places = random.permutation(np.flatnonzero(labels == kind))
         found[places] = (np.arange(len(places)) + start) % folds
         start += len(places)  # rare kinds then do not all begin in the first fold
+    flawed = np.flatnonzero(labels != GOOD)
+    if len(flawed) > 1 and np.ptp(found[flawed]) == 0:  # such as two kinds of one part each
+        found[flawed[-1]] = (found[flawed[-1]] + 1) % folds
     return found
