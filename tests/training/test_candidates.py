@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flawscope.data.pictures import PictureFiles
 from flawscope.data.samples import Sample
 from flawscope.data.training import Unseen
+from flawscope.methods.registry import MethodSpec
 from flawscope.methods.segad import SegADOptions
 from flawscope.methods.segad.logistic import LogisticOptions
 from flawscope.methods.segad.table import Table, folds_by_kind
@@ -72,6 +73,9 @@ def test_tiles_are_judged_by_picture() -> None:
     assert choice.margins.shape == choice.fold_of.shape == (len(KINDS),)
     assert auroc(DEFECTIVE.astype(int), choice.margins) > 0.95
     assert [gain.pictures for gain in gains(choice, Run())] == [(40, 40)] * 2
+    beside = OPTIONS.model_copy(update={"classifier": MethodSpec(method="classifier")})
+    one = choose([Candidate(cast(Any, None), beside, table)], folds, Run())
+    assert len(gains(one, Run())) == 1  # for a classifier has learnt all kinds
     assert table.joined(table).owners.tolist() == [*owners, *(owners + len(KINDS))]
 
 

@@ -257,6 +257,9 @@ def test_a_map_of_another_size_and_reserved_options_are_refused(
     segments = {"kind": "static", "map": str(tmp_path / "map.png")}
     with pytest.raises(DataError, match=r"map\.png"):
         _learn(trained, pictures, tmp_path / "model", options={**FAST, "segments": segments})
+    beside = {"classifier": {"method": "classifier"}, "classifier_folds": 0}
+    with pytest.raises(OptionError, match=r"'classifier_folds'.* have not been learnt from, got 0"):
+        _learn(trained, pictures, tmp_path / "model", options={**FAST, **beside})
     with pytest.raises(OptionError, match="'size'"):
         _learn(trained, pictures, tmp_path / "model", options={"size": [32, 32]})
 

@@ -77,13 +77,15 @@ class Gain:
 def gains(choice: Choice, run: Run, *, watch: Watch = UNWATCHED) -> list[Gain]:
     """The gain in cross-validation, and, with several kinds of defects, on kinds that are not learnt from.
 
+    A supervised classifier beside has learnt all kinds, so that its score cannot tell of the latter.
+
     Raises:
         Stopped: the stop signal was set.
     """
     table, folds = choice.best.table, int(choice.fold_of.max()) + 1
     found = [_gain(table, choice.judged, f"held out in {folds} folds")]
     kinds = sorted(set(table.kinds) - {GOOD})
-    if len(kinds) > 1:
+    if len(kinds) > 1 and choice.best.options.classifier is None:
         fold_of = folds_by_kind(table.kinds, len(kinds), run.seed + 1, table.units)
         named = np.asarray(table.kinds)
         apart = [

@@ -17,7 +17,7 @@ from flawscope.data.survey import require_spread
 from flawscope.data.tiles import sources
 from flawscope.errors import BundleError, OptionError
 from flawscope.files import writable_folder
-from flawscope.methods.segad import SegAD
+from flawscope.methods.segad import SegAD, SegADOptions
 from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
@@ -70,7 +70,8 @@ def learn(
     regression; or score and likeness to known defects, summed. Pictures that calibrate have no part in the
     choice; where they must, in folds, nothing is chosen. The gain is that of choosing and learning, on folds
     that had no part in either; on kinds that are not learnt from, that of learning alone, the way having
-    been chosen with all kinds.
+    been chosen with all kinds. Beside a supervised classifier, which has learnt all kinds, nothing is told
+    of the latter.
 
     Args:
         run: by default the recipe's seed, device and precision.
@@ -100,13 +101,7 @@ def learn(
     chosen = replace(chosen, tiling=tiling)
     engines = _engines(recipe, few=bool(chosen.split.folds))
     options = trained.options(recipe.options)
-    if manifest.tiling is not None and options.segments.placed:
-        raise OptionError(
-            "option 'segments'",
-            expected="a kind that is found in tiles (one, object, clusters, components)",
-            got=options.segments.kind,
-            fix="Leave it out; that kind lies in whole pictures, and the model sees tiles.",
-        )
+    _refuse(options, manifest)
     frame = manifest.frame.reading(options.frame)
     require_spread(PictureFiles(chosen.good, frame))
     writable_folder(out)
@@ -146,6 +141,24 @@ def learn(
     grown, calibrated = len(chosen.split.tuning), len(set(sources(contents.apart)))
     counts = {"forest": grown, "calibration": calibrated, "defective": len(chosen.defective)}
     return LearnResult(made, counts, len(normals) - len(found.normals), choice.tried, tuple(gained))
+
+
+def _refuse(options: SegADOptions, manifest: Manifest) -> None:
+    """Refuse segments that tiles do not have, and scores of a classifier that has learnt from the picture."""
+    if manifest.tiling is not None and options.segments.placed:
+        raise OptionError(
+            "option 'segments'",
+            expected="a kind that is found in tiles (one, object, clusters, components)",
+            got=options.segments.kind,
+            fix="Leave it out; that kind lies in whole pictures, and the model sees tiles.",
+        )
+    if options.classifier is not None and not options.classifier_folds:
+        raise OptionError(
+            "option 'classifier_folds'",
+            expected="at least 2, for `learn` judges by pictures that have not been learnt from",
+            got="0",
+            fix=f"Leave it out, or train anew with: flawscope train --method {SegAD.name}.",
+        )
 
 
 def _engines(recipe: LearnRecipe, *, few: bool) -> tuple[Pair, ...]:
