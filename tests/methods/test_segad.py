@@ -275,6 +275,15 @@ def test_too_few_pictures_of_a_part_are_refused(rings: Make) -> None:
         _segad(defects="real").fit(none, Run())
 
 
+def test_a_forest_that_divides_nothing_is_told(rings: Make) -> None:
+    data, told = _data(rings, defects=4), list[str]()
+    few = TrainingData(data.normal, data.tuning.subset(range(4)), defective=data.defective)
+    for options in ({}, {"logistic": {}}):
+        _segad(**options).fit(few, Run(), Watch(say=told.append))
+    assert len(told) == 1
+    assert "its 4 good and 4 defective pictures, so that all pictures score alike" in told[0]
+
+
 def test_a_segment_that_no_picture_shows_is_refused(rings: Make, tmp_path: Path) -> None:
     drawn = np.zeros((1024, 1024), np.uint8)
     drawn[3, 3] = 1  # vanishes at 64×64

@@ -18,6 +18,7 @@ from flawscope.data.tiles import sources
 from flawscope.errors import BundleError, OptionError
 from flawscope.files import writable_folder
 from flawscope.methods.segad import SegAD, SegADOptions
+from flawscope.methods.segad.final import undivided
 from flawscope.methods.segad.table import folds_by_kind
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch
@@ -116,6 +117,8 @@ def learn(
     choice = choose(open_ways, folds_by_kind(table.kinds, folds, run.seed, table.units), run, watch)
     gained = gains(choice, run, watch=watch)
     detector = choice.best.detector(trained, run.seed)
+    if said := undivided(detector.final, choice.best.table):
+        watch.say(said)
     held_out = None
     if few:
         levels = score_by_itself(detector, chosen.apart(frame), run, watch).levels

@@ -29,7 +29,7 @@ from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.appearance import Appearance
 from flawscope.methods.segad.classifying import held_out_scores, require_kinds
-from flawscope.methods.segad.final import FOREST, fit, unfitted, with_appearance
+from flawscope.methods.segad.final import FOREST, fit, undivided, unfitted, with_appearance
 from flawscope.methods.segad.forest import load, require_agreement
 from flawscope.methods.segad.options import NAME, SegADOptions
 from flawscope.methods.segad.reading import FAR_APART, SegmentReader, far_apart, read_table
@@ -147,7 +147,11 @@ class SegAD(Detector):
         for index, base in enumerate(self.bases):
             learnt = data.for_detector(self.options.scaled if base.needs().tuning else 0.0)
             self.reader.bases[index] = fit_once(base, learnt, run, watch)
-        return self.settle(self.collect(data.unseen(), run, watch), run.seed)
+        table = self.collect(data.unseen(), run, watch)
+        found = self.settle(table, run.seed)
+        if said := undivided(self.final, table):
+            watch.say(said)
+        return found
 
     def collect(self, unseen: Unseen, run: Run, watch: Watch = UNWATCHED) -> Table:
         """Features and truth of the pictures that the forest learns from, by detectors that are trained.

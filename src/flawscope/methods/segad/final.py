@@ -31,6 +31,18 @@ def fit(final: Forest | Logistic, table: Table, options: SegADOptions, seed: int
     return {FOREST: bytes(booster.save_raw("ubj"))}
 
 
+def undivided(final: Forest | Logistic, table: Table) -> str:
+    """What to tell of a forest no tree of which divides the rows that it has learnt; empty of any other."""
+    if isinstance(final, Logistic) or not bool(final.threshold.isinf().all()):
+        return ""
+    flawed = int(table.defective.sum())
+    return (
+        f"No tree of SegAD's forest divides its {len(table) - flawed} good and {flawed} defective pictures, "
+        "so that all pictures score alike. Add pictures, or set options.logistic={}, a logistic regression "
+        "in the forest's place."
+    )
+
+
 def with_appearance(table: Table, options: SegADOptions, seed: int) -> tuple[Table, Direction]:
     """The table with each row's likeness, by a classifier of other rows, and a classifier of all rows."""
     settings = options.appearance
