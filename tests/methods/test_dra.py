@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,19 @@ def test_natural_pictures_as_pseudo_anomalies(supervised_data: Make) -> None:
         small(pseudo="natural").fit(data, Run())
     natural = TrainingData(data.normal, data.tuning, data.tuning, data.defective)
     assert small(pseudo="natural").fit(natural, Run()).learnt.history
+
+
+def test_natural_pictures_reach_it_beside_segad(supervised_data: Make) -> None:
+    known = supervised_data(6, 4)
+    data = replace(known, natural=known.normal.subset([0]), normal=known.normal.subset(range(1, 6)))
+    spec = {"backbone": "test_resnet", "weights": "random"}
+    beside = {"method": "dra", "options": {**spec, "pseudo": "natural", "steps": 1, "batch": 4}}
+    values = {
+        "size": [64, 64],
+        "segments": {"kind": "one"},
+        "detectors": [{"method": "patchcore", "options": {**spec, "layers": ["layer2"]}}],
+        "classifier": beside,
+        "classifier_folds": 2,
+        "logistic": {},
+    }
+    assert "the classifier/score" in str(create("segad", values).fit(data, Run()).outputs)

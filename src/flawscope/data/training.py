@@ -63,7 +63,8 @@ class TrainingData:
 
     def unseen(self) -> Unseen:
         """What no detector of `for_detector` has seen."""
-        return Unseen(self.tuning, self.defective if self.defective else None, self.normal, self.parts)
+        defective = self.defective if self.defective else None
+        return Unseen(self.tuning, defective, self.normal, self.parts, self.natural)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Unseen:
         defective: pictures of known defects, or None.
         learnt: the good pictures that the detectors learnt from or were scaled on.
         parts: good pictures with annotated parts, see `TrainingData`.
+        natural: pictures of anything but the product, or None.
 
     Raises:
         DataError: the detectors have learnt from one of the pictures, or one is annotated.
@@ -84,6 +86,7 @@ class Unseen:
     defective: Pictures | None
     learnt: Pictures
     parts: Pictures | None = None
+    natural: Pictures | None = None
 
     def __post_init__(self) -> None:
         learnt = "what the detectors learn from"

@@ -44,7 +44,8 @@ def held_out_scores(
             pictures.subset(_four_fifths(pictures, run.seed))
             for pictures in (unseen.learnt, unseen.normal, defective)
         ]
-        classifier = fit_once(classifier, _data(chosen[0] + chosen[1], chosen[2]), run, watch)
+        data = _data(chosen[0] + chosen[1], chosen[2], unseen.natural)
+        classifier = fit_once(classifier, data, run, watch)
         return classifier, _scores(classifier, both, run, watch)
     parts = folds_by_kind([sample.kind for sample in both.samples], folds, run.seed, units_of(both.samples))
     found = len(set(sources(defective)))
@@ -62,21 +63,21 @@ def held_out_scores(
             others = [int(row) for row in np.flatnonzero(~apart)]
             known = both.subset([row for row in others if not both.samples[row].defective])
             known_defects = both.subset([row for row in others if both.samples[row].defective])
-            data = _data(unseen.learnt + known, known_defects)
+            data = _data(unseen.learnt + known, known_defects, unseen.natural)
             fresh = fit_once(create(classifier.name, classifier.options.model_dump()), data, run, watch)
             scores[apart] = _scores(
                 fresh, both.subset([int(row) for row in np.flatnonzero(apart)]), run, watch
             )
             stage.advance()
-    return fit_once(classifier, _data(good, defective), run, watch), scores
+    return fit_once(classifier, _data(good, defective, unseen.natural), run, watch), scores
 
 
 def _scores(classifier: Detector, pictures: Pictures, run: Run, watch: Watch) -> NDArray[np.float32]:
     return np.asarray(score(classifier, pictures, run, watch)["score"], np.float32)
 
 
-def _data(normal: Pictures, defective: Pictures) -> TrainingData:
-    return TrainingData(normal, normal.subset([]), defective=defective)
+def _data(normal: Pictures, defective: Pictures, natural: Pictures | None) -> TrainingData:
+    return TrainingData(normal, normal.subset([]), natural, defective)
 
 
 def _four_fifths(pictures: Pictures, seed: int) -> list[int]:
