@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -76,6 +77,9 @@ def test_tiles_are_judged_by_picture() -> None:
     beside = OPTIONS.model_copy(update={"classifier": MethodSpec(method="classifier")})
     one = choose([Candidate(cast(Any, None), beside, table)], folds, Run())
     assert len(gains(one, Run())) == 1  # for a classifier has learnt all kinds
+    kinds = tuple(kind.replace("spot", "synthetic") for kind in table.kinds)
+    made = choose([Candidate(cast(Any, None), OPTIONS, replace(table, kinds=kinds))], folds, Run())
+    assert [gain.synthetic for gain in gains(made, Run())] == [20, 20]
     assert table.joined(table).owners.tolist() == [*owners, *(owners + len(KINDS))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,8 @@ def test_gain_and_loss_are_said_plainly(value: float, low: float, high: float, w
     gain = Gain((12, 8), 0.9, 0.89, Interval(value, low, high), "held out by folds")
     assert gain.statement().startswith(words)
     assert gain.statement().endswith("on 12 good and 8 defective pictures, held out by folds.")
+    made = replace(gain, synthetic=8).statement()
+    assert made.endswith("8 defective pictures (8 of them synthetic), held out by folds.")
 
 
 def test_the_graph_scores_as_xgboost_does_on_its_features(

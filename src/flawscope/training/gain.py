@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.samples import GOOD
+from flawscope.methods.segad.reading import SYNTHETIC
 from flawscope.methods.segad.table import Table, folds_by_kind
 from flawscope.metrics import Interval, auroc, bootstrap_interval
 from flawscope.nn.run import Run
@@ -29,6 +30,7 @@ class Gain:
         difference: after less before, with its 95 % bootstrap interval over the same pictures, or over their
             parts where several show one.
         held_out: how what judged was kept from what it is judged on.
+        synthetic: how many of the defective ones are good pictures with synthetic defects.
     """
 
     pictures: tuple[int, int]
@@ -36,6 +38,7 @@ class Gain:
     after: float
     difference: Interval
     held_out: str
+    synthetic: int = 0
 
     @property
     def verdict(self) -> str:
@@ -57,7 +60,8 @@ class Gain:
             "likely": f"AUROC probably rises, though it may fall: {change}",
             "none": f"No gain that these pictures can show: AUROC goes {change}",
         }[self.verdict]
-        return f"{said}, on {good} good and {defective} defective pictures, {self.held_out}."
+        made = f" ({self.synthetic} of them synthetic)" if self.synthetic else ""
+        return f"{said}, on {good} good and {defective} defective pictures{made}, {self.held_out}."
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -65,6 +69,7 @@ class Gain:
             "verdict": self.verdict,
             "good": self.pictures[0],
             "defective": self.pictures[1],
+            "synthetic": self.synthetic,
             "auroc_before": self.before,
             "auroc_after": self.after,
             "difference": self.difference.value,
@@ -114,4 +119,5 @@ def _gain(table: Table, after: Scores, held_out: str) -> Gain:
         auroc(labels, after),
         bootstrap_interval(difference, labels, rows, groups=parts),
         held_out,
+        sum(table.kinds[first] == SYNTHETIC for first in table.firsts),
     )
