@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from flawscope.data.pictures import PictureFiles
 from flawscope.data.training import TrainingData
 from flawscope.errors import DataError
 from flawscope.methods.dra import (
@@ -139,7 +140,7 @@ def test_natural_pictures_as_pseudo_anomalies(supervised_data: Make) -> None:
     assert small(pseudo="natural").fit(natural, Run()).learnt.history
 
 
-def test_natural_pictures_reach_it_beside_segad(supervised_data: Make) -> None:
+def test_beside_segad_it_gets_natural_pictures_and_defects_of_other_parts(supervised_data: Make) -> None:
     known = supervised_data(6, 4)
     data = replace(known, natural=known.normal.subset([0]), normal=known.normal.subset(range(1, 6)))
     spec = {"backbone": "test_resnet", "weights": "random"}
@@ -153,3 +154,7 @@ def test_natural_pictures_reach_it_beside_segad(supervised_data: Make) -> None:
         "logistic": {},
     }
     assert "the classifier/score" in str(create("segad", values).fit(data, Run()).outputs)
+    same = [replace(sample, group="a") for sample in data.defective.samples] if data.defective else []
+    one = replace(data, defective=PictureFiles(same, data.normal.frame))
+    with pytest.raises(DataError, match=r"at least 2 parts, .*, got 4 of 1 part"):
+        create("segad", values).fit(one, Run())

@@ -33,7 +33,7 @@ def held_out_scores(
     is kept learns from all. With 0 it is the paper's: one that has learnt from 80 % of everything scores all.
 
     Raises:
-        DataError: a fold without a defective picture to learn from.
+        DataError: a fold without a defective picture to learn from, such as where all show one part.
         Stopped: the stop signal was set; trained classifiers are kept.
     """
     defective = unseen.defective
@@ -55,6 +55,13 @@ def held_out_scores(
             expected=f"at least {folds}, one for each fold of the classifier",
             got=str(found),
             fix="Add defective pictures, lower options.classifier_folds, or leave the classifier out.",
+        )
+    if len(set(units_of(defective.samples))) == 1:
+        raise DataError(
+            "defective pictures",
+            expected="pictures of at least 2 parts, for the classifier's folds part none",
+            got=f"{found} of 1 part",
+            fix="Add defective pictures of another part, or leave the classifier out.",
         )
     scores = np.empty(len(both), np.float32)
     with watch.stage("classifier in folds", folds) as stage:
