@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -66,3 +68,13 @@ def test_equal_histograms_are_trusted_and_empty_maps_never(by: str) -> None:
     rows[3] = 0
     assert trusted(rows, by=by).tolist() == [index != 3 for index in range(12)]  # type: ignore[arg-type]
     assert trusted(0 * rows, by=by).all()  # type: ignore[arg-type]
+
+
+def test_thousands_of_pictures_are_compared_one_by_one() -> None:
+    """All pairs at once took gigabytes."""
+    rows = np.random.default_rng(2).random((1500, 8))
+    tracemalloc.start()
+    trusted(rows, by="neighbours")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * rows.nbytes

@@ -82,6 +82,5 @@ def _with_neighbours(histograms: NDArray[np.float64], cluster: int) -> NDArray[n
     middle = np.median(histograms, axis=0)
     spread = np.median(np.abs(histograms - middle), axis=0)
     scaled = (histograms - middle) / np.maximum(spread, _LEAST_SPREAD)
-    distances = np.linalg.norm(scaled[:, None] - scaled, axis=2)  # (n, n)
-    reach = np.sort(distances, axis=1)[:, cluster]
+    reach = np.array([np.partition(np.linalg.norm(scaled - one, axis=1), cluster)[cluster] for one in scaled])
     return np.asarray(reach <= _FARTHER * np.median(reach))
