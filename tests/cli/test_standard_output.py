@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flawscope.cli import inspect_command
+from flawscope.cli.console import table_of
 from trained import Trained
 
 COMMAND = [sys.executable, "-m", "flawscope", "methods"]
@@ -52,3 +55,15 @@ def test_a_stopped_inspection_leaves_its_report(
     ended = flawscope("inspect", trained.folder, trained.pictures / "spot", "--out", tmp_path / "out")
     assert ended.code == 130
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_tables_cut_no_names_and_numbers_in_narrow_terminals() -> None:
+    table, stream = table_of("score", "picture", title="Most anomalous"), io.StringIO()
+    name = "line/camera_number_two/2026-11-30/000123.png"
+    table.add_row("0.5725", name)
+    Console(file=stream, width=26, soft_wrap=True).print(table)
+    lines = [line.split("│")[1:3] for line in stream.getvalue().splitlines() if line.count("│") == 3]
+    assert ["".join(cell.strip() for cell in column) for column in zip(*lines, strict=True)] == [
+        "0.5725",
+        name,
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, cell, console, note, print_json, say
+from flawscope.cli.console import Bars, cell, console, note, print_json, say, table_of
 from flawscope.cli.issues import show_issues, summary
 from flawscope.cli.signals import interruptible_run
 from flawscope.files import typed
@@ -153,9 +153,7 @@ def check(
 
 
 def _show(checked: Checked) -> None:
-    from rich.table import Table
-
-    table = Table("component", "pictures", "pieces", "mean area", "", title="first in the order first")
+    table = table_of("component", "pictures", "pieces", "mean area", "", title="first in the order first")
     for one in checked.components:
         ignored = "ignored" if one.ignore else ""
         table.add_row(cell(one.name), str(one.pictures), str(one.pieces), f"{one.share:.2%}", ignored)

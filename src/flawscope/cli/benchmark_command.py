@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import cell, console, print_json, say
+from flawscope.cli.console import cell, console, print_json, say, table_of
 from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
@@ -105,8 +105,6 @@ def _incomplete(recipe: str | None, data: Path | None, out: Path | None) -> Exce
 
 
 def _list(*, as_json: bool) -> None:
-    from rich.table import Table
-
     from flawscope.benchmark.recipe import load_benchmark, shipped
 
     recipes = {name: load_benchmark(name) for name in shipped()}
@@ -114,7 +112,7 @@ def _list(*, as_json: bool) -> None:
         rows = {name: [row.label for row in entry.rows] for name, entry in recipes.items()}
         print_json([{"name": name, **entry.about(), "rows": rows[name]} for name, entry in recipes.items()])
         return
-    table = Table("recipe", "what it compares, and its source", "rows")
+    table = table_of("recipe", "what it compares, and its source", "rows")
     table.columns[0].no_wrap = True
     for name, entry in recipes.items():
         table.add_row(name, cell(f"{entry.title}: {entry.source}"), str(len(entry.rows)))
@@ -122,12 +120,10 @@ def _list(*, as_json: bool) -> None:
 
 
 def _show(outcome: Outcome, out: Path) -> None:
-    from rich.table import Table
-
     from flawscope.benchmark.table import TABLE, caption, cells, headings
 
     published = outcome.benchmark
-    table = Table(*headings(outcome, effort=False), title=cell(published.title))
+    table = table_of(*headings(outcome, effort=False), title=cell(published.title))
     table.columns[0].no_wrap = True
     for row in published.rows:
         table.add_row(*map(cell, cells(outcome, row, effort=False)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flawscope.cli.console import cell, console, note, say
+from flawscope.cli.console import cell, console, note, say, table_of
 from flawscope.files import typed
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ _LISTED = 12  # flips; the report shows all
 
 def show_comparison(found: Comparison) -> None:
     """Print figures and flips as tables."""
-    from rich.table import Table
-
     if found.known:
         note(f"{found.known} pictures left out, because one of the models has seen them.")
     if found.said:
@@ -33,7 +31,7 @@ def show_comparison(found: Comparison) -> None:
         if (error := pair.old.error or pair.new.error) is not None:
             note(f"unreadable: {error}")
     title = f"{found.dataset.name}: {counts['good']} good, {counts['defective']} defective"
-    table = Table("figure", "old", "new", "change", title=cell(title))
+    table = table_of("figure", "old", "new", "change", title=cell(title))
     gone, come = -counts["new_miss"], counts["new_find"]
     found_by = [str(counts["defective"] - side.misses) for side in (found.old, found.new)]
     table.add_row("defects found", *found_by, f"{gone} {come:+d}" if gone or come else "none")

@@ -23,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column, Table
 
 from flawscope.files import unwritable
 
@@ -133,6 +134,11 @@ def printable(text: str) -> str:
 def cell(text: str) -> str:
     """Text of the user's as a cell of a table."""
     return escape(printable(text))
+
+
+def table_of(*headings: str, title: str | None = None) -> Table:
+    """A table to fill; where it is wider than the terminal, cells go on in further lines, and none is cut."""
+    return Table(*(Column(heading, overflow="fold") for heading in headings), title=title)
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, cell, console, note, print_json, say
+from flawscope.cli.console import Bars, cell, console, note, print_json, say, table_of
 
 if TYPE_CHECKING:
     from flawscope.station.evaluate import Evaluation
@@ -91,8 +91,6 @@ def evaluate(
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the figures as tables."""
-    from rich.table import Table
-
     for record in evaluation.records:
         if record.error is not None:
             note(f"unreadable: {record.error}")
@@ -103,7 +101,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         note(f"{evaluation.known} pictures left out, because the model has seen them{other}.")
     for reason in evaluation.misfits.values():
         note(f"left out of figures of place: {reason}")
-    table = Table("figure", "value", "95 % interval", title=cell(evaluation.dataset.name))
+    table = table_of("figure", "value", "95 % interval", title=cell(evaluation.dataset.name))
     for name, interval in evaluation.detection.items():
         ends = "" if math.isnan(interval.low) else f"{interval.low:.3f} – {interval.high:.3f}"
         table.add_row(name, f"{interval.value:.4f}", ends)
@@ -111,7 +109,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table.add_row(name, f"{value:.4f}", "")
     if table.row_count:
         console.print(table)
-    table = Table("kind", "counts as", "pictures", "accept", "review", "reject", "AUROC")
+    table = table_of("kind", "counts as", "pictures", "accept", "review", "reject", "AUROC")
     for kind, rates in evaluation.kinds.items():
         ranked = "" if rates.auroc is None else f"{rates.auroc:.3f}"
         shares = (f"{share:.1%}" for share in (rates.accept, rates.review, rates.reject))

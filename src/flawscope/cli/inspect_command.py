@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import Bars, cell, console, note, print_json, printable, say
+from flawscope.cli.console import Bars, cell, console, note, print_json, printable, say, table_of
 from flawscope.cli.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
@@ -172,15 +172,13 @@ def _print_record(record: Record) -> None:
 
 
 def _show(summary: Summary, out: Path | None) -> None:
-    from rich.table import Table
-
-    table = Table("accept", "review", "reject", "unreadable", "done before")
+    table = table_of("accept", "review", "reject", "unreadable", "done before")
     table.add_row(
         *(str(getattr(summary, name)) for name in ("accept", "review", "reject", "failed", "skipped"))
     )
     console.print(table)
     if summary.worst:
-        table = Table("score", "verdict", "picture", title="Most anomalous")
+        table = table_of("score", "verdict", "picture", title="Most anomalous")
         for record in summary.worst:
             table.add_row(f"{record.score:.4f}", record.decision, cell(record.path))
         console.print(table)

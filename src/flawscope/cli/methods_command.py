@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import console, print_json, say
+from flawscope.cli.console import console, print_json, say, table_of
 
 EXAMPLES = """Examples:
 
@@ -25,7 +25,6 @@ def methods(
 ) -> None:
     """List the methods, or one method's options with defaults and sources."""
     from rich.markup import escape
-    from rich.table import Table
 
     from flawscope.methods.registry import available, describe
 
@@ -34,7 +33,7 @@ def methods(
         print_json(described)
         return
     if name is None:
-        table = Table("method", "what it does")
+        table = table_of("method", "what it does")
         for entry in described:
             table.add_row(entry.name, entry.summary)
         console.print(table)
@@ -42,7 +41,7 @@ def methods(
         return
     (entry,) = described
     say(f"{entry.name}: {entry.summary}")
-    table = Table("option", "plain value, and in presets", "meaning and source")
+    table = table_of("option", "plain value, and in presets", "meaning and source")
     for option in entry.options:
         own = {name: preset[option.name] for name, preset in entry.presets.items() if option.name in preset}
         lines = [*_lines(option.default)]

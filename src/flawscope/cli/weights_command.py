@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flawscope.cli import options
-from flawscope.cli.console import cell, console, print_json, say
+from flawscope.cli.console import cell, console, print_json, say, table_of
 
 EXAMPLES = """Examples:
 
@@ -25,7 +25,6 @@ def weights(
     as_json: options.JsonLines = False,
 ) -> None:
     """Show which pretrained weights are at hand and where, or fetch some for work offline."""
-    from rich.table import Column, Table
 
     from flawscope.nn.backbones.weights import fetch, list_weights
 
@@ -41,8 +40,7 @@ def weights(
         for entry in backbones:
             print_json(entry)
         return
-    where = Column("where", overflow="fold")  # whole, on as many lines as it takes
-    table = Table("backbone", "at hand", "MB", where, "licence")
+    table = table_of("backbone", "at hand", "MB", "where", "licence")
     for entry in backbones:
         place, at_hand = str(entry.where or entry.source), "yes" if entry.available else "no"
         table.add_row(cell(entry.name), at_hand, f"{entry.size / 1e6:.0f}", cell(place), entry.licence)
