@@ -25,7 +25,6 @@ def weights(
     as_json: options.JsonLines = False,
 ) -> None:
     """Show which pretrained weights are at hand and where, or fetch some for work offline."""
-
     from flawscope.nn.backbones.weights import fetch, list_weights
 
     if name is not None:

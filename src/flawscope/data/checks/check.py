@@ -68,8 +68,8 @@ def check_data(
     doubt, what is left out, a format, size, mode or camera that alone tells the kinds apart, groups that
     nobody named or that lie on both sides, and too few good pictures, or parts, for the wanted false-reject
     rate. A folder whose layout cannot be read is a finding too, not an
-    exception. Memory is 2 KiB a picture (its thumbnail) and a few decoded pictures at a time; `near=False`
-    does without the thumbnails.
+    exception. Memory is some 7 KiB a picture (its thumbnail twice, and what was seen of it) and a few
+    decoded pictures at a time; `near=False` does without the thumbnails.
 
     Args:
         data: a data set, or the folder of one; `layout` and `product` say how to read a folder.
