@@ -112,6 +112,19 @@ def test_good_pictures_are_not_taken_from_folders_with_defective_ones(
         collect_good([root], tell=print)
 
 
+def test_a_folder_of_good_pictures_that_is_itself_called_as_defective_ones_are_is_refused(
+    good_pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = good_pictures(1, name="NG")
+    with pytest.raises(DataError, match=r"got a folder NG, which counts as defective"):
+        collect_good([folder], tell=print)
+    monkeypatch.chdir(folder)
+    with pytest.raises(DataError, match=r"got a folder NG, which counts as defective"):
+        collect_good(["."], tell=print)
+    assert len(collect_good([f"{folder}/*.png"], tell=print)) == 1
+    assert len(collect_good([good_pictures(1, name="rejected/good").parent], tell=print)) == 1
+
+
 def test_links_that_lead_round_in_a_circle_are_pictures_that_cannot_be_read(
     good_pictures: Callable[..., Path],
 ) -> None:

@@ -46,7 +46,8 @@ def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) 
     """As `collect`, for pictures that are to be good: a folder with defective ones among them is refused.
 
     Raises:
-        DataError: as `collect`; or a folder below a source that says bad, or lies beside one that says good.
+        DataError: as `collect`; or a source, or a folder below one, that says bad, or lies there beside one
+            that says good.
     """
     for source in sources:
         folder = Path(source)
@@ -55,20 +56,24 @@ def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) 
             raise DataError(
                 f"good pictures in {folder}",
                 expected="nothing but good pictures",
-                got=f"a folder {defective.name}, which counts as defective",
-                fix="Name the folder that holds the good ones alone.",
+                got=f"a folder {defective.resolve().name}, which counts as defective",
+                fix="Name the folder that holds the good ones alone, or rename it if they are good.",
             )
     return collect(sources, tell=tell)
 
 
 def _defective_below(folder: Path) -> Path | None:
-    """A folder below of defective pictures: its name says so, or one beside it is named as the good one."""
-    below = {
-        parent
+    """The folder, or one below, of defective pictures: its name says so, or one beside it is the good one's.
+
+    In a folder that says bad itself, pictures below one that says good are good.
+    """
+    ways = [
+        [parent for parent in path.parents if parent != folder and parent.is_relative_to(folder)]
         for path in list_pictures(folder).pictures
-        for parent in path.parents
-        if parent != folder and parent.is_relative_to(folder)
-    }
+    ]
+    if says_bad(folder.resolve().name) and not all(any(says_good(one.name) for one in way) for way in ways):
+        return folder
+    below = {parent for way in ways for parent in way}
     chosen = {path.parent for path in below if says_good(path.name)}
     for path in sorted(below):
         odd = path.parent in chosen and path.name.casefold() not in _SPLITS
