@@ -192,6 +192,8 @@ def test_export_makes_a_folder_that_answers_alike_without_weights(
         (("train", "{one}"), 3, "at least 5"),
         (("inspect", "{model}", "{empty}"), 3, "at least one picture"),
         (("inspect", "{empty}", "{good}"), 5, "manifest"),
+        (("inspect", "{good}", "{model}"), 5, "got a folder of pictures. Name the model folder first"),
+        (("inspect", "{models}", "{good}"), 5, "got a folder of models. Name one of them: "),
         (("inspect", "{model}", "{good}", "--engine", "onnxrutime"), 2, 'Did you mean "onnxruntime"'),
         (("inspect", "{model}", "{good}", "--overlays", "al"), 2, 'Did you mean "all"'),
         (("inspect", "{model}", "{good}", "--out", "{file}"), 7, "can be written"),
@@ -213,6 +215,7 @@ def test_a_mistake_ends_in_one_clear_line(
         "empty": tmp_path / "empty",
         "file": tmp_path / "file",
         "model": trained.folder,
+        "models": trained.folder.parent,
         "out": tmp_path / "out",
     }
     ended = flawscope(*(argument.format(**places) for argument in arguments))

@@ -28,6 +28,7 @@ from flawscope.files import (
 from flawscope.folders import mended, scratch
 from flawscope.runtime import places, seal
 from flawscope.runtime.frozen import misfit
+from flawscope.runtime.listing import is_picture_name
 from flawscope.runtime.manifest import FORMAT, FileEntry, Manifest
 
 MANIFEST, GRAPH, WEIGHTS, RECIPE = places.MANIFEST, places.GRAPH, places.WEIGHTS, places.RECIPE
@@ -211,9 +212,7 @@ def _read(folder: Path, trusted: seal.Trusted | None = None) -> Bundle:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        got = f"no such {'file' if is_folder(folder) else 'folder'}"
-        fix = "Check the path, or train a model first."
-        raise _broken(folder, f"a folder with {MANIFEST}", got, fix) from error
+        raise _no_model(folder) from error
     except OSError as error:
         got = (error.strerror or str(error)).lower()
         fix = "Check the path and its permissions."
@@ -274,6 +273,19 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     if found != entry.sha256:
         got = "other content" if found else f"{size} bytes"
         raise _broken(folder, f"{name} as its manifest describes it ({entry.bytes} bytes)", got)
+
+
+def _no_model(folder: Path) -> BundleError:
+    """The error for a path without a manifest, with what lies there instead."""
+    got, fix = f"no such {'file' if folder.is_dir() else 'folder'}", "Check the path, or train a model first."
+    with contextlib.suppress(OSError):
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        models = [name for name in names if is_bundle(folder / name)]
+        if models:
+            got, fix = "a folder of models", f"Name one of them: {', '.join(models[:6])}."
+        elif any(map(is_picture_name, names)):
+            got, fix = "a folder of pictures", "Name the model folder first, then the pictures."
+    return _broken(folder, f"a folder with {MANIFEST}", got, fix)
 
 
 def _broken(folder: Path, expected: str, got: str, fix: str = _AGAIN) -> BundleError:
