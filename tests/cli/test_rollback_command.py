@@ -110,5 +110,7 @@ def test_nothing_to_return_to(flawscope: Callable[..., Any], tmp_path: Path) -> 
         assert (ended.code, len(ended.err.splitlines())) == (2, 1)
         assert "expected an earlier version of it, got none" in ended.err
     assert flawscope("rollback", model, "--list").code == 0
-    assert flawscope("rollback", tmp_path / "typo", "--list").code == 5
+    for arguments in ([], ["--list"], ["--to", "abc"]):
+        ended = flawscope("rollback", tmp_path / "typo", *arguments)
+        assert (ended.code, "got no such folder. Check the path" in ended.err) == (5, True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -248,6 +248,7 @@ def test_nothing_recognised_says_what_lies_there(tmp_path: Path) -> None:
         read_dataset(tmp_path)
     assert "\n" not in str(caught.value)
     assert all(name in str(caught.value) for name in LAYOUTS)
+    assert caught.value.fix.endswith("where they lie in folders below it, call it good.")
 
 
 def test_two_layouts_at_once_want_a_name(tmp_path: Path, grow: Grow) -> None:

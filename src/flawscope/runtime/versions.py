@@ -151,13 +151,15 @@ def rollback(model: Path, to: str | None = None, event: Event | None = None) -> 
         event: what the log says beside the time and both names.
 
     Raises:
-        BundleError: the kept version is damaged; the model in use stays.
+        BundleError: no model and no version of one; the kept version is damaged, and the model in use stays.
         OptionError: no such version, several that begin so, or none before this one; the model is itself one.
         OutputError: the places cannot be written; the model in use stays.
     """
     store = Store(model)
     store.require_no_version()
     if not store.kept() and (is_whole(store.model) or not store.is_kept(store.model)):
+        if not bundle.is_bundle(store.model):
+            bundle.load(store.model)  # which says what lies there instead
         raise _no_earlier(store.model)
     with store.alone():
         wanted = _before(store) if to is None else _named(store, to)

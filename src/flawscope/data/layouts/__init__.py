@@ -98,7 +98,8 @@ def recognise(folder: Path) -> str:
         str(folder),
         expected=f"pictures, a sub-folder good, or one of the layouts {', '.join(LAYOUTS)}",
         got=_seen(folder),
-        fix="Point at the folder that holds the good pictures.",
+        fix="Point at the folder that holds the good pictures; where they lie in folders below it, call it "
+        "good.",
     )
 
 
