@@ -192,7 +192,7 @@ def test_export_makes_a_folder_that_answers_alike_without_weights(
         (("train", "{one}"), 3, "at least 5"),
         (("inspect", "{model}", "{empty}"), 3, "at least one picture"),
         (("inspect", "{empty}", "{good}"), 5, "manifest"),
-        (("inspect", "{good}", "{model}"), 5, "got a folder of pictures. Name the model folder first"),
+        (("inspect", "{good}", "{model}"), 5, "got a folder of pictures. Name the model folder"),
         (("inspect", "{models}", "{good}"), 5, "got a folder of models. Name one of them: "),
         (("inspect", "{model}", "{good}", "--engine", "onnxrutime"), 2, 'Did you mean "onnxruntime"'),
         (("inspect", "{model}", "{good}", "--overlays", "al"), 2, 'Did you mean "all"'),

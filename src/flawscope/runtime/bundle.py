@@ -284,7 +284,7 @@ def _no_model(folder: Path) -> BundleError:
         if models:
             got, fix = "a folder of models", f"Name one of them: {', '.join(models[:6])}."
         elif any(map(is_picture_name, names)):
-            got, fix = "a folder of pictures", "Name the model folder first, then the pictures."
+            got, fix = "a folder of pictures", "Name the model folder; pictures come after it."
     return _broken(folder, f"a folder with {MANIFEST}", got, fix)
 
 
