@@ -28,8 +28,9 @@ EXAMPLES = """Examples:
 
   flawscope inspect station/bracket line1/ --trust factory.pub
 
-With --out, the same command again goes on where it stopped. Exit code 3: some pictures could not be read. An
-alarm of drift is printed once, with the picture that raised it; flawscope drift RESULTS tells all of them."""
+With --out, the same command again goes on where it stopped; pictures that were judged keep their verdicts,
+after `calibrate`, too, until --fresh. Exit code 3: some pictures could not be read. An alarm of drift is
+printed once, with the picture that raised it; flawscope drift RESULTS tells all of them."""
 
 
 def inspect(
