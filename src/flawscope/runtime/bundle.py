@@ -277,9 +277,10 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 
 def _no_model(folder: Path) -> BundleError:
     """The error for a path without a manifest, with what lies there instead."""
-    got, fix = f"no such {'file' if folder.is_dir() else 'folder'}", "Check the path, or train a model first."
+    got = f"no such {'file' if is_folder(folder) else 'folder'}"
+    fix = "Check the path, or train a model first."
     with contextlib.suppress(OSError):
-        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        names = sorted(path.name for path in folder.iterdir()) if is_folder(folder) else []
         models = [name for name in names if is_bundle(folder / name)]
         if models:
             got, fix = "a folder of models", f"Name one of them: {', '.join(models[:6])}."
