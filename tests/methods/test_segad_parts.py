@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flawscope.methods.rd4ad.detector import PRESETS
+from flawscope.methods.registry import create
 from flawscope.methods.segad.options import SegADOptions
 from flawscope.methods.segad.reading import far_apart
 from flawscope.methods.segad.table import folds_by_kind
@@ -28,13 +29,32 @@ def test_folds_spread_every_kind() -> None:
 
 def test_no_fold_has_all_defective_parts() -> None:
     """Parts of which defective pictures are known are spread as such, though good ones show them, too."""
-    kinds = ["good"] * 12 + ["a", "a", "b", "b"]
-    mixed, apart = [*range(12), 0, 0, 1, 1], [*range(12), 12, 12, 13, 13]
-    for owners in (mixed, apart):
-        for folds in (2, 3, 5):
-            for seed in range(8):
-                found = folds_by_kind(kinds, folds, seed, owners)
-                assert found[12] == found[13] != found[14] == found[15]
+    for good in (11, 12, 13):  # one kind comes before "good", one after: how many are good decides
+        kinds = ["good"] * good + ["a", "a", "z", "z"]
+        mixed, apart = [*range(good), 0, 0, 1, 1], [*range(good), good, good, good + 1, good + 1]
+        for owners in (mixed, apart):
+            for folds in (2, 3, 5):
+                for seed in range(8):
+                    found = folds_by_kind(kinds, folds, seed, owners)
+                    assert found[-4] == found[-3] != found[-2] == found[-1]
+
+
+def test_synthetic_rows_leave_the_folds_as_they_are() -> None:
+    kinds, owners = ["good"] * 9 + ["a"] * 3, [*range(12)]
+    both = [*kinds, *["synthetic"] * 9]
+    for seed in range(4):
+        expected = folds_by_kind(kinds, 3, seed, owners).tolist()
+        assert folds_by_kind(both, 3, seed, [*owners, *range(9)]).tolist() == expected + expected[:9]
+
+
+def test_natural_pictures_are_asked_for_where_a_detector_wants_some() -> None:
+    beside = {
+        "method": "dra",
+        "options": {"backbone": "test_resnet", "weights": "random", "pseudo": "natural"},
+    }
+    detectors = [{"method": "patchcore", "options": {"backbone": "test_resnet", "weights": "random"}}]
+    for more, wanted in (({"classifier": beside}, True), ({}, False)):
+        assert bool(create("segad", {"detectors": detectors, **more}).needs().natural) is wanted
 
 
 def test_the_default_detectors_are_those_of_the_papers_section_5() -> None:

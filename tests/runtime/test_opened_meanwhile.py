@@ -57,11 +57,28 @@ def test_a_model_that_is_switched_while_it_is_opened_answers_as_its_manifest_say
     assert inspector.inspect(WHITE).score == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("step", ["_copy", "_check_alike"])
 def test_a_model_that_is_switched_while_it_is_exported_is_not_mixed_with_the_new_one(
-    switching: Callable[[ModuleType, str], Path], tmp_path: Path
+    switching: Callable[[ModuleType, str], Path], tmp_path: Path, step: str
 ) -> None:
-    model = switching(bundle, "refuse_existing")
+    model = switching(deploy, step)
     with pytest.raises(BundleError, match="changed meanwhile"):
         deploy.deploy(model, tmp_path / "station")
     assert not (tmp_path / "station").exists()
     assert deploy.deploy(model, tmp_path / "station").manifest == bundle.load(model).manifest
+
+
+def test_a_file_that_the_new_model_lacks_does_not_count_as_a_place_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, copy = first(tmp_path / "model"), deploy._copy
+    made = candidate(model, 2.0)
+
+    def switched(source: bundle.Bundle, folder: Path) -> None:
+        versions.switch(model, made)
+        (model / next(iter(source.manifest.files))).unlink()
+        copy(source, folder)
+
+    monkeypatch.setattr(deploy, "_copy", switched)
+    with pytest.raises(BundleError, match="changed meanwhile"):
+        deploy.deploy(model, tmp_path / "station")

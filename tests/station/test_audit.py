@@ -20,7 +20,7 @@ from flawscope.files import sha256
 from flawscope.runtime.chain import Row, following
 from flawscope.runtime.prediction import Decision, Prediction
 from flawscope.runtime.record import Record, Views
-from flawscope.station.audit import audit, audit_log
+from flawscope.station.audit import audit, audit_log, is_closed
 from flawscope.station.picture import Inspected
 from flawscope.station.results import Results, read_records, read_views
 from flawscope.station.reviews import reviews
@@ -253,6 +253,7 @@ def test_results_whose_model_lies_where_nobody_may_look_are_audited(tmp_path: Pa
     found = audit(tmp_path)
     assert found.whole
     assert audit_log(found) is None
+    assert is_closed(found)
     with pytest.raises(OSError, match="name too long"):
         audit_log(found, closed)
 

@@ -19,7 +19,7 @@ from flawscope.station.reviews import review
 from flawscope.station.store import STORE
 from streams import inspected, opened
 
-_ODD = ("x", "[]", "5", '{"scores": "a"}', '{"scores": [null]}')
+_ODD = ("x", "[]", "5", '{"scores": "a"}', '{"scores": [null]}', f'{{"scores": [1{"0" * 400}]}}', "[" * 10**5)
 
 
 @pytest.fixture
@@ -51,6 +51,23 @@ def test_an_odd_entry(written: Callable[..., Path], kind: str, text: str) -> Non
     with pytest.raises(OutputError, match="a damaged or foreign file"):
         part_of(folder, "1.png")
     assert not audit(folder).whole
+
+
+def test_a_picture_whose_entry_holds_no_record_or_whose_row_leads_nowhere(
+    written: Callable[..., Path],
+) -> None:
+    folder = written("UPDATE records SET link = 'q'")
+    for read in (part_of, lambda *names: review(*names, "good")):
+        with pytest.raises(OutputError, match="a damaged or foreign file"):
+            read(folder, "1.png")
+
+
+def test_an_entry_of_a_picture_without_its_record(written: Callable[..., Path]) -> None:
+    folder = written(
+        "UPDATE chain SET entry = json_set(entry, '$.record', json('{}')) WHERE kind = 'picture'"
+    )
+    with pytest.raises(OutputError, match="a damaged or foreign file"):
+        review(folder, "1.png", "good")
 
 
 @pytest.mark.parametrize("value", ["zz", 5, b""])

@@ -110,6 +110,8 @@ def test_each_inspection_of_one_file_counts(tmp_path: Path, manifest: Manifest, 
     assert raised(read_records(tmp_path)) == []  # the last record of the file is another picture's
     page = inspection_report(inspector.bundle, tmp_path).read_text(encoding="utf-8")
     assert page.count("Drift: Brightness has fallen since") == 1
+    restart(tmp_path)
+    assert "Drift: " not in inspection_report(inspector.bundle, tmp_path).read_text(encoding="utf-8")
 
 
 def test_a_restart_begins_a_new_stream_also_for_those_that_run(tmp_path: Path, manifest: Manifest) -> None:

@@ -123,6 +123,8 @@ def test_a_folder_of_good_pictures_that_is_itself_called_as_defective_ones_are_i
         collect_good(["."], tell=print)
     assert len(collect_good([f"{folder}/*.png"], tell=print)) == 1
     assert len(collect_good([good_pictures(1, name="rejected/good").parent], tell=print)) == 1
+    (folder.parent / "chosen").symlink_to(folder)  # a link is called as somebody called it
+    assert len(collect_good([folder.parent / "chosen"], tell=print)) == 1
 
 
 def test_links_that_lead_round_in_a_circle_are_pictures_that_cannot_be_read(

@@ -69,7 +69,7 @@ def _try(planned: Planned, outcome: Outcome, run: Run, watch: Watch) -> None:
 
 def let_go(folder: Path) -> None:
     """Remove a run's model, but for its losses, which charts draw."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         (folder / MODEL / LOSSES).replace(folder / LOSSES)
     shutil.rmtree(folder / MODEL, ignore_errors=True)
 
@@ -78,6 +78,7 @@ def _run_one(planned: Planned, run: Run, watch: Watch) -> None:
     folder, recipe = writable_folder(planned.folder), planned.recipe
     training = Training.read(folder / TRAINING)
     if training is None or not bundle.is_bundle(folder / MODEL):
+        (folder / LOSSES).unlink(missing_ok=True)  # of a model that was let go
         made = train(recipe, folder / MODEL, run, watch, overwrite=True)
         training = Training(
             pictures=made.counts,

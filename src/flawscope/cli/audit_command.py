@@ -87,7 +87,7 @@ def verify(
 ) -> None:
     """Recompute the chain of results; name the first row that was changed, removed or put in."""
     from flawscope.station import heads
-    from flawscope.station.audit import audit, audit_log
+    from flawscope.station.audit import audit, audit_log, is_closed
 
     signer, trusted = _keys(head, write_head, sign, trust)
     if head is not None and (trusted is not None or Path(head).is_file()):
@@ -100,7 +100,7 @@ def verify(
         print_json(found.to_json() | {"log": None if log is None else log.to_json()})
     else:
         _show(found, log, pictures=pictures)
-        if log is None and (model is not None or found.through):
+        if log is None and (model is not None or found.through or is_closed(found)):
             place = model or found.folder
             say(f"No log of versions can be read beside {place}: changes of the model are not checked.")
     if not found.whole or found.changed or (log is not None and log.problem is not None):

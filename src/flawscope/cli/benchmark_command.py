@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ from flawscope.cli.signals import interruptible_run
 
 if TYPE_CHECKING:
     from flawscope.benchmark.plan import Outcome
+
+_LONGEST = 28  # letters of a name that stay on one line
 
 EXAMPLES = """Examples:
 
@@ -113,10 +116,15 @@ def _list(*, as_json: bool) -> None:
         print_json([{"name": name, **entry.about(), "rows": rows[name]} for name, entry in recipes.items()])
         return
     table = table_of("recipe", "what it compares, and its source", "rows")
-    table.columns[0].no_wrap = True
+    table.columns[0].min_width = _width(recipes)
     for name, entry in recipes.items():
         table.add_row(name, cell(f"{entry.title}: {entry.source}"), str(len(entry.rows)))
     console.print(table)
+
+
+def _width(names: Iterable[str]) -> int:
+    """Of a first column of names: they stay on one line where they are of a common length."""
+    return min(_LONGEST, max(map(len, names), default=0))
 
 
 def _show(outcome: Outcome, out: Path) -> None:
@@ -124,7 +132,7 @@ def _show(outcome: Outcome, out: Path) -> None:
 
     published = outcome.benchmark
     table = table_of(*headings(outcome, effort=False), title=cell(published.title))
-    table.columns[0].no_wrap = True
+    table.columns[0].min_width = _width(row.label for row in published.rows)
     for row in published.rows:
         table.add_row(*map(cell, cells(outcome, row, effort=False)))
     console.print(table)

@@ -48,7 +48,7 @@ def evaluate(
     """Measure a model on pictures with truth: AUROC, AU-PRO, false rejects, per defect kind."""
     from flawscope.data.annotations.attach import attach
     from flawscope.data.checks.kinds import told_of
-    from flawscope.data.groups_as_before import group_as_before
+    from flawscope.data.groups_as_before import group_as_before, tables_of
     from flawscope.data.layouts import read_dataset
     from flawscope.data.outputs import refuse_any
     from flawscope.files import writable_folder
@@ -59,12 +59,12 @@ def evaluate(
     from flawscope.training.embedding import scatters
 
     choice = options.groups(groups)
-    if out is not None:
-        read = (annotations, None if choice is None else choice.table)
-        refuse_any(evaluation_files(out / "report.html"), filter(None, read))
     inspector = Inspector.load(model, engine=engine, threads=threads)
-    dataset = read_dataset(folder, layout=layout, product=product)
     grouped = inspector.bundle.manifest.calibration.grouped_by
+    if out is not None:
+        read = (annotations, *tables_of(choice, grouped))
+        refuse_any(evaluation_files(out / "report.html"), filter(None, read))
+    dataset = read_dataset(folder, layout=layout, product=product)
     dataset, told = group_as_before(dataset, grouped, choice)
     for line in (*told_of(dataset), *told):
         note(line)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from flawscope.data.groups import GroupChoice, Grouping, group, group_dataset
 from flawscope.data.samples import Dataset, Sample
@@ -62,6 +64,15 @@ def group_as_before(dataset: Dataset, grouped: str, wished: GroupChoice | None) 
         return group_dataset(dataset, GroupChoice.parse(grouped))
     except (DataError, OptionError):
         return group_dataset(dataset, None)
+
+
+def tables_of(wished: GroupChoice | None, grouped: str) -> list[Path]:
+    """The table that tells parts, as wished or else as a model's calibration says; empty where none does."""
+    choice = wished
+    if choice is None and grouped not in ("", LAYOUT):
+        with contextlib.suppress(DataError, OptionError):
+            choice = GroupChoice.parse(grouped)
+    return [] if choice is None or choice.table is None else [choice.table]
 
 
 def group_if_fitting(samples: Sequence[Sample], grouped: str) -> tuple[Sample, ...]:

@@ -118,7 +118,9 @@ def inspection_report(bundle: Bundle, folder: Path) -> Path:
 
 
 def _remarks(bundle: Bundle, folder: Path, items: Sequence[ReportItem]) -> Iterator[str]:
-    yield from (f"Drift: {alarm.text}" for alarm in raised(folder))
+    alarms = raised(folder)
+    alarms += [alarm for item in items for alarm in item.record.drift if alarm not in alarms]
+    yield from (f"Drift: {alarm.text}" for alarm in alarms)
     if len(items) > MOST:
         yield f"Pictures are shown for the {MOST} most anomalous."
     present = InForce.of(bundle, (bundle.manifest.engine, bundle.manifest.precision)).verdicts

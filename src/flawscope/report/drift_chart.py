@@ -22,7 +22,7 @@ from flawscope.station.replay import Replay
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _FOOT = 960, 300, 84, 24, 16, 48
 _LOWEST, _HIGHEST = -5.0, 3.0  # powers of ten of the capital at which an alarm is raised
 _POINTS = 900  # of a line
-_LINE, _LETTERS = 18, 112  # of the legend: pixels of a row, and how many letters fit into one
+_LINE, _LETTERS = 18, 95  # of the legend: pixels of a row, and how many letters fit into one
 _QUIET = "#c4cad3"
 
 

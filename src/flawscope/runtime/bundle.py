@@ -129,7 +129,7 @@ def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -
             got="a model",
             fix=f"Choose another --out, or replace {'another' if source else 'the'} model with --overwrite.",
         )
-    lost = () if overwrite else sorted(name for name in places.OWN if is_there(out / name))
+    lost = () if overwrite else sorted(name for name in places.OWN if (out / name).exists())
     if lost:
         raise OptionError(
             f"--out {out}",
@@ -284,7 +284,7 @@ def _no_model(folder: Path) -> BundleError:
         models = [name for name in names if is_bundle(folder / name)]
         if models:
             got, fix = "a folder of models", f"Name one of them: {', '.join(models[:6])}."
-        elif any(map(is_picture_name, names)):
+        elif any(map(is_picture_name, names)) and places.OWN.isdisjoint(names):
             got, fix = "a folder of pictures", "Name the model folder; pictures come after it."
     return _broken(folder, f"a folder with {MANIFEST}", got, fix)
 

@@ -83,7 +83,10 @@ class Inspector:
         return cls.load(bundle, engine=engine, threads=threads, trust=trust)
 
     def close(self) -> None:
-        """End the threads, once what they work on is done; the model, and streams begun, stay usable."""
+        """End the threads, once what they work on is done; the model, and streams begun, stay usable.
+
+        A stream that is read on begins new threads, which last until `close` again.
+        """
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:

@@ -135,7 +135,7 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
 
     Returns:
         None where there is no such log, and none of the changes that it should hold is known; or where it
-        lies where whoever asks may not look.
+        cannot be read, see `is_closed`.
 
     Raises:
         BundleError: neither a model nor versions of one lie where `model` says.
@@ -159,6 +159,15 @@ def audit_log(found: Audit, model: Path | None = None) -> LogAudit | None:
     if told is None and lacking:
         told = f"a change is missing by which the results went on in their row {min(lacking)}"
     return LogAudit(folder, len(rows), told)
+
+
+def is_closed(found: Audit) -> bool:
+    """Whether the log lies, beside where the model lay, as far as is known, where it cannot be read."""
+    try:
+        versions.rows(Path(found.folder))
+    except OSError:
+        return True
+    return False
 
 
 class _Walk:

@@ -73,7 +73,10 @@ def models_of(base: sqlite3.Connection, folder: Path) -> Iterator[tuple[int, InF
         OutputError: the store is damaged.
     """
     for entry in chained.others(base, "model"):
-        yield entry.get("number", 0), _read(entry, folder)
+        number = entry.get("number", 0)
+        if not isinstance(number, int):
+            raise foreign(folder)
+        yield number, _read(entry, folder)
 
 
 def read_models(folder: Path) -> list[InForce]:

@@ -65,12 +65,13 @@ def deploy(
         raise OptionError("--normals", expected="--for MACHINE.json beside it", got="none", fix=fix)
     with (progress or Silent()).stage("exporting", 1) as stage:
         with bundle.writing(out, signer) as draft:
-            for name in source.manifest.files:
-                if name not in LEFT_BEHIND:
-                    (draft.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source.folder / name, draft.folder / name)
-            require_same(source)
-            _check_alike(source, draft.folder)
+            try:
+                _copy(source, draft.folder)
+                require_same(source)
+                _check_alike(source, draft.folder)
+            except (OSError, BundleError):
+                require_same(source)
+                raise
             draft.manifest = source.manifest
         stage.advance()
     return draft.bundle
@@ -102,6 +103,13 @@ def _require_here(pair: Pair) -> None:
     )
 
 
+def _copy(source: Bundle, folder: Path) -> None:
+    for name in source.manifest.files:
+        if name not in LEFT_BEHIND:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.folder / name, folder / name)
+
+
 def _check_alike(source: Bundle, copy: Path) -> None:
     manifest, ours = source.manifest, Graphs.of(source)
     shape = (PROBES, 3, manifest.frame.height, manifest.frame.width)
@@ -111,7 +119,6 @@ def _check_alike(source: Bundle, copy: Path) -> None:
         for graphs in (ours, replace(ours, folder=copy))
     )
     if any(not np.array_equal(expected[name], got[name]) for name in expected):
-        require_same(source)
         raise BundleError(
             "exported model",
             expected="the answers of the trained model",

@@ -30,7 +30,9 @@ KEPT = 1000  # pictures after which the state is kept again
 _MARKS = "SELECT seq, kind FROM chain WHERE kind != 'picture' ORDER BY seq DESC"
 _SINCE = "SELECT seq, kind, entry FROM chain WHERE seq > ? ORDER BY seq"
 _REFERENCE = "SELECT reference FROM drift WHERE verdicts = ?"
-_RAISED = """SELECT entry FROM chain WHERE kind = 'picture' AND instr(entry, '"drift":') ORDER BY seq"""
+_RAISED = """
+SELECT entry FROM chain WHERE kind = 'picture' AND seq > {:d} AND instr(entry, '"drift":') ORDER BY seq
+"""
 _STATE = "SELECT alpha, start, seq, state FROM drift WHERE verdicts = ?"
 _NAME = (
     "INSERT INTO drift (verdicts, reference) VALUES (?, ?) ON CONFLICT (verdicts) DO UPDATE "
@@ -122,13 +124,15 @@ def start_of(base: sqlite3.Connection, folder: Path, verdicts: str) -> int:
 
 
 def raised(folder: Path) -> list[Alarm]:
-    """All alarms in a folder of results, in their order, of pictures that were inspected again since, too.
+    """Alarms since the stream of the model in force began, in their order, of pictures inspected again, too.
 
     Raises:
         OutputError: what lies there is damaged or foreign.
     """
     with contextlib.closing(opened_to_read(folder)) as base:
-        return [alarm for record in records(base, folder, _RAISED) for alarm in record.drift]
+        last = chained.last_of(base, "model")
+        start = 0 if last is None else start_of(base, folder, in_force(base, folder, last[0]).verdicts)
+        return [alarm for record in records(base, folder, _RAISED.format(start)) for alarm in record.drift]
 
 
 def stream(base: sqlite3.Connection, folder: Path) -> tuple[Reference, Iterator[Record]] | None:
@@ -147,7 +151,7 @@ def stream(base: sqlite3.Connection, folder: Path) -> tuple[Reference, Iterator[
     try:
         reference = Reference.of_json(json.loads(found[0]))
         Drift.beside(reference)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise foreign(folder) from error
     rows = _rows(base, folder, start_of(base, folder, verdicts))
     return reference, (record for _, _, record in rows if record is not None)
@@ -161,6 +165,6 @@ def _rows(base: sqlite3.Connection, folder: Path, after: int) -> Iterator[tuple[
             try:
                 entry: dict[str, Any] = json.loads(text)
                 record = Record.of_json(entry["record"] | {"file": entry["file"]})
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise foreign(folder) from error
         yield number, kind, record

@@ -25,7 +25,7 @@ def record_of(entry: Entry, folder: Path) -> Record:
     """
     try:
         return Record.of_json({**entry["record"], "file": entry["file"]}, model=entry["model"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise foreign(folder) from error
 
 
@@ -57,5 +57,5 @@ def entries(base: sqlite3.Connection, folder: Path, query: str) -> Iterator[Entr
         for (text,) in base.execute(query):
             try:
                 yield json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise foreign(folder) from error

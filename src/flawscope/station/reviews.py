@@ -16,6 +16,7 @@ from flawscope.runtime.chain import Entry
 from flawscope.runtime.listing import real_path
 from flawscope.runtime.record import Record, Truth
 from flawscope.station import chained
+from flawscope.station.entries import record_of
 from flawscope.station.names import read_from
 from flawscope.station.store import foreign, opened, opened_to_read, require_results, told, writing
 
@@ -75,8 +76,8 @@ def review(folder: Path, picture: str, verdict: str, *, by: str = "", note: str 
     require_results(folder)
     with contextlib.closing(opened(folder)) as base, writing(base, folder):
         link = located(base, folder, picture)
-        record = chained.picture(base, folder, link).entry["record"]
-        content = {"path": record["path"], "of": link, "picture": record.get("picture"), "verdict": verdict}
+        record = record_of(chained.picture(base, folder, link).entry, folder)
+        content = {"path": record.path, "of": link, "picture": record.picture, "verdict": verdict}
         return _review(chained.append(base, "review", {**content, "by": by, "note": note}).entry)
 
 
@@ -107,6 +108,12 @@ def reviewed(records: Iterable[Record], given: Iterable[Review]) -> Iterator[Rec
             yield record.model_copy(update={"truth": Truth(kind=kind, defective=one.verdict != "good")})
 
 
+def _number(link: Any, folder: Path) -> int:
+    if not isinstance(link, int):
+        raise foreign(folder)
+    return link
+
+
 def located(base: sqlite3.Connection, folder: Path, picture: str) -> int:
     """Number of the last entry of a picture: named as its record has it, as it lies, or by its name's end.
 
@@ -117,13 +124,13 @@ def located(base: sqlite3.Connection, folder: Path, picture: str) -> int:
     exact = base.execute("SELECT link FROM records WHERE path = ?", (os.fsencode(named),)).fetchone()
     seen_from_there = named.is_absolute() or real_path(root) == real_path(Path.cwd())
     if exact is not None and seen_from_there:
-        return int(exact[0])
+        return _number(exact[0], folder)
     alike = base.execute("SELECT path, link FROM records WHERE instr(path, ?)", (os.fsencode(named.name),))
     rows = [(Path(os.fsdecode(path)), link) for path, link in alike]
     meant = {link for path, link in rows if _same_place(root / path, named)} | set(exact or ())
     meant = meant or {link for path, link in rows if path.parts[-len(named.parts) :] == named.parts}
     if len(meant) == 1:
-        return int(meant.pop())
+        return _number(meant.pop(), folder)
     raise InputError(
         f"picture {picture}",
         expected=f"one of the pictures inspected into {folder}",

@@ -56,10 +56,16 @@ def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) 
             raise DataError(
                 f"good pictures in {folder}",
                 expected="nothing but good pictures",
-                got=f"a folder {defective.resolve().name}, which counts as defective",
-                fix="Name the folder that holds the good ones alone, or rename it if they are good.",
+                got=f"a folder {_called(defective)}, which counts as defective",
+                fix="Name the folder that holds the good ones alone; if these are good, rename it, or name "
+                f"them by a pattern in quotes, such as '{_called(defective)}/*.png'.",
             )
     return collect(sources, tell=tell)
+
+
+def _called(folder: Path) -> str:
+    """By the name that was given, as of a link; the folder's own where none was, as in `.` and `..`."""
+    return folder.resolve().name if folder.name in ("", "..") else folder.name
 
 
 def _defective_below(folder: Path) -> Path | None:
@@ -71,7 +77,7 @@ def _defective_below(folder: Path) -> Path | None:
         [parent for parent in path.parents if parent != folder and parent.is_relative_to(folder)]
         for path in list_pictures(folder).pictures
     ]
-    if says_bad(folder.resolve().name) and not all(any(says_good(one.name) for one in way) for way in ways):
+    if says_bad(_called(folder)) and not all(any(says_good(one.name) for one in way) for way in ways):
         return folder
     below = {parent for way in ways for parent in way}
     chosen = {path.parent for path in below if says_good(path.name)}

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flawscope.data.samples import GOOD
-from flawscope.methods.segad.reading import SYNTHETIC
-from flawscope.methods.segad.table import Table, folds_by_kind
+from flawscope.methods.segad.table import SYNTHETIC, Table, folds_by_kind
 from flawscope.metrics import Interval, auroc, bootstrap_interval
 from flawscope.nn.run import Run
 from flawscope.nn.watch import UNWATCHED, Watch

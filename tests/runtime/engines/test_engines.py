@@ -232,8 +232,15 @@ def test_a_graph_that_fails_is_refused_as_it_is_opened(tmp_path: Path, name: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_graph_of_frames_that_no_memory_holds_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_graph_of_frames_that_no_memory_holds_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import onnx.parser
+
+    def none(shape: object, kind: object) -> None:
+        raise MemoryError(f"no room for {shape} of {kind}")
+
+    monkeypatch.setattr(np, "zeros", none)
 
     text = """
     <ir_version: 9, opset_import: ["": 18]>

@@ -67,6 +67,9 @@ def held_out_scores(
     with watch.stage("classifier in folds", folds) as stage:
         for fold in range(folds):
             apart = parts == fold
+            if not apart.any():  # more folds than parts
+                stage.advance()
+                continue
             others = [int(row) for row in np.flatnonzero(~apart)]
             known = both.subset([row for row in others if not both.samples[row].defective])
             known_defects = both.subset([row for row in others if both.samples[row].defective])
@@ -91,6 +94,11 @@ def _four_fifths(pictures: Pictures, seed: int) -> list[int]:
     random = np.random.default_rng((seed, len(pictures)))
     count = max(1, round(PAPERS_SHARE * len(pictures))) if len(pictures) else 0
     return sorted(int(index) for index in random.permutation(len(pictures))[:count])
+
+
+def natural_of(detectors: Sequence[Detector | None]) -> int:
+    """How many natural pictures the detectors want, the most that one of them asks for."""
+    return max((each.needs().natural for each in detectors if each is not None), default=0)
 
 
 def require_kinds(bases: Sequence[Detector], classifier: Detector | None, *, looks: bool) -> None:

@@ -28,7 +28,7 @@ from flawscope.methods.detector import HEATMAP, SCORE, Detector, Facts, Learnt, 
 from flawscope.methods.fit_once import fit_once
 from flawscope.methods.registry import contradiction, create
 from flawscope.methods.segad.appearance import Appearance
-from flawscope.methods.segad.classifying import held_out_scores, require_kinds
+from flawscope.methods.segad.classifying import held_out_scores, natural_of, require_kinds
 from flawscope.methods.segad.final import FOREST, fit, undivided, unfitted, with_appearance
 from flawscope.methods.segad.forest import load, require_agreement
 from flawscope.methods.segad.options import NAME, SegADOptions
@@ -126,6 +126,7 @@ class SegAD(Detector):
             normal=3,
             tuning=FEWEST,
             defective=FEWEST,
+            natural=natural_of([*self.bases, self.classifier]),
             optional=frozenset() if required else frozenset({"defective"}),
             tuning_share=0.5,  # section 5.1: 1000 of VAD's 2000 good pictures
             instead={"tuning": "raise it", "defective": "set options.defects=synthetic"},

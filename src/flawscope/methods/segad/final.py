@@ -35,9 +35,10 @@ def undivided(final: Forest | Logistic, table: Table) -> str:
     """What to tell of a forest no tree of which divides the rows that it has learnt; empty of any other."""
     if isinstance(final, Logistic) or not bool(final.threshold.isinf().all()):
         return ""
-    flawed = int(table.defective.sum())
+    defective = table.of_pictures(table.defective)
+    good, flawed = len(defective) - int(defective.sum()), int(defective.sum())
     return (
-        f"No tree of SegAD's forest divides its {len(table) - flawed} good and {flawed} defective pictures, "
+        f"No tree of SegAD's forest divides its {good} good and {flawed} defective pictures, "
         "so that all pictures score alike. Add pictures, or set options.logistic={}, a logistic regression "
         "in the forest's place."
     )

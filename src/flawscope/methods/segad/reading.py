@@ -18,7 +18,7 @@ from flawscope.methods.detector import Detector, SmoothsCells
 from flawscope.methods.segad.appearance import looks_of, overheard
 from flawscope.methods.segad.classifying import no_looks
 from flawscope.methods.segad.statistics import SegmentStatistics, Statistic
-from flawscope.methods.segad.table import Table
+from flawscope.methods.segad.table import SYNTHETIC, Table
 from flawscope.metrics import auroc
 from flawscope.nn.moments import Moments
 from flawscope.nn.run import Run, full_float32
@@ -34,7 +34,6 @@ def far_apart(synthetic: NDArray[np.float32], real: NDArray[np.float32]) -> floa
     return abs(2 * auroc(labels, np.concatenate([synthetic, real])) - 1)
 
 
-SYNTHETIC = "synthetic"
 _BATCH = 8
 _DEFECTS = 0xDEFEC7
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flawscope.data.samples import GOOD
 from flawscope.runtime.groups import numbered
 
+SYNTHETIC = "synthetic"  # kind of a good picture that was given a defect
 Value = TypeVar("Value", np.float32, np.bool_, np.int64)
 
 
@@ -104,13 +105,15 @@ def folds_by_kind(
     """A fold (N,) for each picture, so that every kind is spread evenly over all folds; seeded.
 
     With `owners` (N,), numbers of pictures or parts in their order, all rows of one come into the same fold;
-    one with defective rows is of the first one's kind. Defective ones, if several, never all share a fold.
+    one with real defective rows is of the first one's kind. Real defective ones never all share a fold, if
+    there are several.
     """
     if owners is not None:
         _, firsts, places = np.unique(owners, return_index=True, return_inverse=True)
         of_each = [kinds[first] for first in firsts]
         for place, kind in zip(places, kinds, strict=True):
-            of_each[place] = kind if of_each[place] == GOOD else of_each[place]
+            if of_each[place] == GOOD and kind != SYNTHETIC:
+                of_each[place] = kind
         return folds_by_kind(of_each, folds, seed)[places]
     random = np.random.default_rng(seed)
     labels = np.asarray(kinds)

@@ -25,6 +25,7 @@ from flawscope.files import sha256
 from flawscope.nn.backbones._sources import (
     DETECTORS,
     KNOWN,
+    PACKAGES,
     SHIPPED,
     Known,
     download,
@@ -160,8 +161,9 @@ def _files(folder: Path, name: str, cached: Path | None = None) -> list[Path]:
 
 
 def _info(known: Known) -> WeightsInfo:
+    cached = Path(f"timm-{known.name}.safetensors") if known.name in PACKAGES else None
     for source, folder in _folders():
-        for path in _files(folder, known.name, _cache_file(known.name)):
+        for path in _files(folder, known.name, cached):
             return _here(known.name, path, source, known.licence)
     package = packaged_path(known.name)
     if package is not None:
