@@ -59,11 +59,11 @@ def evaluate(
     from flawscope.training.embedding import scatters
 
     choice = options.groups(groups)
+    written = () if out is None else evaluation_files(out / "report.html")
+    refuse_any(written, filter(None, (annotations, *tables_of(choice, ""))))
     inspector = Inspector.load(model, engine=engine, threads=threads)
     grouped = inspector.bundle.manifest.calibration.grouped_by
-    if out is not None:
-        read = (annotations, *tables_of(choice, grouped))
-        refuse_any(evaluation_files(out / "report.html"), filter(None, read))
+    refuse_any(written, tables_of(choice, grouped))
     dataset = read_dataset(folder, layout=layout, product=product)
     dataset, told = group_as_before(dataset, grouped, choice)
     for line in (*told_of(dataset), *told):
