@@ -123,6 +123,7 @@ OTHERS: dict[str, tuple[str, Kept]] = {
                 "classifier_folds": 2,
                 "segments": {"kind": "one"},
                 "detector_scores": True,
+                "logistic": {},  # so few pictures divide no tree of a forest
             },
             exceptions=TUNED,
             slow=REPEATED,

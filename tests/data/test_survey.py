@@ -71,6 +71,11 @@ def colour(index: int) -> NDArray[np.uint8]:
     return np.full((24, 24, 3), (10 * index, 200, 90), np.uint8)
 
 
+def darker_first(index: int) -> NDArray[np.uint8]:
+    """Grey alone, black in the first picture."""
+    return np.full((24, 24), 60 * index, np.uint8)
+
+
 def invisible(index: int) -> NDArray[np.uint8]:
     """One colour with an alpha of 0 everywhere."""
     return np.full((24, 24, 4), (10, 200, 90, 0), np.uint8)
@@ -92,6 +97,7 @@ def deep_flat(index: int) -> NDArray[np.uint16]:
         (grey(255), "4 pictures that are white all over"),
         (grey(90), "4 pictures that are one colour all over"),
         (colour, "4 pictures that are one colour all over"),
+        (darker_first, "4 pictures that are one colour all over"),
         (invisible, "4 pictures that are one colour all over"),
         (deep_flat, "4 pictures that are one colour all over"),
         (one_part, "4 pictures that are all alike"),

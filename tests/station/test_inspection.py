@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flawscope.errors import InputError, OutputError, Stopped
+from flawscope.errors import InputError, OptionError, OutputError, Stopped
 from flawscope.files import unwritable, write_atomically
 from flawscope.runtime.images import read_image
 from flawscope.runtime.inspector import Inspector
@@ -31,6 +31,13 @@ from trained import Trained, write_pictures
 @pytest.fixture(scope="module")
 def inspector(trained: Trained) -> Inspector:
     return Inspector.load(trained.folder, threads=1)
+
+
+def test_an_unknown_wish_and_one_path_alone_are_refused(inspector: Inspector, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match='Did you mean "flagged"'):
+        inspect_pictures(inspector, [], out=tmp_path, overlays="flag")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="expected several paths, got one"):
+        inspect_pictures(inspector, "part.png")
 
 
 def test_a_stop_keeps_what_is_done_and_the_next_call_goes_on(inspector: Inspector, tmp_path: Path) -> None:

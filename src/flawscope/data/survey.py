@@ -174,16 +174,17 @@ def require_spread(pictures: Pictures) -> None:
         DataError: all are alike, or each shows one colour and nothing else.
         InputError: a picture that cannot be read.
     """
-    first, alike, flat = None, len(pictures) > 1, True
+    first, alike, flat, low, high = None, len(pictures) > 1, True, 1.0, 0.0
     for pixels in pictures:
         first = pixels if first is None else first
         alike = alike and np.array_equal(first, pixels)
         flat = flat and float(np.ptp(pixels, axis=(1, 2)).max()) < _FLAT
+        low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
         if not alike and not flat:
             return
     if first is None or not (alike or flat):
         return
-    colour = "black" if not first.any() else "white" if (first > 1 - _FLAT).all() else "one colour"
+    colour = "black" if high == 0 else "white" if low > 1 - _FLAT else "one colour"
     raise DataError(
         "good pictures",
         expected="pictures of parts, which differ a little from one to the next",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from flawscope.errors import Stopped
+from flawscope.errors import OptionError, Stopped, unknown
 from flawscope.progress import Progress, Silent
 from flawscope.runtime.alarm import Alarm
 from flawscope.runtime.drift import ALPHA
@@ -104,9 +104,14 @@ def inspect_pictures(
     is watched.
 
     Raises:
+        OptionError: `overlays` is no such wish, or `paths` is one path in place of several.
         OutputError: `out` cannot be written, or holds results of another model.
         Stopped: `stopped()` became true; what is done is kept.
     """
+    if overlays not in _WISHES:
+        raise unknown("overlays", overlays, _WISHES)
+    if isinstance(paths, str | Path):
+        raise OptionError("paths", expected="several paths", got=f"one, {paths}", fix="Put it into a list.")
     summary = Summary()
     with contextlib.ExitStack() as stack:
         results, work = None, functools.partial(_recorded, inspector)
