@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,7 +29,8 @@ HERE = Path(__file__).parent
 def run(script: str, *given: object) -> None:
     """One benchmark, to its end."""
     print(f"{time.strftime('%H:%M:%S')} {script}", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, str(HERE / script), *map(str, given)], check=True, stdout=sys.stderr)
+    file = os.path.relpath(HERE / script)  # results name the command, and no folder of this machine
+    subprocess.run([sys.executable, file, *map(str, given)], check=True, stdout=sys.stderr)
 
 
 def megabytes(folder: Path) -> float:
