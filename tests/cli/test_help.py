@@ -52,6 +52,13 @@ def test_every_command_has_help_with_examples(flawscope: Run) -> None:
         assert f"flawscope {' '.join(command)}" in examples, command
 
 
+@pytest.mark.parametrize("command", [["compare"], ["audit", "verify"]])
+def test_words_below_the_options_fill_the_lines_of_the_terminal(flawscope: Run, command: list[str]) -> None:
+    *_, words = flawscope(*command, "--help").out.rstrip().split("\n\n")
+    lines = [line.strip() for line in words.splitlines() if line.strip()][-4:]
+    assert min(map(len, lines[:-1])) > 60
+
+
 @pytest.mark.parametrize("name", available())
 def test_every_method_is_told_as_json(flawscope: Run, name: str) -> None:
     (told,) = json.loads(flawscope("methods", name, "--json").out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -93,6 +94,19 @@ annotate_command.register(app)
 audit_command.register(app)
 segments_command.register(app)
 data_command.register(app)
+
+
+def _let_flow(group: typer.Typer) -> None:
+    """Join the lines of each paragraph below the options, which the terminal breaks at its own width."""
+    for command in group.registered_commands:
+        if command.epilog:
+            command.epilog = re.sub(r"(?<=\S)\n(?=\S)", " ", command.epilog)
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _let_flow(inner.typer_instance)
+
+
+_let_flow(app)
 
 
 def main() -> None:
