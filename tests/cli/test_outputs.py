@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flawscope.data.groups import GroupChoice
+from flawscope.data.groups_as_before import tables_of
 from flawscope.data.outputs import refuse_in, refuse_over
 from flawscope.data.segment_maps import write_segment_map
 from flawscope.errors import OptionError
@@ -84,3 +86,11 @@ def test_an_evaluation_spares_the_table_of_groups_and_the_annotations(flawscope:
     for reading in (("--groups", f"{table}:part"), ("--annotations", drawn)):
         ended = flawscope(*command, *reading)
         assert (ended.code, "a folder in which no file is read" in ended.err) == (2, True)
+
+
+def test_the_table_that_a_model_counts_parts_by_is_among_what_is_read(tmp_path: Path) -> None:
+    table = tmp_path / "pictures.csv"
+    assert tables_of(None, f"{table}:part") == [table]
+    assert tables_of(GroupChoice.parse(f"{table}:part"), "") == [table]
+    assert tables_of(GroupChoice.parse("none"), f"{table}:part") == []
+    assert tables_of(None, "") == tables_of(None, "part([0-9]+)_") == []

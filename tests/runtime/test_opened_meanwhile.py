@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flawscope.errors import BundleError
+from flawscope.errors import BundleError, OutputError
 from flawscope.runtime import bundle, pipeline, versions
 from flawscope.runtime.inspector import Inspector
 from flawscope.station import deploy
@@ -82,3 +82,16 @@ def test_a_file_that_the_new_model_lacks_does_not_count_as_a_place_that_cannot_b
     monkeypatch.setattr(deploy, "_copy", switched)
     with pytest.raises(BundleError, match="changed meanwhile"):
         deploy.deploy(model, tmp_path / "station")
+
+
+def test_a_copy_at_a_place_that_no_file_can_have_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="a place that can be written, got file name too long"):
+        deploy.deploy(first(tmp_path / "model"), tmp_path / ("x" * 300))
+
+
+def test_a_model_whose_manifest_is_gone_is_no_folder_of_pictures(tmp_path: Path) -> None:
+    model = first(tmp_path / "model")
+    (model / "good-00.webp").write_bytes(b"")
+    (model / bundle.MANIFEST).unlink()
+    with pytest.raises(BundleError, match="got no such file"):
+        bundle.load(model)

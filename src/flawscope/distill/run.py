@@ -107,7 +107,7 @@ def distill_teacher(
     student = build_student(options, targets.channels, run)
     data = _digest(folder, paths)
     facts = (options.model_dump_json(), str(run.seed), str(run.training_dtype), data)
-    run = _with_checkpoints(run, out, facts, [sha256(source) for source in sources if source])
+    run = _with_checkpoints(run, out, (*facts, *(sha256(source) for source in sources if source)))
     with telling_what_is_kept(run):
         cache = PictureCache(paths, options.cached_sizes, run, watch)
         made = distill(targets, student, cache, options, run, watch=watch)
@@ -247,14 +247,12 @@ def _unfinished(out: Path) -> Path:
     return out.parent / f".{out.stem}.unfinished"
 
 
-def _with_checkpoints(run: Run, out: Path, facts: Sequence[str], weights: Sequence[str]) -> Run:
-    """Checkpoints beside `out`, never over those of another call; earlier versions told no `weights`."""
+def _with_checkpoints(run: Run, out: Path, facts: Sequence[str]) -> Run:
+    """Checkpoints beside `out` of this very call, by its `facts`; those of another are never overwritten."""
     kept = Checkpoints(_unfinished(out))
-    earlier, fingerprint = (
-        hashlib.sha256("\n".join(every).encode()).hexdigest() for every in (facts, (*facts, *weights))
-    )
+    fingerprint = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     file = kept.folder / _FINGERPRINT
-    if kept.told() and file.is_file() and file.read_text(encoding="utf-8") not in (fingerprint, earlier):
+    if kept.told() and file.is_file() and file.read_text(encoding="utf-8") != fingerprint:
         raise InputError(
             f"unfinished work {kept.folder}",
             expected="that of this command, on these pictures and with these teachers' weights",

@@ -118,9 +118,7 @@ def inspection_report(bundle: Bundle, folder: Path) -> Path:
 
 
 def _remarks(bundle: Bundle, folder: Path, items: Sequence[ReportItem]) -> Iterator[str]:
-    alarms = raised(folder)
-    alarms += [alarm for item in items for alarm in item.record.drift if alarm not in alarms]
-    yield from (f"Drift: {alarm.text}" for alarm in alarms)
+    yield from (f"Drift: {alarm.text}" for alarm in raised(folder))
     if len(items) > MOST:
         yield f"Pictures are shown for the {MOST} most anomalous."
     present = InForce.of(bundle, (bundle.manifest.engine, bundle.manifest.precision)).verdicts

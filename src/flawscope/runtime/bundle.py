@@ -129,7 +129,10 @@ def refuse_existing(out: Path, *, overwrite: bool, source: Path | None = None) -
             got="a model",
             fix=f"Choose another --out, or replace {'another' if source else 'the'} model with --overwrite.",
         )
-    lost = () if overwrite else sorted(name for name in places.OWN if (out / name).exists())
+    try:
+        lost = () if overwrite else sorted(name for name in places.OWN if (out / name).exists())
+    except OSError as error:
+        raise unwritable(out, error) from error
     if lost:
         raise OptionError(
             f"--out {out}",

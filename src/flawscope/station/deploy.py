@@ -67,11 +67,11 @@ def deploy(
         with bundle.writing(out, signer) as draft:
             try:
                 _copy(source, draft.folder)
-                require_same(source)
                 _check_alike(source, draft.folder)
             except (OSError, BundleError):
                 require_same(source)
                 raise
+            require_same(source)
             draft.manifest = source.manifest
         stage.advance()
     return draft.bundle

@@ -123,6 +123,12 @@ def start_of(base: sqlite3.Connection, folder: Path, verdicts: str) -> int:
     return int(start)
 
 
+def _verdicts(base: sqlite3.Connection, folder: Path) -> str | None:
+    """By what the model in force judges; None where there is none yet."""
+    last = chained.last_of(base, "model")
+    return None if last is None else in_force(base, folder, last[0]).verdicts
+
+
 def raised(folder: Path) -> list[Alarm]:
     """Alarms since the stream of the model in force began, in their order, of pictures inspected again, too.
 
@@ -130,8 +136,8 @@ def raised(folder: Path) -> list[Alarm]:
         OutputError: what lies there is damaged or foreign.
     """
     with contextlib.closing(opened_to_read(folder)) as base:
-        last = chained.last_of(base, "model")
-        start = 0 if last is None else start_of(base, folder, in_force(base, folder, last[0]).verdicts)
+        verdicts = _verdicts(base, folder)
+        start = 0 if verdicts is None else start_of(base, folder, verdicts)
         return [alarm for record in records(base, folder, _RAISED.format(start)) for alarm in record.drift]
 
 
@@ -141,10 +147,9 @@ def stream(base: sqlite3.Connection, folder: Path) -> tuple[Reference, Iterator[
     Raises:
         OutputError: what lies there is damaged or foreign.
     """
-    last = chained.last_of(base, "model")
-    if last is None:
+    verdicts = _verdicts(base, folder)
+    if verdicts is None:
         return None
-    verdicts = in_force(base, folder, last[0]).verdicts
     found = base.execute(_REFERENCE, (verdicts,)).fetchone()
     if found is None:
         return None

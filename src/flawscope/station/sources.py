@@ -53,12 +53,13 @@ def collect_good(sources: Sequence[str | Path], *, tell: Callable[[str], None]) 
         folder = Path(source)
         defective = _defective_below(folder) if is_folder(folder) else None
         if defective is not None:
+            pattern = f"{defective}/*{list_pictures(defective).pictures[0].suffix}"
             raise DataError(
                 f"good pictures in {folder}",
                 expected="nothing but good pictures",
                 got=f"a folder {_called(defective)}, which counts as defective",
                 fix="Name the folder that holds the good ones alone; if these are good, rename it, or name "
-                f"them by a pattern in quotes, such as '{_called(defective)}/*.png'.",
+                f"them by a pattern in quotes, such as '{pattern}'.",
             )
     return collect(sources, tell=tell)
 
